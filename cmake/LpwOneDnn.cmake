@@ -1,0 +1,30 @@
+# oneDNN for the library target. The installed package runs this file too, so that it is the using machine, not the one lpw
+# was installed from, that decides: nothing of lpw is compiled before it is used.
+#   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1 or 0.
+# With BUILD_INTERFACE, what is found does not enter the target's installed form.
+function(lpw_use_onednn target)
+  set(found FALSE)
+  if(NOT DEFINED LPW_ONEDNN OR NOT LPW_ONEDNN STREQUAL "OFF")
+    find_package(OneDNN QUIET)
+    set(found ${OneDNN_FOUND})
+  endif()
+  if(LPW_ONEDNN STREQUAL "ON" AND NOT found)
+    message(FATAL_ERROR "lpw: LPW_ONEDNN=ON, but oneDNN was not found. On Debian and Ubuntu: apt-get install libdnnl-dev. "
+      "Elsewhere, install it and point CMAKE_PREFIX_PATH at it, or set LPW_ONEDNN=AUTO to do without.")
+  endif()
+  if(found)
+    set(libraries OneDNN::OneDNN)
+    set(definition LPW_WITH_ONEDNN=1)
+    message(STATUS "lpw: oneDNN ${OneDNN_VERSION} found: used for convolutions on the CPU")
+  else()
+    set(definition LPW_WITH_ONEDNN=0)
+    message(STATUS "lpw: without oneDNN (LPW_ONEDNN=${LPW_ONEDNN}): convolutions on the CPU use lpw's own code and Eigen, which is slower "
+      "(Debian and Ubuntu: libdnnl-dev)")
+  endif()
+  if(ARGV1 STREQUAL "BUILD_INTERFACE")
+    list(TRANSFORM libraries REPLACE "(.+)" "$<BUILD_INTERFACE:\\1>")
+    set(definition $<BUILD_INTERFACE:${definition}>)
+  endif()
+  target_link_libraries(${target} INTERFACE ${libraries})
+  target_compile_definitions(${target} INTERFACE ${definition})
+endfunction()

@@ -1,0 +1,25 @@
+# The options of the build, with their checks and defaults.
+
+# A cached string that is one of AUTO, ON, OFF.
+function(lpw_tristate name help)
+  set(${name} AUTO CACHE STRING "${help}")
+  set_property(CACHE ${name} PROPERTY STRINGS AUTO ON OFF)
+  if(NOT ${name} MATCHES "^(AUTO|ON|OFF)$")
+    message(FATAL_ERROR "lpw: ${name} is '${${name}}', expected AUTO, ON or OFF")
+  endif()
+endfunction()
+
+lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
+lpw_tristate(LPW_CUDA "There is no CUDA backend yet. With a CUDA toolkit this compiles the headers meant for device code \
+(lpw/tensor/dtype.hpp, shape.hpp, philox.hpp) with nvcc, as part of the tests: AUTO if a toolkit is found, ON requires one, OFF never")
+
+option(LPW_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_NATIVE "Build this project's programs for the machine they are built on (-march=native)" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
+set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")
+
+if(PROJECT_IS_TOP_LEVEL AND NOT CMAKE_BUILD_TYPE AND NOT CMAKE_CONFIGURATION_TYPES)
+  set(CMAKE_BUILD_TYPE Release CACHE STRING "Build type" FORCE)
+endif()

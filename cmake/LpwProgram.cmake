@@ -1,0 +1,65 @@
+# How the programs of this project (tests, examples, benchmarks) are compiled. Users of lpw::lpw choose their own flags.
+#   lpw_add_program(<name> <source>...)   an executable with lpw::lpw and the flags below
+
+include(CheckCXXCompilerFlag)
+
+add_library(lpw_program_flags INTERFACE)
+target_compile_options(lpw_program_flags INTERFACE
+  "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic;-Wshadow>"
+  $<$<AND:$<BOOL:${LPW_WERROR}>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>>:-Werror>)
+
+# Fills `macros` with what the compiler predefines for the given flags, and `summary` with the widest vector instructions among it.
+function(lpw_instruction_set macros summary)
+  file(WRITE ${PROJECT_BINARY_DIR}/empty.cpp "")
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} ${ARGN} -dM -E ${PROJECT_BINARY_DIR}/empty.cpp OUTPUT_VARIABLE found ERROR_QUIET)
+  set(name "the compiler's default")
+  foreach(entry "__AVX512F__=AVX-512" "__AVX2__=AVX2" "__AVX__=AVX" "__ARM_FEATURE_SVE=SVE" "__ARM_NEON=NEON" "__SSE2__=SSE2")
+    string(REGEX MATCH "^[^=]+" macro ${entry})
+    if(found MATCHES "#define ${macro} ")
+      string(REGEX REPLACE "^[^=]+=" "" name ${entry})
+      break()
+    endif()
+  endforeach()
+  set(${macros} "${found}" PARENT_SCOPE)
+  set(${summary} "${name}" PARENT_SCOPE)
+endfunction()
+
+set(lpw_native_flag "")
+if(LPW_NATIVE)
+  check_cxx_compiler_flag(-march=native LPW_HAVE_MARCH_NATIVE)
+  check_cxx_compiler_flag(-mcpu=native LPW_HAVE_MCPU_NATIVE)
+  if(LPW_HAVE_MARCH_NATIVE)
+    set(lpw_native_flag -march=native)
+  elseif(LPW_HAVE_MCPU_NATIVE)
+    set(lpw_native_flag -mcpu=native)
+  else()
+    message(WARNING "lpw: LPW_NATIVE is on, but ${CMAKE_CXX_COMPILER} knows neither -march=native nor -mcpu=native")
+  endif()
+endif()
+lpw_instruction_set(lpw_macros lpw_vectors ${lpw_native_flag})
+target_compile_options(lpw_program_flags INTERFACE $<$<COMPILE_LANGUAGE:CXX>:${lpw_native_flag}>)
+message(STATUS "lpw: programs are built with ${lpw_vectors} (${CMAKE_BUILD_TYPE}; LPW_NATIVE=${LPW_NATIVE})")
+
+if(LPW_SANITIZE)
+  set(lpw_sanitize -fsanitize=${LPW_SANITIZE} -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  target_compile_options(lpw_program_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${lpw_sanitize}>")
+  target_link_options(lpw_program_flags INTERFACE ${lpw_sanitize})
+  # GCC's own documentation: sanitizers make this warning fire where nothing is wrong.
+  target_compile_options(lpw_program_flags INTERFACE $<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wno-maybe-uninitialized>)
+  message(STATUS "lpw: programs are built with -fsanitize=${LPW_SANITIZE}")
+endif()
+
+# ccache when it is there. It takes "-march=native" for the same flag on every machine, so what the flag means here enters its key.
+find_program(LPW_CCACHE ccache DOC "Compiler cache, used when found")
+if(LPW_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
+  file(WRITE ${PROJECT_BINARY_DIR}/instruction-set.txt "${lpw_macros}")
+  set(CMAKE_CXX_COMPILER_LAUNCHER
+    ${CMAKE_COMMAND} -E env CCACHE_EXTRAFILES=${PROJECT_BINARY_DIR}/instruction-set.txt ${LPW_CCACHE})
+  message(STATUS "lpw: ccache is used")
+endif()
+
+function(lpw_add_program name)
+  add_executable(${name} ${ARGN})
+  target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags)
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()

@@ -1,0 +1,98 @@
+// Batch norm with optional residual add and ReLU as one operation. Each member is normalised over its own minibatch.
+//
+// Two forms of one operation: batch_norm() leaves the normalisation pending on the raw input, for a convolution to apply while it
+// reads; batch_norm_add() has a residual and stores its result. Both save the raw input and [K, C] tensors, nothing else.
+#pragma once
+
+#include <lpw/autograd/elementwise.hpp>
+
+namespace lpw {
+
+struct BatchNormOptions {
+  double epsilon = 1e-5;
+  double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; ignored in Mode::statistics
+  bool relu = false;
+};
+
+/// Running mean and (unbiased) variance [K, C] of the members a pass computes.
+template <class W, class D>
+struct RunningStatistics {
+  Tensor<W, D> mean, variance;
+};
+
+namespace detail {
+
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] Normalization<W, D> normalization_of(const Tensor<T, D>& x, const Tensor<W, D>& gamma, const Tensor<W, D>& beta,
+                                                   const RunningStatistics<W, D>& running, const BatchNormOptions& options, const TapeOptions& pass) {
+  if (pass.mode == Mode::evaluation) return make_normalization(Moments<W, D>{running.mean, running.variance}, gamma, beta, options.epsilon);
+  const auto moments = batch_moments(x);
+  const double momentum = pass.mode == Mode::statistics ? 1.0 / static_cast<double>(pass.pass + 1) : options.momentum;
+  update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, momentum);
+  return make_normalization(moments, gamma, beta, options.epsilon);
+}
+
+template <class T, class D, class W = Accumulate<T>>
+void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta, const RunningStatistics<W, D>& running) {
+  const Shape& in = x.shape();
+  require<ShapeError>(in.rank() >= 3, "batch_norm: expected x [K B ... C], got ", in);
+  const Shape row{in[-1]};
+  for (const auto* parameter : {&gamma, &beta}) {
+    require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == in[-1], "batch_norm: x has ", in[-1], " channels ", in,
+                        ", gamma and beta are ", describe(gamma.shape(), "KC"), " and ", describe(beta.shape(), "KC"));
+    require_member_rows("batch_norm", "gamma or beta", parameter->shape()[0], in[0]);
+  }
+  require<ShapeError>(running.mean.shape() == row.prepend(in[0]) && running.variance.shape() == running.mean.shape(),
+                      "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ", in[-1], " channels");
+}
+
+/// The backward step of both forms; `dr` is the residual's edge, or none.
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x, const Variable<W, D>& gamma,
+                                   const Variable<W, D>& beta, Edge<T, D> dr) {
+  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.edge(), db = beta.edge()](Tensor<T, D> dy) {
+    const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
+    std::optional<Gradient<W, D>> gamma_target, beta_target;
+    std::optional<Gradient<T, D>> x_target, residual_target;
+    if (dg.needed()) gamma_target = dg.sink(gamma_shape);
+    if (db.needed()) beta_target = db.sink(beta_shape);
+    if (masked) residual_target = dr.sink(dy.shape());
+    if (dx.needed()) x_target = dx.sink(dy.shape());
+    const auto pointer = [](auto& target) { return target ? &*target : nullptr; };
+    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target));
+    if (dr.needed() && !saved.relu) dr.add(std::move(dy));
+  };
+}
+
+}  // namespace detail
+
+/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics of each member's
+/// own minibatch in training, which update `running` in place; `running` itself in evaluation. The result is pending on x.
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
+                                        const RunningStatistics<W, D>& running, const BatchNormOptions& options = {}) {
+  detail::check_batch_norm(x, gamma, beta, running);
+  const auto raw = x.value();
+  const auto& pass = x.recording()->options;
+  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass), {}, options.relu,
+                                   pass.mode != Mode::evaluation};
+  const Activation<T, D> result{raw, saved.by.scale, saved.by.shift, options.relu};
+  return record(result, detail::batch_norm_step(saved, x, gamma, beta, {}), x, gamma, beta);
+}
+
+/// relu?(batch_norm(x) + residual), stored.
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] Variable<T, D> batch_norm_add(const Variable<T, D>& x, const Variable<T, D>& residual, const Variable<W, D>& gamma,
+                                            const Variable<W, D>& beta, const RunningStatistics<W, D>& running,
+                                            const BatchNormOptions& options = {}) {
+  detail::check_batch_norm(x, gamma, beta, running);
+  require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
+  const auto raw = x.value(), other = residual.value();
+  const auto& pass = x.recording()->options;
+  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass),
+                                   options.relu ? other : Tensor<T, D>(), options.relu, pass.mode != Mode::evaluation};
+  auto result = normalize(raw, saved.by, other, options.relu);
+  return record(std::move(result), detail::batch_norm_step(saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
+}
+
+}  // namespace lpw

@@ -1,0 +1,86 @@
+// Element-wise operations: add, ReLU, and the per-member channel factors of rank-1 late-phase weights.
+#pragma once
+
+#include <lpw/autograd/tape.hpp>
+
+namespace lpw {
+
+namespace detail {
+
+/// A parameter of x [K, ..., C] has one row, shared by all members, or one row per member.
+inline void require_member_rows(const char* operation, const char* name, std::int64_t rows, std::int64_t members) {
+  require<ShapeError>(rows == 1 || rows == members, operation, ": ", name, " has ", rows, " member rows, the input has K=", members,
+                      " members; expected 1 (shared) or ", members);
+}
+
+}  // namespace detail
+
+/// a + b, of equal shapes. Overwrites a's memory where no other handle or backward step holds it: pass it by std::move.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> add(Variable<T, D> a, const Variable<T, D>& b) {
+  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape(), "; shapes must be equal, nothing is broadcast");
+  const auto inputs = std::pair{a.edge(), b.edge()};
+  const Variable<T, D> place = a.without_value();
+  return record(
+      add_forward(std::move(a).take(), b.value()),
+      [inputs](Tensor<T, D> dy) {
+        if (inputs.first.needed()) inputs.first.add(dy);
+        if (inputs.second.needed()) inputs.second.add(std::move(dy));
+      },
+      place, b);
+}
+
+/// max(x, 0). Saves its result.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> relu(const Variable<T, D>& x) {
+  auto y = relu_forward(x.value());
+  return record(
+      y,
+      [y, dx = x.edge()](Tensor<T, D> dy) {
+        auto target = dx.sink(y.shape());
+        relu_backward(y, dy, target);
+      },
+      x);
+}
+
+/// x [K, ..., C] times factor [1 or K, C] in every row: x o s_k.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> scale_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& factor) {
+  require<ShapeError>(x.shape().rank() >= 2 && factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ", x.shape(),
+                      " has ", x.shape().rank() ? x.shape()[-1] : 0, " channels, factor is ", describe(factor.shape(), "KC"));
+  detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
+  const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
+  return record(
+      scale_channels_forward(value, factor.value()),
+      [saved, s = factor.value(), dx = x.edge(), ds = factor.edge()](Tensor<T, D> dy) {
+        if (ds.needed()) {
+          auto target = ds.sink(s.shape());
+          scale_channels_backward_factor(saved, dy, target);
+        }
+        if (dx.needed()) {
+          auto target = dx.sink(dy.shape());
+          scale_channels_backward_data(dy, s, target);
+        }
+      },
+      x, factor);
+}
+
+/// x [K, ..., C] plus bias [1 or K, C] in every row.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> add_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& bias) {
+  require<ShapeError>(x.shape().rank() >= 2 && bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(),
+                      ", bias ", describe(bias.shape(), "KC"));
+  detail::require_member_rows("add_channels", "bias", bias.shape()[0], x.shape()[0]);
+  return record(
+      add_channels_forward(x.value(), bias.value()),
+      [rows = bias.shape(), dx = x.edge(), db = bias.edge()](Tensor<T, D> dy) {
+        if (db.needed()) {
+          auto target = db.sink(rows);
+          linear_backward_bias(dy, target);
+        }
+        if (dx.needed()) dx.add(std::move(dy));
+      },
+      x, bias);
+}
+
+}  // namespace lpw

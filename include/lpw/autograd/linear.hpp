@@ -1,0 +1,54 @@
+// The linear operation y = x W^T + b.
+#pragma once
+
+#include <lpw/autograd/elementwise.hpp>
+
+namespace lpw {
+
+namespace detail {
+
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<W, D>& weight, const Variable<W, D>* bias) {
+  const Shape &in = x.shape(), &matrix = weight.shape();
+  require<ShapeError>(in.rank() == 3 && matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in.rank() ? in[-1] : 0, " features ",
+                      describe(in, "KBF"), ", weight is ", describe(matrix, "KOF"));
+  require_member_rows("linear", "weight", matrix[0], in[0]);
+  const Shape bias_shape = bias ? bias->shape() : Shape{1, matrix[1]};
+  require<ShapeError>(bias_shape.rank() == 2 && bias_shape[1] == matrix[1], "linear: bias is ", describe(bias_shape, "KO"), ", weight is ",
+                      describe(matrix, "KOF"));
+  require_member_rows("linear", "bias", bias_shape[0], in[0]);
+  const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
+  return record(
+      linear_forward(value, weight.value(), bias ? bias->value() : Tensor<W, D>()),
+      [saved, in, w = weight.value(), bias_shape, dx = x.edge(), dw = weight.edge(), db = bias ? bias->edge() : Edge<W, D>()](Tensor<T, D> dy) {
+        if (db.needed()) {
+          auto target = db.sink(bias_shape);
+          linear_backward_bias(dy, target);
+        }
+        if (dw.needed()) {
+          auto target = dw.sink(w.shape());
+          linear_backward_weight(saved, dy, target);
+        }
+        if (dx.needed()) {
+          auto target = dx.sink(in);
+          linear_backward_data(dy, w, target);
+        }
+      },
+      x, weight, bias ? *bias : weight);
+}
+
+}  // namespace detail
+
+/// x [K, B, in], weight [1 or K, out, in] -> x W^T [K, B, out]. Throws ShapeError if features or member rows do not fit.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight) {
+  return detail::linear(x, weight, static_cast<const Variable<Accumulate<T>, D>*>(nullptr));
+}
+
+/// As above, with bias [1 or K, out] added to every row.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, const Variable<Accumulate<T>, D>& bias) {
+  return detail::linear(x, weight, &bias);
+}
+
+}  // namespace lpw

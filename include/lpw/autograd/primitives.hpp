@@ -1,0 +1,13 @@
+// The primitives of every device this build has. Operations call them by name; the tensors' device picks the overload.
+#pragma once
+
+#include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/batch_norm.hpp>
+#include <lpw/cpu/conv2d.hpp>
+#include <lpw/cpu/cross_entropy.hpp>
+#include <lpw/cpu/dropout.hpp>
+#include <lpw/cpu/elementwise.hpp>
+#include <lpw/cpu/linear.hpp>
+#include <lpw/cpu/members.hpp>
+#include <lpw/cpu/optimizer.hpp>
+#include <lpw/cpu/pooling.hpp>

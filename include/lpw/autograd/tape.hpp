@@ -1,0 +1,279 @@
+// The tape: a flat vector of nodes, run backwards by a plain loop. It is a value that the caller owns, not a global.
+//
+// Memory policy: the tape holds no values. A Variable carries its own value, an operation's backward step captures exactly the
+// tensors it needs, and memory is shared by handles; so an activation lives as long as somebody may still read it and is freed in
+// the middle of the backward pass, when the step that saved it has run. The tape holds one gradient slot per node.
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <utility>
+#include <vector>
+
+#include <lpw/autograd/primitives.hpp>
+#include <lpw/tensor/operands.hpp>
+#include <lpw/tensor/philox.hpp>
+
+namespace lpw {
+
+/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose batch statistics
+/// batch norms average into fresh running statistics.
+enum class Mode { training, evaluation, statistics };
+
+/// The members [first, first + count) that a pass computes; count 0 means all of them.
+struct MemberRange {
+  std::int64_t first = 0, count = 0;
+};
+
+/// All members 0..K-1 in ranges of at most `chunk` (0: one range): what member_chunk processes one after another.
+[[nodiscard]] inline std::vector<MemberRange> member_chunks(std::int64_t members, std::int64_t chunk = 0) {
+  require<OptionError>(chunk >= 0, "member_chunk ", chunk, " is negative");
+  const std::int64_t step = chunk == 0 ? members : chunk;
+  std::vector<MemberRange> ranges;
+  for (std::int64_t first = 0; first < members; first += step) ranges.push_back({first, std::min(step, members - first)});
+  return ranges;
+}
+
+struct TapeOptions {
+  bool record = true;          // false: nothing is recorded and backward throws
+  Mode mode = Mode::training;  //
+  MemberRange members = {};    // late-phase parameters are read in this range
+  std::int64_t pass = 0;       // Mode::statistics: how many passes went before
+  Philox random{0};            // dropout's random numbers, one seed and step per training iteration
+};
+
+namespace detail {
+
+/// Gradient slot of a node, of whatever tensor type.
+struct Slot {
+  virtual ~Slot() = default;
+};
+
+template <class T, class D>
+struct GradientSlot final : Slot {
+  Tensor<T, D> gradient;
+  bool leaf = false;  // a leaf's gradient belongs to the caller and is always added to
+};
+
+struct Step {
+  virtual ~Step() = default;
+  virtual void run(Slot& slot) = 0;
+};
+
+template <class T, class D, class F>
+struct StepOf final : Step {
+  explicit StepOf(F backward) : backward(std::move(backward)) {}
+  void run(Slot& slot) override {
+    auto& gradient = static_cast<GradientSlot<T, D>&>(slot).gradient;
+    if (!gradient.empty()) backward(std::move(gradient));
+  }
+  F backward;
+};
+
+struct Recording {
+  struct Node {
+    std::unique_ptr<Slot> slot;
+    std::unique_ptr<Step> step;  // none for leaves
+  };
+  TapeOptions options;
+  std::vector<Node> nodes;
+  std::uint64_t generation = 0;
+  std::uint64_t random_operations = 0;
+
+  void clear() {
+    while (!nodes.empty()) nodes.pop_back();
+    ++generation;
+    random_operations = 0;
+  }
+};
+
+/// A node without a step, whose gradient belongs to the caller.
+template <class T, class D>
+[[nodiscard]] std::int64_t add_leaf(Recording& recording, Tensor<T, D> gradient) {
+  auto slot = std::make_unique<GradientSlot<T, D>>();
+  slot->gradient = std::move(gradient);
+  slot->leaf = true;
+  recording.nodes.push_back({std::move(slot), nullptr});
+  return static_cast<std::int64_t>(recording.nodes.size()) - 1;
+}
+
+}  // namespace detail
+
+/// One input of a recorded operation, seen from its backward step: where that input's gradient goes. Captures no value.
+template <class T, class D>
+class Edge {
+ public:
+  Edge() = default;
+  Edge(detail::Recording* recording, std::int64_t node) : recording_(recording), node_(node) {}
+
+  /// False where nobody wants this gradient (an input image, say); then neither sink nor add may be called.
+  [[nodiscard]] bool needed() const { return node_ >= 0; }
+
+  /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
+  [[nodiscard]] Gradient<T, D> sink(const Shape& shape) const {
+    auto& slot = this->slot();
+    if (slot.gradient.empty()) {
+      slot.gradient = Tensor<T, D>(shape);
+      return {slot.gradient, false};
+    }
+    require<ShapeError>(slot.gradient.shape() == shape, "gradient: expected ", slot.gradient.shape(), ", got ", shape,
+                        "; the backward step passes a gradient of another shape than its input's");
+    if (!slot.leaf && !slot.gradient.unique()) slot.gradient = clone(slot.gradient);
+    return {slot.gradient, true};
+  }
+
+  /// Adds a finished gradient; shares its memory where it is the first.
+  void add(Tensor<T, D> gradient) const {
+    auto& slot = this->slot();
+    if (slot.gradient.empty()) {
+      slot.gradient = std::move(gradient);
+      return;
+    }
+    auto target = sink(gradient.shape());
+    add_in_place(target.tensor, gradient);
+  }
+
+ private:
+  [[nodiscard]] detail::GradientSlot<T, D>& slot() const {
+    return static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+  }
+  detail::Recording* recording_ = nullptr;
+  std::int64_t node_ = -1;
+};
+
+/// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy.
+template <class T, class D>
+class Variable {
+ public:
+  Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node)
+      : value_(std::move(value)), recording_(std::move(recording)), node_(node), generation_(recording_->generation) {}
+
+  [[nodiscard]] const Shape& shape() const { return value_.shape(); }
+  /// The finished tensor; applies a pending map.
+  [[nodiscard]] Tensor<T, D> value() const { return materialize(value_); }
+  /// The value as a convolution reads it.
+  [[nodiscard]] const Activation<T, D>& activation() const { return value_; }
+
+  /// The finished tensor, leaving this handle empty: if it was the last, the caller may overwrite the memory.
+  [[nodiscard]] Tensor<T, D> take() && {
+    Tensor<T, D> result = materialize(value_);
+    value_ = {};
+    return result;
+  }
+
+  /// This variable's place on the tape without its value, for recording an operation that has taken the value.
+  [[nodiscard]] Variable without_value() const { return Variable({}, recording(), node_); }
+
+  /// Where the gradient of this value goes. Throws TapeError if the tape was cleared since.
+  [[nodiscard]] Edge<T, D> edge() const {
+    check();
+    return Edge<T, D>(recording_.get(), node_);
+  }
+  [[nodiscard]] const std::shared_ptr<detail::Recording>& recording() const {
+    check();
+    return recording_;
+  }
+  [[nodiscard]] Mode mode() const { return recording()->options.mode; }
+  [[nodiscard]] bool needs_gradient() const { return node_ >= 0; }
+
+ private:
+  void check() const {
+    require<TapeError>(recording_ && generation_ == recording_->generation, "variable ", value_.shape(),
+                       ": its tape has been cleared or run backwards; record the computation again");
+  }
+
+  Activation<T, D> value_;
+  std::shared_ptr<detail::Recording> recording_;
+  std::int64_t node_;
+  std::uint64_t generation_;
+};
+
+/// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a computation.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> leaf(const std::shared_ptr<detail::Recording>& recording, Tensor<T, D> value, Tensor<T, D> gradient) {
+  require<ShapeError>(value.shape() == gradient.shape(), "leaf: value ", value.shape(), ", gradient ", gradient.shape());
+  const std::int64_t node = recording->options.record ? detail::add_leaf(*recording, std::move(gradient)) : -1;
+  return Variable<T, D>({std::move(value)}, recording, node);
+}
+
+class Tape {
+ public:
+  explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) { recording_->options = options; }
+  /// A tape that records nothing, with running statistics and without dropout.
+  [[nodiscard]] static Tape evaluation(MemberRange members = {}) {
+    return Tape({.record = false, .mode = Mode::evaluation, .members = members});
+  }
+  Tape(Tape&&) = default;
+  Tape& operator=(Tape&&) = delete;
+  ~Tape() {
+    if (recording_) recording_->clear();
+  }
+
+  [[nodiscard]] const TapeOptions& options() const { return recording_->options; }
+  /// Number of recorded nodes.
+  [[nodiscard]] std::size_t size() const { return recording_->nodes.size(); }
+
+  /// A value without gradient: data.
+  template <class T, class D>
+  [[nodiscard]] Variable<T, D> input(Tensor<T, D> value) const {
+    return Variable<T, D>({std::move(value)}, recording_, -1);
+  }
+
+  /// A value whose gradient is added to `gradient`, a tensor of the same shape that the caller has zeroed.
+  template <class T, class D>
+  [[nodiscard]] Variable<T, D> leaf(Tensor<T, D> value, Tensor<T, D> gradient) const {
+    return lpw::leaf(recording_, std::move(value), std::move(gradient));
+  }
+
+  /// Adds d(sum of the elements of `output`)/d(leaf) to every leaf's gradient, then clears the tape.
+  /// Throws TapeError if `output` was not recorded on this tape or the tape has been cleared.
+  template <class T, class D>
+  void backward(const Variable<T, D>& output) {
+    require<TapeError>(output.recording() == recording_, "backward: the variable belongs to another tape");
+    require<TapeError>(output.needs_gradient(), "backward: nothing was recorded for this variable; is the tape switched off?");
+    output.edge().add(full<T, D>(output.shape(), T(1)));
+    auto& nodes = recording_->nodes;
+    while (!nodes.empty()) {
+      auto node = std::move(nodes.back());
+      nodes.pop_back();  // frees what the step saved as soon as it has run
+      if (node.step) node.step->run(*node.slot);
+    }
+    recording_->clear();
+  }
+
+  /// Forgets everything recorded; variables recorded so far become stale.
+  void clear() { recording_->clear(); }
+
+ private:
+  std::shared_ptr<detail::Recording> recording_;
+};
+
+/// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the backward pass
+/// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(). The step
+/// captures the inputs' edges and whatever tensors it needs. Nothing is recorded where no input wants a gradient.
+///
+///     template <class D>
+///     Variable<float, D> square(const Variable<float, D>& x) {
+///       auto value = x.value();
+///       return record(multiply(value, value), [value, dx = x.edge()](Tensor<float, D> dy) {
+///         dx.add(scaled(multiply(value, dy), 2)); }, x);
+///     }
+template <class T, class D, class F, class First, class... Rest>
+[[nodiscard]] Variable<T, D> record(Activation<T, D> value, F backward, const First& first, const Rest&... rest) {
+  const auto& recording = first.recording();
+  require<TapeError>(((rest.recording() == recording) && ...), "operation: its inputs belong to different tapes");
+  const bool wanted = recording->options.record && (first.needs_gradient() || ... || rest.needs_gradient());
+  std::int64_t node = -1;
+  if (wanted) {
+    recording->nodes.push_back({std::make_unique<detail::GradientSlot<T, D>>(), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
+    node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
+  }
+  return Variable<T, D>(std::move(value), recording, node);
+}
+
+template <class T, class D, class F, class First, class... Rest>
+[[nodiscard]] Variable<T, D> record(Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
+  return record(Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
+}
+
+}  // namespace lpw

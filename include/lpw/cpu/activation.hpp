@@ -1,0 +1,52 @@
+// The pending map of an activation, relu?(scale x + shift), applied on the CPU in one read and one write.
+// affine() is the only place where the map is evaluated: batch norm's backward recomputes ReLU's mask from it, so every user must round
+// alike, which the explicit fma guarantees whatever the compiler does with the surrounding code.
+#pragma once
+
+#include <cmath>
+
+#include <lpw/tensor/layout.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// scale x + shift, rounded once.
+template <class W>
+[[nodiscard]] inline W affine(W x, W scale, W shift) {
+  return std::fma(x, scale, shift);
+}
+
+namespace detail {
+
+template <bool Relu, class T, class W>
+inline void apply_affine(const T* in, const W* scale, const W* shift, std::int64_t channels, T* out) {
+#pragma omp simd
+  for (std::int64_t c = 0; c < channels; ++c) {
+    const W y = affine(W(in[c]), scale[c], shift[c]);
+    out[c] = T(Relu && y <= W(0) ? W(0) : y);
+  }
+}
+
+}  // namespace detail
+
+/// The values f(raw), shape [K, ..., C]; shares raw's memory where nothing is pending. Arithmetic in Accumulate<T>; NaN stays NaN.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> materialize(const Activation<T, Cpu>& x) {
+  if (!x.pending()) return x.raw;
+  const auto view = MemberRows::of(x.shape());
+  Tensor<T, Cpu> y(x.shape());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const auto *scale = x.scale.row(row / view.rows), *shift = x.shift.row(row / view.rows);
+    const T* in = x.raw.data() + row * view.channels;
+    T* out = y.data() + row * view.channels;
+    if (x.relu) {
+      detail::apply_affine<true>(in, scale, shift, view.channels, out);
+    } else {
+      detail::apply_affine<false>(in, scale, shift, view.channels, out);
+    }
+  }
+  return y;
+}
+
+}  // namespace lpw

@@ -1,0 +1,284 @@
+// Batch norm on the CPU, per member and channel, over x as [K, M, C].
+//
+// Passes over memory: the statistics read x once; the normalisation is left pending (Activation) or done by normalize() in one read
+// and one write; backward reads x and dy twice and writes dx once. ReLU's mask is never stored: it is recomputed from x with the
+// forward's own rounding. Sums run over fixed row blocks in W, shifted by the block's first row so that a large mean costs no
+// digits, and blocks merge in double in fixed order by Chan's rule: the result does not depend on the number of threads.
+#pragma once
+
+#include <cmath>
+#include <vector>
+
+#include <lpw/cpu/activation.hpp>
+#include <lpw/tensor/layout.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and the map scale x + shift they make with gamma and beta.
+template <class W, class D>
+struct Normalization {
+  Tensor<W, D> mean, inverse_deviation, scale, shift;
+};
+
+/// Mean and biased variance per member and channel.
+template <class W, class D>
+struct Moments {
+  Tensor<W, D> mean, variance;  // [K, C]
+};
+
+namespace detail {
+
+/// Sums of (x - s) and (x - s)^2 over the rows [first, last) of one block, s its first row; then (mean, M2) in double.
+template <class T>
+void block_moments(const T* x, std::int64_t rows, std::int64_t channels, Accumulate<T>* scratch, double* mean, double* m2) {
+  using W = Accumulate<T>;
+  W *sum = scratch, *square = scratch + channels;
+  std::fill_n(scratch, 2 * channels, W(0));
+  for (std::int64_t r = 1; r < rows; ++r) {
+    const T* row = x + r * channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const W d = W(row[c]) - W(x[c]);
+      sum[c] += d;
+      square[c] += d * d;
+    }
+  }
+  const double n = static_cast<double>(rows);
+  for (std::int64_t c = 0; c < channels; ++c) {
+    mean[c] = double(W(x[c])) + double(sum[c]) / n;
+    m2[c] = std::max(0.0, double(square[c]) - double(sum[c]) * double(sum[c]) / n);
+  }
+}
+
+}  // namespace detail
+
+/// Per-member, per-channel mean and biased variance of x [K, ..., C].
+template <class T>
+[[nodiscard]] Moments<Accumulate<T>, Cpu> batch_moments(const Tensor<T, Cpu>& x) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(x.shape());
+  const auto blocks = RowBlocks::of(view);
+  const std::int64_t channels = view.channels;
+  Moments<W, Cpu> result{Tensor<W, Cpu>({view.members, channels}), Tensor<W, Cpu>({view.members, channels})};
+  Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
+#pragma omp parallel
+  {
+    std::vector<W> scratch(2 * channels);
+#pragma omp for schedule(static)
+    for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+      const std::int64_t k = item / blocks.count, b = item % blocks.count;
+      const T* block = x.data() + (k * view.rows + blocks.first(b)) * channels;
+      double* moments = partial.data() + item * 2 * channels;
+      detail::block_moments(block, blocks.last(b) - blocks.first(b), channels, scratch.data(), moments, moments + channels);
+    }
+  }
+  for (std::int64_t k = 0; k < view.members; ++k)
+    for (std::int64_t c = 0; c < channels; ++c) {
+      double n = 0, mean = 0, m2 = 0;
+      for (std::int64_t b = 0; b < blocks.count; ++b) {  // Chan, Golub, LeVeque 1979
+        const double* moments = partial.data() + (k * blocks.count + b) * 2 * channels;
+        const double m = static_cast<double>(blocks.last(b) - blocks.first(b)), delta = moments[c] - mean;
+        mean += delta * m / (n + m);
+        m2 += moments[channels + c] + delta * delta * n * m / (n + m);
+        n += m;
+      }
+      result.mean.row(k)[c] = static_cast<W>(mean);
+      result.variance.row(k)[c] = static_cast<W>(m2 / n);
+    }
+  return result;
+}
+
+/// running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does. `rows` is M, running tensors [K, C].
+template <class W>
+void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch, std::int64_t rows, double momentum) {
+  const W keep = static_cast<W>(1 - momentum), take = static_cast<W>(momentum);
+  const W unbias = rows > 1 ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
+  for (std::int64_t k = 0; k < batch.mean.dim(0); ++k)
+    for (std::int64_t c = 0; c < batch.mean.dim(1); ++c) {
+      W &mean = running_mean.row(k)[c], &variance = running_variance.row(k)[c];
+      mean = keep * mean + take * batch.mean.row(k)[c];
+      variance = keep * variance + take * unbias * batch.variance.row(k)[c];
+    }
+}
+
+/// The normalisation by the given moments [K, C]; gamma and beta are [1, C] or [K, C].
+template <class W>
+[[nodiscard]] Normalization<W, Cpu> make_normalization(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma, const Tensor<W, Cpu>& beta,
+                                                       double epsilon) {
+  const Shape shape = moments.mean.shape();
+  Normalization<W, Cpu> result{clone(moments.mean), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape)};
+  for (std::int64_t k = 0; k < shape[0]; ++k) {
+    const W *g = member_row(gamma, k), *b = member_row(beta, k);
+    for (std::int64_t c = 0; c < shape[1]; ++c) {
+      const double inverse = 1.0 / std::sqrt(double(moments.variance.row(k)[c]) + epsilon);
+      result.inverse_deviation.row(k)[c] = static_cast<W>(inverse);
+      result.scale.row(k)[c] = static_cast<W>(double(g[c]) * inverse);
+      result.shift.row(k)[c] = static_cast<W>(double(b[c]) - double(g[c]) * inverse * double(moments.mean.row(k)[c]));
+    }
+  }
+  return result;
+}
+
+/// y = relu?(scale x + shift + residual) in one pass; an empty residual is none.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalization<Accumulate<T>, Cpu>& by, const Tensor<T, Cpu>& residual,
+                                       bool relu) {
+  using W = Accumulate<T>;
+  if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.scale, by.shift, relu});
+  const auto view = MemberRows::of(x.shape());
+  const std::int64_t channels = view.channels;
+  Tensor<T, Cpu> y(x.shape());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const W *scale = by.scale.row(row / view.rows), *shift = by.shift.row(row / view.rows);
+    const T *in = x.data() + row * channels, *other = residual.data() + row * channels;
+    T* out = y.data() + row * channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const W z = affine(W(in[c]), scale[c], shift[c]) + W(other[c]);
+      out[c] = T(relu && z <= W(0) ? W(0) : z);
+    }
+  }
+  return y;
+}
+
+/// What batch norm's backward needs of its forward.
+template <class T, class D>
+struct BatchNormSaved {
+  Tensor<T, D> x;                            // [K, ..., C]
+  Normalization<Accumulate<T>, D> by;        //
+  Tensor<T, D> residual;                     // with a residual and ReLU: needed for the mask
+  bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
+};
+
+namespace detail {
+
+/// dy where the forward's ReLU was open, else 0.
+template <bool Relu, bool Residual, class T, class W = Accumulate<T>>
+inline W masked(T dy, T x, T residual, W scale, W shift) {
+  if constexpr (!Relu) return W(dy);
+  W z = affine(W(x), scale, shift);
+  if constexpr (Residual) z += W(residual);
+  return z > W(0) ? W(dy) : W(0);
+}
+
+/// Per member and channel: sums of g and of g (x - mean), g the masked dy. Result [K, 2, C] in double.
+template <bool Relu, bool Residual, class T>
+[[nodiscard]] Tensor<double, Cpu> batch_norm_sums(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(dy.shape());
+  const auto blocks = RowBlocks::of(view);
+  const std::int64_t channels = view.channels;
+  Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
+#pragma omp parallel
+  {
+    std::vector<W> scratch(2 * channels);
+    W *sum = scratch.data(), *product = sum + channels;
+#pragma omp for schedule(static)
+    for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+      const std::int64_t k = item / blocks.count, b = item % blocks.count;
+      const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
+      std::fill_n(sum, 2 * channels, W(0));
+      for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
+        const std::int64_t offset = (k * view.rows + r) * channels;
+        const T *x = saved.x.data() + offset, *d = dy.data() + offset, *other = Residual ? saved.residual.data() + offset : x;
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c) {
+          const W g = masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]);
+          sum[c] += g;
+          product[c] += g * (W(x[c]) - mean[c]);
+        }
+      }
+      std::copy_n(sum, 2 * channels, partial.data() + item * 2 * channels);
+    }
+  }
+  Tensor<double, Cpu> sums = zeros<double, Cpu>({view.members, 2, channels});
+  for (std::int64_t k = 0; k < view.members; ++k)
+    for (std::int64_t b = 0; b < blocks.count; ++b) {
+      const double* from = partial.data() + (k * blocks.count + b) * 2 * channels;
+      double* to = sums.row(k);
+      for (std::int64_t c = 0; c < 2 * channels; ++c) to[c] += from[c];
+    }
+  return sums;
+}
+
+/// dx = scale (g - mean(g) - (x - mean) inverse^2 mean(g (x - mean))), or scale g with constant moments; dresidual = g.
+template <bool Relu, bool Residual, class T>
+void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, const Tensor<double, Cpu>& sums, Gradient<T, Cpu>& dx,
+                              Gradient<T, Cpu>* dresidual) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(dy.shape());
+  const auto blocks = RowBlocks::of(view);
+  const std::int64_t channels = view.channels;
+  Tensor<W, Cpu> coefficients({view.members, 2, channels});
+  for (std::int64_t k = 0; k < view.members; ++k)
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const double inverse = saved.by.inverse_deviation.row(k)[c], m = static_cast<double>(view.rows);
+      coefficients.row(k)[c] = saved.batch_statistics ? static_cast<W>(sums.row(k)[c] / m) : W(0);
+      coefficients.row(k)[channels + c] = saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
+    }
+  const bool add = dx.accumulate;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+    const std::int64_t k = item / blocks.count, b = item % blocks.count;
+    const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
+    const W *mean_g = coefficients.row(k), *slope = mean_g + channels;
+    for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
+      const std::int64_t offset = (k * view.rows + r) * channels;
+      const T *x = saved.x.data() + offset, *d = dy.data() + offset, *other = Residual ? saved.residual.data() + offset : x;
+      T* out = dx.tensor.data() + offset;
+      if (dresidual) {
+        T* g = dresidual->tensor.data() + offset;
+        const bool sum = dresidual->accumulate;
+#pragma omp simd
+        for (std::int64_t c = 0; c < channels; ++c)
+          g[c] = T(masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
+      }
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) {
+        const W g = masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]);
+        const W value = scale[c] * (g - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]);
+        out[c] = T(add ? W(out[c]) + value : value);
+      }
+    }
+  }
+}
+
+template <bool Relu, bool Residual, class T>
+void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
+                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual) {
+  using W = Accumulate<T>;
+  const auto sums = batch_norm_sums<Relu, Residual>(saved, dy);
+  const std::int64_t channels = sums.dim(2);
+  const auto add_rows = [&](Gradient<W, Cpu>& target, auto&& value) {
+    if (!target.accumulate) fill(target.tensor, W(0));
+    for (std::int64_t k = 0; k < sums.dim(0); ++k) {
+      W* row = target.tensor.dim(0) == 1 ? target.tensor.data() : target.tensor.row(k);
+      for (std::int64_t c = 0; c < channels; ++c) row[c] += static_cast<W>(value(k, c));
+    }
+  };
+  if (dgamma) add_rows(*dgamma, [&](auto k, auto c) { return sums.row(k)[channels + c] * double(saved.by.inverse_deviation.row(k)[c]); });
+  if (dbeta) add_rows(*dbeta, [&](auto k, auto c) { return sums.row(k)[c]; });
+  if (dx) {
+    batch_norm_data_gradient<Relu, Residual>(saved, dy, sums, *dx, dresidual);
+  } else if (dresidual) {
+    Gradient<T, Cpu> unused{Tensor<T, Cpu>(dy.shape()), false};
+    batch_norm_data_gradient<Relu, Residual>(saved, dy, sums, unused, dresidual);
+  }
+}
+
+}  // namespace detail
+
+/// Gradients of relu?(gamma (x - mean) inverse_deviation + beta + residual) from dy. A null target is not wanted; dgamma and dbeta are
+/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself).
+template <class T>
+void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
+                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual) {
+  const bool residual = saved.relu && !saved.residual.empty();
+  if (!saved.relu) return detail::batch_norm_backward<false, false>(saved, dy, dgamma, dbeta, dx, dresidual);
+  if (!residual) return detail::batch_norm_backward<true, false>(saved, dy, dgamma, dbeta, dx, dresidual);
+  return detail::batch_norm_backward<true, true>(saved, dy, dgamma, dbeta, dx, dresidual);
+}
+
+}  // namespace lpw

@@ -1,0 +1,67 @@
+// Softmax cross-entropy on the CPU: one read of the logits gives the loss and the probabilities that backward needs.
+#pragma once
+
+#include <cmath>
+
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+template <class T, class D>
+struct CrossEntropy {
+  Tensor<Accumulate<T>, D> loss;           // [K]: each member's mean over its minibatch
+  Tensor<Accumulate<T>, D> probabilities;  // [K, B, classes]
+};
+
+/// loss_k = mean_b -sum_c t_c log softmax(logits)_c with targets t = (1 - smoothing) [c = label] + smoothing / classes.
+/// logits [K, B, classes], labels [K, B] in [0, classes).
+template <class T>
+[[nodiscard]] CrossEntropy<T, Cpu> cross_entropy_forward(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels, double smoothing) {
+  using W = Accumulate<T>;
+  const std::int64_t members = logits.dim(0), batch = logits.dim(1), classes = logits.dim(2);
+  CrossEntropy<T, Cpu> result{Tensor<W, Cpu>({members}), Tensor<W, Cpu>(logits.shape())};
+  for (std::int64_t k = 0; k < members; ++k) {
+    double sum = 0;
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const T* row = logits.data() + (k * batch + b) * classes;
+      W* p = result.probabilities.data() + (k * batch + b) * classes;
+      W largest = W(row[0]);
+      for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, W(row[c]));
+      double total = 0, shifted = 0;
+      for (std::int64_t c = 0; c < classes; ++c) {
+        p[c] = std::exp(W(row[c]) - largest);
+        total += double(p[c]);
+        shifted += double(W(row[c]) - largest);
+      }
+      const W inverse = static_cast<W>(1 / total);
+      for (std::int64_t c = 0; c < classes; ++c) p[c] *= inverse;
+      const std::int32_t label = labels.data()[k * batch + b];
+      require(label >= 0 && label < classes, "cross_entropy: label ", label, " of member ", k, ", sample ", b, " is outside [0, ", classes, ")");
+      const double target = double(W(row[label]) - largest);
+      sum += std::log(total) - (1 - smoothing) * target - smoothing / static_cast<double>(classes) * shifted;
+    }
+    result.loss.data()[k] = static_cast<W>(sum / static_cast<double>(batch));
+  }
+  return result;
+}
+
+/// dlogits = dloss_k (softmax - t) / B.
+template <class T>
+void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels, double smoothing,
+                            const Tensor<Accumulate<T>, Cpu>& dloss, Gradient<T, Cpu>& dlogits) {
+  using W = Accumulate<T>;
+  const std::int64_t members = probabilities.dim(0), batch = probabilities.dim(1), classes = probabilities.dim(2);
+  const W floor = static_cast<W>(smoothing / static_cast<double>(classes)), peak = static_cast<W>(1 - smoothing);
+  for (std::int64_t row = 0; row < members * batch; ++row) {
+    const W share = dloss.data()[row / batch] / static_cast<W>(batch);
+    const W* p = probabilities.data() + row * classes;
+    T* out = dlogits.tensor.data() + row * classes;
+    for (std::int64_t c = 0; c < classes; ++c) {
+      const W target = floor + (c == labels.data()[row] ? peak : W(0));
+      const W value = (p[c] - target) * share;
+      out[c] = T(dlogits.accumulate ? W(out[c]) + value : value);
+    }
+  }
+}
+
+}  // namespace lpw

@@ -1,0 +1,38 @@
+// Dropout on the CPU. The mask is not stored: it is a pure function of (seed, step, operation, member, element), drawn again by backward.
+#pragma once
+
+#include <lpw/tensor/operands.hpp>
+#include <lpw/tensor/philox.hpp>
+
+namespace lpw {
+
+/// Names a dropout mask: element i of member k keeps its value iff draw(i of k) >= rate.
+struct DropoutMask {
+  Philox random{0};
+  std::uint64_t operation = 0;    // counts the dropout operations of one pass
+  std::int64_t first_member = 0;  // the pass' first member: the mask does not depend on how members are chunked
+  double rate = 0;
+};
+
+/// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
+template <class T>
+void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T, Cpu>& y) {
+  using W = Accumulate<T>;
+  const W keep = static_cast<W>(1 / (1 - mask.rate));
+  const float rate = static_cast<float>(mask.rate);
+  const std::int64_t length = x.shape().size_from(1), quads = (length + 3) / 4;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t item = 0; item < x.dim(0) * quads; ++item) {
+    const std::int64_t k = item / quads, quad = item % quads;
+    const std::uint64_t counter = (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) + static_cast<std::uint64_t>(quad);
+    const auto bits = mask.random(counter);
+    const std::int64_t first = quad * 4, count = std::min<std::int64_t>(4, length - first);
+    for (std::int64_t i = 0; i < count; ++i) {
+      const std::int64_t at = k * length + first + i;
+      const W value = Philox::to_uniform(bits[i]) >= rate ? W(x.data()[at]) * keep : W(0);
+      y.tensor.data()[at] = T(y.accumulate ? W(y.tensor.data()[at]) + value : value);
+    }
+  }
+}
+
+}  // namespace lpw

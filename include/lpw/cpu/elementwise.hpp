@@ -1,0 +1,138 @@
+// Element-wise primitives on the CPU: one read of each input, one write of the output.
+#pragma once
+
+#include <vector>
+
+#include <lpw/tensor/layout.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// target += value, for contiguous tensors or tensors of strided rows.
+template <class T>
+void add_in_place(Tensor<T, Cpu>& target, const Tensor<T, Cpu>& value) {
+  using W = Accumulate<T>;
+  require<ShapeError>(target.shape() == value.shape(), "add: ", target.shape(), " and ", value.shape());
+  if (target.size() == 0) return;
+  const bool flat = target.contiguous() && value.contiguous();
+  const std::int64_t rows = flat ? 1 : target.dim(0), length = target.size() / rows;
+  for (std::int64_t row = 0; row < rows; ++row) {
+    T* out = flat ? target.data() : target.row(row);
+    const T* in = flat ? value.data() : value.row(row);
+#pragma omp parallel for simd schedule(static) if (length > 16384)
+    for (std::int64_t i = 0; i < length; ++i) out[i] = T(W(out[i]) + W(in[i]));
+  }
+}
+
+/// a + b; overwrites a's memory if nobody else holds it.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> add_forward(Tensor<T, Cpu> a, const Tensor<T, Cpu>& b) {
+  Tensor<T, Cpu> sum = a.unique() && a.contiguous() ? std::move(a) : clone(a);
+  add_in_place(sum, b);
+  return sum;
+}
+
+/// max(x, 0); NaN stays NaN.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> relu_forward(const Tensor<T, Cpu>& x) {
+  Tensor<T, Cpu> y(x.shape());
+  const T* in = x.data();
+  T* out = y.data();
+#pragma omp parallel for simd schedule(static)
+  for (std::int64_t i = 0; i < x.size(); ++i) out[i] = in[i] <= T(0) ? T(0) : in[i];
+  return y;
+}
+
+/// dy where the forward's result y was positive.
+template <class T>
+void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
+  using W = Accumulate<T>;
+  const T *forward = y.data(), *d = dy.data();
+  T* out = dx.tensor.data();
+  const bool add = dx.accumulate;
+#pragma omp parallel for simd schedule(static)
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    const W g = forward[i] > T(0) ? W(d[i]) : W(0);
+    out[i] = T(add ? W(out[i]) + g : g);
+  }
+}
+
+/// y = x s, s [1 or K, C] broadcast over the rows of x [K, ..., C]: a rank-1 factor.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> scale_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& factor) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(x.shape());
+  Tensor<T, Cpu> y(x.shape());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const W* s = member_row(factor, row / view.rows);
+    const T* in = x.data() + row * view.channels;
+    T* out = y.data() + row * view.channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) * s[c]);
+  }
+  return y;
+}
+
+/// y = x + b, b [1 or K, C] broadcast over the rows of x [K, ..., C].
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> add_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& bias) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(x.shape());
+  Tensor<T, Cpu> y(x.shape());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const W* b = member_row(bias, row / view.rows);
+    const T* in = x.data() + row * view.channels;
+    T* out = y.data() + row * view.channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) + b[c]);
+  }
+  return y;
+}
+
+/// dx = dy s.
+template <class T>
+void scale_channels_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& factor, Gradient<T, Cpu>& dx) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(dy.shape());
+  const bool add = dx.accumulate;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const W* s = member_row(factor, row / view.rows);
+    const T* in = dy.data() + row * view.channels;
+    T* out = dx.tensor.data() + row * view.channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) * s[c] + (add ? W(out[c]) : W(0)));
+  }
+}
+
+/// ds [1 or K, C] = sum over the rows of dy x, in fixed blocks merged in double.
+template <class T>
+void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dfactor) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(x.shape());
+  const auto blocks = RowBlocks::of(view);
+  Tensor<W, Cpu> partial = zeros<W, Cpu>({view.members * blocks.count, view.channels});
+#pragma omp parallel for schedule(static)
+  for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+    const std::int64_t k = item / blocks.count, b = item % blocks.count;
+    W* sum = partial.row(item);
+    for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
+      const std::int64_t offset = (k * view.rows + r) * view.channels;
+      const T *in = x.data() + offset, *d = dy.data() + offset;
+#pragma omp simd
+      for (std::int64_t c = 0; c < view.channels; ++c) sum[c] += W(in[c]) * W(d[c]);
+    }
+  }
+  if (!dfactor.accumulate) fill(dfactor.tensor, W(0));
+  for (std::int64_t k = 0; k < view.members; ++k) {
+    std::vector<double> sum(view.channels, 0.0);
+    for (std::int64_t b = 0; b < blocks.count; ++b)
+      for (std::int64_t c = 0; c < view.channels; ++c) sum[c] += double(partial.row(k * blocks.count + b)[c]);
+    W* out = dfactor.tensor.dim(0) == 1 ? dfactor.tensor.data() : dfactor.tensor.row(k);
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] += static_cast<W>(sum[c]);
+  }
+}
+
+}  // namespace lpw

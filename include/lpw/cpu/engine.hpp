@@ -1,0 +1,20 @@
+// Which library does the CPU's convolutions and matrix products. LPW_WITH_ONEDNN (0 or 1, set by CMake) says whether oneDNN is compiled in;
+// where it is, tests and benchmarks may still switch to Eigen at run time.
+#pragma once
+
+#ifndef LPW_WITH_ONEDNN
+#define LPW_WITH_ONEDNN 0
+#endif
+
+namespace lpw {
+
+/// `onednn` falls back to `eigen` for what oneDNN cannot do (double; types that the processor lacks), or where it is not compiled in.
+enum class CpuEngine { onednn, eigen };
+
+/// The process's choice; change it only while no primitive runs.
+[[nodiscard]] inline CpuEngine& cpu_engine() {
+  static CpuEngine engine = LPW_WITH_ONEDNN ? CpuEngine::onednn : CpuEngine::eigen;
+  return engine;
+}
+
+}  // namespace lpw

@@ -1,0 +1,104 @@
+// Fully connected layers on the CPU, as matrix products. Like convolutions: a weight with one row makes one product over K B rows, a
+// weight with a row per member makes K of them. The bias is added in a pass of its own; it is small beside the product.
+#pragma once
+
+#include <array>
+#include <cassert>
+#include <utility>
+
+#include <lpw/cpu/gemm.hpp>
+#include <lpw/tensor/layout.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+namespace detail {
+
+/// How [K, B, features] meets a parameter of `rows` rows: `products` matrix products of `length` rows each.
+struct LinearRows {
+  std::int64_t products, length;
+
+  LinearRows(const Shape& x, std::int64_t rows) : products(rows), length(x[0] * x[1] / rows) {
+    assert(x.rank() == 3 && (rows == 1 || rows == x[0]));
+  }
+  /// The product's part of a contiguous tensor [K, B, features].
+  template <class T>
+  [[nodiscard]] MatrixView<T> of(T* data, std::int64_t product, std::int64_t features) const {
+    return matrix(data + product * length * features, length, features);
+  }
+};
+
+/// y [K, B, features] += bias [1 or K, features].
+template <class T>
+void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(y.shape());
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+    const W* b = member_row(bias, row / view.rows);
+    T* out = y.data() + row * view.channels;
+#pragma omp simd
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(out[c]) + b[c]);
+  }
+}
+
+}  // namespace detail
+
+/// y [K, B, out] = x [K, B, in] weight^T + bias; weight [1 or K, out, in], bias [1 or K, out] or empty.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> linear_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
+                                            const Tensor<Accumulate<T>, Cpu>& bias) {
+  const std::int64_t in = x.dim(2), out = weight.dim(1);
+  assert(weight.dim(2) == in);
+  const detail::LinearRows rows(x.shape(), weight.dim(0));
+  Tensor<T, Cpu> y({x.dim(0), x.dim(1), out});
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    gemm(rows.of(x.data(), k, in), matrix(weight.row(k), out, in).transposed(), rows.of(y.data(), k, out));
+  if (!bias.empty()) detail::add_bias(y, bias);
+  return y;
+}
+
+/// dx [K, B, in] (+)= dy [K, B, out] weight.
+template <class T>
+void linear_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight, Gradient<T, Cpu>& dx) {
+  const std::int64_t out = weight.dim(1), in = weight.dim(2);
+  const detail::LinearRows rows(dy.shape(), weight.dim(0));
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    gemm(rows.of(dy.data(), k, out), matrix(weight.row(k), out, in), rows.of(dx.tensor.data(), k, in), dx.accumulate);
+}
+
+/// dweight [1 or K, out, in] (+)= dy^T x, summed over the minibatch, and over the members if dweight has one row.
+template <class T>
+void linear_backward_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dweight) {
+  const std::int64_t in = x.dim(2), out = dy.dim(2);
+  const detail::LinearRows rows(x.shape(), dweight.tensor.dim(0));
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    gemm(rows.of(dy.data(), k, out).transposed(), rows.of(x.data(), k, in), matrix(dweight.tensor.row(k), out, in), dweight.accumulate);
+}
+
+/// dbias [1 or K, out] (+)= the sum of dy over the minibatch, and over the members if dbias has one row. Blocks of 64 columns, each
+/// summed over runs of 128 rows before the runs are added up: the rounding error grows with rows / 128, not with rows.
+template <class T>
+void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dbias) {
+  using W = Accumulate<T>;
+  constexpr std::int64_t width = 64, run = 128;
+  const std::int64_t out = dy.dim(2), blocks = (out + width - 1) / width;
+  const detail::LinearRows rows(dy.shape(), dbias.tensor.dim(0));
+#pragma omp parallel for schedule(static)
+  for (std::int64_t item = 0; item < rows.products * blocks; ++item) {
+    const std::int64_t k = item / blocks, first = item % blocks * width, columns = std::min(width, out - first);
+    const auto part = rows.of(dy.data(), k, out).column_range(first, first + columns);
+    std::array<W, width> total{}, sum{};
+    for (std::int64_t row = 0; row < part.rows; ++row) {
+      const T* in = part.data + row * part.row_stride;
+#pragma omp simd
+      for (std::int64_t c = 0; c < columns; ++c) sum[c] += W(in[c]);
+      if ((row + 1) % run == 0 || row + 1 == part.rows)
+        for (std::int64_t c = 0; c < columns; ++c) total[c] += std::exchange(sum[c], W(0));
+    }
+    W* target = dbias.tensor.row(k) + first;
+    for (std::int64_t c = 0; c < columns; ++c) target[c] = dbias.accumulate ? target[c] + total[c] : total[c];
+  }
+}
+
+}  // namespace lpw

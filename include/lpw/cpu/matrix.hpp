@@ -1,0 +1,67 @@
+// A view of a matrix: what gemm takes. Transposing swaps the strides; no element moves.
+#pragma once
+
+#include <cstdint>
+#include <type_traits>
+
+#include <lpw/tensor/tensor.hpp>
+
+namespace lpw {
+
+/// rows x columns elements, element (i, j) at data[i row_stride + j column_stride]. One of the strides is 1.
+template <class T>
+struct MatrixView {
+  T* data = nullptr;
+  std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;
+
+  [[nodiscard]] MatrixView transposed() const { return {data, columns, rows, column_stride, row_stride}; }
+  [[nodiscard]] MatrixView row_range(std::int64_t first, std::int64_t last) const {
+    return {data + first * row_stride, last - first, columns, row_stride, column_stride};
+  }
+  [[nodiscard]] MatrixView column_range(std::int64_t first, std::int64_t last) const {
+    return {data + first * column_stride, rows, last - first, row_stride, column_stride};
+  }
+  /// True if rows are contiguous, false if columns are.
+  [[nodiscard]] bool row_major() const { return column_stride == 1; }
+
+  operator MatrixView<const T>() const
+    requires(!std::is_const_v<T>)
+  {
+    return {data, rows, columns, row_stride, column_stride};
+  }
+};
+
+/// The packed row-major matrix at `data`.
+template <class T>
+[[nodiscard]] MatrixView<T> matrix(T* data, std::int64_t rows, std::int64_t columns) {
+  return {data, rows, columns, columns, 1};
+}
+
+/// A matrix in another element type: a view of the original where the types agree, else of a converted, packed copy in pooled memory.
+template <class To>
+class ConvertedMatrix {
+ public:
+  template <class From>
+  explicit ConvertedMatrix(MatrixView<const From> from) {
+    if constexpr (std::is_same_v<From, To>) {
+      view_ = from;
+    } else {
+      const bool flip = !from.row_major();
+      if (flip) from = from.transposed();
+      copy_ = Tensor<To, Cpu>({from.rows, from.columns});
+      const auto to = matrix(copy_.data(), from.rows, from.columns);
+#pragma omp parallel for schedule(static)
+      for (std::int64_t i = 0; i < from.rows; ++i)
+#pragma omp simd
+        for (std::int64_t j = 0; j < from.columns; ++j) to.data[i * to.row_stride + j] = To(from.data[i * from.row_stride + j]);
+      view_ = flip ? to.transposed() : to;
+    }
+  }
+  [[nodiscard]] MatrixView<const To> view() const { return view_; }
+
+ private:
+  Tensor<To, Cpu> copy_;
+  MatrixView<const To> view_;
+};
+
+}  // namespace lpw

@@ -1,0 +1,58 @@
+// Primitives over rows of members: [K, P] matrices of late-phase weights.
+#pragma once
+
+#include <lpw/tensor/operands.hpp>
+#include <lpw/tensor/philox.hpp>
+
+namespace lpw {
+
+/// Mean of the rows [K, ...] -> [1, ...], as row 0 plus the mean of the differences from it: exact where all rows are equal.
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> mean_rows(const Tensor<W, Cpu>& rows) {
+  Tensor<W, Cpu> mean(rows.shape().with(0, 1));
+  const std::int64_t members = rows.dim(0), size = mean.size();
+#pragma omp parallel for schedule(static) if (size > 4096)
+  for (std::int64_t i = 0; i < size; ++i) {
+    const double first = static_cast<double>(rows.data()[i]);
+    double difference = 0;
+    for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
+    mean.data()[i] = static_cast<W>(first + difference / static_cast<double>(members));
+  }
+  return mean;
+}
+
+/// rows_k += deviation * rms(row 0) * eps_k, eps ~ N(0, 1): release noise, for rows that are all equal. The draw for an element depends on
+/// the random stream, the member and the element only.
+template <class W>
+void add_member_noise(Tensor<W, Cpu> rows, double deviation, const Philox& random) {
+  const std::int64_t size = rows.shape().size_from(1);
+  double square = 0;
+  for (std::int64_t i = 0; i < size; ++i) square += static_cast<double>(rows.data()[i]) * static_cast<double>(rows.data()[i]);
+  const double amount = deviation * std::sqrt(square / static_cast<double>(std::max<std::int64_t>(size, 1)));
+  for (std::int64_t k = 0; k < rows.dim(0); ++k)
+    for (std::int64_t i = 0; i < size; ++i) {
+      const auto index = static_cast<std::uint64_t>(k * size + i);
+      rows.row(k)[i] = static_cast<W>(static_cast<double>(rows.row(k)[i]) + amount * random.normal(index));
+    }
+}
+
+/// average += (value - average) * weight.
+template <class W>
+void move_average(Tensor<W, Cpu>& average, const Tensor<W, Cpu>& value, double weight) {
+  require<ShapeError>(average.shape() == value.shape(), "average: ", average.shape(), " of values ", value.shape());
+  W* out = average.data();
+  const W *in = value.data(), w = static_cast<W>(weight);
+  const std::int64_t size = value.size();
+#pragma omp parallel for simd schedule(static) if (size > 16384)
+  for (std::int64_t i = 0; i < size; ++i) out[i] += (in[i] - out[i]) * w;
+}
+
+/// The first value in the tensor that is infinite or NaN, as its index, or -1.
+template <class W>
+[[nodiscard]] std::int64_t find_non_finite(const Tensor<W, Cpu>& tensor) {
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    if (!std::isfinite(tensor.data()[i])) return i;
+  return -1;
+}
+
+}  // namespace lpw

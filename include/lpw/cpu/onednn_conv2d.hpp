@@ -1,0 +1,109 @@
+// Convolutions by oneDNN's direct algorithm. Activations stay dense NHWC; the weight takes whatever layout oneDNN likes best, and is
+// reordered from (or, as a gradient, to) the float32 OHWI store on every call: it changes every step, and the reorder is small beside the work.
+#pragma once
+
+#include <lpw/cpu/conv2d_geometry.hpp>
+#include <lpw/cpu/onednn.hpp>
+#include <lpw/cpu/parallel.hpp>
+
+namespace lpw::onednn {
+
+enum class Conv2dPass : std::int64_t { forward, backward_data, backward_weight };
+
+/// One pass of one convolution, and the reorder between the weight's store and the layout the pass wants.
+struct Conv2dPlan {
+  Operation convolution, reorder;
+  dnnl::memory::desc in, weight, out, store;
+};
+
+namespace detail {
+
+using Descs = std::array<dnnl::memory::desc, 3>;  // input, weight, output; `any` lets oneDNN choose
+
+template <class T>
+[[nodiscard]] Descs conv2d_descs(const Conv2dGeometry& g, dnnl::memory::data_type weight_type) {
+  using Tag = dnnl::memory::format_tag;
+  return {dnnl::memory::desc({g.images, g.channels, g.height, g.width}, data_type<T>, Tag::nhwc),
+          dnnl::memory::desc({g.out_channels, g.channels, g.kernel_height, g.kernel_width}, weight_type, Tag::any),
+          dnnl::memory::desc({g.images, g.out_channels, g.out_height(), g.out_width()}, data_type<T>, Tag::nhwc)};
+}
+
+template <class T>
+[[nodiscard]] Conv2dPlan make_conv2d(Conv2dPass pass, const Conv2dGeometry& g, bool accumulate) {
+  const auto direct = dnnl::algorithm::convolution_direct;
+  const dnnl::memory::dims stride{g.stride, g.stride}, padding{g.padding, g.padding};
+  const dnnl::memory::desc store({g.out_channels, g.channels, g.kernel_height, g.kernel_width}, dnnl::memory::data_type::f32,
+                                 dnnl::memory::format_tag::ohwi);
+  const auto [in, weight, out] = conv2d_descs<T>(g, data_type<T>);
+  const auto forward =
+      describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in, weight, out, stride, padding, padding);
+  if (pass == Conv2dPass::forward) {
+    const auto chosen = forward.weights_desc();
+    return {{dnnl::convolution_forward(forward), forward}, onednn::reorder(store, chosen), in, chosen, out, store};
+  }
+  if (pass == Conv2dPass::backward_data) {
+    const auto desc = describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out, stride, padding, padding);
+    const auto chosen = desc.weights_desc();
+    return {{dnnl::convolution_backward_data(desc), desc}, onednn::reorder(store, chosen), in, chosen, out, store};
+  }
+  const auto gradient = conv2d_descs<T>(g, dnnl::memory::data_type::f32)[1];
+  const auto desc =
+      describe_backward<dnnl::convolution_backward_weights>(attributes(), forward, direct, in, gradient, out, stride, padding, padding);
+  const auto chosen = desc.diff_weights_desc();
+  return {{dnnl::convolution_backward_weights(desc), desc}, onednn::reorder(chosen, store, accumulate), in, chosen, out, store};
+}
+
+template <class T>
+[[nodiscard]] std::shared_ptr<const Conv2dPlan> find_conv2d(Conv2dPass pass, const Conv2dGeometry& g, bool accumulate = false) {
+  // oneDNN fixes a primitive's division of work among threads when it is made.
+  Cache<Conv2dPlan>::Key key{static_cast<std::int64_t>(pass), static_cast<std::int64_t>(data_type<T>), accumulate, max_threads()};
+  const auto numbers = g.numbers();
+  std::copy(numbers.begin(), numbers.end(), key.begin() + 4);
+  return cache<Conv2dPlan>().find(key, [&] { return make_conv2d<T>(pass, g, accumulate); });
+}
+
+}  // namespace detail
+
+/// y = x * weight; false if oneDNN does not implement this case, with nothing written.
+template <class T>
+[[nodiscard]] bool conv2d_forward(const Conv2dGeometry& g, const T* x, const float* weight, T* y) {
+  return translate_errors("conv2d_forward", [&] {
+    const auto plan = detail::find_conv2d<T>(Conv2dPass::forward, g);
+    if (!plan) return false;
+    const Buffer reordered(plan->weight);
+    plan->reorder.run({{DNNL_ARG_FROM, memory(plan->store, weight)}, {DNNL_ARG_TO, reordered.get()}});
+    plan->convolution.run(
+        {{DNNL_ARG_SRC, memory(plan->in, x)}, {DNNL_ARG_WEIGHTS, reordered.get()}, {DNNL_ARG_DST, memory(plan->out, y)}});
+    return true;
+  });
+}
+
+/// dx from dy; false if oneDNN does not implement this case, with nothing written.
+template <class T>
+[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx) {
+  return translate_errors("conv2d_backward_data", [&] {
+    const auto plan = detail::find_conv2d<T>(Conv2dPass::backward_data, g);
+    if (!plan) return false;
+    const Buffer reordered(plan->weight);
+    plan->reorder.run({{DNNL_ARG_FROM, memory(plan->store, weight)}, {DNNL_ARG_TO, reordered.get()}});
+    plan->convolution.run(
+        {{DNNL_ARG_DIFF_SRC, memory(plan->in, dx)}, {DNNL_ARG_WEIGHTS, reordered.get()}, {DNNL_ARG_DIFF_DST, memory(plan->out, dy)}});
+    return true;
+  });
+}
+
+/// dweight (+)= the sum over images; false if oneDNN does not implement this case, with nothing written.
+template <class T>
+[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
+  return translate_errors("conv2d_backward_weight", [&] {
+    const auto plan = detail::find_conv2d<T>(Conv2dPass::backward_weight, g, accumulate);
+    if (!plan) return false;
+    const Buffer gradient(plan->weight);
+    plan->convolution.run(
+        {{DNNL_ARG_SRC, memory(plan->in, x)}, {DNNL_ARG_DIFF_WEIGHTS, gradient.get()}, {DNNL_ARG_DIFF_DST, memory(plan->out, dy)}});
+    plan->reorder.run({{DNNL_ARG_FROM, gradient.get()}, {DNNL_ARG_TO, memory(plan->store, dweight)}});
+    return true;
+  });
+}
+
+}  // namespace lpw::onednn

@@ -1,0 +1,113 @@
+// Max pooling and global average pooling on the CPU, channels last.
+#pragma once
+
+#include <limits>
+#include <vector>
+
+#include <lpw/tensor/layout.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// Result of max pooling, and for each output element the offset (row W + column) of the winner in its input image.
+template <class T, class D>
+struct MaxPooled {
+  Tensor<T, D> y;                 // [K, B, Ho, Wo, C]
+  Tensor<std::int32_t, D> winner;  // [K, B, Ho, Wo, C]
+};
+
+/// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order wins.
+template <class T>
+[[nodiscard]] MaxPooled<T, Cpu> max_pool2d_forward(const Tensor<T, Cpu>& x, PoolOptions options) {
+  const Shape& in = x.shape();
+  const std::int64_t height = in[2], width = in[3], channels = in[4];
+  const std::int64_t out_height = window_count(height, options.kernel_size, options.step(), options.padding);
+  const std::int64_t out_width = window_count(width, options.kernel_size, options.step(), options.padding);
+  const Shape out{in[0], in[1], out_height, out_width, channels};
+  MaxPooled<T, Cpu> result{Tensor<T, Cpu>(out), Tensor<std::int32_t, Cpu>(out)};
+#pragma omp parallel for schedule(static)
+  for (std::int64_t row = 0; row < in[0] * in[1] * out_height; ++row) {
+    const std::int64_t image = row / out_height, top = row % out_height * options.step() - options.padding;
+    const T* pixels = x.data() + image * height * width * channels;
+    for (std::int64_t column = 0; column < out_width; ++column) {
+      T* best = result.y.data() + (row * out_width + column) * channels;
+      std::int32_t* winner = result.winner.data() + (row * out_width + column) * channels;
+      std::fill_n(winner, channels, -1);
+      const std::int64_t left = column * options.step() - options.padding;
+      for (std::int64_t i = std::max<std::int64_t>(0, top); i < std::min(height, top + options.kernel_size); ++i)
+        for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + options.kernel_size); ++j)
+          for (std::int64_t c = 0; c < channels; ++c) {
+            const T candidate = pixels[(i * width + j) * channels + c];
+            if (winner[c] >= 0 && !(candidate > best[c])) continue;
+            best[c] = candidate;
+            winner[c] = static_cast<std::int32_t>(i * width + j);
+          }
+    }
+  }
+  return result;
+}
+
+/// Sends each dy to its window's winner.
+template <class T>
+void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
+  using W = Accumulate<T>;
+  const Shape& in = dx.tensor.shape();
+  const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);
+#pragma omp parallel
+  {
+    std::vector<W> sum(pixels * channels);  // windows may overlap: sum in W, round once
+#pragma omp for schedule(static)
+    for (std::int64_t image = 0; image < in[0] * in[1]; ++image) {
+      T* out = dx.tensor.data() + image * pixels * channels;
+      for (std::int64_t i = 0; i < pixels * channels; ++i) sum[i] = dx.accumulate ? W(out[i]) : W(0);
+      for (std::int64_t i = 0; i < windows * channels; ++i) {
+        const std::int64_t from = image * windows * channels + i;
+        sum[winner.data()[from] * channels + i % channels] += W(dy.data()[from]);
+      }
+      for (std::int64_t i = 0; i < pixels * channels; ++i) out[i] = T(sum[i]);
+    }
+  }
+}
+
+/// Mean over the image: x [K, B, H, W, C] -> [K, B, C].
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> global_average_pool_forward(const Tensor<T, Cpu>& x) {
+  using W = Accumulate<T>;
+  const Shape& in = x.shape();
+  const std::int64_t pixels = in[2] * in[3], channels = in[4];
+  Tensor<T, Cpu> y({in[0], in[1], channels});
+#pragma omp parallel
+  {
+    std::vector<W> sum(channels);
+#pragma omp for schedule(static)
+    for (std::int64_t image = 0; image < in[0] * in[1]; ++image) {
+      std::fill(sum.begin(), sum.end(), W(0));
+      for (std::int64_t p = 0; p < pixels; ++p) {
+        const T* pixel = x.data() + (image * pixels + p) * channels;
+        for (std::int64_t c = 0; c < channels; ++c) sum[c] += W(pixel[c]);
+      }
+      for (std::int64_t c = 0; c < channels; ++c) y.data()[image * channels + c] = T(sum[c] / static_cast<W>(pixels));
+    }
+  }
+  return y;
+}
+
+/// Spreads dy / (H W) over the image.
+template <class T>
+void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
+  using W = Accumulate<T>;
+  const Shape& in = dx.tensor.shape();
+  const std::int64_t pixels = in[2] * in[3], channels = in[4];
+  const W share = W(1) / static_cast<W>(pixels);
+  const bool add = dx.accumulate;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t image = 0; image < in[0] * in[1]; ++image)
+    for (std::int64_t p = 0; p < pixels; ++p) {
+      const T* d = dy.data() + image * channels;
+      T* out = dx.tensor.data() + (image * pixels + p) * channels;
+#pragma omp simd
+      for (std::int64_t c = 0; c < channels; ++c) out[c] = T(W(d[c]) * share + (add ? W(out[c]) : W(0)));
+    }
+}
+
+}  // namespace lpw

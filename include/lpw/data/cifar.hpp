@@ -1,0 +1,159 @@
+// CIFAR-10 and CIFAR-100 in their official binary layout: records of one or two label bytes and 3072 pixel bytes, channel planes
+// of 32 x 32 in the order red, green, blue (Krizhevsky, "Learning multiple layers of features from tiny images", 2009).
+// A file must have exactly its published size: a shorter one that happens to end between two records would train without a word.
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <filesystem>
+#include <fstream>
+#include <span>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include <lpw/data/dataset.hpp>
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::data {
+
+/// Where a CIFAR dataset keeps what. The label used is the last label byte: of CIFAR-100's coarse and fine label the fine one.
+struct CifarLayout {
+  std::string name, folder;  // folder: as the published archive unpacks
+  std::vector<std::string> train_files, test_files;
+  std::string class_names_file;  // one name per line
+  int label_bytes = 1, classes = 10;
+  std::int64_t train_records = 0, test_records = 0;  // in each file
+};
+
+[[nodiscard]] inline CifarLayout cifar10_layout() {
+  return {.name = "cifar10",
+          .folder = "cifar-10-batches-bin",
+          .train_files = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+          .test_files = {"test_batch.bin"},
+          .class_names_file = "batches.meta.txt",
+          .label_bytes = 1,
+          .classes = 10,
+          .train_records = 10000,
+          .test_records = 10000};
+}
+
+[[nodiscard]] inline CifarLayout cifar100_layout() {
+  return {.name = "cifar100",
+          .folder = "cifar-100-binary",
+          .train_files = {"train.bin"},
+          .test_files = {"test.bin"},
+          .class_names_file = "fine_label_names.txt",
+          .label_bytes = 2,
+          .classes = 100,
+          .train_records = 50000,
+          .test_records = 10000};
+}
+
+namespace detail {
+
+inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane = cifar_side * cifar_side,
+                              cifar_pixels = cifar_channels * cifar_plane;
+
+[[nodiscard]] inline std::string fetch_hint(const CifarLayout& layout) {
+  return concat("; scripts/download_data.sh ", layout.name, " DIR fetches it");
+}
+
+/// The layout's folder inside `directory` if there is one, else `directory` itself.
+[[nodiscard]] inline std::filesystem::path find_folder(const std::filesystem::path& directory, const CifarLayout& layout) {
+  std::error_code ignored;
+  require<FileError>(std::filesystem::is_directory(directory, ignored), directory.string(), ": ", layout.name,
+                     " needs a directory here, found ", std::filesystem::exists(directory, ignored) ? "a file" : "nothing",
+                     fetch_hint(layout));
+  const auto inner = directory / layout.folder;
+  return std::filesystem::is_directory(inner, ignored) ? inner : directory;
+}
+
+/// All bytes of a file of `records` records. Throws FileError if it is missing, unreadable or of another size.
+[[nodiscard]] inline std::vector<std::uint8_t> read_records(const std::filesystem::path& path, const CifarLayout& layout,
+                                                            std::int64_t records) {
+  std::error_code status;
+  require<FileError>(std::filesystem::is_regular_file(path, status), path.string(), ": no such file, needed for ", layout.name,
+                     fetch_hint(layout));
+  const auto found = static_cast<std::int64_t>(std::filesystem::file_size(path, status));
+  require<FileError>(!status, path.string(), ": cannot be read (", status.message(), ")");
+
+  const std::int64_t record = layout.label_bytes + cifar_pixels, expected = records * record;
+  if (found != expected)
+    fail<FileError>(path.string(), ": expected ", expected, " bytes (", records, " records of ", record, "), found ", found, " (",
+                    found / record, found % record ? " and a part" : "", "): the file is ", found < expected ? "truncated" : "too long",
+                    fetch_hint(layout));
+
+  std::vector<std::uint8_t> bytes(expected);
+  std::ifstream file(path, std::ios::binary);
+  file.read(reinterpret_cast<char*>(bytes.data()), expected);
+  require<FileError>(file.gcount() == expected, path.string(), ": cannot be read: expected ", expected, " bytes, got ", file.gcount());
+  return bytes;
+}
+
+/// Appends a file's records to a set, planes interleaved to [H, W, C].
+inline void append_records(ImageSet& set, const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records) {
+  const auto bytes = read_records(path, layout, records);
+  const std::int64_t record = layout.label_bytes + cifar_pixels;
+  for (std::int64_t r = 0; r < records; ++r) {
+    const std::int64_t offset = r * record + layout.label_bytes - 1;
+    const int label = bytes[offset];
+    require<FileError>(label < layout.classes, path.string(), ": expected a label from 0 to ", layout.classes - 1, " at byte ", offset,
+                       " (record ", r, "), found ", label, ": the file is damaged or not ", layout.name);
+    const std::uint8_t* planes = bytes.data() + offset + 1;
+    std::uint8_t* pixels = set.image(set.count++);
+    for (std::int64_t p = 0; p < cifar_plane; ++p)
+      for (std::int64_t c = 0; c < cifar_channels; ++c) pixels[p * cifar_channels + c] = planes[c * cifar_plane + p];
+    set.labels.push_back(label);
+  }
+}
+
+[[nodiscard]] inline ImageSet read_images(const std::filesystem::path& folder, const CifarLayout& layout,
+                                          std::span<const std::string> files, std::int64_t records) {
+  ImageSet set{.count = 0,
+               .height = cifar_side,
+               .width = cifar_side,
+               .channels = cifar_channels,
+               .classes = layout.classes,
+               .pixels = {},
+               .labels = {}};
+  set.pixels.resize(std::ssize(files) * records * cifar_pixels);
+  for (const auto& file : files) append_records(set, folder / file, layout, records);
+  return set;
+}
+
+/// The names in the file, or none if it does not hold one for every class: they are for display alone.
+[[nodiscard]] inline std::vector<std::string> read_class_names(const std::filesystem::path& path, int classes) {
+  std::vector<std::string> names;
+  std::ifstream file(path);
+  for (std::string line; std::getline(file, line);) {
+    if (!line.empty() && line.back() == '\r') line.pop_back();
+    if (!line.empty()) names.push_back(line);
+  }
+  if (std::ssize(names) != classes) names.clear();
+  return names;
+}
+
+}  // namespace detail
+
+/// Reads a dataset of the given layout from `directory`, which holds its files or the folder that holds them.
+/// Throws FileError naming the file if one is missing, unreadable, of another size than the layout says, or has a label out of range.
+[[nodiscard]] inline Dataset read_cifar(const std::filesystem::path& directory, const CifarLayout& layout) {
+  const auto folder = detail::find_folder(directory, layout);
+  Dataset dataset;
+  dataset.name = layout.name;
+  dataset.train = detail::read_images(folder, layout, layout.train_files, layout.train_records);
+  dataset.test = detail::read_images(folder, layout, layout.test_files, layout.test_records);
+  dataset.normalization = channel_statistics(dataset.train);
+  dataset.class_names = detail::read_class_names(folder / layout.class_names_file, layout.classes);
+  return dataset;
+}
+
+/// CIFAR-10: 50000 training and 10000 test images of 10 classes. `directory` is cifar-10-batches-bin or its parent. Throws as read_cifar.
+[[nodiscard]] inline Dataset cifar10(const std::filesystem::path& directory) { return read_cifar(directory, cifar10_layout()); }
+
+/// CIFAR-100 with its fine labels: 50000 and 10000 images of 100 classes. `directory` is cifar-100-binary or its parent. Throws as
+/// read_cifar.
+[[nodiscard]] inline Dataset cifar100(const std::filesystem::path& directory) { return read_cifar(directory, cifar100_layout()); }
+
+}  // namespace lpw::data

@@ -1,0 +1,131 @@
+// Minibatches: every member of an ensemble gets its own (the method's Algorithm 1), and an epoch still visits every sample once.
+// The order of an epoch is a permutation drawn from (seed, epoch) alone, and iterations take consecutive stretches of it. A batch is
+// therefore a function of its place in training, which is what makes a resumed run read the same data.
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <limits>
+#include <numeric>
+#include <utility>
+#include <vector>
+
+#include <lpw/data/augment.hpp>
+#include <lpw/data/dataset.hpp>
+#include <lpw/data/prefetch.hpp>
+#include <lpw/tensor/error.hpp>
+#include <lpw/tensor/philox.hpp>
+#include <lpw/tensor/tensor.hpp>
+
+namespace lpw::data {
+
+/// One minibatch for each of K members.
+template <class T>
+struct Batch {
+  Tensor<T, Cpu> images;             // [K, B, H, W, C]
+  Tensor<std::int32_t, Cpu> labels;  // [K, B]
+};
+
+struct LoaderOptions {
+  std::int64_t batch = 128;  // samples per member and iteration
+  AugmentOptions augment = pad_crop_flip;
+  bool shuffle = true;
+  std::uint64_t seed = 0;
+};
+
+/// Options for evaluation: every sample exactly once, in stored order, as it is. Use with members = 1.
+[[nodiscard]] constexpr LoaderOptions evaluation(std::int64_t batch = 500) {
+  return {.batch = batch, .augment = no_augmentation, .shuffle = false, .seed = 0};
+}
+
+/// The order in which an epoch visits `count` samples: a uniform permutation (Fisher and Yates), the same for any batch size,
+/// number of members or threads.
+[[nodiscard]] inline std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::uint32_t epoch) {
+  std::vector<std::int64_t> order(count);
+  std::iota(order.begin(), order.end(), std::int64_t{0});
+  const Philox random(seed, Stream::order, epoch);
+  for (std::int64_t i = count - 1; i > 0; --i) std::swap(order[i], order[random.below(i, static_cast<std::uint32_t>(i + 1))]);
+  return order;
+}
+
+/// Turns a set of images into epochs of batches. It refers to the set, which must outlive it, as it must outlive its epochs.
+///
+///     for (auto& [images, labels] : loader.epoch(epoch, members)) ...
+template <Real T>
+class Loader {
+ public:
+  using Epoch = Prefetch<Batch<T>>;
+
+  /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
+  Loader(const ImageSet& set, const Normalization& normalization, const LoaderOptions& options = {})
+      : set_(&set), table_(normalization, set.channels), options_(options) {
+    validate(set);
+    validate(options.augment, set.height, set.width);
+    require<OptionError>(options.batch > 0, "loader: expected a batch of at least 1 sample, found ", options.batch);
+    require<OptionError>(set.count <= std::numeric_limits<std::uint32_t>::max(), "loader: ", set.count, " images are more than 2^32 - 1");
+  }
+  Loader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
+
+  [[nodiscard]] const ImageSet& set() const { return *set_; }
+  [[nodiscard]] const LoaderOptions& options() const { return options_; }
+
+  /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of r / members
+  /// (rounded down) per member, if that is not zero. So an epoch leaves out r mod members samples, others each time, and no more.
+  /// Throws OptionError unless 0 < members <= the number of images.
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
+    const std::int64_t full = per_member(members) * members;
+    return set_->count / full + (set_->count % full >= members);
+  }
+
+  /// The batches of an epoch from iteration `first_iteration` on; they do not depend on where one starts. The order is
+  /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries from
+  /// (i K + k) B on. Throws OptionError for an argument out of range.
+  [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
+    require<OptionError>(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
+                         "loader: expected an epoch from 0 to 2^32 - 1, found ", epoch);
+    const std::int64_t count = iterations(members);
+    require<OptionError>(first_iteration >= 0 && first_iteration <= count, "loader: expected a first iteration from 0 to ", count,
+                         ", found ", first_iteration);
+    return Epoch(count - first_iteration, [this, members, first_iteration, step = static_cast<std::uint32_t>(epoch),
+                                           order = std::vector<std::int64_t>()](std::int64_t i) mutable {
+      if (order.empty()) order = make_order(step);  // in the background thread
+      return make_batch(order, step, members, first_iteration + i);
+    });
+  }
+  Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0) const&& = delete;
+
+ private:
+  [[nodiscard]] std::int64_t per_member(std::int64_t members) const {
+    require<OptionError>(members > 0 && members <= set_->count, "loader: expected from 1 to ", set_->count,
+                         " members (one image each), found ", members);
+    return std::min(options_.batch, set_->count / members);
+  }
+
+  [[nodiscard]] std::vector<std::int64_t> make_order(std::uint32_t epoch) const {
+    if (options_.shuffle) return epoch_order(set_->count, options_.seed, epoch);
+    std::vector<std::int64_t> order(set_->count);
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    return order;
+  }
+
+  [[nodiscard]] Batch<T> make_batch(const std::vector<std::int64_t>& order, std::uint32_t epoch, std::int64_t members,
+                                    std::int64_t iteration) const {
+    const std::int64_t full = per_member(members), first = iteration * members * full;
+    const std::int64_t batch = std::min(full, (set_->count - first) / members);
+    Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
+                    Tensor<std::int32_t, Cpu>({members, batch})};
+    for (std::int64_t j = 0; j < members * batch; ++j) {
+      const std::int64_t index = order[first + j];
+      const auto how = draw_augmentation(options_.augment, options_.seed, epoch, index, set_->height, set_->width);
+      augment(set_->image(index), set_->height, set_->width, how, table_, result.images.data() + j * set_->image_size());
+      result.labels.data()[j] = set_->labels[index];
+    }
+    return result;
+  }
+
+  const ImageSet* set_;
+  NormalizationTable<T> table_;
+  LoaderOptions options_;
+};
+
+}  // namespace lpw::data

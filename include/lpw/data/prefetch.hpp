@@ -1,0 +1,104 @@
+// A range whose items a background thread makes ahead of their use, so that forming a batch costs the training loop no time.
+// The queue is short: two items hide any jitter, and more would only hold more memory.
+#pragma once
+
+#include <condition_variable>
+#include <cstddef>
+#include <cstdint>
+#include <deque>
+#include <exception>
+#include <functional>
+#include <iterator>
+#include <mutex>
+#include <optional>
+#include <stop_token>
+#include <thread>
+#include <utility>
+
+namespace lpw::data {
+
+/// The items make(0), make(1), ..., make(count - 1), in order, as a single-pass range. make runs in one background thread, at most
+/// `depth` finished items ahead of the consumer. What it throws is rethrown to the consumer in that item's place and ends the range.
+/// Destroying the range earlier waits for the item in the making and no longer.
+template <class Item>
+class Prefetch {
+ public:
+  class iterator {
+   public:
+    using value_type = Item;
+    using difference_type = std::ptrdiff_t;
+
+    explicit iterator(Prefetch& range) : range_(&range) {}
+    /// The item; it stays valid until the next increment, and may be moved from.
+    [[nodiscard]] Item& operator*() const { return *range_->current_; }
+    [[nodiscard]] Item* operator->() const { return &*range_->current_; }
+    iterator& operator++() {
+      range_->advance();
+      return *this;
+    }
+    void operator++(int) { range_->advance(); }
+    [[nodiscard]] bool operator==(std::default_sentinel_t) const { return !range_->current_; }
+
+   private:
+    Prefetch* range_;
+  };
+
+  Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
+      : depth_(depth),
+        remaining_(count),
+        producer_([this, count, make = std::move(make)](std::stop_token stop) { produce(stop, count, make); }) {}
+  Prefetch(const Prefetch&) = delete;  // the thread refers to this object
+  Prefetch& operator=(const Prefetch&) = delete;
+
+  /// Waits for the first item. The range can be walked once.
+  [[nodiscard]] iterator begin() {
+    advance();
+    return iterator(*this);
+  }
+  [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+ private:
+  void produce(std::stop_token stop, std::int64_t count, const std::function<Item(std::int64_t)>& make) {
+    try {
+      for (std::int64_t i = 0; i < count; ++i) {
+        std::unique_lock lock(mutex_);
+        if (!changed_.wait(lock, stop, [&] { return ready_.size() < depth_; })) return;
+        lock.unlock();
+        Item item = make(i);
+        lock.lock();
+        ready_.push_back(std::move(item));
+        changed_.notify_all();
+      }
+    } catch (...) {
+      std::lock_guard lock(mutex_);
+      failure_ = std::current_exception();
+      changed_.notify_all();
+    }
+  }
+
+  void advance() {
+    current_.reset();
+    if (remaining_ == 0) return;
+    std::unique_lock lock(mutex_);
+    changed_.wait(lock, [&] { return !ready_.empty() || failure_; });
+    if (ready_.empty()) {
+      remaining_ = 0;
+      std::rethrow_exception(failure_);
+    }
+    current_.emplace(std::move(ready_.front()));
+    ready_.pop_front();
+    --remaining_;
+    changed_.notify_all();
+  }
+
+  std::size_t depth_;
+  std::int64_t remaining_;  // items the consumer has not taken yet; the consumer's alone
+  std::optional<Item> current_;
+  std::mutex mutex_;  // guards ready_ and failure_
+  std::condition_variable_any changed_;
+  std::deque<Item> ready_;
+  std::exception_ptr failure_;
+  std::jthread producer_;  // last: it starts when everything else exists, and ends first
+};
+
+}  // namespace lpw::data

@@ -1,0 +1,85 @@
+// Plain networks as safetensors files that other programs read: PyTorch's names, convolution weights in PyTorch's order (OIHW).
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <string>
+
+#include <lpw/io/safetensors.hpp>
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw::io {
+
+namespace detail {
+
+/// [O, kh, kw, I] -> [O, I, kh, kw]; other ranks as they are.
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> to_oihw(const Tensor<W, Cpu>& weight) {
+  if (weight.shape().rank() != 4) return clone(weight);
+  const std::int64_t outputs = weight.dim(0), pixels = weight.dim(1) * weight.dim(2), inputs = weight.dim(3);
+  Tensor<W, Cpu> result({outputs, inputs, weight.dim(1), weight.dim(2)});
+  for (std::int64_t o = 0; o < outputs; ++o)
+    for (std::int64_t p = 0; p < pixels; ++p)
+      for (std::int64_t i = 0; i < inputs; ++i) result.data()[(o * inputs + i) * pixels + p] = weight.data()[(o * pixels + p) * inputs + i];
+  return result;
+}
+
+/// The inverse of to_oihw.
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> from_oihw(const Tensor<W, Cpu>& weight) {
+  if (weight.shape().rank() != 4) return weight;
+  const std::int64_t outputs = weight.dim(0), inputs = weight.dim(1), pixels = weight.dim(2) * weight.dim(3);
+  Tensor<W, Cpu> result({outputs, weight.dim(2), weight.dim(3), inputs});
+  for (std::int64_t o = 0; o < outputs; ++o)
+    for (std::int64_t p = 0; p < pixels; ++p)
+      for (std::int64_t i = 0; i < inputs; ++i) result.data()[(o * pixels + p) * inputs + i] = weight.data()[(o * inputs + i) * pixels + p];
+  return result;
+}
+
+}  // namespace detail
+
+/// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64 for double), with
+/// texts for the file's metadata. Throws OptionError for a network that is not plain, FileError if the file cannot be written.
+template <nn::Visitable M>
+void save_safetensors(const std::filesystem::path& path, M& network, std::map<std::string, std::string> metadata = {}) {
+  require<OptionError>(nn::members(network) == 1 && nn::flatten(network)->value.late.size() == 0, "save_safetensors: the network has ",
+                       nn::members(network), " members; collapse it first");
+  Safetensors content{NamedTensors(path.string()), std::move(metadata)};
+  content.metadata.emplace("format", "pt");
+  const auto add = [&](const std::string& name, auto& member) {
+    const auto host = to_host(member.value());
+    content.tensors.add(name, detail::to_oihw(host.reshaped(member.shape())));
+  };
+  nn::for_each_parameter(network, add);
+  nn::for_each_buffer(network, add);
+  save_safetensors(path, content);
+}
+
+/// Reads such a file into a plain network of the same architecture. Throws FileError naming the tensor that is missing, of another shape or
+/// left over, and OptionError for a network that is not plain; the network is untouched then.
+template <nn::Visitable M>
+void load_safetensors(const std::filesystem::path& path, M& network) {
+  using W = nn::WeightOf<M>;
+  using D = typename M::device_type;
+  require<OptionError>(nn::members(network) == 1, "load_safetensors: the network has ", nn::members(network),
+                       " members; load before release");
+  const auto content = load_safetensors(path);
+  std::map<std::string, Tensor<W, Cpu>> values;
+  const auto read = [&](const std::string& name, auto& member) {
+    const Shape shape = member.shape();
+    const Shape stored = shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
+    values[name] = detail::from_oihw(content.tensors.get<W>(name, stored));
+  };
+  nn::for_each_parameter(network, read);
+  nn::for_each_buffer(network, read);
+  for (const auto& tensor : content.tensors)
+    require<FileError>(values.contains(tensor.name) || tensor.name.ends_with("num_batches_tracked"), path.string(), ": holds tensor '",
+                       tensor.name, "', which this network does not have; was it saved from another architecture?");
+  const auto write = [&](const std::string& name, auto& member) {
+    copy(to_device<D>(values.at(name).reshaped(member.shape().prepend(1))), member.value());
+  };
+  nn::for_each_parameter(network, write);
+  nn::for_each_buffer(network, write);
+}
+
+}  // namespace lpw::io

@@ -1,0 +1,89 @@
+// Collapse: from K members back to one plain network, by averaging in weight space.
+#pragma once
+
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw {
+
+/// Two averages exist for batch norm. `affine` makes the exact mean of the members' evaluation-mode maps (what averaging the members'
+/// outputs layer by layer gives); `parameters` averages gamma, beta and both running statistics separately.
+enum class Collapse { affine, parameters };
+
+namespace detail {
+
+/// gamma' and beta' such that, with the averaged statistics mean' and variance', gamma' (x - mean') / sqrt(variance' + eps) + beta' is
+/// mean_k of the members' maps. Written so that equal members give back their own gamma and beta bit for bit.
+template <class W>
+void average_affine_maps(const Tensor<W, Cpu>& mean, const Tensor<W, Cpu>& variance, const Tensor<W, Cpu>& average_mean,
+                         const Tensor<W, Cpu>& average_variance, double epsilon, Tensor<W, Cpu>& gamma, Tensor<W, Cpu>& beta) {
+  const std::int64_t members = mean.dim(0);
+  for (std::int64_t k = 0; k < members; ++k)
+    for (std::int64_t c = 0; c < mean.dim(1); ++c) {
+      const double deviation = std::sqrt(double(variance.row(k)[c]) + epsilon), average = std::sqrt(double(average_variance.data()[c]) + epsilon);
+      W &g = gamma.row(k)[c], &b = beta.row(k)[c];
+      b = static_cast<W>(double(b) + double(g) * (double(average_mean.data()[c]) - double(mean.row(k)[c])) / deviation);
+      g = static_cast<W>(double(g) * (average / deviation));
+    }
+}
+
+/// The rows of a parameter on the host, one for each of K members.
+template <class W, class D>
+[[nodiscard]] Tensor<W, Cpu> member_rows_on_host(const Tensor<W, D>& value, std::int64_t members) {
+  Tensor<W, Cpu> rows(value.shape().with(0, members));
+  nn::detail::copy_rows(to_host(value), rows);
+  return rows;
+}
+
+template <class T, class D>
+void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
+  using W = Accumulate<T>;
+  auto gamma = member_rows_on_host(module.weight.value(), members), beta = member_rows_on_host(module.bias.value(), members);
+  const auto mean = to_host(module.running_mean.value()), variance = to_host(module.running_var.value());
+  average_affine_maps(mean, variance, mean_rows(mean), mean_rows(variance), module.options.epsilon, gamma, beta);
+  const auto place = [](nn::Parameter<W, D>& parameter, const Tensor<W, Cpu>& rows) {
+    auto value = to_device<D>(mean_rows(rows));
+    parameter.bind(value, zeros<W, D>(value.shape()), nullptr);
+  };
+  place(module.weight, gamma);
+  place(module.bias, beta);
+}
+
+}  // namespace detail
+
+/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic, rank-1 factors folded
+/// into their dense weights, and nothing left that is late-phase. Optimizers made for the released network refuse to step afterwards.
+template <nn::Visitable M>
+void collapse(M& network, Collapse form = Collapse::affine) {
+  using W = nn::WeightOf<M>;
+  using D = typename M::device_type;
+  const auto old = nn::flatten(network);
+  if (form == Collapse::affine)
+    nn::for_each_module(network, [&](const std::string&, auto& module) {
+      if constexpr (requires { module.running_mean; module.running_var; }) detail::collapse_affine(module, old->members);
+    });
+  nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {
+    parameter.set_late_phase(false);
+    if (parameter.value().dim(0) == 1) return;
+    auto mean = mean_rows(parameter.value());
+    parameter.bind(mean, zeros<W, D>(mean.shape()), nullptr);
+  });
+  nn::for_each_buffer(network, [](const std::string&, nn::Buffer<W, D>& buffer) {
+    if (buffer.value().dim(0) > 1) buffer.bind(mean_rows(buffer.value()));
+  });
+  nn::for_each_module(network, [](const std::string&, auto& module) {
+    if constexpr (requires { module.fold_rank_one(); }) module.fold_rank_one();
+  });
+  nn::restore_flat(network, 1);
+  old->retired = true;
+}
+
+/// The collapsed network as a new one; the given one is left as it is.
+template <nn::Visitable M>
+[[nodiscard]] M collapsed(const M& network, Collapse form = Collapse::affine) {
+  M copy = nn::clone_module(network);
+  collapse(copy, form);
+  return copy;
+}
+
+}  // namespace lpw

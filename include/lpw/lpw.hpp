@@ -1,0 +1,34 @@
+// Everything lpw has. Including single headers instead keeps compile times lower.
+#pragma once
+
+#include <lpw/autograd/batch_norm.hpp>
+#include <lpw/autograd/conv2d.hpp>
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/dropout.hpp>
+#include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/linear.hpp>
+#include <lpw/autograd/pooling.hpp>
+#include <lpw/autograd/tape.hpp>
+#include <lpw/data/augment.hpp>
+#include <lpw/data/cifar.hpp>
+#include <lpw/data/dataset.hpp>
+#include <lpw/data/loader.hpp>
+#include <lpw/data/synthetic.hpp>
+#include <lpw/io/checkpoint.hpp>
+#include <lpw/io/model.hpp>
+#include <lpw/io/safetensors.hpp>
+#include <lpw/late_phase/collapse.hpp>
+#include <lpw/late_phase/predict.hpp>
+#include <lpw/late_phase/release.hpp>
+#include <lpw/metrics/evaluation.hpp>
+#include <lpw/metrics/out_of_distribution.hpp>
+#include <lpw/nn/activation.hpp>
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/linear.hpp>
+#include <lpw/nn/module.hpp>
+#include <lpw/nn/sequential.hpp>
+#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/optim/schedule.hpp>
+#include <lpw/optim/sgd.hpp>
+#include <lpw/optim/weight_average.hpp>

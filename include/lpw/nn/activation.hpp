@@ -1,0 +1,47 @@
+// Modules without weights.
+#pragma once
+
+#include <lpw/autograd/dropout.hpp>
+#include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/pooling.hpp>
+
+namespace lpw::nn {
+
+/// Base of modules without parameters, buffers or children.
+template <class T, class D>
+struct Stateless {
+  using value_type = T;
+  using device_type = D;
+  template <class F>
+  void visit(F&&) {}
+};
+
+/// max(x, 0).
+template <class T, class D>
+struct Relu : Stateless<T, D> {
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return relu(x); }
+};
+
+/// In training each element becomes 0 with probability rate, else x / (1 - rate).
+template <class T, class D>
+struct Dropout : Stateless<T, D> {
+  explicit Dropout(double rate) : rate(rate) { require<OptionError>(rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)"); }
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return dropout(x, rate); }
+  double rate;
+};
+
+/// Largest element of every window, x [K, B, H, W, C].
+template <class T, class D>
+struct MaxPool2d : Stateless<T, D> {
+  explicit MaxPool2d(PoolOptions options = {}) : options(options) {}
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return max_pool2d(x, options); }
+  PoolOptions options;
+};
+
+/// Mean over the image, [K, B, H, W, C] -> [K, B, C].
+template <class T, class D>
+struct GlobalAveragePool : Stateless<T, D> {
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return global_average_pool(x); }
+};
+
+}  // namespace lpw::nn

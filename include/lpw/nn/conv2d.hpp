@@ -1,0 +1,64 @@
+// Convolution module.
+#pragma once
+
+#include <optional>
+
+#include <lpw/autograd/conv2d.hpp>
+#include <lpw/nn/initializer.hpp>
+#include <lpw/nn/rank_one.hpp>
+
+namespace lpw::nn {
+
+struct Conv2dShape {
+  std::int64_t in_channels, out_channels;
+  std::int64_t kernel_size = 3;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+};
+
+/// y = conv(x, weight), x [K, B, H, W, in], weight [O, kh, kw, in], without bias: a batch norm follows or precedes it in the networks here.
+template <class T, class D>
+struct Conv2d {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// He-normal weights. Throws OptionError for an impossible shape.
+  Conv2d(const Conv2dShape& shape, Initializer& init)
+      : options{shape.stride, shape.padding},
+        weight(init.he_normal<W, D>(checked(shape), shape.in_channels * shape.kernel_size * shape.kernel_size)) {}
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    if (!rank_one) return conv2d(x, weight.on(x), options);
+    const auto scaled = scale_channels(x, rank_one->input.on(x));
+    return scale_channels(conv2d(scaled, weight.on(x), options), rank_one->output.on(x));
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+    if (rank_one) f("rank_one_r", rank_one->output), f("rank_one_s", rank_one->input);
+  }
+
+  /// Adds rank-1 factors of ones, which change nothing.
+  void attach_rank_one() { rank_one.emplace(weight.shape()[0], weight.shape()[-1]); }
+  /// Multiplies collapsed factors into the weight and removes them.
+  void fold_rank_one() {
+    if (rank_one) fold(weight, *rank_one);
+    rank_one.reset();
+  }
+
+  Conv2dOptions options;
+  Parameter<W, D> weight;
+  std::optional<RankOne<W, D>> rank_one;
+
+ private:
+  static Shape checked(const Conv2dShape& s) {
+    require<OptionError>(s.in_channels > 0 && s.out_channels > 0 && s.kernel_size > 0 && s.stride > 0 && s.padding >= 0,
+                         "Conv2d: in_channels ", s.in_channels, ", out_channels ", s.out_channels, ", kernel_size ", s.kernel_size, ", stride ",
+                         s.stride, ", padding ", s.padding, "; all but padding must be positive");
+    return {1, s.out_channels, s.kernel_size, s.kernel_size, s.in_channels};
+  }
+};
+
+}  // namespace lpw::nn

@@ -1,0 +1,140 @@
+// The flat stores: all base weights of a network as one row [1, N], all late-phase weights as a matrix [K, P], all running statistics as
+// [K, Q]. Parameters view into them, so an optimizer step, an average, release, collapse or a checkpoint is one operation on a buffer.
+#pragma once
+
+#include <memory>
+#include <set>
+#include <string>
+#include <vector>
+
+#include <lpw/nn/module.hpp>
+
+namespace lpw::nn {
+
+/// One tensor for each store of a network: weights, gradients, momenta and averages all come in this form.
+template <class W, class D>
+struct FlatPair {
+  Tensor<W, D> base;  // [1, N]
+  Tensor<W, D> late;  // [K, P]
+};
+
+/// Where a parameter lies: columns [offset, offset + size) of the base or the late-phase store.
+struct Segment {
+  std::string name;
+  const void* id;
+  bool late_phase;
+  std::int64_t offset, size;
+};
+
+template <class W, class D>
+struct FlatWeights {
+  std::int64_t members = 1;
+  FlatPair<W, D> value, gradient;
+  Tensor<W, D> buffers;  // [K, Q]
+  std::vector<Segment> segments;
+  bool retired = false;  // release or collapse has moved the network to other stores
+
+  /// Zeros in the form of the weights.
+  [[nodiscard]] FlatPair<W, D> zeros_like() const { return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())}; }
+};
+
+namespace detail {
+
+/// Copies a parameter's rows into columns of a store with as many rows, or its one row into all of them.
+template <class W, class D>
+void copy_rows(const Tensor<W, D>& from, Tensor<W, D> to) {
+  if (from.dim(0) == to.dim(0)) return copy(from, to);
+  require<ShapeError>(from.dim(0) == 1, "flat weights: cannot turn ", from.dim(0), " member rows into ", to.dim(0));
+  for (std::int64_t k = 0; k < to.dim(0); ++k) {
+    auto row = to.rows(k, 1);
+    copy(from, row);
+  }
+}
+
+}  // namespace detail
+
+/// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row per member
+/// (a single row is repeated), the others with one. Gradients start at zero.
+template <Visitable M>
+std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(M& module, std::int64_t members) {
+  using W = WeightOf<M>;
+  using D = typename M::device_type;
+  auto flat = std::make_shared<FlatWeights<W, D>>();
+  flat->members = members;
+  std::int64_t columns[2] = {0, 0}, buffer_columns = 0;
+  std::set<const void*> seen;
+  for_each_parameter(module, [&](const std::string& name, Parameter<W, D>& parameter) {
+    if (!seen.insert(parameter.id()).second) return;  // a weight shared by two modules lies in one place
+    const std::int64_t size = parameter.shape().size();
+    flat->segments.push_back({name, parameter.id(), parameter.late_phase(), columns[parameter.late_phase()], size});
+    columns[parameter.late_phase()] += size;
+  });
+  for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { buffer_columns += buffer.shape().size(); });
+
+  flat->value = {Tensor<W, D>({1, columns[0]}), Tensor<W, D>({members, columns[1]})};
+  flat->gradient = flat->zeros_like();
+  flat->buffers = Tensor<W, D>({members, buffer_columns});
+  std::size_t next = 0;
+  std::set<const void*> placed;
+  for_each_parameter(module, [&](const std::string&, Parameter<W, D>& parameter) {
+    if (!placed.insert(parameter.id()).second) return;
+    const Segment& segment = flat->segments[next++];
+    auto& value = segment.late_phase ? flat->value.late : flat->value.base;
+    auto& gradient = segment.late_phase ? flat->gradient.late : flat->gradient.base;
+    auto view = value.columns(segment.offset, parameter.shape());
+    detail::copy_rows(parameter.value(), view);
+    parameter.bind(view, gradient.columns(segment.offset, parameter.shape()), flat);
+  });
+  std::int64_t offset = 0;
+  for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) {
+    auto view = flat->buffers.columns(offset, buffer.shape());
+    detail::copy_rows(buffer.value(), view);
+    offset += buffer.shape().size();
+    buffer.bind(view);
+  });
+  return flat;
+}
+
+/// The stores of a network; makes them at the first call.
+template <Visitable M>
+std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& module) {
+  using W = WeightOf<M>;
+  using D = typename M::device_type;
+  std::shared_ptr<FlatWeights<W, D>> home;
+  std::set<const void*> seen;
+  bool together = true, first = true;
+  for_each_parameter(module, [&](const std::string&, Parameter<W, D>& parameter) {
+    if (first) home = parameter.home();
+    first = false;
+    together = together && parameter.home() && parameter.home() == home;
+    seen.insert(parameter.id());
+  });
+  if (together && home && home->segments.size() == seen.size()) return home;
+  std::int64_t members = 1;
+  for_each_parameter(module, [&](const std::string&, Parameter<W, D>& parameter) { members = std::max(members, parameter.value().dim(0)); });
+  for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { members = std::max(members, buffer.value().dim(0)); });
+  return restore_flat(module, members);
+}
+
+/// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is repeated for every
+/// member, and what has no past is zero.
+template <class W, class D>
+[[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from, const FlatWeights<W, D>& to) {
+  FlatPair<W, D> result = to.zeros_like();
+  for (const Segment& target : to.segments)
+    for (const Segment& source : from.segments) {
+      if (source.id != target.id) continue;
+      const auto& old_rows = source.late_phase ? pair.late : pair.base;
+      auto& new_rows = target.late_phase ? result.late : result.base;
+      detail::copy_rows(old_rows.columns(source.offset, {source.size}), new_rows.columns(target.offset, {target.size}));
+    }
+  return result;
+}
+
+/// Number of members of a network: 1 before release and after collapse.
+template <Visitable M>
+[[nodiscard]] std::int64_t members(M& module) {
+  return flatten(module)->members;
+}
+
+}  // namespace lpw::nn

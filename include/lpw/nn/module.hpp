@@ -1,0 +1,95 @@
+// What a module is, and walking over one. `visit` names every member once; everything that handles a whole network (stores, optimizers,
+// release, collapse, checkpoints, state dicts) is built on the functions below.
+#pragma once
+
+#include <concepts>
+#include <map>
+#include <string>
+
+#include <lpw/nn/parameter.hpp>
+
+namespace lpw::nn {
+
+namespace detail {
+struct AnyVisitor {
+  template <class X>
+  void operator()(const std::string&, X&) const {}
+};
+template <class X>
+inline constexpr bool is_parameter = false;
+template <class W, class D>
+inline constexpr bool is_parameter<Parameter<W, D>> = true;
+template <class X>
+inline constexpr bool is_buffer = false;
+template <class W, class D>
+inline constexpr bool is_buffer<Buffer<W, D>> = true;
+}  // namespace detail
+
+/// A struct whose visit(f) calls f(name, member) once for each of its parameters, buffers and child modules. It states the element type
+/// it computes in and its device.
+template <class M>
+concept Visitable = requires(M& module, detail::AnyVisitor f) {
+  typename M::value_type;
+  typename M::device_type;
+  module.visit(f);
+};
+
+/// A Visitable with forward(x): activations [K, B, ...] in, activations or logits out, recorded on the tape of x.
+template <class M>
+concept Module = Visitable<M> && requires(M& module, const Variable<typename M::value_type, typename M::device_type>& x) {
+  { module.forward(x) } -> std::same_as<Variable<typename M::value_type, typename M::device_type>>;
+};
+
+/// Type of a module's parameters.
+template <Visitable M>
+using WeightOf = Accumulate<typename M::value_type>;
+
+/// Calls f(name, module) for the module itself (name "") and all modules below it, parents first. Names are joined by dots.
+template <Visitable M, class F>
+void for_each_module(M& module, F&& f, const std::string& name = {}) {
+  f(name, module);
+  module.visit([&](const std::string& child_name, auto& child) {
+    if constexpr (Visitable<std::remove_reference_t<decltype(child)>>) for_each_module(child, f, name.empty() ? child_name : name + '.' + child_name);
+  });
+}
+
+/// Calls f(name, parameter) for every parameter, in the order of the visits.
+template <Visitable M, class F>
+void for_each_parameter(M& module, F&& f, const std::string& prefix = {}) {
+  module.visit([&](const std::string& name, auto& member) {
+    using Member = std::remove_reference_t<decltype(member)>;
+    if constexpr (Visitable<Member>) for_each_parameter(member, f, prefix + name + '.');
+    if constexpr (detail::is_parameter<Member>) f(prefix + name, member);
+  });
+}
+
+/// Calls f(name, buffer) for every buffer.
+template <Visitable M, class F>
+void for_each_buffer(M& module, F&& f, const std::string& prefix = {}) {
+  module.visit([&](const std::string& name, auto& member) {
+    using Member = std::remove_reference_t<decltype(member)>;
+    if constexpr (Visitable<Member>) for_each_buffer(member, f, prefix + name + '.');
+    if constexpr (detail::is_buffer<Member>) f(prefix + name, member);
+  });
+}
+
+/// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module copies handles.)
+template <Visitable M>
+[[nodiscard]] M clone_module(const M& module) {
+  using Handle = Parameter<WeightOf<M>, typename M::device_type>;
+  M copy = module;
+  std::map<const void*, Handle> copies;
+  for_each_parameter(copy, [&](const std::string&, auto& parameter) {
+    const void* id = parameter.id();
+    if (const auto known = copies.find(id); known != copies.end()) {
+      parameter = known->second;
+      return;
+    }
+    parameter.detach();
+    copies.emplace(id, parameter);
+  });
+  for_each_buffer(copy, [](const std::string&, auto& buffer) { buffer.detach(); });
+  return copy;
+}
+
+}  // namespace lpw::nn

@@ -1,0 +1,108 @@
+// Parameters and buffers: handles to the rows that a module's weights and running statistics occupy. A parameter has one row while it
+// is a base weight, and a row per member once it is a late-phase weight; its memory is its own until flatten() moves it into a store.
+#pragma once
+
+#include <memory>
+
+#include <lpw/autograd/tape.hpp>
+
+namespace lpw {
+
+/// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer, rank-1 factors.
+/// Combine with |.
+enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4 };
+[[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
+[[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
+
+namespace nn {
+
+template <class W, class D>
+struct FlatWeights;
+
+/// A trainable weight. Copies of the handle are the same weight.
+template <class W, class D>
+class Parameter {
+ public:
+  /// A base weight of the given shape and initial value [1, ...]. Throws ShapeError unless the first extent is 1.
+  explicit Parameter(Tensor<W, D> value, Group group = Group::none) : state_(std::make_shared<State>()) {
+    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "parameter: expected one member row, got ", value.shape());
+    state_->gradient = zeros<W, D>(value.shape());
+    state_->value = std::move(value);
+    state_->group = group;
+  }
+
+  /// [rows, ...]: one row, or a row per member.
+  [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }
+  [[nodiscard]] Tensor<W, D>& value() { return state_->value; }
+  [[nodiscard]] const Tensor<W, D>& gradient() const { return state_->gradient; }
+  [[nodiscard]] Tensor<W, D>& gradient() { return state_->gradient; }
+  /// Shape of one member's weights.
+  [[nodiscard]] Shape shape() const { return value().shape().slice(1, value().shape().rank()); }
+  [[nodiscard]] Group group() const { return state_->group; }
+  void set_group(Group group) { state_->group = group; }
+  [[nodiscard]] bool late_phase() const { return state_->late_phase; }
+  void set_late_phase(bool late_phase) { state_->late_phase = late_phase; }
+  /// The store this parameter's memory belongs to, if any.
+  [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home; }
+  /// Moves the handle's weight to other memory.
+  void bind(Tensor<W, D> value, Tensor<W, D> gradient, std::shared_ptr<FlatWeights<W, D>> home) {
+    state_->value = std::move(value);
+    state_->gradient = std::move(gradient);
+    state_->home = std::move(home);
+  }
+  /// Identifies the weight behind the handle.
+  [[nodiscard]] const void* id() const { return state_.get(); }
+  /// Makes this handle a weight of its own with the same contents.
+  void detach() {
+    auto copy = std::make_shared<State>(*state_);
+    copy->value = clone(state_->value);
+    copy->gradient = clone(state_->gradient);
+    copy->home = nullptr;
+    state_ = std::move(copy);
+  }
+
+  /// The parameter on the tape of `x`, narrowed to the members that the pass computes.
+  template <class T>
+  [[nodiscard]] Variable<W, D> on(const Variable<T, D>& x) const {
+    const auto& recording = x.recording();
+    const MemberRange range = recording->options.members;
+    if (value().dim(0) == 1 || range.count == 0) return leaf(recording, value(), gradient());
+    return leaf(recording, value().rows(range.first, range.count), gradient().rows(range.first, range.count));
+  }
+
+ private:
+  struct State {
+    Tensor<W, D> value, gradient;
+    Group group = Group::none;
+    bool late_phase = false;
+    std::shared_ptr<FlatWeights<W, D>> home;
+  };
+  std::shared_ptr<State> state_;
+};
+
+/// State that is not trained: running statistics. Rows as for parameters.
+template <class W, class D>
+class Buffer {
+ public:
+  explicit Buffer(Tensor<W, D> value) : value_(std::make_shared<Tensor<W, D>>(std::move(value))) {
+    require<ShapeError>(value_->shape().rank() >= 1 && value_->dim(0) == 1, "buffer: expected one member row, got ", value_->shape());
+  }
+  [[nodiscard]] const Tensor<W, D>& value() const { return *value_; }
+  [[nodiscard]] Tensor<W, D>& value() { return *value_; }
+  [[nodiscard]] Shape shape() const { return value_->shape().slice(1, value_->shape().rank()); }
+  void bind(Tensor<W, D> value) { *value_ = std::move(value); }
+  void detach() { value_ = std::make_shared<Tensor<W, D>>(clone(*value_)); }
+
+  /// The rows of the members that the pass of `x` computes.
+  template <class T>
+  [[nodiscard]] Tensor<W, D> on(const Variable<T, D>& x) const {
+    const MemberRange range = x.recording()->options.members;
+    return value_->dim(0) == 1 || range.count == 0 ? *value_ : value_->rows(range.first, range.count);
+  }
+
+ private:
+  std::shared_ptr<Tensor<W, D>> value_;
+};
+
+}  // namespace nn
+}  // namespace lpw

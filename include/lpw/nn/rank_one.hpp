@@ -1,0 +1,29 @@
+// Rank-1 factors on a layer with a dense weight: member k computes with W_k = W o (r_k s_k^T), as ((x o s_k) W) o r_k
+// (Wen et al. 2020, "BatchEnsemble"; von Oswald et al. 2021). Release attaches them as ones; collapse folds them into W.
+#pragma once
+
+#include <lpw/nn/parameter.hpp>
+
+namespace lpw::nn {
+
+template <class W, class D>
+struct RankOne {
+  Parameter<W, D> output;  // r [1 or K, O]
+  Parameter<W, D> input;   // s [1 or K, C]
+
+  RankOne(std::int64_t outputs, std::int64_t inputs)
+      : output(full<W, D>({1, outputs}, W(1)), Group::rank_one), input(full<W, D>({1, inputs}, W(1)), Group::rank_one) {}
+};
+
+/// W o (r s^T) for a weight [1, O, ..., C] and single-row factors, in place.
+template <class W, class D>
+void fold(Parameter<W, D>& weight, const RankOne<W, D>& factors) {
+  const auto r = to_host(factors.output.value()), s = to_host(factors.input.value());
+  auto host = clone(to_host(weight.value()));
+  const std::int64_t outputs = host.dim(1), inputs = host.dim(host.shape().rank() - 1), per_output = host.shape().size_from(2);
+  for (std::int64_t o = 0; o < outputs; ++o)
+    for (std::int64_t i = 0; i < per_output; ++i) host.data()[o * per_output + i] *= r.data()[o] * s.data()[i % inputs];
+  copy(to_device<D>(host), weight.value());
+}
+
+}  // namespace lpw::nn

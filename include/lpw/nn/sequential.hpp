@@ -1,0 +1,32 @@
+// Modules in a row.
+#pragma once
+
+#include <string>
+#include <tuple>
+
+#include <lpw/nn/module.hpp>
+
+namespace lpw::nn {
+
+/// Feeds each module's output to the next; children are named "0", "1", ...
+template <Module First, Module... Rest>
+struct Sequential {
+  using value_type = typename First::value_type;
+  using device_type = typename First::device_type;
+
+  explicit Sequential(First first, Rest... rest) : modules(std::move(first), std::move(rest)...) {}
+
+  [[nodiscard]] Variable<value_type, device_type> forward(Variable<value_type, device_type> x) {
+    std::apply([&](auto&... module) { ((x = module.forward(x)), ...); }, modules);
+    return x;
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    std::apply([&](auto&... module) { int index = 0; (f(std::to_string(index++), module), ...); }, modules);
+  }
+
+  std::tuple<First, Rest...> modules;
+};
+
+}  // namespace lpw::nn

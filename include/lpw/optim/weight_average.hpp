@@ -1,0 +1,84 @@
+// Stochastic weight averaging (Izmailov et al. 2018) of all weights, base and late-phase.
+#pragma once
+
+#include <functional>
+
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw::optim {
+
+/// Marks all running statistics as belonging to other weights: evaluation throws until they are recomputed.
+template <nn::Visitable M>
+void mark_statistics_stale(M& network) {
+  nn::for_each_module(network, [](const std::string&, auto& module) {
+    if constexpr (requires { module.stale; }) module.stale = true;
+  });
+}
+
+/// Replaces all running statistics by the averages over `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item): each
+/// member's own minibatches. `member_chunk` members are computed at a time (0: all). Throws OptionError for an empty range.
+template <nn::Module M, class Batches, class InputsOf = std::identity>
+void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
+  std::int64_t pass = 0;
+  for (const auto& batch : batches) {
+    const auto inputs = inputs_of(batch);
+    for (const MemberRange range : member_chunks(inputs.dim(0), member_chunk)) {
+      const Tape tape({.record = false, .mode = Mode::statistics, .members = range, .pass = pass});
+      (void)network.forward(tape.input(inputs.rows(range.first, range.count)));
+    }
+    ++pass;
+  }
+  require<OptionError>(pass > 0, "recompute_statistics: no batches to gather statistics from");
+  nn::for_each_module(network, [](const std::string&, auto& module) {
+    if constexpr (requires { module.stale; }) module.stale = false;
+  });
+}
+
+/// Running average of a network's weights; one update an epoch.
+template <class W, class D>
+class WeightAverage {
+ public:
+  template <nn::Visitable M>
+  explicit WeightAverage(M& network) : flat_(nn::flatten(network)), average_(flat_->zeros_like()) {}
+
+  /// average += (weights - average) / (updates so far + 1).
+  void update() {
+    require(!flat_->retired, "WeightAverage: the network has been collapsed, or released without this average");
+    const double weight = 1.0 / static_cast<double>(++updates_);
+    move_average(average_.base, flat_->value.base, weight);
+    move_average(average_.late, flat_->value.late, weight);
+  }
+
+  /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged.
+  template <nn::Visitable M>
+  void apply(M& network) const {
+    const auto flat = nn::flatten(network);
+    require(updates_ > 0, "WeightAverage: no weights have been averaged yet");
+    require(flat->value.base.shape() == average_.base.shape() && flat->value.late.shape() == average_.late.shape(),
+            "WeightAverage: the network has other weights than the averaged ones");
+    copy(average_.base, flat->value.base);
+    copy(average_.late, flat->value.late);
+    mark_statistics_stale(network);
+  }
+
+  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging.
+  void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
+    average_ = nn::rearrange(average_, from, *to);
+    flat_ = to;
+  }
+
+  [[nodiscard]] std::int64_t updates() const { return updates_; }
+  void set_updates(std::int64_t updates) { updates_ = updates; }
+  [[nodiscard]] nn::FlatPair<W, D>& average() { return average_; }
+
+ private:
+  std::shared_ptr<nn::FlatWeights<W, D>> flat_;
+  nn::FlatPair<W, D> average_;
+  std::int64_t updates_ = 0;
+};
+
+template <nn::Visitable M>
+WeightAverage(M&) -> WeightAverage<nn::WeightOf<M>, typename M::device_type>;
+
+}  // namespace lpw::optim

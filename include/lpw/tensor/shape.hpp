@@ -1,0 +1,90 @@
+// Shape: the extents of a tensor, at most six, row-major (the last axis is contiguous).
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <initializer_list>
+#include <ostream>
+#include <string>
+#include <string_view>
+
+#include <lpw/tensor/error.hpp>
+
+namespace lpw {
+
+class Shape {
+ public:
+  static constexpr int max_rank = 6;
+
+  constexpr Shape() = default;
+  constexpr Shape(std::initializer_list<std::int64_t> extents) {
+    for (auto extent : extents) append(extent);
+  }
+
+  /// Adds an axis at the end. Throws ShapeError past six axes or for a negative extent.
+  constexpr void append(std::int64_t extent) {
+    if (rank_ == max_rank) fail<ShapeError>("shape: more than ", max_rank, " axes");
+    if (extent < 0) fail<ShapeError>("shape: negative extent ", extent);
+    extents_[rank_++] = extent;
+  }
+
+  [[nodiscard]] constexpr int rank() const { return rank_; }
+  /// Extent of an axis; negative axes count from the end.
+  [[nodiscard]] constexpr std::int64_t operator[](int axis) const { return extents_[axis < 0 ? rank_ + axis : axis]; }
+  [[nodiscard]] constexpr const std::int64_t* begin() const { return extents_.data(); }
+  [[nodiscard]] constexpr const std::int64_t* end() const { return extents_.data() + rank_; }
+
+  /// Number of elements (1 for rank 0).
+  [[nodiscard]] constexpr std::int64_t size() const { return size_from(0); }
+  /// Number of elements in the axes from `axis` on.
+  [[nodiscard]] constexpr std::int64_t size_from(int axis) const {
+    std::int64_t product = 1;
+    for (int i = axis; i < rank_; ++i) product *= extents_[i];
+    return product;
+  }
+
+  /// The same shape with one axis' extent replaced.
+  [[nodiscard]] constexpr Shape with(int axis, std::int64_t extent) const {
+    Shape result = *this;
+    result.extents_[axis < 0 ? rank_ + axis : axis] = extent;
+    return result;
+  }
+  /// The axes [first, last).
+  [[nodiscard]] constexpr Shape slice(int first, int last) const {
+    Shape result;
+    for (int i = first; i < last; ++i) result.append(extents_[i]);
+    return result;
+  }
+  /// A new first axis in front.
+  [[nodiscard]] constexpr Shape prepend(std::int64_t extent) const {
+    Shape result{extent};
+    for (auto e : *this) result.append(e);
+    return result;
+  }
+
+  friend constexpr bool operator==(const Shape& a, const Shape& b) {
+    if (a.rank_ != b.rank_) return false;
+    for (int i = 0; i < a.rank_; ++i)
+      if (a.extents_[i] != b.extents_[i]) return false;
+    return true;
+  }
+
+ private:
+  std::array<std::int64_t, max_rank> extents_{};
+  int rank_ = 0;
+};
+
+/// "[4 128 32]", or with axis names such as "KBC": "[K=4 B=128 C=32]".
+[[nodiscard]] inline std::string describe(const Shape& shape, std::string_view axes = {}) {
+  std::string text = "[";
+  for (int i = 0; i < shape.rank(); ++i) {
+    if (i) text += ' ';
+    if (static_cast<int>(axes.size()) == shape.rank()) text += std::string(1, axes[i]) + '=';
+    text += std::to_string(shape[i]);
+  }
+  return text + "]";
+}
+
+inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << describe(shape); }
+
+}  // namespace lpw

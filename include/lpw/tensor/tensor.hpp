@@ -1,0 +1,160 @@
+// Tensor<T, Device>: a handle to an array on a device. Copying a handle shares the memory (clone() copies it); memory comes from
+// the device's pool and returns to it with the last handle. Row-major and contiguous, with one exception: the rows along the
+// first axis may lie further apart than their size, which is how a parameter views its columns of the K x P late-phase store.
+#pragma once
+
+#include <algorithm>
+#include <cstring>
+#include <initializer_list>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <lpw/tensor/dtype.hpp>
+#include <lpw/tensor/pool.hpp>
+#include <lpw/tensor/shape.hpp>
+
+namespace lpw {
+
+/// The host processor.
+struct Cpu {
+  static constexpr const char* name = "cpu";
+  [[nodiscard]] static void* allocate(std::size_t bytes) { return cpu_pool().allocate(bytes); }
+  static void deallocate(void* block, std::size_t bytes) noexcept { cpu_pool().deallocate(block, bytes); }
+};
+
+template <class T, class Device>
+class Tensor {
+ public:
+  using value_type = T;
+  using device_type = Device;
+
+  /// No memory, shape [].
+  Tensor() = default;
+
+  /// Uninitialised memory. Throws OutOfMemory.
+  explicit Tensor(const Shape& shape) : shape_(shape), row_stride_(shape.rank() ? shape.size_from(1) : 1) {
+    const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(T);
+    void* block = Device::allocate(bytes);
+    storage_ = std::shared_ptr<void>(block, [bytes](void* p) { Device::deallocate(p, bytes); });
+    data_ = static_cast<T*>(block);
+  }
+
+  [[nodiscard]] bool empty() const { return data_ == nullptr; }
+  [[nodiscard]] const Shape& shape() const { return shape_; }
+  [[nodiscard]] std::int64_t dim(int axis) const { return shape_[axis]; }
+  [[nodiscard]] std::int64_t size() const { return empty() ? 0 : shape_.size(); }
+  [[nodiscard]] T* data() { return data_; }
+  [[nodiscard]] const T* data() const { return data_; }
+
+  /// Elements from one row of the first axis to the next.
+  [[nodiscard]] std::int64_t row_stride() const { return row_stride_; }
+  [[nodiscard]] T* row(std::int64_t i) { return data_ + i * row_stride_; }
+  [[nodiscard]] const T* row(std::int64_t i) const { return data_ + i * row_stride_; }
+  [[nodiscard]] bool contiguous() const { return shape_.rank() == 0 || shape_[0] <= 1 || row_stride_ == shape_.size_from(1); }
+  /// True if no other handle shares this memory, so that it may be overwritten.
+  [[nodiscard]] bool unique() const { return storage_.use_count() == 1; }
+
+  /// The rows [first, first + count) of the first axis, sharing memory.
+  [[nodiscard]] Tensor rows(std::int64_t first, std::int64_t count) const {
+    require<ShapeError>(first >= 0 && count >= 0 && first + count <= shape_[0], "rows: [", first, ", ", first + count, ") of a tensor ",
+                        shape_);
+    Tensor view = *this;
+    view.data_ += first * row_stride_;
+    view.shape_ = shape_.with(0, count);
+    return view;
+  }
+
+  /// The same memory under another shape. Throws ShapeError unless contiguous and of equal size.
+  [[nodiscard]] Tensor reshaped(const Shape& shape) const {
+    require<ShapeError>(contiguous(), "reshaped: ", shape_, " is not contiguous");
+    require<ShapeError>(shape.size() == shape_.size(), "reshaped: ", shape_, " has ", shape_.size(), " elements, ", shape, " has ",
+                        shape.size());
+    Tensor view = *this;
+    view.shape_ = shape;
+    view.row_stride_ = shape.rank() ? shape.size_from(1) : 1;
+    return view;
+  }
+
+  /// For a matrix [K, P]: the columns [offset, offset + row.size()) of every row as [K, ...row], sharing memory.
+  [[nodiscard]] Tensor columns(std::int64_t offset, const Shape& row) const {
+    require<ShapeError>(shape_.rank() == 2 && offset >= 0 && offset + row.size() <= shape_[1], "columns: ", row, " at ", offset,
+                        " of a tensor ", shape_);
+    Tensor view = *this;
+    view.data_ += offset;
+    view.shape_ = row.prepend(shape_[0]);
+    return view;
+  }
+
+ private:
+  std::shared_ptr<void> storage_;
+  T* data_ = nullptr;
+  Shape shape_;
+  std::int64_t row_stride_ = 1;
+};
+
+/// Copies `from` into `to`, row by row where either is strided. Throws ShapeError unless the sizes and row counts are equal.
+template <class T>
+void copy(const Tensor<T, Cpu>& from, Tensor<T, Cpu>& to) {
+  require<ShapeError>(from.shape() == to.shape(), "copy: from ", from.shape(), " to ", to.shape());
+  if (from.size() == 0) return;
+  if (from.contiguous() && to.contiguous()) {
+    std::memcpy(static_cast<void*>(to.data()), from.data(), from.size() * sizeof(T));
+    return;
+  }
+  const std::size_t bytes = from.shape().size_from(1) * sizeof(T);
+  for (std::int64_t i = 0; i < from.dim(0); ++i) std::memcpy(static_cast<void*>(to.row(i)), from.row(i), bytes);
+}
+
+/// Sets every element.
+template <class T>
+void fill(Tensor<T, Cpu>& tensor, T value) {
+  if (tensor.size() == 0) return;
+  const bool flat = tensor.contiguous();
+  const std::int64_t rows = flat ? 1 : tensor.dim(0), length = tensor.size() / rows;
+  for (std::int64_t i = 0; i < rows; ++i) std::fill_n(flat ? tensor.data() : tensor.row(i), length, value);
+}
+
+/// A contiguous copy in memory of its own.
+template <class T, class Device>
+[[nodiscard]] Tensor<T, Device> clone(const Tensor<T, Device>& tensor) {
+  if (tensor.empty()) return {};
+  Tensor<T, Device> result(tensor.shape());
+  copy(tensor, result);
+  return result;
+}
+
+template <class T, class Device>
+[[nodiscard]] Tensor<T, Device> full(const Shape& shape, T value) {
+  Tensor<T, Device> result(shape);
+  fill(result, value);
+  return result;
+}
+
+template <class T, class Device>
+[[nodiscard]] Tensor<T, Device> zeros(const Shape& shape) {
+  return full<T, Device>(shape, T(0));
+}
+
+/// A host tensor holding the given values in row-major order.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> tensor_of(const Shape& shape, std::span<const T> values) {
+  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "tensor_of: ", values.size(), " values for ", shape);
+  Tensor<T, Cpu> result(shape);
+  std::copy(values.begin(), values.end(), result.data());
+  return result;
+}
+
+/// Moves a host tensor to a device, or shares it where it is there already.
+template <class Device, class T>
+  requires std::is_same_v<Device, Cpu>
+[[nodiscard]] Tensor<T, Cpu> to_device(const Tensor<T, Cpu>& host) { return host; }
+
+/// Brings a tensor to the host, or shares it where it is there already.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> to_host(const Tensor<T, Cpu>& tensor) {
+  return tensor;
+}
+
+}  // namespace lpw

@@ -1,0 +1,37 @@
+// What a training run is, whatever the task.
+#pragma once
+
+#include <lpw/optim/schedule.hpp>
+#include <lpw/optim/sgd.hpp>
+
+namespace lpw::train {
+
+struct TrainOptions {
+  std::int64_t epochs = 200;
+  std::int64_t members = 10;        // K; 1: nothing is released
+  std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
+  Group late = Group::batch_norm | Group::head;
+  double sigma = 0;               // release noise
+  optim::SgdOptions sgd = {};     //
+  optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
+  std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
+  std::int64_t member_chunk = 0;  // members computed at a time; 0: all
+  std::uint64_t seed = 0;
+  double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
+
+  /// Whether a network trained with these options is ever released.
+  [[nodiscard]] bool releases() const { return members > 1 && late != Group::none && release_epoch < epochs; }
+};
+
+/// Throws OptionError for what cannot work.
+inline void validate(const TrainOptions& o) {
+  require<OptionError>(o.epochs >= 1, "epochs ", o.epochs, "; expected at least 1");
+  require<OptionError>(o.members >= 1, "members ", o.members, "; expected at least 1");
+  require<OptionError>(o.release_epoch >= 0, "release epoch ", o.release_epoch, " is negative");
+  require<OptionError>(o.sigma >= 0, "sigma ", o.sigma, " is negative");
+  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs, " epochs");
+  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ", o.members,
+                       " members");
+}
+
+}  // namespace lpw::train

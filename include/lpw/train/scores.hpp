@@ -1,0 +1,87 @@
+// Scores of a network on a test set, under the names by which summaries list them.
+#pragma once
+
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::train {
+
+/// Named values, the headline first: accuracy, nll and ece for image classification.
+using Scores = std::vector<std::pair<std::string, double>>;
+
+/// What the members of a released network score one by one and together.
+struct MemberScores {
+  std::vector<Scores> members;
+  Scores ensemble;
+};
+
+/// Everything that is known of a finished run's networks.
+struct FinalScores {
+  Scores before_release = {};  // empty if nothing was released
+  MemberScores released = {};
+  Scores collapsed = {};             // by the affine average
+  Scores collapsed_parameters = {};  // by the parameters' averages
+};
+
+/// Adds test_<name>_<what> for every score; null where there is none.
+inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
+  for (std::size_t i = 0; i < names.size(); ++i)
+    summary["test_" + names[i].first + "_" + what] = i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
+}
+
+/// summary.json's scores.
+[[nodiscard]] inline nlohmann::ordered_json to_json(const FinalScores& scores) {
+  nlohmann::ordered_json summary;
+  const Scores& names = scores.collapsed;
+  add_scores(summary, names, "before_release", scores.before_release);
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    auto& list = summary["test_" + names[i].first + "_members"] = nlohmann::ordered_json::array();
+    for (const Scores& member : scores.released.members) list.push_back(member[i].second);
+  }
+  add_scores(summary, names, "ensemble", scores.released.ensemble);
+  add_scores(summary, names, "collapsed", scores.collapsed);
+  add_scores(summary, names, "collapsed_parameters", scores.collapsed_parameters);
+  return summary;
+}
+
+/// The result table that ends a run.
+[[nodiscard]] inline std::string format_table(const FinalScores& scores) {
+  const Scores& names = scores.collapsed;
+  std::string table = "                               ";
+  char cell[64];
+  for (const auto& [name, value] : names) {
+    std::snprintf(cell, sizeof cell, "%12s", name.c_str());
+    table += cell;
+  }
+  const auto row = [&](const std::string& title, const Scores& values) {
+    if (values.empty()) return;
+    std::snprintf(cell, sizeof cell, "\n  %-29s", title.c_str());
+    table += cell;
+    for (const auto& [name, value] : values) {
+      std::snprintf(cell, sizeof cell, "%12.4f", value);
+      table += cell;
+    }
+  };
+  row("before release", scores.before_release);
+  const auto& members = scores.released.members;
+  if (members.size() > 1) {
+    Scores mean = members.front();
+    for (std::size_t i = 0; i < mean.size(); ++i) {
+      double sum = 0;
+      for (const Scores& member : members) sum += member[i].second;
+      mean[i].second = sum / static_cast<double>(members.size());
+    }
+    row(concat("mean of ", members.size(), " members"), mean);
+    row("ensemble of members", scores.released.ensemble);
+    row("collapsed (parameters)", scores.collapsed_parameters);
+  }
+  row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores.collapsed);
+  return table;
+}
+
+}  // namespace lpw::train

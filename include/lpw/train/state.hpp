@@ -1,0 +1,79 @@
+// The state of a run, and its way into a checkpoint and back.
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include <nlohmann/json.hpp>
+
+#include <lpw/io/checkpoint.hpp>
+#include <lpw/nn/flat_weights.hpp>
+#include <lpw/train/scores.hpp>
+
+namespace lpw::train {
+
+/// One row of metrics.csv.
+struct EpochRecord {
+  std::int64_t epoch = 0;
+  std::string phase;  // base, late, with "+swa" while weights are averaged
+  double learning_rate = 0, late_learning_rate = 0, train_loss = 0, train_metric = 0, test_metric = 0, seconds = 0;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EpochRecord, epoch, phase, learning_rate, late_learning_rate, train_loss, train_metric, test_metric, seconds)
+
+/// Where a run stands, beside its tensors.
+struct Progress {
+  std::int64_t epoch = 0, iteration = 0;  // the next ones to train
+  std::int64_t step = 0;                  // iterations done, over all epochs
+  bool released = false;
+  std::int64_t averaged = 0;                                     // weights in the SWA average
+  double loss_sum = 0, epoch_seconds = 0, seconds = 0;           // loss_sum: over the samples seen in this epoch
+  std::int64_t correct = 0, seen = 0;                            // in this epoch
+  Scores before_release;                                         //
+  std::vector<EpochRecord> history;
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, loss_sum, epoch_seconds, seconds, correct, seen,
+                                   before_release, history)
+
+/// metrics.csv; `metric` names the score in its headers.
+[[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const std::string& metric) {
+  std::string csv = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_" + metric + ",test_" + metric + ",seconds\n";
+  char row[256];
+  for (const EpochRecord& r : history) {
+    std::snprintf(row, sizeof row, "%lld,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", static_cast<long long>(r.epoch), r.phase.c_str(), r.learning_rate,
+                  r.late_learning_rate, r.train_loss, r.train_metric, r.test_metric, r.seconds);
+    csv += row;
+  }
+  return csv;
+}
+
+/// Adds a pair of stores as <name>.base and <name>.late.
+template <class W, class D>
+void add_pair(io::NamedTensors& tensors, const std::string& name, const nn::FlatPair<W, D>& pair) {
+  tensors.add(name + ".base", to_host(pair.base));
+  tensors.add(name + ".late", to_host(pair.late));
+}
+
+/// Copies <name>.base and <name>.late into a pair. Throws FileError where they are missing or of other shapes.
+template <class W, class D>
+void get_pair(const io::NamedTensors& tensors, const std::string& name, nn::FlatPair<W, D>& pair) {
+  copy(to_device<D>(tensors.get<W>(name + ".base", pair.base.shape())), pair.base);
+  copy(to_device<D>(tensors.get<W>(name + ".late", pair.late.shape())), pair.late);
+}
+
+/// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones.
+inline void require_same_options(const nlohmann::json& saved, const nlohmann::json& present, const std::string& path) {
+  std::string differences;
+  const auto text = [](const nlohmann::json& options, const std::string& key) {
+    return options.contains(key) ? options.at(key).dump() : std::string("not set");
+  };
+  nlohmann::json keys = saved;
+  keys.update(present);
+  for (const auto& [key, value] : keys.items())
+    if (text(saved, key) != text(present, key))
+      differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
+  require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
+                     "; resume with the same options or start another run with --out");
+}
+
+}  // namespace lpw::train

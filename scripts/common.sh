@@ -1,0 +1,26 @@
+# shellcheck shell=bash
+# Sourced by the other scripts, never run: starts in the project's root, stops at the first error, prints the help.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+
+say() { printf '\n== %s\n' "$*"; }
+die() {
+  printf '%s: %s\n' "$0" "$*" >&2
+  exit 1
+}
+
+# show_help "$@": prints the comment at the head of the script and exits, if asked for.
+show_help() {
+  case ${1:-} in
+    -h | --help) awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' "$0"; exit 0 ;;
+  esac
+}
+
+# Compilers of this template code take up to 2 GB each.
+build_jobs() {
+  local cores memory jobs
+  cores=$(nproc)
+  memory=$(awk '/^MemAvailable/ { print int($2 / 2097152) }' /proc/meminfo 2>/dev/null || echo "$cores")
+  jobs=$((memory < cores ? memory : cores))
+  echo $((jobs > 0 ? jobs : 1))
+}

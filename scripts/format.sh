@@ -1,0 +1,32 @@
+#!/usr/bin/env bash
+# Usage: scripts/format.sh [--check]
+# Formats all sources with clang-format 14, or with --check only says which are not formatted (exit 1).
+# Exit 77 where clang-format 14 is not there: other versions break lines differently.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+case ${1:-} in
+  -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+  "" | --check) ;;
+  *) echo "scripts/format.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
+esac
+
+formatter=$(command -v clang-format-14 || command -v clang-format || true)
+version=$([ -z "$formatter" ] || "$formatter" --version | grep -oE 'version [0-9]+' | cut -d' ' -f2)
+if [ "$version" != 14 ]; then
+  echo "SKIPPED: clang-format 14 is needed, found: ${version:-none} (Debian: clang-format-14)"
+  exit 77
+fi
+
+folders=()
+for folder in include kernels examples tests benchmarks; do
+  [ -d "$folder" ] && folders+=("$folder")
+done
+mapfile -d '' files < <(find "${folders[@]}" -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z)
+if [ "${1:-}" = --check ]; then
+  bad=0
+  for file in "${files[@]}"; do
+    "$formatter" "$file" | cmp -s - "$file" || { echo "$file: not formatted (scripts/format.sh does it)"; bad=1; }
+  done
+  exit $bad
+fi
+"$formatter" -i "${files[@]}"

@@ -1,0 +1,61 @@
+#!/usr/bin/env bash
+# Usage: scripts/test.sh
+# Everything a change must pass: installs what is missing, builds all programs with warnings as errors, and runs all tests, first those
+# under the sanitizers, then those of the release build. With a CUDA toolkit the headers meant for device code are compiled by nvcc.
+# Environment:
+#   LPW_TEST_DATA   folder with test data and its unpack_cifar10.py (default: ../shared/data); tests that need it skip without
+#   LPW_CIFAR10_DIR folder with CIFAR-10's binary files, if they are unpacked already
+#   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in build/python)
+source "$(dirname "$0")/common.sh"
+show_help "$@"
+[ $# = 0 ] || die "unknown argument '$1' (see --help)"
+
+say "Packages"
+scripts/setup.sh
+jobs=$(build_jobs)
+
+say "Test data"
+data=${LPW_TEST_DATA:-$PWD/../shared/data}
+if [ -z "${LPW_CIFAR10_DIR:-}" ] && [ -f "$data/unpack_cifar10.py" ]; then
+  unpacked=$PWD/build/data/cifar-10-batches-bin
+  # The label names are written last, so that an interrupted run does not count.
+  if [ -f "$unpacked/batches.meta.txt" ] || python3 "$data/unpack_cifar10.py" "$PWD/build/data"; then
+    export LPW_CIFAR10_DIR=$unpacked
+  fi
+fi
+echo "CIFAR-10: ${LPW_CIFAR10_DIR:-not there, tests that need it are skipped}"
+
+say "Python"
+if [ -z "${LPW_PYTHON:-}" ]; then
+  python=$PWD/build/python/bin/python
+  can_read() { "$1" -c 'import numpy, safetensors' 2>/dev/null; }
+  if can_read python3; then
+    LPW_PYTHON=$(command -v python3)
+  elif can_read "$python" || { python3 -m venv --system-site-packages build/python &&
+                               timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 numpy safetensors && can_read "$python"; }; then
+    LPW_PYTHON=$python
+  fi
+fi
+options=(-DLPW_WERROR=ON ${LPW_PYTHON:+"-DPython3_EXECUTABLE=$LPW_PYTHON"})
+echo "Python with numpy and safetensors: ${LPW_PYTHON:-not there, tests that need it are skipped}"
+
+say "Release build ($jobs jobs)"
+cmake --preset release "${options[@]}"
+cmake --build --preset release --parallel "$jobs"
+
+say "Sanitizer build ($jobs jobs)"
+cmake --preset asan "${options[@]}"
+cmake --build --preset asan --parallel "$jobs"
+
+say "Tests under the sanitizers"
+ctest --preset asan --parallel "$jobs" --no-label-summary
+
+say "CUDA"
+if ctest --preset release -N -R '^structure\.cuda_headers$' | grep -q 'Total Tests: 1'; then
+  echo "The release build compiled the headers meant for device code with nvcc."
+else
+  echo "There is no nvcc: the headers meant for device code were not compiled with it."
+fi
+
+say "Tests of the release build"
+ctest --preset release --parallel "$jobs" --no-label-summary

@@ -1,0 +1,291 @@
+#include <lpw/cpu/conv2d.hpp>
+
+#include <cstring>
+
+#include "cpu/support.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+struct Case {
+  std::int64_t members, rows, batch, height, width, channels, out_channels, kernel_height, kernel_width;
+  Conv2dOptions options;
+  bool strided = false, pending = false, relu = false;
+
+  [[nodiscard]] Shape x() const { return {members, batch, height, width, channels}; }
+  [[nodiscard]] Shape weight() const { return {rows, out_channels, kernel_height, kernel_width, channels}; }
+  [[nodiscard]] Shape y() const {
+    return {members, batch, window_count(height, kernel_height, options.stride, options.padding),
+            window_count(width, kernel_width, options.stride, options.padding), out_channels};
+  }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride " << c.options.stride << " padding "
+             << c.options.padding << (c.strided ? " strided" : "") << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
+}
+
+/// Calls visit(index in x, in weight, in y) for every product of the convolution's definition.
+template <class Visit>
+void for_each_product(const Case& c, Visit&& visit) {
+  const Shape y = c.y();
+  std::int64_t out = 0;
+  for (std::int64_t k = 0; k < c.members; ++k)
+    for (std::int64_t b = 0; b < c.batch; ++b)
+      for (std::int64_t i = 0; i < y[2]; ++i)
+        for (std::int64_t j = 0; j < y[3]; ++j)
+          for (std::int64_t o = 0; o < c.out_channels; ++o, ++out)
+            for (std::int64_t u = 0; u < c.kernel_height; ++u)
+              for (std::int64_t v = 0; v < c.kernel_width; ++v) {
+                const std::int64_t row = i * c.options.stride - c.options.padding + u, column = j * c.options.stride - c.options.padding + v;
+                if (row < 0 || row >= c.height || column < 0 || column >= c.width) continue;
+                const std::int64_t in = (((k * c.batch + b) * c.height + row) * c.width + column) * c.channels;
+                const std::int64_t w = ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) * c.channels;
+                for (std::int64_t channel = 0; channel < c.channels; ++channel) visit(in + channel, w + channel, out);
+              }
+}
+
+template <class T>
+Activation<T, Cpu> random_activation(const Case& c) {
+  using W = Accumulate<T>;
+  Activation<T, Cpu> x{.raw = random_tensor<T>(c.x(), 1), .relu = c.relu};
+  if (c.pending) {
+    x.scale = random_tensor<W>({c.members, c.channels}, 2);
+    x.shift = random_tensor<W>({c.members, c.channels}, 3);
+  }
+  return x;
+}
+
+/// The activation's values by their definition: relu?(scale x + shift), rounded to T.
+template <class T>
+std::vector<double> activated(const Case& c, const Activation<T, Cpu>& x) {
+  using W = Accumulate<T>;
+  auto values = values_of(x.raw);
+  if (!c.pending) return values;
+  const std::int64_t member = c.x().size_from(1);
+  for (std::size_t i = 0; i < values.size(); ++i) {
+    const std::int64_t k = static_cast<std::int64_t>(i) / member, channel = static_cast<std::int64_t>(i) % c.channels;
+    const W z = std::fma(W(values[i]), x.scale.row(k)[channel], x.shift.row(k)[channel]);
+    values[i] = double(T(c.relu && z < W(0) ? W(0) : z));
+  }
+  return values;
+}
+
+template <class T>
+void check_forward(const Case& c) {
+  const auto x = random_activation<T>(c);
+  const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
+  const auto in = activated(c, x), w = values_of(weight);
+  Expected expected(c.y().size());
+  expected.terms = static_cast<double>(weight.shape().size_from(2));
+  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(out, in[i] * w[j]); });
+  const auto y = conv2d_forward(x, weight, c.options);
+  CHECK(y.shape() == c.y());
+  CHECK(mismatch<T>(y, expected) == "");
+}
+
+template <class T>
+void check_backward_data(const Case& c, bool accumulate) {
+  const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
+  const auto dy = random_tensor<T>(c.y(), 5);
+  const auto d = values_of(dy), w = values_of(weight);
+  Gradient<T, Cpu> dx{random_tensor<T>(c.x(), 6), accumulate};
+  Expected expected(dx.tensor, accumulate);
+  expected.terms = static_cast<double>(c.out_channels * c.kernel_height * c.kernel_width + 1);
+  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(i, d[out] * w[j]); });
+  conv2d_backward_data(dy, weight, c.options, dx);
+  CHECK(mismatch<T>(dx.tensor, expected) == "");
+}
+
+template <class T>
+void check_backward_weight(const Case& c, bool accumulate) {
+  const auto x = random_activation<T>(c);
+  const auto dy = random_tensor<T>(c.y(), 5);
+  const auto in = activated(c, x), d = values_of(dy);
+  Gradient<Accumulate<T>, Cpu> dweight{random_parameter<Accumulate<T>>(c.weight(), c.strided, 7), accumulate};
+  Expected expected(dweight.tensor, accumulate);
+  expected.terms = static_cast<double>(c.y().size() / c.out_channels + 1);
+  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(j, in[i] * d[out]); });
+  conv2d_backward_weight(x, dy, c.options, dweight);
+  // The products are exact in float and the gradient is stored in it, so bfloat16 is as exact as float here.
+  CHECK(mismatch<Accumulate<T>>(dweight.tensor, expected) == "");
+  CHECK(gaps_untouched(dweight.tensor));
+}
+
+template <class T>
+void check_all(const Case& c) {
+  INFO(c);
+  check_forward<T>(c);
+  for (const bool accumulate : {false, true}) {
+    INFO("accumulate " << accumulate);
+    check_backward_data<T>(c, accumulate);
+    check_backward_weight<T>(c, accumulate);
+  }
+}
+
+/// Every kernel, stride and padding of the lists, each with `variants` combinations of all the rest.
+template <class T>
+void check_geometries(int variants) {
+  constexpr std::array<std::array<std::int64_t, 2>, 4> kernels{{{1, 1}, {3, 3}, {5, 5}, {3, 1}}};
+  constexpr std::array<std::int64_t, 3> channels{3, 5, 17};
+  constexpr std::array<std::int64_t, 4> out_channels{1, 4, 7, 16};
+  int n = 0;
+  for (const auto& kernel : kernels)
+    for (std::int64_t stride = 1; stride <= 3; ++stride)
+      for (std::int64_t padding = 0; padding <= 2; ++padding)
+        for (int variant = 0; variant < variants; ++variant, ++n) {
+          // The divisors make the lists run through each other's combinations.
+          Case c{.members = n % 5 < 2 ? 1 : 3,
+                 .rows = n % 5 < 3 ? 1 : 3,
+                 .batch = 1 + n / 2 % 3,
+                 .height = 7,
+                 .width = 5,
+                 .channels = channels[(n + n / 9) % 3],
+                 .out_channels = out_channels[(n + n / 4) % 4],
+                 .kernel_height = kernel[0],
+                 .kernel_width = kernel[1],
+                 .options = {.stride = stride, .padding = padding}};
+          c.strided = n % 5 == 4;
+          c.pending = n % 7 >= 3;
+          c.relu = n % 7 >= 5;
+          check_all<T>(c);
+        }
+}
+
+template <class T>
+bool same_bits(const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
+  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class T>
+struct Results {
+  Tensor<T, Cpu> y, dx;
+  Tensor<Accumulate<T>, Cpu> dweight;
+
+  explicit Results(const Case& c) : dx(c.x()), dweight(c.weight()) {
+    const auto x = random_activation<T>(c);
+    const auto weight = random_tensor<Accumulate<T>>(c.weight(), 4);
+    const auto dy = random_tensor<T>(c.y(), 5);
+    y = conv2d_forward(x, weight, c.options);
+    Gradient<T, Cpu> data{dx};
+    conv2d_backward_data(dy, weight, c.options, data);
+    Gradient<Accumulate<T>, Cpu> kernel{dweight};
+    conv2d_backward_weight(x, dy, c.options, kernel);
+  }
+  [[nodiscard]] bool operator==(const Results& other) const {
+    return same_bits(y, other.y) && same_bits(dx, other.dx) && same_bits(dweight, other.dweight);
+  }
+};
+
+const Case wide{.members = 2, .rows = 1, .batch = 9, .height = 13, .width = 12, .channels = 24, .out_channels = 40, .kernel_height = 3,
+                .kernel_width = 3, .options = {.padding = 1}, .strided = false, .pending = true, .relu = true};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("convolution equals its definition for odd geometries", "[conv2d]", float, double, bfloat16) {
+  with_each_engine([] { check_geometries<TestType>(3); });
+}
+
+TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual network", "[conv2d]", float, double, bfloat16) {
+  with_each_engine([] {
+    check_all<TestType>(wide);
+    Case down = wide;
+    down.rows = 2;
+    down.strided = true;
+    down.height = down.width = 16;
+    down.options = {.stride = 2, .padding = 1};
+    check_all<TestType>(down);
+    Case shortcut = down;
+    shortcut.kernel_height = shortcut.kernel_width = 1;
+    shortcut.options = {.stride = 2};
+    check_all<TestType>(shortcut);
+    shortcut.options = {};
+    check_all<TestType>(shortcut);
+  });
+}
+
+TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double, bfloat16) {
+  with_each_engine([] {
+    Case pixel{.members = 1, .rows = 1, .batch = 1, .height = 1, .width = 1, .channels = 4, .out_channels = 3, .kernel_height = 1, .kernel_width = 1,
+               .options = {}};
+    check_all<TestType>(pixel);
+    pixel.kernel_height = pixel.kernel_width = 3;
+    pixel.options = {.padding = 1};
+    check_all<TestType>(pixel);
+  });
+}
+
+// One image is more than a band of patches here, and the last band is shorter than the others.
+TEST_CASE("im2col cuts a large image into bands that cover it", "[conv2d]") {
+  const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
+  check_all<double>({.members = 1, .rows = 1, .batch = 2, .height = 41, .width = 37, .channels = 16, .out_channels = 5, .kernel_height = 3,
+                     .kernel_width = 3, .options = {.padding = 1}});
+  cpu_engine() = before;
+}
+
+TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of threads", "[conv2d]", float, double, bfloat16) {
+  const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
+  const int threads = max_threads();
+  for (Case c : {wide, Case{.members = 1, .rows = 1, .batch = 1, .height = 40, .width = 40, .channels = 16, .out_channels = 24, .kernel_height = 3,
+                            .kernel_width = 3, .options = {.padding = 1}},
+                 Case{.members = 1, .rows = 1, .batch = 5, .height = 24, .width = 24, .channels = 48, .out_channels = 24, .kernel_height = 1,
+                      .kernel_width = 1, .options = {}}}) {
+    INFO(c);
+    set_max_threads(1);
+    const Results<TestType> one(c);
+    for (const int n : {2, 3}) {
+      set_max_threads(n);
+      CHECK(Results<TestType>(c) == one);
+    }
+  }
+  set_max_threads(threads);
+  cpu_engine() = before;
+}
+
+TEMPLATE_TEST_CASE("convolution gives the same bits when repeated, and takes no further memory", "[conv2d]", float, double, bfloat16) {
+  with_each_engine([] {
+    const Results<TestType> first(wide);
+    { const Results<TestType> second(wide); }
+    const std::size_t held = cpu_pool().usage().held;
+    CHECK(Results<TestType>(wide) == first);
+    CHECK(cpu_pool().usage().held == held);
+  });
+}
+
+#if LPW_WITH_ONEDNN
+TEST_CASE("oneDNN itself convolves float, at every layer of a wide residual network", "[conv2d]") {
+  struct Layer {
+    std::int64_t channels, out_channels, kernel, stride;
+  };
+  for (const Layer l : {Layer{3, 16, 3, 1}, {16, 32, 3, 1}, {32, 32, 3, 1}, {32, 64, 3, 2}, {16, 32, 1, 1}, {32, 64, 1, 2}}) {
+    const Conv2dGeometry g{2, 8, 8, l.channels, l.out_channels, l.kernel, l.kernel, l.stride, l.kernel / 2};
+    Tensor<float, Cpu> x = random_tensor<float>({g.images * g.in_size()}, 1), weight = random_tensor<float>({g.weight_size()}, 2);
+    Tensor<float, Cpu> y = random_tensor<float>({g.images * g.out_size()}, 3);
+    CHECK(onednn::conv2d_forward(g, x.data(), weight.data(), y.data()));
+    CHECK(onednn::conv2d_backward_data(g, y.data(), weight.data(), x.data()));
+    CHECK(onednn::conv2d_backward_weight(g, x.data(), y.data(), weight.data(), true));
+  }
+}
+
+TEST_CASE("oneDNN's cache remembers what is not implemented, and passes other errors on", "[conv2d]") {
+  onednn::Cache<int> cache;
+  int made = 0;
+  const auto missing = [&]() -> int {
+    ++made;
+    throw dnnl::error(dnnl_unimplemented, "");
+  };
+  CHECK(cache.find({1}, missing) == nullptr);
+  CHECK(cache.find({1}, missing) == nullptr);
+  CHECK(made == 1);
+  CHECK_THROWS_AS(cache.find({2}, []() -> int { throw dnnl::error(dnnl_invalid_arguments, ""); }), dnnl::error);
+  CHECK(*cache.find({2}, [] { return 5; }) == 5);
+}
+
+TEST_CASE("oneDNN's errors become lpw's", "[conv2d]") {
+  const auto raise = [](dnnl_status_t status) { onednn::translate_errors("conv2d_forward", [&] { throw dnnl::error(status, "what it said"); }); };
+  CHECK_THROWS_WITH(raise(dnnl_invalid_arguments), Catch::Matchers::Contains("conv2d_forward: what it said"));
+  CHECK_THROWS_AS(raise(dnnl_out_of_memory), OutOfMemory);
+}
+#endif

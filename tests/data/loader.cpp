@@ -1,0 +1,218 @@
+// The loader: order, the members' minibatches, the last iteration, resuming within an epoch, evaluation, bad arguments.
+#include <lpw/data/loader.hpp>
+
+#include <algorithm>
+#include <cstring>
+#include <numeric>
+#include <type_traits>
+#include <vector>
+
+#include "catch.hpp"
+#include "images.hpp"
+
+using namespace lpw::data;
+
+namespace {
+
+/// Images of 4 x 4 x 3 whose label is their index, so that a batch's labels tell which samples it holds.
+ImageSet numbered_images(int count) { return random_images(count, 4, 4, 3, count); }
+
+const Normalization plain{.mean = {0.f, 0.f, 0.f}, .stddev = {1.f, 1.f, 1.f}};
+const LoaderOptions small{.batch = 4, .augment = {.pad_crop = 2, .flip = true, .cutout = 2}, .shuffle = true, .seed = 9};
+
+template <class T>
+std::vector<Batch<T>> batches(const Loader<T>& loader, std::int64_t epoch, std::int64_t members, std::int64_t first = 0) {
+  std::vector<Batch<T>> result;
+  for (auto& batch : loader.epoch(epoch, members, first)) result.push_back(batch);
+  return result;
+}
+
+template <class T>
+std::vector<std::int64_t> samples(const std::vector<Batch<T>>& batches) {
+  std::vector<std::int64_t> result;
+  for (const auto& batch : batches) result.insert(result.end(), batch.labels.data(), batch.labels.data() + batch.labels.size());
+  return result;
+}
+
+template <class T>
+bool identical(const lpw::Tensor<T, lpw::Cpu>& a, const lpw::Tensor<T, lpw::Cpu>& b) {
+  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+}
+
+template <class L>
+concept LendsEpoch = requires(L&& loader) {
+  std::forward<L>(loader).epoch(0);
+};
+
+}  // namespace
+
+TEST_CASE("an epoch's order is a permutation that seed and epoch decide") {
+  const auto order = epoch_order(1000, 1, 0);
+  auto sorted = order;
+  std::sort(sorted.begin(), sorted.end());
+  std::vector<std::int64_t> all(1000);
+  std::iota(all.begin(), all.end(), 0);
+  CHECK(sorted == all);
+  CHECK(order != all);
+  CHECK(order == epoch_order(1000, 1, 0));
+  CHECK(order != epoch_order(1000, 1, 1));
+  CHECK(order != epoch_order(1000, 2, 0));
+  CHECK(epoch_order(1, 1, 0) == std::vector<std::int64_t>{0});
+}
+
+TEST_CASE("every sample is equally likely at every place") {
+  constexpr int n = 6, epochs = 12000;
+  int counts[n][n] = {};
+  for (int epoch = 0; epoch < epochs; ++epoch) {
+    const auto order = epoch_order(n, 3, epoch);
+    for (int place = 0; place < n; ++place) ++counts[place][order[place]];
+  }
+  // Six standard deviations of a binomial count with p = 1/6.
+  for (const auto& row : counts)
+    for (const int count : row) CHECK(std::abs(count - epochs / 6.0) < 6 * std::sqrt(epochs * 5 / 36.0));
+}
+
+TEST_CASE("members get consecutive stretches of the order") {
+  const auto set = numbered_images(50);
+  const Loader<float> loader(set, plain, small);
+  const auto order = epoch_order(50, small.seed, 7);
+  for (const int members : {1, 2, 3, 5}) {
+    CAPTURE(members);
+    const auto visited = samples(batches(loader, 7, members));
+    CHECK(visited.size() == 50u / members * members);
+    CHECK(std::equal(visited.begin(), visited.end(), order.begin()));
+  }
+  const auto second = batches(loader, 7, 3).at(1);
+  CHECK(second.images.shape() == lpw::Shape{3, 4, 4, 4, 3});
+  CHECK(second.labels.shape() == lpw::Shape{3, 4});
+  for (int k = 0; k < 3; ++k)
+    for (int b = 0; b < 4; ++b) CHECK(second.labels.row(k)[b] == order[1 * 12 + k * 4 + b]);
+}
+
+TEST_CASE("the last iteration holds what is left") {
+  struct Case {
+    int count, members;
+    std::int64_t batch, iterations, last;  // last: samples per member in the last iteration
+  };
+  for (const auto& [count, members, batch, iterations, last] :
+       {Case{48, 3, 4, 4, 4}, Case{50, 3, 4, 4, 4}, Case{51, 3, 4, 5, 1}, Case{59, 3, 4, 5, 3}, Case{10, 1, 4, 3, 2},
+        Case{10, 3, 100, 1, 3}, Case{10, 10, 1, 1, 1}, Case{10, 1, INT64_MAX, 1, 10}, Case{1, 1, 1, 1, 1}}) {
+    CAPTURE(count, members, batch);
+    const auto set = numbered_images(count);
+    auto options = small;
+    options.batch = batch;
+    const Loader<float> loader(set, plain, options);
+    CHECK(loader.iterations(members) == iterations);
+    const auto all = batches(loader, 0, members);
+    REQUIRE(std::ssize(all) == iterations);
+    CHECK(all.back().labels.shape() == lpw::Shape{members, last});
+    auto visited = samples(all);
+    CHECK(std::ssize(visited) == count / members * members);
+    std::sort(visited.begin(), visited.end());
+    CHECK(std::adjacent_find(visited.begin(), visited.end()) == visited.end());
+  }
+}
+
+TEMPLATE_TEST_CASE("a batch holds its samples' augmented images", "", float, double, lpw::bfloat16) {
+  const auto set = numbered_images(23);
+  const auto statistics = channel_statistics(set);
+  const Loader<TestType> loader(set, statistics, small);
+  const NormalizationTable<TestType> table(statistics, 3);
+  std::vector<TestType> expected(set.image_size());
+  for (const auto& [images, labels] : batches(loader, 2, 2))
+    for (std::int64_t i = 0; i < labels.size(); ++i) {
+      const std::int64_t index = labels.data()[i];
+      augment(set.image(index), 4, 4, draw_augmentation(small.augment, small.seed, 2, index, 4, 4), table, expected.data());
+      CHECK(std::memcmp(images.data() + i * set.image_size(), expected.data(), expected.size() * sizeof(TestType)) == 0);
+    }
+}
+
+TEST_CASE("an epoch continued from the middle has the same batches") {
+  const auto set = numbered_images(45);
+  const Loader<float> loader(set, channel_statistics(set), small);
+  const auto whole = batches(loader, 4, 2);
+  REQUIRE(whole.size() == 6);
+  for (std::size_t first = 0; first <= whole.size(); ++first) {
+    const auto rest = batches(loader, 4, 2, static_cast<std::int64_t>(first));
+    REQUIRE(rest.size() == whole.size() - first);
+    for (std::size_t i = 0; i < rest.size(); ++i) {
+      CHECK(identical(rest[i].images, whole[first + i].images));
+      CHECK(identical(rest[i].labels, whole[first + i].labels));
+    }
+  }
+}
+
+TEST_CASE("epochs and seeds differ and repeat") {
+  const auto set = numbered_images(32);
+  const Loader<float> loader(set, plain, small);
+  auto other = small;
+  other.seed = 10;
+  CHECK(identical(batches(loader, 1, 2)[0].images, batches(loader, 1, 2)[0].images));
+  CHECK_FALSE(identical(batches(loader, 1, 2)[0].images, batches(loader, 2, 2)[0].images));
+  CHECK_FALSE(identical(batches(loader, 1, 2)[0].images, batches(Loader<float>(set, plain, other), 1, 2)[0].images));
+}
+
+TEST_CASE("evaluation visits every sample once in stored order and unchanged") {
+  const auto set = numbered_images(23);
+  const Loader<float> loader(set, plain, evaluation(5));
+  CHECK(loader.iterations(1) == 5);
+  std::int64_t index = 0;
+  for (auto& [images, labels] : loader.epoch(0))
+    for (std::int64_t i = 0; i < labels.size(); ++i, ++index) {
+      CHECK(labels.data()[i] == index);
+      for (std::int64_t j = 0; j < set.image_size(); ++j)
+        REQUIRE(images.data()[i * set.image_size() + j] == static_cast<float>(set.image(index)[j] / 255.0));
+    }
+  CHECK(index == 23);
+}
+
+TEST_CASE("an epoch may be left early") {
+  const auto set = numbered_images(4000);
+  const Loader<float> loader(set, plain, small);
+  for (int repeat = 0; repeat < 20; ++repeat) {
+    int seen = 0;
+    for ([[maybe_unused]] auto& batch : loader.epoch(repeat, 2))
+      if (++seen == 3) break;
+    CHECK(seen == 3);
+  }
+}
+
+TEST_CASE("two epochs may run at once") {
+  const auto set = numbered_images(40);
+  const Loader<float> loader(set, plain, small);
+  auto first = loader.epoch(0, 2), second = loader.epoch(1, 2);
+  auto i = first.begin(), j = second.begin();
+  const auto expected0 = batches(loader, 0, 2), expected1 = batches(loader, 1, 2);
+  for (std::size_t k = 0; k < expected0.size(); ++k, ++i, ++j) {
+    CHECK(identical(i->images, expected0[k].images));
+    CHECK(identical(j->images, expected1[k].images));
+  }
+  CHECK(i == first.end());
+  CHECK(j == second.end());
+}
+
+TEST_CASE("a loader refuses to refer to a temporary and to lend an epoch of one") {
+  STATIC_REQUIRE(std::is_constructible_v<Loader<float>, const ImageSet&, Normalization>);
+  STATIC_REQUIRE_FALSE(std::is_constructible_v<Loader<float>, ImageSet&&, Normalization>);
+  STATIC_REQUIRE(LendsEpoch<const Loader<float>&>);
+  STATIC_REQUIRE_FALSE(LendsEpoch<Loader<float>>);
+}
+
+TEST_CASE("a loader refuses what it cannot do") {
+  auto set = numbered_images(12);
+  const Loader<float> loader(set, plain, small);
+  CHECK(message_of<lpw::OptionError>([&] { (void)loader.iterations(0); }) ==
+        "loader: expected from 1 to 12 members (one image each), found 0");
+  CHECK_THROWS_AS(loader.iterations(13), lpw::OptionError);
+  CHECK_THROWS_AS(loader.epoch(0, -1), lpw::OptionError);
+  CHECK_THROWS_AS(loader.epoch(-1, 1), lpw::OptionError);
+  CHECK_THROWS_AS(loader.epoch(std::int64_t{1} << 32, 1), lpw::OptionError);
+  CHECK_THROWS_AS(loader.epoch(0, 1, -1), lpw::OptionError);
+  CHECK(message_of<lpw::OptionError>([&] { (void)loader.epoch(0, 1, 4); }) == "loader: expected a first iteration from 0 to 3, found 4");
+
+  CHECK_THROWS_AS(Loader<float>(set, plain, {.batch = 0}), lpw::OptionError);
+  CHECK_THROWS_AS(Loader<float>(set, plain, {.batch = 1, .augment = {.pad_crop = 5}}), lpw::OptionError);
+  CHECK_THROWS_AS(Loader<float>(set, {.mean = {0.f}, .stddev = {1.f}}), lpw::OptionError);
+  set.labels[3] = 12;
+  CHECK_THROWS_AS(Loader<float>(set, plain, small), lpw::Error);
+}

@@ -1,0 +1,206 @@
+// Safetensors: round trips, the bytes of the format, and every way in which a file can be wrong.
+#include <lpw/io/safetensors.hpp>
+
+#include <cstring>
+#include <string>
+
+#include "../catch.hpp"
+#include "samples.hpp"
+#include "support.hpp"
+
+namespace io = lpw::io;
+using lpw::Cpu;
+
+namespace {
+
+/// A file of a header, as given, and so many bytes of data.
+io::Bytes file_of(const std::string& header, std::size_t data = 0) {
+  const std::uint64_t length = header.size();
+  io::Bytes bytes(8);
+  std::memcpy(bytes.data(), &length, 8);
+  for (const std::byte byte : bytes_of(header)) bytes.push_back(byte);
+  bytes.resize(bytes.size() + data);
+  return bytes;
+}
+
+std::string refusal(const io::Bytes& bytes) {
+  return message_of<lpw::FileError>([&] { (void)io::parse_safetensors(bytes, "f"); });
+}
+std::string refusal(const std::string& header, std::size_t data = 0) { return refusal(file_of(header, data)); }
+
+/// The refusal of a file with one tensor "w" of these fields and 8 bytes of data.
+std::string refusal_of_tensor(const std::string& fields) { return refusal("{\"w\":{" + fields + "}}", 8); }
+
+io::Bytes small_file() {
+  const TemporaryFolder folder;
+  io::Safetensors content;
+  content.tensors.add("w", sample<float>({2, 3}));
+  content.tensors.add("n", sample<std::uint8_t>({}));
+  content.metadata["format"] = "pt";
+  io::save_safetensors(folder / "f", content);
+  return io::read_file(folder / "f");
+}
+
+}  // namespace
+
+TEST_CASE("safetensors: every element type and rank comes back", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "model.safetensors";
+  io::Safetensors content{every_sample(), {{"format", "pt"}, {"epoch", "200"}}};
+  io::save_safetensors(path, content);
+  const auto loaded = io::load_safetensors(path);
+  check_equal(loaded.tensors, content.tensors);
+  CHECK(loaded.metadata == content.metadata);
+  CHECK(loaded.tensors.source() == path.string());
+}
+
+TEST_CASE("safetensors: no tensors, no metadata", "[io]") {
+  const TemporaryFolder folder;
+  io::save_safetensors(folder / "f", {});
+  CHECK(io::read_file(folder / "f") == file_of("{}      "));
+  const auto loaded = io::load_safetensors(folder / "f");
+  CHECK(loaded.tensors.size() == 0);
+  CHECK(loaded.metadata.empty());
+}
+
+TEST_CASE("safetensors: the file's bytes are the format's", "[io]") {
+  const TemporaryFolder folder;
+  io::Safetensors content;
+  content.tensors.add("a", lpw::full<std::uint8_t, Cpu>({1}, 9));
+  content.tensors.add("b", lpw::full<float, Cpu>({1}, 1.f));
+  io::save_safetensors(folder / "f", content);
+  // "b" comes first, where a float is aligned.
+  auto expected =
+      file_of(R"({"a":{"data_offsets":[4,5],"dtype":"U8","shape":[1]},"b":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}      )");
+  for (const int byte : {0x00, 0x00, 0x80, 0x3f, 9}) expected.push_back(static_cast<std::byte>(byte));
+  CHECK(text_of(io::read_file(folder / "f")) == text_of(expected));
+}
+
+TEST_CASE("safetensors: tensors come in the order of their data and may be of types without a C++ type", "[io]") {
+  const auto loaded = io::parse_safetensors(file_of(R"({"a":{"dtype":"F16","shape":[2],"data_offsets":[2,6]},)"
+                                                    R"("b":{"dtype":"BOOL","shape":[2],"data_offsets":[0,2]}})",
+                                                    6),
+                                            "f");
+  REQUIRE(loaded.tensors.size() == 2);
+  CHECK(loaded.tensors.begin()->name == "b");
+  CHECK(loaded.tensors.at("a").dtype == "F16");
+  CHECK(message_of<lpw::FileError>([&] { (void)loaded.tensors.get<float>("a", {2}); }) == "f: tensor 'a' is F16 [2], expected F32 [2]");
+}
+
+TEST_CASE("safetensors: loaded tensors outlive the file and the list", "[io]") {
+  lpw::Tensor<float, Cpu> w;
+  {
+    const auto loaded = io::parse_safetensors(small_file(), "f");
+    w = loaded.tensors.get<float>("w", {2, 3});
+  }
+  CHECK(w.data()[5] == 7.f);
+}
+
+TEST_CASE("safetensors: a file cut anywhere is refused", "[io]") {
+  const io::Bytes whole = small_file();
+  REQUIRE(io::parse_safetensors(whole, "f").tensors.size() == 2);
+  for (std::size_t length = 0; length < whole.size(); ++length) {
+    INFO("length " << length);
+    CHECK(contains(refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))), "f: truncated"));
+  }
+}
+
+TEST_CASE("safetensors: bytes past the end are refused", "[io]") {
+  io::Bytes bytes = small_file();
+  bytes.push_back(std::byte{0});
+  CHECK(refusal(bytes) == "f: damaged: 26 bytes follow the header, which announces 25");
+}
+
+TEST_CASE("safetensors: any flipped bit loads or throws FileError", "[io]") {
+  const io::Bytes whole = small_file();
+  int refused = 0;
+  for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
+    io::Bytes bytes = whole;
+    bytes[bit / 8] ^= std::byte{1} << (bit % 8);
+    refused += !refusal(bytes).empty();
+  }
+  CHECK(refused > 64);                                  // the length and the JSON's syntax at least
+  CHECK(refused < static_cast<int>(whole.size() * 8));  // the data carry no checksum
+}
+
+TEST_CASE("safetensors: impossible header lengths are refused before anything is allocated", "[io]") {
+  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, UINT64_MAX, UINT64_MAX - 7, std::uint64_t{1} << 63}) {
+    io::Bytes bytes = file_of("{}");
+    std::memcpy(bytes.data(), &length, 8);
+    CHECK(refusal(bytes) == lpw::concat("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
+  }
+}
+
+TEST_CASE("safetensors: headers that are no JSON object are refused", "[io]") {
+  for (const std::string header : {"", " {}", "[]", "null", "\xEF\xBB\xBF{}"})
+    CHECK(refusal(header) == "f: damaged: its header at byte 8 is not a JSON object");
+  CHECK(refusal(std::string("{}\0x", 4)) == "f: damaged: its header at byte 8 is not a JSON object");
+  CHECK(refusal("{} x") == "f: damaged: its header is not JSON at byte 12");
+  CHECK(contains(refusal("{\"\xff\":1}"), "is not JSON"));
+  CHECK(contains(refusal("{\"w\":1e999}"), "number that is out of range"));
+  CHECK(contains(refusal("{\"w\":" + std::string(1'000'000, '[')), "nests more than 64 deep"));
+  CHECK(contains(refusal("{\"w\":" + std::string(50, '[')), "is not JSON"));
+}
+
+TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]") {
+  const auto dtype = [](const std::string& value) {
+    return refusal_of_tensor("\"dtype\":" + value + R"(,"shape":[2],"data_offsets":[0,8])");
+  };
+  const auto shape = [](const std::string& value) { return refusal_of_tensor(R"("dtype":"F32","data_offsets":[0,8],"shape":)" + value); };
+  const auto offsets = [](const std::string& value) { return refusal_of_tensor(R"("dtype":"F32","shape":[2],"data_offsets":)" + value); };
+  REQUIRE(shape("[2]").empty());
+  const std::string tensor = "f: damaged: tensor 'w': ";
+
+  CHECK(dtype("7") == tensor + "dtype is not a string");
+  CHECK(dtype("\"F33\"") == tensor + "unknown dtype 'F33'");
+  for (const auto* value : {"2", "\"2\"", "{}", "null", "[1,1,1,1,1,1,2]"})
+    CHECK(shape(value) == tensor + "shape is not an array of at most 6 extents");
+  for (const auto* value : {"[-2]", "[2.0]", "[\"2\"]", "[null]", "[[2]]", "[9223372036854775808]", "[99999999999999999999]"})
+    CHECK(shape(value) == tensor + "shape has an extent that is not a size");
+  CHECK(shape("[3]") == tensor + "F32 [3] does not fit data_offsets [0, 8)");
+  for (const auto* value :
+       {"[]", "[0]", "[4611686018427387905,2]", "[4294967296,4294967296,2]", "[0,4611686018427387904,4611686018427387904]"})
+    CHECK(contains(shape(value), "does not fit data_offsets [0, 8)"));
+  for (const auto* value : {"8", "[8]", "[0,8,8]", "[-8,0]", "[0,8.0]", "[\"0\",\"8\"]", "[0,18446744073709551616]"})
+    CHECK(offsets(value) == tensor + "data_offsets is not a pair of offsets");
+  CHECK(contains(offsets("[8,0]"), "does not fit data_offsets [8, 0)"));
+  CHECK(contains(offsets("[8,16]"), "'w' starts at byte 8 of the data, where its neighbour ends at 0"));
+  CHECK(contains(offsets("[18446744073709551608,18446744073709551615]"), "does not fit"));
+
+  for (const auto* fields : {"", R"("dtype":"F32","shape":[2])", R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
+    CHECK(refusal_of_tensor(fields) == tensor + "expected dtype, shape and data_offsets");
+  CHECK(contains(refusal(R"({"w":[]})"), "expected dtype, shape and data_offsets"));
+}
+
+TEST_CASE("safetensors: overlaps, gaps and double names are refused", "[io]") {
+  const auto two = [](const std::string& a, const std::string& b, std::size_t data) {
+    return refusal(
+        R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a + R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}", data);
+  };
+  REQUIRE(two("[4,8]", "[0,4]", 8).empty());
+  CHECK(contains(two("[0,4]", "[0,4]", 4), "'b' starts at byte 0 of the data, where its neighbour ends at 4"));
+  CHECK(contains(two("[0,4]", "[2,6]", 6), "'b' starts at byte 2"));
+  CHECK(contains(two("[0,4]", "[5,9]", 9), "'b' starts at byte 5"));
+  CHECK(two("[0,4]", "[4,8]", 7) == "f: truncated: 7 bytes follow the header, which announces 8");
+  CHECK(refusal("{\"a\":1,\"a\":1}") == "f: damaged: its header names 'a' twice");
+  CHECK(contains(refusal(R"({"a":{"dtype":"U8","dtype":"F32","shape":[0],"data_offsets":[0,0]}})"), "names 'dtype' twice"));
+}
+
+TEST_CASE("safetensors: metadata other than texts are refused", "[io]") {
+  CHECK(refusal(R"({"__metadata__":[]})") == "f: damaged: __metadata__ is not an object of texts");
+  CHECK(refusal(R"({"__metadata__":{"epoch":3}})") == "f: damaged: 'epoch' in __metadata__ is not a text");
+}
+
+TEST_CASE("safetensors: what cannot be written is refused and the old file stays", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "f";
+  io::save_safetensors(path, {});
+  io::Safetensors reserved, binary;
+  reserved.tensors.add("__metadata__", sample<float>({1}));
+  binary.metadata["text"] = "\xff";
+  CHECK(message_of<lpw::FileError>([&] { io::save_safetensors(path, reserved); }) ==
+        path.string() + ": cannot be written: no tensor may be named '__metadata__'");
+  CHECK(message_of<lpw::FileError>([&] { io::save_safetensors(path, binary); }) ==
+        path.string() + ": cannot be written: a name or text in its header is not UTF-8");
+  CHECK(io::load_safetensors(path).tensors.size() == 0);
+}

@@ -1,0 +1,69 @@
+#!/usr/bin/env bash
+# The other checks are worth something only if they fail when they should: each is run on a small tree with a planted violation.
+set -euo pipefail
+here=$(cd "$(dirname "$0")" && pwd)
+tree=$(mktemp -d)
+trap 'rm -rf "$tree"' EXIT
+failed=0
+
+# expect_clean CHECK / expect_violation CHECK TEXT: the check's verdict on the tree, and what its message must contain.
+expect_clean() {
+  output=$("$here/$1.sh" "$tree" 2>&1) || { echo "$1 complains about a clean tree: $output"; failed=1; }
+}
+expect_violation() {
+  if output=$("$here/$1.sh" "$tree" 2>&1); then
+    echo "$1 overlooks: $2"
+    failed=1
+  elif ! grep -qF -- "$2" <<<"$output"; then
+    echo "$1 does not say '$2' but: $output"
+    failed=1
+  fi
+}
+# plant FILE LINE...: adds the file for one expect_violation.
+plant() {
+  mkdir -p "$(dirname "$tree/$1")"
+  printf '%s\n' "${@:2}" > "$tree/$1"
+}
+unplant() { rm "$tree/$1"; }
+
+plant include/lpw/lpw.hpp '#include <lpw/train/fit.hpp>'
+plant include/lpw/tensor/dtype.hpp '#include <bit>' 'struct Real;'
+plant include/lpw/cpu/gemm.hpp '#include <lpw/tensor/dtype.hpp>' '#include <lpw/cpu/pack.hpp>'
+plant include/lpw/cuda/gemm.hpp '#include <lpw/kernels/gemm.cuh>'
+plant kernels/lpw/kernels/gemm.cuh '#include <lpw/tensor/dtype.hpp>'
+expect_clean include_direction
+
+try_include() {
+  plant "$1" "#include $2"
+  expect_violation include_direction "$3"
+  unplant "$1"
+}
+try_include include/lpw/tensor/up.hpp '<lpw/nn/linear.hpp>' 'include/lpw/tensor/up.hpp:1: tensor may not include lpw/nn/linear.hpp'
+try_include include/lpw/cpu/side.hpp '<lpw/cuda/gemm.hpp>' 'cpu may not include'
+try_include include/lpw/cuda/side.hpp ' <lpw/cpu/gemm.hpp>' 'cuda may not include'
+try_include include/lpw/nn/release.hpp '<lpw/late_phase/release.hpp>' 'nn may not include'
+try_include include/lpw/nn/all.hpp '<lpw/lpw.hpp>' 'only files directly under include/lpw'
+try_include include/lpw/nn/near.hpp '"linear.hpp"' 'write lpw includes as'
+try_include include/lpw/autograd/kernel.hpp '<lpw/kernels/gemm.cuh>' 'only cuda includes kernels'
+try_include include/lpw/extra/new.hpp '<vector>' 'no place in the order'
+try_include kernels/lpw/kernels/wide.cuh '<lpw/tensor/tensor.hpp>' 'kernels may include'
+
+plant README.md 'See `include/lpw/tensor/dtype.hpp`, `include/lpw/*/gemm.hpp`, [the code](include/lpw), lpw::Real.' '```' 'build/x' '```'
+expect_clean citations
+try_citation() {
+  plant docs/page.md "$1"
+  expect_violation citations "docs/page.md: cites $2"
+  unplant docs/page.md
+}
+try_citation 'see `include/lpw/tensor/gone.hpp`' include/lpw/tensor/gone.hpp
+try_citation '[page](gone.md)' gone.md
+try_citation 'run scripts/gone.sh' scripts/gone.sh
+try_citation '#include <lpw/gone.hpp>' '<lpw/gone.hpp>'
+try_citation 'call lpw::nn::Gone{}' lpw::nn::Gone
+try_citation 'set LPW_GONE' LPW_GONE
+
+expect_clean machine_paths
+plant docs/page.md "it lies in /"home"/someone/data"
+expect_violation machine_paths docs/page.md:1
+
+exit $failed
