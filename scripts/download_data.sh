@@ -75,5 +75,5 @@ fi
 if [ "$name" = enwik8 ]; then
   echo "Next: enwik8 --data $PWD/enwik8"
 else
-  echo "Next: cifar --data $name --data-dir $PWD"
+  echo "Next: build/release/examples/cifar --data $PWD --dataset $name"
 fi

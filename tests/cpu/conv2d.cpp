@@ -23,8 +23,9 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& out, const Case& c) {
-  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride " << c.options.stride << " padding "
-             << c.options.padding << (c.strided ? " strided" : "") << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
+  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride " << c.options.stride
+             << " padding " << c.options.padding << (c.strided ? " strided" : "") << (c.pending ? " pending" : "")
+             << (c.relu ? " relu" : "");
 }
 
 /// Calls visit(index in x, in weight, in y) for every product of the convolution's definition.
@@ -39,10 +40,12 @@ void for_each_product(const Case& c, Visit&& visit) {
           for (std::int64_t o = 0; o < c.out_channels; ++o, ++out)
             for (std::int64_t u = 0; u < c.kernel_height; ++u)
               for (std::int64_t v = 0; v < c.kernel_width; ++v) {
-                const std::int64_t row = i * c.options.stride - c.options.padding + u, column = j * c.options.stride - c.options.padding + v;
+                const std::int64_t row = i * c.options.stride - c.options.padding + u,
+                                   column = j * c.options.stride - c.options.padding + v;
                 if (row < 0 || row >= c.height || column < 0 || column >= c.width) continue;
                 const std::int64_t in = (((k * c.batch + b) * c.height + row) * c.width + column) * c.channels;
-                const std::int64_t w = ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) * c.channels;
+                const std::int64_t w =
+                    ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) * c.channels;
                 for (std::int64_t channel = 0; channel < c.channels; ++channel) visit(in + channel, w + channel, out);
               }
 }
@@ -179,8 +182,19 @@ struct Results {
   }
 };
 
-const Case wide{.members = 2, .rows = 1, .batch = 9, .height = 13, .width = 12, .channels = 24, .out_channels = 40, .kernel_height = 3,
-                .kernel_width = 3, .options = {.padding = 1}, .strided = false, .pending = true, .relu = true};
+const Case wide{.members = 2,
+                .rows = 1,
+                .batch = 9,
+                .height = 13,
+                .width = 12,
+                .channels = 24,
+                .out_channels = 40,
+                .kernel_height = 3,
+                .kernel_width = 3,
+                .options = {.padding = 1},
+                .strided = false,
+                .pending = true,
+                .relu = true};
 
 }  // namespace
 
@@ -208,7 +222,15 @@ TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual n
 
 TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double, bfloat16) {
   with_each_engine([] {
-    Case pixel{.members = 1, .rows = 1, .batch = 1, .height = 1, .width = 1, .channels = 4, .out_channels = 3, .kernel_height = 1, .kernel_width = 1,
+    Case pixel{.members = 1,
+               .rows = 1,
+               .batch = 1,
+               .height = 1,
+               .width = 1,
+               .channels = 4,
+               .out_channels = 3,
+               .kernel_height = 1,
+               .kernel_width = 1,
                .options = {}};
     check_all<TestType>(pixel);
     pixel.kernel_height = pixel.kernel_width = 3;
@@ -220,18 +242,43 @@ TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel
 // One image is more than a band of patches here, and the last band is shorter than the others.
 TEST_CASE("im2col cuts a large image into bands that cover it", "[conv2d]") {
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
-  check_all<double>({.members = 1, .rows = 1, .batch = 2, .height = 41, .width = 37, .channels = 16, .out_channels = 5, .kernel_height = 3,
-                     .kernel_width = 3, .options = {.padding = 1}});
+  check_all<double>({.members = 1,
+                     .rows = 1,
+                     .batch = 2,
+                     .height = 41,
+                     .width = 37,
+                     .channels = 16,
+                     .out_channels = 5,
+                     .kernel_height = 3,
+                     .kernel_width = 3,
+                     .options = {.padding = 1}});
   cpu_engine() = before;
 }
 
 TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of threads", "[conv2d]", float, double, bfloat16) {
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
   const int threads = max_threads();
-  for (Case c : {wide, Case{.members = 1, .rows = 1, .batch = 1, .height = 40, .width = 40, .channels = 16, .out_channels = 24, .kernel_height = 3,
-                            .kernel_width = 3, .options = {.padding = 1}},
-                 Case{.members = 1, .rows = 1, .batch = 5, .height = 24, .width = 24, .channels = 48, .out_channels = 24, .kernel_height = 1,
-                      .kernel_width = 1, .options = {}}}) {
+  for (Case c : {wide,
+                 Case{.members = 1,
+                 .rows = 1,
+                 .batch = 1,
+                 .height = 40,
+                 .width = 40,
+                 .channels = 16,
+                 .out_channels = 24,
+                 .kernel_height = 3,
+                 .kernel_width = 3,
+                 .options = {.padding = 1}},
+                 Case{.members = 1,
+                 .rows = 1,
+                 .batch = 5,
+                 .height = 24,
+                 .width = 24,
+                 .channels = 48,
+                 .out_channels = 24,
+                 .kernel_height = 1,
+                 .kernel_width = 1,
+                 .options = {}}}) {
     INFO(c);
     set_max_threads(1);
     const Results<TestType> one(c);
@@ -284,7 +331,9 @@ TEST_CASE("oneDNN's cache remembers what is not implemented, and passes other er
 }
 
 TEST_CASE("oneDNN's errors become lpw's", "[conv2d]") {
-  const auto raise = [](dnnl_status_t status) { onednn::translate_errors("conv2d_forward", [&] { throw dnnl::error(status, "what it said"); }); };
+  const auto raise = [](dnnl_status_t status) {
+    onednn::translate_errors("conv2d_forward", [&] { throw dnnl::error(status, "what it said"); });
+  };
   CHECK_THROWS_WITH(raise(dnnl_invalid_arguments), Catch::Matchers::Contains("conv2d_forward: what it said"));
   CHECK_THROWS_AS(raise(dnnl_out_of_memory), OutOfMemory);
 }

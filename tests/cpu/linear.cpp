@@ -44,8 +44,7 @@ void check_forward(const Case& c, bool with_bias) {
   expected.terms = static_cast<double>(c.in + 1);
   for_each_product(c, [&](auto i, auto j, auto out) { expected.add(out, in[i] * w[j]); });
   if (with_bias)
-    for (std::int64_t i = 0; i < c.y().size(); ++i)
-      expected.add(i, b[(c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out]);
+    for (std::int64_t i = 0; i < c.y().size(); ++i) expected.add(i, b[(c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out]);
   const auto y = linear_forward(x, weight, bias);
   CHECK(y.shape() == c.y());
   CHECK(mismatch<T>(y, expected) == "");

@@ -24,7 +24,8 @@ namespace detail {
 
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Normalization<W, D> normalization_of(const Tensor<T, D>& x, const Tensor<W, D>& gamma, const Tensor<W, D>& beta,
-                                                   const RunningStatistics<W, D>& running, const BatchNormOptions& options, const TapeOptions& pass) {
+                                                   const RunningStatistics<W, D>& running, const BatchNormOptions& options,
+                                                   const TapeOptions& pass) {
   if (pass.mode == Mode::evaluation) return make_normalization(Moments<W, D>{running.mean, running.variance}, gamma, beta, options.epsilon);
   const auto moments = batch_moments(x);
   const double momentum = pass.mode == Mode::statistics ? 1.0 / static_cast<double>(pass.pass + 1) : options.momentum;
@@ -33,7 +34,8 @@ template <class T, class D, class W = Accumulate<T>>
 }
 
 template <class T, class D, class W = Accumulate<T>>
-void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta, const RunningStatistics<W, D>& running) {
+void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
+                      const RunningStatistics<W, D>& running) {
   const Shape& in = x.shape();
   require<ShapeError>(in.rank() >= 3, "batch_norm: expected x [K B ... C], got ", in);
   const Shape row{in[-1]};
@@ -43,24 +45,27 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
     require_member_rows("batch_norm", "gamma or beta", parameter->shape()[0], in[0]);
   }
   require<ShapeError>(running.mean.shape() == row.prepend(in[0]) && running.variance.shape() == running.mean.shape(),
-                      "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ", in[-1], " channels");
+                      "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ", in[-1],
+                      " channels");
 }
 
 /// The backward step of both forms; `dr` is the residual's edge, or none.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x, const Variable<W, D>& gamma,
                                    const Variable<W, D>& beta, Edge<T, D> dr) {
-  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.edge(), db = beta.edge()](Tensor<T, D> dy) {
+  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.edge(),
+          db = beta.edge()](Tensor<T, D> dy) {
     const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
     std::optional<Gradient<W, D>> gamma_target, beta_target;
     std::optional<Gradient<T, D>> x_target, residual_target;
     if (dg.needed()) gamma_target = dg.sink(gamma_shape);
     if (db.needed()) beta_target = db.sink(beta_shape);
-    if (masked) residual_target = dr.sink(dy.shape());
+    if (masked) residual_target = Gradient<T, D>{Tensor<T, D>(dy.shape()), false};  // not dr's sink: the residual may be x itself
     if (dx.needed()) x_target = dx.sink(dy.shape());
     const auto pointer = [](auto& target) { return target ? &*target : nullptr; };
     batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target));
-    if (dr.needed() && !saved.relu) dr.add(std::move(dy));
+    x_target.reset();
+    if (dr.needed()) dr.add(masked ? std::move(residual_target->tensor) : std::move(dy));
   };
 }
 
@@ -74,7 +79,10 @@ template <class T, class D, class W = Accumulate<T>>
   detail::check_batch_norm(x, gamma, beta, running);
   const auto raw = x.value();
   const auto& pass = x.recording()->options;
-  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass), {}, options.relu,
+  const BatchNormSaved<T, D> saved{raw,
+                                   detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass),
+                                   {},
+                                   options.relu,
                                    pass.mode != Mode::evaluation};
   const Activation<T, D> result{raw, saved.by.scale, saved.by.shift, options.relu};
   return record(result, detail::batch_norm_step(saved, x, gamma, beta, {}), x, gamma, beta);

@@ -11,9 +11,10 @@ namespace lpw {
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
   const Shape &in = x.shape(), &kernel = weight.shape();
-  require<ShapeError>(in.rank() == 5 && kernel.rank() == 5, "conv2d: expected x [K B H W C] and weight [K O kh kw C], got ", in, " and ", kernel);
-  require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4], " [O=",
-                      kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
+  require<ShapeError>(in.rank() == 5 && kernel.rank() == 5, "conv2d: expected x [K B H W C] and weight [K O kh kw C], got ", in, " and ",
+                      kernel);
+  require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4],
+                      " [O=", kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
   detail::require_member_rows("conv2d", "weight", kernel[0], in[0]);
   require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ", options.padding,
                        "; expected stride >= 1 and padding >= 0");

@@ -46,8 +46,8 @@ template <class T, class D>
 /// x [K, ..., C] times factor [1 or K, C] in every row: x o s_k.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> scale_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& factor) {
-  require<ShapeError>(x.shape().rank() >= 2 && factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ", x.shape(),
-                      " has ", x.shape().rank() ? x.shape()[-1] : 0, " channels, factor is ", describe(factor.shape(), "KC"));
+  require<ShapeError>(x.shape().rank() >= 2 && factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ",
+                      x.shape(), " has ", x.shape().rank() ? x.shape()[-1] : 0, " channels, factor is ", describe(factor.shape(), "KC"));
   detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
   const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
   return record(
@@ -76,7 +76,8 @@ template <class T, class D>
       [rows = bias.shape(), dx = x.edge(), db = bias.edge()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(rows);
-          linear_backward_bias(dy, target);
+          const auto view = MemberRows::of(dy.shape());
+          linear_backward_bias(dy.reshaped({view.members, view.rows, view.channels}), target);
         }
         if (dx.needed()) dx.add(std::move(dy));
       },

@@ -20,7 +20,8 @@ template <class T, class D, class W = Accumulate<T>>
   const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
   return record(
       linear_forward(value, weight.value(), bias ? bias->value() : Tensor<W, D>()),
-      [saved, in, w = weight.value(), bias_shape, dx = x.edge(), dw = weight.edge(), db = bias ? bias->edge() : Edge<W, D>()](Tensor<T, D> dy) {
+      [saved, in, w = weight.value(), bias_shape, dx = x.edge(), dw = weight.edge(),
+       db = bias ? bias->edge() : Edge<W, D>()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(bias_shape);
           linear_backward_bias(dy, target);
@@ -47,7 +48,8 @@ template <class T, class D>
 
 /// As above, with bias [1 or K, out] added to every row.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, const Variable<Accumulate<T>, D>& bias) {
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                    const Variable<Accumulate<T>, D>& bias) {
   return detail::linear(x, weight, &bias);
 }
 

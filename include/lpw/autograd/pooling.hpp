@@ -10,9 +10,10 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> max_pool2d(const Variable<T, D>& x, PoolOptions options = {}) {
   const Shape& in = x.shape();
   require<ShapeError>(in.rank() == 5, "max_pool2d: expected x [K B H W C], got ", in);
-  require<OptionError>(options.kernel_size >= 1 && options.stride >= 0 && options.padding >= 0 && 2 * options.padding <= options.kernel_size,
-                       "max_pool2d: kernel_size ", options.kernel_size, ", stride ", options.stride, ", padding ", options.padding,
-                       "; padding is at most half the kernel");
+  require<OptionError>(
+      options.kernel_size >= 1 && options.stride >= 0 && options.padding >= 0 && 2 * options.padding <= options.kernel_size,
+      "max_pool2d: kernel_size ", options.kernel_size, ", stride ", options.stride, ", padding ", options.padding,
+      "; padding is at most half the kernel");
   require<ShapeError>(in[2] + 2 * options.padding >= options.kernel_size && in[3] + 2 * options.padding >= options.kernel_size,
                       "max_pool2d: the window of ", options.kernel_size, " is larger than the padded image ", describe(in, "KBHWC"));
   auto pooled = max_pool2d_forward(x.value(), options);

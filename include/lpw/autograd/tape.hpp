@@ -265,7 +265,8 @@ template <class T, class D, class F, class First, class... Rest>
   const bool wanted = recording->options.record && (first.needs_gradient() || ... || rest.needs_gradient());
   std::int64_t node = -1;
   if (wanted) {
-    recording->nodes.push_back({std::make_unique<detail::GradientSlot<T, D>>(), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
+    recording->nodes.push_back(
+        {std::make_unique<detail::GradientSlot<T, D>>(), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
     node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
   }
   return Variable<T, D>(std::move(value), recording, node);

@@ -5,7 +5,7 @@
 
 #include <cmath>
 
-#include <lpw/tensor/layout.hpp>
+#include <lpw/cpu/row_blocks.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
@@ -19,11 +19,13 @@ template <class W>
 namespace detail {
 
 template <bool Relu, class T, class W>
-inline void apply_affine(const T* in, const W* scale, const W* shift, std::int64_t channels, T* out) {
+inline void apply_affine(const T* in, const W* scale, const W* shift, std::int64_t rows, std::int64_t channels, T* out) {
+  for (std::int64_t r = 0; r < rows; ++r, in += channels, out += channels) {
 #pragma omp simd
-  for (std::int64_t c = 0; c < channels; ++c) {
-    const W y = affine(W(in[c]), scale[c], shift[c]);
-    out[c] = T(Relu && y <= W(0) ? W(0) : y);
+    for (std::int64_t c = 0; c < channels; ++c) {
+      const W y = affine(W(in[c]), scale[c], shift[c]);
+      store(out[c], Relu && y <= W(0) ? W(0) : y);
+    }
   }
 }
 
@@ -35,17 +37,15 @@ template <class T>
   if (!x.pending()) return x.raw;
   const auto view = MemberRows::of(x.shape());
   Tensor<T, Cpu> y(x.shape());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
-    const auto *scale = x.scale.row(row / view.rows), *shift = x.shift.row(row / view.rows);
-    const T* in = x.raw.data() + row * view.channels;
-    T* out = y.data() + row * view.channels;
+  for_each_row_block(view, [&](std::int64_t k, std::int64_t offset, std::int64_t rows) {
+    const T* in = x.raw.data() + offset;
+    T* out = y.data() + offset;
     if (x.relu) {
-      detail::apply_affine<true>(in, scale, shift, view.channels, out);
+      detail::apply_affine<true>(in, x.scale.row(k), x.shift.row(k), rows, view.channels, out);
     } else {
-      detail::apply_affine<false>(in, scale, shift, view.channels, out);
+      detail::apply_affine<false>(in, x.scale.row(k), x.shift.row(k), rows, view.channels, out);
     }
-  }
+  });
   return y;
 }
 

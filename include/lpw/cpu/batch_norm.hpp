@@ -91,12 +91,14 @@ template <class T>
 
 /// running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does. `rows` is M, running tensors [K, C].
 template <class W>
-void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch, std::int64_t rows, double momentum) {
+void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch, std::int64_t rows,
+                    double momentum) {
   const W keep = static_cast<W>(1 - momentum), take = static_cast<W>(momentum);
   const W unbias = rows > 1 ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
   for (std::int64_t k = 0; k < batch.mean.dim(0); ++k)
     for (std::int64_t c = 0; c < batch.mean.dim(1); ++c) {
       W &mean = running_mean.row(k)[c], &variance = running_variance.row(k)[c];
+      if (momentum == 1) mean = variance = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
       mean = keep * mean + take * batch.mean.row(k)[c];
       variance = keep * variance + take * unbias * batch.variance.row(k)[c];
     }
@@ -104,8 +106,8 @@ void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance
 
 /// The normalisation by the given moments [K, C]; gamma and beta are [1, C] or [K, C].
 template <class W>
-[[nodiscard]] Normalization<W, Cpu> make_normalization(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma, const Tensor<W, Cpu>& beta,
-                                                       double epsilon) {
+[[nodiscard]] Normalization<W, Cpu> make_normalization(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma,
+                                                       const Tensor<W, Cpu>& beta, double epsilon) {
   const Shape shape = moments.mean.shape();
   Normalization<W, Cpu> result{clone(moments.mean), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape)};
   for (std::int64_t k = 0; k < shape[0]; ++k) {
@@ -127,28 +129,28 @@ template <class T>
   using W = Accumulate<T>;
   if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.scale, by.shift, relu});
   const auto view = MemberRows::of(x.shape());
-  const std::int64_t channels = view.channels;
   Tensor<T, Cpu> y(x.shape());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
-    const W *scale = by.scale.row(row / view.rows), *shift = by.shift.row(row / view.rows);
-    const T *in = x.data() + row * channels, *other = residual.data() + row * channels;
-    T* out = y.data() + row * channels;
+  for_each_row_block(view, [&](std::int64_t k, std::int64_t offset, std::int64_t rows) {
+    const W *scale = by.scale.row(k), *shift = by.shift.row(k);
+    for (std::int64_t r = 0; r < rows; ++r, offset += view.channels) {
+      const T *in = x.data() + offset, *other = residual.data() + offset;
+      T* out = y.data() + offset;
 #pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) {
-      const W z = affine(W(in[c]), scale[c], shift[c]) + W(other[c]);
-      out[c] = T(relu && z <= W(0) ? W(0) : z);
+      for (std::int64_t c = 0; c < view.channels; ++c) {
+        const W z = affine(W(in[c]), scale[c], shift[c]) + W(other[c]);
+        store(out[c], relu && z <= W(0) ? W(0) : z);
+      }
     }
-  }
+  });
   return y;
 }
 
 /// What batch norm's backward needs of its forward.
 template <class T, class D>
 struct BatchNormSaved {
-  Tensor<T, D> x;                            // [K, ..., C]
-  Normalization<Accumulate<T>, D> by;        //
-  Tensor<T, D> residual;                     // with a residual and ReLU: needed for the mask
+  Tensor<T, D> x;                              // [K, ..., C]
+  Normalization<Accumulate<T>, D> by;          //
+  Tensor<T, D> residual;                       // with a residual and ReLU: needed for the mask
   bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
 };
 
@@ -205,8 +207,8 @@ template <bool Relu, bool Residual, class T>
 
 /// dx = scale (g - mean(g) - (x - mean) inverse^2 mean(g (x - mean))), or scale g with constant moments; dresidual = g.
 template <bool Relu, bool Residual, class T>
-void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, const Tensor<double, Cpu>& sums, Gradient<T, Cpu>& dx,
-                              Gradient<T, Cpu>* dresidual) {
+void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, const Tensor<double, Cpu>& sums,
+                              Gradient<T, Cpu>& dx, Gradient<T, Cpu>* dresidual) {
   using W = Accumulate<T>;
   const auto view = MemberRows::of(dy.shape());
   const auto blocks = RowBlocks::of(view);
@@ -233,13 +235,13 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
         const bool sum = dresidual->accumulate;
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c)
-          g[c] = T(masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
+          store(g[c], masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
       }
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) {
         const W g = masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]);
         const W value = scale[c] * (g - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]);
-        out[c] = T(add ? W(out[c]) + value : value);
+        store(out[c], add ? W(out[c]) + value : value);
       }
     }
   }

@@ -44,7 +44,7 @@ template <class T>
 void add_to(T* target, const T* value, std::int64_t size) {
   using W = Accumulate<T>;
 #pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < size; ++i) target[i] = T(W(target[i]) + W(value[i]));
+  for (std::int64_t i = 0; i < size; ++i) store(target[i], W(target[i]) + W(value[i]));
 }
 
 template <class T, class W>

@@ -16,7 +16,8 @@ struct CrossEntropy {
 /// loss_k = mean_b -sum_c t_c log softmax(logits)_c with targets t = (1 - smoothing) [c = label] + smoothing / classes.
 /// logits [K, B, classes], labels [K, B] in [0, classes).
 template <class T>
-[[nodiscard]] CrossEntropy<T, Cpu> cross_entropy_forward(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels, double smoothing) {
+[[nodiscard]] CrossEntropy<T, Cpu> cross_entropy_forward(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels,
+                                                         double smoothing) {
   using W = Accumulate<T>;
   const std::int64_t members = logits.dim(0), batch = logits.dim(1), classes = logits.dim(2);
   CrossEntropy<T, Cpu> result{Tensor<W, Cpu>({members}), Tensor<W, Cpu>(logits.shape())};
@@ -36,7 +37,8 @@ template <class T>
       const W inverse = static_cast<W>(1 / total);
       for (std::int64_t c = 0; c < classes; ++c) p[c] *= inverse;
       const std::int32_t label = labels.data()[k * batch + b];
-      require(label >= 0 && label < classes, "cross_entropy: label ", label, " of member ", k, ", sample ", b, " is outside [0, ", classes, ")");
+      require(label >= 0 && label < classes, "cross_entropy: label ", label, " of member ", k, ", sample ", b, " is outside [0, ", classes,
+              ")");
       const double target = double(W(row[label]) - largest);
       sum += std::log(total) - (1 - smoothing) * target - smoothing / static_cast<double>(classes) * shifted;
     }
@@ -59,7 +61,7 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
     for (std::int64_t c = 0; c < classes; ++c) {
       const W target = floor + (c == labels.data()[row] ? peak : W(0));
       const W value = (p[c] - target) * share;
-      out[c] = T(dlogits.accumulate ? W(out[c]) + value : value);
+      store(out[c], dlogits.accumulate ? W(out[c]) + value : value);
     }
   }
 }

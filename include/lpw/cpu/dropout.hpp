@@ -24,13 +24,14 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
 #pragma omp parallel for schedule(static)
   for (std::int64_t item = 0; item < x.dim(0) * quads; ++item) {
     const std::int64_t k = item / quads, quad = item % quads;
-    const std::uint64_t counter = (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) + static_cast<std::uint64_t>(quad);
+    const std::uint64_t counter =
+        (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) + static_cast<std::uint64_t>(quad);
     const auto bits = mask.random(counter);
     const std::int64_t first = quad * 4, count = std::min<std::int64_t>(4, length - first);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t at = k * length + first + i;
       const W value = Philox::to_uniform(bits[i]) >= rate ? W(x.data()[at]) * keep : W(0);
-      y.tensor.data()[at] = T(y.accumulate ? W(y.tensor.data()[at]) + value : value);
+      store(y.tensor.data()[at], y.accumulate ? W(y.tensor.data()[at]) + value : value);
     }
   }
 }

@@ -3,7 +3,7 @@
 
 #include <vector>
 
-#include <lpw/tensor/layout.hpp>
+#include <lpw/cpu/row_blocks.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
@@ -20,7 +20,7 @@ void add_in_place(Tensor<T, Cpu>& target, const Tensor<T, Cpu>& value) {
     T* out = flat ? target.data() : target.row(row);
     const T* in = flat ? value.data() : value.row(row);
 #pragma omp parallel for simd schedule(static) if (length > 16384)
-    for (std::int64_t i = 0; i < length; ++i) out[i] = T(W(out[i]) + W(in[i]));
+    for (std::int64_t i = 0; i < length; ++i) store(out[i], W(out[i]) + W(in[i]));
   }
 }
 
@@ -53,57 +53,53 @@ void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T
 #pragma omp parallel for simd schedule(static)
   for (std::int64_t i = 0; i < y.size(); ++i) {
     const W g = forward[i] > T(0) ? W(d[i]) : W(0);
-    out[i] = T(add ? W(out[i]) + g : g);
+    store(out[i], add ? W(out[i]) + g : g);
   }
 }
+
+namespace detail {
+
+/// out = f(in, coefficient of the channel, out before), coefficients [1 or K, C] broadcast over the rows of [K, ..., C].
+template <class T, class F>
+void map_channels(const Tensor<T, Cpu>& in, const Tensor<Accumulate<T>, Cpu>& coefficients, Tensor<T, Cpu>& out, F f) {
+  using W = Accumulate<T>;
+  const auto view = MemberRows::of(in.shape());
+  for_each_row_block(view, [&](std::int64_t k, std::int64_t offset, std::int64_t rows) {
+    const W* coefficient = member_row(coefficients, k);
+    for (std::int64_t r = 0; r < rows; ++r, offset += view.channels) {
+      const T* from = in.data() + offset;
+      T* to = out.data() + offset;
+#pragma omp simd
+      for (std::int64_t c = 0; c < view.channels; ++c) store(to[c], f(W(from[c]), coefficient[c], to[c]));
+    }
+  });
+}
+
+}  // namespace detail
 
 /// y = x s, s [1 or K, C] broadcast over the rows of x [K, ..., C]: a rank-1 factor.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> scale_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& factor) {
-  using W = Accumulate<T>;
-  const auto view = MemberRows::of(x.shape());
   Tensor<T, Cpu> y(x.shape());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
-    const W* s = member_row(factor, row / view.rows);
-    const T* in = x.data() + row * view.channels;
-    T* out = y.data() + row * view.channels;
-#pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) * s[c]);
-  }
+  detail::map_channels(x, factor, y, [](auto in, auto s, T) { return in * s; });
   return y;
 }
 
 /// y = x + b, b [1 or K, C] broadcast over the rows of x [K, ..., C].
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> add_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& bias) {
-  using W = Accumulate<T>;
-  const auto view = MemberRows::of(x.shape());
   Tensor<T, Cpu> y(x.shape());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
-    const W* b = member_row(bias, row / view.rows);
-    const T* in = x.data() + row * view.channels;
-    T* out = y.data() + row * view.channels;
-#pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) + b[c]);
-  }
+  detail::map_channels(x, bias, y, [](auto in, auto b, T) { return in + b; });
   return y;
 }
 
 /// dx = dy s.
 template <class T>
 void scale_channels_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& factor, Gradient<T, Cpu>& dx) {
-  using W = Accumulate<T>;
-  const auto view = MemberRows::of(dy.shape());
-  const bool add = dx.accumulate;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
-    const W* s = member_row(factor, row / view.rows);
-    const T* in = dy.data() + row * view.channels;
-    T* out = dx.tensor.data() + row * view.channels;
-#pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(in[c]) * s[c] + (add ? W(out[c]) : W(0)));
+  if (dx.accumulate) {
+    detail::map_channels(dy, factor, dx.tensor, [](auto in, auto s, T before) { return in * s + Accumulate<T>(before); });
+  } else {
+    detail::map_channels(dy, factor, dx.tensor, [](auto in, auto s, T) { return in * s; });
   }
 }
 

@@ -104,7 +104,7 @@ void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool ac
       C* out = c.data + i * c.row_stride;
       const F* in = wide.row(i);
 #pragma omp simd
-      for (std::int64_t j = 0; j < c.columns; ++j) out[j] = C(accumulate ? F(out[j]) + in[j] : in[j]);
+      for (std::int64_t j = 0; j < c.columns; ++j) store(out[j], accumulate ? F(out[j]) + in[j] : in[j]);
     }
   }
 }

@@ -150,7 +150,8 @@ void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight,
       const detail::Band band(g, index);
       const T* in = dy + image * g.out_size() + band.first * g.out_width() * g.out_channels;
       const W* gradient = detail::as(in, band.patches * g.out_channels, gradients.mine());
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels), kernel, matrix(columns.mine(), band.patches, g.patch()), false);
+      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels), kernel, matrix(columns.mine(), band.patches, g.patch()),
+                                  false);
       detail::scatter_add(g, band, columns.mine(), sum);
     }
     if constexpr (!wide) std::copy_n(sum, g.in_size(), out);
@@ -182,7 +183,8 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
         detail::gather(g, band, in, columns.mine());
         gathered = columns.mine();
       }
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(), matrix(gathered, band.patches, g.patch()), sum, true);
+      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(), matrix(gathered, band.patches, g.patch()),
+                                  sum, true);
     }
   }
 #pragma omp parallel for simd schedule(static)

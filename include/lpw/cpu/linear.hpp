@@ -38,7 +38,7 @@ void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
     const W* b = member_row(bias, row / view.rows);
     T* out = y.data() + row * view.channels;
 #pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) out[c] = T(W(out[c]) + b[c]);
+    for (std::int64_t c = 0; c < view.channels; ++c) store(out[c], W(out[c]) + b[c]);
   }
 }
 

@@ -24,11 +24,7 @@ struct MatrixView {
   /// True if rows are contiguous, false if columns are.
   [[nodiscard]] bool row_major() const { return column_stride == 1; }
 
-  operator MatrixView<const T>() const
-    requires(!std::is_const_v<T>)
-  {
-    return {data, rows, columns, row_stride, column_stride};
-  }
+  operator MatrixView<const T>() const requires(!std::is_const_v<T>) { return {data, rows, columns, row_stride, column_stride}; }
 };
 
 /// The packed row-major matrix at `data`.
@@ -53,7 +49,8 @@ class ConvertedMatrix {
 #pragma omp parallel for schedule(static)
       for (std::int64_t i = 0; i < from.rows; ++i)
 #pragma omp simd
-        for (std::int64_t j = 0; j < from.columns; ++j) to.data[i * to.row_stride + j] = To(from.data[i * from.row_stride + j]);
+        for (std::int64_t j = 0; j < from.columns; ++j)
+          store(to.data[i * to.row_stride + j], Accumulate<To>(from.data[i * from.row_stride + j]));
       view_ = flip ? to.transposed() : to;
     }
   }

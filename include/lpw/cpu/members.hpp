@@ -47,12 +47,4 @@ void move_average(Tensor<W, Cpu>& average, const Tensor<W, Cpu>& value, double w
   for (std::int64_t i = 0; i < size; ++i) out[i] += (in[i] - out[i]) * w;
 }
 
-/// The first value in the tensor that is infinite or NaN, as its index, or -1.
-template <class W>
-[[nodiscard]] std::int64_t find_non_finite(const Tensor<W, Cpu>& tensor) {
-  for (std::int64_t i = 0; i < tensor.size(); ++i)
-    if (!std::isfinite(tensor.data()[i])) return i;
-  return -1;
-}
-
 }  // namespace lpw

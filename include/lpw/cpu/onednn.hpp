@@ -77,12 +77,12 @@ template <class Primitive, class Forward, class... Args>
 /// Pooled memory that holds what `desc` describes.
 class Buffer {
  public:
-  explicit Buffer(const dnnl::memory::desc& desc) : bytes_({static_cast<std::int64_t>(desc.get_size())}), memory_(memory(desc, bytes_.data())) {}
+  explicit Buffer(const dnnl::memory::desc& desc)
+      : bytes_({static_cast<std::int64_t>(desc.get_size())}), memory_(memory(desc, bytes_.data())) {}
   [[nodiscard]] const dnnl::memory& get() const { return memory_; }
 
  private:
-  // Declared first: the memory object points into it.
-  Tensor<std::uint8_t, Cpu> bytes_;
+  Tensor<std::uint8_t, Cpu> bytes_;  // before memory_, which is made from it
   dnnl::memory memory_;
 };
 
@@ -111,7 +111,8 @@ class Operation {
   return {dnnl::reorder(desc), desc};
 }
 
-/// Plans by shape and type, made once each. A plan that oneDNN does not implement is remembered as null: the caller then does without oneDNN.
+/// Plans by shape and type, made once each. A plan that oneDNN does not implement is remembered as null: the caller then does without
+/// oneDNN.
 template <class Plan>
 class Cache {
  public:
@@ -155,7 +156,8 @@ auto translate_errors(const char* operation, Body&& body) {
   try {
     return body();
   } catch (const dnnl::error& error) {
-    if (error.status == dnnl_out_of_memory) fail<OutOfMemory>("oneDNN ", operation, ": out of memory; lower the batch size or --member-chunk");
+    if (error.status == dnnl_out_of_memory)
+      fail<OutOfMemory>("oneDNN ", operation, ": out of memory; lower the batch size or --member-chunk");
     fail<Error>("oneDNN ", operation, ": ", error.what(), " (status ", static_cast<int>(error.status), ")");
   }
 }

@@ -1,5 +1,6 @@
 // Convolutions by oneDNN's direct algorithm. Activations stay dense NHWC; the weight takes whatever layout oneDNN likes best, and is
-// reordered from (or, as a gradient, to) the float32 OHWI store on every call: it changes every step, and the reorder is small beside the work.
+// reordered from (or, as a gradient, to) the float32 OHWI store on every call: it changes every step, and the reorder is small beside the
+// work.
 #pragma once
 
 #include <lpw/cpu/conv2d_geometry.hpp>
@@ -35,14 +36,15 @@ template <class T>
   const dnnl::memory::desc store({g.out_channels, g.channels, g.kernel_height, g.kernel_width}, dnnl::memory::data_type::f32,
                                  dnnl::memory::format_tag::ohwi);
   const auto [in, weight, out] = conv2d_descs<T>(g, data_type<T>);
-  const auto forward =
-      describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in, weight, out, stride, padding, padding);
+  const auto forward = describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in, weight, out, stride,
+                                                           padding, padding);
   if (pass == Conv2dPass::forward) {
     const auto chosen = forward.weights_desc();
     return {{dnnl::convolution_forward(forward), forward}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
   if (pass == Conv2dPass::backward_data) {
-    const auto desc = describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out, stride, padding, padding);
+    const auto desc =
+        describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out, stride, padding, padding);
     const auto chosen = desc.weights_desc();
     return {{dnnl::convolution_backward_data(desc), desc}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
@@ -72,8 +74,7 @@ template <class T>
     if (!plan) return false;
     const Buffer reordered(plan->weight);
     plan->reorder.run({{DNNL_ARG_FROM, memory(plan->store, weight)}, {DNNL_ARG_TO, reordered.get()}});
-    plan->convolution.run(
-        {{DNNL_ARG_SRC, memory(plan->in, x)}, {DNNL_ARG_WEIGHTS, reordered.get()}, {DNNL_ARG_DST, memory(plan->out, y)}});
+    plan->convolution.run({{DNNL_ARG_SRC, memory(plan->in, x)}, {DNNL_ARG_WEIGHTS, reordered.get()}, {DNNL_ARG_DST, memory(plan->out, y)}});
     return true;
   });
 }

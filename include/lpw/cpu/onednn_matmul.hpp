@@ -39,7 +39,8 @@ template <class T, class C>
   return translate_errors("matmul", [&] {
     const auto plan = cache<MatmulPlan>().find(key, make);
     if (!plan) return false;
-    plan->matmul.run({{DNNL_ARG_SRC, memory(plan->a, a.data)}, {DNNL_ARG_WEIGHTS, memory(plan->b, b.data)}, {DNNL_ARG_DST, memory(plan->c, c.data)}});
+    plan->matmul.run(
+        {{DNNL_ARG_SRC, memory(plan->a, a.data)}, {DNNL_ARG_WEIGHTS, memory(plan->b, b.data)}, {DNNL_ARG_DST, memory(plan->c, c.data)}});
     return true;
   });
 }

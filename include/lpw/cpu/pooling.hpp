@@ -12,7 +12,7 @@ namespace lpw {
 /// Result of max pooling, and for each output element the offset (row W + column) of the winner in its input image.
 template <class T, class D>
 struct MaxPooled {
-  Tensor<T, D> y;                 // [K, B, Ho, Wo, C]
+  Tensor<T, D> y;                  // [K, B, Ho, Wo, C]
   Tensor<std::int32_t, D> winner;  // [K, B, Ho, Wo, C]
 };
 
@@ -64,7 +64,7 @@ void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T
         const std::int64_t from = image * windows * channels + i;
         sum[winner.data()[from] * channels + i % channels] += W(dy.data()[from]);
       }
-      for (std::int64_t i = 0; i < pixels * channels; ++i) out[i] = T(sum[i]);
+      for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], sum[i]);
     }
   }
 }
@@ -86,7 +86,7 @@ template <class T>
         const T* pixel = x.data() + (image * pixels + p) * channels;
         for (std::int64_t c = 0; c < channels; ++c) sum[c] += W(pixel[c]);
       }
-      for (std::int64_t c = 0; c < channels; ++c) y.data()[image * channels + c] = T(sum[c] / static_cast<W>(pixels));
+      for (std::int64_t c = 0; c < channels; ++c) store(y.data()[image * channels + c], sum[c] / static_cast<W>(pixels));
     }
   }
   return y;
@@ -106,7 +106,7 @@ void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx
       const T* d = dy.data() + image * channels;
       T* out = dx.tensor.data() + (image * pixels + p) * channels;
 #pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) out[c] = T(W(d[c]) * share + (add ? W(out[c]) : W(0)));
+      for (std::int64_t c = 0; c < channels; ++c) store(out[c], W(d[c]) * share + (add ? W(out[c]) : W(0)));
     }
 }
 

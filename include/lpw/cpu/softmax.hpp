@@ -13,7 +13,8 @@ namespace lpw {
 /// NaN, +infinity, or -infinity alone.
 template <Real T>
 [[nodiscard]] Tensor<double, Cpu> softmax_rows(const Tensor<T, Cpu>& logits) {
-  require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0, "softmax_rows: expected logits [B, classes], found ", logits.shape());
+  require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0, "softmax_rows: expected logits [B, classes], found ",
+                      logits.shape());
   const std::int64_t rows = logits.dim(0), classes = logits.dim(1);
   Tensor<double, Cpu> result(logits.shape());
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -36,14 +36,24 @@ template <class W>
   return result;
 }
 
+/// Throws OptionError for a network with late-phase weights: `cure` says what to do.
+template <nn::Visitable M>
+void require_plain(M& network, const char* function, const char* cure) {
+  const auto flat = nn::flatten(network);
+  require<OptionError>(flat->members == 1 && flat->value.late.size() == 0, function, ": the network is released into ", flat->members,
+                       " members; ", cure);
+}
+
 }  // namespace detail
 
 /// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64 for double), with
-/// texts for the file's metadata. Throws OptionError for a network that is not plain, FileError if the file cannot be written.
+/// texts for the file's metadata. Throws OptionError for a network that is not plain, Error for one whose running statistics
+/// belong to other weights, FileError if the file cannot be written.
 template <nn::Visitable M>
 void save_safetensors(const std::filesystem::path& path, M& network, std::map<std::string, std::string> metadata = {}) {
-  require<OptionError>(nn::members(network) == 1 && nn::flatten(network)->value.late.size() == 0, "save_safetensors: the network has ",
-                       nn::members(network), " members; collapse it first");
+  detail::require_plain(network, "save_safetensors", "collapse it first");
+  require(!nn::statistics_stale(network),
+          "save_safetensors: the weights were averaged after the running statistics were gathered; call recompute_statistics first");
   Safetensors content{NamedTensors(path.string()), std::move(metadata)};
   content.metadata.emplace("format", "pt");
   const auto add = [&](const std::string& name, auto& member) {
@@ -61,8 +71,7 @@ template <nn::Visitable M>
 void load_safetensors(const std::filesystem::path& path, M& network) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
-  require<OptionError>(nn::members(network) == 1, "load_safetensors: the network has ", nn::members(network),
-                       " members; load before release");
+  detail::require_plain(network, "load_safetensors", "load before release");
   const auto content = load_safetensors(path);
   std::map<std::string, Tensor<W, Cpu>> values;
   const auto read = [&](const std::string& name, auto& member) {
@@ -80,6 +89,7 @@ void load_safetensors(const std::filesystem::path& path, M& network) {
   };
   nn::for_each_parameter(network, write);
   nn::for_each_buffer(network, write);
+  nn::set_statistics_stale(network, false);
 }
 
 }  // namespace lpw::io

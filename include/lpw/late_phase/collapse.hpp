@@ -20,7 +20,8 @@ void average_affine_maps(const Tensor<W, Cpu>& mean, const Tensor<W, Cpu>& varia
   const std::int64_t members = mean.dim(0);
   for (std::int64_t k = 0; k < members; ++k)
     for (std::int64_t c = 0; c < mean.dim(1); ++c) {
-      const double deviation = std::sqrt(double(variance.row(k)[c]) + epsilon), average = std::sqrt(double(average_variance.data()[c]) + epsilon);
+      const double deviation = std::sqrt(double(variance.row(k)[c]) + epsilon),
+                   average = std::sqrt(double(average_variance.data()[c]) + epsilon);
       W &g = gamma.row(k)[c], &b = beta.row(k)[c];
       b = static_cast<W>(double(b) + double(g) * (double(average_mean.data()[c]) - double(mean.row(k)[c])) / deviation);
       g = static_cast<W>(double(g) * (average / deviation));
@@ -53,14 +54,22 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
 
 /// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic, rank-1 factors folded
 /// into their dense weights, and nothing left that is late-phase. Optimizers made for the released network refuse to step afterwards.
+/// The affine form reads running statistics: throws Error where they belong to other weights (see recompute_statistics).
 template <nn::Visitable M>
 void collapse(M& network, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
+  require(form != Collapse::affine || !nn::statistics_stale(network),
+          "collapse: the weights were averaged after the running statistics were gathered; call recompute_statistics(network, batches) "
+          "first, or average the parameters");
   const auto old = nn::flatten(network);
   if (form == Collapse::affine)
     nn::for_each_module(network, [&](const std::string&, auto& module) {
-      if constexpr (requires { module.running_mean; module.running_var; }) detail::collapse_affine(module, old->members);
+      if constexpr (requires {
+                      module.running_mean;
+                      module.running_var;
+                    })
+        detail::collapse_affine(module, old->members);
     });
   nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {
     parameter.set_late_phase(false);

@@ -10,8 +10,8 @@ namespace lpw {
 /// time, so this needs the memory of one.
 template <nn::Module M>
 [[nodiscard]] Tensor<double, Cpu> predict_members(M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
-  require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1, "predict_members: expected inputs [1 B ...], shared by all members, got ",
-                      inputs.shape());
+  require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1,
+                      "predict_members: expected inputs [1 B ...], shared by all members, got ", inputs.shape());
   const std::int64_t members = nn::members(network);
   Tensor<double, Cpu> result;
   for (std::int64_t k = 0; k < members; ++k) {

@@ -2,15 +2,21 @@
 // [K, B, ...], computes all members in one pass.
 #pragma once
 
+#include <cmath>
+#include <cstdint>
+#include <memory>
+#include <set>
+#include <string>
+
 #include <lpw/nn/flat_weights.hpp>
 
 namespace lpw {
 
 struct ReleaseOptions {
-  std::int64_t members = 10;                                        // K
-  Group groups = Group::batch_norm | Group::head;       // what becomes late-phase weights
-  double sigma = 0;                                                 // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
-  Philox random{0};                                                 // for eps
+  std::int64_t members = 10;                       // K
+  Group groups = Group::batch_norm | Group::head;  // what becomes late-phase weights
+  double sigma = 0;                                // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
+  Philox random{0};                                // for eps
 };
 
 /// Without an optimizer.
@@ -19,39 +25,61 @@ struct NoOptimizer {
   void rearrange(const Flat&, const std::shared_ptr<Flat>&) {}
 };
 
+namespace detail {
+
+/// Whether release gives a module rank-1 factors: it can have them, and is not a head that is released whole.
+template <class M>
+[[nodiscard]] bool takes_rank_one(const M& module, Group groups) {
+  if constexpr (requires(M m) { m.attach_rank_one(); })
+    return contains(groups, Group::rank_one) && !(contains(groups, Group::head) && contains(module.weight.group(), Group::head));
+  return false;
+}
+
+/// Throws OptionError unless every chosen group will have parameters.
+template <nn::Visitable M>
+void require_groups(M& network, Group groups) {
+  Group found = Group::none;
+  nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) { found = found | parameter.group(); });
+  nn::for_each_module(network, [&](const std::string&, const auto& module) {
+    if (takes_rank_one(module, groups)) found = found | Group::rank_one;
+  });
+  const auto missing = [&](Group group) { return contains(groups, group) && !contains(found, group); };
+  require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
+  require<OptionError>(!missing(Group::head), "release: the network has no head to release; mark its last layer with .head = true");
+  require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
+}
+
+}  // namespace detail
+
 /// Replicates the parameters of the chosen groups, all running statistics, and their optimizer state from one row to K, and adds release
 /// noise to the parameters. Rank-1 factors are attached as ones; a head that is released itself gets none. With sigma = 0 every member
 /// computes exactly what the network did. `optimizer` is any type with rearrange(from, to) for stores, as lpw::optim's have.
-/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a chosen group of which the network has no parameter.
+/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a chosen group of which the network has no
+/// parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
 void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
   const auto old = nn::flatten(network);
   require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
-  require<OptionError>(options.sigma >= 0, "release: sigma ", options.sigma, " is negative");
+  require<OptionError>(options.sigma >= 0 && std::isfinite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
   require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ", old->members,
                        " released members; collapse it first");
-  if (contains(options.groups, Group::rank_one))
-    nn::for_each_module(network, [&](const std::string&, auto& module) {
-      if constexpr (requires { module.attach_rank_one(); }) {
-        const bool released_whole = contains(options.groups, Group::head) && contains(module.weight.group(), Group::head);
-        if (!released_whole) module.attach_rank_one();
-      }
-    });
-  unsigned found = 0;
-  nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
-    if (!contains(options.groups, parameter.group())) return;
-    found |= unsigned(parameter.group());
-    parameter.set_late_phase(true);
+  detail::require_groups(network, options.groups);
+  nn::for_each_module(network, [&](const std::string&, auto& module) {
+    if constexpr (requires { module.attach_rank_one(); })
+      if (detail::takes_rank_one(module, options.groups)) module.attach_rank_one();
   });
-  require<OptionError>((unsigned(options.groups) & ~found) == 0, "release: the network has no parameters of a chosen late-phase group",
-                       contains(options.groups, Group::head) && !(found & unsigned(Group::head)) ? "; mark its last layer with .head = true" : "");
+  nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
+    if (contains(options.groups, parameter.group())) parameter.set_late_phase(true);
+  });
   const auto flat = nn::restore_flat(network, options.members);
   optimizer.rearrange(*old, flat);
   old->retired = true;
   std::uint32_t index = 0;
+  std::set<const void*> seen;  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
-    if (parameter.late_phase() && options.sigma > 0) add_member_noise(parameter.value(), options.sigma, options.random.stream(Stream::release, index));
+    if (parameter.late_phase() && options.sigma > 0 && seen.insert(parameter.id()).second)
+      add_member_noise(parameter.value(), options.sigma, options.random.stream(Stream::release, index));
     ++index;
   });
 }

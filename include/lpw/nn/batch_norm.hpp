@@ -45,7 +45,8 @@ struct BatchNorm {
  private:
   [[nodiscard]] RunningStatistics<W, D> statistics(const Variable<T, D>& x) const {
     require(!(stale && x.mode() == Mode::evaluation),
-            "batch norm: the weights were averaged after these running statistics were gathered; call recompute_statistics(network, batches) before "
+            "batch norm: the weights were averaged after these running statistics were gathered; call recompute_statistics(network, "
+            "batches) before "
             "evaluating");
     return {running_mean.on(x), running_var.on(x)};
   }

@@ -32,7 +32,7 @@ struct FlatWeights {
   FlatPair<W, D> value, gradient;
   Tensor<W, D> buffers;  // [K, Q]
   std::vector<Segment> segments;
-  bool retired = false;  // release or collapse has moved the network to other stores
+  bool retired = false;  // the network, or a part of it, has moved to other stores: by release or collapse, say
 
   /// Zeros in the form of the weights.
   [[nodiscard]] FlatPair<W, D> zeros_like() const { return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())}; }
@@ -54,7 +54,7 @@ void copy_rows(const Tensor<W, D>& from, Tensor<W, D> to) {
 }  // namespace detail
 
 /// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row per member
-/// (a single row is repeated), the others with one. Gradients start at zero.
+/// (a single row is repeated), the others with one. Gradients start at zero. The stores that the parameters leave are retired.
 template <Visitable M>
 std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(M& module, std::int64_t members) {
   using W = WeightOf<M>;
@@ -83,6 +83,7 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(
     auto& gradient = segment.late_phase ? flat->gradient.late : flat->gradient.base;
     auto view = value.columns(segment.offset, parameter.shape());
     detail::copy_rows(parameter.value(), view);
+    if (parameter.home()) parameter.home()->retired = true;
     parameter.bind(view, gradient.columns(segment.offset, parameter.shape()), flat);
   });
   std::int64_t offset = 0;
@@ -111,16 +112,17 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
   });
   if (together && home && home->segments.size() == seen.size()) return home;
   std::int64_t members = 1;
-  for_each_parameter(module, [&](const std::string&, Parameter<W, D>& parameter) { members = std::max(members, parameter.value().dim(0)); });
+  for_each_parameter(module,
+                     [&](const std::string&, Parameter<W, D>& parameter) { members = std::max(members, parameter.value().dim(0)); });
   for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { members = std::max(members, buffer.value().dim(0)); });
   return restore_flat(module, members);
 }
 
 /// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is repeated for every
-/// member, and what has no past is zero.
+/// member, and what has no past keeps its value in `result`, a pair in the form of `to`.
 template <class W, class D>
-[[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from, const FlatWeights<W, D>& to) {
-  FlatPair<W, D> result = to.zeros_like();
+[[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from, const FlatWeights<W, D>& to,
+                                       FlatPair<W, D> result) {
   for (const Segment& target : to.segments)
     for (const Segment& source : from.segments) {
       if (source.id != target.id) continue;

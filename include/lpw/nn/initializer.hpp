@@ -17,7 +17,8 @@ class Initializer {
     const Philox random = random_.stream(Stream::weights, step_++);
     const double deviation = std::sqrt(2.0 / static_cast<double>(std::max<std::int64_t>(fan_in, 1)));
     Tensor<W, Cpu> host(shape);
-    for (std::int64_t i = 0; i < host.size(); ++i) host.data()[i] = static_cast<W>(deviation * random.normal(static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < host.size(); ++i)
+      host.data()[i] = static_cast<W>(deviation * random.normal(static_cast<std::uint64_t>(i)));
     return to_device<D>(host);
   }
 

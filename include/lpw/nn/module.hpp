@@ -49,7 +49,8 @@ template <Visitable M, class F>
 void for_each_module(M& module, F&& f, const std::string& name = {}) {
   f(name, module);
   module.visit([&](const std::string& child_name, auto& child) {
-    if constexpr (Visitable<std::remove_reference_t<decltype(child)>>) for_each_module(child, f, name.empty() ? child_name : name + '.' + child_name);
+    if constexpr (Visitable<std::remove_reference_t<decltype(child)>>)
+      for_each_module(child, f, name.empty() ? child_name : name + '.' + child_name);
   });
 }
 
@@ -71,6 +72,24 @@ void for_each_buffer(M& module, F&& f, const std::string& prefix = {}) {
     if constexpr (Visitable<Member>) for_each_buffer(member, f, prefix + name + '.');
     if constexpr (detail::is_buffer<Member>) f(prefix + name, member);
   });
+}
+
+/// Says of all running statistics of a network whether they belong to other weights than its present ones; evaluation throws while they do.
+template <Visitable M>
+void set_statistics_stale(M& network, bool stale) {
+  for_each_module(network, [&](const std::string&, auto& module) {
+    if constexpr (requires { module.stale; }) module.stale = stale;
+  });
+}
+
+/// Whether any running statistics belong to other weights.
+template <Visitable M>
+[[nodiscard]] bool statistics_stale(M& network) {
+  bool stale = false;
+  for_each_module(network, [&](const std::string&, auto& module) {
+    if constexpr (requires { module.stale; }) stale = stale || module.stale;
+  });
+  return stale;
 }
 
 /// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module copies handles.)

@@ -23,7 +23,12 @@ struct Sequential {
 
   template <class F>
   void visit(F&& f) {
-    std::apply([&](auto&... module) { int index = 0; (f(std::to_string(index++), module), ...); }, modules);
+    std::apply(
+        [&](auto&... module) {
+          int index = 0;
+          (f(std::to_string(index++), module), ...);
+        },
+        modules);
   }
 
   std::tuple<First, Rest...> modules;

@@ -33,7 +33,8 @@ struct WideBlock {
         bn2(out, {.relu = true}),
         dropout(dropout),
         conv2({.in_channels = out, .out_channels = out, .padding = 1}, init) {
-    if (in != out || stride != 1) shortcut.emplace(Conv2dShape{.in_channels = in, .out_channels = out, .kernel_size = 1, .stride = stride}, init);
+    if (in != out || stride != 1)
+      shortcut.emplace(Conv2dShape{.in_channels = in, .out_channels = out, .kernel_size = 1, .stride = stride}, init);
   }
 
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
@@ -98,7 +99,8 @@ struct WideResNet {
         fc({.in_features = 64 * o.widen, .out_features = o.classes, .head = true}, init) {}
 
   static const WideResNetOptions& checked(const WideResNetOptions& o) {
-    require<OptionError>(o.depth >= 10 && (o.depth - 4) % 6 == 0, "WideResNet: depth ", o.depth, " is not 6n + 4 with n >= 1 (10, 16, 22, 28, 40, ...)");
+    require<OptionError>(o.depth >= 10 && (o.depth - 4) % 6 == 0, "WideResNet: depth ", o.depth,
+                         " is not 6n + 4 with n >= 1 (10, 16, 22, 28, 40, ...)");
     require<OptionError>(o.widen >= 1 && o.classes >= 1 && o.in_channels >= 1, "WideResNet: widen ", o.widen, ", classes ", o.classes,
                          ", in_channels ", o.in_channels, "; all must be positive");
     return o;

@@ -1,6 +1,7 @@
 // Learning-rate schedules: the factor by which an epoch's rate differs from the initial one.
 #pragma once
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <numbers>
@@ -68,8 +69,8 @@ namespace detail {
 [[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require<OptionError>(error == std::errc() && end == text.data() + text.size() && std::isfinite(value), "schedule \"", whole, "\": \"", text,
-                       "\" is not a number; expected constant, cosine, anneal:START:END:FINAL or steps:a,b,...:gamma");
+  require<OptionError>(error == std::errc() && end == text.data() + text.size() && std::isfinite(value), "schedule \"", whole, "\": \"",
+                       text, "\" is not a number; expected constant, cosine, anneal:START:END:FINAL or steps:a,b,...:gamma");
   return value;
 }
 
@@ -82,9 +83,10 @@ namespace detail {
   if (text == "constant") return Constant{};
   if (text == "cosine") return Cosine{std::max(epochs, 1.0)};
   if (parts[0] == "anneal" && parts.size() == 4) {
-    const LinearAnneal anneal{detail::number(parts[1], text), detail::number(parts[2], text), detail::number(parts[3], text) / learning_rate};
-    require<OptionError>(anneal.start >= 0 && anneal.end > anneal.start && anneal.final_factor >= 0 && learning_rate > 0, "schedule \"", text,
-                         "\": expected 0 <= START < END, FINAL >= 0 and a positive learning rate");
+    const LinearAnneal anneal{detail::number(parts[1], text), detail::number(parts[2], text),
+                              detail::number(parts[3], text) / learning_rate};
+    require<OptionError>(anneal.start >= 0 && anneal.end > anneal.start && anneal.final_factor >= 0 && learning_rate > 0, "schedule \"",
+                         text, "\": expected 0 <= START < END, FINAL >= 0 and a positive learning rate");
     return anneal;
   }
   if (parts[0] == "steps" && parts.size() == 3) {

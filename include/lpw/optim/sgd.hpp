@@ -2,6 +2,8 @@
 // late-phase weights, each with its own rate and decay. Every member has its own momentum.
 #pragma once
 
+#include <cmath>
+
 #include <lpw/nn/flat_weights.hpp>
 
 namespace lpw::optim {
@@ -10,12 +12,12 @@ namespace lpw::optim {
 enum class BaseGradient { sum, mean };
 
 struct SgdOptions {
-  double learning_rate = 0.1;        // base weights
-  double late_learning_rate = -1;    // late-phase weights; negative: as the base weights
-  double momentum = 0.9;             //
-  bool nesterov = true;              //
-  double weight_decay = 5e-4;        // base weights
-  double late_weight_decay = -1;     // late-phase weights; negative: as the base weights
+  double learning_rate = 0.1;      // base weights
+  double late_learning_rate = -1;  // late-phase weights; negative: as the base weights
+  double momentum = 0.9;           //
+  bool nesterov = true;            //
+  double weight_decay = 5e-4;      // base weights
+  double late_weight_decay = -1;   // late-phase weights; negative: as the base weights
   BaseGradient base_gradient = BaseGradient::sum;
 };
 
@@ -23,7 +25,8 @@ template <class W, class D>
 class Sgd {
  public:
   template <nn::Visitable M>
-  explicit Sgd(M& network, const SgdOptions& options = {}) : options_(checked(options)), flat_(nn::flatten(network)), velocity_(flat_->zeros_like()) {}
+  explicit Sgd(M& network, const SgdOptions& options = {})
+      : options_(checked(options)), flat_(nn::flatten(network)), velocity_(flat_->zeros_like()) {}
 
   /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed. `base_factor` and
   /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network was collapsed or released elsewhere.
@@ -38,20 +41,27 @@ class Sgd {
   }
   void step(double factor = 1) { step(factor, factor); }
 
-  /// Follows the network to new stores; called by release.
+  /// Follows the network to new stores; called by release. What is new there starts without momentum.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-    velocity_ = nn::rearrange(velocity_, from, *to);
+    require(&from == flat_.get(), "Sgd: made for another network than the one that is released");
+    velocity_ = nn::rearrange(velocity_, from, *to, to->zeros_like());
     flat_ = to;
   }
 
   [[nodiscard]] const SgdOptions& options() const { return options_; }
-  [[nodiscard]] double late_learning_rate() const { return options_.late_learning_rate < 0 ? options_.learning_rate : options_.late_learning_rate; }
-  [[nodiscard]] double late_weight_decay() const { return options_.late_weight_decay < 0 ? options_.weight_decay : options_.late_weight_decay; }
+  [[nodiscard]] double late_learning_rate() const {
+    return options_.late_learning_rate < 0 ? options_.learning_rate : options_.late_learning_rate;
+  }
+  [[nodiscard]] double late_weight_decay() const {
+    return options_.late_weight_decay < 0 ? options_.weight_decay : options_.late_weight_decay;
+  }
   /// Momentum state, in the form of the weights.
   [[nodiscard]] nn::FlatPair<W, D>& velocity() { return velocity_; }
 
  private:
   static const SgdOptions& checked(const SgdOptions& o) {
+    for (const double value : {o.learning_rate, o.late_learning_rate, o.weight_decay, o.late_weight_decay})
+      require<OptionError>(std::isfinite(value), "Sgd: a learning rate or weight decay is ", value);
     require<OptionError>(o.learning_rate >= 0, "Sgd: learning rate ", o.learning_rate, " is negative");
     require<OptionError>(o.momentum >= 0 && o.momentum < 1, "Sgd: momentum ", o.momentum, " is outside [0, 1)");
     require<OptionError>(!o.nesterov || o.momentum > 0, "Sgd: Nesterov momentum needs momentum > 0");

@@ -11,28 +11,28 @@ namespace lpw::optim {
 /// Marks all running statistics as belonging to other weights: evaluation throws until they are recomputed.
 template <nn::Visitable M>
 void mark_statistics_stale(M& network) {
-  nn::for_each_module(network, [](const std::string&, auto& module) {
-    if constexpr (requires { module.stale; }) module.stale = true;
-  });
+  nn::set_statistics_stale(network, true);
 }
 
 /// Replaces all running statistics by the averages over `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item): each
-/// member's own minibatches. `member_chunk` members are computed at a time (0: all). Throws OptionError for an empty range.
+/// member's own minibatches. `member_chunk` members are computed at a time (0: all). Throws OptionError for an empty range, ShapeError for
+/// inputs of another number of members than the network's.
 template <nn::Module M, class Batches, class InputsOf = std::identity>
 void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
+  const std::int64_t members = nn::members(network);
   std::int64_t pass = 0;
   for (const auto& batch : batches) {
     const auto inputs = inputs_of(batch);
-    for (const MemberRange range : member_chunks(inputs.dim(0), member_chunk)) {
+    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == members, "recompute_statistics: inputs ", inputs.shape(),
+                        " for a network of ", members, " members; expected [K=", members, " B ...], a minibatch for every member");
+    for (const MemberRange range : member_chunks(members, member_chunk)) {
       const Tape tape({.record = false, .mode = Mode::statistics, .members = range, .pass = pass});
       (void)network.forward(tape.input(inputs.rows(range.first, range.count)));
     }
     ++pass;
   }
   require<OptionError>(pass > 0, "recompute_statistics: no batches to gather statistics from");
-  nn::for_each_module(network, [](const std::string&, auto& module) {
-    if constexpr (requires { module.stale; }) module.stale = false;
-  });
+  nn::set_statistics_stale(network, false);
 }
 
 /// Running average of a network's weights; one update an epoch.
@@ -62,9 +62,11 @@ class WeightAverage {
     mark_statistics_stale(network);
   }
 
-  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging.
+  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging. Weights that are new there, such as
+  /// rank-1 factors, count as having had their present value so far.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-    average_ = nn::rearrange(average_, from, *to);
+    require(&from == flat_.get(), "WeightAverage: made for another network than the one that is released");
+    average_ = nn::rearrange(average_, from, *to, {clone(to->value.base), clone(to->value.late)});
     flat_ = to;
   }
 

@@ -10,8 +10,9 @@
 
 namespace lpw::train {
 
-/// Seconds as "1:02:03" or "2:03".
+/// Seconds as "1:02:03" or "2:03"; "-" for what is no duration.
 [[nodiscard]] inline std::string format_duration(double seconds) {
+  if (!(seconds >= 0 && seconds < 1e12)) return "-";
   const auto total = static_cast<long long>(seconds + 0.5);
   char text[32];
   if (total >= 3600) {

@@ -9,12 +9,6 @@
 
 namespace lpw::train {
 
-/// Sums of one pass over members' minibatches.
-struct StepResult {
-  std::vector<double> losses;  // each member's mean loss
-  std::int64_t correct = 0;    // right predictions, over all members' minibatches
-};
-
 /// Predictions [K, B] that hit their label: the largest logit, the first of equals.
 template <class T>
 [[nodiscard]] std::int64_t count_correct(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {

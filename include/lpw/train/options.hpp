@@ -1,6 +1,8 @@
 // What a training run is, whatever the task.
 #pragma once
 
+#include <cmath>
+
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 
@@ -8,11 +10,11 @@ namespace lpw::train {
 
 struct TrainOptions {
   std::int64_t epochs = 200;
-  std::int64_t members = 10;        // K; 1: nothing is released
+  std::int64_t members = 10;         // K; 1: nothing is released
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
   Group late = Group::batch_norm | Group::head;
-  double sigma = 0;               // release noise
-  optim::SgdOptions sgd = {};     //
+  double sigma = 0;  // release noise
+  optim::SgdOptions sgd = {};
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
   std::int64_t member_chunk = 0;  // members computed at a time; 0: all
@@ -25,13 +27,23 @@ struct TrainOptions {
 
 /// Throws OptionError for what cannot work.
 inline void validate(const TrainOptions& o) {
-  require<OptionError>(o.epochs >= 1, "epochs ", o.epochs, "; expected at least 1");
-  require<OptionError>(o.members >= 1, "members ", o.members, "; expected at least 1");
-  require<OptionError>(o.release_epoch >= 0, "release epoch ", o.release_epoch, " is negative");
-  require<OptionError>(o.sigma >= 0, "sigma ", o.sigma, " is negative");
-  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs, " epochs");
-  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ", o.members,
-                       " members");
+  const auto at_least = [](const char* name, auto value, auto low) {
+    require<OptionError>(std::isfinite(static_cast<double>(value)) && value >= low, name, ' ', value, "; expected at least ", low);
+  };
+  at_least("epochs", o.epochs, 1);
+  at_least("members", o.members, 1);
+  at_least("release epoch", o.release_epoch, 0);
+  at_least("sigma", o.sigma, 0);
+  at_least("learning rate", o.sgd.learning_rate, 0);
+  at_least("momentum", o.sgd.momentum, 0);
+  at_least("weight decay", o.sgd.weight_decay, 0);
+  require<OptionError>(std::isfinite(o.sgd.late_learning_rate) && std::isfinite(o.sgd.late_weight_decay), "learning rate ",
+                       o.sgd.late_learning_rate, " and weight decay ", o.sgd.late_weight_decay, " of late-phase weights must be finite");
+  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs,
+                       " epochs");
+  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ",
+                       o.members, " members");
+  require<OptionError>(o.checkpoint_minutes >= 0, "minutes between checkpoints ", o.checkpoint_minutes, "; expected at least 0");
 }
 
 }  // namespace lpw::train

@@ -1,5 +1,8 @@
 // The folder of a run: config.toml, metrics.csv, summary.json, checkpoint.lpw and model.safetensors, each written whole or not at all.
+// The checkpoint is what a run is continued from; metrics.csv follows from it and is therefore written after it.
 #pragma once
+
+#include <sys/file.h>
 
 #include <filesystem>
 #include <string>
@@ -12,28 +15,47 @@ namespace lpw::train {
 
 class RunFolder {
  public:
-  /// Creates the folder. Throws FileError if that fails, or if it holds a run already and `resume` is not set.
-  RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)) {
-    std::error_code error;
-    std::filesystem::create_directories(path_, error);
-    require<FileError>(!error && std::filesystem::is_directory(path_), path_.string(), ": cannot create the run folder: ",
-                       error ? error.message() : std::string("a file of that name is in the way"));
-    require<FileError>(resume || !std::filesystem::exists(checkpoint()), path_.string(),
+  /// Creates the folder, and holds it against other processes while this object lives. Throws FileError if that fails, if another process
+  /// trains in it, if it holds a run and `resume` is not set, or if it holds the results of one whose checkpoint is gone.
+  RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)), directory_(open_locked(path_)) {
+    require<FileError>(resume || !has_checkpoint(), path_.string(),
                        ": holds a run already; continue it with --resume or choose another folder with --out");
+    for (const auto& result : {path_ / "metrics.csv", path_ / "summary.json", model()})
+      require<FileError>(
+          has_checkpoint() || !std::filesystem::exists(result), result.string(),
+          ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another folder with --out");
   }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path checkpoint() const { return path_ / "checkpoint.lpw"; }
   [[nodiscard]] std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  [[nodiscard]] std::filesystem::path summary() const { return path_ / "summary.json"; }
+  [[nodiscard]] bool has_checkpoint() const { return std::filesystem::exists(checkpoint()); }
 
   void write_config(const std::string& toml) const { io::write_file_atomically(path_ / "config.toml", std::string_view(toml)); }
   void write_metrics(const std::string& csv) const { io::write_file_atomically(path_ / "metrics.csv", std::string_view(csv)); }
-  void write_summary(const nlohmann::ordered_json& summary) const {
-    io::write_file_atomically(path_ / "summary.json", std::string_view(summary.dump(2) + "\n"));
+  void write_summary(const nlohmann::ordered_json& json) const {
+    io::write_file_atomically(summary(), std::string_view(json.dump(2) + "\n"));
   }
 
  private:
+  /// A lock on the folder itself leaves no file behind and ends with the process. Where locks are unsupported, it goes on without.
+  static io::detail::Descriptor open_locked(const std::filesystem::path& path) {
+    std::error_code error;
+    std::filesystem::create_directories(path, error);
+    require<FileError>(!error && std::filesystem::is_directory(path), path.string(),
+                       ": cannot create the run folder: ", error ? error.message() : std::string("a file of that name is in the way"),
+                       "; choose another with --out");
+    io::detail::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!directory.valid()) io::detail::fail_from_errno(path, "cannot open the run folder");
+    const bool locked = ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0;
+    require<FileError>(locked || errno != EWOULDBLOCK, path.string(),
+                       ": another process is training in this folder; choose another with --out");
+    return directory;
+  }
+
   std::filesystem::path path_;
+  io::detail::Descriptor directory_;
 };
 
 }  // namespace lpw::train

@@ -1,6 +1,8 @@
-// Scores of a network on a test set, under the names by which summaries list them.
+// What a task reports: losses of a training pass, and scores of a network on a test set under the names by which summaries list them.
 #pragma once
 
+#include <cstdint>
+#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,6 +15,12 @@ namespace lpw::train {
 
 /// Named values, the headline first: accuracy, nll and ece for image classification.
 using Scores = std::vector<std::pair<std::string, double>>;
+
+/// Sums of one pass over members' minibatches.
+struct StepResult {
+  std::vector<double> losses;  // each member's mean loss
+  std::int64_t correct = 0;    // right predictions, over all members' minibatches
+};
 
 /// What the members of a released network score one by one and together.
 struct MemberScores {
@@ -31,7 +39,8 @@ struct FinalScores {
 /// Adds test_<name>_<what> for every score; null where there is none.
 inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
   for (std::size_t i = 0; i < names.size(); ++i)
-    summary["test_" + names[i].first + "_" + what] = i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
+    summary["test_" + names[i].first + "_" + what] =
+        i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
 /// summary.json's scores.

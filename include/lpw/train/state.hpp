@@ -15,22 +15,23 @@ namespace lpw::train {
 
 /// One row of metrics.csv.
 struct EpochRecord {
-  std::int64_t epoch = 0;
-  std::string phase;  // base, late, with "+swa" while weights are averaged
+  std::int64_t epoch = 0;  // counted from 1
+  std::string phase = {};  // base, late, with "+swa" while weights are averaged
   double learning_rate = 0, late_learning_rate = 0, train_loss = 0, train_metric = 0, test_metric = 0, seconds = 0;
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EpochRecord, epoch, phase, learning_rate, late_learning_rate, train_loss, train_metric, test_metric, seconds)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EpochRecord, epoch, phase, learning_rate, late_learning_rate, train_loss, train_metric, test_metric,
+                                   seconds)
 
 /// Where a run stands, beside its tensors.
 struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
   std::int64_t step = 0;                  // iterations done, over all epochs
   bool released = false;
-  std::int64_t averaged = 0;                                     // weights in the SWA average
-  double loss_sum = 0, epoch_seconds = 0, seconds = 0;           // loss_sum: over the samples seen in this epoch
-  std::int64_t correct = 0, seen = 0;                            // in this epoch
-  Scores before_release;                                         //
-  std::vector<EpochRecord> history;
+  std::int64_t averaged = 0;                            // weights in the SWA average
+  double loss_sum = 0, epoch_seconds = 0, seconds = 0;  // loss_sum: over the samples seen in this epoch; seconds: over all processes
+  std::int64_t correct = 0, seen = 0;                   // in this epoch
+  Scores before_release = {};
+  std::vector<EpochRecord> history = {};
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, loss_sum, epoch_seconds, seconds, correct, seen,
                                    before_release, history)
@@ -40,8 +41,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, a
   std::string csv = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_" + metric + ",test_" + metric + ",seconds\n";
   char row[256];
   for (const EpochRecord& r : history) {
-    std::snprintf(row, sizeof row, "%lld,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", static_cast<long long>(r.epoch), r.phase.c_str(), r.learning_rate,
-                  r.late_learning_rate, r.train_loss, r.train_metric, r.test_metric, r.seconds);
+    std::snprintf(row, sizeof row, "%lld,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", static_cast<long long>(r.epoch), r.phase.c_str(),
+                  r.learning_rate, r.late_learning_rate, r.train_loss, r.train_metric, r.test_metric, r.seconds);
     csv += row;
   }
   return csv;

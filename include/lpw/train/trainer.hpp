@@ -3,8 +3,13 @@
 // chunks, checkpoints, signals, progress and the run folder.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
+#include <cmath>
 #include <optional>
+#include <string>
+#include <utility>
+#include <vector>
 
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
@@ -13,6 +18,7 @@
 #include <lpw/train/display.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/options.hpp>
+#include <lpw/train/report.hpp>
 #include <lpw/train/run_folder.hpp>
 #include <lpw/train/state.hpp>
 
@@ -25,10 +31,13 @@ class Trainer {
   using D = typename Network::device_type;
 
   /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must outlive the trainer.
+  /// Throws OptionError for options that cannot work with this task, at the start and not when members are released.
   Trainer(Network& network, const Task& task, const TrainOptions& options, nlohmann::json description)
-      : network_(network), task_(task), options_(options), description_(std::move(description)), optimizer_(network, options.sgd) {
-    validate(options);
-  }
+      : network_(network),
+        task_(task),
+        options_(checked(options, task)),
+        description_(std::move(description)),
+        optimizer_(network, options.sgd) {}
 
   /// Continues from a checkpoint. Throws FileError for one that is damaged or of other options.
   void load(const std::filesystem::path& path) {
@@ -39,6 +48,8 @@ class Trainer {
     } catch (const nlohmann::json::exception&) {
       fail<FileError>(path.string(), ": is not the checkpoint of a training run");
     }
+    require<FileError>(possible(progress_), path.string(), ": damaged: it stands at epoch ", progress_.epoch, ", iteration ",
+                       progress_.iteration, ", where this run never is");
     if (progress_.released) release_network(0);
     if (progress_.averaged > 0) {
       average_.emplace(network_);
@@ -51,30 +62,37 @@ class Trainer {
     copy(to_device<D>(checkpoint.tensors.get<W>("buffers", flat->buffers.shape())), flat->buffers);
   }
 
-  /// Trains to the end and leaves the collapsed network, its scores and the run's files. Returns the signal that ended it early, or 0;
-  /// everything up to that step is in the checkpoint then. Throws NonFinite when a loss is; the last checkpoint is intact.
+  /// What run() is going to do, for the user to read before.
+  [[nodiscard]] std::vector<std::string> plan() const { return describe_plan(options_, task_, progress_); }
+
+  /// Trains to the end and leaves the collapsed network, its scores and the run's files; where nothing is left to train, evaluates again.
+  /// Returns the signal that ended it early, or 0; everything up to that step is in the checkpoint then. Throws NonFinite when a loss or a
+  /// weight is, which no checkpoint then holds, and FileError where a file cannot be written.
   int run(const RunFolder& folder, Display& display) {
     const InterruptGuard guard;
-    last_checkpoint_ = std::chrono::steady_clock::now();
-    while (progress_.epoch < options_.epochs) {
-      if (options_.releases() && !progress_.released && progress_.epoch >= options_.release_epoch) announce_release(display);
-      if (const int signal = train_epoch(folder, display)) {
-        save(folder);
-        return signal;
+    last_checkpoint_ = mark_ = Clock::now();
+    try {
+      while (progress_.epoch < options_.epochs) {
+        if (options_.releases() && !progress_.released && progress_.epoch >= options_.release_epoch) announce_release(display);
+        if (train_epoch(folder, display)) finish_epoch(folder, display);
+        if (const int signal = InterruptGuard::signal()) return signal;
       }
-      finish_epoch(folder, display);
+      finish(folder, display);
+    } catch (const FileError& error) {
+      fail<FileError>(error.what(), "; mend that and continue with --resume");
     }
-    finish(folder, display);
     return 0;
   }
 
   /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
   [[nodiscard]] FinalScores final_scores(Display& display) {
     if (average_) {
-      display.line(concat("averaging: the mean of ", average_->updates(), " weights; recomputing batch-norm statistics with one pass over the training set"));
+      display.line(concat("averaging: the mean of ", average_->updates(),
+                          " weights; recomputing batch-norm statistics with one pass over the training set"));
       average_->apply(network_);
       recompute_statistics();
     }
+    display.progress([] { return "evaluating the members and the collapsed network"; });
     FinalScores scores;
     scores.before_release = progress_.before_release;
     scores.released = task_.evaluate_members(network_);
@@ -98,6 +116,21 @@ class Trainer {
     }
   };
 
+  static const TrainOptions& checked(const TrainOptions& options, const Task& task) {
+    validate(options);
+    if (options.releases())
+      require<OptionError>(options.members <= task.samples(), "members ", options.members, " are more than the ", task.samples(),
+                           " training samples, of which each needs its own");
+    return options;
+  }
+
+  /// Whether a run with these options can stand at this point.
+  [[nodiscard]] bool possible(const Progress& p) const {
+    if (p.epoch < 0 || p.epoch > options_.epochs || p.step < 0 || p.seen < 0 || p.averaged < 0) return false;
+    if (p.history.size() != static_cast<std::size_t>(p.epoch) || (p.released && !options_.releases())) return false;
+    return p.iteration >= 0 && p.iteration <= (p.epoch == options_.epochs ? 0 : task_.iterations(p.released ? options_.members : 1));
+  }
+
   void release_network(double sigma) {
     release(network_, Followers{*this},
             {.members = options_.members, .groups = options_.late, .sigma = sigma, .random = Philox(options_.seed)});
@@ -105,39 +138,43 @@ class Trainer {
   }
 
   void announce_release(Display& display) {
+    display.progress([] { return "evaluating the network before release"; });
     progress_.before_release = task_.evaluate(network_);
     release_network(options_.sigma);
     const auto flat = nn::flatten(network_);
-    display.line(concat("release at epoch ", progress_.epoch, ": ", options_.members, " members, ", flat->value.late.dim(1),
+    display.line(concat("release after ", progress_.epoch, " epochs: ", options_.members, " members, ", flat->value.late.dim(1),
                         " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; test ", Task::metric(), " before ",
                         progress_.before_release.front().second));
-    display.line(concat("each member now sees minibatches of its own: ", options_.members, " x ", task_.batch(), " = ",
-                        options_.members * task_.batch(), " samples an iteration, ", task_.iterations(options_.members), " iterations an epoch"));
+    account();
   }
 
   [[nodiscard]] std::int64_t members() const { return progress_.released ? options_.members : 1; }
   [[nodiscard]] double base_factor() const { return optim::factor(options_.schedule, static_cast<double>(progress_.epoch)); }
   [[nodiscard]] double late_factor() const { return optim::factor(options_.late_schedule, static_cast<double>(progress_.epoch)); }
 
-  /// The rest of the current epoch. Returns a signal that came, or 0.
-  int train_epoch(const RunFolder& folder, Display& display) {
-    auto started = Clock::now();
-    const auto account = [&] {
-      const auto now = Clock::now();
-      const double seconds = std::chrono::duration<double>(now - started).count();
-      progress_.epoch_seconds += seconds;
-      progress_.seconds += seconds;
-      trained_seconds_ += seconds;
-      started = now;
-    };
+  /// Adds the time since the last call to the run's and the epoch's. Returns it.
+  double account() {
+    const auto now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - std::exchange(mark_, now)).count();
+    progress_.epoch_seconds += seconds;
+    progress_.seconds += seconds;
+    return seconds;
+  }
+
+  /// The rest of the current epoch. False where a signal ended it, after a checkpoint.
+  bool train_epoch(const RunFolder& folder, Display& display) {
+    pace_.start_epoch();
+    account();
     for (auto& batch : task_.epoch(progress_.epoch, members(), progress_.iteration)) {
       step(batch);
+      pace_.trained(task_.samples_in(batch), account());
+      display.progress([&] { return progress_line(progress_, options_.epochs, task_.iterations(members()), pace_, time_left()); });
+      const bool interrupted = InterruptGuard::signal() != 0;
+      if (interrupted || Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * options_.checkpoint_minutes)) save(folder);
+      if (interrupted) return false;
       account();
-      display.progress([&] { return progress_line(); });
-      if (const int signal = InterruptGuard::signal()) return signal;
-      if (Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * options_.checkpoint_minutes)) save(folder);
     }
-    return 0;
+    return true;
   }
 
   void step(const typename Task::Batch& batch) {
@@ -150,20 +187,34 @@ class Trainer {
     }
     const std::int64_t samples = task_.samples_in(batch);
     for (std::size_t k = 0; k < total.losses.size(); ++k) {
-      require<NonFinite>(std::isfinite(total.losses[k]), "the loss of member ", k, " became ", total.losses[k], " at epoch ", progress_.epoch,
-                         ", iteration ", progress_.iteration, "; lower the learning rate; the last checkpoint is intact");
+      if (!std::isfinite(total.losses[k])) fail_diverged(concat("the loss of member ", k, " became ", total.losses[k]));
       progress_.loss_sum += total.losses[k] * static_cast<double>(samples) / static_cast<double>(total.losses.size());
     }
     optimizer_.step(base_factor(), late_factor());
     progress_.correct += total.correct;
     progress_.seen += samples;
-    trained_samples_ += samples;
     ++progress_.iteration;
     ++progress_.step;
   }
 
+  [[noreturn]] void fail_diverged(const std::string& what) const {
+    fail<NonFinite>(what, " in epoch ", progress_.epoch + 1, ", iteration ", progress_.iteration + 1,
+                    ": training diverged; lower the learning rate; checkpoints written before are intact");
+  }
+
+  /// Weights can overflow in a step whose loss was still finite.
+  void require_finite_weights() {
+    const auto flat = nn::flatten(network_);
+    const auto finite = [](const Tensor<W, D>& tensor) {
+      const auto host = to_host(tensor);
+      return std::all_of(host.data(), host.data() + host.size(), [](W value) { return std::isfinite(static_cast<double>(value)); });
+    };
+    if (!finite(flat->value.base) || !finite(flat->value.late) || !finite(flat->buffers)) fail_diverged("a weight became infinite or NaN");
+  }
+
   void finish_epoch(const RunFolder& folder, Display& display) {
-    const auto started = Clock::now();
+    require_finite_weights();
+    display.progress([] { return "evaluating"; });
     const double epoch = static_cast<double>(progress_.epoch + 1);
     const bool averaging = options_.swa_start >= 0 && epoch > static_cast<double>(options_.swa_start);
     if (averaging) {
@@ -173,76 +224,50 @@ class Trainer {
     }
     const double seen = static_cast<double>(std::max<std::int64_t>(progress_.seen, 1));
     const auto& sgd = optimizer_.options();
-    EpochRecord record{progress_.epoch,
-                       std::string(progress_.released ? "late" : "base") + (averaging ? "+swa" : ""),
-                       sgd.learning_rate * base_factor(),
-                       optimizer_.late_learning_rate() * late_factor(),
-                       progress_.loss_sum / seen,
-                       static_cast<double>(progress_.correct) / seen,
-                       0,
-                       0};
+    EpochRecord record{.epoch = progress_.epoch + 1,
+                       .phase = std::string(progress_.released ? "late" : "base") + (averaging ? "+swa" : ""),
+                       .learning_rate = sgd.learning_rate * base_factor(),
+                       .late_learning_rate = optimizer_.late_learning_rate() * late_factor(),
+                       .train_loss = progress_.loss_sum / seen,
+                       .train_metric = static_cast<double>(progress_.correct) / seen};
     auto plain = collapsed(network_);
     record.test_metric = task_.evaluate(plain).front().second;
-    const double seconds = std::chrono::duration<double>(Clock::now() - started).count();
-    progress_.seconds += seconds;
-    record.seconds = progress_.epoch_seconds + seconds;
+    account();
+    record.seconds = progress_.epoch_seconds;
     progress_.history.push_back(record);
     ++progress_.epoch;
     progress_.iteration = progress_.correct = progress_.seen = 0;
     progress_.loss_sum = progress_.epoch_seconds = 0;
-    display.line(epoch_line(record));
-    folder.write_metrics(format_csv(progress_.history, Task::metric()));
+    display.line(epoch_line(record, options_.epochs, pace_, time_left()));
     save(folder);
+    folder.write_metrics(format_csv(progress_.history, Task::metric()));
   }
 
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(network_);
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
-    const auto started = Clock::now();
     const FinalScores scores = final_scores(display);
     if (members > 1)
-      display.line(concat("collapse: ", members, " members averaged into one plain network of ",
-                          nn::flatten(network_)->value.base.dim(1), " parameters"));
+      display.line(concat("collapse: ", members, " members averaged into one plain network of ", nn::flatten(network_)->value.base.dim(1),
+                          " parameters"));
+    account();
     nlohmann::ordered_json summary = to_json(scores);
     summary["members"] = members;
     summary["epochs"] = options_.epochs;
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
-    summary["seconds"] = progress_.seconds + std::chrono::duration<double>(Clock::now() - started).count();
-    io::save_safetensors(folder.model(), network_, {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
+    summary["seconds"] = progress_.seconds;
+    io::save_safetensors(folder.model(), network_,
+                         {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
     folder.write_metrics(format_csv(progress_.history, Task::metric()));
     folder.write_summary(summary);
-    display.line("\n" + format_table(scores) + "\n");
-    display.line(concat("saved ", folder.model().string(), ", ", (folder.path() / "summary.json").string()));
+    display.line(concat("\n", format_table(scores), "\n"));
+    display.line(concat("saved ", folder.model().string(), ", ", folder.summary().string()));
   }
 
-  /// Seconds to the end of training at the rate of this process.
-  [[nodiscard]] std::string eta() const {
-    if (trained_samples_ == 0) return "-";
-    const double left = static_cast<double>((options_.epochs - progress_.epoch) * task_.samples() - progress_.seen);
-    return format_duration(std::max(0.0, left) * trained_seconds_ / static_cast<double>(trained_samples_));
+  [[nodiscard]] std::string time_left() const {
+    return pace_.time_for((options_.epochs - progress_.epoch) * task_.samples() - progress_.seen);
   }
-
-  [[nodiscard]] std::string progress_line() const {
-    const double seen = static_cast<double>(std::max<std::int64_t>(progress_.seen, 1));
-    char text[200];
-    std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  iteration %lld/%lld  loss %.4f  train %.4f  %.0f samples/s  ETA %s",
-                  static_cast<long long>(progress_.epoch + 1), static_cast<long long>(options_.epochs), progress_.released ? "late" : "base",
-                  static_cast<long long>(progress_.iteration), static_cast<long long>(task_.iterations(members())), progress_.loss_sum / seen,
-                  static_cast<double>(progress_.correct) / seen, rate(), eta().c_str());
-    return text;
-  }
-
-  [[nodiscard]] std::string epoch_line(const EpochRecord& r) const {
-    char text[240];
-    std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  lr %.4g  loss %.4f  train %.4f  test%s %.4f  %.0f samples/s  %.1f s  ETA %s",
-                  static_cast<long long>(r.epoch + 1), static_cast<long long>(options_.epochs), r.phase.c_str(), r.learning_rate, r.train_loss,
-                  r.train_metric, progress_.released ? " (collapsed)" : "", r.test_metric, rate(), r.seconds, eta().c_str());
-    return text;
-  }
-
-  /// Training samples a second in this process.
-  [[nodiscard]] double rate() const { return static_cast<double>(trained_samples_) / std::max(trained_seconds_, 1e-9); }
 
   void recompute_statistics() {
     optim::recompute_statistics(network_, task_.epoch(options_.epochs, members(), 0), options_.member_chunk,
@@ -250,6 +275,7 @@ class Trainer {
   }
 
   void save(const RunFolder& folder) {
+    require_finite_weights();
     io::Checkpoint checkpoint{{{"options", description_}, {"progress", progress_}}, io::NamedTensors("checkpoint")};
     const auto flat = nn::flatten(network_);
     add_pair(checkpoint.tensors, "weights", flat->value);
@@ -267,9 +293,8 @@ class Trainer {
   optim::Sgd<W, D> optimizer_;
   std::optional<optim::WeightAverage<W, D>> average_;
   Progress progress_;
-  Clock::time_point last_checkpoint_{};
-  double trained_seconds_ = 0;
-  std::int64_t trained_samples_ = 0;  // in this process, for the rate
+  Pace pace_;
+  Clock::time_point last_checkpoint_{}, mark_{};  // mark_: up to where time has been accounted
 };
 
 }  // namespace lpw::train

@@ -1,0 +1,92 @@
+// The lines that tell a user how training goes, and the pace from which they are made.
+#pragma once
+
+#include <algorithm>
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include <lpw/tensor/error.hpp>
+#include <lpw/train/display.hpp>
+#include <lpw/train/options.hpp>
+#include <lpw/train/state.hpp>
+
+namespace lpw::train {
+
+/// How fast this process trains: samples a second within the current epoch, evaluation and files apart, and the time to the end at the
+/// pace so far, with all that training includes.
+class Pace {
+ public:
+  void start_epoch() { epoch_samples_ = 0, epoch_seconds_ = 0; }
+  void trained(std::int64_t samples, double seconds) {
+    epoch_samples_ += samples;
+    epoch_seconds_ += seconds;
+    samples_ += samples;
+  }
+
+  [[nodiscard]] double samples_per_second() const { return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9); }
+  /// For `samples` still to train; "-" while nothing is known.
+  [[nodiscard]] std::string time_for(std::int64_t samples) const {
+    if (samples_ == 0) return "-";
+    const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
+    return format_duration(elapsed * static_cast<double>(std::max<std::int64_t>(samples, 0)) / static_cast<double>(samples_));
+  }
+
+ private:
+  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
+  std::int64_t samples_ = 0, epoch_samples_ = 0;
+  double epoch_seconds_ = 0;
+};
+
+/// What will be trained, before it is: when members are released, and the effective batch before and after. A task that trains fewer than
+/// `batch` samples a member, for want of samples, says so here.
+template <class Task>
+[[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task, const Progress& progress) {
+  const auto iteration = [&](std::int64_t members) {
+    const std::int64_t batch = std::min(task.batch(), task.samples() / members);
+    return concat(
+        members, " x ", batch, " = ", members * batch, " samples an iteration, ", task.iterations(members), " iterations an epoch",
+        batch < task.batch() ? concat(" (not ", task.batch(), " a member: there are ", task.samples(), " training samples)") : "");
+  };
+  std::vector<std::string> lines;
+  if (progress.step > 0 && progress.epoch < options.epochs)
+    lines.push_back(concat("resuming in epoch ", progress.epoch + 1, "/", options.epochs, ", before iteration ", progress.iteration + 1));
+  if (progress.epoch >= options.epochs) return {concat("all ", options.epochs, " epochs are trained already; evaluating again")};
+  if (!options.releases() || options.release_epoch > 0) lines.push_back("one network: " + iteration(1));
+  if (options.releases()) {
+    lines.push_back(concat("after ", options.release_epoch, " of ", options.epochs, " epochs ", options.members,
+                           " members, each on minibatches of its own: ", iteration(options.members)));
+  } else {
+    const std::string reason = options.members == 1 ? "there is 1 member"
+                               : options.late == Group::none
+                                   ? "no late-phase weights are chosen"
+                                   : concat("training ends at epoch ", options.epochs, ", release would be after ", options.release_epoch);
+    lines.push_back("no late-phase weights will be released: " + reason);
+  }
+  return lines;
+}
+
+/// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the rest off.
+[[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Pace& pace,
+                                               const std::string& time_left) {
+  const double seen = static_cast<double>(std::max<std::int64_t>(p.seen, 1));
+  char text[240];
+  std::snprintf(text, sizeof text, "epoch %lld/%lld %s %lld/%lld  %.0f samples/s  ETA %s  loss %.4f  train %.4f",
+                static_cast<long long>(p.epoch + 1), static_cast<long long>(epochs), p.released ? "late" : "base",
+                static_cast<long long>(p.iteration), static_cast<long long>(iterations), pace.samples_per_second(), time_left.c_str(),
+                p.loss_sum / seen, static_cast<double>(p.correct) / seen);
+  return text;
+}
+
+/// The line of a finished epoch.
+[[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Pace& pace, const std::string& time_left) {
+  const bool late = r.phase.starts_with("late");
+  char text[240];
+  std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  lr %.4g  loss %.4f  train %.4f  test%s %.4f  %.0f samples/s  %.1f s  ETA %s",
+                static_cast<long long>(r.epoch), static_cast<long long>(epochs), r.phase.c_str(), r.learning_rate, r.train_loss,
+                r.train_metric, late ? " (collapsed)" : "", r.test_metric, pace.samples_per_second(), r.seconds, time_left.c_str());
+  return text;
+}
+
+}  // namespace lpw::train

@@ -1,0 +1,38 @@
+#include <lpw/autograd/linear.hpp>
+
+#include "gradient_check.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+TEST_CASE("linear: gradients", "[linear]") {
+  struct Case {
+    std::int64_t members, weight_rows, bias_rows;
+  };
+  for (const Case& c : {Case{1, 1, 1}, Case{3, 1, 1}, Case{3, 3, 3}, Case{3, 3, 1}, Case{3, 1, 3}}) {
+    INFO("K=" << c.members << " weight rows " << c.weight_rows << " bias rows " << c.bias_rows);
+    const Shape x{c.members, 4, 3}, weight{c.weight_rows, 2, 3};
+    expect_gradient(
+        "linear", [](const auto& in) { return linear(in[0], in[1]); }, random_inputs({x, weight}));
+    expect_gradient(
+        "linear with bias", [](const auto& in) { return linear(in[0], in[1], in[2]); }, random_inputs({x, weight, {c.bias_rows, 2}}));
+  }
+}
+
+TEST_CASE("linear: a weight used twice gets both gradients", "[linear]") {
+  expect_gradient(
+      "linear twice", [](const auto& in) { return linear(linear(in[0], in[1]), in[1]); }, random_inputs({{2, 3, 3}, {1, 3, 3}}));
+}
+
+TEST_CASE("linear: shapes that do not fit", "[linear]") {
+  const Tape tape;
+  const auto variable = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };
+  const auto x = variable({4, 128, 640});
+  CHECK_THROWS_WITH(linear(x, variable({1, 10, 64})), "linear: x has 640 features [K=4 B=128 F=640], weight is [K=1 O=10 F=64]");
+  CHECK_THROWS_AS(linear(x, variable({1, 10, 64})), ShapeError);
+  CHECK_THROWS_AS(linear(x, variable({10, 640})), ShapeError);
+  CHECK_THROWS_AS(linear(x, variable({3, 10, 640})), ShapeError);
+  CHECK_THROWS_AS(linear(x, variable({1, 10, 640}), variable({1, 9})), ShapeError);
+  CHECK_THROWS_AS(linear(x, variable({1, 10, 640}), variable({2, 10})), ShapeError);
+  CHECK_THROWS_AS(linear(variable({128, 640}), variable({1, 10, 640})), ShapeError);
+}

@@ -1,0 +1,39 @@
+#include <lpw/cpu/cross_entropy.hpp>
+
+#include "cpu/support.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their definitions", "[cross_entropy]", float, double, bfloat16) {
+  using W = Accumulate<TestType>;
+  const std::int64_t members = 3, batch = 4;
+  for (const std::int64_t classes : {1, 5, 17})
+    for (const double smoothing : {0.0, 0.1})
+      for (const bool accumulate : {false, true}) {
+        INFO("classes " << classes << " smoothing " << smoothing << " accumulate " << accumulate);
+        const Shape shape{members, batch, classes};
+        const auto logits = random_tensor<TestType>(shape, 1);
+        const auto dloss = random_tensor<W>({members}, 2);
+        Tensor<std::int32_t, Cpu> labels({members, batch});
+        for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>((5 * i + 2) % classes);
+        Gradient<TestType, Cpu> dlogits{random_tensor<TestType>(shape, 3), accumulate};
+        Expected probability(shape.size()), gradient(dlogits.tensor, accumulate);
+        probability.terms = gradient.terms = static_cast<double>(classes + 4);
+        for (std::int64_t row = 0; row < members * batch; ++row) {
+          double total = 0;
+          for (std::int64_t c = 0; c < classes; ++c) total += std::exp(double(logits.data()[row * classes + c]));
+          for (std::int64_t c = 0; c < classes; ++c) {
+            const std::int64_t i = row * classes + c;
+            const double p = std::exp(double(logits.data()[i])) / total, share = double(dloss.data()[row / batch]) / double(batch);
+            probability.add(i, p);
+            gradient.add(i, p * share);
+            gradient.add(i, -share * ((c == labels.data()[row] ? 1 - smoothing : 0) + smoothing / double(classes)));
+          }
+        }
+        const auto forward = cross_entropy_forward(logits, labels, smoothing);
+        CHECK(mismatch<W>(forward.probabilities, probability) == "");
+        cross_entropy_backward(forward.probabilities, labels, smoothing, dloss, dlogits);
+        CHECK(mismatch<TestType>(dlogits.tensor, gradient) == "");
+      }
+}

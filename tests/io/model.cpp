@@ -1,0 +1,171 @@
+// Networks as safetensors files: names, order and bits, and what is refused.
+#include <lpw/io/model.hpp>
+
+#include <lpw/optim/weight_average.hpp>
+
+#include "../catch.hpp"
+#include "../late_phase/networks.hpp"
+#include "support.hpp"
+
+namespace io = lpw::io;
+
+namespace {
+
+/// A file of a network, changed.
+template <class M, class Change>
+void rewrite(const std::filesystem::path& path, M& network, Change change) {
+  io::save_safetensors(path, network);
+  const auto old = io::load_safetensors(path);
+  io::Safetensors content{io::NamedTensors(path.string()), old.metadata};
+  for (const auto& tensor : old.tensors) change(tensor, content.tensors);
+  io::save_safetensors(path, content);
+}
+
+/// Loads a file that is not this network's: it must be refused and change nothing.
+template <class M>
+std::string refusal_of(const std::filesystem::path& path, M& network) {
+  const auto before = state_of(network);
+  const auto message = message_of<lpw::FileError>([&] { io::load_safetensors(path, network); });
+  CHECK(state_of(network) == before);
+  return message;
+}
+
+SmallNet<float> random_net(std::uint64_t seed) {
+  SmallNet<float> network;
+  randomize(network, seed);
+  return network;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("model file: a network comes back bit for bit and predicts the same", "[io]", float, double) {
+  const TemporaryFolder folder;
+  auto network = SmallNet<TestType>();
+  randomize(network, 1);
+  io::save_safetensors(folder / "f", network, {{"model", "small"}});
+  auto other = SmallNet<TestType>();
+  const auto stores = lpw::nn::flatten(other);
+  io::load_safetensors(folder / "f", other);
+  CHECK(state_of(other) == state_of(network));
+  CHECK(lpw::nn::flatten(other) == stores);  // in place: an optimizer made before stays valid
+  const Minibatches<TestType> test(1, 4, 0);
+  CHECK(logits_of(other, test.images) == logits_of(network, test.images));
+
+  const auto content = io::load_safetensors(folder / "f");
+  CHECK(content.metadata == std::map<std::string, std::string>{{"format", "pt"}, {"model", "small"}});
+  CHECK(content.tensors.at("last.weight").dtype == lpw::dtype_name<TestType>());
+}
+
+TEST_CASE("model file: a wide residual network has PyTorch's names and shapes", "[io]") {
+  const TemporaryFolder folder;
+  auto network = wide_resnet<float>();
+  io::save_safetensors(folder / "f", network);
+  const auto content = io::load_safetensors(folder / "f");
+  std::map<std::string, Shape> expected = {{"conv1.weight", {16, 3, 3, 3}}, {"fc.weight", {3, 64}}, {"fc.bias", {3}}};
+  const auto norm = [&](const std::string& name, std::int64_t channels) {
+    for (const char* part : {".weight", ".bias", ".running_mean", ".running_var"}) expected[name + part] = Shape{channels};
+  };
+  std::int64_t in = 16;
+  for (const auto& [group, out] : {std::pair{"layer1.0", 16}, {"layer2.0", 32}, {"layer3.0", 64}}) {
+    const std::string name = group;
+    norm(name + ".bn1", in);
+    norm(name + ".bn2", out);
+    expected[name + ".conv1.weight"] = {out, in, 3, 3};
+    expected[name + ".conv2.weight"] = {out, out, 3, 3};
+    if (in != out) expected[name + ".shortcut.weight"] = {out, in, 1, 1};
+    in = out;
+  }
+  norm("bn", 64);
+  std::map<std::string, Shape> found;
+  for (const auto& tensor : content.tensors) found.emplace(tensor.name, tensor.shape);
+  CHECK(found == expected);
+}
+
+TEST_CASE("model file: convolution weights are in PyTorch's order, output, input, row, column", "[io]") {
+  const TemporaryFolder folder;
+  lpw::nn::Initializer init(Philox(4));
+  lpw::nn::Conv2d<float, Cpu> conv({.in_channels = 2, .out_channels = 4}, init);
+  io::save_safetensors(folder / "f", conv);
+  const auto stored = io::load_safetensors(folder / "f").tensors.get<float>("weight", {4, 2, 3, 3});
+  const auto& weight = conv.weight.value();
+  REQUIRE(weight.shape() == Shape{1, 4, 3, 3, 2});
+  for (int o = 0; o < 4; ++o)
+    for (int i = 0; i < 2; ++i)
+      for (int y = 0; y < 3; ++y)
+        for (int x = 0; x < 3; ++x) CHECK(stored.data()[((o * 2 + i) * 3 + y) * 3 + x] == weight.data()[((o * 3 + y) * 3 + x) * 2 + i]);
+}
+
+TEST_CASE("model file: released networks are neither written nor read into", "[io]") {
+  const TemporaryFolder folder;
+  auto plain = random_net(1);
+  io::save_safetensors(folder / "plain", plain);
+  for (const std::int64_t members : {1, 3}) {
+    auto network = random_net(2);
+    lpw::release(network, {.members = members});
+    const auto before = state_of(network);
+    const auto message = lpw::concat("safetensors: the network is released into ", members, " members; ");
+    CHECK(message_of<lpw::OptionError>([&] { io::save_safetensors(folder / "f", network); }) == "save_" + message + "collapse it first");
+    CHECK(message_of<lpw::OptionError>([&] { io::load_safetensors(folder / "plain", network); }) ==
+          "load_" + message + "load before release");
+    CHECK(state_of(network) == before);
+    CHECK_FALSE(std::filesystem::exists(folder / "f"));
+    lpw::collapse(network);
+    io::save_safetensors(folder / "f", network);
+    std::filesystem::remove(folder / "f");
+  }
+}
+
+TEST_CASE("model file: a missing tensor is named and the network untouched", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), other = random_net(2);
+  for (const std::string missing : {"conv.weight", "bn2.running_var", "last.bias"}) {
+    rewrite(folder / "f", network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
+      if (tensor.name != missing) to.add(tensor);
+    });
+    CHECK(refusal_of(folder / "f", other) == (folder / "f").string() + ": has no tensor '" + missing + "' among its 12");
+  }
+}
+
+TEST_CASE("model file: a tensor too many is named and the network untouched, but PyTorch's counters of batches are passed over", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), other = random_net(2);
+  const auto save_with = [&](const std::string& extra) {
+    rewrite(folder / "f", network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
+      to.add(tensor);
+      if (tensor.name == "last.bias") to.add(extra, lpw::full<std::int64_t, Cpu>({}, 7));
+    });
+  };
+  save_with("other.bias");
+  CHECK(refusal_of(folder / "f", other) ==
+        (folder / "f").string() + ": holds tensor 'other.bias', which this network does not have; was it saved from another architecture?");
+  save_with("bn1.num_batches_tracked");
+  io::load_safetensors(folder / "f", other);
+  CHECK(state_of(other) == state_of(network));
+}
+
+TEST_CASE("model file: another architecture or element type is refused", "[io]") {
+  const TemporaryFolder folder;
+  lpw::nn::WideResNet<float, Cpu> wider({.depth = 10, .widen = 2, .classes = 3}, Philox(1));
+  auto narrow = wide_resnet<float>();
+  io::save_safetensors(folder / "wider", wider);
+  CHECK(refusal_of(folder / "wider", narrow) ==
+        (folder / "wider").string() + ": tensor 'layer1.0.conv1.weight' is F32 [32 16 3 3], expected F32 [16 16 3 3]");
+  auto small = random_net(1);
+  CHECK(contains(refusal_of(folder / "wider", small), "has no tensor 'conv.weight'"));
+  io::save_safetensors(folder / "small", small);
+  SmallNet<double> exact;
+  CHECK(contains(refusal_of(folder / "small", exact), "tensor 'conv.weight' is F32 [5 3 3 3], expected F64 [5 3 3 3]"));
+  CHECK(contains(refusal_of(folder / "none", exact), (folder / "none").string()));
+}
+
+TEST_CASE("model file: averaged weights are not saved with the statistics of others; a loaded file has its own", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), averaged = random_net(2);
+  lpw::optim::mark_statistics_stale(averaged);
+  CHECK(contains(message_of<lpw::Error>([&] { io::save_safetensors(folder / "f", averaged); }), "call recompute_statistics first"));
+  CHECK_FALSE(std::filesystem::exists(folder / "f"));
+  io::save_safetensors(folder / "f", network);
+  io::load_safetensors(folder / "f", averaged);
+  const Minibatches<float> test(1, 4, 0);
+  CHECK(logits_of(averaged, test.images) == logits_of(network, test.images));
+}

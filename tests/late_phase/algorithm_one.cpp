@@ -1,0 +1,223 @@
+// The batched pass against Algorithm 1 as it is written in the paper: K visits of one plain network, one after another, with an optimizer
+// of its own, written out here in double.
+#include "../catch.hpp"
+#include "networks.hpp"
+
+namespace {
+
+using Vector = std::vector<double>;
+
+constexpr std::int64_t members = 3, batch = 4;
+constexpr double base_rate = 0.05, late_rate = 0.02, momentum = 0.9, base_decay = 5e-4, late_decay = 5e-3;
+
+// The batched pass adds up the same products in another order. Sums of up to 1e3 terms differ by 1e3 eps = 2e-13 at the very worst, and
+// batch norm and five steps pass the differences on; below 1e-13 was measured for the whole run. A wrong term would show as 1e-3 or more.
+constexpr double sequential_tolerance = 1e-11, chunk_tolerance = 1e-12;
+// eps of float32 through ten convolutions and batch norms, there and back; one pass, because ReLUs near zero make longer runs diverge.
+constexpr double float_tolerance = 1e-4;
+
+/// A weight and its velocity under Nesterov momentum as PyTorch has it: g += decay w; v = mu v + g; w -= rate (g + mu v).
+struct Momentum {
+  Vector weight, velocity;
+
+  explicit Momentum(Vector start) : weight(std::move(start)), velocity(weight.size(), 0.0) {}
+  void step(const Vector& gradient, double rate, double decay) {
+    for (std::size_t i = 0; i < weight.size(); ++i) {
+      const double g = gradient[i] + decay * weight[i];
+      velocity[i] = momentum * velocity[i] + g;
+      weight[i] -= rate * (g + momentum * velocity[i]);
+    }
+  }
+};
+
+/// Algorithm 1 around one plain network of one member, which is never flattened, released or stepped by the library.
+template <class M>
+class Sequential {
+ public:
+  explicit Sequential(M network) : network_(std::move(network)) {
+    lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) { theta_.emplace(name, Momentum(values(p.value()))); });
+    late_.resize(1);
+    statistics_.resize(1);
+    lpw::nn::for_each_buffer(network_, [&](const std::string& name, auto& b) { statistics_[0][name] = values(b.value()); });
+  }
+
+  /// From now on the groups' weights are late-phase. Member k starts from row k of `released` with the momentum gathered so far.
+  template <class State>
+  void release(Group groups, const State& released) {
+    if (contains(groups, Group::rank_one))
+      lpw::nn::for_each_module(network_, [](const std::string&, auto& module) {
+        if constexpr (requires { module.attach_rank_one(); }) module.attach_rank_one();
+      });
+    late_.assign(members, {});
+    statistics_.assign(members, statistics_[0]);
+    lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
+      if (!contains(groups, p.group())) return;
+      for (std::int64_t k = 0; k < members; ++k) {
+        Momentum start(released.at(name).row(k));
+        if (theta_.contains(name)) start.velocity = theta_.at(name).velocity;
+        late_[k].emplace(name, std::move(start));
+      }
+      theta_.erase(name);
+    });
+  }
+
+  /// One iteration: member k's gradient on its own minibatch, phi_k stepped at once, theta once after all visits.
+  void iterate(const Minibatches<double>& batches, double gamma_theta) {
+    std::map<std::string, Vector> sum;
+    for (std::size_t k = 0; k < late_.size(); ++k) {
+      load(k);
+      const lpw::MemberRange minibatch{static_cast<std::int64_t>(k), 1};
+      lpw::Tape tape;
+      const auto loss = lpw::cross_entropy(network_.forward(tape.input(batches.images_of(minibatch))), batches.labels_of(minibatch));
+      tape.backward(loss);
+      lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
+        const Vector gradient = values(p.gradient());
+        if (const auto late = late_[k].find(name); late != late_[k].end()) return late->second.step(gradient, late_rate, late_decay);
+        Vector& total = sum.try_emplace(name, gradient.size(), 0.0).first->second;
+        for (std::size_t i = 0; i < gradient.size(); ++i) total[i] += gamma_theta * gradient[i];
+      });
+      lpw::nn::for_each_buffer(network_, [&](const std::string& name, auto& b) { statistics_[k][name] = values(b.value()); });
+    }
+    for (auto& [name, weight] : theta_) weight.step(sum.at(name), base_rate, base_decay);
+  }
+
+  /// Row k of what the library should hold under this name.
+  const Vector& expected(const std::string& name, std::int64_t k) const {
+    if (const auto base = theta_.find(name); base != theta_.end()) return base->second.weight;
+    if (const auto late = late_[k].find(name); late != late_[k].end()) return late->second.weight;
+    return statistics_[k].at(name);
+  }
+
+ private:
+  static Vector values(const lpw::Tensor<double, Cpu>& tensor) { return {tensor.data(), tensor.data() + tensor.size()}; }
+
+  void load(std::size_t k) {
+    lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
+      const auto late = late_[k].find(name);
+      const Vector& weight = late == late_[k].end() ? theta_.at(name).weight : late->second.weight;
+      std::copy(weight.begin(), weight.end(), p.value().data());
+      fill(p.gradient(), 0.0);
+    });
+    lpw::nn::for_each_buffer(network_, [&](const std::string& name, auto& b) {
+      const Vector& statistic = statistics_[k].at(name);
+      std::copy(statistic.begin(), statistic.end(), b.value().data());
+    });
+  }
+
+  M network_;
+  std::map<std::string, Momentum> theta_;
+  std::vector<std::map<std::string, Momentum>> late_;
+  std::vector<std::map<std::string, Vector>> statistics_;
+};
+
+lpw::optim::SgdOptions sgd(lpw::optim::BaseGradient base_gradient) {
+  return {.learning_rate = base_rate,
+          .late_learning_rate = late_rate,
+          .momentum = momentum,
+          .weight_decay = base_decay,
+          .late_weight_decay = late_decay,
+          .base_gradient = base_gradient};
+}
+
+/// Two iterations as a plain network, release with noise, five iterations as three members. Returns the library's states after release
+/// and at the end.
+template <class M>
+auto run_library(M& network, Group groups, std::int64_t chunk, lpw::optim::BaseGradient base_gradient) {
+  using W = lpw::nn::WeightOf<M>;
+  lpw::optim::Sgd optimizer(network, sgd(base_gradient));
+  const auto iterate = [&](std::int64_t k, std::uint32_t draw) {
+    (void)accumulate_gradient(network, Minibatches<W>(k, batch, draw), chunk, Philox(3, lpw::Stream::dropout, draw));
+    optimizer.step();
+  };
+  iterate(1, 100);
+  iterate(1, 101);
+  lpw::release(network, optimizer, {.members = members, .groups = groups, .sigma = 0.2});
+  auto released = state_of(network);
+  for (std::uint32_t draw = 0; draw < 5; ++draw) iterate(members, draw);
+  return std::pair(std::move(released), state_of(network));
+}
+
+template <class State>
+double largest_difference(const State& a, const State& b) {
+  double worst = 0;
+  for (const auto& [name, rows] : a) worst = std::max(worst, relative_difference(rows.values, b.at(name).values));
+  return worst;
+}
+
+/// The oracle's run of the same seven iterations; phi_k after release is the library's, noise included.
+template <class M, class State>
+Sequential<M> run_sequential(M network, Group groups, const State& released, double gamma_theta) {
+  Sequential<M> oracle(std::move(network));
+  oracle.iterate(Minibatches<double>(1, batch, 100), 1);
+  oracle.iterate(Minibatches<double>(1, batch, 101), 1);
+  oracle.release(groups, released);
+  for (std::uint32_t draw = 0; draw < 5; ++draw) oracle.iterate(Minibatches<double>(members, batch, draw), gamma_theta);
+  return oracle;
+}
+
+template <class Make>
+void check_algorithm_one(Make make, Group groups) {
+  using lpw::optim::BaseGradient;
+  for (const auto base_gradient : {BaseGradient::sum, BaseGradient::mean}) {
+    auto network = make();
+    const auto [released, end] = run_library(network, groups, 0, base_gradient);
+    const auto oracle = run_sequential(make(), groups, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
+    for (const auto& [name, rows] : end) {
+      CAPTURE(name);
+      for (std::int64_t k = 0; k < rows.shape[0]; ++k)
+        CHECK(relative_difference(rows.row(k), oracle.expected(name, k)) < sequential_tolerance);
+    }
+    for (const std::int64_t chunk : {1, 2, 3}) {
+      CAPTURE(chunk);
+      auto other = make();
+      const auto chunked = run_library(other, groups, chunk, base_gradient).second;
+      if (chunk == members) CHECK(chunked == end);  // one chunk of all members is the same pass
+      CHECK(largest_difference(chunked, end) < chunk_tolerance);
+    }
+  }
+}
+
+}  // namespace
+
+TEST_CASE("algorithm 1: one batched pass is a sequential run of a wide residual network", "[late_phase]") {
+  const auto make = [] { return wide_resnet<double>(); };
+  SECTION("batch norm and head") { check_algorithm_one(make, Group::batch_norm | Group::head); }
+  SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
+  SECTION("rank-1 and batch norm") { check_algorithm_one(make, Group::rank_one | Group::batch_norm); }
+  SECTION("head") { check_algorithm_one(make, Group::head); }
+}
+
+TEST_CASE("algorithm 1: one batched pass is a sequential run of a network of one's own", "[late_phase]") {
+  const auto make = [] { return SmallNet<double>(); };
+  SECTION("batch norm and head") { check_algorithm_one(make, Group::batch_norm | Group::head); }
+  SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
+  SECTION("rank-1 and batch norm") { check_algorithm_one(make, Group::rank_one | Group::batch_norm); }
+  SECTION("head") { check_algorithm_one(make, Group::head); }
+}
+
+TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {
+  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
+  const auto run = [&](double dropout, std::int64_t chunk) {
+    auto network = wide_resnet<double>(dropout);
+    return run_library(network, groups, chunk, lpw::optim::BaseGradient::sum).second;
+  };
+  const auto whole = run(0.3, 0);
+  CHECK(largest_difference(run(0.3, 1), whole) < chunk_tolerance);
+  CHECK(largest_difference(run(0.3, 2), whole) < chunk_tolerance);
+  CHECK(largest_difference(run(0.0, 0), whole) > 1e-3);  // dropout did something
+}
+
+TEST_CASE("algorithm 1: the gradients of float32 are those of double", "[late_phase]") {
+  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
+  auto single = wide_resnet<float>();
+  auto exact = wide_resnet<double>();
+  lpw::release(single, {.members = members, .groups = groups});
+  lpw::release(exact, {.members = members, .groups = groups});
+  const auto losses = accumulate_gradient(single, Minibatches<float>(members, batch, 0));
+  CHECK(relative_difference(losses, accumulate_gradient(exact, Minibatches<double>(members, batch, 0))) < float_tolerance);
+  // Whole stores are compared: some single parameters' gradients are zero but for rounding.
+  const auto& a = lpw::nn::flatten(single)->gradient;
+  const auto& b = lpw::nn::flatten(exact)->gradient;
+  CHECK(relative_difference(rows_of(a.base).values, rows_of(b.base).values) < float_tolerance);
+  CHECK(relative_difference(rows_of(a.late).values, rows_of(b.late).values) < float_tolerance);
+}

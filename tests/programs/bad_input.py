@@ -1,0 +1,226 @@
+"""Usage: bad_input.py CIFAR
+Whatever is wrong with options, files or disk: one line on stderr that says so, an exit code, and nothing that was saved is lost."""
+import math
+import os
+import random
+import resource
+import subprocess
+
+from trainer import PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, results, run, start, train
+
+random.seed(20210503)
+
+
+def refused(*arguments, says=(), **options):
+    """The program must fail with one line that holds all the words of `says`."""
+    done = run(*arguments, **options)
+    check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
+    check(done.stderr.startswith("cifar: ") and done.stderr.count("\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
+    for words in [says] if isinstance(says, str) else says:
+        check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
+    return done.stderr
+
+
+def spoilt(content, path):
+    """Writes variants of a file's content, each damaged elsewhere; yields what was done."""
+    size = len(content)
+    for length in [0, 1, 7, 8, 9, 15, 16, 17, size // 3, size - 5, size - 1]:
+        path.write_bytes(content[:length])
+        yield f"{length} of {size} bytes"
+    for place in [0, 8, 9, 15, 20, size - 1] + [random.randrange(size) for _ in range(8)]:
+        bit = 1 << random.randrange(8)
+        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1:])
+        yield f"bit {bit} of byte {place} flipped"
+    path.write_bytes(content + b"\0")
+    yield "a byte too many"
+    path.write_bytes(content + content)
+    yield "twice its content"
+    path.write_bytes(os.urandom(1000))
+    yield "noise"
+
+
+def options(folder):
+    out = ["--out", folder / "out"]
+    for arguments, says in [
+            (["--members", 0], ["--members", "at least 1"]),
+            (["--release-epoch", -1], ["--release-epoch", "at least 0"]),
+            (["--epochs", "many"], ["--epochs", "many"]),
+            (["--model", "resnet50"], ["--model resnet50", "wrn-28-10"]),
+            (["--model", "wrn-11-1"], ["depth 11", "6n + 4"]),
+            (["--schedule", "foo"], ["foo", "anneal:START:END:FINAL"]),
+            (["--schedule", "anneal:5:1:0.1"], "0 <= START < END"),
+            (["--schedule", "steps:1,x:0.1"], "\"x\" is not a number"),
+            (["--late-schedule", "anneal:1:2"], "anneal:1:2"),
+            (["--members", 3, "--member-chunk", 4], "member chunk 4"),
+            (["--label-smoothing", 2], ["--label-smoothing", "found 2"]),
+            (["--lr", "nan"], ["--lr", "found nan"]),
+            (["--lr", 0], ["--lr", "above 0"]),
+            (["--late-lr", -0.5], ["--late-lr", "or -1"]),
+            (["--sigma", "inf"], "--sigma"),
+            (["--momentum", 1], "--momentum"),
+            (["--dataset", "cifar100"], ["cifar100", "--data DIR"]),
+            (["--dataset", "mnist"], ["--dataset", "cifar100"]),
+            (["--late", "foo"], ["--late foo", "batchnorm, head, rank1"]),
+            (["--late", "head,bogus"], ["\"bogus\"", "batchnorm, head, rank1"]),
+            (["--late", ""], "--late"),
+            (["--swa-start", 4], ["weight averaging starts after epoch 4", "4 epochs"]),
+            (["--members", 301, "--release-epoch", 0], ["members 301", "300 training samples"]),
+            (["--train-subset", 1000000], "--train-subset 1000000"),
+            (["--seed", -1], "--seed"),
+            (["--no-such-option"], "--no-such-option"),
+            (["stray"], "stray"),
+            (["--epochs"], "--epochs"),
+            (["--init", "missing.safetensors"], "missing.safetensors"),
+            (["--eval", "missing.lpw", "--resume"], "leave out"),
+    ]:
+        refused(*TINY, *out, *arguments, says=says)
+    refused("--resume", says="--out")
+    refused("--eval", "missing.lpw", says="missing.lpw")
+    refused("--eval", folder, says="is not a regular file")
+    # The folder is made when all that can be known before training is known to be right, but for the file given to --init.
+    check(contents(folder) == {}, f"files were left behind: {list(contents(folder))}")
+
+
+def checkpoints(folder):
+    train(folder / "run", *TINY)
+    whole = contents(folder / "run")
+    damaged = folder / "damaged.lpw"
+    for what in spoilt(whole["checkpoint.lpw"], damaged):
+        refused("--eval", damaged, says="damaged.lpw")
+    for what in ["truncated", "damaged"]:
+        content = whole["checkpoint.lpw"]
+        middle = len(content) // 2
+        content = content[:middle] if what == "truncated" else content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
+        (folder / "run" / "checkpoint.lpw").write_bytes(content)
+        before = contents(folder / "run")
+        refused(*TINY, "--out", folder / "run", "--resume", says=["checkpoint.lpw", what])
+        check(contents(folder / "run") == before, f"resuming from a {what} checkpoint changed the run")
+    (folder / "run" / "checkpoint.lpw").write_bytes(whole["checkpoint.lpw"])
+    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2, says=["epochs was 4, now 5", "lr was 0.1, now 0.2"])
+    refused(*TINY, "--out", folder / "run", says=["holds a run already", "--resume", "--out"])
+    check(contents(folder / "run") == whole, "refused runs changed the folder")
+    (folder / "run" / "checkpoint.lpw").unlink()
+    for resume in [[], ["--resume"]]:
+        refused(*TINY, "--out", folder / "run", *resume, says=["checkpoint.lpw is gone", "--out"])
+
+
+def models(folder):
+    train(folder / "run", *TINY, "--epochs", 1)
+    content = (folder / "run" / "model.safetensors").read_bytes()
+    damaged = folder / "damaged.safetensors"
+    for what in spoilt(content, damaged):
+        done = run("--eval", damaged, "--test-subset", 10)
+        if done.returncode != 0:  # the format has no checksum: a flipped bit of a weight is a weight
+            refused("--eval", damaged, "--test-subset", 10)
+        else:
+            check("flipped" in what, f"{what} was taken for a whole model")
+    damaged.write_bytes(content[:1000])
+    refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
+    refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model", "wrn-10-2", "--out", folder / "init", says="model.safetensors")
+    refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
+
+
+def configurations(folder):
+    path = folder / "config.toml"
+    aside = ["--config", path, "--eval", folder / "missing.lpw"]  # stops after the options
+    for text, says in [
+            ("epochs = 4\nlearning-rate = 0.1\n", ["config.toml:2: ", "no option learning-rate"]),
+            ("\n# comment\nepochs = four\n", ["config.toml:3: ", "four"]),
+            ("epochs = 0\n", ["config.toml:1: ", "at least 1"]),
+            ("late = \"head\nepochs = 3\n", "config.toml:1: "),
+            ("epochs\n", "config.toml:1: "),
+            ("[section]\nepochs = 4\n", "config.toml:1: "),
+            ("milestones = [1, 2]\n", "config.toml:1: "),
+            ("epochs = 4 5\n", "config.toml:1: "),
+            ("epochs = 4\nbatch = 2\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
+            ("out = \"elsewhere\"\n", ["config.toml:1: ", "command line"]),
+            ("resume = true\n", ["config.toml:1: ", "command line"]),
+            ("epochs = " + "9" * 100000, "config.toml:1: "),
+            ("epochs = 99999999999999999999\n", "config.toml:1: "),
+            ("late = \"head,bogus\"\n", "missing.lpw"),
+    ]:
+        path.write_text(text)
+        refused(*aside, says=says)
+    path.unlink()
+    refused(*aside, says="config.toml")
+    refused("--config", folder, says="is not a regular file")
+    done = run("--dry-run", *TINY)
+    check(done.returncode == 0, done.stderr)
+    content = done.stdout[done.stdout.index("# The options"):].encode()
+    for _ in range(60):
+        place = random.randrange(len(content))
+        flipped = bytes([content[place] ^ 1 << random.randrange(8)])
+        path.write_bytes(content[:place] + random.choice([b"", flipped, flipped + content[place + 1:]]))
+        refused(*aside)
+
+
+def data(folder):
+    cifar = TINY + ["--data", folder / "cifar", "--out", folder / "out"]
+    refused(*cifar, says=["cifar", "download_data.sh"])
+    images = folder / "cifar" / "cifar-10-batches-bin"
+    images.mkdir(parents=True)
+    refused(*cifar, says=["data_batch_1.bin", "download_data.sh"])
+    first = images / "data_batch_1.bin"
+    size = 10000 * 3073
+    for length in [0, 1, 3073, size - 1, size + 1, 2 * size]:
+        first.touch()
+        os.truncate(first, length)  # a file of zeros, without taking the space
+        refused(*cifar, says=["data_batch_1.bin", f"expected {size} bytes", f"found {length}"])
+    os.truncate(first, size)
+    with open(first, "r+b") as file:
+        file.seek(3 * 3073)
+        file.write(b"\x0a")
+    refused(*cifar, says=["data_batch_1.bin", "record 3", "found 10"])
+    check(not (folder / "out").exists(), "a run folder was made without data")
+
+
+def run_folders(folder):
+    (folder / "file").write_text("in the way")
+    refused(*TINY, "--out", folder / "file", says=["file", "--out"])
+    refused(*TINY, "--out", folder / "file" / "run", says=["file", "--out"])
+    (folder / "run" / "config.toml").mkdir(parents=True)
+    refused(*TINY, "--out", folder / "run", says="config.toml")
+    process = start(*TINY, "--out", folder / "busy")
+    for line in process.stdout:
+        if line.startswith("epoch 1"):
+            break
+    refused(*TINY, "--out", folder / "busy", "--resume", says=["another process", "--out"])
+    process.communicate(timeout=600)
+    check(process.returncode == 0, "the first process was disturbed")
+
+
+def full_disk(folder):
+    """A limit on the size of files stands for a full disk: writes fail half way."""
+    train(folder / "undisturbed", *TINY)
+    process = start(*TINY, "--out", folder / "run", "--checkpoint-minutes", "0.000001")
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            break
+    process.kill()
+    process.communicate()
+    saved = (folder / "run" / "checkpoint.lpw").read_bytes()
+    limited = {"restore_signals": False, "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
+    refused(*TINY, "--out", folder / "run", "--resume", "--checkpoint-minutes", "0.000001", says=["checkpoint.lpw", "--resume"], **limited)
+    check((folder / "run" / "checkpoint.lpw").read_bytes() == saved, "the checkpoint of before is lost")
+    done = run("--out", folder / "run", "--resume")
+    check(done.returncode == 0, done.stderr)
+    check_same(folder / "run", results(folder / "undisturbed"), "resumed after the disk was full")
+
+
+def divergence(folder):
+    message = refused(*TINY, "--lr", 1e12, "--schedule", "constant", "--out", folder / "run", "--checkpoint-minutes", "0.000001", says="lower the learning rate")
+    check("epoch 1" in message, message)
+    check((folder / "run" / "checkpoint.lpw").exists(), "diverged before the first checkpoint, so that this test sees nothing")
+    for name in ["weights.base", "buffers"]:
+        check(all(map(math.isfinite, checkpoint_tensor(folder / "run", name))), f"{name} of the checkpoint are not finite")
+
+
+def closed_output(folder):
+    """`cifar | head -1` ends as programs in pipes do."""
+    process = subprocess.Popen([PROGRAM, *map(str, TINY), "--out", str(folder / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process.stdout.close()
+    process.stderr.read()
+    check(process.wait(timeout=600) in (0, -13), f"exit code {process.returncode}")
+
+
+main(options, checkpoints, models, configurations, data, run_folders, full_disk, divergence, closed_output)

@@ -1,0 +1,147 @@
+"""Usage: options.py CIFAR
+Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it leaves."""
+import math
+import re
+
+from trainer import FILES, check, check_same, contents, main, metrics, results, run, start, summary, train
+
+RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2", "--members", "2",
+       "--release-epoch", "1", "--threads", "1"]
+SCORES = ["before release", "ensemble of members", "collapsed (parameters)", "collapsed, one plain network"]
+SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
+
+
+def finite(value):
+    return all(map(finite, value)) if isinstance(value, list) else value is None or not isinstance(value, float) or math.isfinite(value)
+
+
+def table(printed):
+    """Accuracy, nll and ece of each row of the result table."""
+    rows = re.findall(r"^  (\S.*?)\s+(\d\.\d{4})\s+(\d+\.\d{4})\s+(\d\.\d{4})$", printed, re.MULTILINE)
+    return {name: [float(value) for value in values] for name, *values in rows}
+
+
+def changes(folder):
+    """Each of these trains another network than the run without it, and a sound one."""
+    train(folder / "plain", *RUN)
+    seen = {(folder / "plain" / "model.safetensors").read_bytes(): "none"}
+    for number, arguments in enumerate([
+            ["--seed", 1], ["--lr", 0.05], ["--late-lr", 0.01], ["--momentum", 0], ["--momentum", 0.5], ["--weight-decay", 0],
+            ["--late-weight-decay", 0.1], ["--schedule", "cosine"], ["--schedule", "steps:1:0.1"], ["--schedule", "anneal:0:2:0.001"],
+            ["--late-schedule", "steps:1:0.5"], ["--base-gradient", "mean"], ["--sigma", 0.1], ["--late", "head"], ["--late", "batchnorm"],
+            ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0], ["--batch", 5],
+            ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"], ["--precision", "bf16"],
+            ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--train-subset", 80], ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
+    ]):
+        out = folder / str(number)
+        train(out, *RUN, *arguments)
+        model = (out / "model.safetensors").read_bytes()
+        check(model not in seen, f"{arguments} trains the same network as {seen.get(model)}")
+        seen[model] = arguments
+        check(finite(list(summary(out).values())), f"{arguments}: {summary(out)}")
+        check(all(math.isfinite(float(row["train_loss"])) for row in metrics(out)), f"{arguments}: {metrics(out)}")
+        check({path.name for path in out.iterdir()} == FILES, f"{arguments}: the folder holds {sorted(out.iterdir())}")
+
+
+def keeps(folder):
+    """None of these changes what is computed; a member chunk only the order of sums."""
+    train(folder / "plain", *RUN)
+    expected = results(folder / "plain")
+    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.1], ["--late-weight-decay", 5e-4],
+                                        ["--late-schedule", "constant"], ["--member-chunk", 2], ["--device", "cpu"], ["--test-subset", 50]]):
+        out = folder / str(number)
+        train(out, *RUN, *arguments)
+        check_same(out, expected, arguments)
+    for arguments in [["--member-chunk", 1], ["--threads", 2]]:
+        out = folder / arguments[0]
+        train(out, *RUN, *arguments)
+        for row, other in zip(metrics(out), metrics(folder / "plain")):
+            # Rounding of float32 sums (6e-8) grows over the 15 steps of a run at a learning rate of 0.1.
+            check(abs(float(row["train_loss"]) - float(other["train_loss"])) < 1e-2, f"{arguments}: {row} instead of {other}")
+
+
+def plain_network(folder):
+    """One member, or no late-phase weights: an ordinary network, and it says so."""
+    expected = None
+    for number, arguments in enumerate([["--members", 1], ["--late", "none"], ["--release-epoch", 2], ["--release-epoch", 7]]):
+        out = folder / str(number)
+        printed, _ = train(out, *RUN, *arguments)
+        check("no late-phase weights will be released" in printed, printed)
+        found = summary(out)
+        check(found["members"] == 1 and found["parameters_late_per_member"] == 0 and found["test_accuracy_before_release"] is None, found)
+        check(found["test_accuracy_members"] == [found["test_accuracy_collapsed"]], found)
+        check([row["phase"] for row in metrics(out)] == ["base", "base"], metrics(out))
+        expected = expected or results(out)
+        check_same(out, expected, arguments)
+
+
+def phases(folder):
+    train(folder / "run", *RUN, "--epochs", 4, "--swa-start", 2, "--late-lr", 0.05, "--schedule", "steps:3:0.1")
+    rows = metrics(folder / "run")
+    check([row["epoch"] for row in rows] == ["1", "2", "3", "4"], rows)
+    check([row["phase"] for row in rows] == ["base", "late", "late+swa", "late+swa"], rows)
+    check([float(row["learning_rate"]) for row in rows] == [0.1, 0.1, 0.1, 0.01], rows)
+    check([float(row["late_learning_rate"]) for row in rows] == [0.05, 0.05, 0.05, 0.005], rows)
+    check(summary(folder / "run")["members"] == 2 and len(summary(folder / "run")["test_nll_members"]) == 2, summary(folder / "run"))
+
+
+def smaller_batches(folder):
+    """Members share the samples there are: 2 x 80 would exceed the 100 images."""
+    printed, _ = train(folder / "run", *RUN, "--batch", 80)
+    check("2 x 50 = 100 samples an iteration" in printed and "not 80 a member" in printed, printed)
+
+
+def evaluation(folder):
+    """A checkpoint, and the exported model, score what the run's summary says."""
+    for name, arguments in {"released": ["--swa-start", 1], "plain": ["--late", "none"], "bf16": ["--precision", "bf16"]}.items():
+        out = folder / name
+        printed, _ = train(out, *RUN, *arguments)
+        before = contents(out)
+        found = summary(out)
+        done = run("--eval", out / "checkpoint.lpw", "--threads", 1)
+        check(done.returncode == 0 and table(done.stdout) == table(printed), f"{name}: {done.stdout}{done.stderr}\ninstead of\n{printed}")
+        for row, what in zip(SCORES, SUMMARY) if name != "plain" else [("plain network", "collapsed")]:
+            values = [round(found[f"test_{score}_{what}"], 4) for score in ["accuracy", "nll", "ece"]]
+            check(table(printed)[row] == values, f"{name}: {row} is {values} in summary.json, printed:\n{printed}")
+        precision = ["--precision", "bf16"] if name == "bf16" else []
+        done = run("--eval", out / "model.safetensors", "--test-subset", 50, "--threads", 1, *precision)  # knows its model
+        collapsed = table(printed)["plain network" if name == "plain" else "collapsed, one plain network"]
+        check(done.returncode == 0 and table(done.stdout) == {"plain network": collapsed}, f"{name}: {done.stdout}{done.stderr}")
+        check(contents(out) == before, f"{name}: evaluating changed the folder")
+
+
+def repetition(folder):
+    """config.toml holds the whole run, wherever it is read from."""
+    train(folder / "first", *RUN, "--swa-start", 1, "--dropout", 0.1, "--schedule", "anneal:1:2:0.001", "--lr", 0.123456789, "--sigma", 0.01)
+    train(folder / "init", *RUN, "--init", folder / "first" / "model.safetensors", "--release-epoch", 0, "--lr", 0.001)
+    for name in ["first", "init"]:
+        again = folder / f"{name}-again"
+        train(again, "--config", folder / name / "config.toml")
+        check_same(again, results(folder / name), f"{name} repeated")
+        check((again / "config.toml").read_text() == (folder / name / "config.toml").read_text(), "config.toml changed")
+    before, start = summary(folder / "init")["test_nll_before_release"], summary(folder / "first")["test_nll_collapsed"]
+    check(before == start, f"--init starts from nll {before}, the saved network has {start}")
+    train(folder / "other", "--config", folder / "first" / "config.toml", "--seed", 5)
+    check("seed = 5\n" in (folder / "other" / "config.toml").read_text(), "the command line does not override the file")
+    check(results(folder / "other")["model"] != results(folder / "first")["model"], "the seed of the command line has no effect")
+
+
+def resume_may_change_some(folder):
+    """Threads, and minutes between checkpoints, are no part of a run's result."""
+    process = start(*RUN, "--out", folder / "run", "--epochs", 3)
+    for line in process.stdout:
+        if line.startswith("epoch 1"):
+            break
+    process.kill()
+    process.communicate()
+    done = run("--out", folder / "run", "--resume", "--threads", 2, "--checkpoint-minutes", 5)
+    check(done.returncode == 0 and "2 threads" in done.stdout, done.stdout + done.stderr)
+
+
+def dry_run(folder):
+    done = run("--dry-run", "--out", folder / "run", *RUN)
+    check(done.returncode == 0 and "after 1 of 2 epochs 2 members" in done.stdout and "seed = 0" in done.stdout, done.stdout + done.stderr)
+    check(not (folder / "run").exists(), "--dry-run made a run folder")
+
+
+main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_may_change_some, dry_run)

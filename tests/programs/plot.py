@@ -1,0 +1,76 @@
+"""Usage: plot.py PLOT_SH
+scripts/plot.sh draws one run or several, and says what it needs."""
+import os
+import pathlib
+import shutil
+import struct
+import subprocess
+import sys
+
+from trainer import check, main
+
+HEADER = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n"
+ROWS = "".join(f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n" for epoch in range(1, 8))
+
+
+def plot(*arguments, **options):
+    return subprocess.run(["bash", sys.argv[1], *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+
+
+def make_run(folder, text=HEADER + ROWS):
+    folder.mkdir(parents=True)
+    (folder / "metrics.csv").write_text(text)
+    return folder
+
+
+def check_picture(path):
+    content = path.read_bytes()
+    check(content[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", content[16:24]) == (900, 1100), f"{path} is not the picture")
+    return content
+
+
+def one_run(folder):
+    done = plot(make_run(folder / "a run's folder"))
+    check(done.returncode == 0 and done.stderr == "", done.stderr)
+    check(done.stdout.strip() == str(folder / "a run's folder" / "curves.png"), done.stdout)
+    released = check_picture(folder / "a run's folder" / "curves.png")
+    plot(make_run(folder / "plain" / "a run's folder", HEADER + ROWS.replace("late", "base")))
+    check(check_picture(folder / "plain" / "a run's folder" / "curves.png") != released, "release is not marked")
+
+
+def several_runs(folder):
+    names = [make_run(folder / "one"), make_run(folder / "two", HEADER + ROWS.replace("4,late+swa", "4,base")), make_run(folder / "one-epoch", HEADER + ROWS.splitlines()[0])]
+    done = plot(*names, "--out", folder / "all.png")
+    check(done.returncode == 0 and done.stderr == "", done.stderr)
+    check_picture(folder / "all.png")
+    check(not (folder / "one" / "curves.png").exists(), "--out did not replace the default")
+
+
+def refusals(folder):
+    good = make_run(folder / "good")
+    for arguments, code, says in [
+            ([], 2, "Usage"), (["--bogus"], 1, "unknown option --bogus"), ([good, "--out"], 1, "--out needs"),
+            ([folder / "missing"], 1, "metrics.csv: no such file"),
+            ([make_run(folder / "header", HEADER)], 1, "holds no epoch yet"),
+            ([make_run(folder / "empty", "")], 1, "holds no epoch yet"),
+            ([make_run(folder / "columns", HEADER.replace("train_loss", "x") + ROWS)], 1, "has no column train_loss"),
+            ([make_run(folder / "values", HEADER + ROWS.replace("0.1,", "`id`,"))], 1, "is not a number"),
+            ([make_run(folder / "short", HEADER + ROWS + "8,late\n")], 1, "metrics.csv:9: "),
+            ([good, "--out", folder / "no" / "where.png"], 1, "cannot be written"),
+    ]:
+        done = plot(*arguments)
+        check(done.returncode == code and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr!r}")
+
+
+def without_gnuplot(folder):
+    """With a PATH of everything else that the script needs."""
+    for name in ["bash", "sed", "awk", "mktemp", "rm"]:
+        os.symlink(shutil.which(name), folder / name)
+    done = plot(make_run(folder / "run"), env={"PATH": str(folder)})
+    check(done.returncode == 1 and "apt-get install gnuplot-nox" in done.stderr, done.stderr)
+
+
+if shutil.which("gnuplot") is None:
+    print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
+    sys.exit(77)
+main(one_run, several_runs, refusals, without_gnuplot)

@@ -1,0 +1,69 @@
+"""Usage: resume_after_kill.py CIFAR
+A run that is killed at any moment and resumed ends with the bits of the undisturbed one."""
+import random
+import time
+
+from trainer import TINY, check, check_same, main, results, run, start, train
+
+EVERY_STEP = ["--checkpoint-minutes", "0.000001"]  # so that runs resume within epochs, and kills meet the writing of checkpoints
+VARIANTS = {
+    "late phase and averaging": TINY + ["--swa-start", "3"],
+    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
+    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
+    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
+}
+MOMENTS = 5  # of each variant
+random.seed(20210503)
+
+
+def resumed(folder, arguments, expected, what):
+    """Resumes to the end and compares. Returns whether it went on within an epoch."""
+    done = run(*arguments, "--out", folder, "--resume")
+    check(done.returncode == 0, f"{what}: --resume exits with {done.returncode}: {done.stderr}")
+    check_same(folder, expected, what)
+    return "before iteration" in done.stdout and "before iteration 1\n" not in done.stdout
+
+
+def killed_at_random_moments(folder):
+    within_epochs = 0
+    for number, (name, arguments) in enumerate(VARIANTS.items()):
+        undisturbed = folder / f"undisturbed-{number}"
+        _, seconds = train(undisturbed, *arguments)
+        expected = results(undisturbed)
+        for moment in range(MOMENTS):
+            out, delay = folder / f"{number}-{moment}", random.uniform(0, seconds)
+            process = start(*arguments, "--out", out)
+            time.sleep(delay)
+            process.kill()
+            process.communicate()
+            within_epochs += resumed(out, arguments, expected, f"{name}, killed after {delay:.2f} of {seconds:.2f} s")
+    print(f"{len(VARIANTS) * MOMENTS} kills, {within_epochs} resumed within an epoch")
+    check(within_epochs > 0, "no run was resumed within an epoch")
+
+
+def killed_while_a_checkpoint_is_written(folder):
+    arguments = VARIANTS["released while averaging"]
+    train(folder / "undisturbed", *arguments)
+    expected = results(folder / "undisturbed")
+    caught = 0
+    for attempt in range(20):
+        out = folder / str(attempt)
+        temporary = out / "checkpoint.lpw.tmp"
+        process = start(*arguments, "--out", out)
+        while process.poll() is None and not (out / "checkpoint.lpw").exists():
+            time.sleep(0.001)
+        time.sleep(random.uniform(0, 0.3))
+        while process.poll() is None and not temporary.exists():
+            pass
+        process.kill()
+        process.communicate()
+        if not temporary.exists():
+            continue
+        caught += 1
+        resumed(out, arguments, expected, "killed while a checkpoint was written")
+        if caught == 3:
+            return
+    check(caught > 0, "no kill met the writing of a checkpoint")
+
+
+main(killed_at_random_moments, killed_while_a_checkpoint_is_written)

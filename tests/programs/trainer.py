@@ -1,0 +1,104 @@
+"""What the tests of the trainer share: starting it on tiny runs, and comparing what runs leave behind."""
+import array
+import csv
+import json
+import os
+import pathlib
+import struct
+import subprocess
+import sys
+import tempfile
+import time
+
+PROGRAM = os.path.abspath(sys.argv[1])
+
+# Large enough for several iterations an epoch after release, small enough for a second.
+TINY = ["--model", "wrn-10-1", "--train-subset", "300", "--test-subset", "60", "--batch", "25", "--epochs", "4",
+        "--members", "3", "--release-epoch", "2", "--threads", "1"]
+FILES = {"checkpoint.lpw", "config.toml", "metrics.csv", "model.safetensors", "summary.json"}
+
+
+def run(*arguments, **options):
+    """Runs the program to its end. Returns its CompletedProcess with texts."""
+    return subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=600, **options)
+
+
+def train(folder, *arguments):
+    """Trains into a folder, which must succeed. Returns what was printed and the seconds it took."""
+    start = time.monotonic()
+    done = run(*arguments, "--out", folder)
+    check(done.returncode == 0, f"{arguments} --out {folder} exits with {done.returncode}: {done.stderr}")
+    return done.stdout, time.monotonic() - start
+
+
+def start(*arguments):
+    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def check(condition, message):
+    if not condition:
+        raise AssertionError(message)
+
+
+def summary(folder):
+    return json.loads((folder / "summary.json").read_text())
+
+
+def metrics(folder):
+    with open(folder / "metrics.csv", newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def read_checkpoint(folder):
+    """The JSON header of a run's checkpoint and the bytes after it."""
+    content = (folder / "checkpoint.lpw").read_bytes()
+    (length,) = struct.unpack_from("<Q", content, 8)
+    return json.loads(content[16:16 + length]), content[16 + length + 4:]
+
+
+def checkpoint_progress(folder):
+    return read_checkpoint(folder)[0]["meta"]["progress"]
+
+
+def checkpoint_tensor(folder, name):
+    """The values of a float32 tensor in a run's checkpoint."""
+    header, payload = read_checkpoint(folder)
+    first, last = header["tensors"][name]["data_offsets"]
+    return array.array("f", payload[first:last])
+
+
+def results(folder):
+    """What a run computed: everything but the times."""
+    without_seconds = lambda row: {name: value for name, value in row.items() if name != "seconds"}
+    return {"summary": without_seconds(summary(folder)), "metrics": [without_seconds(row) for row in metrics(folder)],
+            "model": (folder / "model.safetensors").read_bytes()}
+
+
+def check_same(folder, expected, what):
+    """The run in a folder computed what is expected, bit for bit, and left no other files."""
+    found = results(folder)
+    for part in expected:
+        check(found[part] == expected[part], f"{what}: {part} differs:\n{str(found[part])[:600]}\nexpected\n{str(expected[part])[:600]}")
+    names = {path.name for path in folder.iterdir()}
+    check(names == FILES, f"{what}: the folder holds {sorted(names)}")
+
+
+def contents(folder):
+    """Every file under a folder with its bytes."""
+    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+
+
+def main(*tests):
+    """Runs each test in an empty folder and reports them all."""
+    failed = 0
+    for test in tests:
+        begin = time.monotonic()
+        with tempfile.TemporaryDirectory(prefix="lpw-") as folder:
+            try:
+                test(pathlib.Path(folder))
+                verdict = "passed"
+            except AssertionError as error:
+                failed += 1
+                verdict = f"FAILED: {error}"
+        print(f"{test.__name__} ({time.monotonic() - begin:.1f} s): {verdict}", flush=True)
+    sys.exit(1 if failed else 0)

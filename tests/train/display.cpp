@@ -1,0 +1,37 @@
+#include <lpw/train/display.hpp>
+
+#include <cmath>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using lpw::train::format_duration;
+
+TEST_CASE("durations are rounded to seconds, with hours where there are any") {
+  CHECK(format_duration(0) == "0:00");
+  CHECK(format_duration(0.49) == "0:00");
+  CHECK(format_duration(59.5) == "1:00");
+  CHECK(format_duration(125) == "2:05");
+  CHECK(format_duration(3599.4) == "59:59");
+  CHECK(format_duration(3599.5) == "1:00:00");
+  CHECK(format_duration(100 * 3600 + 62) == "100:01:02");
+}
+
+TEST_CASE("what is no duration is a dash") {
+  CHECK(format_duration(-1) == "-");
+  CHECK(format_duration(NAN) == "-");
+  CHECK(format_duration(INFINITY) == "-");
+}
+
+TEST_CASE("a display that is no terminal shows lines alone") {
+  RecordedDisplay display;
+  display.get().line("one");
+  bool made = false;
+  display.get().progress([&] {
+    made = true;
+    return "passing";
+  });
+  display.get().line("two");
+  CHECK(display.text() == "one\ntwo\n");
+  CHECK_FALSE(made);
+}

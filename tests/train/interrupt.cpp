@@ -1,0 +1,67 @@
+#include <lpw/train/interrupt.hpp>
+
+#include <sys/wait.h>
+
+#include <cstdlib>
+
+#include "catch.hpp"
+
+using lpw::train::InterruptGuard;
+
+namespace {
+
+/// The wait status of a child process that runs `body`.
+template <class Body>
+int status_of_child(Body body) {
+  const pid_t child = fork();
+  if (child == 0) {
+    close(STDERR_FILENO);
+    std::signal(SIGINT, SIG_DFL);  // the test program has handlers of its own
+    std::signal(SIGTERM, SIG_DFL);
+    body();
+    _exit(7);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  return status;
+}
+
+}  // namespace
+
+TEST_CASE("the first signal is remembered, the second ends the process") {
+  for (const int signal : {SIGINT, SIGTERM}) {
+    const int once = status_of_child([&] {
+      const InterruptGuard guard;
+      if (InterruptGuard::signal() != 0) _exit(1);
+      raise(signal);
+      _exit(InterruptGuard::signal() == signal ? 0 : 2);
+    });
+    CHECK((WIFEXITED(once) && WEXITSTATUS(once) == 0));
+    const int twice = status_of_child([&] {
+      const InterruptGuard guard;
+      raise(signal);
+      raise(signal);
+    });
+    CHECK((WIFSIGNALED(twice) && WTERMSIG(twice) == signal));
+  }
+}
+
+TEST_CASE("signals end the process again after the guard") {
+  const int status = status_of_child([] {
+    { const InterruptGuard guard; }
+    raise(SIGTERM);
+  });
+  CHECK((WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM));
+}
+
+TEST_CASE("a new guard knows nothing of earlier signals") {
+  const int status = status_of_child([] {
+    {
+      const InterruptGuard guard;
+      raise(SIGINT);
+    }
+    const InterruptGuard guard;
+    _exit(InterruptGuard::signal() == 0 ? 0 : 1);
+  });
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}

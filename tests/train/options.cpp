@@ -1,0 +1,48 @@
+#include <lpw/train/options.hpp>
+
+#include <cmath>
+#include <functional>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using lpw::OptionError;
+using namespace lpw::train;
+
+namespace {
+
+/// What validate says of the default options after a change.
+std::string refusal(const std::function<void(TrainOptions&)>& change) {
+  TrainOptions options;
+  change(options);
+  return message_of<OptionError>([&] { validate(options); });
+}
+
+}  // namespace
+
+TEST_CASE("the default options are valid and release") {
+  CHECK(refusal([](auto&) {}).empty());
+  CHECK(TrainOptions{}.releases());
+}
+
+TEST_CASE("nothing is released with one member, no groups, or too late") {
+  CHECK_FALSE(TrainOptions{.members = 1}.releases());
+  CHECK_FALSE(TrainOptions{.late = lpw::Group::none}.releases());
+  CHECK_FALSE(TrainOptions{.epochs = 5, .release_epoch = 5}.releases());
+  CHECK(TrainOptions{.epochs = 5, .release_epoch = 4}.releases());
+  CHECK(TrainOptions{.epochs = 5, .release_epoch = 0}.releases());
+}
+
+TEST_CASE("options that cannot work are refused with value and expectation") {
+  CHECK(refusal([](auto& o) { o.epochs = 0; }) == "epochs 0; expected at least 1");
+  CHECK(refusal([](auto& o) { o.members = 0; }) == "members 0; expected at least 1");
+  CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "release epoch -1; expected at least 0");
+  CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "sigma -0.5; expected at least 0");
+  CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
+  CHECK(refusal([](auto& o) { o.sgd.learning_rate = INFINITY; }) == "learning rate inf; expected at least 0");
+  CHECK(contains(refusal([](auto& o) { o.sgd.late_weight_decay = NAN; }), "must be finite"));
+  CHECK(refusal([](auto& o) { o.swa_start = 200; }) == "weight averaging starts after epoch 200, but there are only 200 epochs");
+  CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
+  CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");
+  CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "minutes between checkpoints nan"));
+}

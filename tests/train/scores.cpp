@@ -1,0 +1,38 @@
+#include <lpw/train/scores.hpp>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using namespace lpw::train;
+
+namespace {
+
+Scores scores(double accuracy, double nll) { return {{"accuracy", accuracy}, {"nll", nll}}; }
+
+}  // namespace
+
+TEST_CASE("a summary lists every score of every network under its name") {
+  const FinalScores final{.before_release = scores(0.5, 1),
+                          .released = {{scores(0.6, 0.9), scores(0.8, 0.7)}, scores(0.9, 0.5)},
+                          .collapsed = scores(0.85, 0.6),
+                          .collapsed_parameters = scores(0.84, 0.61)};
+  CHECK(to_json(final).dump() ==
+        R"({"test_accuracy_before_release":0.5,"test_nll_before_release":1.0,"test_accuracy_members":[0.6,0.8],)"
+        R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,"test_accuracy_collapsed":0.85,)"
+        R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61})");
+  const std::string table = format_table(final);
+  CHECK(contains(table, "\n  before release                     0.5000      1.0000"));
+  CHECK(contains(table, "\n  mean of 2 members                  0.7000      0.8000"));
+  CHECK(contains(table, "\n  ensemble of members                0.9000      0.5000"));
+  CHECK(contains(table, "\n  collapsed (parameters)             0.8400      0.6100"));
+  CHECK(contains(table, "\n  collapsed, one plain network       0.8500      0.6000"));
+}
+
+TEST_CASE("a network that was never released has null before release and one row") {
+  const FinalScores final{
+      .released = {{scores(0.5, 1)}, scores(0.5, 1)}, .collapsed = scores(0.5, 1), .collapsed_parameters = scores(0.5, 1)};
+  CHECK(to_json(final)["test_accuracy_before_release"].is_null());
+  CHECK(format_table(final) ==
+        "                                   accuracy         nll\n"
+        "  plain network                      0.5000      1.0000");
+}

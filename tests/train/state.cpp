@@ -1,0 +1,38 @@
+#include <lpw/train/state.hpp>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using lpw::FileError;
+using namespace lpw::train;
+
+TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
+  CHECK(format_csv({}, "accuracy") == "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
+  const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456}, second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
+  CHECK(format_csv({first, second}, "bpc") ==
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,test_bpc,seconds\n"
+        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346\n"
+        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n");
+}
+
+TEST_CASE("progress comes back from JSON text bit for bit") {
+  Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true, .averaged = 2};
+  progress.loss_sum = 1.0 / 3, progress.seconds = 1e9 / 7, progress.correct = 11, progress.seen = 25;
+  progress.before_release = {{"accuracy", 0.1 + 0.2}};
+  progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5}};
+  const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
+  CHECK(nlohmann::json(back) == nlohmann::json(progress));
+  CHECK(back.loss_sum == progress.loss_sum);
+  CHECK(back.history.front().train_loss == 2.0 / 3);
+}
+
+TEST_CASE("a checkpoint of other options is refused by the names of all that differ") {
+  const nlohmann::json saved{{"epochs", 4}, {"lr", 0.1}, {"model", "wrn-10-1"}, {"gone", 1}};
+  CHECK_NOTHROW(require_same_options(saved, saved, "c.lpw"));
+  nlohmann::json present = saved;
+  present["lr"] = 0.2, present["model"] = "wrn-16-1", present["new"] = true;
+  present.erase("gone");
+  CHECK(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }) ==
+        "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was \"wrn-10-1\", now "
+        "\"wrn-16-1\"; new was not set, now true; resume with the same options or start another run with --out");
+}

@@ -1,0 +1,32 @@
+// What the tests of training share: a folder of their own, the text of an exception, and a display that writes into a file.
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include <lpw/train/display.hpp>
+
+#include "../io/support.hpp"
+
+/// A display whose lines can be read back.
+class RecordedDisplay {
+ public:
+  RecordedDisplay() : file_(std::tmpfile()), display_(file_) {}
+  RecordedDisplay(const RecordedDisplay&) = delete;
+  RecordedDisplay& operator=(const RecordedDisplay&) = delete;
+  ~RecordedDisplay() { std::fclose(file_); }
+  [[nodiscard]] lpw::train::Display& get() { return display_; }
+  /// Everything shown so far.
+  [[nodiscard]] std::string text() {
+    std::rewind(file_);
+    std::string result;
+    for (int c; (c = std::fgetc(file_)) != EOF;) result += static_cast<char>(c);
+    return result;
+  }
+
+ private:
+  std::FILE* file_;
+  lpw::train::Display display_;
+};

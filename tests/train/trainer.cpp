@@ -1,0 +1,191 @@
+#include <lpw/train/trainer.hpp>
+
+#include <csignal>
+#include <functional>
+#include <limits>
+
+#include <lpw/autograd/pooling.hpp>
+#include <lpw/data/dataset.hpp>
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/linear.hpp>
+#include <lpw/train/image_classification.hpp>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using namespace lpw;
+using namespace lpw::train;
+
+namespace {
+
+/// The smallest network with shared weights, batch norm and a head.
+struct Toy {
+  using value_type = float;
+  using device_type = Cpu;
+  explicit Toy(Philox random = Philox(1)) : Toy(nn::Initializer(random)) {}
+  [[nodiscard]] Variable<float, Cpu> forward(const Variable<float, Cpu>& x) {
+    return head.forward(hidden.forward(global_average_pool(bn.forward(x))));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("bn", bn), f("hidden", hidden), f("head", head);
+  }
+  nn::BatchNorm<float, Cpu> bn;
+  nn::Linear<float, Cpu> hidden, head;
+
+ private:
+  explicit Toy(nn::Initializer init) : bn(3, {.relu = true}), hidden({3, 8}, init), head({8, 4, true, true}, init) {}
+};
+
+data::ImageSet images(std::int64_t count) {
+  data::ImageSet set{.count = count, .height = 4, .width = 4, .channels = 3, .classes = 4, .pixels = {}, .labels = {}};
+  const Philox random(5);
+  for (std::int64_t i = 0; i < count * set.image_size(); ++i) set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
+  for (std::int64_t i = 0; i < count; ++i) set.labels.push_back(static_cast<std::int32_t>(i % 4));
+  return set;
+}
+
+const data::Dataset& dataset() {
+  static const data::Dataset set{"toy", images(60), images(20), {{0.5f, 0.5f, 0.5f}, {0.3f, 0.3f, 0.3f}}, {}};
+  return set;
+}
+
+/// Calls a hook before each pass, by which a test interferes with training.
+struct HookedTask : ImageClassification<Toy> {
+  HookedTask() : ImageClassification<Toy>(dataset(), {.batch = 5, .augment = data::no_augmentation}) {}
+  [[nodiscard]] StepResult accumulate_gradient(Toy& network, Tape& tape, const Batch& batch) const {
+    if (hook) hook(pass++, network);
+    return ImageClassification<Toy>::accumulate_gradient(network, tape, batch);
+  }
+  std::function<void(int, Toy&)> hook;
+  mutable int pass = 0;
+};
+
+const TrainOptions options{.epochs = 4, .members = 3, .release_epoch = 2, .swa_start = 3};  // 12 and then 4 iterations an epoch
+const nlohmann::json description{{"model", "toy"}};
+
+struct Run {
+  explicit Run(const TrainOptions& o = options, const nlohmann::json& d = description) : trainer(network, task, o, d) {}
+  int train(const std::filesystem::path& path, bool resume = false) {
+    const RunFolder folder(path, resume);
+    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
+    return trainer.run(folder, display.get());
+  }
+  Toy network;
+  HookedTask task;
+  RecordedDisplay display;
+  Trainer<Toy, HookedTask> trainer;
+};
+
+std::string model_after(const TemporaryFolder& folder) { return text_of(io::read_file(folder / "run/model.safetensors")); }
+
+/// A run whose checkpoint says other than it should.
+std::string refusal_of_progress(const std::function<void(nlohmann::json&)>& change) {
+  const TemporaryFolder folder;
+  Run run;
+  run.task.hook = [](int pass, Toy&) {
+    if (pass == 26) raise(SIGTERM);
+  };
+  REQUIRE(run.train(folder / "run") == SIGTERM);
+  auto checkpoint = io::load_checkpoint(folder / "run/checkpoint.lpw");
+  change(checkpoint.meta);
+  io::save_checkpoint(folder / "run/checkpoint.lpw", checkpoint);
+  Run again;
+  return message_of<FileError>([&] { (void)again.train(folder / "run", true); });
+}
+
+}  // namespace
+
+TEST_CASE("a run leaves a plain network, its scores and an epoch's line each") {
+  const TemporaryFolder folder;
+  Run run;
+  REQUIRE(run.train(folder / "run") == 0);
+  CHECK(nn::members(run.network) == 1);
+  CHECK(run.trainer.progress().history.size() == 4);
+  CHECK(run.trainer.progress().step == 12 + 12 + 4 + 4);
+  const auto summary = nlohmann::json::parse(text_of(io::read_file(folder / "run/summary.json")));
+  CHECK(summary["test_accuracy_members"].size() == 3);
+  Toy saved;
+  io::load_safetensors(folder / "run/model.safetensors", saved);
+  CHECK(run.task.evaluate(saved) == run.task.evaluate(run.network));
+  CHECK(run.task.evaluate(saved).front().second == summary["test_accuracy_collapsed"].get<double>());
+}
+
+TEST_CASE("a signal at any step ends a run that goes on bit for bit") {
+  const TemporaryFolder undisturbed;
+  REQUIRE(Run().train(undisturbed / "run") == 0);
+  for (int pass : {0, 5, 11, 12, 23, 24, 27, 28, 31}) {  // first and last iterations of epochs among them
+    const TemporaryFolder folder;
+    Run run;
+    run.task.hook = [pass](int now, Toy&) {
+      if (now == pass) raise(SIGINT);
+    };
+    REQUIRE(run.train(folder / "run") == SIGINT);
+    CHECK(run.trainer.progress().step == pass + 1);
+    Run rest;
+    REQUIRE(rest.train(folder / "run", true) == 0);
+    CHECK(rest.trainer.progress().step == 32);
+    CHECK(rest.trainer.progress().seconds > run.trainer.progress().seconds);
+    CHECK(model_after(folder) == model_after(undisturbed));
+  }
+}
+
+TEST_CASE("training that diverges stops, and no checkpoint holds what is not finite") {
+  const TemporaryFolder folder;
+  TrainOptions o = options;
+  o.checkpoint_minutes = 0;
+  Run run(o);
+  run.task.hook = [](int pass, Toy& network) {  // as after a step that overflows: the loss of this pass is the first to show it
+    if (pass == 14) network.hidden.weight.value().data()[0] = std::numeric_limits<float>::infinity();
+  };
+  const auto message = message_of<NonFinite>([&] { (void)run.train(folder / "run"); });
+  CHECK(contains(message, "in epoch 2, iteration 3"));
+  CHECK(contains(message, "lower the learning rate"));
+  Run rest(o);
+  CHECK(rest.train(folder / "run", true) == 0);
+}
+
+TEST_CASE("weights that overflow in the last step before a checkpoint are not saved") {
+  const TemporaryFolder folder;
+  TrainOptions o = options;
+  o.checkpoint_minutes = 0;
+  Run run(o);
+  run.task.hook = [](int pass, Toy& network) {  // a running statistic has no part in the loss of a training pass
+    if (pass == 14) network.bn.running_var.value().data()[0] = std::numeric_limits<float>::quiet_NaN();
+  };
+  CHECK(contains(message_of<NonFinite>([&] { (void)run.train(folder / "run"); }), "a weight became infinite or NaN"));
+  CHECK(io::load_checkpoint(folder / "run/checkpoint.lpw").meta["progress"]["step"] == 14);
+}
+
+TEST_CASE("a checkpoint that stands where its run never is, is refused") {
+  CHECK(refusal_of_progress([](auto&) {}).empty());
+  for (const char* where : {"epoch", "iteration", "averaged", "step"})
+    CHECK(contains(refusal_of_progress([&](auto& meta) { meta["progress"][where] = -1; }), "checkpoint.lpw: damaged: it stands at epoch"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["epoch"] = 5; }), "epoch 5"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["iteration"] = 13; }), "iteration 13"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["history"].clear(); }), "damaged"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["released"] = false; }), "checkpoint.lpw: tensor"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["averaged"] = 1; }), "has no tensor 'average.base'"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"].erase("epoch"); }), "is not the checkpoint of a training run"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta = 3; }), "is not the checkpoint of a training run"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["options"]["model"] = "other"; }), "model was \"other\", now \"toy\""));
+}
+
+TEST_CASE("options that do not fit the task are refused before training") {
+  TrainOptions o = options;
+  o.members = 61;
+  CHECK(message_of<OptionError>([&] { Run run(o); }) == "members 61 are more than the 60 training samples, of which each needs its own");
+  o.release_epoch = 4;  // never
+  CHECK_NOTHROW(Run(o));
+  o.epochs = 0;
+  CHECK_THROWS_AS(Run(o), OptionError);
+}
+
+TEST_CASE("a file that cannot be written ends a run with a cure") {
+  const TemporaryFolder folder;
+  std::filesystem::create_directories(folder / "run/checkpoint.lpw.tmp");
+  Run run;
+  const auto message = message_of<FileError>([&] { (void)run.train(folder / "run"); });
+  CHECK(contains(message, "checkpoint.lpw: cannot create"));
+  CHECK(contains(message, "; mend that and continue with --resume"));
+}
