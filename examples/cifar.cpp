@@ -17,9 +17,9 @@ namespace {
 template <class Network>
 std::string banner(const cifar::Options& o, const lpw::data::Dataset& dataset, Network& network) {
   return lpw::concat(o.model, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", o.precision, " on the CPU with ",
-                     lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (",
-                     lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen; oneDNN is not compiled in, convolutions are slower",
-                     "); ", dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images");
+                     lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", cifar::engine(),
+                     lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower" : "", "); ",
+                     dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images");
 }
 
 template <class T>
@@ -40,7 +40,9 @@ int run(const cifar::Options& options, const std::string& config) {
   lpw::train::Trainer trainer(network, task, train_options, cifar::description(options));
   if (evaluate) {
     trainer.load(options.eval);
-    display.line(lpw::train::format_table(trainer.final_scores(display)));
+    auto scores = trainer.final_scores(display);
+    if (cifar::other_test_images(options)) scores.before_release.clear();  // recorded in training, on the images of then
+    display.line(lpw::train::format_table(scores));
     return 0;
   }
 
@@ -57,6 +59,7 @@ int run(const cifar::Options& options, const std::string& config) {
     lpw::io::load_safetensors(options.init, network);
   }
   folder.write_config(config);
+  if (options.resume && !folder.has_checkpoint()) display.line(lpw::concat("no checkpoint in ", options.out, " yet, starting"));
   for (const auto& line : trainer.plan()) display.line(line);
   display.line(lpw::concat("run folder: ", options.out));
   const int signal = trainer.run(folder, display);
@@ -75,7 +78,7 @@ int main(int argc, char** argv) {
     if (line.options.threads > 0) omp_set_num_threads(line.options.threads);
     return line.options.precision == "bf16" ? run<lpw::bfloat16>(line.options, line.config()) : run<float>(line.options, line.config());
   } catch (const std::bad_alloc&) {
-    std::fputs("cifar: out of memory; try a smaller --batch or --member-chunk\n", stderr);
+    std::fputs("cifar: out of memory; try a smaller --batch, --member-chunk or --model\n", stderr);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "cifar: %s\n", error.what());
   }

@@ -59,7 +59,7 @@ class CommandLine {
   void declare();
   void finish();
   void take_from_saved();
-  [[nodiscard]] bool given(const char* option) const { return app_.get_option(option)->count() > 0; }
+  [[nodiscard]] bool given(const std::string& option) const { return app_.get_option(option)->count() > 0; }
 
   CLI::App app_{"Trains a Wide ResNet with late-phase weights on CIFAR and collapses its members into one plain network."};
   std::string config_file_;
@@ -76,7 +76,8 @@ CLI::Validator number(const std::string& expected, T low, T high, std::optional<
         T value{};
         const bool valid = (std::is_signed_v<T> || !text.starts_with('-')) && CLI::detail::lexical_cast(text, value) &&
                            ((value >= low && value <= high) || (instead && value == *instead));
-        return valid ? std::string() : lpw::concat("expected a number ", expected, ", found ", text);
+        return valid ? std::string()
+                     : lpw::concat("expected a ", std::is_integral_v<T> ? "whole " : "", "number ", expected, ", found ", text);
       },
       "");
 }
@@ -87,6 +88,9 @@ CLI::Validator range(T low, T high) {
 template <class T>
 CLI::Validator at_least(T low, std::optional<T> instead = {}, T high = static_cast<T>(1e12)) {
   return number(lpw::concat("of at least ", low, instead ? lpw::concat(", or ", *instead) : ""), low, high, instead);
+}
+inline CLI::Validator not_empty() {
+  return CLI::Validator([](std::string& text) { return text.empty() ? "expected a name, found nothing" : std::string(); }, "");
 }
 inline CLI::Validator positive() { return number("above 0", std::numeric_limits<double>::min(), 1e12); }
 
@@ -103,8 +107,10 @@ inline void CommandLine::declare() {
   app_.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);  // so that a script's options can be overridden
   add("--config", config_file_,
       "read options from a file, such as those in examples/configs or a run folder's config.toml; those on the command line go before")
+      ->check(not_empty())
       ->configurable(false);
-  add("--data", o.data, "folder of the CIFAR binary files (scripts/download_data.sh), or synthetic: ten procedural classes");
+  add("--data", o.data, "folder of the CIFAR binary files (scripts/download_data.sh), or synthetic: ten procedural classes")
+      ->check(not_empty());
   add("--dataset", o.dataset, "cifar10 or cifar100")->check(IsMember({"cifar10", "cifar100"}));
   add("--model", o.model, "wrn-DEPTH-WIDEN, DEPTH = 6n + 4");
   add("--epochs", o.epochs, "passes over the training set")->check(at_least<std::int64_t>(1));
@@ -121,7 +127,8 @@ inline void CommandLine::declare() {
   add("--weight-decay", o.weight_decay, "weight decay")->check(at_least(0.0));
   add("--late-weight-decay", o.late_weight_decay, "the same for late-phase weights; -1: --weight-decay")
       ->check(at_least(0.0, std::optional(-1.0)));
-  add("--schedule", o.schedule, "anneal:START:END:FINAL, cosine, steps:a,b,..:gamma or constant, by epoch");
+  add("--schedule", o.schedule,
+      "anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, steps:a,b,..:gamma or constant, by epoch");
   add("--late-schedule", o.late_schedule, "the same for late-phase weights; default: --schedule");
   add("--swa-start", o.swa_start, "epochs before weight averaging: the weights after every later epoch are averaged; -1: never")
       ->check(at_least<std::int64_t>(0, -1));
@@ -133,30 +140,38 @@ inline void CommandLine::declare() {
   add("--member-chunk", o.member_chunk, "members computed at a time, for less memory; 0: all")->check(at_least<std::int64_t>(0));
   add("--precision", o.precision, "fp32 or bf16")->check(IsMember({"fp32", "bf16"}));
   add("--augment", o.augment, "standard (pad-crop and flip) or none")->check(IsMember({"standard", "none"}));
-  add("--init", o.init, "start from a saved plain network (model.safetensors)");
+  add("--init", o.init, "start from a saved plain network (model.safetensors)")->check(not_empty());
   add("--seed", o.seed, "seed of everything random")->check(at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()));
   add("--threads", o.threads, "CPU threads, 0: one for each core; a run may be resumed with others, which may change its last bits")
       ->check(range(0, 4096));
   add("--device", o.device, "cpu")->check(IsMember({"cpu"}));
   add("--checkpoint-minutes", o.checkpoint_minutes, "minutes between checkpoints within an epoch; each epoch ends with one")
       ->check(positive());
-  add("--out", o.out, "run folder; default: runs/DATE-TIME")->configurable(false);
+  add("--out", o.out, "run folder; default: runs/DATE-TIME")->check(not_empty())->configurable(false);
   app_.add_flag("--resume", o.resume, "continue the run in --out, with the options in its config.toml; start it if there is none yet")
       ->configurable(false);
   app_.add_flag("--dry-run", o.dry_run, "print the options and what would be trained, and exit")->configurable(false);
-  add("--eval", o.eval, "evaluate a checkpoint.lpw or model.safetensors, on the data it was trained for, and exit")->configurable(false);
+  add("--eval", o.eval, "evaluate a checkpoint.lpw or model.safetensors, on the data it was trained for, and exit")
+      ->check(not_empty())
+      ->configurable(false);
 }
 
 inline void CommandLine::finish() {
   Options& o = options;
   using lpw::require, lpw::OptionError;
   require<OptionError>(!o.resume || given("--out"), "--resume needs --out, the folder of the run to continue");
-  require<OptionError>(o.eval.empty() || (!o.resume && !given("--out")), "--eval trains nothing: leave out ",
-                       o.resume ? "--resume" : "--out");
+  require<OptionError>(o.eval.empty() || (!o.resume && !o.dry_run && !given("--out")), "--eval trains nothing: leave out ",
+                       o.resume    ? "--resume"
+                       : o.dry_run ? "--dry-run"
+                                   : "--out");
   if (!config_file_.empty()) {
     config_file::apply(app_, config_file_);
   } else if (const auto saved = std::filesystem::path(o.out) / "config.toml"; o.resume && std::filesystem::exists(saved)) {
-    config_file::apply(app_, saved);
+    try {
+      config_file::apply(app_, saved);
+    } catch (const lpw::FileError& error) {
+      lpw::fail<lpw::FileError>(error.what(), "; mend the file, or remove it and give the run's options with --resume");
+    }
   }
   if (!o.eval.empty()) take_from_saved();
   require<OptionError>(o.data != "synthetic" || o.dataset == "cifar10", "--dataset ", o.dataset,
@@ -172,10 +187,12 @@ inline void CommandLine::finish() {
   }
 }
 
-/// What the file to evaluate says about its network: of a checkpoint everything, of an exported model what the command line leaves open.
+/// What the file to evaluate says about its network: of a checkpoint everything but the test images, of an exported model what the command
+/// line leaves open.
 inline void CommandLine::take_from_saved() {
   if (!options.eval.ends_with(".safetensors"))
-    return adopt(options, lpw::io::load_checkpoint(options.eval).meta.value("options", nlohmann::json::object()));
+    return adopt(options, lpw::io::load_checkpoint(options.eval).meta.value("options", nlohmann::json::object()),
+                 [this](const std::string& name) { return given("--" + name); });
   const auto metadata = lpw::io::load_safetensors(options.eval).metadata;
   if (const auto model = metadata.find("model"); model != metadata.end() && !given("--model")) options.model = model->second;
   if (const auto images = metadata.find("dataset"); images != metadata.end() && !given("--dataset")) adopt_images(options, images->second);

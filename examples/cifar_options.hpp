@@ -8,6 +8,7 @@
 
 #include <nlohmann/json.hpp>
 
+#include <lpw/cpu/engine.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/nn/wide_resnet.hpp>
@@ -23,7 +24,7 @@ struct Options {
   double sigma = 0;
   std::string base_gradient = "sum";
   double lr = 0.1, late_lr = -1, momentum = 0.9, weight_decay = 5e-4, late_weight_decay = -1;
-  std::string schedule = "constant", late_schedule;
+  std::string schedule = "anneal", late_schedule;
   std::int64_t swa_start = -1;
   double label_smoothing = 0, dropout = 0;
   int cutout = 0;
@@ -35,6 +36,7 @@ struct Options {
   bool resume = false, dry_run = false;
   double checkpoint_minutes = 10;
   std::string eval;
+  nlohmann::json recorded;  // by the checkpoint in `eval`: the description of its run
 
   /// Which images there are: synthetic, cifar10 or cifar100.
   [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
@@ -52,9 +54,14 @@ void for_each_run_option(O& o, F&& f) {
   f("precision", o.precision), f("init", o.init), f("seed", o.seed), f("device", o.device);
 }
 
-/// What a checkpoint records of its run: one made with other options is not continued.
+/// What does the convolutions.
+inline std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
+
+/// What a checkpoint records of its run: one made with other options, or a program whose sums round otherwise, is not continued. One that
+/// is evaluated is taken as it is.
 inline nlohmann::json description(const Options& o) {
-  nlohmann::json result{{"dataset", o.images()}};
+  if (!o.recorded.is_null()) return o.recorded;
+  nlohmann::json result{{"dataset", o.images()}, {"engine", engine()}};
   for_each_run_option(o, [&](const char* name, const auto& value) { result[name] = value; });
   return result;
 }
@@ -68,17 +75,34 @@ inline void adopt_images(Options& o, const std::string& images) {
   if (images != "synthetic") o.dataset = images;
 }
 
-/// Takes the options of a run from its checkpoint, for --eval.
-inline void adopt(Options& o, const nlohmann::json& recorded) {
-  std::string images;
+/// Takes the options of a run from its checkpoint, for --eval. Those for which `given` holds must be the same, but for the number of test
+/// images, which is the caller's to choose.
+template <class Given>
+void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
+  std::string images, differences;
+  const auto take = [&](const std::string& name, auto& value) {
+    auto trained = value;
+    recorded.at(name).get_to(trained);
+    if (given(name) && name == "test-subset") return;
+    if (given(name) && value != trained)
+      differences += lpw::concat(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ", nlohmann::json(value));
+    value = std::move(trained);
+  };
   try {
     recorded.at("dataset").get_to(images);
-    for_each_run_option(o, [&](const char* name, auto& value) { recorded.at(name).get_to(value); });
+    if (images != "synthetic") take("dataset", o.dataset);
+    for_each_run_option(o, take);
   } catch (const nlohmann::json::exception&) {
     lpw::fail<lpw::FileError>(o.eval, ": is not a checkpoint of this trainer");
   }
+  lpw::require<lpw::OptionError>(differences.empty(), o.eval, ": was trained with other options: ", differences,
+                                 "; leave them out, --eval takes them from the checkpoint");
   adopt_images(o, images);
+  o.recorded = recorded;
 }
+
+/// Whether a checkpoint is evaluated on other test images than its run was.
+inline bool other_test_images(const Options& o) { return o.recorded.at("test-subset") != o.test_subset; }
 
 /// "batchnorm,head", "rank1" or "none" (any combination of names joined by commas) as groups.
 inline lpw::Group parse_late(const std::string& text) {

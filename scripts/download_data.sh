@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/download_data.sh cifar10|cifar100|enwik8 DIR
 # Fetches a data set from its author's site into DIR, checks it against its published MD5 sum and unpacks it. An interrupted download
-# is continued by the next call; a file with a wrong sum is removed. Needs curl or wget, and unzip for enwik8.
+# is continued by the next call, or begun again where that fails; a file with a wrong sum is removed. Needs curl or wget, and unzip for enwik8.
 # LPW_DATA_URL names another place to fetch the same file from (a mirror or file:///...).
 set -euo pipefail
 
@@ -28,7 +28,7 @@ case $name in
 esac
 url=${LPW_DATA_URL:-$url}
 
-fetch() {  # fetch FILE: continues what is there of it
+download() {  # download FILE: continues what is there of it
   if command -v curl >/dev/null; then
     curl --fail --location --retry 3 --connect-timeout 20 --continue-at - --output "$1" "$url"
   elif command -v wget >/dev/null; then
@@ -51,12 +51,35 @@ part=$archive.part unpacked=$archive.unpacked
 whole() {  # whether an earlier call fetched everything; asking a server to continue a whole file is an error
   [ -f "$part" ] && if [ "$name" = enwik8 ]; then unzip -tqq "$part" >/dev/null 2>&1; else [ "$(sum "$part")" = "$md5" ]; fi
 }
+size() { stat -c %s "$part" 2>/dev/null || echo 0; }
+reachable() {
+  if command -v curl >/dev/null; then
+    curl --fail --silent --location --head --connect-timeout 20 --output /dev/null "$url"
+  else
+    wget --quiet --spider --tries=1 --timeout=20 "$url"
+  fi
+}
+
+# What cannot be continued (the server knows no ranges, what is there is damaged or of another file) is fetched once more from its start.
+# Where the network is the trouble, what is there is kept.
+fetch() {
+  local before
+  before=$(size)
+  if download "$part"; then
+    if [ "$before" = 0 ] || whole; then return; fi
+  elif [ "$before" = 0 ] || [ "$(size)" -gt "$before" ] || ! reachable; then
+    return 1
+  fi
+  echo "download_data.sh: the $before bytes of an earlier call cannot be continued; fetching from the start" >&2
+  rm -f "$part"
+  download "$part"
+}
 
 if [ -e "$complete" ]; then
   echo "$PWD/$result is there already"
 else
   [ ! -e "$result" ] || die "$PWD/$result is in the way and incomplete: move it elsewhere"
-  whole || fetch "$part" || die "$url: could not be fetched (is there a network?); what came is continued by the next call"
+  whole || fetch || die "$url: could not be fetched (is there a network?); what came is continued by the next call"
   rm -rf "$unpacked"
   mkdir "$unpacked"
   if [ "$name" = enwik8 ]; then
@@ -72,8 +95,4 @@ else
   echo "$PWD/$result is complete"
 fi
 
-if [ "$name" = enwik8 ]; then
-  echo "Next: enwik8 --data $PWD/enwik8"
-else
-  echo "Next: build/release/examples/cifar --data $PWD --dataset $name"
-fi
+[ "$name" = enwik8 ] || echo "Next: build/release/examples/cifar --data $PWD --dataset $name"

@@ -3,8 +3,8 @@
 # Everything a change must pass: installs what is missing, builds all programs with warnings as errors, and runs all tests, first those
 # under the sanitizers, then those of the release build. With a CUDA toolkit the headers meant for device code are compiled by nvcc.
 # Environment:
-#   LPW_TEST_DATA   folder with test data and its unpack_cifar10.py (default: ../shared/data); tests that need it skip without
-#   LPW_CIFAR10_DIR folder with CIFAR-10's binary files, if they are unpacked already
+#   LPW_TEST_DATA   folder with CIFAR-10 images in a form of their own and the unpack_cifar10.py that makes its binary files of them
+#   LPW_CIFAR10_DIR folder with CIFAR-10's binary files; without either, tests that need them are skipped
 #   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in build/python)
 source "$(dirname "$0")/common.sh"
 show_help "$@"
@@ -15,11 +15,11 @@ scripts/setup.sh
 jobs=$(build_jobs)
 
 say "Test data"
-data=${LPW_TEST_DATA:-$PWD/../shared/data}
-if [ -z "${LPW_CIFAR10_DIR:-}" ] && [ -f "$data/unpack_cifar10.py" ]; then
+if [ -z "${LPW_CIFAR10_DIR:-}" ] && [ -n "${LPW_TEST_DATA:-}" ]; then
+  [ -f "$LPW_TEST_DATA/unpack_cifar10.py" ] || die "LPW_TEST_DATA=$LPW_TEST_DATA: no unpack_cifar10.py there"
   unpacked=$PWD/build/data/cifar-10-batches-bin
   # The label names are written last, so that an interrupted run does not count.
-  if [ -f "$unpacked/batches.meta.txt" ] || python3 "$data/unpack_cifar10.py" "$PWD/build/data"; then
+  if [ -f "$unpacked/batches.meta.txt" ] || python3 "$LPW_TEST_DATA/unpack_cifar10.py" "$PWD/build/data"; then
     export LPW_CIFAR10_DIR=$unpacked
   fi
 fi

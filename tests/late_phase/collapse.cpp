@@ -1,5 +1,6 @@
 // Collapse: the inverse of release, and the averages it takes in weight space.
 #include <lpw/late_phase/collapse.hpp>
+#include <lpw/nn/sequential.hpp>
 
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/optim/weight_average.hpp>
@@ -232,4 +233,29 @@ TEST_CASE("collapse: the affine form refuses running statistics of other weights
   CHECK_THROWS_AS(logits_of(network, Minibatches<double>(1, 4, 0).images), lpw::Error);  // still other weights' statistics
   lpw::optim::recompute_statistics(network, std::vector{Minibatches<double>(1, 4, 0).images});
   (void)logits_of(network, Minibatches<double>(1, 4, 0).images);
+}
+
+TEST_CASE("collapse: a batch norm that is used twice is averaged once", "[late_phase]") {
+  const lpw::nn::BatchNorm<double, Cpu> norm(3);
+  lpw::nn::Sequential once(norm);
+  lpw::nn::Sequential twice(norm, norm);
+  auto single = lpw::nn::clone_module(once);
+  for (auto* network : {&single, &once}) lpw::release(*network, {.members = 2, .groups = Group::batch_norm});
+  randomize(once, 3);
+  randomize(single, 3);
+  const auto expected = [&] {
+    lpw::collapse(single);
+    return state_of(single);
+  }();
+  lpw::collapse(twice);
+  CHECK(state_of(twice).at("0.weight").values == expected.at("0.weight").values);
+  CHECK(state_of(twice).at("0.bias").values == expected.at("0.bias").values);
+}
+
+TEST_CASE("collapse: copies of a module know that its running statistics are stale", "[late_phase]") {
+  SmallNet<double> network;
+  const auto alias = network;
+  auto copy = alias;
+  lpw::nn::set_statistics_stale(network, true);
+  CHECK_THROWS_AS(copy.bn1.forward(lpw::Tape::evaluation().input(lpw::zeros<double, Cpu>({1, 2, 5}))), lpw::Error);
 }

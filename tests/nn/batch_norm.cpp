@@ -50,7 +50,7 @@ TEST_CASE("BatchNorm keeps the statistics of the members that a pass computes", 
 
 TEST_CASE("BatchNorm refuses to evaluate with statistics of other weights", "[batch_norm]") {
   nn::BatchNorm<double, Cpu> norm(2);
-  norm.stale = true;
+  norm.running_mean.set_stale(true);
   const auto x = random_tensor<double>({1, 4, 2}, 1);
   const Tape training, evaluation = Tape::evaluation();
   CHECK_NOTHROW(norm.forward(training.input(x)));

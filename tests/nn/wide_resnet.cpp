@@ -1,7 +1,10 @@
 #include <lpw/nn/wide_resnet.hpp>
 
+#include <map>
+
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/nn/flat_weights.hpp>
+
 #include "cpu/support.hpp"
 
 using namespace lpw;
@@ -101,6 +104,34 @@ TEST_CASE("WideResNet: refuses impossible depths and widths", "[wide_resnet]") {
   CHECK_THROWS_AS(Network<float>({.classes = 0}, Philox{1}), OptionError);
   CHECK_THROWS_AS(Network<float>({.in_channels = 0}, Philox{1}), OptionError);
   CHECK_THROWS_AS(Network<float>({.dropout = 1}, Philox{1}), OptionError);
+}
+
+// The paper's pre-activation network, written out with operations and the weights' names.
+TEST_CASE("WideResNet: computes the paper's network", "[wide_resnet]") {
+  auto network = small_network<double>();
+  std::map<std::string, Tensor<double, Cpu>> weights;
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) { weights.emplace(name, parameter.value()); });
+  const Tape tape;
+  const auto conv = [&](const auto& x, const std::string& name, Conv2dOptions options) {
+    return conv2d(x, tape.input(weights.at(name + ".weight")), options);
+  };
+  const auto norm_relu = [&](const auto& x, const std::string& name) {
+    const auto gamma = weights.at(name + ".weight");
+    const RunningStatistics<double, Cpu> unused{clone(gamma), clone(gamma)};
+    return batch_norm(x, tape.input(gamma), tape.input(weights.at(name + ".bias")), unused, {.relu = true});
+  };
+  const auto images = tape.input(random_tensor<double>({1, 4, 8, 8, 3}, 1));
+  auto x = conv(images, "conv1", {.padding = 1});
+  for (int group = 1; group <= 3; ++group) {
+    const std::string block = concat("layer", group, ".0.");
+    const std::int64_t stride = group == 1 ? 1 : 2;
+    const auto a = norm_relu(x, block + "bn1");
+    const auto h = norm_relu(conv(a, block + "conv1", {.stride = stride, .padding = 1}), block + "bn2");
+    x = add(conv(h, block + "conv2", {.padding = 1}), group == 1 ? x : conv(a, block + "shortcut", {.stride = stride}));
+  }
+  const auto expected =
+      linear(global_average_pool(norm_relu(x, "bn")), tape.input(weights.at("fc.weight")), tape.input(weights.at("fc.bias")));
+  CHECK(values_of(network.forward(images).value()) == values_of(expected.value()));
 }
 
 TEST_CASE("WideResNet: shapes, at any image size", "[wide_resnet]") {

@@ -60,6 +60,14 @@ TEST_CASE("schedule: steps multiply at each milestone, from that epoch on", "[op
   CHECK(factor(parse_schedule("steps:20,10:0.5", 1, 30), 15) == 0.5);  // in any order
 }
 
+TEST_CASE("schedule: anneal alone is the method's schedule, scaled to the epochs", "[optim]") {
+  const auto published = parse_schedule("anneal:100:180:0.001", 0.1, 200), scaled = parse_schedule("anneal", 0.1, 200);
+  for (const double epoch : {0.0, 99.0, 100.0, 140.0, 179.0, 180.0, 199.0})
+    CHECK(std::abs(factor(scaled, epoch) - factor(published, epoch)) < 4 * eps);
+  CHECK(factor(parse_schedule("anneal", 0.1, 10), 5) == 1);
+  CHECK(std::abs(factor(parse_schedule("anneal", 0.1, 10), 9) - 0.01) < eps);
+}
+
 TEST_CASE("schedule: cosine and constant", "[optim]") {
   const auto cosine = parse_schedule("cosine", 0.1, 200);
   CHECK(factor(cosine, 0) == 1);
@@ -72,9 +80,8 @@ TEST_CASE("schedule: cosine and constant", "[optim]") {
 }
 
 TEST_CASE("schedule: what cannot be read is refused with the schedule and the reason", "[optim]") {
-  const std::string forms = "expected constant, cosine, anneal:START:END:FINAL or steps:a,b,...:gamma";
-  for (const std::string text :
-       {"", "Constant", "linear", "anneal", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3", ":::"})
+  const std::string forms = "expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
+  for (const std::string text : {"", "Constant", "linear", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3", ":::"})
     CHECK(refused(text) == "schedule \"" + text + "\": " + forms);
   for (const std::string part : {"x", "", "1e", "0x10", " 1", "1 ", "+1", "nan", "inf", "1e999"})
     CHECK(refused("anneal:" + part + ":180:0.001") ==

@@ -158,17 +158,6 @@ TEST_CASE("recompute statistics: items may be anything that inputs are taken fro
 
 namespace {
 
-/// An optimizer and an average that follow a release together.
-struct Followers {
-  lpw::optim::Sgd<double, Cpu>& optimizer;
-  WeightAverage<double, Cpu>& average;
-  template <class Flat>
-  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
-    optimizer.rearrange(from, to);
-    average.rearrange(from, to);
-  }
-};
-
 }  // namespace
 
 TEST_CASE("weight average: it follows a release, where new rank-1 factors count as ones so far", "[optim]") {
@@ -185,7 +174,7 @@ TEST_CASE("weight average: it follows a release, where new rank-1 factors count 
   };
   epoch(0);
   epoch(1);
-  lpw::release(network, Followers{optimizer, average}, {.members = members, .groups = groups, .sigma = 0.2});
+  lpw::release(network, lpw::Followers(optimizer, average), {.members = members, .groups = groups, .sigma = 0.2});
   epoch(2);
   epoch(3);
   average.apply(network);

@@ -103,6 +103,10 @@ def evaluation(folder):
         for row, what in zip(SCORES, SUMMARY) if name != "plain" else [("plain network", "collapsed")]:
             values = [round(found[f"test_{score}_{what}"], 4) for score in ["accuracy", "nll", "ece"]]
             check(table(printed)[row] == values, f"{name}: {row} is {values} in summary.json, printed:\n{printed}")
+        done = run("--eval", out / "checkpoint.lpw", "--threads", 1, "--test-subset", 40, "--lr", 0.1)  # with other images, and what was so
+        other = table(done.stdout)
+        check(done.returncode == 0 and "before release" not in other, f"{name}: {done.stdout}{done.stderr}")
+        check(other[list(other)[-1]] != table(printed)[list(other)[-1]], f"{name}: --test-subset does nothing:\n{done.stdout}")
         precision = ["--precision", "bf16"] if name == "bf16" else []
         done = run("--eval", out / "model.safetensors", "--test-subset", 50, "--threads", 1, *precision)  # knows its model
         collapsed = table(printed)["plain network" if name == "plain" else "collapsed, one plain network"]
@@ -126,6 +130,12 @@ def repetition(folder):
     check(results(folder / "other")["model"] != results(folder / "first")["model"], "the seed of the command line has no effect")
 
 
+def resume_without_a_checkpoint(folder):
+    for line in ["no checkpoint in", "all 2 epochs are trained already"]:
+        printed, _ = train(folder / "run", *RUN, "--resume")
+        check(line in printed, f"no {line!r} in {printed}")
+
+
 def resume_may_change_some(folder):
     """Threads, and minutes between checkpoints, are no part of a run's result."""
     process = start(*RUN, "--out", folder / "run", "--epochs", 3)
@@ -144,4 +154,5 @@ def dry_run(folder):
     check(not (folder / "run").exists(), "--dry-run made a run folder")
 
 
-main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_may_change_some, dry_run)
+main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_without_a_checkpoint,
+     resume_may_change_some, dry_run)

@@ -11,6 +11,8 @@ VARIANTS = {
     "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
     "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
     "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
+    "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
+    "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
 }
 MOMENTS = 5  # of each variant
 random.seed(20210503)
@@ -25,8 +27,11 @@ def resumed(folder, arguments, expected, what):
 
 
 def killed_at_random_moments(folder):
-    within_epochs = 0
+    train(folder / "initial", *TINY, "--epochs", 1, "--seed", 1)
+    model = folder / "initial" / "model.safetensors"
+    running = within_epochs = 0
     for number, (name, arguments) in enumerate(VARIANTS.items()):
+        arguments = [model if argument == "MODEL" else argument for argument in arguments]
         undisturbed = folder / f"undisturbed-{number}"
         _, seconds = train(undisturbed, *arguments)
         expected = results(undisturbed)
@@ -34,10 +39,13 @@ def killed_at_random_moments(folder):
             out, delay = folder / f"{number}-{moment}", random.uniform(0, seconds)
             process = start(*arguments, "--out", out)
             time.sleep(delay)
+            running += process.poll() is None
             process.kill()
             process.communicate()
             within_epochs += resumed(out, arguments, expected, f"{name}, killed after {delay:.2f} of {seconds:.2f} s")
-    print(f"{len(VARIANTS) * MOMENTS} kills, {within_epochs} resumed within an epoch")
+    kills = len(VARIANTS) * MOMENTS
+    print(f"{running} of {kills} kills met a running process, {kills - running} a finished one; {within_epochs} runs went on within an epoch")
+    check(running > kills / 2, "most kills came after the end of the run")
     check(within_epochs > 0, "no run was resumed within an epoch")
 
 

@@ -18,9 +18,10 @@ TINY = ["--model", "wrn-10-1", "--train-subset", "300", "--test-subset", "60", "
 FILES = {"checkpoint.lpw", "config.toml", "metrics.csv", "model.safetensors", "summary.json"}
 
 
-def run(*arguments, **options):
+def run(*arguments, timeout=600, **options):
     """Runs the program to its end. Returns its CompletedProcess with texts."""
-    return subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=600, **options)
+    return subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace",
+                          timeout=timeout, **options)
 
 
 def train(folder, *arguments):

@@ -48,7 +48,8 @@ try_include include/lpw/autograd/kernel.hpp '<lpw/kernels/gemm.cuh>' 'only cuda 
 try_include include/lpw/extra/new.hpp '<vector>' 'no place in the order'
 try_include kernels/lpw/kernels/wide.cuh '<lpw/tensor/tensor.hpp>' 'kernels may include'
 
-plant README.md 'See `include/lpw/tensor/dtype.hpp`, `include/lpw/*/gemm.hpp`, [the code](include/lpw), lpw::Real.' '```' 'build/x' '```'
+plant README.md 'See `include/lpw/tensor/dtype.hpp`, `include/lpw/*/gemm.hpp`, [the code](include/lpw), lpw::Real.' \
+  '[paper](https://example.org/page.html#top), [here](#below), [place](include/lpw/lpw.hpp#L1)' '```' 'build/x' '```'
 expect_clean citations
 try_citation() {
   plant docs/page.md "$1"
@@ -57,11 +58,13 @@ try_citation() {
 }
 try_citation 'see `include/lpw/tensor/gone.hpp`' include/lpw/tensor/gone.hpp
 try_citation '[page](gone.md)' gone.md
+try_citation '[place](gone.md#below) and [paper](https://example.org)' gone.md
 try_citation 'run scripts/gone.sh' scripts/gone.sh
 try_citation '#include <lpw/gone.hpp>' '<lpw/gone.hpp>'
 try_citation 'call lpw::nn::Gone{}' lpw::nn::Gone
 try_citation 'set LPW_GONE' LPW_GONE
 
+plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths
 plant docs/page.md "it lies in /"home"/someone/data"
 expect_violation machine_paths docs/page.md:1

@@ -29,10 +29,10 @@ for document in "${documents[@]}"; do
     [ -e "${matches[0]:-}" ] || missing "$document" "$path"
   done < <(grep -oE '`(include|kernels|scripts|docs|tests|examples|benchmarks|cmake|\.ci)/[A-Za-z0-9_./*-]+' <<<"$prose" | tr -d '`' | sort -u)
 
-  # Relative links.
+  # Relative links, without the place within the page.
   while IFS= read -r link; do
     [ -e "$folder/$link" ] || missing "$document" "$link"
-  done < <(grep -oE '\]\([^)#:]+' <<<"$prose" | cut -c3- | sort -u)
+  done < <(grep -oE '\]\([^)]+' <<<"$prose" | cut -c3- | grep -v '://' | sed 's/#.*//; /^$/d' | sort -u)
 
   # Scripts and headers, in commands and snippets too.
   while IFS= read -r path; do

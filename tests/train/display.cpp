@@ -23,15 +23,25 @@ TEST_CASE("what is no duration is a dash") {
   CHECK(format_duration(INFINITY) == "-");
 }
 
-TEST_CASE("a display that is no terminal shows lines alone") {
+TEST_CASE("a display that is no terminal shows progress only after a long silence") {
+  constexpr std::chrono::seconds silence = lpw::train::Display::silence, moment{1};
   RecordedDisplay display;
+  int made = 0;
+  const auto progress = [&] { display.get().progress([&] { return "passing " + std::to_string(++made); }); };
+  progress();
   display.get().line("one");
-  bool made = false;
-  display.get().progress([&] {
-    made = true;
-    return "passing";
-  });
-  display.get().line("two");
-  CHECK(display.text() == "one\ntwo\n");
-  CHECK_FALSE(made);
+  progress();
+  display.wait(silence - moment);
+  progress();
+  display.get().line("two");  // another silence begins
+  display.wait(silence - moment);
+  progress();
+  CHECK(made == 0);
+  display.wait(moment);
+  progress();
+  progress();
+  display.wait(silence);
+  progress();
+  CHECK(made == 2);
+  CHECK(display.text() == "one\ntwo\npassing 1\npassing 2\n");
 }

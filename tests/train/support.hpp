@@ -10,14 +10,16 @@
 
 #include "../io/support.hpp"
 
-/// A display whose lines can be read back.
+/// A display whose lines can be read back, and whose clock stands still but for wait().
 class RecordedDisplay {
  public:
-  RecordedDisplay() : file_(std::tmpfile()), display_(file_) {}
+  using Clock = lpw::train::Display::Clock;
+  RecordedDisplay() : file_(std::tmpfile()), display_(file_, [this] { return now_; }) {}
   RecordedDisplay(const RecordedDisplay&) = delete;
   RecordedDisplay& operator=(const RecordedDisplay&) = delete;
   ~RecordedDisplay() { std::fclose(file_); }
   [[nodiscard]] lpw::train::Display& get() { return display_; }
+  void wait(Clock::duration time) { now_ += time; }
   /// Everything shown so far.
   [[nodiscard]] std::string text() {
     std::rewind(file_);
@@ -28,5 +30,6 @@ class RecordedDisplay {
 
  private:
   std::FILE* file_;
+  Clock::time_point now_{};
   lpw::train::Display display_;
 };

@@ -38,6 +38,7 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
                       const RunningStatistics<W, D>& running) {
   const Shape& in = x.shape();
   require<ShapeError>(in.rank() >= 3, "batch_norm: expected x [K B ... C], got ", in);
+  require_elements("batch_norm", in);
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {
     require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == in[-1], "batch_norm: x has ", in[-1], " channels ", in,
@@ -53,8 +54,8 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x, const Variable<W, D>& gamma,
                                    const Variable<W, D>& beta, Edge<T, D> dr) {
-  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.edge(),
-          db = beta.edge()](Tensor<T, D> dy) {
+  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(),
+          db = beta.row_edge()](Tensor<T, D> dy) {
     const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
     std::optional<Gradient<W, D>> gamma_target, beta_target;
     std::optional<Gradient<T, D>> x_target, residual_target;
@@ -80,7 +81,7 @@ template <class T, class D, class W = Accumulate<T>>
   const auto raw = x.value();
   const auto& pass = x.recording()->options;
   const BatchNormSaved<T, D> saved{raw,
-                                   detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass),
+                                   detail::normalization_of(raw, gamma.rows(), beta.rows(), running, options, pass),
                                    {},
                                    options.relu,
                                    pass.mode != Mode::evaluation};
@@ -97,7 +98,7 @@ template <class T, class D, class W = Accumulate<T>>
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
   const auto raw = x.value(), other = residual.value();
   const auto& pass = x.recording()->options;
-  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.value(), beta.value(), running, options, pass),
+  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.rows(), beta.rows(), running, options, pass),
                                    options.relu ? other : Tensor<T, D>(), options.relu, pass.mode != Mode::evaluation};
   auto result = normalize(raw, saved.by, other, options.relu);
   return record(std::move(result), detail::batch_norm_step(saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);

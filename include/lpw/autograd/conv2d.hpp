@@ -15,6 +15,8 @@ template <class T, class D>
                       kernel);
   require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4],
                       " [O=", kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
+  detail::require_elements("conv2d", in);
+  detail::require_elements("conv2d", kernel);
   detail::require_member_rows("conv2d", "weight", kernel[0], in[0]);
   require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ", options.padding,
                        "; expected stride >= 1 and padding >= 0");
@@ -22,8 +24,8 @@ template <class T, class D>
                       kernel[3], " kernel is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   return record(
-      conv2d_forward(x.activation(), weight.value(), options),
-      [saved, options, in, w = weight.value(), dx = x.edge(), dw = weight.edge()](Tensor<T, D> dy) mutable {
+      conv2d_forward(x.activation(), weight.rows(), options),
+      [saved, options, in, w = weight.rows(), dx = x.edge(), dw = weight.row_edge()](Tensor<T, D> dy) mutable {
         if (dw.needed()) {
           auto target = dw.sink(w.shape());
           conv2d_backward_weight(saved, dy, options, target);

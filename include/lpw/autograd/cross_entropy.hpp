@@ -1,7 +1,7 @@
 // Softmax cross-entropy with integer labels.
 #pragma once
 
-#include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/elementwise.hpp>
 
 namespace lpw {
 
@@ -17,6 +17,7 @@ template <class T, class D>
   const Shape& in = logits.shape();
   require<ShapeError>(in.rank() == 3 && labels.shape() == in.slice(0, 2), "cross_entropy: logits are ", in, ", labels ", labels.shape(),
                       "; expected [K B classes] and [K B]");
+  detail::require_elements("cross_entropy", in);
   require<OptionError>(options.label_smoothing >= 0 && options.label_smoothing < 1, "cross_entropy: label_smoothing ",
                        options.label_smoothing, " is outside [0, 1)");
   auto forward = cross_entropy_forward(logits.value(), labels, options.label_smoothing);

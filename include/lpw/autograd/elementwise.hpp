@@ -7,6 +7,11 @@ namespace lpw {
 
 namespace detail {
 
+/// Operations that reduce, or leave it to a library to cut their work, take no tensors without elements.
+inline void require_elements(const char* operation, const Shape& shape) {
+  require<ShapeError>(shape.size() > 0, operation, ": a tensor of shape ", shape, " has no elements");
+}
+
 /// A parameter of x [K, ..., C] has one row, shared by all members, or one row per member.
 inline void require_member_rows(const char* operation, const char* name, std::int64_t rows, std::int64_t members) {
   require<ShapeError>(rows == 1 || rows == members, operation, ": ", name, " has ", rows, " member rows, the input has K=", members,
@@ -48,11 +53,12 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> scale_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& factor) {
   require<ShapeError>(x.shape().rank() >= 2 && factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ",
                       x.shape(), " has ", x.shape().rank() ? x.shape()[-1] : 0, " channels, factor is ", describe(factor.shape(), "KC"));
+  detail::require_elements("scale_channels", x.shape());
   detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
   const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
   return record(
-      scale_channels_forward(value, factor.value()),
-      [saved, s = factor.value(), dx = x.edge(), ds = factor.edge()](Tensor<T, D> dy) {
+      scale_channels_forward(value, factor.rows()),
+      [saved, s = factor.rows(), dx = x.edge(), ds = factor.row_edge()](Tensor<T, D> dy) {
         if (ds.needed()) {
           auto target = ds.sink(s.shape());
           scale_channels_backward_factor(saved, dy, target);
@@ -70,10 +76,11 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> add_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& bias) {
   require<ShapeError>(x.shape().rank() >= 2 && bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(),
                       ", bias ", describe(bias.shape(), "KC"));
+  detail::require_elements("add_channels", x.shape());
   detail::require_member_rows("add_channels", "bias", bias.shape()[0], x.shape()[0]);
   return record(
-      add_channels_forward(x.value(), bias.value()),
-      [rows = bias.shape(), dx = x.edge(), db = bias.edge()](Tensor<T, D> dy) {
+      add_channels_forward(x.value(), bias.rows()),
+      [rows = bias.shape(), dx = x.edge(), db = bias.row_edge()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(rows);
           const auto view = MemberRows::of(dy.shape());

@@ -12,6 +12,8 @@ template <class T, class D, class W = Accumulate<T>>
   const Shape &in = x.shape(), &matrix = weight.shape();
   require<ShapeError>(in.rank() == 3 && matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in.rank() ? in[-1] : 0, " features ",
                       describe(in, "KBF"), ", weight is ", describe(matrix, "KOF"));
+  require_elements("linear", in);
+  require_elements("linear", matrix);
   require_member_rows("linear", "weight", matrix[0], in[0]);
   const Shape bias_shape = bias ? bias->shape() : Shape{1, matrix[1]};
   require<ShapeError>(bias_shape.rank() == 2 && bias_shape[1] == matrix[1], "linear: bias is ", describe(bias_shape, "KO"), ", weight is ",
@@ -19,9 +21,9 @@ template <class T, class D, class W = Accumulate<T>>
   require_member_rows("linear", "bias", bias_shape[0], in[0]);
   const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
   return record(
-      linear_forward(value, weight.value(), bias ? bias->value() : Tensor<W, D>()),
-      [saved, in, w = weight.value(), bias_shape, dx = x.edge(), dw = weight.edge(),
-       db = bias ? bias->edge() : Edge<W, D>()](Tensor<T, D> dy) {
+      linear_forward(value, weight.rows(), bias ? bias->rows() : Tensor<W, D>()),
+      [saved, in, w = weight.rows(), bias_shape, dx = x.edge(), dw = weight.row_edge(),
+       db = bias ? bias->row_edge() : Edge<W, D>()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(bias_shape);
           linear_backward_bias(dy, target);

@@ -1,7 +1,7 @@
 // Pooling operations.
 #pragma once
 
-#include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/elementwise.hpp>
 
 namespace lpw {
 
@@ -10,6 +10,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> max_pool2d(const Variable<T, D>& x, PoolOptions options = {}) {
   const Shape& in = x.shape();
   require<ShapeError>(in.rank() == 5, "max_pool2d: expected x [K B H W C], got ", in);
+  detail::require_elements("max_pool2d", in);
   require<OptionError>(
       options.kernel_size >= 1 && options.stride >= 0 && options.padding >= 0 && 2 * options.padding <= options.kernel_size,
       "max_pool2d: kernel_size ", options.kernel_size, ", stride ", options.stride, ", padding ", options.padding,
@@ -31,6 +32,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> global_average_pool(const Variable<T, D>& x) {
   const Shape in = x.shape();
   require<ShapeError>(in.rank() == 5, "global_average_pool: expected x [K B H W C], got ", in);
+  detail::require_elements("global_average_pool", in);
   return record(
       global_average_pool_forward(x.value()),
       [in, dx = x.edge()](Tensor<T, D> dy) {

@@ -35,11 +35,11 @@ struct MemberRange {
 }
 
 struct TapeOptions {
-  bool record = true;          // false: nothing is recorded and backward throws
-  Mode mode = Mode::training;  //
-  MemberRange members = {};    // late-phase parameters are read in this range
-  std::int64_t pass = 0;       // Mode::statistics: how many passes went before
-  Philox random{0};            // dropout's random numbers, one seed and step per training iteration
+  bool record = true;                 // false: nothing is recorded and backward throws
+  Mode mode = Mode::training;         //
+  MemberRange members = {};           // late-phase parameters are read in this range
+  std::int64_t pass = 0;              // Mode::statistics: how many passes went before
+  std::optional<Philox> random = {};  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
 };
 
 namespace detail {
@@ -51,8 +51,10 @@ struct Slot {
 
 template <class T, class D>
 struct GradientSlot final : Slot {
+  explicit GradientSlot(const Shape& shape) : shape(shape) {}
+  Shape shape;  // of the node's value
   Tensor<T, D> gradient;
-  bool leaf = false;  // a leaf's gradient belongs to the caller and is always added to
+  bool borrowed = false;  // handed over by add(): others may hold its memory, so it is not written to while they do
 };
 
 struct Step {
@@ -90,9 +92,8 @@ struct Recording {
 /// A node without a step, whose gradient belongs to the caller.
 template <class T, class D>
 [[nodiscard]] std::int64_t add_leaf(Recording& recording, Tensor<T, D> gradient) {
-  auto slot = std::make_unique<GradientSlot<T, D>>();
+  auto slot = std::make_unique<GradientSlot<T, D>>(gradient.shape());
   slot->gradient = std::move(gradient);
-  slot->leaf = true;
   recording.nodes.push_back({std::move(slot), nullptr});
   return static_cast<std::int64_t>(recording.nodes.size()) - 1;
 }
@@ -111,22 +112,22 @@ class Edge {
 
   /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
   [[nodiscard]] Gradient<T, D> sink(const Shape& shape) const {
-    auto& slot = this->slot();
+    auto& slot = checked_slot(shape);
     if (slot.gradient.empty()) {
       slot.gradient = Tensor<T, D>(shape);
       return {slot.gradient, false};
     }
-    require<ShapeError>(slot.gradient.shape() == shape, "gradient: expected ", slot.gradient.shape(), ", got ", shape,
-                        "; the backward step passes a gradient of another shape than its input's");
-    if (!slot.leaf && !slot.gradient.unique()) slot.gradient = clone(slot.gradient);
+    if (slot.borrowed && !slot.gradient.unique()) slot.gradient = clone(slot.gradient);
+    slot.borrowed = false;
     return {slot.gradient, true};
   }
 
   /// Adds a finished gradient; shares its memory where it is the first.
   void add(Tensor<T, D> gradient) const {
-    auto& slot = this->slot();
+    auto& slot = checked_slot(gradient.shape());
     if (slot.gradient.empty()) {
-      slot.gradient = std::move(gradient);
+      slot.gradient = gradient.contiguous() ? std::move(gradient) : clone(gradient);
+      slot.borrowed = true;
       return;
     }
     auto target = sink(gradient.shape());
@@ -134,14 +135,31 @@ class Edge {
   }
 
  private:
-  [[nodiscard]] detail::GradientSlot<T, D>& slot() const {
-    return static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+  [[nodiscard]] detail::GradientSlot<T, D>& checked_slot(const Shape& shape) const {
+    auto& slot = static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+    require<ShapeError>(slot.shape == shape, "gradient: expected ", slot.shape, ", got ", shape,
+                        "; the backward step passes a gradient of another shape than its input's");
+    return slot;
   }
   detail::Recording* recording_ = nullptr;
   std::int64_t node_ = -1;
 };
 
+namespace detail {
+
+/// A node between a strided leaf and an operation that wants contiguous memory: its gradient is added to the leaf's rows.
+template <class T, class D>
+[[nodiscard]] Edge<T, D> contiguous_edge(Recording& recording, std::int64_t leaf, const Shape& shape) {
+  auto step = [to = Edge<T, D>(&recording, leaf)](Tensor<T, D> dy) { to.add(std::move(dy)); };
+  recording.nodes.push_back({std::make_unique<GradientSlot<T, D>>(shape), std::make_unique<StepOf<T, D, decltype(step)>>(std::move(step))});
+  return Edge<T, D>(&recording, static_cast<std::int64_t>(recording.nodes.size()) - 1);
+}
+
+}  // namespace detail
+
 /// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy.
+/// A late-phase parameter's rows lie strided in their store. value() and edge() hide that by copying; operations that take a parameter
+/// as such read it through rows() and row_edge().
 template <class T, class D>
 class Variable {
  public:
@@ -149,14 +167,18 @@ class Variable {
       : value_(std::move(value)), recording_(std::move(recording)), node_(node), generation_(recording_->generation) {}
 
   [[nodiscard]] const Shape& shape() const { return value_.shape(); }
-  /// The finished tensor; applies a pending map.
-  [[nodiscard]] Tensor<T, D> value() const { return materialize(value_); }
-  /// The value as a convolution reads it.
-  [[nodiscard]] const Activation<T, D>& activation() const { return value_; }
+  /// The finished tensor, contiguous; applies a pending map.
+  [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
+  /// The value as a convolution reads it, contiguous.
+  [[nodiscard]] Activation<T, D> activation() const {
+    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift, value_.relu};
+  }
+  /// A parameter's member rows where they lie: each contiguous, row_stride() apart.
+  [[nodiscard]] Tensor<T, D> rows() const { return value_.pending() ? value() : value_.raw; }
 
   /// The finished tensor, leaving this handle empty: if it was the last, the caller may overwrite the memory.
   [[nodiscard]] Tensor<T, D> take() && {
-    Tensor<T, D> result = materialize(value_);
+    Tensor<T, D> result = value();
     value_ = {};
     return result;
   }
@@ -164,8 +186,14 @@ class Variable {
   /// This variable's place on the tape without its value, for recording an operation that has taken the value.
   [[nodiscard]] Variable without_value() const { return Variable({}, recording(), node_); }
 
-  /// Where the gradient of this value goes. Throws TapeError if the tape was cleared since.
+  /// Where the gradient of this value goes, contiguous. Throws TapeError if the tape was cleared since.
   [[nodiscard]] Edge<T, D> edge() const {
+    check();
+    if (node_ >= 0 && !value_.raw.contiguous()) return detail::contiguous_edge<T, D>(*recording_, node_, shape());
+    return row_edge();
+  }
+  /// Where the gradient of a parameter goes: its member rows, strided like rows().
+  [[nodiscard]] Edge<T, D> row_edge() const {
     check();
     return Edge<T, D>(recording_.get(), node_);
   }
@@ -232,13 +260,16 @@ class Tape {
     require<TapeError>(output.recording() == recording_, "backward: the variable belongs to another tape");
     require<TapeError>(output.needs_gradient(), "backward: nothing was recorded for this variable; is the tape switched off?");
     output.edge().add(full<T, D>(output.shape(), T(1)));
+    struct Clear {  // also when a step throws: what is left of the nodes is of no use
+      detail::Recording& recording;
+      ~Clear() { recording.clear(); }
+    } const clear{*recording_};
     auto& nodes = recording_->nodes;
     while (!nodes.empty()) {
       auto node = std::move(nodes.back());
       nodes.pop_back();  // frees what the step saved as soon as it has run
       if (node.step) node.step->run(*node.slot);
     }
-    recording_->clear();
   }
 
   /// Forgets everything recorded; variables recorded so far become stale.
@@ -252,12 +283,7 @@ class Tape {
 /// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(). The step
 /// captures the inputs' edges and whatever tensors it needs. Nothing is recorded where no input wants a gradient.
 ///
-///     template <class D>
-///     Variable<float, D> square(const Variable<float, D>& x) {
-///       auto value = x.value();
-///       return record(multiply(value, value), [value, dx = x.edge()](Tensor<float, D> dy) {
-///         dx.add(scaled(multiply(value, dy), 2)); }, x);
-///     }
+/// docs/custom-operations.md shows one.
 template <class T, class D, class F, class First, class... Rest>
 [[nodiscard]] Variable<T, D> record(Activation<T, D> value, F backward, const First& first, const Rest&... rest) {
   const auto& recording = first.recording();
@@ -266,7 +292,7 @@ template <class T, class D, class F, class First, class... Rest>
   std::int64_t node = -1;
   if (wanted) {
     recording->nodes.push_back(
-        {std::make_unique<detail::GradientSlot<T, D>>(), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
+        {std::make_unique<detail::GradientSlot<T, D>>(value.shape()), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
     node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
   }
   return Variable<T, D>(std::move(value), recording, node);

@@ -40,7 +40,8 @@ template <class T>
       require(label >= 0 && label < classes, "cross_entropy: label ", label, " of member ", k, ", sample ", b, " is outside [0, ", classes,
               ")");
       const double target = double(W(row[label]) - largest);
-      sum += std::log(total) - (1 - smoothing) * target - smoothing / static_cast<double>(classes) * shifted;
+      sum += std::log(total) - (1 - smoothing) * target;
+      if (smoothing > 0) sum -= smoothing / static_cast<double>(classes) * shifted;  // 0 times a masked class' -infinity would be NaN
     }
     result.loss.data()[k] = static_cast<W>(sum / static_cast<double>(batch));
   }

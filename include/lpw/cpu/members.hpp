@@ -16,7 +16,7 @@ template <class W>
     const double first = static_cast<double>(rows.data()[i]);
     double difference = 0;
     for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
-    mean.data()[i] = static_cast<W>(first + difference / static_cast<double>(members));
+    mean.data()[i] = difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
   }
   return mean;
 }

@@ -1,5 +1,6 @@
 // Threads on the CPU are OpenMP's. Loops are written as pragmas where they stand; this file holds the few questions one asks about threads,
-// with answers for a compiler without OpenMP. Work is always cut by shape, never by thread count, so that results do not depend on it.
+// with answers for a compiler without OpenMP. Our own loops cut work by shape, never by thread count, so that their results do not depend
+// on it; oneDNN's may.
 #pragma once
 
 #include <cstdint>

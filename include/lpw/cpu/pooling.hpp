@@ -16,7 +16,8 @@ struct MaxPooled {
   Tensor<std::int32_t, D> winner;  // [K, B, Ho, Wo, C]
 };
 
-/// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order wins.
+/// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order
+/// wins, and NaN before all others.
 template <class T>
 [[nodiscard]] MaxPooled<T, Cpu> max_pool2d_forward(const Tensor<T, Cpu>& x, PoolOptions options) {
   const Shape& in = x.shape();
@@ -38,7 +39,7 @@ template <class T>
         for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + options.kernel_size); ++j)
           for (std::int64_t c = 0; c < channels; ++c) {
             const T candidate = pixels[(i * width + j) * channels + c];
-            if (winner[c] >= 0 && !(candidate > best[c])) continue;
+            if (winner[c] >= 0 && (candidate <= best[c] || best[c] != best[c])) continue;  // NaN wins and stays
             best[c] = candidate;
             winner[c] = static_cast<std::int32_t>(i * width + j);
           }

@@ -32,8 +32,6 @@ struct Checkpoint {
 
 namespace detail {
 
-inline constexpr std::string_view checkpoint_magic = "LPWCKPT1";
-
 /// Passes bytes to a file and keeps their checksum.
 class ChecksummedFile {
  public:

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstring>
 #include <filesystem>
 #include <map>
 #include <memory>
@@ -45,6 +46,8 @@ inline void save_safetensors(const std::filesystem::path& path, const Safetensor
   const auto owner = std::make_shared<const Bytes>(std::move(content));
   const ByteView file(*owner);
   require<FileError>(file.size() >= 8, source, ": truncated: ", file.size(), " bytes are no safetensors file");
+  require<FileError>(std::memcmp(file.data(), detail::checkpoint_magic.data(), detail::checkpoint_magic.size()) != 0, source,
+                     ": is a checkpoint, from which a run is resumed; expected an exported network, such as its run's model.safetensors");
   const auto length = detail::read_unsigned<std::uint64_t>(file, 0);
   require<FileError>(length <= detail::max_header_bytes && length <= file.size() - 8, source,
                      ": truncated or damaged: the header's length is ", length, " in a file of ", file.size(), " bytes");

@@ -12,6 +12,7 @@
 #include <set>
 #include <span>
 #include <string>
+#include <string_view>
 #include <tuple>
 #include <utility>
 #include <vector>
@@ -22,6 +23,9 @@
 #include <lpw/io/named_tensors.hpp>
 
 namespace lpw::io::detail {
+
+/// How a checkpoint starts.
+inline constexpr std::string_view checkpoint_magic = "LPWCKPT1";
 
 /// Longest header accepted, as in the safetensors specification.
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;

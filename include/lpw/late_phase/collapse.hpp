@@ -1,6 +1,9 @@
 // Collapse: from K members back to one plain network, by averaging in weight space.
 #pragma once
 
+#include <map>
+#include <string>
+
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
@@ -23,7 +26,8 @@ void average_affine_maps(const Tensor<W, Cpu>& mean, const Tensor<W, Cpu>& varia
       const double deviation = std::sqrt(double(variance.row(k)[c]) + epsilon),
                    average = std::sqrt(double(average_variance.data()[c]) + epsilon);
       W &g = gamma.row(k)[c], &b = beta.row(k)[c];
-      b = static_cast<W>(double(b) + double(g) * (double(average_mean.data()[c]) - double(mean.row(k)[c])) / deviation);
+      const double offset = double(average_mean.data()[c]) - double(mean.row(k)[c]);
+      if (offset != 0) b = static_cast<W>(double(b) + double(g) * offset / deviation);
       g = static_cast<W>(double(g) * (average / deviation));
     }
 }
@@ -63,13 +67,15 @@ void collapse(M& network, Collapse form = Collapse::affine) {
           "collapse: the weights were averaged after the running statistics were gathered; call recompute_statistics(network, batches) "
           "first, or average the parameters");
   const auto old = nn::flatten(network);
+  std::map<const void*, const void*> done;  // gamma and running mean of the batch norms so far: one may be visited twice
   if (form == Collapse::affine)
-    nn::for_each_module(network, [&](const std::string&, auto& module) {
-      if constexpr (requires {
-                      module.running_mean;
-                      module.running_var;
-                    })
-        detail::collapse_affine(module, old->members);
+    nn::for_each_module(network, [&](const std::string& name, auto& module) {
+      if constexpr (requires { detail::collapse_affine(module, old->members); }) {
+        const auto [other, fresh] = done.emplace(module.weight.id(), module.running_mean.id());
+        require(fresh || other->second == module.running_mean.id(), "collapse: batch norm '", name,
+                "' shares gamma with another that has statistics of its own; collapse by Collapse::parameters");
+        if (fresh) detail::collapse_affine(module, old->members);
+      }
     });
   nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {
     parameter.set_late_phase(false);

@@ -7,6 +7,7 @@
 #include <memory>
 #include <set>
 #include <string>
+#include <tuple>
 
 #include <lpw/nn/flat_weights.hpp>
 
@@ -22,7 +23,29 @@ struct ReleaseOptions {
 /// Without an optimizer.
 struct NoOptimizer {
   template <class Flat>
+  [[nodiscard]] bool follows(const Flat&) const {
+    return true;
+  }
+  template <class Flat>
   void rearrange(const Flat&, const std::shared_ptr<Flat>&) {}
+};
+
+/// An optimizer and whatever else (a weight average) follows the same release. Holds references.
+template <class... Parts>
+class Followers {
+ public:
+  explicit Followers(Parts&... parts) : parts_(parts...) {}
+  template <class Flat>
+  [[nodiscard]] bool follows(const Flat& flat) const {
+    return std::apply([&](const auto&... part) { return (part.follows(flat) && ...); }, parts_);
+  }
+  template <class Flat>
+  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
+    std::apply([&](auto&... part) { (part.rearrange(from, to), ...); }, parts_);
+  }
+
+ private:
+  std::tuple<Parts&...> parts_;
 };
 
 namespace detail {
@@ -33,6 +56,25 @@ template <class M>
   if constexpr (requires(M m) { m.attach_rank_one(); })
     return contains(groups, Group::rank_one) && !(contains(groups, Group::head) && contains(module.weight.group(), Group::head));
   return false;
+}
+
+/// FNV-1a: gives every parameter noise of its own, whatever else is released.
+[[nodiscard]] inline std::uint32_t name_hash(const std::string& name) {
+  std::uint32_t hash = 2166136261u;
+  for (const unsigned char c : name) hash = (hash ^ c) * 16777619u;
+  return hash;
+}
+
+/// Throws OptionError if two layers that would take rank-1 factors share one weight: a collapsed weight could not serve both.
+template <nn::Visitable M>
+void require_untied_weights(M& network, Group groups) {
+  std::set<const void*> seen;
+  nn::for_each_module(network, [&](const std::string& name, const auto& module) {
+    if constexpr (requires { module.weight.id(); })
+      if (takes_rank_one(module, groups))
+        require<OptionError>(seen.insert(module.weight.id()).second, "release: layer '", name,
+                             "' shares its weight with another, so it cannot have rank-1 factors of its own");
+  });
 }
 
 /// Throws OptionError unless every chosen group will have parameters.
@@ -53,7 +95,7 @@ void require_groups(M& network, Group groups) {
 
 /// Replicates the parameters of the chosen groups, all running statistics, and their optimizer state from one row to K, and adds release
 /// noise to the parameters. Rank-1 factors are attached as ones; a head that is released itself gets none. With sigma = 0 every member
-/// computes exactly what the network did. `optimizer` is any type with rearrange(from, to) for stores, as lpw::optim's have.
+/// computes exactly what the network did. `optimizer` is any type with follows(stores) and rearrange(from, to), as lpw::optim's have.
 /// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a chosen group of which the network has no
 /// parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
@@ -64,7 +106,10 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   require<OptionError>(options.sigma >= 0 && std::isfinite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
   require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ", old->members,
                        " released members; collapse it first");
+  require<OptionError>(options.members == 1 || options.groups != Group::none, "release: no group of late-phase weights is chosen");
+  require(optimizer.follows(*old), "release: the optimizer was made for another network, or before this one was moved to other stores");
   detail::require_groups(network, options.groups);
+  detail::require_untied_weights(network, options.groups);
   nn::for_each_module(network, [&](const std::string&, auto& module) {
     if constexpr (requires { module.attach_rank_one(); })
       if (detail::takes_rank_one(module, options.groups)) module.attach_rank_one();
@@ -75,12 +120,10 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   const auto flat = nn::restore_flat(network, options.members);
   optimizer.rearrange(*old, flat);
   old->retired = true;
-  std::uint32_t index = 0;
   std::set<const void*> seen;  // a weight shared by two modules gets its noise once
-  nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
+  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (parameter.late_phase() && options.sigma > 0 && seen.insert(parameter.id()).second)
-      add_member_noise(parameter.value(), options.sigma, options.random.stream(Stream::release, index));
-    ++index;
+      add_member_noise(parameter.value(), options.sigma, options.random.stream(Stream::release, detail::name_hash(name)));
   });
 }
 

@@ -40,14 +40,12 @@ struct BatchNorm {
   BatchNormOptions options;
   Parameter<W, D> weight, bias;
   Buffer<W, D> running_mean, running_var;
-  bool stale = false;  // the running statistics belong to other weights than the present ones
 
  private:
   [[nodiscard]] RunningStatistics<W, D> statistics(const Variable<T, D>& x) const {
-    require(!(stale && x.mode() == Mode::evaluation),
-            "batch norm: the weights were averaged after these running statistics were gathered; call recompute_statistics(network, "
-            "batches) before "
-            "evaluating");
+    require(x.mode() != Mode::evaluation || !running_mean.stale(),
+            "batch norm: the weights were averaged after these running statistics were gathered; call "
+            "recompute_statistics(network, batches) before evaluating");
     return {running_mean.on(x), running_var.on(x)};
   }
 };

@@ -96,7 +96,18 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(
   return flat;
 }
 
-/// The stores of a network; makes them at the first call.
+/// Number of members of a network: 1 before release and after collapse.
+template <Visitable M>
+[[nodiscard]] std::int64_t members(M& module) {
+  std::int64_t rows = 1;
+  const auto count = [&](const std::string&, const auto& member) { rows = std::max(rows, member.value().dim(0)); };
+  for_each_parameter(module, count);
+  for_each_buffer(module, count);
+  return rows;
+}
+
+/// The stores of a network; makes them at the first call. Flattening a part of a network, or a network of which a part was flattened
+/// before, moves the weights to new stores: optimizers made for the old ones refuse to step.
 template <Visitable M>
 std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& module) {
   using W = WeightOf<M>;
@@ -111,11 +122,7 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
     seen.insert(parameter.id());
   });
   if (together && home && home->segments.size() == seen.size()) return home;
-  std::int64_t members = 1;
-  for_each_parameter(module,
-                     [&](const std::string&, Parameter<W, D>& parameter) { members = std::max(members, parameter.value().dim(0)); });
-  for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { members = std::max(members, buffer.value().dim(0)); });
-  return restore_flat(module, members);
+  return restore_flat(module, members(module));
 }
 
 /// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is repeated for every
@@ -131,12 +138,6 @@ template <class W, class D>
       detail::copy_rows(old_rows.columns(source.offset, {source.size}), new_rows.columns(target.offset, {target.size}));
     }
   return result;
-}
-
-/// Number of members of a network: 1 before release and after collapse.
-template <Visitable M>
-[[nodiscard]] std::int64_t members(M& module) {
-  return flatten(module)->members;
 }
 
 }  // namespace lpw::nn

@@ -77,37 +77,41 @@ void for_each_buffer(M& module, F&& f, const std::string& prefix = {}) {
 /// Says of all running statistics of a network whether they belong to other weights than its present ones; evaluation throws while they do.
 template <Visitable M>
 void set_statistics_stale(M& network, bool stale) {
-  for_each_module(network, [&](const std::string&, auto& module) {
-    if constexpr (requires { module.stale; }) module.stale = stale;
-  });
+  for_each_buffer(network, [&](const std::string&, auto& buffer) { buffer.set_stale(stale); });
 }
 
 /// Whether any running statistics belong to other weights.
 template <Visitable M>
 [[nodiscard]] bool statistics_stale(M& network) {
   bool stale = false;
-  for_each_module(network, [&](const std::string&, auto& module) {
-    if constexpr (requires { module.stale; }) stale = stale || module.stale;
-  });
+  for_each_buffer(network, [&](const std::string&, auto& buffer) { stale = stale || buffer.stale(); });
   return stale;
 }
+
+namespace detail {
+
+/// Gives a handle a copy of its own; handles of one thing get one copy.
+template <class Handle>
+void detach_once(Handle& handle, std::map<const void*, Handle>& copies) {
+  const void* id = handle.id();
+  if (const auto known = copies.find(id); known != copies.end()) {
+    handle = known->second;
+    return;
+  }
+  handle.detach();
+  copies.emplace(id, handle);
+}
+
+}  // namespace detail
 
 /// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module copies handles.)
 template <Visitable M>
 [[nodiscard]] M clone_module(const M& module) {
-  using Handle = Parameter<WeightOf<M>, typename M::device_type>;
   M copy = module;
-  std::map<const void*, Handle> copies;
-  for_each_parameter(copy, [&](const std::string&, auto& parameter) {
-    const void* id = parameter.id();
-    if (const auto known = copies.find(id); known != copies.end()) {
-      parameter = known->second;
-      return;
-    }
-    parameter.detach();
-    copies.emplace(id, parameter);
-  });
-  for_each_buffer(copy, [](const std::string&, auto& buffer) { buffer.detach(); });
+  std::map<const void*, Parameter<WeightOf<M>, typename M::device_type>> parameters;
+  std::map<const void*, Buffer<WeightOf<M>, typename M::device_type>> buffers;
+  for_each_parameter(copy, [&](const std::string&, auto& parameter) { detail::detach_once(parameter, parameters); });
+  for_each_buffer(copy, [&](const std::string&, auto& buffer) { detail::detach_once(buffer, buffers); });
   return copy;
 }
 

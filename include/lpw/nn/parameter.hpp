@@ -80,28 +80,42 @@ class Parameter {
   std::shared_ptr<State> state_;
 };
 
-/// State that is not trained: running statistics. Rows as for parameters.
+/// State that is not trained: running statistics. Rows as for parameters; copies of the handle are the same buffer.
 template <class W, class D>
 class Buffer {
  public:
-  explicit Buffer(Tensor<W, D> value) : value_(std::make_shared<Tensor<W, D>>(std::move(value))) {
-    require<ShapeError>(value_->shape().rank() >= 1 && value_->dim(0) == 1, "buffer: expected one member row, got ", value_->shape());
+  explicit Buffer(Tensor<W, D> value) : state_(std::make_shared<State>()) {
+    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "buffer: expected one member row, got ", value.shape());
+    state_->value = std::move(value);
   }
-  [[nodiscard]] const Tensor<W, D>& value() const { return *value_; }
-  [[nodiscard]] Tensor<W, D>& value() { return *value_; }
-  [[nodiscard]] Shape shape() const { return value_->shape().slice(1, value_->shape().rank()); }
-  void bind(Tensor<W, D> value) { *value_ = std::move(value); }
-  void detach() { value_ = std::make_shared<Tensor<W, D>>(clone(*value_)); }
+  [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }
+  [[nodiscard]] Tensor<W, D>& value() { return state_->value; }
+  [[nodiscard]] Shape shape() const { return value().shape().slice(1, value().shape().rank()); }
+  void bind(Tensor<W, D> value) { state_->value = std::move(value); }
+  void detach() {
+    state_ = std::make_shared<State>(*state_);
+    state_->value = clone(state_->value);
+  }
+  /// Identifies the buffer behind the handle.
+  [[nodiscard]] const void* id() const { return state_.get(); }
+
+  /// Whether these statistics were gathered with other weights than the network has now.
+  [[nodiscard]] bool stale() const { return state_->stale; }
+  void set_stale(bool stale) { state_->stale = stale; }
 
   /// The rows of the members that the pass of `x` computes.
   template <class T>
   [[nodiscard]] Tensor<W, D> on(const Variable<T, D>& x) const {
     const MemberRange range = x.recording()->options.members;
-    return value_->dim(0) == 1 || range.count == 0 ? *value_ : value_->rows(range.first, range.count);
+    return value().dim(0) == 1 || range.count == 0 ? value() : value().rows(range.first, range.count);
   }
 
  private:
-  std::shared_ptr<Tensor<W, D>> value_;
+  struct State {
+    Tensor<W, D> value;
+    bool stale = false;
+  };
+  std::shared_ptr<State> state_;
 };
 
 }  // namespace nn

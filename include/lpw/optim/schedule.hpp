@@ -70,18 +70,20 @@ namespace detail {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   require<OptionError>(error == std::errc() && end == text.data() + text.size() && std::isfinite(value), "schedule \"", whole, "\": \"",
-                       text, "\" is not a number; expected constant, cosine, anneal:START:END:FINAL or steps:a,b,...:gamma");
+                       text, "\" is not a number; expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
   return value;
 }
 
 }  // namespace detail
 
-/// Reads "constant", "cosine" (over `epochs`), "anneal:START:END:FINAL" (epochs, and the rate reached, which is divided by
-/// `learning_rate`) or "steps:a,b,...:gamma" (epochs and the factor at each). Throws OptionError naming what is wrong.
+/// Reads "constant", "cosine" (over `epochs`), "anneal" (constant for half of `epochs`, then linear to a hundredth at nine tenths, as in
+/// the method's CIFAR runs), "anneal:START:END:FINAL" (epochs, and the rate reached, which is divided by `learning_rate`) or
+/// "steps:a,b,...:gamma" (epochs and the factor at each). Throws OptionError naming what is wrong.
 [[nodiscard]] inline Schedule parse_schedule(std::string_view text, double learning_rate, double epochs) {
   const auto parts = detail::split(text, ':');
   if (text == "constant") return Constant{};
   if (text == "cosine") return Cosine{std::max(epochs, 1.0)};
+  if (text == "anneal") return LinearAnneal{0.5 * epochs, 0.9 * epochs, 0.01};
   if (parts[0] == "anneal" && parts.size() == 4) {
     const LinearAnneal anneal{detail::number(parts[1], text), detail::number(parts[2], text),
                               detail::number(parts[3], text) / learning_rate};
@@ -95,7 +97,7 @@ namespace detail {
     require<OptionError>(steps.gamma >= 0, "schedule \"", text, "\": gamma is negative");
     return steps;
   }
-  fail<OptionError>("schedule \"", text, "\": expected constant, cosine, anneal:START:END:FINAL or steps:a,b,...:gamma");
+  fail<OptionError>("schedule \"", text, "\": expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
 }
 
 }  // namespace lpw::optim

@@ -31,7 +31,10 @@ class Sgd {
   /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed. `base_factor` and
   /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network was collapsed or released elsewhere.
   void step(double base_factor, double late_factor) {
-    require(!flat_->retired, "Sgd: the network has been collapsed, or released without this optimizer; make a new optimizer for it");
+    require(!flat_->retired,
+            "Sgd: the network has been collapsed, released without this optimizer, or flattened together with or as a part of another; "
+            "make a new "
+            "optimizer for it");
     const double members = static_cast<double>(flat_->members);
     const SgdStep base{options_.learning_rate * base_factor, options_.momentum, options_.nesterov, options_.weight_decay,
                        options_.base_gradient == BaseGradient::mean ? 1 / members : 1};
@@ -41,9 +44,10 @@ class Sgd {
   }
   void step(double factor = 1) { step(factor, factor); }
 
+  /// Whether this optimizer's weights are in these stores.
+  [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; called by release. What is new there starts without momentum.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-    require(&from == flat_.get(), "Sgd: made for another network than the one that is released");
     velocity_ = nn::rearrange(velocity_, from, *to, to->zeros_like());
     flat_ = to;
   }

@@ -16,7 +16,7 @@ void mark_statistics_stale(M& network) {
 
 /// Replaces all running statistics by the averages over `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item): each
 /// member's own minibatches. `member_chunk` members are computed at a time (0: all). Throws OptionError for an empty range, ShapeError for
-/// inputs of another number of members than the network's.
+/// inputs of another number of members than the network's. A batch norm used twice in one forward keeps its last use's statistics.
 template <nn::Module M, class Batches, class InputsOf = std::identity>
 void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
   const std::int64_t members = nn::members(network);
@@ -62,10 +62,11 @@ class WeightAverage {
     mark_statistics_stale(network);
   }
 
+  /// Whether the averaged weights are in these stores.
+  [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging. Weights that are new there, such as
   /// rank-1 factors, count as having had their present value so far.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-    require(&from == flat_.get(), "WeightAverage: made for another network than the one that is released");
     average_ = nn::rearrange(average_, from, *to, {clone(to->value.base), clone(to->value.late)});
     flat_ = to;
   }

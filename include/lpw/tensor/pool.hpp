@@ -34,13 +34,15 @@ class CpuPool {
   [[nodiscard]] void* allocate(std::size_t bytes) {
     const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
-    auto& blocks = free_[size];
+    SizeClass& blocks = classes_[size];
     void* block = nullptr;
-    if (!blocks.empty()) {
-      block = blocks.back();
-      blocks.pop_back();
+    if (!blocks.free.empty()) {
+      block = blocks.free.back();
+      blocks.free.pop_back();
     } else {
+      blocks.free.reserve(blocks.total + 1);  // so that giving back never allocates
       block = fresh(size);
+      ++blocks.total;
       usage_.held += size;
     }
     usage_.used += size;
@@ -52,7 +54,7 @@ class CpuPool {
   void deallocate(void* block, std::size_t bytes) noexcept {
     const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
-    free_[size].push_back(block);
+    classes_.find(size)->second.free.push_back(block);
     usage_.used -= size;
   }
 
@@ -88,21 +90,27 @@ class CpuPool {
       block = std::aligned_alloc(align, padded);
     }
     if (!block)
-      fail<OutOfMemory>("out of memory: ", size, " bytes requested with ", usage_.used, " in use; lower the batch size or --member-chunk");
+      fail<OutOfMemory>("out of memory: ", size, " bytes requested with ", usage_.used,
+                        " in use; take a smaller batch, member chunk or model");
     if (huge) madvise(block, padded, MADV_HUGEPAGE);
     return block;
   }
 
   void release_free() noexcept {
-    for (auto& [size, blocks] : free_) {
-      for (void* block : blocks) std::free(block);
-      usage_.held -= size * blocks.size();
-      blocks.clear();
+    for (auto& [size, blocks] : classes_) {
+      for (void* block : blocks.free) std::free(block);
+      usage_.held -= size * blocks.free.size();
+      blocks.total -= blocks.free.size();
+      blocks.free.clear();
     }
   }
 
   mutable std::mutex mutex_;
-  std::map<std::size_t, std::vector<void*>> free_;
+  struct SizeClass {
+    std::vector<void*> free;
+    std::size_t total = 0;  // blocks of this size, handed out or free
+  };
+  std::map<std::size_t, SizeClass> classes_;
   PoolUsage usage_;
 };
 

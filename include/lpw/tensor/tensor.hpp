@@ -33,13 +33,32 @@ class Tensor {
   /// No memory, shape [].
   Tensor() = default;
 
-  /// Uninitialised memory. Throws OutOfMemory.
-  explicit Tensor(const Shape& shape) : shape_(shape), row_stride_(shape.rank() ? shape.size_from(1) : 1) {
-    const std::size_t bytes = static_cast<std::size_t>(shape.size()) * sizeof(T);
+  /// Uninitialised memory. Throws OutOfMemory, or ShapeError past 2^63 bytes.
+  explicit Tensor(const Shape& shape) : shape_(shape) {
+    const std::size_t bytes = byte_count(shape);
+    row_stride_ = shape.rank() ? shape.size_from(1) : 1;
     void* block = Device::allocate(bytes);
     storage_ = std::shared_ptr<void>(block, [bytes](void* p) { Device::deallocate(p, bytes); });
     data_ = static_cast<T*>(block);
   }
+
+  Tensor(const Tensor&) = default;
+  Tensor& operator=(const Tensor&) = default;
+  /// A tensor that was moved from is empty.
+  Tensor(Tensor&& other) noexcept
+      : storage_(std::move(other.storage_)),
+        data_(std::exchange(other.data_, nullptr)),
+        shape_(std::exchange(other.shape_, {})),
+        row_stride_(std::exchange(other.row_stride_, 1)) {}
+  Tensor& operator=(Tensor&& other) noexcept {
+    Tensor moved(std::move(other));
+    std::swap(storage_, moved.storage_);
+    std::swap(data_, moved.data_);
+    std::swap(shape_, moved.shape_);
+    std::swap(row_stride_, moved.row_stride_);
+    return *this;
+  }
+  ~Tensor() = default;
 
   [[nodiscard]] bool empty() const { return data_ == nullptr; }
   [[nodiscard]] const Shape& shape() const { return shape_; }
@@ -88,6 +107,13 @@ class Tensor {
   }
 
  private:
+  static std::size_t byte_count(const Shape& shape) {
+    std::int64_t bytes = sizeof(T);
+    for (const std::int64_t extent : shape)
+      require<ShapeError>(!__builtin_mul_overflow(bytes, extent, &bytes), "tensor: ", shape, " has more than 2^63 bytes");
+    return static_cast<std::size_t>(bytes);
+  }
+
   std::shared_ptr<void> storage_;
   T* data_ = nullptr;
   Shape shape_;

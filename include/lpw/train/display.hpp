@@ -1,4 +1,5 @@
-// What a user sees: a line that is redrawn in place on a terminal, and plain lines where the output is piped.
+// What a user sees: a line that is redrawn in place on a terminal, and plain lines where the output is piped. A pipe also gets progress,
+// but rarely: an epoch of a large network takes hours, and a log of a thousand lines hides the ones that matter.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -6,7 +7,9 @@
 
 #include <chrono>
 #include <cstdio>
+#include <functional>
 #include <string>
+#include <utility>
 
 namespace lpw::train {
 
@@ -25,21 +28,27 @@ namespace lpw::train {
 
 class Display {
  public:
-  explicit Display(std::FILE* out = stdout) : out_(out), terminal_(isatty(fileno(out)) != 0) {}
+  using Clock = std::chrono::steady_clock;
+  static constexpr std::chrono::milliseconds redraw_interval{100};  // of the progress on a terminal
+  static constexpr std::chrono::minutes silence{5};                 // elsewhere, the longest without a line
+
+  /// `now` is the clock.
+  explicit Display(std::FILE* out = stdout, std::function<Clock::time_point()> now = Clock::now)
+      : out_(out), terminal_(isatty(fileno(out)) != 0), now_(std::move(now)), next_(terminal_ ? now_() : now_() + silence) {}
 
   /// A line that stays.
   void line(const std::string& text) {
+    if (!terminal_) next_ = now_() + silence;
     std::fprintf(out_, "%s%s\n", terminal_ ? "\r\033[K" : "", text.c_str());
     std::fflush(out_);
   }
 
-  /// A passing state of things: redrawn at most ten times a second on a terminal, not shown elsewhere.
+  /// A passing state of things: redrawn in place on a terminal, a line where nothing else was printed for long.
   template <class MakeText>
   void progress(MakeText&& make_text) {
-    if (!terminal_) return;
-    const auto now = std::chrono::steady_clock::now();
-    if (now - last_ < std::chrono::milliseconds(100)) return;
-    last_ = now;
+    if (now_() < next_) return;
+    if (!terminal_) return line(make_text());
+    next_ = now_() + redraw_interval;
     std::string text = make_text();
     winsize size{};
     if (ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && text.size() >= size.ws_col) text.resize(size.ws_col - 1u);
@@ -50,7 +59,8 @@ class Display {
  private:
   std::FILE* out_;
   bool terminal_;
-  std::chrono::steady_clock::time_point last_{};
+  std::function<Clock::time_point()> now_;
+  Clock::time_point next_;  // when progress is shown again
 };
 
 }  // namespace lpw::train

@@ -108,14 +108,6 @@ class Trainer {
  private:
   using Clock = std::chrono::steady_clock;
 
-  struct Followers {  // what release has to keep in step with the network
-    Trainer& trainer;
-    void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-      trainer.optimizer_.rearrange(from, to);
-      if (trainer.average_) trainer.average_->rearrange(from, to);
-    }
-  };
-
   static const TrainOptions& checked(const TrainOptions& options, const Task& task) {
     validate(options);
     if (options.releases())
@@ -132,8 +124,12 @@ class Trainer {
   }
 
   void release_network(double sigma) {
-    release(network_, Followers{*this},
-            {.members = options_.members, .groups = options_.late, .sigma = sigma, .random = Philox(options_.seed)});
+    const ReleaseOptions how{.members = options_.members, .groups = options_.late, .sigma = sigma, .random = Philox(options_.seed)};
+    if (average_) {
+      release(network_, Followers(optimizer_, *average_), how);
+    } else {
+      release(network_, optimizer_, how);
+    }
     progress_.released = true;
   }
 

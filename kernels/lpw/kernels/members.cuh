@@ -1,0 +1,120 @@
+// Over rows of members: release (one row becomes K, with noise), the mean of K rows, and the running average of stochastic weight
+// averaging. Weights are float whatever a network computes in; mean_rows also averages predictions of other types.
+#pragma once
+
+#include <cmath>
+
+#include <lpw/kernels/elements.cuh>
+#include <lpw/tensor/philox.hpp>
+
+namespace lpw::kernels {
+
+namespace detail {
+
+/// cos(2 pi x / 2^32), to 1e-7: exact reduction of the integer to an eighth of a turn, then Taylor's series.
+[[nodiscard]] __device__ __forceinline__ float cos_of_turn(std::uint32_t x) {
+  const std::uint32_t half_turn = 0x80000000u;
+  const std::uint32_t folded = x > half_turn ? 0u - x : x;  // cos is even: [0, 2^31]
+  const bool negative = folded > half_turn / 2;
+  const std::uint32_t quarter = negative ? half_turn - folded : folded;  // [0, 2^30]
+  const bool as_sine = quarter > half_turn / 4;
+  const std::uint32_t eighth = as_sine ? half_turn / 2 - quarter : quarter;                    // [0, 2^29]
+  const float angle = static_cast<float>(eighth) * 1.4629180792671596e-9f, z = angle * angle;  // 2 pi / 2^32
+  const float cosine = 1.f + z * (-1.f / 2 + z * (1.f / 24 + z * (-1.f / 720 + z * (1.f / 40320))));
+  const float sine = angle * (1.f + z * (-1.f / 6 + z * (1.f / 120 + z * (-1.f / 5040 + z * (1.f / 362880)))));
+  const float value = as_sine ? sine : cosine;
+  return negative ? -value : value;
+}
+
+/// Philox::normal in float, to some 1e-6: Box and Muller from the first two words. log(u) near u = 1 is formed from 1 - u, which is exact.
+[[nodiscard]] __device__ __forceinline__ float normal(const Philox::Block& bits) {
+  const float logarithm = bits[0] < 0x80000000u ? logf((static_cast<float>(bits[0]) + 1.f) * 0x1p-32f)
+                                                : log1pf(-static_cast<float>(0xffffffffu - bits[0]) * 0x1p-32f);
+  return sqrtf(-2.f * logarithm) * cos_of_turn(bits[1]);
+}
+
+}  // namespace detail
+
+template <class W>
+struct ReleaseRows {
+  const W* from;            // (element): the one row there was
+  W* rows;                  // (member, element), apart from `from`
+  std::int64_t row_stride;  // elements from member to member
+  std::int64_t members, length;
+  float deviation;  // sigma_0
+  Philox random;
+};
+
+/// rows_k = from + deviation rms(from) eps_k, with the normal draws of the CPU's add_member_noise. Every block forms the rms itself, in the
+/// same order. Rows are columns of a larger store and need not be aligned. Shared memory: element_threads / 32 floats.
+template <class W>
+__global__ void __launch_bounds__(element_threads, element_blocks) release_rows(const ReleaseRows<W> p) {
+  SharedMemory memory;
+  float* scratch = memory.take<float>(warp_count());
+  float amount = 0;
+  if (p.deviation != 0.f) {
+    float square = 0;
+    for (std::int64_t i = threadIdx.x; i < p.length; i += blockDim.x) square = fmaf(float(p.from[i]), float(p.from[i]), square);
+    amount = p.deviation * sqrtf(block_sum(square, scratch) / static_cast<float>(p.length));
+  }
+  const Stride at = Stride::of(p.length);
+  for (std::int64_t member = blockIdx.y; member < p.members; member += gridDim.y)
+    for (int step = 0; step < at.steps; ++step) {
+      const std::int64_t i = at[step];
+      const float noise = amount != 0.f ? amount * detail::normal(p.random(static_cast<std::uint64_t>(member * p.length + i))) : 0.f;
+      p.rows[member * p.row_stride + i] = W(float(p.from[i]) + noise);
+    }
+}
+
+template <class T>
+struct MeanRows {
+  const T* rows;            // (member, element)
+  T* mean;                  // (element)
+  std::int64_t row_stride;  // elements from member to member
+  int members;
+  std::int64_t length;
+};
+
+/// Row 0 plus the mean of the differences from it: exact where all rows are equal. N is widest<T>, or 1 if the length or the stride is not
+/// a multiple of that or an address not aligned to 16 bytes.
+template <class T, int N>
+__global__ void __launch_bounds__(element_threads, element_blocks) mean_rows(const MeanRows<T> p) {
+  const float share = 1.f / static_cast<float>(p.members);
+  const Stride at = Stride::of(p.length / N);
+  for (int step = 0; step < at.steps; ++step) {
+    const T* column = p.rows + at[step] * N;
+    const auto first = load_floats<N>(column);
+    Vector<float, N> difference = {};
+    sweep<4>(
+        p.members - 1, [&](int i) { return load_vector<N>(column + (i + 1) * p.row_stride); },
+        [&](int, const Vector<T, N>& row) {
+          LPW_UNROLL
+          for (int j = 0; j < N; ++j) difference[j] += float(row[j]) - first[j];
+        });
+    LPW_UNROLL
+    for (int j = 0; j < N; ++j) difference[j] = difference[j] == 0.f ? first[j] : fmaf(difference[j], share, first[j]);
+    store_floats(p.mean + at[step] * N, difference);
+  }
+}
+
+struct AverageStore {
+  float* average;  // (element)
+  const float* value;
+  std::int64_t size;
+};
+
+struct MoveAverage {
+  AverageStore base, late;
+  float weight;
+};
+
+/// average += (value - average) weight, for both flat stores. N is 4, or 1 if an address is not aligned to 16 bytes.
+template <int N>
+__global__ void __launch_bounds__(element_threads, element_blocks) move_average(const MoveAverage p) {
+  const auto moved = [&](const float(&x)[2]) { return x[0] + (x[1] - x[0]) * p.weight; };
+  const float *const base[] = {p.base.average, p.base.value}, *const late[] = {p.late.average, p.late.value};
+  map_elements<N>(p.base.size, base, p.base.average, moved);
+  map_elements<N>(p.late.size, late, p.late.average, moved);
+}
+
+}  // namespace lpw::kernels

@@ -1,0 +1,142 @@
+#include "emulator/kernel_check.hpp"
+
+#include <lpw/kernels/elementwise.cuh>
+
+#include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/dropout.hpp>
+#include <lpw/cpu/elementwise.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+using kernels::widest;
+
+TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bits", "[elementwise]", float, bfloat16, half) {
+  for (const std::int64_t size : {1, 3, 8, 1029, 20000})
+    with_widths<TestType>(true, [&](auto width) {
+      INFO("size " << size << " width " << width);
+      const auto x = awkward_tensor<TestType>({size}, 1), dy = random_tensor<TestType>({size}, 2);
+      auto y = unwritten<TestType>({size});
+      const auto plan = small_plan(size / width);
+      const kernels::ReluForward<TestType> forward{x.data(), y.data(), size};
+      CHECK(same_on_any_order(
+          plan, [&] { kernels::relu_forward<TestType, width()>(forward); }, y));
+      CHECK(differences(y, relu_forward(x)) == 0);
+      for (const bool accumulate : {false, true}) {
+        auto dx = random_tensor<TestType>({size}, 3);
+        Gradient<TestType, Cpu> expected{clone(dx), accumulate};
+        relu_backward(y, dy, expected);
+        const kernels::ReluBackward<TestType> backward{y.data(), dy.data(), dx.data(), size, accumulate};
+        CHECK(same_on_any_order(
+            plan, [&] { kernels::relu_backward<TestType, width()>(backward); }, dx));
+        CHECK(differences(dx, expected.tensor) == 0);
+      }
+    });
+}
+
+TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, and in strided rows", "[elementwise]", float, bfloat16,
+                   half) {
+  for (const std::int64_t length : {1, 7, 1029, 9000})
+    with_widths<TestType>(true, [&](auto width) {
+      INFO("length " << length << " width " << width);
+      auto a = random_tensor<TestType>({length}, 1);
+      const auto b = awkward_tensor<TestType>({length}, 2);
+      auto sum = unwritten<TestType>({length});
+      auto expected = clone(a);
+      add_in_place(expected, b);
+      kernels::Add<TestType> p{a.data(), b.data(), sum.data(), 1, length, 0, 0, 0};
+      const auto plan = small_plan(length / width);
+      const auto kernel = [&] { kernels::add<TestType, width()>(p); };
+      CHECK(same_on_any_order(plan, kernel, sum));
+      CHECK(differences(sum, expected) == 0);
+      p.sum = a.data();
+      CHECK(same_on_any_order(plan, kernel, a));
+      CHECK(differences(a, expected) == 0);
+    });
+
+  for (const std::int64_t length : {5, 64, 1200}) {
+    auto target = random_parameter<TestType>({10, length}, true, 1);
+    const auto value = random_tensor<TestType>({10, length}, 2);
+    auto expected = clone(target);
+    add_in_place(expected, value);
+    const kernels::Add<TestType> p{target.data(), value.data(),        target.data(), 10,
+                                   length,        target.row_stride(), length,        target.row_stride()};
+    CHECK(same_on_any_order(
+        small_plan(length, 3), [&] { kernels::add<TestType, 1>(p); }, target));
+    CHECK(differences(target, expected) == 0);
+    CHECK(gaps_untouched(target));
+  }
+}
+
+TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", float, bfloat16, half) {
+  for (const std::int64_t members : {1, 3, 10})
+    for (const std::int64_t length : {1, 5, 64, 1027, 2048})
+      with_widths<TestType>(length % widest<TestType> == 0, [&](auto width) {
+        for (const bool accumulate : {false, true}) {
+          INFO("members " << members << " length " << length << " width " << width << " accumulate " << accumulate);
+          const DropoutMask mask{Philox(9, Stream::dropout, 4), 3, 20, 0.3};
+          const auto x = random_tensor<TestType>({members, length}, 1);
+          auto y = random_tensor<TestType>({members, length}, 2);
+          Gradient<double, Cpu> expected{converted<double>(y), accumulate};
+          apply_dropout(converted<double>(x), mask, expected);
+          const kernels::Dropout<TestType> p{x.data(),
+                                             y.data(),
+                                             members,
+                                             length,
+                                             mask.random,
+                                             mask.operation,
+                                             mask.first_member,
+                                             float(mask.rate),
+                                             float(1 / (1 - mask.rate)),
+                                             accumulate};
+          CHECK(same_on_any_order(
+              small_plan(length / 4, members), [&] { kernels::dropout<TestType, width()>(p); }, y));
+          // One product and one sum in float of values below 3, then a rounding to T.
+          CHECK(error(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>() / 2);
+          std::int64_t kept = 0;
+          for (std::int64_t i = 0; i < y.size() && !accumulate; ++i) {
+            if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0)) FAIL("the mask differs at element " << i);
+            kept += float(y.data()[i]) != 0;
+          }
+          if (!accumulate && y.size() > 1000) CHECK(std::abs(double(kept) / double(y.size()) - 0.7) < 0.06);
+        }
+      });
+}
+
+TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwise]", float, bfloat16, half) {
+  for (const std::int64_t members : {1, 3, 10})
+    for (const std::int64_t channels : channel_counts)
+      with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
+        for (const bool relu : {false, true}) {
+          const std::int64_t rows = 700 / channels + 3;
+          INFO("members " << members << " channels " << channels << " width " << width << " relu " << relu);
+          Activation<TestType, Cpu> x{awkward_tensor<TestType>({members, rows, channels}, 1), random_tensor<float>({members, channels}, 2),
+                                      random_tensor<float>({members, channels}, 3), relu};
+          auto y = unwritten<TestType>(x.shape());
+          const auto plan = plan_member_rows(members, rows, channels, width, false);
+          const kernels::AffineForward<TestType> p{x.raw.data(), y.data(), x.scale.data(), x.shift.data(), relu, plan.tiling};
+          CHECK(same_on_any_order(
+              plan.launch, [&] { kernels::affine_forward<TestType, width()>(p); }, y));
+          CHECK(differences(y, materialize(x)) == 0);
+        }
+      });
+}
+
+TEMPLATE_TEST_CASE("the kernel add_channels gives the CPU's bits, for a bias per member and a shared one", "[elementwise]", float, bfloat16,
+                   half) {
+  for (const std::int64_t members : {1, 3, 10})
+    for (const std::int64_t channels : channel_counts)
+      with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
+        for (const std::int64_t bias_rows : {std::int64_t{1}, members}) {
+          const std::int64_t rows = 500 / channels + 2;
+          INFO("members " << members << " channels " << channels << " width " << width << " bias rows " << bias_rows);
+          auto x = awkward_tensor<TestType>({members, rows, channels}, 1);
+          const auto bias = random_parameter<float>({bias_rows, channels}, true, 2);
+          const auto expected = add_channels_forward(x, bias);
+          const auto plan = plan_member_rows(members, rows, channels, width, false);
+          const kernels::AddChannels<TestType> p{x.data(), x.data(), bias.data(), bias_rows == 1 ? 0 : bias.row_stride(), plan.tiling};
+          CHECK(same_on_any_order(
+              plan.launch, [&] { kernels::add_channels<TestType, width()>(p); }, x));
+          CHECK(differences(x, expected) == 0);
+        }
+      });
+}

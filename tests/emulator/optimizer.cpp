@@ -1,0 +1,136 @@
+#include "emulator/kernel_check.hpp"
+
+#include <lpw/kernels/optimizer.cuh>
+
+#include <lpw/cpu/optimizer.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+constexpr int steps = 4;
+// Per step some twenty roundings of values below 10.
+constexpr double tolerance = steps * 200 * epsilon<float>();
+
+/// A store with two states per weight (SGD uses one), and its course in double.
+template <class T>
+struct Store {
+  Tensor<float, Cpu> weight, gradient, first, second;
+  Tensor<T, Cpu> rounded;
+  std::vector<double> w, m, v;
+
+  Store(std::int64_t size, std::uint32_t key)
+      : weight(random_tensor<float>({size}, key)),
+        gradient(Shape{size}),
+        first(zeros<float, Cpu>({size})),
+        second(zeros<float, Cpu>({size})),
+        rounded(unwritten<T>({size})),
+        w(values_of(weight)),
+        m(size, 0.0),
+        v(size, 0.0) {}
+
+  void set_gradient(std::uint32_t key) { copy(random_tensor<float>(gradient.shape(), key), gradient); }
+
+  void check() const {
+    INFO("size " << weight.size());
+    CHECK(error(weight, tensor_of<double>(weight.shape(), w)) <= tolerance);
+    CHECK(error(first, tensor_of<double>(weight.shape(), m)) <= tolerance);
+    CHECK(error(second, tensor_of<double>(weight.shape(), v)) <= tolerance);
+    CHECK(values_of(gradient) == std::vector<double>(gradient.size(), 0.0));
+    std::int64_t wrong = 0;
+    for (std::int64_t i = 0; i < weight.size(); ++i) wrong += double(rounded.data()[i]) != double(T(weight.data()[i]));
+    CHECK(wrong == 0);
+  }
+};
+
+template <class T>
+[[nodiscard]] kernels::SgdStore<T> parameters_of(Store<T>& s, const SgdStep& step) {
+  return {s.weight.data(), s.gradient.data(),         s.first.data(),           s.rounded.data(),
+          s.weight.size(), float(step.learning_rate), float(step.weight_decay), float(step.gradient_scale)};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, and the CPU's", "[optimizer]", float, bfloat16, half) {
+  for (const auto& [base_size, late_size] : {std::pair{1, 0}, std::pair{37, 5}, std::pair{5003, 10 * 321}, std::pair{64, 3000}})
+    for (const SgdStep& rule :
+         {SgdStep{.learning_rate = 0.1}, SgdStep{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01},
+          SgdStep{.learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.02, .gradient_scale = 0.25}}) {
+      INFO("sizes " << base_size << ", " << late_size << " momentum " << rule.momentum << " nesterov " << rule.nesterov);
+      Store<TestType> base(base_size, 1), late(late_size, 2);
+      SgdStep late_rule = rule;
+      late_rule.learning_rate = 0.3;
+      late_rule.weight_decay = 0;
+      auto weight = clone(base.weight), velocity = clone(base.first);
+      for (std::uint32_t t = 0; t < steps; ++t) {
+        base.set_gradient(10 + t);
+        late.set_gradient(20 + t);
+        for (const auto& [store, r] : {std::pair{&base, rule}, std::pair{&late, late_rule}})
+          for (std::size_t i = 0; i < store->w.size(); ++i) {
+            const double g = r.gradient_scale * double(store->gradient.data()[i]) + r.weight_decay * store->w[i];
+            store->m[i] = r.momentum * store->m[i] + g;
+            store->w[i] -= r.learning_rate * (r.nesterov ? g + r.momentum * store->m[i] : store->m[i]);
+          }
+        auto gradient = clone(base.gradient);
+        lpw::sgd_step(weight, gradient, velocity, rule);
+        const kernels::SgdParameters<TestType> p{parameters_of(base, rule), parameters_of(late, late_rule), float(rule.momentum),
+                                                 rule.nesterov};
+        CHECK(same_on_any_order(
+            small_plan((base_size + late_size) / 4), [&] { kernels::sgd_step<TestType>(p); }, base.weight, base.gradient, base.first,
+            base.rounded, late.weight, late.gradient, late.first, late.rounded));
+      }
+      base.check();
+      late.check();
+      // The CPU's compiler may contract other products into fused ones.
+      CHECK(error(base.weight, weight) <= tolerance);
+      CHECK(error(base.first, velocity) <= tolerance);
+    }
+}
+
+TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and AdamW in both stores", "[optimizer]", float, bfloat16, half) {
+  constexpr double beta1 = 0.9, beta2 = 0.999, tiny = 1e-8;
+  for (const bool decoupled : {false, true})
+    for (const auto& [base_size, late_size] : {std::pair{1, 0}, std::pair{3003, 10 * 321}, std::pair{64, 30}}) {
+      INFO("sizes " << base_size << ", " << late_size << " decoupled " << decoupled);
+      Store<TestType> base(base_size, 1), late(late_size, 2);
+      const double rate[] = {0.01, 0.03}, decay[] = {0.1, 0.05}, scale[] = {0.25, 1};
+      for (std::uint32_t t = 0; t < steps; ++t) {
+        base.set_gradient(10 + t);
+        late.set_gradient(20 + t);
+        const double correction1 = 1 / (1 - std::pow(beta1, t + 1)), correction2 = 1 / (1 - std::pow(beta2, t + 1));
+        const auto parameters = [&](Store<TestType>& s, int which) {
+          for (std::size_t i = 0; i < s.w.size(); ++i) {
+            double g = scale[which] * double(s.gradient.data()[i]);
+            if (!decoupled) g += decay[which] * s.w[i];
+            s.m[i] = beta1 * s.m[i] + (1 - beta1) * g;
+            s.v[i] = beta2 * s.v[i] + (1 - beta2) * g * g;
+            if (decoupled) s.w[i] *= 1 - rate[which] * decay[which];
+            s.w[i] -= rate[which] * s.m[i] * correction1 / (std::sqrt(s.v[i] * correction2) + tiny);
+          }
+          return kernels::AdamStore<TestType>{s.weight.data(),    s.gradient.data(),   s.first.data(),
+                                              s.second.data(),    s.rounded.data(),    s.weight.size(),
+                                              float(rate[which]), float(decay[which]), float(scale[which])};
+        };
+        const kernels::AdamParameters<TestType> p{
+            parameters(base, 0), parameters(late, 1), float(beta1),       float(beta2), float(1 - beta1),
+            float(1 - beta2),    float(correction1),  float(correction2), float(tiny),  decoupled};
+        CHECK(same_on_any_order(
+            small_plan((base_size + late_size) / 4), [&] { kernels::adam_step<TestType>(p); }, base.weight, base.gradient, base.first,
+            base.second, base.rounded, late.weight, late.gradient, late.first, late.second, late.rounded));
+      }
+      base.check();
+      late.check();
+    }
+}
+
+TEST_CASE("the kernel sgd_step writes no rounded weights where none are wanted", "[optimizer]") {
+  Store<bfloat16> base(9, 1), late(7, 2);
+  base.set_gradient(3);
+  late.set_gradient(4);
+  kernels::SgdParameters<bfloat16> p{parameters_of(base, {}), parameters_of(late, {}), 0, false};
+  p.base.rounded = p.late.rounded = nullptr;
+  CHECK(same_on_any_order(
+      small_plan(4), [&] { kernels::sgd_step<bfloat16>(p); }, base.weight, base.gradient, base.first, late.weight, late.gradient,
+      late.first));
+}
