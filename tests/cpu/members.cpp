@@ -65,7 +65,7 @@ TEST_CASE("add_member_noise does not depend on the rows' stride", "[members]") {
   CHECK(std::vector<double>(packed.row(0), packed.row(0) + 6) != std::vector<double>(packed.row(1), packed.row(1) + 6));
 }
 
-TEST_CASE("move_average moves by the weight; weights 1/n make a plain mean", "[members]") {
+TEST_CASE("move_average moves by the weight, weights 1/n make a plain mean", "[members]") {
   auto average = full<double, Cpu>({2, 3}, 4.0);
   move_average(average, full<double, Cpu>({2, 3}, 8.0), 0.25);
   CHECK(values_of(average) == std::vector<double>(6, 5));

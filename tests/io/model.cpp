@@ -158,7 +158,7 @@ TEST_CASE("model file: another architecture or element type is refused", "[io]")
   CHECK(contains(refusal_of(folder / "none", exact), (folder / "none").string()));
 }
 
-TEST_CASE("model file: averaged weights are not saved with the statistics of others; a loaded file has its own", "[io]") {
+TEST_CASE("model file: averaged weights are not saved with the statistics of others, a loaded file has its own", "[io]") {
   const TemporaryFolder folder;
   auto network = random_net(1), averaged = random_net(2);
   lpw::optim::mark_statistics_stale(averaged);

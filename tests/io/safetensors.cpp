@@ -131,6 +131,11 @@ TEST_CASE("safetensors: impossible header lengths are refused before anything is
   }
 }
 
+TEST_CASE("safetensors: a checkpoint is called one", "[io]") {
+  CHECK(refusal(bytes_of(io::detail::checkpoint_magic)) ==
+        "f: is a checkpoint, from which a run is resumed; expected an exported network, such as its run's model.safetensors");
+}
+
 TEST_CASE("safetensors: headers that are no JSON object are refused", "[io]") {
   for (const std::string header : {"", " {}", "[]", "null", "\xEF\xBB\xBF{}"})
     CHECK(refusal(header) == "f: damaged: its header at byte 8 is not a JSON object");

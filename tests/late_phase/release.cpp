@@ -83,7 +83,7 @@ TEMPLATE_TEST_CASE("release: without noise the training losses are the network's
   }
 }
 
-TEST_CASE("release: weights, running statistics and momentum are replicated; rank-1 factors are ones at rest", "[late_phase]") {
+TEST_CASE("release: weights, running statistics and momentum are replicated, rank-1 factors are ones at rest", "[late_phase]") {
   auto network = SmallNet<float>();
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 3);

@@ -156,9 +156,7 @@ TEST_CASE("recompute statistics: items may be anything that inputs are taken fro
   CHECK(gathered() == state_of(plain));  // nothing of the statistics before stays
 }
 
-namespace {
-
-}  // namespace
+namespace {}  // namespace
 
 TEST_CASE("weight average: it follows a release, where new rank-1 factors count as ones so far", "[optim]") {
   const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
