@@ -89,6 +89,16 @@ TEST_CASE("CpuPool counts bytes used, at peak and held") {
   CHECK(pool.usage().held == 0);
 }
 
+TEST_CASE("CpuPool holds no more than its limit, and gives free blocks back to make room") {
+  CpuPool pool(1 << 20);
+  void* first = pool.allocate(1 << 19);
+  CHECK_THROWS_AS(pool.allocate(3 << 18), lpw::OutOfMemory);
+  pool.deallocate(first, 1 << 19);
+  void* second = pool.allocate(3 << 18);
+  CHECK(pool.usage().held == 3 << 18);
+  pool.deallocate(second, 3 << 18);
+}
+
 TEST_CASE("CpuPool says how much was asked for when memory runs out") {
   CpuPool pool;
   const std::size_t impossible = std::size_t{1} << 62;

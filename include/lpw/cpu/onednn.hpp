@@ -157,7 +157,7 @@ auto translate_errors(const char* operation, Body&& body) {
     return body();
   } catch (const dnnl::error& error) {
     if (error.status == dnnl_out_of_memory)
-      fail<OutOfMemory>("oneDNN ", operation, ": out of memory; lower the batch size or --member-chunk");
+      fail<OutOfMemory>("oneDNN ", operation, ": out of memory; take a smaller batch, member chunk or model");
     fail<Error>("oneDNN ", operation, ": ", error.what(), " (status ", static_cast<int>(error.status), ")");
   }
 }

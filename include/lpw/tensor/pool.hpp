@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <bit>
@@ -25,7 +26,8 @@ class CpuPool {
  public:
   static constexpr std::size_t alignment = 64;
 
-  CpuPool() = default;
+  /// Holds at most `limit` bytes; by default the machine's memory, where the system would promise more and kill the process later.
+  explicit CpuPool(std::size_t limit = physical_memory()) : limit_(limit) {}
   CpuPool(const CpuPool&) = delete;
   CpuPool& operator=(const CpuPool&) = delete;
   ~CpuPool() { release_free(); }
@@ -84,16 +86,21 @@ class CpuPool {
     const bool huge = size >= huge_page;
     const std::size_t align = huge ? huge_page : alignment;
     const std::size_t padded = (size + align - 1) / align * align;
-    void* block = std::aligned_alloc(align, padded);
+    void* block = from_system(align, padded);
     if (!block) {
       release_free();
-      block = std::aligned_alloc(align, padded);
+      block = from_system(align, padded);
     }
     if (!block)
       fail<OutOfMemory>("out of memory: ", size, " bytes requested with ", usage_.used,
                         " in use; take a smaller batch, member chunk or model");
     if (huge) madvise(block, padded, MADV_HUGEPAGE);
     return block;
+  }
+
+  /// Null past the limit.
+  [[nodiscard]] void* from_system(std::size_t align, std::size_t size) const {
+    return size <= limit_ && usage_.held <= limit_ - size ? std::aligned_alloc(align, size) : nullptr;
   }
 
   void release_free() noexcept {
@@ -105,6 +112,11 @@ class CpuPool {
     }
   }
 
+  static std::size_t physical_memory() {
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  }
+
+  std::size_t limit_;
   mutable std::mutex mutex_;
   struct SizeClass {
     std::vector<void*> free;

@@ -257,8 +257,8 @@ class Trainer {
                          {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
     folder.write_metrics(format_csv(progress_.history, Task::metric()));
     folder.write_summary(summary);
-    display.line(concat("\n", format_table(scores), "\n"));
     display.line(concat("saved ", folder.model().string(), ", ", folder.summary().string()));
+    display.line(concat("\n", format_table(scores), "\n"));
   }
 
   [[nodiscard]] std::string time_left() const {
