@@ -17,18 +17,30 @@ const void* address(void (*kernel)(Parameters...)) {
 }
 
 template <class T, int N>
-const void* const of_width[] = {
-    address(augment<T, N>), address(batch_norm_forward<T, N>), address(batch_norm_backward<T, N>), address(relu_forward<T, N>),
-    address(relu_backward<T, N>), address(add<T, N>), address(dropout<T, N>), address(affine_forward<T, N>), address(add_channels<T, N>),
-    address(max_pool2d_forward<T, N>), address(max_pool2d_backward<T, N>), address(global_average_pool_forward<T, N>),
-    address(global_average_pool_backward<T, N>), address(scale_channels<T, N>), address(scale_channels_backward<T, N>),
-    address(softmax_cross_entropy<T, N>), address(softmax_cross_entropy_backward<T, N>), address(mean_rows<T, N>)};
+const void* const of_width[] = {address(augment<T, N>),
+                                address(batch_norm_forward<T, N>),
+                                address(batch_norm_backward<T, N>),
+                                address(relu_forward<T, N>),
+                                address(relu_backward<T, N>),
+                                address(add<T, N>),
+                                address(dropout<T, N>),
+                                address(affine_forward<T, N>),
+                                address(add_channels<T, N>),
+                                address(max_pool2d_forward<T, N>),
+                                address(max_pool2d_backward<T, N>),
+                                address(global_average_pool_forward<T, N>),
+                                address(global_average_pool_backward<T, N>),
+                                address(scale_channels<T, N>),
+                                address(scale_channels_backward<T, N>),
+                                address(softmax_cross_entropy<T, N>),
+                                address(softmax_cross_entropy_backward<T, N>),
+                                address(mean_rows<T, N>)};
 
 template <class T>
 const void* const of_type[] = {address(sgd_step<T>), address(adam_step<T>), of_width<T, widest<T>>, of_width<T, 1>};
 
-const void* const all[] = {of_type<float>, of_type<bfloat16>, of_type<half>, address(move_average<4>), address(move_average<1>),
-                           address(release_rows<float>)};
+const void* const all[] = {of_type<float>,           of_type<bfloat16>,        of_type<half>,
+                           address(move_average<4>), address(move_average<1>), address(release_rows<float>)};
 
 /// Keeps the table.
 const void* kernel(int i) { return all[i]; }
