@@ -1,26 +1,65 @@
-# Finds the CUDA compiler for the check of the headers meant for device code. Sets LPW_CUDA_FOUND.
+# Finds the CUDA toolkit with cuBLAS and cuDNN. Sets LPW_CUDA_FOUND; then there is
+#   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA backend
+#   lpw_use_cuda(<target> <source>...)         the same for sources of an existing target
 set(LPW_CUDA_FOUND FALSE)
+set(lpw_cuda_missing "no CUDA toolkit")
 if(NOT LPW_CUDA STREQUAL "OFF")
   find_package(CUDAToolkit QUIET)
   if(CUDAToolkit_FOUND AND NOT CMAKE_CUDA_COMPILER AND CUDAToolkit_NVCC_EXECUTABLE)
     set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
   endif()
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80)
+    set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)  # and PTX of the last, for what comes after
   endif()
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
-    set(LPW_CUDA_FOUND TRUE)
+    find_path(LPW_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of cudnn.h")
+    find_library(LPW_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} DOC "cuDNN")
+    if(NOT TARGET CUDA::cublas)
+      set(lpw_cuda_missing "the CUDA toolkit lacks cuBLAS")
+    elseif(NOT LPW_CUDNN_INCLUDE OR NOT LPW_CUDNN_LIBRARY)
+      set(lpw_cuda_missing "there is no cuDNN (set LPW_CUDNN_INCLUDE and LPW_CUDNN_LIBRARY if it is elsewhere)")
+    else()
+      set(LPW_CUDA_FOUND TRUE)
+    endif()
   endif()
 endif()
 
 if(LPW_CUDA_FOUND)
-  message(STATUS "lpw: CUDA ${CMAKE_CUDA_COMPILER_VERSION} found: the headers meant for device code are compiled with nvcc")
+  list(JOIN CMAKE_CUDA_ARCHITECTURES " " lpw_architectures)
+  message(STATUS "lpw: CUDA ${CMAKE_CUDA_COMPILER_VERSION} with cuDNN found: programs are built for GPUs of architecture ${lpw_architectures}, too")
 elseif(LPW_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "lpw: LPW_CUDA=ON, but no CUDA toolkit was found. On Debian and Ubuntu: apt-get install nvidia-cuda-toolkit, or NVIDIA's "
-    "cuda-toolkit package; then put nvcc on the PATH or set CUDAToolkit_ROOT. LPW_CUDA=AUTO does without.")
+  message(FATAL_ERROR "lpw: LPW_CUDA=ON, but ${lpw_cuda_missing} was found. Install NVIDIA's cuda-toolkit and cudnn packages; then put nvcc on the "
+    "PATH or set CUDAToolkit_ROOT. LPW_CUDA=AUTO does without.")
 else()
-  message(STATUS "lpw: without CUDA (LPW_CUDA=${LPW_CUDA}): the headers meant for device code are not compiled with nvcc")
+  message(STATUS "lpw: without CUDA (LPW_CUDA=${LPW_CUDA}, ${lpw_cuda_missing}): programs run on the CPU only")
 endif()
+
+if(LPW_CUDA_FOUND)
+  add_library(lpw_cuda_flags INTERFACE)
+  # CMake 3.25 passes no -std to the nvcc of CUDA 13 even where CUDA_STANDARD is 20. The host compiler gets the flags it has for other files.
+  set(lpw_host_flags ${lpw_native_flag} ${OpenMP_CXX_FLAGS} -Wall -Wno-maybe-uninitialized)
+  list(JOIN lpw_host_flags "," lpw_host_flags)
+  target_compile_options(lpw_cuda_flags INTERFACE
+    # 1675: pragmas for the host compiler; 3189: "module" at the start of a line.
+    "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${lpw_host_flags};--diag-suppress=1675,3189>"
+    "$<$<AND:$<BOOL:${LPW_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>")
+  target_include_directories(lpw_cuda_flags SYSTEM INTERFACE ${LPW_CUDNN_INCLUDE})
+  target_compile_definitions(lpw_cuda_flags INTERFACE LPW_WITH_CUDA=1 EIGEN_NO_CUDA)  # Eigen is used by the host alone
+  target_link_libraries(lpw_cuda_flags INTERFACE CUDA::cublas ${LPW_CUDNN_LIBRARY})
+endif()
+
+function(lpw_use_cuda target)
+  set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CUDA)
+  target_sources(${target} PRIVATE ${ARGN})
+  target_link_libraries(${target} PRIVATE lpw_cuda_flags)
+endfunction()
+
+function(lpw_add_cuda_program name)
+  add_executable(${name})
+  target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags)
+  lpw_use_cuda(${name} ${ARGN})
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()

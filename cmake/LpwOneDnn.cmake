@@ -1,6 +1,7 @@
 # oneDNN for the library target. The installed package runs this file too, so that it is the using machine, not the one lpw
 # was installed from, that decides: nothing of lpw is compiled before it is used.
-#   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1 or 0.
+#   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1
+#   or 0.
 # With BUILD_INTERFACE, what is found does not enter the target's installed form.
 function(lpw_use_onednn target)
   set(found FALSE)
@@ -14,7 +15,7 @@ function(lpw_use_onednn target)
   endif()
   if(found)
     set(libraries OneDNN::OneDNN)
-    set(definition LPW_WITH_ONEDNN=1)
+    set(definition LPW_WITH_ONEDNN=$<COMPILE_LANGUAGE:CXX>)  # nvcc 13 cannot parse oneDNN's header, and has no use for it
     message(STATUS "lpw: oneDNN ${OneDNN_VERSION} found: used for convolutions on the CPU")
   else()
     set(definition LPW_WITH_ONEDNN=0)

@@ -10,10 +10,10 @@ function(lpw_tristate name help)
 endfunction()
 
 lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
-lpw_tristate(LPW_CUDA "There is no CUDA backend yet. With a CUDA toolkit this compiles the headers meant for device code \
-(lpw/tensor/dtype.hpp, shape.hpp, philox.hpp) with nvcc, as part of the tests: AUTO if a toolkit is found, ON requires one, OFF never")
+lpw_tristate(LPW_CUDA "The CUDA backend in this project's programs: AUTO if nvcc, cuBLAS and cuDNN are found, ON requires them, OFF leaves it out")
 
 option(LPW_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_EMULATOR "Test the CUDA kernels and backend on the host, which needs Boost.Context" ON)
 option(LPW_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_NATIVE "Build this project's programs for the machine they are built on (-march=native)" ${PROJECT_IS_TOP_LEVEL})

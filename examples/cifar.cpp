@@ -32,7 +32,7 @@ int run(const cifar::Options& options, const std::string& config) {
   const bool evaluate = !options.eval.empty(), exported = options.eval.ends_with(".safetensors");
   if (exported) lpw::io::load_safetensors(options.eval, network);
   const lpw::data::Dataset dataset = cifar::load_dataset(options);
-  const lpw::train::ImageClassification<Network> task(dataset, cifar::task_options(options));
+  lpw::train::ImageClassification<Network> task(dataset, cifar::task_options(options));
   if (exported) {
     display.line(lpw::train::format_table({.collapsed = task.evaluate(network)}));
     return 0;

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: scripts/plot.sh [--out FILE.png] RUN_DIR...
-# Draws training loss, accuracy and learning rates over the epochs from the metrics.csv of one or several runs, with a dashed vertical line
-# where members were released, into FILE.png or the curves.png of the first run folder. Works while a run is under way. Needs gnuplot.
+# Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or several runs, with a
+# dashed vertical line where members were released, into FILE.png or the curves.png of the first run folder. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
 die() { echo "plot.sh: $*" >&2; exit 1; }
 usage() { sed -n '2,4s/^# //p' "$0"; }
@@ -24,15 +24,15 @@ work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
 # Whatever a run folder is called, gnuplot sees numbered files. Late-phase rates are drawn where there are late-phase weights.
-loss="" accuracy="" rates="" releases="" metric=accuracy
+loss="" metrics="" rates="" releases="" metric=metric
 for i in "${!runs[@]}"; do
   csv=${runs[$i]}/metrics.csv colour="linecolor $((i + 1))" data="'$work/$i'"
   [ -f "$csv" ] || die "$csv: no such file; ${runs[$i]} is not the folder of a run that has trained an epoch"
   awk -F, -v csv="$csv" '
     NR == 1 {
       for (c = 1; c <= NF; c++) column[$c] = c
-      for (name in column) if (name ~ /^test_/) metric = substr(name, 6)
-      split("epoch train_loss train_" metric " test_" metric " learning_rate late_learning_rate", names, " ")
+      for (name in column) if (name ~ /^(test|valid)_/) { held_out = name; metric = name; sub(/^[a-z]*_/, "", metric) }
+      split("epoch train_loss train_" metric " " held_out " learning_rate late_learning_rate", names, " ")
       for (n = 1; n <= 6; n++) if (!(names[n] in column)) { print "plot.sh: " csv ": has no column " names[n] > "/dev/stderr"; exit 1 }
       next
     }
@@ -44,13 +44,14 @@ for i in "${!runs[@]}"; do
       print line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?"), $column["phase"] }
   ' "$csv" >"$work/$i" || exit 1
   [ -s "$work/$i" ] || die "$csv: holds no epoch yet"
-  metric=$(head -1 "$csv" | tr , '\n' | sed -n 's/^test_//p' | tr -cd 'a-zA-Z0-9_')
+  held_out=$(head -1 "$csv" | tr , '\n' | grep -E '^(test|valid)_' | tr -cd 'a-zA-Z0-9_')
+  metric=${held_out#*_}
   name=$(basename "$(cd "${runs[$i]}" && pwd)" | tr -d '\n' | sed "s/'/''/g")
   released=$(awk '$7 ~ /^late/ { print $1 - 1; exit }' "$work/$i")
   [ -z "$released" ] || releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
   loss+="$data using 1:2 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name', "
-  accuracy+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: test', "
-  accuracy+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
+  metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: ${held_out%%_*}', "
+  metrics+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
   rates+="$data using 1:5 with fsteps linewidth 2 $colour title '$name', "
   awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' "$work/$i" &&
     rates+="$data using 1:6 with fsteps dashtype 2 linewidth 2 $colour title '$name: late-phase', "
@@ -70,7 +71,7 @@ $releases
 set ylabel 'training loss'
 plot ${loss%, }
 set ylabel '$metric'
-plot ${accuracy%, }
+plot ${metrics%, }
 set ylabel 'learning rate'
 set xlabel 'epochs trained (dashed vertical: release)'
 set yrange [0:*]

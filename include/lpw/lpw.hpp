@@ -29,6 +29,7 @@
 #include <lpw/nn/module.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/nn/wide_resnet.hpp>
+#include <lpw/optim/adam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>

@@ -37,3 +37,15 @@ TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their defi
         CHECK(mismatch<TestType>(dlogits.tensor, gradient) == "");
       }
 }
+
+TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the largest", "[cross_entropy]", float, double, bfloat16) {
+  Tensor<TestType, Cpu> logits({2, 2, 3});
+  const float values[] = {0, 2, 1, 3, 3, 1, -1, -2, -1, 5, 5, 5};  // the first largest: 1, 0, 0, 0
+  std::copy_n(values, 12, logits.data());
+  const auto correct = [&](std::vector<std::int32_t> labels) {
+    return count_correct(logits, tensor_of<std::int32_t>({2, 2}, labels)).data()[0];
+  };
+  CHECK(correct({1, 0, 0, 0}) == 4);
+  CHECK(correct({1, 1, 0, 2}) == 2);
+  CHECK(correct({2, 1, 2, 1}) == 0);
+}

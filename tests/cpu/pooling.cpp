@@ -31,7 +31,7 @@ TEMPLATE_TEST_CASE("max_pool2d sends each gradient to the winner it names", "[po
           expected.add(winner, double(dy.data()[i]));
         }
         CHECK(wrong == 0);
-        max_pool2d_backward(pooled.winner, dy, dx);
+        max_pool2d_backward(pooled.winner, dy, options, dx);
         CHECK(mismatch<TestType>(dx.tensor, expected) == "");
       }
 }
@@ -62,7 +62,7 @@ TEST_CASE("pooling gives the same bits on any number of threads", "[pooling]") {
   CHECK(same_on_any_threads([&] {
     const auto pooled = max_pool2d_forward(x, pools[1]);
     Gradient<float, Cpu> dx{Tensor<float, Cpu>(x.shape())}, spread{Tensor<float, Cpu>(x.shape())};
-    max_pool2d_backward(pooled.winner, pooled.y, dx);
+    max_pool2d_backward(pooled.winner, pooled.y, pools[1], dx);
     const auto mean = global_average_pool_forward(x);
     global_average_pool_backward(mean, spread);
     return std::vector{values_of(pooled.y), values_of(dx.tensor), values_of(mean), values_of(spread.tensor)};

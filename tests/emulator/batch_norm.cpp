@@ -335,3 +335,27 @@ TEST_CASE("one workspace serves launch after launch") {
     CHECK((all_bits(o) == expected));
   }
 }
+
+TEST_CASE("momentum 1 begins the running statistics anew, in rows of any stride") {
+  BatchNormOperands<float> o({.members = 3, .rows = 50, .channels = 5});
+  const auto plan = forward_plan(o, roomy, {});
+  constexpr int stride = 8;
+  std::vector<float> running_mean(3 * stride, test::nan), running_variance(3 * stride, test::nan);
+  Workspace workspace(plan, 0);
+  auto p = forward_parameters(o, plan, workspace);
+  p.running_mean = running_mean.data();
+  p.running_variance = running_variance.data();
+  p.mean_stride = p.variance_stride = stride;
+  p.momentum = 1;
+  launch(p, launch_options(plan, roomy, 1));
+  for (int member = 0; member < 3; ++member)
+    for (int c = 0; c < stride; ++c) {
+      if (c >= 5) {
+        CHECK(std::isnan(running_mean[member * stride + c]));
+        continue;
+      }
+      const float inverse = o.inverse_deviation[member * 5 + c], variance = 1 / (inverse * inverse) - p.epsilon;
+      CHECK(running_mean[member * stride + c] == o.mean[member * 5 + c]);
+      CHECK(std::abs(running_variance[member * stride + c] - variance * 50 / 49) <= 10 * epsilon<float>() * variance);
+    }
+}

@@ -76,11 +76,11 @@ struct Workspace {
 };
 
 [[nodiscard]] inline emulator::LaunchOptions launch_options(const BatchNormPlan& plan, const GpuLimits& gpu, std::uint64_t seed) {
-  return {.grid = plan.grid,
-          .block = BatchNormPlan::block,
-          .shared_bytes = plan.shared_bytes,
+  return {.grid = plan.launch.grid_x,
+          .block = LaunchPlan::block,
+          .shared_bytes = plan.launch.shared_bytes,
           .seed = seed,
-          .cooperative = plan.cooperative,
+          .cooperative = plan.launch.cooperative,
           .resident_blocks = static_cast<unsigned>(gpu.multiprocessors * kernels::member_blocks)};
 }
 
@@ -108,6 +108,8 @@ template <class T>
           .beta_stride = o.member_stride(),
           .running_mean = o.running_mean.data(),
           .running_variance = o.running_variance.data(),
+          .mean_stride = o.of.channels,
+          .variance_stride = o.of.channels,
           .mean = o.mean.data(),
           .inverse_deviation = o.inverse_deviation.data(),
           .scale = o.scale.data(),

@@ -25,11 +25,11 @@ TEST_CASE("a plan covers every row and channel once, within the GPU's limits") {
               const auto& t = plan.tiling;
               bool good = std::int64_t{t.slabs} * t.width() >= channels && std::int64_t{t.slabs - 1} * t.width() < channels;
               good = good && std::int64_t{t.group} * t.chunk >= rows && std::int64_t{t.group - 1} * t.chunk < rows;
-              good = good && t.pass() >= 1 && t.groups >= 1 && t.groups <= t.items() && plan.grid == unsigned(t.group * t.groups);
-              good = good && plan.grid <= unsigned(gpu.multiprocessors * kernels::member_blocks);
-              good = good && std::int64_t(plan.shared_bytes) <= gpu.shared_per_block;
-              good = good && kernels::member_blocks * (std::int64_t(plan.shared_bytes) + 1024) <= gpu.shared_per_multiprocessor;
-              good = good && plan.cooperative == (t.group > 1 && read_twice > 0) && (t.lanes & (t.lanes - 1)) == 0 && t.lanes <= 32;
+              good = good && t.pass() >= 1 && t.groups >= 1 && t.groups <= t.items() && plan.launch.grid_x == unsigned(t.group * t.groups);
+              good = good && plan.launch.grid_x <= unsigned(gpu.multiprocessors * kernels::member_blocks);
+              good = good && std::int64_t(plan.launch.shared_bytes) <= gpu.shared_per_block;
+              good = good && kernels::member_blocks * (std::int64_t(plan.launch.shared_bytes) + 1024) <= gpu.shared_per_multiprocessor;
+              good = good && plan.launch.cooperative == (t.group > 1 && read_twice > 0) && (t.lanes & (t.lanes - 1)) == 0 && t.lanes <= 32;
               CAPTURE(gpu.multiprocessors, element_bytes, read_twice, members, rows, channels);
               if (!good) CHECK(good);
             }
@@ -37,7 +37,7 @@ TEST_CASE("a plan covers every row and channel once, within the GPU's limits") {
 
 TEST_CASE("one member of 16 channels fills the machine") {
   const auto plan = plan_batch_norm(h100, 1, 128 * 32 * 32, 16, forward);
-  CHECK(plan.grid > 240);
+  CHECK(plan.launch.grid_x > 240);
   CHECK(plan.regime == BatchNormRegime::group);
   CHECK(plan.tiling.slab == 2);
 }
@@ -52,5 +52,5 @@ TEST_CASE("the regimes on an H100") {
 
 TEST_CASE("the plan can be made at compile time") {
   constexpr auto plan = plan_batch_norm(h100, 10, 8192, 640, forward);
-  STATIC_REQUIRE(plan.grid > 200);
+  STATIC_REQUIRE(plan.launch.grid_x > 200);
 }

@@ -74,20 +74,15 @@ TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", 
         for (const bool accumulate : {false, true}) {
           INFO("members " << members << " length " << length << " width " << width << " accumulate " << accumulate);
           const DropoutMask mask{Philox(9, Stream::dropout, 4), 3, 20, 0.3};
+          const std::uint32_t step = accumulate ? 3 : 4;  // in memory, beside the random numbers' own 1 or 0
           const auto x = random_tensor<TestType>({members, length}, 1);
           auto y = random_tensor<TestType>({members, length}, 2);
           Gradient<double, Cpu> expected{converted<double>(y), accumulate};
           apply_dropout(converted<double>(x), mask, expected);
-          const kernels::Dropout<TestType> p{x.data(),
-                                             y.data(),
-                                             members,
-                                             length,
-                                             mask.random,
-                                             mask.operation,
-                                             mask.first_member,
-                                             float(mask.rate),
-                                             float(1 / (1 - mask.rate)),
-                                             accumulate};
+          const kernels::Dropout<TestType> p{
+              x.data(),  y.data(),       members,           length,           Philox(9, Stream::dropout, 4 - step),
+              &step,     mask.operation, mask.first_member, float(mask.rate), float(1 / (1 - mask.rate)),
+              accumulate};
           CHECK(same_on_any_order(
               small_plan(length / 4, members), [&] { kernels::dropout<TestType, width()>(p); }, y));
           // One product and one sum in float of values below 3, then a rounding to T.

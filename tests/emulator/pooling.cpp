@@ -56,7 +56,7 @@ TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CP
           for (const bool accumulate : {false, true}) {
             auto dx = random_tensor<TestType>(x.shape(), 3);
             Gradient<TestType, Cpu> sums{clone(dx), accumulate};
-            lpw::max_pool2d_backward(winner, dy, sums);
+            lpw::max_pool2d_backward(winner, dy, options, sums);
             const kernels::MaxPoolBackward<TestType> backward{winner.data(), dy.data(), dx.data(), accumulate, geometry};
             CHECK(same_on_any_order(
                 small_plan(dx.size() / geometry.images / width, 2), [&] { kernels::max_pool2d_backward<TestType, width()>(backward); },

@@ -108,3 +108,29 @@ TEST_CASE("the kernel scale_channels_backward leaves out dx where it is not want
   scale_channels_backward_factor(x, dy, expected);
   CHECK(error(dfactor, expected.tensor) <= 50 * epsilon<float>());
 }
+
+TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums dy where there is no x", "[rank_one]", float, bfloat16, half) {
+  for (const std::int64_t channels : {5, 16})
+    with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
+      for (const std::int64_t sum_rows : {1, 3}) {
+        INFO("channels " << channels << " width " << width << " rows of the sum " << sum_rows);
+        const auto dy = random_tensor<TestType>({3, 200, channels}, 1);
+        auto sum = unwritten<float>({sum_rows, channels});
+        const auto plan = plan_member_rows(3, 200, channels, width, true, 9);
+        auto partial = unwritten<float>({3 * plan.tiling.group * channels});
+        auto arrivals = zeros<std::int32_t, Cpu>({3 * plan.tiling.slabs});
+        kernels::ScaleChannelsBackward<TestType> p{};
+        p.dy = dy.data();
+        p.dfactor = sum.data();
+        p.dfactor_stride = sum_rows == 1 ? 0 : channels;
+        p.partial = partial.data();
+        p.arrivals = reinterpret_cast<unsigned*>(arrivals.data());
+        p.tiling = plan.tiling;
+        CHECK(same_on_any_order(
+            plan.launch, [&] { kernels::scale_channels_backward<TestType, width()>(p); }, sum));
+        Gradient<double, Cpu> expected{Tensor<double, Cpu>(sum.shape())};
+        scale_channels_backward_factor(full<double, Cpu>(dy.shape(), 1.0), converted<double>(dy), expected);
+        CHECK(error(sum, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(600.0));  // as above
+      }
+    });
+}

@@ -145,3 +145,28 @@ TEST_CASE("the kernel softmax_cross_entropy stays finite for huge logits and for
       c.plan.launch, [&] { kernels::softmax_cross_entropy<float, 4>(p); }, c.loss));
   CHECK(std::isnan(c.loss.data()[0]));
 }
+
+TEST_CASE("the kernel softmax_cross_entropy needs no place to report labels to", "[softmax_cross_entropy]") {
+  Case<float> c(1, 3, 10, 0);
+  c.labels.data()[1] = 11;
+  auto p = c.parameters();
+  p.bad_label = nullptr;
+  CHECK(same_on_any_order(
+      c.plan.launch, [&] { kernels::softmax_cross_entropy<float, 1>(p); }, c.arrivals));
+  CHECK(std::isnan(c.loss.data()[0]));
+}
+
+TEMPLATE_TEST_CASE("the kernel count_correct counts what the CPU counts", "[softmax_cross_entropy]", float, bfloat16, half) {
+  for (const std::int64_t classes : {1, 3, 10, 33, 100}) {
+    INFO("classes " << classes);
+    auto logits = awkward_tensor<TestType>({3, 71, classes}, 1);
+    for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = TestType(std::round(2 * float(logits.data()[i])));
+    auto labels = zeros<std::int32_t, Cpu>({3, 71}), correct = zeros<std::int32_t, Cpu>({1});
+    for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>(i % std::min<std::int64_t>(classes, 3));
+    const kernels::CountCorrect<TestType> p{logits.data(), labels.data(), correct.data(), labels.size(), static_cast<int>(classes)};
+    CHECK(same_on_any_order(
+        small_plan(32 * labels.size()), [&] { kernels::count_correct<TestType>(p); }, correct));
+    CHECK(values_of(correct) == values_of(count_correct(converted<float>(logits), labels)));
+    CHECK(correct.data()[0] > 0);
+  }
+}

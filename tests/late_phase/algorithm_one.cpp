@@ -46,7 +46,7 @@ class Sequential {
   void release(Group groups, const State& released) {
     if (contains(groups, Group::rank_one))
       lpw::nn::for_each_module(network_, [](const std::string&, auto& module) {
-        if constexpr (requires { module.attach_rank_one(); }) module.attach_rank_one();
+        if constexpr (lpw::nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) lpw::nn::attach_rank_one(module);
       });
     late_.assign(members, {});
     statistics_.assign(members, statistics_[0]);

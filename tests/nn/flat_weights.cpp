@@ -142,7 +142,7 @@ TEST_CASE("rearrange carries tensors over to new stores", "[flat_weights]") {
   auto momentum = before->zeros_like();
   momentum.base = random_tensor<double>(momentum.base.shape(), 5);
   mark_late_phase(network);
-  head(network).attach_rank_one();  // weights without a past
+  nn::attach_rank_one(head(network));  // weights without a past
   const auto after = nn::restore_flat(network, 2);
   auto start = after->zeros_like();
   fill(start.base, 7.0);

@@ -39,7 +39,7 @@ template <class Layer, class Plain>
 void check_factors(Layer& layer, const Tensor<double, Cpu>& x, Plain&& plain) {
   const Tape tape = Tape::evaluation();
   const auto before = values_of(layer.forward(tape.input(x)).value());
-  layer.attach_rank_one();
+  nn::attach_rank_one(layer);
   CHECK(values_of(layer.forward(tape.input(x)).value()) == before);  // factors of one
   CHECK(layer.rank_one->output.group() == Group::rank_one);
 
@@ -51,10 +51,10 @@ void check_factors(Layer& layer, const Tensor<double, Cpu>& x, Plain&& plain) {
   randomize(layer.rank_one->output, 1, 7);
   randomize(layer.rank_one->input, 1, 8);
   const auto factored = layer.forward(tape.input(x)).value();
-  layer.fold_rank_one();
+  nn::fold_rank_one(layer);
   CHECK_FALSE(layer.rank_one);
   check_equal(layer.forward(tape.input(x)).value(), factored);
-  CHECK_NOTHROW(layer.fold_rank_one());
+  CHECK_NOTHROW(nn::fold_rank_one(layer));
 }
 
 template <class M>
@@ -89,7 +89,7 @@ TEST_CASE("Conv2d and Linear: parameters", "[rank_one]") {
   nn::Conv2d<float, Cpu> conv({.in_channels = 4, .out_channels = 3, .kernel_size = 5}, init);
   CHECK(conv.weight.shape() == Shape{3, 5, 5, 4});
   CHECK(names_of(conv) == "weight ");
-  conv.attach_rank_one();
+  nn::attach_rank_one(conv);
   CHECK(names_of(conv) == "weight rank_one_r rank_one_s ");
   CHECK(conv.rank_one->output.shape() == Shape{3});
   CHECK(conv.rank_one->input.shape() == Shape{4});

@@ -9,19 +9,9 @@ import struct
 import subprocess
 import sys
 
-from trainer import PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, results, run, start, train
+from trainer import PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, refused, results, run, start, train
 
 random.seed(20210503)
-
-
-def refused(*arguments, says=(), **options):
-    """The program must fail with one line that holds all the words of `says`."""
-    done = run(*arguments, **options)
-    check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
-    check(done.stderr.startswith("cifar: ") and done.stderr.count("\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
-    for words in [says] if isinstance(says, str) else says:
-        check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
-    return done.stderr
 
 
 def spoilt(content, path):

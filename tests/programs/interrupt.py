@@ -1,8 +1,8 @@
-"""Usage: interrupt.py CIFAR
+"""Usage: interrupt.py CIFAR|ENWIK8
 Ctrl-C and a scheduler's SIGTERM end a run at a step, with a checkpoint from which it goes on as if nothing had been."""
 import signal
 
-from trainer import TINY, check, check_same, checkpoint_progress, main, results, run, start, summary, train
+from trainer import NAME, TINY, check, check_same, checkpoint_progress, main, results, run, start, summary, train
 
 RUN = TINY + ["--batch", "5", "--swa-start", "3"]  # many steps, so that the signal meets one
 
@@ -16,7 +16,7 @@ def interrupted(folder, sign, after, *arguments):
     process.send_signal(sign)
     out, err = process.communicate(timeout=600)
     check(process.returncode == 128 + sign, f"{sign.name} ends with exit code {process.returncode}: {out}{err}")
-    check(f"continue with: cifar --resume --out {folder}" in out, f"{sign.name}: no word of --resume in {out!r}")
+    check(f"continue with: {NAME} --resume --out {folder}" in out, f"{sign.name}: no word of --resume in {out!r}")
     check("stopping after this step" in err, f"{sign.name}: not announced: {err!r}")
     return checkpoint_progress(folder)
 

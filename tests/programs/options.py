@@ -1,9 +1,8 @@
 """Usage: options.py CIFAR
 Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it leaves."""
 import math
-import re
 
-from trainer import FILES, check, check_same, contents, main, metrics, results, run, start, summary, train
+from trainer import FILES, check, check_same, contents, main, metrics, results, run, start, summary, table, train
 
 RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2", "--members", "2",
        "--release-epoch", "1", "--threads", "1"]
@@ -13,12 +12,6 @@ SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
 
 def finite(value):
     return all(map(finite, value)) if isinstance(value, list) else value is None or not isinstance(value, float) or math.isfinite(value)
-
-
-def table(printed):
-    """Accuracy, nll and ece of each row of the result table."""
-    rows = re.findall(r"^  (\S.*?)\s+(\d\.\d{4})\s+(\d+\.\d{4})\s+(\d\.\d{4})$", printed, re.MULTILINE)
-    return {name: [float(value) for value in values] for name, *values in rows}
 
 
 def changes(folder):
@@ -31,7 +24,8 @@ def changes(folder):
             ["--late-schedule", "steps:1:0.5"], ["--base-gradient", "mean"], ["--sigma", 0.1], ["--late", "head"], ["--late", "batchnorm"],
             ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0], ["--batch", 5],
             ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"], ["--precision", "bf16"],
-            ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--train-subset", 80], ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
+            ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--optimizer", "adam", "--lr", 0.001], ["--clip", 0.1], ["--release-step", 5],
+            ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1], ["--optimizer", "adam", "--lr", 0.001, "--weight-decay", 0.1], ["--train-subset", 80], ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
     ]):
         out = folder / str(number)
         train(out, *RUN, *arguments)

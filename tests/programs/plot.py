@@ -38,6 +38,13 @@ def one_run(folder):
     check(check_picture(folder / "plain" / "a run's folder" / "curves.png") != released, "release is not marked")
 
 
+def text_run(folder):
+    """A language model's metrics: bits per character on a validation text."""
+    done = plot(make_run(folder / "run", HEADER.replace("train_accuracy,test_accuracy", "train_bpc,valid_bpc") + ROWS))
+    check(done.returncode == 0 and done.stderr == "", done.stderr)
+    check_picture(folder / "run" / "curves.png")
+
+
 def several_runs(folder):
     names = [make_run(folder / "one"), make_run(folder / "two", HEADER + ROWS.replace("4,late+swa", "4,base")), make_run(folder / "one-epoch", HEADER + ROWS.splitlines()[0])]
     done = plot(*names, "--out", folder / "all.png")
@@ -73,4 +80,4 @@ def without_gnuplot(folder):
 if shutil.which("gnuplot") is None:
     print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
     sys.exit(77)
-main(one_run, several_runs, refusals, without_gnuplot)
+main(one_run, text_run, several_runs, refusals, without_gnuplot)

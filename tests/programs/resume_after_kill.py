@@ -1,9 +1,9 @@
-"""Usage: resume_after_kill.py CIFAR
+"""Usage: resume_after_kill.py CIFAR|ENWIK8
 A run that is killed at any moment and resumed ends with the bits of the undisturbed one."""
 import random
 import time
 
-from trainer import TINY, check, check_same, main, results, run, start, train
+from trainer import NAME, TINY, check, check_same, main, results, run, start, train
 
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]  # so that runs resume within epochs, and kills meet the writing of checkpoints
 VARIANTS = {
@@ -11,6 +11,13 @@ VARIANTS = {
     "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
     "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
     "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
+    "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
+    "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
+} if NAME == "cifar" else {
+    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head"],
+    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],
+    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--pre-batch", "7"],
+    "by gradient descent": TINY + EVERY_STEP + ["--optimizer", "sgd", "--lr", "0.3", "--pre-batch", "batch"],
     "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
     "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
 }

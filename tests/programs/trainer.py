@@ -1,9 +1,12 @@
-"""What the tests of the trainer share: starting it on tiny runs, and comparing what runs leave behind."""
+"""What the tests of the trainers share: starting one on tiny runs, and comparing what runs leave behind."""
 import array
+import atexit
 import csv
 import json
 import os
 import pathlib
+import re
+import shutil
 import struct
 import subprocess
 import sys
@@ -12,9 +15,27 @@ import time
 
 PROGRAM = os.path.abspath(sys.argv[1])
 
-# Large enough for several iterations an epoch after release, small enough for a second.
-TINY = ["--model", "wrn-10-1", "--train-subset", "300", "--test-subset", "60", "--batch", "25", "--epochs", "4",
-        "--members", "3", "--release-epoch", "2", "--threads", "1"]
+NAME = os.path.basename(PROGRAM)
+
+
+def make_text(size, seed=1):
+    """Something to learn for a language model: sentences with numbers that follow from each other."""
+    return b"".join(b"%d late-phase weights of %d members are averaged\n" % (i * seed % 97, i * seed % 7) for i in range(size // 40))[:size]
+
+
+def tiny():
+    """Options of a run large enough for several iterations an epoch after release, small enough for a second."""
+    if NAME != "enwik8":
+        return ["--model", "wrn-10-1", "--train-subset", "300", "--test-subset", "60", "--batch", "25", "--epochs", "4", "--members", "3",
+                "--release-epoch", "2", "--threads", "1"]
+    folder = pathlib.Path(tempfile.mkdtemp(prefix="lpw-"))
+    atexit.register(shutil.rmtree, folder)
+    (folder / "text").write_bytes(make_text(40000))
+    return ["--data", str(folder / "text"), "--hidden", "32", "--embedding", "8", "--bptt", "10", "--batch", "10", "--epochs", "4",
+            "--members", "3", "--release-epoch", "2", "--lr", "0.01", "--threads", "1"]
+
+
+TINY = tiny()
 FILES = {"checkpoint.lpw", "config.toml", "metrics.csv", "model.safetensors", "summary.json"}
 
 
@@ -39,6 +60,22 @@ def start(*arguments):
 def check(condition, message):
     if not condition:
         raise AssertionError(message)
+
+
+def refused(*arguments, says=(), **options):
+    """The program must fail with one line that holds all the words of `says`."""
+    done = run(*arguments, **options)
+    check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
+    check(done.stderr.startswith(f"{NAME}: ") and done.stderr.count("\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
+    for words in [says] if isinstance(says, str) else says:
+        check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
+    return done.stderr
+
+
+def table(printed):
+    """The scores of each row of the result table."""
+    rows = re.findall(r"^  (\S.*?)((?:\s+\d+\.\d{4})+)$", printed, re.MULTILINE)
+    return {name: [float(value) for value in values.split()] for name, values in rows}
 
 
 def summary(folder):

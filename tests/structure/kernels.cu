@@ -2,10 +2,13 @@
 #include <lpw/kernels/augment.cuh>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/kernels/elementwise.cuh>
+#include <lpw/kernels/embedding.cuh>
+#include <lpw/kernels/lstm_cell.cuh>
 #include <lpw/kernels/members.cuh>
 #include <lpw/kernels/optimizer.cuh>
 #include <lpw/kernels/pooling.cuh>
 #include <lpw/kernels/rank_one.cuh>
+#include <lpw/kernels/rank_one_backward.cuh>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
 
 namespace lpw::kernels {
@@ -34,13 +37,30 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(scale_channels_backward<T, N>),
                                 address(softmax_cross_entropy<T, N>),
                                 address(softmax_cross_entropy_backward<T, N>),
-                                address(mean_rows<T, N>)};
+                                address(mean_rows<T, N>),
+                                address(embedding<T, N>),
+                                address(embedding_backward<T, N>)};
+
+template <class T, int N>
+const void* const of_units[] = {address(lstm_cell_forward<T, N>), address(lstm_cell_backward<T, N>)};
 
 template <class T>
-const void* const of_type[] = {address(sgd_step<T>), address(adam_step<T>), of_width<T, widest<T>>, of_width<T, 1>};
+const void* const of_type[] = {address(sgd_step<T>),   address(adam_step<T>), address(count_correct<T>),
+                               of_width<T, widest<T>>, of_width<T, 1>,        of_units<T, 4>,
+                               of_units<T, 1>};
 
-const void* const all[] = {of_type<float>,           of_type<bfloat16>,        of_type<half>,
-                           address(move_average<4>), address(move_average<1>), address(release_rows<float>)};
+const void* const all[] = {of_type<float>,
+                           of_type<bfloat16>,
+                           of_type<half>,
+                           address(move_average<4>),
+                           address(move_average<1>),
+                           address(release_rows<float>),
+                           address(clip_factor<float>),
+                           address(rank_one_backward<float>),
+                           address(rank_one_backward_input<float>),
+                           address(count_digits<SortPass>),
+                           address(scan_digits<SortPass>),
+                           address(scatter_places<SortPass>)};
 
 /// Keeps the table.
 const void* kernel(int i) { return all[i]; }

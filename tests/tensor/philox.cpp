@@ -56,6 +56,11 @@ TEST_CASE("Philox blocks differ between indices, steps, streams and seeds") {
   CHECK(blocks.size() == static_cast<std::size_t>(count));
 }
 
+TEST_CASE("Philox later is the same stream at a later step, around the end of the steps too") {
+  CHECK(Philox(7, Stream::dropout, 3).later(4)(5) == Philox(7, Stream::dropout, 7)(5));
+  CHECK(Philox(7, Stream::dropout, 0xffffffffu).later(2)(5) == Philox(7, Stream::dropout, 1)(5));
+}
+
 TEST_CASE("Philox runs in constant expressions") {
   STATIC_REQUIRE(Philox(1)(2) == Philox(1).stream(Stream::weights)(2));
   STATIC_REQUIRE(Philox(1).uniform(3) < 1.f);

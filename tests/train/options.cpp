@@ -33,14 +33,23 @@ TEST_CASE("nothing is released with one member, no groups, or too late") {
   CHECK(TrainOptions{.epochs = 5, .release_epoch = 0}.releases());
 }
 
+TEST_CASE("release is due after its epoch, or after its step where there is one") {
+  const TrainOptions by_epoch{.epochs = 5, .release_epoch = 2}, by_step{.epochs = 5, .release_epoch = 9, .release_step = 30};
+  CHECK_FALSE(by_epoch.due(1, 1000));
+  CHECK(by_epoch.due(2, 0));
+  CHECK_FALSE(by_step.due(4, 29));
+  CHECK(by_step.due(0, 30));
+  CHECK_FALSE(TrainOptions{.members = 1, .release_step = 3}.due(0, 3));
+}
+
 TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) { o.epochs = 0; }) == "epochs 0; expected at least 1");
   CHECK(refusal([](auto& o) { o.members = 0; }) == "members 0; expected at least 1");
   CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "release epoch -1; expected at least 0");
   CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "sigma -0.5; expected at least 0");
   CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
-  CHECK(refusal([](auto& o) { o.sgd.learning_rate = INFINITY; }) == "learning rate inf; expected at least 0");
-  CHECK(contains(refusal([](auto& o) { o.sgd.late_weight_decay = NAN; }), "must be finite"));
+  CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) == "learning rate inf; expected at least 0");
+  CHECK(contains(refusal([](auto& o) { o.optimizer = lpw::optim::AdamOptions{.late_weight_decay = NAN}; }), "must be finite"));
   CHECK(refusal([](auto& o) { o.swa_start = 200; }) == "weight averaging starts after epoch 200, but there are only 200 epochs");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
   CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");

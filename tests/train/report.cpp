@@ -8,32 +8,22 @@ using namespace lpw::train;
 namespace {
 
 struct PlannedTask {
-  std::int64_t samples_ = 50000, batch_ = 128;
-  [[nodiscard]] std::int64_t batch() const { return batch_; }
-  [[nodiscard]] std::int64_t samples() const { return samples_; }
-  [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
-    const std::int64_t full = members * std::min(batch_, samples_ / members);
-    return (samples_ + full - 1) / full;
-  }
+  [[nodiscard]] static std::string describe_iteration(std::int64_t members) { return lpw::concat(members, " at once"); }
 };
+
+constexpr Words words{"accuracy", "test", "samples"};
 
 using Lines = std::vector<std::string>;
 
 }  // namespace
 
-TEST_CASE("the plan says the effective batch before and after release") {
+TEST_CASE("the plan says what an iteration holds before and after release") {
   CHECK(describe_plan({.epochs = 200, .members = 10, .release_epoch = 120}, PlannedTask{}, {}) ==
-        Lines{"one network: 1 x 128 = 128 samples an iteration, 391 iterations an epoch",
-              "after 120 of 200 epochs 10 members, each on minibatches of its own: 10 x 128 = 1280 samples an iteration, 40 iterations an "
-              "epoch"});
-}
-
-TEST_CASE("the plan says when batches shrink for want of samples") {
-  const auto lines = describe_plan({.epochs = 2, .members = 10, .release_epoch = 0}, PlannedTask{.samples_ = 1000}, {});
-  REQUIRE(lines.size() == 1);
-  CHECK(lines[0] ==
-        "after 0 of 2 epochs 10 members, each on minibatches of its own: 10 x 100 = 1000 samples an iteration, 1 iterations an epoch (not "
-        "128 a member: there are 1000 training samples)");
+        Lines{"one network: 1 at once", "after 120 of 200 epochs 10 members, each on minibatches of its own: 10 at once"});
+  CHECK(describe_plan({.epochs = 2, .members = 10, .release_epoch = 0}, PlannedTask{}, {}) ==
+        Lines{"after 0 of 2 epochs 10 members, each on minibatches of its own: 10 at once"});
+  CHECK(describe_plan({.epochs = 2, .members = 10, .release_step = 7}, PlannedTask{}, {}) ==
+        Lines{"one network: 1 at once", "after 7 iterations 10 members, each on minibatches of its own: 10 at once"});
 }
 
 TEST_CASE("the plan says when nothing will be released, and why") {
@@ -57,8 +47,8 @@ TEST_CASE("a line of progress shows pace and time left within 80 columns") {
   pace.start_epoch();
   pace.trained(1280, 0.5);
   CHECK(pace.samples_per_second() == 2560);
-  const Progress progress{.epoch = 119, .iteration = 390, .released = true, .loss_sum = 64, .correct = 96, .seen = 128};
-  CHECK(progress_line(progress, 200, 391, pace, "10:00:00") ==
+  const Progress progress{.epoch = 119, .iteration = 390, .released = true, .sums = {64, 96, 128}};
+  CHECK(progress_line(progress, 200, 391, words, 0.75, pace, "10:00:00") ==
         "epoch 120/200 late 390/391  2560 samples/s  ETA 10:00:00  loss 0.5000  train 0.7500");
   pace.start_epoch();
   pace.trained(10, 1);
@@ -69,8 +59,8 @@ TEST_CASE("the line of an epoch says which network was tested") {
   const Pace pace;
   EpochRecord record{
       .epoch = 3, .phase = "base", .learning_rate = 0.1, .train_loss = 1.5, .train_metric = 0.5, .test_metric = 0.25, .seconds = 2};
-  CHECK(epoch_line(record, 8, pace, "0:10") ==
+  CHECK(epoch_line(record, 8, words, pace, "0:10") ==
         "epoch 3/8  base  lr 0.1  loss 1.5000  train 0.5000  test 0.2500  0 samples/s  2.0 s  ETA 0:10");
   record.phase = "late+swa";
-  CHECK(contains(epoch_line(record, 8, pace, "0:10"), "late+swa  lr 0.1  loss 1.5000  train 0.5000  test (collapsed) 0.2500"));
+  CHECK(contains(epoch_line(record, 8, words, pace, "0:10"), "late+swa  lr 0.1  loss 1.5000  train 0.5000  test (collapsed) 0.2500"));
 }

@@ -7,7 +7,7 @@ using namespace lpw::train;
 
 namespace {
 
-Scores scores(double accuracy, double nll) { return {{"accuracy", accuracy}, {"nll", nll}}; }
+Scores scores(double accuracy, double nll) { return {{"test_accuracy", accuracy}, {"test_nll", nll}}; }
 
 }  // namespace
 
@@ -21,11 +21,11 @@ TEST_CASE("a summary lists every score of every network under its name") {
         R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,"test_accuracy_collapsed":0.85,)"
         R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61})");
   const std::string table = format_table(final);
-  CHECK(contains(table, "\n  before release                     0.5000      1.0000"));
-  CHECK(contains(table, "\n  mean of 2 members                  0.7000      0.8000"));
-  CHECK(contains(table, "\n  ensemble of members                0.9000      0.5000"));
-  CHECK(contains(table, "\n  collapsed (parameters)             0.8400      0.6100"));
-  CHECK(contains(table, "\n  collapsed, one plain network       0.8500      0.6000"));
+  CHECK(contains(table, "\n  before release                        0.5000         1.0000"));
+  CHECK(contains(table, "\n  mean of 2 members                     0.7000         0.8000"));
+  CHECK(contains(table, "\n  ensemble of members                   0.9000         0.5000"));
+  CHECK(contains(table, "\n  collapsed (parameters)                0.8400         0.6100"));
+  CHECK(contains(table, "\n  collapsed, one plain network          0.8500         0.6000"));
 }
 
 TEST_CASE("a network that was never released has null before release and one row") {
@@ -33,6 +33,6 @@ TEST_CASE("a network that was never released has null before release and one row
       .released = {{scores(0.5, 1)}, scores(0.5, 1)}, .collapsed = scores(0.5, 1), .collapsed_parameters = scores(0.5, 1)};
   CHECK(to_json(final)["test_accuracy_before_release"].is_null());
   CHECK(format_table(final) ==
-        "                                   accuracy         nll\n"
-        "  plain network                      0.5000      1.0000");
+        "                                 test accuracy       test nll\n"
+        "  plain network                         0.5000         1.0000");
 }

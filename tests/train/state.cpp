@@ -7,22 +7,22 @@ using lpw::FileError;
 using namespace lpw::train;
 
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
-  CHECK(format_csv({}, "accuracy") == "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
+  CHECK(format_csv({}, {"accuracy", "test", "samples"}) == "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456}, second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
-  CHECK(format_csv({first, second}, "bpc") ==
-        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,test_bpc,seconds\n"
+  CHECK(format_csv({first, second}, {"bpc", "valid", "characters"}) ==
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"
         "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346\n"
         "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n");
 }
 
 TEST_CASE("progress comes back from JSON text bit for bit") {
   Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true, .averaged = 2};
-  progress.loss_sum = 1.0 / 3, progress.seconds = 1e9 / 7, progress.correct = 11, progress.seen = 25;
+  progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5}};
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
-  CHECK(back.loss_sum == progress.loss_sum);
+  CHECK(back.sums.loss == progress.sums.loss);
   CHECK(back.history.front().train_loss == 2.0 / 3);
 }
 

@@ -53,9 +53,9 @@ const data::Dataset& dataset() {
 /// Calls a hook before each pass, by which a test interferes with training.
 struct HookedTask : ImageClassification<Toy> {
   HookedTask() : ImageClassification<Toy>(dataset(), {.batch = 5, .augment = data::no_augmentation}) {}
-  [[nodiscard]] StepResult accumulate_gradient(Toy& network, Tape& tape, const Batch& batch) const {
+  void accumulate_gradient(Toy& network, Tape& tape, const Batch& batch, StepOutputs<float, Cpu>& outputs) const {
     if (hook) hook(pass++, network);
-    return ImageClassification<Toy>::accumulate_gradient(network, tape, batch);
+    ImageClassification<Toy>::accumulate_gradient(network, tape, batch, outputs);
   }
   std::function<void(int, Toy&)> hook;
   mutable int pass = 0;
@@ -127,6 +127,35 @@ TEST_CASE("a signal at any step ends a run that goes on bit for bit") {
     CHECK(rest.trainer.progress().step == 32);
     CHECK(rest.trainer.progress().seconds > run.trainer.progress().seconds);
     CHECK(model_after(folder) == model_after(undisturbed));
+  }
+}
+
+TEST_CASE("release after a number of iterations ends the epoch under way") {
+  const TemporaryFolder folder;
+  TrainOptions o = options;
+  o.release_step = 17;
+  Run run(o);
+  REQUIRE(run.train(folder / "run") == 0);
+  CHECK(run.trainer.progress().step == 12 + 5 + 4 + 4);
+  CHECK(run.trainer.progress().history[1].phase == "base");
+  CHECK(run.trainer.progress().history[2].phase == "late");
+  CHECK(nlohmann::json::parse(text_of(io::read_file(folder / "run/summary.json")))["members"] == 3);
+}
+
+TEST_CASE("a run with Adam and clipped gradients goes on bit for bit, its step counts included") {
+  TrainOptions o = options;
+  o.optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 0.5};
+  const TemporaryFolder undisturbed;
+  REQUIRE(Run(o).train(undisturbed / "run") == 0);
+  for (int pass : {7, 26}) {
+    const TemporaryFolder interrupted;
+    Run run(o);
+    run.task.hook = [pass](int now, Toy&) {
+      if (now == pass) raise(SIGINT);
+    };
+    REQUIRE(run.train(interrupted / "run") == SIGINT);
+    REQUIRE(Run(o).train(interrupted / "run", true) == 0);
+    CHECK(model_after(interrupted) == model_after(undisturbed));
   }
 }
 

@@ -1,7 +1,8 @@
 // Batch norm with optional residual add and ReLU as one operation. Each member is normalised over its own minibatch.
 //
-// Two forms of one operation: batch_norm() leaves the normalisation pending on the raw input, for a convolution to apply while it
-// reads; batch_norm_add() has a residual and stores its result. Both save the raw input and [K, C] tensors, nothing else.
+// Two forms of one operation: batch_norm() leaves the normalisation pending on the raw input where the device's convolutions can apply
+// it while they read, which is on the CPU; batch_norm_add() has a residual and stores its result. Both save the raw input and [K, C]
+// tensors, nothing else but a residual that ReLU follows.
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
@@ -14,24 +15,7 @@ struct BatchNormOptions {
   bool relu = false;
 };
 
-/// Running mean and (unbiased) variance [K, C] of the members a pass computes.
-template <class W, class D>
-struct RunningStatistics {
-  Tensor<W, D> mean, variance;
-};
-
 namespace detail {
-
-template <class T, class D, class W = Accumulate<T>>
-[[nodiscard]] Normalization<W, D> normalization_of(const Tensor<T, D>& x, const Tensor<W, D>& gamma, const Tensor<W, D>& beta,
-                                                   const RunningStatistics<W, D>& running, const BatchNormOptions& options,
-                                                   const TapeOptions& pass) {
-  if (pass.mode == Mode::evaluation) return make_normalization(Moments<W, D>{running.mean, running.variance}, gamma, beta, options.epsilon);
-  const auto moments = batch_moments(x);
-  const double momentum = pass.mode == Mode::statistics ? 1.0 / static_cast<double>(pass.pass + 1) : options.momentum;
-  update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, momentum);
-  return make_normalization(moments, gamma, beta, options.epsilon);
-}
 
 template <class T, class D, class W = Accumulate<T>>
 void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
@@ -70,23 +54,22 @@ template <class T, class D, class W = Accumulate<T>>
   };
 }
 
+[[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
+  const double momentum = pass.mode == Mode::statistics ? 1.0 / static_cast<double>(pass.pass + 1) : options.momentum;
+  return {options.epsilon, momentum, options.relu, pass.mode != Mode::evaluation};
+}
+
 }  // namespace detail
 
 /// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics of each member's
-/// own minibatch in training, which update `running` in place; `running` itself in evaluation. The result is pending on x.
+/// own minibatch in training, which update `running` in place; `running` itself in evaluation. The CPU leaves the result pending on x.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
                                         const RunningStatistics<W, D>& running, const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
-  const auto raw = x.value();
-  const auto& pass = x.recording()->options;
-  const BatchNormSaved<T, D> saved{raw,
-                                   detail::normalization_of(raw, gamma.rows(), beta.rows(), running, options, pass),
-                                   {},
-                                   options.relu,
-                                   pass.mode != Mode::evaluation};
-  const Activation<T, D> result{raw, saved.by.scale, saved.by.shift, options.relu};
-  return record(result, detail::batch_norm_step(saved, x, gamma, beta, {}), x, gamma, beta);
+  auto forward = batch_norm_forward(x.value(), Tensor<T, D>(), gamma.rows(), beta.rows(), running,
+                                    detail::batch_norm_pass(x.recording()->options, options));
+  return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, {}), x, gamma, beta);
 }
 
 /// relu?(batch_norm(x) + residual), stored.
@@ -96,12 +79,9 @@ template <class T, class D, class W = Accumulate<T>>
                                             const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
-  const auto raw = x.value(), other = residual.value();
-  const auto& pass = x.recording()->options;
-  const BatchNormSaved<T, D> saved{raw, detail::normalization_of(raw, gamma.rows(), beta.rows(), running, options, pass),
-                                   options.relu ? other : Tensor<T, D>(), options.relu, pass.mode != Mode::evaluation};
-  auto result = normalize(raw, saved.by, other, options.relu);
-  return record(std::move(result), detail::batch_norm_step(saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
+  auto forward = batch_norm_forward(x.value(), residual.value(), gamma.rows(), beta.rows(), running,
+                                    detail::batch_norm_pass(x.recording()->options, options));
+  return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
 }
 
 }  // namespace lpw

@@ -20,9 +20,9 @@ template <class T, class D>
   auto pooled = max_pool2d_forward(x.value(), options);
   return record(
       pooled.y,
-      [winner = pooled.winner, in, dx = x.edge()](Tensor<T, D> dy) {
+      [winner = pooled.winner, in, options, dx = x.edge()](Tensor<T, D> dy) {
         auto target = dx.sink(in);
-        max_pool2d_backward(winner, dy, target);
+        max_pool2d_backward(winner, dy, options, target);
       },
       x);
 }

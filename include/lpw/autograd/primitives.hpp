@@ -7,7 +7,10 @@
 #include <lpw/cpu/cross_entropy.hpp>
 #include <lpw/cpu/dropout.hpp>
 #include <lpw/cpu/elementwise.hpp>
+#include <lpw/cpu/embedding.hpp>
 #include <lpw/cpu/linear.hpp>
+#include <lpw/cpu/lstm.hpp>
 #include <lpw/cpu/members.hpp>
 #include <lpw/cpu/optimizer.hpp>
 #include <lpw/cpu/pooling.hpp>
+#include <lpw/cpu/rank_one.hpp>

@@ -15,12 +15,6 @@
 
 namespace lpw {
 
-/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and the map scale x + shift they make with gamma and beta.
-template <class W, class D>
-struct Normalization {
-  Tensor<W, D> mean, inverse_deviation, scale, shift;
-};
-
 /// Mean and biased variance per member and channel.
 template <class W, class D>
 struct Moments {
@@ -145,14 +139,22 @@ template <class T>
   return y;
 }
 
-/// What batch norm's backward needs of its forward.
-template <class T, class D>
-struct BatchNormSaved {
-  Tensor<T, D> x;                              // [K, ..., C]
-  Normalization<Accumulate<T>, D> by;          //
-  Tensor<T, D> residual;                       // with a residual and ReLU: needed for the mask
-  bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
-};
+/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x [K, ..., C], gamma and beta [1 or K, C], running [K, C]. The
+/// result is pending on x where the residual is empty.
+template <class T>
+[[nodiscard]] BatchNormResult<T, Cpu> batch_norm_forward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& residual,
+                                                         const Tensor<Accumulate<T>, Cpu>& gamma, const Tensor<Accumulate<T>, Cpu>& beta,
+                                                         const RunningStatistics<Accumulate<T>, Cpu>& running, const BatchNormPass& pass) {
+  Moments<Accumulate<T>, Cpu> moments{running.mean, running.variance};
+  if (pass.batch_statistics) {
+    moments = batch_moments(x);
+    update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum);
+  }
+  const auto by = make_normalization(moments, gamma, beta, pass.epsilon);
+  const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
+  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu}, saved};
+  return {{normalize(x, by, residual, pass.relu)}, saved};
+}
 
 namespace detail {
 

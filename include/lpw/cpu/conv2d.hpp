@@ -1,6 +1,7 @@
-// Convolution on the CPU: members, pending activations and the choice between oneDNN and im2col. A weight with one row makes one
-// convolution over [K B, H, W, C]; a weight with a row per member makes K of them, each over its own images.
-// A pending activation is materialised into a pooled temporary that lives only as long as the call.
+// Convolution on the CPU: members, pending activations and the choice between Winograd's algorithm, oneDNN and im2col. A weight with one
+// row makes one convolution over [K B, H, W, C]; a weight with a row per member makes K of them, each over its own images.
+// Winograd's algorithm applies a pending activation while it reads; for the others it is materialised into a pooled temporary that
+// lives only as long as the call.
 #pragma once
 
 #include <cassert>
@@ -8,6 +9,7 @@
 #include <lpw/cpu/activation.hpp>
 #include <lpw/cpu/engine.hpp>
 #include <lpw/cpu/im2col.hpp>
+#include <lpw/cpu/winograd.hpp>
 #if LPW_WITH_ONEDNN
 #include <lpw/cpu/onednn_conv2d.hpp>
 #endif
@@ -16,18 +18,17 @@ namespace lpw {
 
 namespace detail {
 
-/// The geometry of one call to an implementation: of all members' images if `rows` is 1, else of one member's.
-[[nodiscard]] inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& weight, Conv2dOptions options) {
-  assert(x.rank() == 5 && weight.rank() == 5 && x[4] == weight[4] && (weight[0] == 1 || weight[0] == x[0]));
-  return {.images = weight[0] == 1 ? x[0] * x[1] : x[1],
-          .height = x[2],
-          .width = x[3],
-          .channels = x[4],
-          .out_channels = weight[1],
-          .kernel_height = weight[2],
-          .kernel_width = weight[3],
-          .stride = options.stride,
-          .padding = options.padding};
+/// True if Winograd's algorithm is to convolve members with `batch` images each, of float.
+[[nodiscard]] inline bool by_winograd(const Conv2dGeometry& g, std::int64_t batch) {
+  return convolution() == Convolution::winograd && winograd::pays(g, batch);
+}
+
+/// The map pending on x from member k on.
+template <class T>
+[[nodiscard]] winograd::PendingMap pending_map(const Activation<T, Cpu>& x, std::int64_t k) {
+  if (!x.pending()) return {};
+  assert(x.scale.contiguous() && x.shift.contiguous());
+  return {x.scale.row(k), x.shift.row(k), x.shape()[1], x.relu};
 }
 
 template <class T, class W>
@@ -78,9 +79,15 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
 /// y [K, B, Ho, Wo, O] = x [K, B, H, W, C] * weight [1 or K, O, kh, kw, C] (cross-correlation), Ho and Wo by window_count.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> conv2d_forward(const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight, Conv2dOptions options) {
-  const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), weight.shape(), options);
-  const Tensor<T, Cpu> input = materialize(x);
+  const Conv2dGeometry g = conv2d_geometry(x.shape(), weight.shape(), options);
   Tensor<T, Cpu> y({x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels});
+  if constexpr (std::is_same_v<T, float>)
+    if (detail::by_winograd(g, x.shape()[1])) {
+      for (std::int64_t k = 0; k < weight.dim(0); ++k)
+        winograd::conv2d_forward(g, x.raw.row(k), detail::pending_map(x, k), weight.row(k), y.row(k));
+      return y;
+    }
+  const Tensor<T, Cpu> input = materialize(x);
   for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::conv2d_forward(g, input.row(k), weight.row(k), y.row(k));
   return y;
 }
@@ -88,8 +95,14 @@ template <class T>
 /// dx [K, B, H, W, C] from dy [K, B, Ho, Wo, O]: the gradient with respect to the materialised activation.
 template <class T>
 void conv2d_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight, Conv2dOptions options, Gradient<T, Cpu>& dx) {
-  const Conv2dGeometry g = detail::conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
+  const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
+  if constexpr (std::is_same_v<T, float>)
+    if (detail::by_winograd(g, dy.dim(1))) {
+      for (std::int64_t k = 0; k < weight.dim(0); ++k)
+        winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
+      return;
+    }
   for (std::int64_t k = 0; k < weight.dim(0); ++k)
     detail::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
 }
@@ -98,8 +111,14 @@ void conv2d_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, 
 template <class T>
 void conv2d_backward_weight(const Activation<T, Cpu>& x, const Tensor<T, Cpu>& dy, Conv2dOptions options,
                             Gradient<Accumulate<T>, Cpu>& dweight) {
-  const Conv2dGeometry g = detail::conv2d_geometry(x.shape(), dweight.tensor.shape(), options);
+  const Conv2dGeometry g = conv2d_geometry(x.shape(), dweight.tensor.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
+  if constexpr (std::is_same_v<T, float>)
+    if (detail::by_winograd(g, dy.dim(1))) {
+      for (std::int64_t k = 0; k < dweight.tensor.dim(0); ++k)
+        winograd::conv2d_backward_weight(g, x.raw.row(k), detail::pending_map(x, k), dy.row(k), dweight.tensor.row(k), dweight.accumulate);
+      return;
+    }
   const Tensor<T, Cpu> input = materialize(x);
   for (std::int64_t k = 0; k < dweight.tensor.dim(0); ++k)
     detail::conv2d_backward_weight(g, input.row(k), dy.row(k), dweight.tensor.row(k), dweight.accumulate);

@@ -1,17 +1,12 @@
 // Softmax cross-entropy on the CPU: one read of the logits gives the loss and the probabilities that backward needs.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
-
-template <class T, class D>
-struct CrossEntropy {
-  Tensor<Accumulate<T>, D> loss;           // [K]: each member's mean over its minibatch
-  Tensor<Accumulate<T>, D> probabilities;  // [K, B, classes]
-};
 
 /// loss_k = mean_b -sum_c t_c log softmax(logits)_c with targets t = (1 - smoothing) [c = label] + smoothing / classes.
 /// logits [K, B, classes], labels [K, B] in [0, classes).
@@ -65,6 +60,18 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
       store(out[c], dlogits.accumulate ? W(out[c]) + value : value);
     }
   }
+}
+
+/// [1]: the samples of logits [K, B, classes] whose largest logit, the first of equals, is that of their label [K, B].
+template <class T>
+[[nodiscard]] Tensor<std::int32_t, Cpu> count_correct(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {
+  const std::int64_t classes = logits.dim(2);
+  std::int32_t correct = 0;
+  for (std::int64_t i = 0; i < labels.size(); ++i) {
+    const T* row = logits.data() + i * classes;
+    correct += std::max_element(row, row + classes) - row == labels.data()[i];
+  }
+  return full<std::int32_t, Cpu>({1}, correct);
 }
 
 }  // namespace lpw

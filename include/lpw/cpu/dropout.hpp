@@ -2,17 +2,8 @@
 #pragma once
 
 #include <lpw/tensor/operands.hpp>
-#include <lpw/tensor/philox.hpp>
 
 namespace lpw {
-
-/// Names a dropout mask: element i of member k keeps its value iff draw(i of k) >= rate.
-struct DropoutMask {
-  Philox random{0};
-  std::uint64_t operation = 0;    // counts the dropout operations of one pass
-  std::int64_t first_member = 0;  // the pass' first member: the mask does not depend on how members are chunked
-  double rate = 0;
-};
 
 /// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
 template <class T>

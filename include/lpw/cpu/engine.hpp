@@ -1,5 +1,5 @@
-// Which library does the CPU's convolutions and matrix products. LPW_WITH_ONEDNN (0 or 1, set by CMake) says whether oneDNN is compiled in;
-// where it is, tests and benchmarks may still switch to Eigen at run time.
+// Which library does the CPU's convolutions and matrix products, and by which algorithm. LPW_WITH_ONEDNN (0 or 1, set by CMake) says
+// whether oneDNN is compiled in; where it is, tests and benchmarks may still switch to Eigen at run time.
 #pragma once
 
 #ifndef LPW_WITH_ONEDNN
@@ -15,6 +15,16 @@ enum class CpuEngine { onednn, eigen };
 [[nodiscard]] inline CpuEngine& cpu_engine() {
   static CpuEngine engine = LPW_WITH_ONEDNN ? CpuEngine::onednn : CpuEngine::eigen;
   return engine;
+}
+
+/// `winograd` is lpw's own, for the float32 convolutions that it is faster for (winograd::pays), and `direct`, the engine's, for the
+/// others. Results differ by rounding errors, so a run that is to be repeated bit for bit keeps its choice.
+enum class Convolution { winograd, direct };
+
+/// The process's choice; change it only while no primitive runs.
+[[nodiscard]] inline Convolution& convolution() {
+  static Convolution algorithm = Convolution::winograd;
+  return algorithm;
 }
 
 }  // namespace lpw

@@ -24,7 +24,9 @@ struct MatrixView {
   /// True if rows are contiguous, false if columns are.
   [[nodiscard]] bool row_major() const { return column_stride == 1; }
 
-  operator MatrixView<const T>() const requires(!std::is_const_v<T>) { return {data, rows, columns, row_stride, column_stride}; }
+  template <class U>
+    requires(std::is_same_v<U, const T> && !std::is_const_v<T>)
+  operator MatrixView<U>() const { return {data, rows, columns, row_stride, column_stride}; }
 };
 
 /// The packed row-major matrix at `data`.

@@ -1,25 +1,29 @@
-// Optimizer steps on the CPU: one pass over a flat store reads gradient, momentum and weight once and leaves the gradient zero.
+// Optimizer steps on the CPU: one pass over the flat stores reads gradient, state and weight once and leaves the gradient zero.
 #pragma once
 
-#include <lpw/tensor/operands.hpp>
+#include <algorithm>
+#include <cassert>
+#include <vector>
+
+#include <lpw/tensor/optimizer_step.hpp>
 
 namespace lpw {
 
-struct SgdStep {
-  double learning_rate = 0.1;
-  double momentum = 0;
-  bool nesterov = false;
-  double weight_decay = 0;
-  double gradient_scale = 1;
-};
+namespace detail {
 
-/// g = gradient_scale gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v); gradient = 0.
-/// PyTorch's convention (Sutskever et al. 2013, with the rate outside the velocity). All tensors contiguous and of one size.
+/// The number that multiplies a store's gradient; `factor` [1] or empty.
 template <class W>
-void sgd_step(Tensor<W, Cpu>& weight, Tensor<W, Cpu>& gradient, Tensor<W, Cpu>& velocity, const SgdStep& step) {
+[[nodiscard]] W gradient_scale(double scale, const Tensor<W, Cpu>& factor) {
+  return factor.empty() ? static_cast<W>(scale) : static_cast<W>(scale) * factor.data()[0];
+}
+
+template <class W>
+void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
+  const SgdStep& step = store.step;
   const W rate = static_cast<W>(step.learning_rate), momentum = static_cast<W>(step.momentum), decay = static_cast<W>(step.weight_decay);
-  const W scale = static_cast<W>(step.gradient_scale);
+  const W scale = gradient_scale(step.gradient_scale, factor);
   const bool nesterov = step.nesterov;
+  Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, velocity = store.velocity;
   W *w = weight.data(), *g = gradient.data(), *v = velocity.data();
   const std::int64_t size = weight.size();
 #pragma omp parallel for simd schedule(static) if (size > 16384)
@@ -30,6 +34,77 @@ void sgd_step(Tensor<W, Cpu>& weight, Tensor<W, Cpu>& gradient, Tensor<W, Cpu>& 
     w[i] -= rate * (nesterov ? d + momentum * next : next);
     g[i] = W(0);
   }
+}
+
+template <class W>
+void adam_step(const AdamStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
+  const AdamStep& step = store.step;
+  const W rate = static_cast<W>(step.learning_rate), epsilon = static_cast<W>(step.epsilon);
+  const W beta1 = static_cast<W>(step.beta1), beta2 = static_cast<W>(step.beta2);
+  const W complement1 = static_cast<W>(1 - step.beta1), complement2 = static_cast<W>(1 - step.beta2);
+  const W correction1 = static_cast<W>(step.mean_correction()), correction2 = static_cast<W>(step.square_correction());
+  const W coupled = static_cast<W>(step.decoupled ? 0 : step.weight_decay);
+  const W decoupled = static_cast<W>(step.decoupled ? step.learning_rate * step.weight_decay : 0);
+  const W scale = gradient_scale(step.gradient_scale, factor);
+  Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, mean = store.mean, square = store.square;
+  W *w = weight.data(), *g = gradient.data(), *m = mean.data(), *v = square.data();
+  const std::int64_t size = weight.size();
+#pragma omp parallel for simd schedule(static) if (size > 16384)
+  for (std::int64_t i = 0; i < size; ++i) {
+    const W d = scale * g[i] + coupled * w[i], kept = w[i] - decoupled * w[i];
+    m[i] = beta1 * m[i] + complement1 * d;
+    v[i] = beta2 * v[i] + complement2 * d * d;
+    w[i] = kept - rate * (m[i] * correction1) / (std::sqrt(v[i] * correction2) + epsilon);
+    g[i] = W(0);
+  }
+}
+
+}  // namespace detail
+
+/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v);
+/// gradient = 0. PyTorch's convention (Sutskever et al. 2013, with the rate outside the velocity). `gradient_factor` [1], or empty for 1,
+/// is for both stores: see clip_factor.
+template <class W>
+void sgd_step(const SgdStore<W, Cpu>& base, const SgdStore<W, Cpu>& late, const Tensor<W, Cpu>& gradient_factor = {}) {
+  detail::sgd_step(base, gradient_factor);
+  detail::sgd_step(late, gradient_factor);
+}
+
+/// Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019. With g = gradient_scale gradient_factor gradient (+ weight_decay w unless
+/// decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^
+/// are m and v times their corrections; if decoupled, w was first multiplied by 1 - learning_rate weight_decay; gradient = 0.
+template <class W>
+void adam_step(const AdamStore<W, Cpu>& base, const AdamStore<W, Cpu>& late, const Tensor<W, Cpu>& gradient_factor = {}) {
+  detail::adam_step(base, gradient_factor);
+  detail::adam_step(late, gradient_factor);
+}
+
+/// The sum of the squares of a contiguous tensor, in double: of blocks of 4096 elements first, then of the blocks, in order.
+template <class W>
+[[nodiscard]] double squared_norm(const Tensor<W, Cpu>& tensor) {
+  constexpr std::int64_t length = 4096;
+  assert(tensor.contiguous());
+  const W* x = tensor.data();
+  const std::int64_t size = tensor.size(), blocks = (size + length - 1) / length;
+  std::vector<double> partial(static_cast<std::size_t>(blocks));
+#pragma omp parallel for schedule(static) if (blocks > 4)
+  for (std::int64_t block = 0; block < blocks; ++block) {
+    double sum = 0;
+    const std::int64_t last = std::min(size, (block + 1) * length);
+#pragma omp simd reduction(+ : sum)
+    for (std::int64_t i = block * length; i < last; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
+    partial[static_cast<std::size_t>(block)] = sum;
+  }
+  double total = 0;
+  for (const double sum : partial) total += sum;
+  return total;
+}
+
+/// [1]: min(1, max_norm / (norm + 1e-6)), where norm is that of all scaled gradients together. What the steps take as gradient_factor.
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> clip_factor(const ScaledGradient<W, Cpu>& base, const ScaledGradient<W, Cpu>& late, double max_norm) {
+  const double square = base.scale * base.scale * squared_norm(base.gradient) + late.scale * late.scale * squared_norm(late.gradient);
+  return full<W, Cpu>({1}, static_cast<W>(std::min(max_norm / (std::sqrt(square) + clip_epsilon), 1.0)));
 }
 
 }  // namespace lpw

@@ -9,13 +9,6 @@
 
 namespace lpw {
 
-/// Result of max pooling, and for each output element the offset (row W + column) of the winner in its input image.
-template <class T, class D>
-struct MaxPooled {
-  Tensor<T, D> y;                  // [K, B, Ho, Wo, C]
-  Tensor<std::int32_t, D> winner;  // [K, B, Ho, Wo, C]
-};
-
 /// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order
 /// wins, and NaN before all others.
 template <class T>
@@ -48,9 +41,9 @@ template <class T>
   return result;
 }
 
-/// Sends each dy to its window's winner.
+/// Sends each dy to its window's winner. (A device that gathers needs the windows' geometry; here it is not used.)
 template <class T>
-void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
+void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, PoolOptions, Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);

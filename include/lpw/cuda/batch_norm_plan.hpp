@@ -9,7 +9,7 @@
 #include <cstddef>
 #include <cstdint>
 
-#include <lpw/kernels/member_tiling.cuh>
+#include <lpw/cuda/launch_plan.hpp>
 
 namespace lpw {
 
@@ -25,13 +25,9 @@ enum class BatchNormRegime { block, group, two_sweeps };
 struct BatchNormPlan {
   kernels::MemberTiling tiling;
   BatchNormRegime regime;
-  unsigned grid;
-  std::size_t shared_bytes;
-  bool cooperative;                // blocks wait for each other
+  LaunchPlan launch;
   std::size_t group_sums;          // floats
   std::size_t barriers, arrivals;  // words, zero before their first use
-
-  static constexpr unsigned block = kernels::member_threads;
 };
 
 /// What a kernel does with its tensors.
@@ -140,11 +136,11 @@ namespace detail {
   plan.tiling = best;
   const bool again = work.read_twice > 0 && best.resident < ceil_div(best.chunk, best.pass());
   plan.regime = again ? BatchNormRegime::two_sweeps : best.group > 1 ? BatchNormRegime::group : BatchNormRegime::block;
-  plan.grid = static_cast<unsigned>(best.groups * best.group);
-  plan.shared_bytes = static_cast<std::size_t>(fixed + best.resident * step_bytes);
-  plan.cooperative = best.group > 1 && work.sums;
-  plan.group_sums = plan.cooperative ? static_cast<std::size_t>(best.groups) * best.group_floats() : 0;
-  plan.barriers = plan.cooperative ? best.groups : 0;
+  plan.launch.grid_x = static_cast<unsigned>(best.groups * best.group);
+  plan.launch.shared_bytes = static_cast<std::size_t>(fixed + best.resident * step_bytes);
+  plan.launch.cooperative = best.group > 1 && work.sums;
+  plan.group_sums = plan.launch.cooperative ? static_cast<std::size_t>(best.groups) * best.group_floats() : 0;
+  plan.barriers = plan.launch.cooperative ? best.groups : 0;
   plan.arrivals = static_cast<std::size_t>(best.slabs);
   return plan;
 }

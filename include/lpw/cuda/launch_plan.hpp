@@ -15,6 +15,7 @@ namespace lpw {
 struct LaunchPlan {
   unsigned grid_x = 1, grid_y = 1;
   std::size_t shared_bytes = 0;
+  bool cooperative = false;  // blocks wait for each other
 
   static constexpr unsigned block = kernels::member_threads;
 };

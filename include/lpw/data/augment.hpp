@@ -90,6 +90,8 @@ class NormalizationTable {
   }
 
   [[nodiscard]] std::int64_t channels() const { return channels_; }
+  /// The table itself, [C, 256].
+  [[nodiscard]] const std::vector<T>& values() const { return values_; }
   [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const { return values_[256 * channel + value]; }
 
  private:

@@ -20,10 +20,10 @@
 namespace lpw::data {
 
 /// One minibatch for each of K members.
-template <class T>
+template <class T, class Device = Cpu>
 struct Batch {
-  Tensor<T, Cpu> images;             // [K, B, H, W, C]
-  Tensor<std::int32_t, Cpu> labels;  // [K, B]
+  Tensor<T, Device> images;             // [K, B, H, W, C]
+  Tensor<std::int32_t, Device> labels;  // [K, B]
 };
 
 struct LoaderOptions {
@@ -48,6 +48,59 @@ struct LoaderOptions {
   return order;
 }
 
+/// Which samples every member gets in every iteration of an epoch.
+class MinibatchPlan {
+ public:
+  /// The entries [first, first + members * batch) of an epoch's order: member k gets `batch` of them from first + k * batch on.
+  struct Slice {
+    std::int64_t first, batch;
+  };
+
+  /// Throws OptionError for options that do not fit a set of `count` samples.
+  MinibatchPlan(std::int64_t count, const LoaderOptions& options) : count_(count), options_(options) {
+    require<OptionError>(options.batch > 0, "loader: expected a batch of at least 1 sample, found ", options.batch);
+    require<OptionError>(count <= std::numeric_limits<std::uint32_t>::max(), "loader: ", count, " images are more than 2^32 - 1");
+  }
+
+  /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of r / members
+  /// (rounded down) per member, if that is not zero. So an epoch leaves out r mod members samples, others each time, and no more.
+  /// Throws OptionError unless 0 < members <= the number of images.
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
+    const std::int64_t full = per_member(members) * members;
+    return count_ / full + (count_ % full >= members);
+  }
+  /// The iterations from `first_iteration` on. Throws OptionError for an argument out of range.
+  [[nodiscard]] std::int64_t iterations_from(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
+    require<OptionError>(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
+                         "loader: expected an epoch from 0 to 2^32 - 1, found ", epoch);
+    const std::int64_t count = iterations(members);
+    require<OptionError>(first_iteration >= 0 && first_iteration <= count, "loader: expected a first iteration from 0 to ", count,
+                         ", found ", first_iteration);
+    return count - first_iteration;
+  }
+  [[nodiscard]] Slice slice(std::int64_t members, std::int64_t iteration) const {
+    const std::int64_t full = per_member(members), first = iteration * members * full;
+    return {first, std::min(full, (count_ - first) / members)};
+  }
+  /// epoch_order, or the stored order without shuffle.
+  [[nodiscard]] std::vector<std::int64_t> order(std::int64_t epoch) const {
+    if (options_.shuffle) return epoch_order(count_, options_.seed, static_cast<std::uint32_t>(epoch));
+    std::vector<std::int64_t> order(count_);
+    std::iota(order.begin(), order.end(), std::int64_t{0});
+    return order;
+  }
+
+ private:
+  [[nodiscard]] std::int64_t per_member(std::int64_t members) const {
+    require<OptionError>(members > 0 && members <= count_, "loader: expected from 1 to ", count_, " members (one image each), found ",
+                         members);
+    return std::min(options_.batch, count_ / members);
+  }
+
+  std::int64_t count_;
+  LoaderOptions options_;
+};
+
 /// Turns a set of images into epochs of batches. It refers to the set, which must outlive it, as it must outlive its epochs.
 ///
 ///     for (auto& [images, labels] : loader.epoch(epoch, members)) ...
@@ -58,62 +111,36 @@ class Loader {
 
   /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
   Loader(const ImageSet& set, const Normalization& normalization, const LoaderOptions& options = {})
-      : set_(&set), table_(normalization, set.channels), options_(options) {
+      : set_(&set), plan_(set.count, options), table_(normalization, set.channels), options_(options) {
     validate(set);
     validate(options.augment, set.height, set.width);
-    require<OptionError>(options.batch > 0, "loader: expected a batch of at least 1 sample, found ", options.batch);
-    require<OptionError>(set.count <= std::numeric_limits<std::uint32_t>::max(), "loader: ", set.count, " images are more than 2^32 - 1");
   }
   Loader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
 
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
 
-  /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of r / members
-  /// (rounded down) per member, if that is not zero. So an epoch leaves out r mod members samples, others each time, and no more.
-  /// Throws OptionError unless 0 < members <= the number of images.
-  [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
-    const std::int64_t full = per_member(members) * members;
-    return set_->count / full + (set_->count % full >= members);
-  }
+  /// As MinibatchPlan::iterations.
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
 
   /// The batches of an epoch from iteration `first_iteration` on; they do not depend on where one starts. The order is
   /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries from
   /// (i K + k) B on. Throws OptionError for an argument out of range.
   [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
-    require<OptionError>(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
-                         "loader: expected an epoch from 0 to 2^32 - 1, found ", epoch);
-    const std::int64_t count = iterations(members);
-    require<OptionError>(first_iteration >= 0 && first_iteration <= count, "loader: expected a first iteration from 0 to ", count,
-                         ", found ", first_iteration);
-    return Epoch(count - first_iteration, [this, members, first_iteration, step = static_cast<std::uint32_t>(epoch),
-                                           order = std::vector<std::int64_t>()](std::int64_t i) mutable {
-      if (order.empty()) order = make_order(step);  // in the background thread
-      return make_batch(order, step, members, first_iteration + i);
-    });
+    return Epoch(plan_.iterations_from(epoch, members, first_iteration),
+                 [this, members, first_iteration, epoch, order = std::vector<std::int64_t>()](std::int64_t i) mutable {
+                   if (order.empty()) order = plan_.order(epoch);  // in the background thread
+                   return make_batch(order, static_cast<std::uint32_t>(epoch), members, first_iteration + i);
+                 });
   }
   Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0) const&& = delete;
 
  private:
-  [[nodiscard]] std::int64_t per_member(std::int64_t members) const {
-    require<OptionError>(members > 0 && members <= set_->count, "loader: expected from 1 to ", set_->count,
-                         " members (one image each), found ", members);
-    return std::min(options_.batch, set_->count / members);
-  }
-
-  [[nodiscard]] std::vector<std::int64_t> make_order(std::uint32_t epoch) const {
-    if (options_.shuffle) return epoch_order(set_->count, options_.seed, epoch);
-    std::vector<std::int64_t> order(set_->count);
-    std::iota(order.begin(), order.end(), std::int64_t{0});
-    return order;
-  }
-
   [[nodiscard]] Batch<T> make_batch(const std::vector<std::int64_t>& order, std::uint32_t epoch, std::int64_t members,
-                                    std::int64_t iteration) const {
-    const std::int64_t full = per_member(members), first = iteration * members * full;
-    const std::int64_t batch = std::min(full, (set_->count - first) / members);
+                                         std::int64_t iteration) const {
+    const auto [first, batch] = plan_.slice(members, iteration);
     Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
-                    Tensor<std::int32_t, Cpu>({members, batch})};
+                         Tensor<std::int32_t, Cpu>({members, batch})};
     for (std::int64_t j = 0; j < members * batch; ++j) {
       const std::int64_t index = order[first + j];
       const auto how = draw_augmentation(options_.augment, options_.seed, epoch, index, set_->height, set_->width);
@@ -124,8 +151,17 @@ class Loader {
   }
 
   const ImageSet* set_;
+  MinibatchPlan plan_;
   NormalizationTable<T> table_;
   LoaderOptions options_;
+};
+
+/// The loader of batches for a device.
+template <Real T, class Device>
+struct LoaderFor;
+template <Real T>
+struct LoaderFor<T, Cpu> {
+  using type = Loader<T>;
 };
 
 }  // namespace lpw::data

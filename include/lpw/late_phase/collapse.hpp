@@ -6,6 +6,7 @@
 
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/nn/rank_one.hpp>
 
 namespace lpw {
 
@@ -87,7 +88,7 @@ void collapse(M& network, Collapse form = Collapse::affine) {
     if (buffer.value().dim(0) > 1) buffer.bind(mean_rows(buffer.value()));
   });
   nn::for_each_module(network, [](const std::string&, auto& module) {
-    if constexpr (requires { module.fold_rank_one(); }) module.fold_rank_one();
+    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) nn::fold_rank_one(module);
   });
   nn::restore_flat(network, 1);
   old->retired = true;

@@ -10,6 +10,7 @@
 #include <tuple>
 
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/nn/rank_one.hpp>
 
 namespace lpw {
 
@@ -52,10 +53,13 @@ namespace detail {
 
 /// Whether release gives a module rank-1 factors: it can have them, and is not a head that is released whole.
 template <class M>
-[[nodiscard]] bool takes_rank_one(const M& module, Group groups) {
-  if constexpr (requires(M m) { m.attach_rank_one(); })
-    return contains(groups, Group::rank_one) && !(contains(groups, Group::head) && contains(module.weight.group(), Group::head));
-  return false;
+[[nodiscard]] bool takes_rank_one(M& module, Group groups) {
+  bool takes = contains(groups, Group::rank_one) && nn::HasDenseWeights<M>;
+  if constexpr (nn::HasDenseWeights<M>)
+    module.for_each_dense([&](auto& weight, auto&) {
+      takes = takes && !(contains(groups, Group::head) && contains(weight.group(), Group::head));
+    });
+  return takes;
 }
 
 /// FNV-1a: gives every parameter noise of its own, whatever else is released.
@@ -69,11 +73,13 @@ template <class M>
 template <nn::Visitable M>
 void require_untied_weights(M& network, Group groups) {
   std::set<const void*> seen;
-  nn::for_each_module(network, [&](const std::string& name, const auto& module) {
-    if constexpr (requires { module.weight.id(); })
+  nn::for_each_module(network, [&](const std::string& name, auto& module) {
+    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>)
       if (takes_rank_one(module, groups))
-        require<OptionError>(seen.insert(module.weight.id()).second, "release: layer '", name,
-                             "' shares its weight with another, so it cannot have rank-1 factors of its own");
+        module.for_each_dense([&](auto& weight, auto&) {
+          require<OptionError>(seen.insert(weight.id()).second, "release: layer '", name,
+                               "' shares its weight with another, so it cannot have rank-1 factors of its own");
+        });
   });
 }
 
@@ -82,7 +88,7 @@ template <nn::Visitable M>
 void require_groups(M& network, Group groups) {
   Group found = Group::none;
   nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) { found = found | parameter.group(); });
-  nn::for_each_module(network, [&](const std::string&, const auto& module) {
+  nn::for_each_module(network, [&](const std::string&, auto& module) {
     if (takes_rank_one(module, groups)) found = found | Group::rank_one;
   });
   const auto missing = [&](Group group) { return contains(groups, group) && !contains(found, group); };
@@ -111,8 +117,8 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   detail::require_groups(network, options.groups);
   detail::require_untied_weights(network, options.groups);
   nn::for_each_module(network, [&](const std::string&, auto& module) {
-    if constexpr (requires { module.attach_rank_one(); })
-      if (detail::takes_rank_one(module, options.groups)) module.attach_rank_one();
+    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>)
+      if (detail::takes_rank_one(module, options.groups)) nn::attach_rank_one(module);
   });
   nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
     if (contains(options.groups, parameter.group())) parameter.set_late_phase(true);

@@ -42,12 +42,9 @@ struct Linear {
     if (rank_one) f("rank_one_r", rank_one->output), f("rank_one_s", rank_one->input);
   }
 
-  /// Adds rank-1 factors of ones, which change nothing.
-  void attach_rank_one() { rank_one.emplace(weight.shape()[0], weight.shape()[-1]); }
-  /// Multiplies collapsed factors into the weight and removes them.
-  void fold_rank_one() {
-    if (rank_one) fold(weight, *rank_one);
-    rank_one.reset();
+  template <class F>
+  void for_each_dense(F&& f) {
+    f(weight, rank_one);
   }
 
   Parameter<W, D> weight;

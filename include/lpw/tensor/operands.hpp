@@ -1,8 +1,10 @@
-// What the primitives of every device take besides tensors: geometry, pending activations, and where a gradient goes.
+// What the primitives of every device take and give besides tensors: geometry, pending activations, what backward needs of a forward, and
+// where a gradient goes.
 #pragma once
 
 #include <cstdint>
 
+#include <lpw/tensor/philox.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw {
@@ -45,6 +47,62 @@ template <class T, class Device>
 struct Gradient {
   Tensor<T, Device> tensor;
   bool accumulate = false;
+};
+
+/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and the map scale x + shift they make with gamma and beta.
+template <class W, class Device>
+struct Normalization {
+  Tensor<W, Device> mean, inverse_deviation, scale, shift;
+};
+
+/// Running mean and (unbiased) variance [K, C] of the members a pass computes; rows may be strided.
+template <class W, class Device>
+struct RunningStatistics {
+  Tensor<W, Device> mean, variance;
+};
+
+/// How batch norm's forward normalises: by the minibatch, which moves the running statistics, or by these, which stay as they are.
+struct BatchNormPass {
+  double epsilon = 1e-5;
+  double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; 1: a new beginning
+  bool relu = false;
+  bool batch_statistics = true;
+};
+
+/// What batch norm's backward needs of its forward.
+template <class T, class Device>
+struct BatchNormSaved {
+  Tensor<T, Device> x;                         // [K, ..., C]
+  Normalization<Accumulate<T>, Device> by;     //
+  Tensor<T, Device> residual;                  // with a residual and ReLU: needed for the mask
+  bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
+};
+
+template <class T, class Device>
+struct BatchNormResult {
+  Activation<T, Device> y;
+  BatchNormSaved<T, Device> saved;
+};
+
+/// Result of max pooling, and for each output element the offset (row W + column) of the winner in its input image.
+template <class T, class Device>
+struct MaxPooled {
+  Tensor<T, Device> y;                  // [K, B, Ho, Wo, C]
+  Tensor<std::int32_t, Device> winner;  // [K, B, Ho, Wo, C]
+};
+
+template <class T, class Device>
+struct CrossEntropy {
+  Tensor<Accumulate<T>, Device> loss;           // [K]: each member's mean over its minibatch
+  Tensor<Accumulate<T>, Device> probabilities;  // [K, B, classes]
+};
+
+/// Names a dropout mask: element i of member k keeps its value iff draw(i of k) >= rate.
+struct DropoutMask {
+  Philox random{0};
+  std::uint64_t operation = 0;    // counts the dropout operations of one pass
+  std::int64_t first_member = 0;  // the pass' first member: the mask does not depend on how members are chunked
+  double rate = 0;
 };
 
 }  // namespace lpw

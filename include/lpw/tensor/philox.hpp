@@ -12,7 +12,7 @@
 namespace lpw {
 
 /// What a stream of random numbers is for. Streams of one seed never overlap.
-enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test };
+enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample };
 
 class Philox {
  public:
@@ -23,6 +23,12 @@ class Philox {
 
   /// The same seed for another purpose; `step` separates repeated uses (an epoch, an iteration, a parameter).
   [[nodiscard]] LPW_HOST_DEVICE constexpr Philox stream(Stream stream, std::uint32_t step = 0) const { return Philox(seed_, stream, step); }
+  /// The same stream, `steps` steps later.
+  [[nodiscard]] LPW_HOST_DEVICE constexpr Philox later(std::uint32_t steps) const {
+    Philox result = *this;
+    result.step_ += steps;
+    return result;
+  }
   [[nodiscard]] constexpr std::uint64_t seed() const { return seed_; }
 
   /// 128 random bits for an index.

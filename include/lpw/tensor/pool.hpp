@@ -1,5 +1,6 @@
-// The memory pool of the CPU. Freed blocks are kept and handed out again, because touching fresh pages costs more than
-// most of a training step's arithmetic. Sizes are rounded up to eighths of a power of two, so a block fits its class exactly.
+// The memory pool of a device. Freed blocks are kept and handed out again, because touching fresh pages costs more than most of a
+// training step's arithmetic on the CPU, and asking the driver for memory stops a GPU. Sizes are rounded up to eighths of a power of two,
+// so a block fits its class exactly. Where the memory comes from is the Source's business.
 #pragma once
 
 #include <sys/mman.h>
@@ -8,9 +9,12 @@
 #include <algorithm>
 #include <bit>
 #include <cstddef>
+#include <cstdint>
 #include <cstdlib>
 #include <map>
 #include <mutex>
+#include <string>
+#include <utility>
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
@@ -22,17 +26,20 @@ struct PoolUsage {
   std::size_t used = 0, peak = 0, held = 0;
 };
 
-class CpuPool {
+/// A Source has allocate(size), null if there is no more, release(block), and shortage(), which completes "out of memory: N bytes requested".
+template <class Source>
+class Pool {
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = Source::alignment;
 
-  /// Holds at most `limit` bytes; by default the machine's memory, where the system would promise more and kill the process later.
-  explicit CpuPool(std::size_t limit = physical_memory()) : limit_(limit) {}
-  CpuPool(const CpuPool&) = delete;
-  CpuPool& operator=(const CpuPool&) = delete;
-  ~CpuPool() { release_free(); }
+  template <class... Arguments>
+    requires std::is_constructible_v<Source, Arguments...>
+  explicit Pool(Arguments&&... arguments) : source_(std::forward<Arguments>(arguments)...) {}
+  Pool(const Pool&) = delete;
+  Pool& operator=(const Pool&) = delete;
+  ~Pool() { release_free(); }
 
-  /// A block of at least `bytes`, aligned to 64. Throws OutOfMemory naming the request.
+  /// A block of at least `bytes`, aligned to `alignment`. Throws OutOfMemory naming the request.
   [[nodiscard]] void* allocate(std::size_t bytes) {
     const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
@@ -73,8 +80,13 @@ class CpuPool {
     std::lock_guard lock(mutex_);
     release_free();
   }
+  /// How often unused blocks were returned: addresses seen before that may no longer be the pool's.
+  [[nodiscard]] std::uint64_t trims() const {
+    std::lock_guard lock(mutex_);
+    return trims_;
+  }
 
-  /// The size a request is served with: the next eighth of a power of two, at least one cache line.
+  /// The size a request is served with: the next eighth of a power of two, at least the alignment.
   [[nodiscard]] static constexpr std::size_t round_up(std::size_t bytes) {
     const std::size_t step = std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
     return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
@@ -82,41 +94,26 @@ class CpuPool {
 
  private:
   void* fresh(std::size_t size) {
-    constexpr std::size_t huge_page = std::size_t{2} << 20;
-    const bool huge = size >= huge_page;
-    const std::size_t align = huge ? huge_page : alignment;
-    const std::size_t padded = (size + align - 1) / align * align;
-    void* block = from_system(align, padded);
+    void* block = source_.allocate(size, usage_.held);
     if (!block) {
       release_free();
-      block = from_system(align, padded);
+      block = source_.allocate(size, usage_.held);
     }
-    if (!block)
-      fail<OutOfMemory>("out of memory: ", size, " bytes requested with ", usage_.used,
-                        " in use; take a smaller batch, member chunk or model");
-    if (huge) madvise(block, padded, MADV_HUGEPAGE);
+    if (!block) fail<OutOfMemory>("out of memory: ", size, " bytes requested ", source_.shortage(usage_.used));
     return block;
   }
 
-  /// Null past the limit.
-  [[nodiscard]] void* from_system(std::size_t align, std::size_t size) const {
-    return size <= limit_ && usage_.held <= limit_ - size ? std::aligned_alloc(align, size) : nullptr;
-  }
-
   void release_free() noexcept {
+    ++trims_;
     for (auto& [size, blocks] : classes_) {
-      for (void* block : blocks.free) std::free(block);
+      for (void* block : blocks.free) source_.release(block);
       usage_.held -= size * blocks.free.size();
       blocks.total -= blocks.free.size();
       blocks.free.clear();
     }
   }
 
-  static std::size_t physical_memory() {
-    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  }
-
-  std::size_t limit_;
+  Source source_;
   mutable std::mutex mutex_;
   struct SizeClass {
     std::vector<void*> free;
@@ -124,7 +121,41 @@ class CpuPool {
   };
   std::map<std::size_t, SizeClass> classes_;
   PoolUsage usage_;
+  std::uint64_t trims_ = 0;
 };
+
+/// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would promise more and
+/// kill the process later.
+class HostMemory {
+ public:
+  static constexpr std::size_t alignment = 64;
+
+  explicit HostMemory(std::size_t limit = physical_memory()) : limit_(limit) {}
+
+  [[nodiscard]] void* allocate(std::size_t size, std::size_t held) const {
+    constexpr std::size_t huge_page = std::size_t{2} << 20;
+    const bool huge = size >= huge_page;
+    const std::size_t align = huge ? huge_page : alignment;
+    const std::size_t padded = (size + align - 1) / align * align;
+    if (padded > limit_ || held > limit_ - padded) return nullptr;
+    void* block = std::aligned_alloc(align, padded);
+    if (block && huge) madvise(block, padded, MADV_HUGEPAGE);
+    return block;
+  }
+  static void release(void* block) noexcept { std::free(block); }
+  [[nodiscard]] static std::string shortage(std::size_t used) {
+    return concat("with ", used, " in use; take a smaller batch, member chunk or model");
+  }
+
+ private:
+  static std::size_t physical_memory() {
+    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+  }
+
+  std::size_t limit_;
+};
+
+using CpuPool = Pool<HostMemory>;
 
 /// The process's pool. Never destroyed: tensors with static lifetime may be freed after it would be.
 inline CpuPool& cpu_pool() {

@@ -9,18 +9,6 @@
 
 namespace lpw::train {
 
-/// Predictions [K, B] that hit their label: the largest logit, the first of equals.
-template <class T>
-[[nodiscard]] std::int64_t count_correct(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {
-  const std::int64_t classes = logits.dim(2);
-  std::int64_t correct = 0;
-  for (std::int64_t i = 0; i < labels.size(); ++i) {
-    const T* row = logits.data() + i * classes;
-    correct += std::max_element(row, row + classes) - row == labels.data()[i];
-  }
-  return correct;
-}
-
 struct ImageClassificationOptions {
   std::int64_t batch = 128;  // per member
   data::AugmentOptions augment = data::pad_crop_flip;
@@ -34,7 +22,7 @@ class ImageClassification {
  public:
   using T = typename Network::value_type;
   using D = typename Network::device_type;
-  using Batch = data::Batch<T>;
+  using Batch = data::Batch<T, D>;
 
   /// The data set must outlive the task.
   ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options)
@@ -42,29 +30,42 @@ class ImageClassification {
         train_(dataset.train, dataset.normalization, {.batch = options.batch, .augment = options.augment, .seed = options.seed}),
         test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {}
 
-  [[nodiscard]] static const char* metric() { return "accuracy"; }
-  [[nodiscard]] std::int64_t batch() const { return options_.batch; }
+  [[nodiscard]] static constexpr Words words() { return {"accuracy", "test", "samples"}; }
+  [[nodiscard]] static double train_metric(const Sums& sums) {
+    return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
+  }
   [[nodiscard]] std::int64_t samples() const { return train_.set().count; }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
+  /// Throws OptionError where so many members cannot be trained.
+  void check(std::int64_t members) const {
+    require<OptionError>(members <= samples(), "members ", members, " are more than the ", samples(),
+                         " training samples, of which each needs its own");
+  }
+  /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member.
+  [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
+    const std::int64_t batch = std::min(options_.batch, samples() / members);
+    return concat(members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members), " iterations an epoch",
+                  batch < options_.batch ? concat(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "");
+  }
   /// The minibatches of an epoch: every member has its own, and together they visit the training set once.
   [[nodiscard]] auto epoch(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
     return train_.epoch(epoch, members, first_iteration);
   }
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.labels.size(); }
-  [[nodiscard]] static Tensor<T, D> inputs(const Batch& batch) { return to_device<D>(batch.images); }
+  [[nodiscard]] static Tensor<T, D> inputs(const Batch& batch) { return batch.images; }
+  [[nodiscard]] static std::string place(const Batch& batch) { return place_of(batch.images) + place_of(batch.labels); }
 
   /// Forward and backward for the tape's members with their minibatches: adds the gradient of the sum of their losses.
-  [[nodiscard]] StepResult accumulate_gradient(Network& network, Tape& tape, const Batch& batch) const {
+  void accumulate_gradient(Network& network, Tape& tape, const Batch& batch, StepOutputs<Accumulate<T>, D>& outputs) const {
     const MemberRange range = tape.options().members;
-    const auto labels = to_device<D>(batch.labels.rows(range.first, range.count).reshaped({range.count, batch.labels.dim(1)}));
-    auto logits = network.forward(tape.input(to_device<D>(batch.images.rows(range.first, range.count))));
+    const auto labels = batch.labels.rows(range.first, range.count);
+    auto logits = network.forward(tape.input(batch.images.rows(range.first, range.count)));
     auto loss = cross_entropy(logits, labels, {.label_smoothing = options_.label_smoothing});
-    StepResult result;
-    const auto losses = to_host(loss.value());
-    for (std::int64_t k = 0; k < range.count; ++k) result.losses.push_back(static_cast<double>(losses.data()[k]));
-    result.correct = count_correct(to_host(logits.value()), to_host(labels));
+    auto losses = outputs.losses.rows(range.first, range.count);
+    copy(loss.value(), losses);
+    auto correct = outputs.correct.rows(range.first, 1);
+    copy(count_correct(logits.value(), labels), correct);
     tape.backward(loss);
-    return result;
   }
 
   /// Scores of the members of a network and of their ensemble on the test set.
@@ -72,8 +73,8 @@ class ImageClassification {
     std::vector<metrics::Evaluator> members(nn::members(network));
     metrics::Evaluator ensemble;
     for (auto& [images, labels] : test_.epoch(0)) {
-      const auto probabilities = predict_members(network, to_device<D>(images));
-      const auto flat_labels = labels.reshaped({labels.size()});
+      const auto probabilities = predict_members(network, images);
+      const auto flat_labels = to_host(labels).reshaped({labels.size()});
       for (std::size_t k = 0; k < members.size(); ++k) {
         const auto member = probabilities.rows(static_cast<std::int64_t>(k), 1);
         members[k].add(member.reshaped(member.shape().slice(1, 3)), flat_labels);
@@ -88,12 +89,14 @@ class ImageClassification {
 
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
+  /// The metric of a plain network, for the line of an epoch.
+  [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
 
  private:
-  [[nodiscard]] static Scores scores(const metrics::Evaluation& e) { return {{"accuracy", e.accuracy}, {"nll", e.nll}, {"ece", e.ece}}; }
+  [[nodiscard]] static Scores scores(const metrics::Evaluation& e) { return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}}; }
 
   ImageClassificationOptions options_;
-  data::Loader<T> train_, test_;
+  typename data::LoaderFor<T, D>::type train_, test_;
 };
 
 }  // namespace lpw::train

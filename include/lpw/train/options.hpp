@@ -3,8 +3,8 @@
 
 #include <cmath>
 
+#include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
-#include <lpw/optim/sgd.hpp>
 
 namespace lpw::train {
 
@@ -12,17 +12,22 @@ struct TrainOptions {
   std::int64_t epochs = 200;
   std::int64_t members = 10;         // K; 1: nothing is released
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
+  std::int64_t release_step = -1;    // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
   Group late = Group::batch_norm | Group::head;
   double sigma = 0;  // release noise
-  optim::SgdOptions sgd = {};
+  optim::OptimizerOptions optimizer = optim::SgdOptions();
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
   std::int64_t member_chunk = 0;  // members computed at a time; 0: all
   std::uint64_t seed = 0;
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
-  /// Whether a network trained with these options is ever released.
-  [[nodiscard]] bool releases() const { return members > 1 && late != Group::none && release_epoch < epochs; }
+  /// Whether a network trained with these options is ever released, if training lasts long enough.
+  [[nodiscard]] bool releases() const { return members > 1 && late != Group::none && (release_step >= 0 || release_epoch < epochs); }
+  /// Whether a network is due for release after so many epochs and iterations.
+  [[nodiscard]] bool due(std::int64_t epoch, std::int64_t step) const {
+    return releases() && (release_step >= 0 ? step >= release_step : epoch >= release_epoch);
+  }
 };
 
 /// Throws OptionError for what cannot work.
@@ -34,11 +39,17 @@ inline void validate(const TrainOptions& o) {
   at_least("members", o.members, 1);
   at_least("release epoch", o.release_epoch, 0);
   at_least("sigma", o.sigma, 0);
-  at_least("learning rate", o.sgd.learning_rate, 0);
-  at_least("momentum", o.sgd.momentum, 0);
-  at_least("weight decay", o.sgd.weight_decay, 0);
-  require<OptionError>(std::isfinite(o.sgd.late_learning_rate) && std::isfinite(o.sgd.late_weight_decay), "learning rate ",
-                       o.sgd.late_learning_rate, " and weight decay ", o.sgd.late_weight_decay, " of late-phase weights must be finite");
+  std::visit(
+      [&](const auto& optimizer) {
+        at_least("learning rate", optimizer.learning_rate, 0);
+        at_least("weight decay", optimizer.weight_decay, 0);
+        at_least("gradient clipping", optimizer.clip, 0);
+        if constexpr (requires { optimizer.momentum; }) at_least("momentum", optimizer.momentum, 0);
+        require<OptionError>(std::isfinite(optimizer.late_learning_rate) && std::isfinite(optimizer.late_weight_decay), "learning rate ",
+                             optimizer.late_learning_rate, " and weight decay ", optimizer.late_weight_decay,
+                             " of late-phase weights must be finite");
+      },
+      o.optimizer);
   require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs,
                        " epochs");
   require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ",

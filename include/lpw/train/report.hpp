@@ -39,24 +39,19 @@ class Pace {
   double epoch_seconds_ = 0;
 };
 
-/// What will be trained, before it is: when members are released, and the effective batch before and after. A task that trains fewer than
-/// `batch` samples a member, for want of samples, says so here.
+/// What will be trained, before it is: when members are released, and the effective batch before and after.
 template <class Task>
 [[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task, const Progress& progress) {
-  const auto iteration = [&](std::int64_t members) {
-    const std::int64_t batch = std::min(task.batch(), task.samples() / members);
-    return concat(
-        members, " x ", batch, " = ", members * batch, " samples an iteration, ", task.iterations(members), " iterations an epoch",
-        batch < task.batch() ? concat(" (not ", task.batch(), " a member: there are ", task.samples(), " training samples)") : "");
-  };
   std::vector<std::string> lines;
   if (progress.step > 0 && progress.epoch < options.epochs)
     lines.push_back(concat("resuming in epoch ", progress.epoch + 1, "/", options.epochs, ", before iteration ", progress.iteration + 1));
   if (progress.epoch >= options.epochs) return {concat("all ", options.epochs, " epochs are trained already; evaluating again")};
-  if (!options.releases() || options.release_epoch > 0) lines.push_back("one network: " + iteration(1));
+  const bool by_step = options.release_step >= 0;
+  if (!options.due(0, 0)) lines.push_back("one network: " + task.describe_iteration(1));
   if (options.releases()) {
-    lines.push_back(concat("after ", options.release_epoch, " of ", options.epochs, " epochs ", options.members,
-                           " members, each on minibatches of its own: ", iteration(options.members)));
+    lines.push_back(concat("after ",
+                           by_step ? concat(options.release_step, " iterations ") : concat(options.release_epoch, " of ", options.epochs, " epochs "),
+                           options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1 ? "there is 1 member"
                                : options.late == Group::none
@@ -68,24 +63,25 @@ template <class Task>
 }
 
 /// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the rest off.
-[[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Pace& pace,
-                                               const std::string& time_left) {
-  const double seen = static_cast<double>(std::max<std::int64_t>(p.seen, 1));
+[[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Words& words,
+                                               double train_metric, const Pace& pace, const std::string& time_left) {
   char text[240];
-  std::snprintf(text, sizeof text, "epoch %lld/%lld %s %lld/%lld  %.0f samples/s  ETA %s  loss %.4f  train %.4f",
+  std::snprintf(text, sizeof text, "epoch %lld/%lld %s %lld/%lld  %.0f %s/s  ETA %s  loss %.4f  train %.4f",
                 static_cast<long long>(p.epoch + 1), static_cast<long long>(epochs), p.released ? "late" : "base",
-                static_cast<long long>(p.iteration), static_cast<long long>(iterations), pace.samples_per_second(), time_left.c_str(),
-                p.loss_sum / seen, static_cast<double>(p.correct) / seen);
+                static_cast<long long>(p.iteration), static_cast<long long>(iterations), pace.samples_per_second(), words.unit,
+                time_left.c_str(), p.sums.mean_loss(), train_metric);
   return text;
 }
 
 /// The line of a finished epoch.
-[[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Pace& pace, const std::string& time_left) {
+[[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Words& words, const Pace& pace,
+                                            const std::string& time_left) {
   const bool late = r.phase.starts_with("late");
   char text[240];
-  std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  lr %.4g  loss %.4f  train %.4f  test%s %.4f  %.0f samples/s  %.1f s  ETA %s",
+  std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  lr %.4g  loss %.4f  train %.4f  %s%s %.4f  %.0f %s/s  %.1f s  ETA %s",
                 static_cast<long long>(r.epoch), static_cast<long long>(epochs), r.phase.c_str(), r.learning_rate, r.train_loss,
-                r.train_metric, late ? " (collapsed)" : "", r.test_metric, pace.samples_per_second(), r.seconds, time_left.c_str());
+                r.train_metric, words.held_out, late ? " (collapsed)" : "", r.test_metric, pace.samples_per_second(), words.unit, r.seconds,
+                time_left.c_str());
   return text;
 }
 

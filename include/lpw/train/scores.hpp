@@ -1,6 +1,7 @@
 // What a task reports: losses of a training pass, and scores of a network on a test set under the names by which summaries list them.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
 #include <cstdio>
 #include <string>
@@ -9,17 +10,35 @@
 
 #include <nlohmann/json.hpp>
 
-#include <lpw/tensor/error.hpp>
+#include <lpw/tensor/tensor.hpp>
 
 namespace lpw::train {
 
-/// Named values, the headline first: accuracy, nll and ece for image classification.
+/// Named values, the headline first: test_accuracy, test_nll and test_ece for image classification.
 using Scores = std::vector<std::pair<std::string, double>>;
 
-/// Sums of one pass over members' minibatches.
-struct StepResult {
-  std::vector<double> losses;  // each member's mean loss
-  std::int64_t correct = 0;    // right predictions, over all members' minibatches
+/// How a task speaks of itself: "accuracy" on the "test" set, of "samples".
+struct Words {
+  const char* metric;
+  const char* held_out;
+  const char* unit;
+};
+
+/// Where a pass over members' minibatches leaves its results, on the device: a row for each member of the network.
+template <class W, class D>
+struct StepOutputs {
+  Tensor<W, D> losses;              // [K]: each member's mean loss
+  Tensor<std::int32_t, D> correct;  // [K]: right predictions, those of a pass in the row of its first member, 0 elsewhere
+
+  explicit StepOutputs(std::int64_t members) : losses(zeros<W, D>({members})), correct(zeros<std::int32_t, D>({members})) {}
+};
+
+/// Sums over the samples of an epoch so far.
+struct Sums {
+  double loss = 0;
+  std::int64_t correct = 0, seen = 0;
+
+  [[nodiscard]] double mean_loss() const { return loss / static_cast<double>(std::max<std::int64_t>(seen, 1)); }
 };
 
 /// What the members of a released network score one by one and together.
@@ -36,10 +55,10 @@ struct FinalScores {
   Scores collapsed_parameters = {};  // by the parameters' averages
 };
 
-/// Adds test_<name>_<what> for every score; null where there is none.
+/// Adds <name>_<what> for every score; null where there is none.
 inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
   for (std::size_t i = 0; i < names.size(); ++i)
-    summary["test_" + names[i].first + "_" + what] =
+    summary[names[i].first + "_" + what] =
         i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
@@ -49,7 +68,7 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   const Scores& names = scores.collapsed;
   add_scores(summary, names, "before_release", scores.before_release);
   for (std::size_t i = 0; i < names.size(); ++i) {
-    auto& list = summary["test_" + names[i].first + "_members"] = nlohmann::ordered_json::array();
+    auto& list = summary[names[i].first + "_members"] = nlohmann::ordered_json::array();
     for (const Scores& member : scores.released.members) list.push_back(member[i].second);
   }
   add_scores(summary, names, "ensemble", scores.released.ensemble);
@@ -64,7 +83,9 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   std::string table = "                               ";
   char cell[64];
   for (const auto& [name, value] : names) {
-    std::snprintf(cell, sizeof cell, "%12s", name.c_str());
+    std::string title = name;
+    std::replace(title.begin(), title.end(), '_', ' ');
+    std::snprintf(cell, sizeof cell, "%15s", title.c_str());
     table += cell;
   }
   const auto row = [&](const std::string& title, const Scores& values) {
@@ -72,7 +93,7 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     std::snprintf(cell, sizeof cell, "\n  %-29s", title.c_str());
     table += cell;
     for (const auto& [name, value] : values) {
-      std::snprintf(cell, sizeof cell, "%12.4f", value);
+      std::snprintf(cell, sizeof cell, "%15.4f", value);
       table += cell;
     }
   };

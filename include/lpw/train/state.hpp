@@ -22,23 +22,27 @@ struct EpochRecord {
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EpochRecord, epoch, phase, learning_rate, late_learning_rate, train_loss, train_metric, test_metric,
                                    seconds)
 
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sums, loss, correct, seen)
+
 /// Where a run stands, beside its tensors.
 struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
   std::int64_t step = 0;                  // iterations done, over all epochs
   bool released = false;
   std::int64_t averaged = 0;                            // weights in the SWA average
-  double loss_sum = 0, epoch_seconds = 0, seconds = 0;  // loss_sum: over the samples seen in this epoch; seconds: over all processes
-  std::int64_t correct = 0, seen = 0;                   // in this epoch
+  std::int64_t base_steps = 0, late_steps = 0;          // the optimizer's
+  double epoch_seconds = 0, seconds = 0;                // seconds: over all processes
+  Sums sums = {};                                       // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, loss_sum, epoch_seconds, seconds, correct, seen,
-                                   before_release, history)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, base_steps, late_steps, epoch_seconds, seconds,
+                                   sums, before_release, history)
 
-/// metrics.csv; `metric` names the score in its headers.
-[[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const std::string& metric) {
-  std::string csv = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_" + metric + ",test_" + metric + ",seconds\n";
+/// metrics.csv.
+[[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
+  std::string csv = concat("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
+                           words.metric, ",seconds\n");
   char row[256];
   for (const EpochRecord& r : history) {
     std::snprintf(row, sizeof row, "%lld,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", static_cast<long long>(r.epoch), r.phase.c_str(),

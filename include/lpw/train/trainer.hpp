@@ -1,6 +1,7 @@
 // The training loop of the method, the same for every task: train one network until T0, release, train K members as one batched pass,
 // collapse. A task provides minibatches, their losses and test scores; everything else is here: schedules, weight averaging, member
-// chunks, checkpoints, signals, progress and the run folder.
+// chunks, checkpoints, signals, progress and the run folder. ImageClassification shows what a task is; one that carries something from
+// iteration to iteration has save and load for it besides, which checkpoints call.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +15,9 @@
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/tensor/replay.hpp>
 #include <lpw/train/display.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/options.hpp>
@@ -24,7 +27,7 @@
 
 namespace lpw::train {
 
-template <nn::Module Network, class Task>
+template <nn::Visitable Network, class Task>
 class Trainer {
  public:
   using W = nn::WeightOf<Network>;
@@ -32,12 +35,12 @@ class Trainer {
 
   /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must outlive the trainer.
   /// Throws OptionError for options that cannot work with this task, at the start and not when members are released.
-  Trainer(Network& network, const Task& task, const TrainOptions& options, nlohmann::json description)
+  Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
       : network_(network),
         task_(task),
         options_(checked(options, task)),
         description_(std::move(description)),
-        optimizer_(network, options.sgd) {}
+        optimizer_(network, options.optimizer) {}
 
   /// Continues from a checkpoint. Throws FileError for one that is damaged or of other options.
   void load(const std::filesystem::path& path) {
@@ -58,7 +61,9 @@ class Trainer {
     }
     const auto flat = nn::flatten(network_);
     get_pair(checkpoint.tensors, "weights", flat->value);
-    get_pair(checkpoint.tensors, "velocity", optimizer_.velocity());
+    for (auto& [name, pair] : optimizer_.states()) get_pair(checkpoint.tensors, name, pair);
+    optimizer_.set_steps({progress_.base_steps, progress_.late_steps});
+    if constexpr (requires { task_.load(checkpoint.tensors, members()); }) task_.load(checkpoint.tensors, members());
     copy(to_device<D>(checkpoint.tensors.get<W>("buffers", flat->buffers.shape())), flat->buffers);
   }
 
@@ -73,7 +78,7 @@ class Trainer {
     last_checkpoint_ = mark_ = Clock::now();
     try {
       while (progress_.epoch < options_.epochs) {
-        if (options_.releases() && !progress_.released && progress_.epoch >= options_.release_epoch) announce_release(display);
+        if (!progress_.released && options_.due(progress_.epoch, progress_.step)) announce_release(display);
         if (train_epoch(folder, display)) finish_epoch(folder, display);
         if (const int signal = InterruptGuard::signal()) return signal;
       }
@@ -87,10 +92,11 @@ class Trainer {
   /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
   [[nodiscard]] FinalScores final_scores(Display& display) {
     if (average_) {
-      display.line(concat("averaging: the mean of ", average_->updates(),
-                          " weights; recomputing batch-norm statistics with one pass over the training set"));
+      const bool statistics = nn::flatten(network_)->buffers.size() > 0;
+      display.line(concat("averaging: the mean of ", average_->updates(), " weights",
+                          statistics ? "; recomputing batch-norm statistics with one pass over the training set" : ""));
       average_->apply(network_);
-      recompute_statistics();
+      if (statistics) recompute_statistics();
     }
     display.progress([] { return "evaluating the members and the collapsed network"; });
     FinalScores scores;
@@ -110,15 +116,13 @@ class Trainer {
 
   static const TrainOptions& checked(const TrainOptions& options, const Task& task) {
     validate(options);
-    if (options.releases())
-      require<OptionError>(options.members <= task.samples(), "members ", options.members, " are more than the ", task.samples(),
-                           " training samples, of which each needs its own");
+    task.check(options.releases() ? options.members : 1);
     return options;
   }
 
   /// Whether a run with these options can stand at this point.
   [[nodiscard]] bool possible(const Progress& p) const {
-    if (p.epoch < 0 || p.epoch > options_.epochs || p.step < 0 || p.seen < 0 || p.averaged < 0) return false;
+    if (p.epoch < 0 || p.epoch > options_.epochs || p.step < 0 || p.sums.seen < 0 || p.averaged < 0) return false;
     if (p.history.size() != static_cast<std::size_t>(p.epoch) || (p.released && !options_.releases())) return false;
     return p.iteration >= 0 && p.iteration <= (p.epoch == options_.epochs ? 0 : task_.iterations(p.released ? options_.members : 1));
   }
@@ -138,9 +142,9 @@ class Trainer {
     progress_.before_release = task_.evaluate(network_);
     release_network(options_.sigma);
     const auto flat = nn::flatten(network_);
-    display.line(concat("release after ", progress_.epoch, " epochs: ", options_.members, " members, ", flat->value.late.dim(1),
-                        " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; test ", Task::metric(), " before ",
-                        progress_.before_release.front().second));
+    display.line(concat("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ", flat->value.late.dim(1),
+                        " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ", words.held_out, ' ', words.metric,
+                        " before ", progress_.before_release.front().second));
     account();
   }
 
@@ -164,33 +168,47 @@ class Trainer {
     for (auto& batch : task_.epoch(progress_.epoch, members(), progress_.iteration)) {
       step(batch);
       pace_.trained(task_.samples_in(batch), account());
-      display.progress([&] { return progress_line(progress_, options_.epochs, task_.iterations(members()), pace_, time_left()); });
+      display.progress([&] {
+        return progress_line(progress_, options_.epochs, task_.iterations(members()), words, Task::train_metric(progress_.sums), pace_,
+                             time_left());
+      });
       const bool interrupted = InterruptGuard::signal() != 0;
       if (interrupted || Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * options_.checkpoint_minutes)) save(folder);
       if (interrupted) return false;
       account();
+      if (!progress_.released && options_.release_step >= 0 && options_.due(progress_.epoch, progress_.step)) break;
     }
     return true;
   }
 
   void step(const typename Task::Batch& batch) {
-    StepResult total;
-    for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
-      Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, static_cast<std::uint32_t>(progress_.step))});
-      const StepResult part = task_.accumulate_gradient(network_, tape, batch);
-      total.losses.insert(total.losses.end(), part.losses.begin(), part.losses.end());
-      total.correct += part.correct;
-    }
-    const std::int64_t samples = task_.samples_in(batch);
-    for (std::size_t k = 0; k < total.losses.size(); ++k) {
-      if (!std::isfinite(total.losses[k])) fail_diverged(concat("the loss of member ", k, " became ", total.losses[k]));
-      progress_.loss_sum += total.losses[k] * static_cast<double>(samples) / static_cast<double>(total.losses.size());
-    }
-    optimizer_.step(base_factor(), late_factor());
-    progress_.correct += total.correct;
-    progress_.seen += samples;
+    if (!outputs_ || outputs_->losses.dim(0) != members()) outputs_.emplace(members());
+    const double base = base_factor(), late = late_factor();
+    optimizer_.advance();
+    const std::string key = concat(members(), ' ', base, ' ', late, ' ', place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    replay_.run(key, static_cast<std::uint32_t>(progress_.step), [&](std::uint32_t number) {
+      for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
+        Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, number)});
+        task_.accumulate_gradient(network_, tape, batch, *outputs_);
+      }
+      optimizer_.apply(base, late);
+    });
+    read_outputs(task_.samples_in(batch));
     ++progress_.iteration;
     ++progress_.step;
+  }
+
+  /// Adds what the last step left on the device to the epoch's sums.
+  void read_outputs(std::int64_t samples) {
+    const auto losses = to_host(outputs_->losses);
+    const auto correct = to_host(outputs_->correct);
+    for (std::int64_t k = 0; k < members(); ++k) {
+      const double loss = static_cast<double>(losses.data()[k]);
+      if (!std::isfinite(loss)) fail_diverged(concat("the loss of member ", k, " became ", loss));
+      progress_.sums.loss += loss * static_cast<double>(samples) / static_cast<double>(members());
+      progress_.sums.correct += correct.data()[k];
+    }
+    progress_.sums.seen += samples;
   }
 
   [[noreturn]] void fail_diverged(const std::string& what) const {
@@ -218,25 +236,24 @@ class Trainer {
       average_->update();
       progress_.averaged = average_->updates();
     }
-    const double seen = static_cast<double>(std::max<std::int64_t>(progress_.seen, 1));
-    const auto& sgd = optimizer_.options();
     EpochRecord record{.epoch = progress_.epoch + 1,
                        .phase = std::string(progress_.released ? "late" : "base") + (averaging ? "+swa" : ""),
-                       .learning_rate = sgd.learning_rate * base_factor(),
+                       .learning_rate = optimizer_.learning_rate() * base_factor(),
                        .late_learning_rate = optimizer_.late_learning_rate() * late_factor(),
-                       .train_loss = progress_.loss_sum / seen,
-                       .train_metric = static_cast<double>(progress_.correct) / seen};
+                       .train_loss = progress_.sums.mean_loss(),
+                       .train_metric = Task::train_metric(progress_.sums)};
     auto plain = collapsed(network_);
-    record.test_metric = task_.evaluate(plain).front().second;
+    record.test_metric = task_.held_out(plain);
     account();
     record.seconds = progress_.epoch_seconds;
     progress_.history.push_back(record);
     ++progress_.epoch;
-    progress_.iteration = progress_.correct = progress_.seen = 0;
-    progress_.loss_sum = progress_.epoch_seconds = 0;
-    display.line(epoch_line(record, options_.epochs, pace_, time_left()));
+    progress_.iteration = 0;
+    progress_.sums = {};
+    progress_.epoch_seconds = 0;
+    display.line(epoch_line(record, options_.epochs, words, pace_, time_left()));
     save(folder);
-    folder.write_metrics(format_csv(progress_.history, Task::metric()));
+    folder.write_metrics(format_csv(progress_.history, words));
   }
 
   void finish(const RunFolder& folder, Display& display) {
@@ -255,39 +272,48 @@ class Trainer {
     summary["seconds"] = progress_.seconds;
     io::save_safetensors(folder.model(), network_,
                          {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
-    folder.write_metrics(format_csv(progress_.history, Task::metric()));
+    folder.write_metrics(format_csv(progress_.history, words));
     folder.write_summary(summary);
     display.line(concat("saved ", folder.model().string(), ", ", folder.summary().string()));
     display.line(concat("\n", format_table(scores), "\n"));
   }
 
   [[nodiscard]] std::string time_left() const {
-    return pace_.time_for((options_.epochs - progress_.epoch) * task_.samples() - progress_.seen);
+    return pace_.time_for((options_.epochs - progress_.epoch) * task_.samples() - progress_.sums.seen);
   }
 
+  /// For networks with running statistics, whose tasks say what the inputs of a batch are.
   void recompute_statistics() {
-    optim::recompute_statistics(network_, task_.epoch(options_.epochs, members(), 0), options_.member_chunk,
-                                [](const typename Task::Batch& batch) { return Task::inputs(batch); });
+    if constexpr (requires(const typename Task::Batch& batch) { Task::inputs(batch); })
+      optim::recompute_statistics(network_, task_.epoch(options_.epochs, members(), 0), options_.member_chunk,
+                                  [](const typename Task::Batch& batch) { return Task::inputs(batch); });
   }
 
   void save(const RunFolder& folder) {
     require_finite_weights();
+    const auto steps = optimizer_.steps();
+    progress_.base_steps = steps.base, progress_.late_steps = steps.late;
     io::Checkpoint checkpoint{{{"options", description_}, {"progress", progress_}}, io::NamedTensors("checkpoint")};
     const auto flat = nn::flatten(network_);
     add_pair(checkpoint.tensors, "weights", flat->value);
-    add_pair(checkpoint.tensors, "velocity", optimizer_.velocity());
+    for (const auto& [name, pair] : optimizer_.states()) add_pair(checkpoint.tensors, name, pair);
+    if constexpr (requires { task_.save(checkpoint.tensors); }) task_.save(checkpoint.tensors);
     checkpoint.tensors.add("buffers", to_host(flat->buffers));
     if (average_) add_pair(checkpoint.tensors, "average", average_->average());
     io::save_checkpoint(folder.checkpoint(), checkpoint);
     last_checkpoint_ = Clock::now();
   }
 
+  static constexpr Words words = Task::words();
+
   Network& network_;
-  const Task& task_;
+  Task& task_;
   TrainOptions options_;
   nlohmann::json description_;
-  optim::Sgd<W, D> optimizer_;
+  optim::AnyOptimizer<W, D> optimizer_;
   std::optional<optim::WeightAverage<W, D>> average_;
+  std::optional<StepOutputs<W, D>> outputs_;
+  Replay<D> replay_;
   Progress progress_;
   Pace pace_;
   Clock::time_point last_checkpoint_{}, mark_{};  // mark_: up to where time has been accounted

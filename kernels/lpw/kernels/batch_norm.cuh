@@ -29,6 +29,7 @@ struct BatchNormForward {
   const float *gamma, *beta;                        // (member, channel)
   std::int64_t gamma_stride, beta_stride;           // elements from member to member; 0: shared
   float *running_mean, *running_variance;           // (member, channel); null: none to update
+  std::int64_t mean_stride, variance_stride;        // of the running ones, elements from member to member
   float *mean, *inverse_deviation, *scale, *shift;  // (member, channel), written: what backward needs
 
   float epsilon, momentum;
@@ -106,6 +107,11 @@ __device__ __forceinline__ RowSums<N> row_moments(const T* x, Vector<T, N>* tile
   return sums;
 }
 
+/// Momentum 1 is a new beginning: 0 times a NaN of before would stay NaN.
+__device__ __forceinline__ void move_running(float& running, float value, float momentum) {
+  running = momentum == 1.f ? value : fmaf(momentum, value, (1.f - momentum) * running);
+}
+
 /// Writes what one channel's statistics determine; returns scale and shift.
 template <class T>
 __device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>& p, int member, int channel, float mean, float variance) {
@@ -118,8 +124,8 @@ __device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>
   p.shift[at] = shift;
   if (p.batch_statistics && p.running_mean) {
     const float rows = static_cast<float>(p.tiling.rows), unbiased = p.tiling.rows > 1 ? variance * (rows / (rows - 1.f)) : variance;
-    p.running_mean[at] = fmaf(p.momentum, mean, (1.f - p.momentum) * p.running_mean[at]);
-    p.running_variance[at] = fmaf(p.momentum, unbiased, (1.f - p.momentum) * p.running_variance[at]);
+    move_running(p.running_mean[member * p.mean_stride + channel], mean, p.momentum);
+    move_running(p.running_variance[member * p.variance_stride + channel], unbiased, p.momentum);
   }
   return {scale, shift};
 }
@@ -183,8 +189,9 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_forw
       __syncthreads();
       for (int c = static_cast<int>(threadIdx.x); c < place.width; c += member_threads) {
         const int channel = place.channel + c;
-        const std::int64_t at = static_cast<std::int64_t>(place.member) * tiling.channels + channel;
-        const Coefficients map = detail::finish_moments(p, place.member, channel, p.running_mean[at], p.running_variance[at]);
+        const float mean = p.running_mean[place.member * p.mean_stride + channel],
+                    variance = p.running_variance[place.member * p.variance_stride + channel];
+        const Coefficients map = detail::finish_moments(p, place.member, channel, mean, variance);
         values[c] = map.first;
         values[tiling.width() + c] = map.second;
       }

@@ -12,6 +12,41 @@
 namespace lpw::kernels {
 
 template <class T>
+struct Fill {
+  T* to;  // (row, element)
+  T value;
+  std::int64_t rows, length, stride;  // elements from row to row
+};
+
+/// to = value.
+template <class T>
+__global__ void __launch_bounds__(element_threads, element_blocks) fill(const Fill<T> p) {
+  const Stride at = Stride::of(p.length);
+  for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y)
+    for (int step = 0; step < at.steps; ++step) p.to[row * p.stride + at[step]] = p.value;
+}
+
+template <class From, class To>
+struct Convert {
+  const From* from;  // (row, element)
+  To* to;
+  std::int64_t rows, length, from_stride, to_stride;  // elements from row to row
+  bool accumulate;                                    // add to `to`
+};
+
+/// to = from in another type, rounded.
+template <class From, class To>
+__global__ void __launch_bounds__(element_threads, element_blocks) convert(const Convert<From, To> p) {
+  const Stride at = Stride::of(p.length);
+  for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y)
+    for (int step = 0; step < at.steps; ++step) {
+      To& to = p.to[row * p.to_stride + at[step]];
+      const float value = float(p.from[row * p.from_stride + at[step]]);
+      to = To(p.accumulate ? float(to) + value : value);
+    }
+}
+
+template <class T>
 struct ReluForward {
   const T* x;  // (element)
   T* y;
@@ -68,6 +103,7 @@ struct Dropout {
   T* y;                          // may be x
   std::int64_t members, length;  // elements of a member
   Philox random;
+  const std::uint32_t* step;  // a number on the device to add to the random numbers' step; null: none
   std::uint64_t operation;    // counts the dropout operations of one pass
   std::int64_t first_member;  // of the pass
   float rate, keep;           // keep = 1 / (1 - rate)
@@ -76,10 +112,11 @@ struct Dropout {
 
 namespace detail {
 
-/// The numbers that decide over the quad-th four elements of a member.
+/// The numbers that decide over the quad-th four elements of a member; `random` is at the step.
 template <class T>
-[[nodiscard]] __device__ __forceinline__ Philox::Block dropout_bits(const Dropout<T>& p, std::int64_t member, std::int64_t quad) {
-  return p.random((p.operation << 48) + (static_cast<std::uint64_t>(p.first_member + member) << 36) + static_cast<std::uint64_t>(quad));
+[[nodiscard]] __device__ __forceinline__ Philox::Block dropout_bits(const Dropout<T>& p, const Philox& random, std::int64_t member,
+                                                                    std::int64_t quad) {
+  return random((p.operation << 48) + (static_cast<std::uint64_t>(p.first_member + member) << 36) + static_cast<std::uint64_t>(quad));
 }
 
 template <class T>
@@ -100,6 +137,7 @@ inline constexpr int dropout_quads = N >= 4 ? N / 4 : 1;
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const Dropout<T> p) {
   constexpr int quads = detail::dropout_quads<T, N>;
+  const Philox random = p.random.later(p.step ? *p.step : 0u);
   for (std::int64_t member = blockIdx.y; member < p.members; member += gridDim.y) {
     const T* x = p.x + member * p.length;
     T* y = p.y + member * p.length;
@@ -112,13 +150,13 @@ __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const
         if (p.accumulate) out = load_vector<N>(y + first);
         LPW_UNROLL
         for (int quad = 0; quad < quads; ++quad) {
-          const auto bits = detail::dropout_bits(p, member, at[step] * quads + quad);
+          const auto bits = detail::dropout_bits(p, random, member, at[step] * quads + quad);
           LPW_UNROLL
           for (int i = 0; i < 4; ++i) out[4 * quad + i] = detail::dropped(p, bits[i], in[4 * quad + i], out[4 * quad + i]);
         }
         store_vector(y + first, out);
       } else {
-        const auto bits = detail::dropout_bits(p, member, at[step]);
+        const auto bits = detail::dropout_bits(p, random, member, at[step]);
         LPW_UNROLL
         for (int i = 0; i < 4; ++i)
           if (first + i < p.length) y[first + i] = detail::dropped(p, bits[i], x[first + i], p.accumulate ? y[first + i] : T(0.f));

@@ -1,6 +1,6 @@
 // Per-member channel scales, the factors of rank-1 late-phase weights: y = x s_k, and in one read of x and dy both dx = dy s_k and
-// ds_k = the sum over the rows of x dy. Blocks leave partial sums; the last of them to arrive adds these up in fixed order, so no block
-// waits for another and the result does not depend on their order.
+// ds_k = the sum over the rows of x dy; with ones for x that is the gradient of a bias. Blocks leave partial sums; the last of them to
+// arrive adds these up in fixed order, so no block waits for another and the result does not depend on their order.
 #pragma once
 
 #include <lpw/kernels/channel_map.cuh>
@@ -29,9 +29,9 @@ __global__ void __launch_bounds__(member_threads, row_blocks) scale_channels(con
 
 template <class T>
 struct ScaleChannelsBackward {
-  const T *x, *dy;                             // (member, row, channel)
-  const float* factor;                         // (member, channel)
-  T* dx;                                       // like x; null: not wanted
+  const T *x, *dy;                             // (member, row, channel); x null: ones, for the gradient of a bias
+  const float* factor;                         // (member, channel), for dx
+  T* dx;                                       // like dy; null: not wanted
   float* dfactor;                              // (member, channel)
   std::int64_t factor_stride, dfactor_stride;  // elements from member to member; 0: shared, its gradient summed over the members
   bool add_to_dx, add_to_dfactor;              // instead of overwriting
@@ -48,13 +48,18 @@ template <int N, class T>
   struct Row {
     Vector<T, N> x, dy, before;
   };
-  const auto factor = load_coefficients<N>(p.factor, p.factor_stride, place);
+  Vector<float, N> factor = {};
+  if (p.dx) factor = load_coefficients<N>(p.factor, p.factor_stride, place);
+  Vector<T, N> ones;
+  LPW_UNROLL
+  for (int j = 0; j < N; ++j) ones[j] = T(1.f);
   RowSums<N> sums;
   sweep<2>(
       place.steps,
       [&](int step) {
         const std::int64_t at = place.element(step);
-        return Row{load_vector<N>(p.x + at), load_vector<N>(p.dy + at), p.dx && p.add_to_dx ? load_vector<N>(p.dx + at) : Vector<T, N>{}};
+        return Row{p.x ? load_vector<N>(p.x + at) : ones, load_vector<N>(p.dy + at),
+                   p.dx && p.add_to_dx ? load_vector<N>(p.dx + at) : Vector<T, N>{}};
       },
       [&](int step, const Row& row) {
         Vector<T, N> dx;
@@ -90,7 +95,8 @@ template <int N>
 
 }  // namespace detail
 
-/// dfactor = the sum over the rows of x dy, and dx = dy factor. N as above. Shared memory: tiling.scratch_floats() floats and one word.
+/// dfactor = the sum over the rows of x dy, and dx = dy factor. N is that of dy and, where they are given, x and dx. Shared memory:
+/// tiling.scratch_floats() floats and one word.
 template <class T, int N>
 __global__ void __launch_bounds__(member_threads, member_blocks) scale_channels_backward(const ScaleChannelsBackward<T> p) {
   const MemberTiling& tiling = p.tiling;

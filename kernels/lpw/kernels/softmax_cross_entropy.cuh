@@ -36,7 +36,7 @@ struct SoftmaxCrossEntropy {
   SmoothedTarget target;
   float* row_loss;     // (member, sample): workspace
   unsigned* arrivals;  // one word: zero at the start, zero again at the end
-  int* bad_label;      // one word, zero at the start; then 1 + the last row (member, sample) whose label is no class, if there is one
+  int* bad_label;  // one word, zero at the start; then 1 + the last row (member, sample) whose label is no class, if any; null: not wanted
   SoftmaxTiling tiling;
 };
 
@@ -119,7 +119,7 @@ template <int N, class T>
       if (p.dlogits) store_floats(p.dlogits + at, logit_gradient<N>(value, place[step], label, p.target, share));
     }
   }
-  if (!known && place.rank == 0) atomicMax(p.bad_label, static_cast<int>(row) + 1);
+  if (!known && p.bad_label && place.rank == 0) atomicMax(p.bad_label, static_cast<int>(row) + 1);
   const float at_label = known ? float(logits[label]) - largest : std::numeric_limits<float>::quiet_NaN();
   // Without smoothing a class of logit -infinity must not turn 0 times infinity into NaN.
   return logf(total) - p.target.peak * at_label - (p.target.floor > 0.f ? p.target.floor * shifted : 0.f);
@@ -139,9 +139,9 @@ __device__ __forceinline__ void mean_losses(const SoftmaxCrossEntropy<T>& p) {
 
 }  // namespace detail
 
-/// loss_k = mean_b -sum_c t_c log softmax(logits)_c; a label that is no class makes its member's loss NaN and is reported. N is widest<T>,
-/// or 1 if the number of classes is not a multiple of that or an address not aligned to 16 bytes. Shared memory: teams() resident +
-/// element_threads / 32 floats and one word.
+/// loss_k = mean_b -sum_c t_c log softmax(logits)_c; a label that is no class makes its member's loss NaN and can be reported. N is
+/// widest<T>, or 1 if the number of classes is not a multiple of that or an address not aligned to 16 bytes. Shared memory: teams()
+/// resident + element_threads / 32 floats and one word.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) softmax_cross_entropy(const SoftmaxCrossEntropy<T> p) {
   SharedMemory memory;
@@ -189,6 +189,51 @@ __global__ void __launch_bounds__(element_threads, element_blocks) softmax_cross
       store_floats(p.dlogits + at, gradient);
     }
   }
+}
+
+template <class T>
+struct CountCorrect {
+  const T* logits;             // (row, class)
+  const std::int32_t* labels;  // (row)
+  std::int32_t* correct;       // one word, zero at the start
+  std::int64_t rows;
+  int classes;
+};
+
+namespace detail {
+
+/// The class of a row's largest logit, the first of equals, to every lane of the warp. Like std::max_element it passes over NaN, except in
+/// the first class, which then is the largest.
+template <class T>
+[[nodiscard]] __device__ __forceinline__ int first_largest(const T* logits, int classes) {
+  float largest = -std::numeric_limits<float>::infinity();
+  int at = classes;
+  const auto take = [&](float value, int c) {
+    if (value > largest || (value == largest && c < at)) {
+      largest = value;
+      at = c;
+    }
+  };
+  for (int c = lane_index(); c < classes; c += 32) take(float(logits[c]), c);
+  LPW_UNROLL
+  for (int mask = 16; mask > 0; mask /= 2) {
+    const float other = shuffle_xor(largest, mask);
+    take(other, shuffle_xor(at, mask));
+  }
+  const float first = float(logits[0]);
+  return first != first ? 0 : at;
+}
+
+}  // namespace detail
+
+/// correct += the rows whose largest logit, the first of equals, is their label's. A warp for each row.
+template <class T>
+__global__ void __launch_bounds__(element_threads, element_blocks) count_correct(const CountCorrect<T> p) {
+  const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * warp_count();
+  int count = 0;
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warp_count() + warp_index(); row < p.rows; row += stride)
+    count += detail::first_largest(p.logits + row * p.classes, p.classes) == p.labels[row];
+  if (lane_index() == 0 && count > 0) atomicAdd(p.correct, count);
 }
 
 }  // namespace lpw::kernels

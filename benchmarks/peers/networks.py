@@ -1,0 +1,117 @@
+"""Wide ResNets with late-phase batch norm and head, as one would write them in PyTorch; three ways to have K members.
+
+loop     K batch norms in a list, of which the current member's is used; members run one after another, as in the method's authors' code.
+grouped  one pass over all members' images, image b of member k at b K + k: seen as [B, K C, H, W] without a copy, one batch norm of K C
+         channels has statistics for every member. Needs memory in NCHW order.
+stacked  one pass over all members' images, image b of member k at k B + b; per-member statistics by plain reductions: any memory order.
+"""
+
+import torch
+from torch import nn
+from torch.nn import functional
+
+
+class LoopNorm(nn.Module):
+    def __init__(self, members, channels):
+        super().__init__()
+        self.norms = nn.ModuleList(nn.BatchNorm2d(channels) for _ in range(members))
+        self.member = 0
+
+    def forward(self, x):
+        return self.norms[self.member](x)
+
+
+class GroupedNorm(nn.Module):
+    def __init__(self, members, channels):
+        super().__init__()
+        self.norm = nn.BatchNorm2d(members * channels)
+
+    def forward(self, x):
+        return self.norm(x.view(-1, self.norm.num_features, *x.shape[2:])).view_as(x)
+
+
+class StackedNorm(nn.Module):
+    def __init__(self, members, channels, momentum=0.1, epsilon=1e-5):
+        super().__init__()
+        self.members, self.momentum, self.epsilon = members, momentum, epsilon
+        self.weight = nn.Parameter(torch.ones(members, channels))
+        self.bias = nn.Parameter(torch.zeros(members, channels))
+        self.register_buffer("running_mean", torch.zeros(members, channels))
+        self.register_buffer("running_var", torch.ones(members, channels))
+
+    def forward(self, x):
+        stacked = x.unflatten(0, (self.members, -1))
+        variance, mean = torch.var_mean(stacked.to(self.weight.dtype), (1, 3, 4), correction=0)
+        with torch.no_grad():
+            count = stacked.numel() // mean.numel()
+            self.running_mean.lerp_(mean, self.momentum)
+            self.running_var.lerp_(variance * (count / (count - 1)), self.momentum)
+        scale = self.weight * torch.rsqrt(variance + self.epsilon)
+        shift = self.bias - mean * scale
+        affine = [each[:, None, :, None, None] for each in (scale, shift)]
+        return (stacked * affine[0] + affine[1]).to(x.dtype).flatten(0, 1)
+
+
+NORMS = {"loop": LoopNorm, "grouped": GroupedNorm, "stacked": StackedNorm}
+
+
+class Head(nn.Module):
+    """K heads. `kind` says where a member's rows are, as above."""
+
+    def __init__(self, kind, members, features, classes):
+        super().__init__()
+        self.kind, self.member = kind, 0
+        self.weight = nn.Parameter(nn.init.kaiming_normal_(torch.empty(members, classes, features)))
+        self.bias = nn.Parameter(torch.zeros(members, classes))
+
+    def forward(self, x):
+        if self.kind == "loop":
+            return functional.linear(x, self.weight[self.member], self.bias[self.member])
+        members = len(self.weight)
+        rows = x.unflatten(0, (members, -1)) if self.kind == "stacked" else x.unflatten(0, (-1, members)).transpose(0, 1)
+        return torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))  # [K, B, classes]
+
+
+class Block(nn.Module):
+    def __init__(self, kind, members, in_channels, channels, stride):
+        super().__init__()
+        norm = NORMS[kind]
+        self.bn1 = norm(members, in_channels)
+        self.conv1 = nn.Conv2d(in_channels, channels, 3, stride, 1, bias=False)
+        self.bn2 = norm(members, channels)
+        self.conv2 = nn.Conv2d(channels, channels, 3, 1, 1, bias=False)
+        changes = stride != 1 or in_channels != channels
+        self.shortcut = nn.Conv2d(in_channels, channels, 1, stride, bias=False) if changes else None
+
+    def forward(self, x):
+        a = functional.relu(self.bn1(x), inplace=True)
+        h = functional.relu(self.bn2(self.conv1(a)), inplace=True)
+        return self.conv2(h) + (self.shortcut(a) if self.shortcut else x)
+
+
+class WideResNet(nn.Module):
+    def __init__(self, kind, depth, widen, members, classes=10):
+        super().__init__()
+        self.conv1 = nn.Conv2d(3, 16, 3, 1, 1, bias=False)
+        channels, blocks = 16, []
+        for group in range(3):
+            for i in range((depth - 4) // 6):
+                out = (16 << group) * widen
+                blocks.append(Block(kind, members, channels, out, 2 if group and not i else 1))
+                channels = out
+        self.blocks = nn.Sequential(*blocks)
+        self.bn = NORMS[kind](members, channels)
+        self.fc = Head(kind, members, channels, classes)
+        for module in self.modules():
+            if isinstance(module, nn.Conv2d):
+                nn.init.kaiming_normal_(module.weight)
+
+    def forward(self, images):
+        x = functional.relu(self.bn(self.blocks(self.conv1(images))), inplace=True)
+        return self.fc(x.mean((2, 3)))
+
+    def select(self, member):
+        """Which member the next passes are of, where members run one after another."""
+        for module in self.modules():
+            if isinstance(module, (LoopNorm, Head)):
+                module.member = member

@@ -1,0 +1,93 @@
+// The training steps that are timed, as the trainer does them: forward, backward and optimizer, recorded and replayed where the device can.
+#pragma once
+
+#include <cstdio>
+#include <string>
+
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/late_phase/release.hpp>
+#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/optim/sgd.hpp>
+#include <lpw/tensor/replay.hpp>
+
+#include "measure.hpp"
+
+namespace benchmarks {
+
+struct StepShape {
+  std::string model;                                 // wrn-DEPTH-WIDEN, or lstm
+  std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
+
+  [[nodiscard]] std::int64_t members_at_once() const { return chunk ? chunk : members; }
+  [[nodiscard]] std::int64_t images_at_once() const { return members_at_once() * batch; }
+};
+
+struct WideResNetSize {
+  std::int64_t depth, widen;
+
+  /// Throws OptionError unless `model` is wrn-DEPTH-WIDEN.
+  [[nodiscard]] static WideResNetSize of(const std::string& model) {
+    long long depth = 0, widen = 0;
+    int read = 0;
+    const bool matches = std::sscanf(model.c_str(), "wrn-%lld-%lld%n", &depth, &widen, &read) == 2;
+    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(model.size()), "model ", model, ": expected wrn-DEPTH-WIDEN");
+    return {depth, widen};
+  }
+};
+
+/// A Wide ResNet on images of 32x32, late-phase batch norm and head where there is more than one member.
+template <class T, class D>
+class WideResNetStep {
+ public:
+  explicit WideResNetStep(const StepShape& shape)
+      : chunk_(shape.chunk),
+        network_({.depth = WideResNetSize::of(shape.model).depth, .widen = WideResNetSize::of(shape.model).widen}, lpw::Philox(1)),
+        optimizer_(network_, {.learning_rate = 1e-3}),
+        images_(random_tensor<T, D>({shape.members, shape.batch, 32, 32, 3})),
+        labels_(random_labels<D>({shape.members, shape.batch}, 10)),
+        losses_(lpw::zeros<lpw::Accumulate<T>, D>({shape.members})) {
+    if (shape.members > 1) lpw::release(network_, optimizer_, {.members = shape.members});
+  }
+
+  void run() {
+    optimizer_.advance();
+    replay_.run("step", 0, [&](std::uint32_t) {
+      for (const auto range : lpw::member_chunks(images_.dim(0), chunk_)) accumulate_gradient(range);
+      optimizer_.apply(1, 1);
+    });
+  }
+
+  /// Each member's loss in the last step.
+  [[nodiscard]] lpw::Tensor<lpw::Accumulate<T>, lpw::Cpu> losses() const { return to_host(losses_); }
+
+ private:
+  void accumulate_gradient(lpw::MemberRange range) {
+    lpw::Tape tape({.members = range});
+    const auto logits = network_.forward(tape.input(images_.rows(range.first, range.count)));
+    const auto loss = lpw::cross_entropy(logits, labels_.rows(range.first, range.count));
+    auto losses = losses_.rows(range.first, range.count);
+    copy(loss.value(), losses);
+    tape.backward(loss);
+  }
+
+  std::int64_t chunk_;
+  lpw::nn::WideResNet<T, D> network_;
+  lpw::optim::Sgd<lpw::Accumulate<T>, D> optimizer_;
+  lpw::Tensor<T, D> images_;
+  lpw::Tensor<std::int32_t, D> labels_;
+  lpw::Tensor<lpw::Accumulate<T>, D> losses_;
+  lpw::Replay<D> replay_;
+};
+
+/// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and nothing else.
+[[nodiscard]] inline std::int64_t activation_floor(const StepShape& shape, std::int64_t element_bytes) {
+  const auto [depth, widen] = WideResNetSize::of(shape.model);
+  std::int64_t elements = shape.images_at_once() * 32 * 32 * (3 + 16);
+  for (int group = 0; group < 3; ++group) {
+    const std::int64_t size = 32 >> group, channels = (std::int64_t{16} << group) * widen;
+    elements += (depth - 4) / 6 * 2 * shape.images_at_once() * size * size * channels;
+  }
+  return elements * element_bytes;
+}
+
+}  // namespace benchmarks

@@ -1,0 +1,175 @@
+// What the options of the enwik8 trainer mean for the library.
+#pragma once
+
+#include <array>
+#include <charconv>
+#include <string>
+#include <type_traits>
+#include <utility>
+
+#include <lpw/io/checksum.hpp>
+#include <lpw/io/file.hpp>
+#include <lpw/io/safetensors.hpp>
+#include <lpw/train/language_modelling.hpp>
+
+#include "enwik8_headers.hpp"
+#include "run_options.hpp"
+
+namespace enwik8 {
+
+struct Options : example::RunOptions {
+  static constexpr const char* program = "enwik8";
+  static constexpr const char* purpose =
+      "Trains a byte-level LSTM with late-phase weights on a text and collapses its members into one plain network.";
+  static constexpr const char* batch_help = "streams per member, each through a part of the text of its own";
+  static constexpr const char* dropout_help = "dropout rate of the embedding's and of every LSTM layer's output";
+  static constexpr const char* late_help = "late-phase weights: rank1, head joined by a comma, or none";
+  static constexpr example::NamedGroup late_groups[] = {{"rank1", lpw::Group::rank_one}, {"head", lpw::Group::head}};
+
+  Options()
+      : RunOptions{.epochs = 20, .batch = 20, .release_epoch = 12, .late = "rank1", .optimizer = "adam", .lr = 2e-3, .clip = 1} {}
+
+  std::string data = {}, split = "90,5,5", valid = {}, test = {};
+  std::int64_t hidden = 500, layers = 1, embedding = 128, bptt = 100;
+  std::string pre_batch = "members";
+  std::int64_t sample = 0;
+  double temperature = 1;
+
+  [[nodiscard]] static bool for_evaluation(const std::string&) { return false; }
+};
+
+template <class O, class F>
+  requires std::is_same_v<std::remove_const_t<O>, Options>
+void for_each_data_option(O& o, F&& f) {
+  f("data", o.data), f("split", o.split), f("valid", o.valid), f("test", o.test);
+  f("sample", o.sample), f("temperature", o.temperature);
+}
+
+template <class O, class F>
+  requires std::is_same_v<std::remove_const_t<O>, Options>
+void for_each_own_option(O& o, F&& f) {
+  f("hidden", o.hidden), f("layers", o.layers), f("embedding", o.embedding), f("bptt", o.bptt), f("pre-batch", o.pre_batch);
+}
+
+/// A number that is the whole text.
+template <class Number>
+[[nodiscard]] bool read_number(std::string_view text, Number& value) {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size();
+}
+
+/// "90,5,5" with the shares of the parts that have a file of their own given to the training text.
+inline lpw::data::TextShares parse_split(const Options& o) {
+  std::array<double, 3> shares{};
+  const auto parts = lpw::optim::detail::split(o.split, ',');
+  bool valid = parts.size() == shares.size();
+  for (std::size_t i = 0; valid && i < shares.size(); ++i) valid = read_number(parts[i], shares[i]) && shares[i] >= 0 && shares[i] <= 100;
+  lpw::require<lpw::OptionError>(valid && std::abs(shares[0] + shares[1] + shares[2] - 100) < 1e-9, "--split ", o.split,
+                                 ": expected per cents for training, validation and test that sum to 100, such as 90,5,5");
+  if (!o.valid.empty()) shares[0] += std::exchange(shares[1], 0);
+  if (!o.test.empty()) shares[0] += std::exchange(shares[2], 0);
+  return {shares[0], shares[1], shares[2]};
+}
+
+/// Streams of the network before release.
+inline std::int64_t pre_batch(const Options& o) {
+  if (o.pre_batch == "members") return o.members * o.batch;
+  if (o.pre_batch == "batch") return o.batch;
+  std::int64_t streams = 0;
+  lpw::require<lpw::OptionError>(read_number(o.pre_batch, streams) && streams >= 1, "--pre-batch ", o.pre_batch,
+                                 ": expected members, batch, or a number of streams of at least 1");
+  return streams;
+}
+
+inline void complete(Options& o) {
+  static_cast<void>(parse_split(o)), static_cast<void>(pre_batch(o));
+  for (std::string* file : {&o.data, &o.valid, &o.test})
+    if (!file->empty()) *file = std::filesystem::absolute(*file).lexically_normal().string();
+}
+
+/// Texts and what they are called.
+struct Data : lpw::data::TextParts {
+  std::string name;
+};
+
+inline lpw::data::Text read_text(const std::string& path) {
+  const auto bytes = lpw::io::read_file(path);
+  lpw::require<lpw::FileError>(!bytes.empty(), path, ": is empty; expected a text");
+  const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
+  return {first, first + bytes.size()};
+}
+
+/// The library's own headers, one after another.
+inline lpw::data::Text library_text() {
+  lpw::data::Text text;
+  for (const std::string_view header : library_headers()) text.insert(text.end(), header.begin(), header.end());
+  return text;
+}
+
+/// How a checkpoint knows a text again.
+inline std::string fingerprint(const lpw::data::Text& text) {
+  char digits[16];
+  std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(lpw::io::crc32c(std::as_bytes(std::span(text)))));
+  return lpw::concat(text.size(), " bytes, CRC-32C ", digits);
+}
+
+[[nodiscard]] inline nlohmann::json describe(const Options&, const Data& data) {
+  return {{"model", "byte LSTM"},
+          {"dataset", data.name},
+          {"training text", fingerprint(data.train)},
+          {"validation text", fingerprint(data.valid)},
+          {"test text", fingerprint(data.test)}};
+}
+
+/// Whether a checkpoint is evaluated on other texts than its run was.
+inline bool other_data(const Options& o, const Data& data) {
+  return o.recorded.at("validation text") != fingerprint(data.valid) || o.recorded.at("test text") != fingerprint(data.test);
+}
+
+/// Throws OptionError, for --eval of a checkpoint, unless its run was scored on the same texts or both are given expressly.
+inline void require_meant(const Options& o, const Data& data) {
+  if (o.recorded.is_null() || (!o.valid.empty() && !o.test.empty())) return;
+  lpw::require<lpw::OptionError>(!other_data(o, data), o.eval, ": was trained on ", o.recorded.at("dataset").get<std::string>(),
+                                 "; say where its texts are with --data, --split, --valid and --test as then, or give other texts with "
+                                 "both --valid and --test");
+}
+
+inline Data load_data(const Options& o) {
+  const auto file_name = [](const std::string& path) { return std::filesystem::path(path).filename().string(); };
+  Data data{lpw::data::split_text(o.data.empty() ? library_text() : read_text(o.data), parse_split(o)),
+            o.data.empty() ? "the headers of lpw" : file_name(o.data)};
+  if (!o.valid.empty()) data.valid = read_text(o.valid);
+  if (!o.test.empty()) data.test = read_text(o.test);
+  require_meant(o, data);
+  return data;
+}
+
+/// Only says whether the record is of this trainer: the texts are known by what is in them.
+template <class Given>
+void adopt_data(Options&, const nlohmann::json& recorded, Given&&) {
+  for (const char* name : {"dataset", "validation text", "test text"}) static_cast<void>(recorded.at(name).get<std::string>());
+}
+
+/// Takes the sizes of a saved network from its tensors.
+template <class Given>
+void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
+  const auto columns = [&](const std::string& name, std::int64_t& value) {
+    const auto& shape = content.tensors.at(name).shape;
+    lpw::require<lpw::FileError>(shape.rank() == 2, o.eval, ": tensor '", name, "' is ", shape, ", not a matrix");
+    value = shape[1];
+  };
+  if (!given("embedding")) columns("embedding.weight", o.embedding);
+  if (!given("hidden")) columns("lstm.weight_hh_l0", o.hidden);
+  if (given("layers")) return;
+  for (o.layers = 1; content.tensors.contains(lpw::concat("lstm.weight_hh_l", o.layers));) ++o.layers;
+}
+
+inline lpw::nn::LanguageModelOptions network_options(const Options& o) {
+  return {.hidden = o.hidden, .layers = o.layers, .embedding = o.embedding, .dropout = o.dropout};
+}
+
+inline lpw::train::LanguageModellingOptions task_options(const Options& o) {
+  return {.batch = o.batch, .pre_batch = pre_batch(o), .window = o.bptt};
+}
+
+}  // namespace enwik8

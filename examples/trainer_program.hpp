@@ -1,0 +1,130 @@
+// What a trainer does with its options, from the first message to the exit code: evaluate what was saved, show the plan, or train.
+// An Example says what it is made of:
+//   Options                   see run_options.hpp and command_line.hpp
+//   Network<T, Device>        made from network_options(options) and random numbers
+//   Task<Network>             see train/trainer.hpp; made from the data and task_options(options)
+// and beside its Options stand
+//   load_data(options)               the data
+//   banner(options, data)            what is trained on what, for the first line: {of the network, of the data}
+//   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
+//   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
+#pragma once
+
+#include <cstdio>
+#include <exception>
+#include <new>
+#include <string>
+
+#include <omp.h>
+
+#include <lpw/train/trainer.hpp>
+
+#include "command_line.hpp"
+
+namespace example {
+
+/// What a banner says.
+struct Banner {
+  std::string network, data;
+};
+
+template <class Example, class T, class Device>
+class TrainerProgram {
+  using Options = typename Example::Options;
+  using Network = typename Example::template Network<T, Device>;
+  using Task = typename Example::template Task<Network>;
+
+ public:
+  /// `config`: the text of the run's config.toml.
+  TrainerProgram(const Options& options, std::string config) : options_(options), config_(std::move(config)) {}
+
+  /// Returns the exit code.
+  int run() {
+    const auto train_options = example::train_options(options_);
+    lpw::train::validate(train_options);
+    Network network(network_options(options_), lpw::Philox(options_.seed));
+    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network);
+    const auto data = load_data(options_);
+    Task task(data, task_options(options_));
+    if (options_.evaluates_model()) {
+      display_.line(lpw::train::format_table({.collapsed = task.evaluate(network)}));
+      return concluded(network);
+    }
+    lpw::train::Trainer trainer(network, task, train_options, description(options_, data));
+    if (!options_.eval.empty()) return evaluate(trainer, network, data);
+    show(banner(options_, data), network);
+    return options_.dry_run ? show_plan(trainer) : train(trainer, network);
+  }
+
+ private:
+  template <class Trainer, class Data>
+  int evaluate(Trainer& trainer, Network& network, const Data& data) {
+    trainer.load(options_.eval);
+    auto scores = trainer.final_scores(display_);
+    if (other_data(options_, data)) scores.before_release.clear();  // recorded in training, on the data of then
+    display_.line(lpw::train::format_table(scores));
+    return concluded(network);
+  }
+
+  void show(const Banner& what, Network& network) {
+    display_.line(lpw::concat(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision,
+                              " on the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+                              lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower" : "",
+                              "); ", what.data));
+  }
+
+  template <class Trainer>
+  int show_plan(Trainer& trainer) {
+    for (const auto& line : trainer.plan()) display_.line(line);
+    display_.line(lpw::concat("\n", config_));
+    return 0;
+  }
+
+  template <class Trainer>
+  int train(Trainer& trainer, Network& network) {
+    const lpw::train::RunFolder folder(options_.out, options_.resume);
+    if (folder.has_checkpoint()) {
+      trainer.load(folder.checkpoint());
+    } else if (!options_.init.empty()) {
+      lpw::io::load_safetensors(options_.init, network);
+    }
+    folder.write_config(config_);
+    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", options_.out, " yet, starting"));
+    for (const auto& line : trainer.plan()) display_.line(line);
+    display_.line(lpw::concat("run folder: ", options_.out));
+    const int signal = trainer.run(folder, display_);
+    if (signal == 0) return concluded(network);
+    display_.line(lpw::concat("interrupted; everything up to this step is in ", folder.checkpoint().string(), "; continue with: ",
+                              Options::program, " --resume --out ", options_.out));
+    return 128 + signal;
+  }
+
+  int concluded(Network& network) {
+    if constexpr (requires { conclude(options_, network, display_); }) conclude(options_, network, display_);
+    return 0;
+  }
+
+  const Options& options_;
+  std::string config_;
+  lpw::train::Display display_;
+};
+
+/// main() of a trainer.
+template <class Example>
+int trainer_main(int argc, char** argv) {
+  using Options = typename Example::Options;
+  try {
+    CommandLine<Options> line;
+    if (const auto exit = line.parse(argc, argv)) return *exit;
+    if (line.options.threads > 0) omp_set_num_threads(line.options.threads);
+    return line.options.precision == "bf16" ? TrainerProgram<Example, lpw::bfloat16, lpw::Cpu>(line.options, line.config()).run()
+                                            : TrainerProgram<Example, float, lpw::Cpu>(line.options, line.config()).run();
+  } catch (const std::bad_alloc&) {
+    std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
+  } catch (const std::exception& error) {
+    std::fprintf(stderr, "%s: %s\n", Options::program, error.what());
+  }
+  return 1;
+}
+
+}  // namespace example

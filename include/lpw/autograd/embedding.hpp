@@ -1,0 +1,28 @@
+// Table look-up.
+#pragma once
+
+#include <lpw/autograd/elementwise.hpp>
+
+namespace lpw {
+
+/// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws ShapeError, and Error for
+/// an index outside [0, V).
+template <class T, class D>
+[[nodiscard]] Variable<T, D> embedding(const Variable<std::int32_t, D>& indices, const Variable<Accumulate<T>, D>& weight) {
+  const Shape &in = indices.shape(), &table = weight.shape();
+  require<ShapeError>(in.rank() >= 2 && table.rank() == 3, "embedding: indices ", in, ", weight ", table,
+                      "; expected [K B ...] and [1 or K, vocabulary, features]");
+  detail::require_elements("embedding", in);
+  detail::require_elements("embedding", table);
+  detail::require_member_rows("embedding", "weight", table[0], in[0]);
+  const Tensor<std::int32_t, D> places = indices.activation().raw;
+  return record(
+      embedding_forward<T>(places, weight.rows()),
+      [places, table, dw = weight.row_edge()](Tensor<T, D> dy) {
+        auto target = dw.sink(table);
+        embedding_backward(places, dy, target);
+      },
+      weight, indices);
+}
+
+}  // namespace lpw

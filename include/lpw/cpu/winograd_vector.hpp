@@ -1,0 +1,50 @@
+// Vectors of floats as wide as the machine's registers, by the vector extension that GCC and Clang share: arithmetic is written with
+// operators and compiled for whatever instruction set the program is built for.
+#pragma once
+
+#include <cstdint>
+#include <cstring>
+
+#include <lpw/cpu/activation.hpp>
+
+namespace lpw::winograd {
+
+using Lanes [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = float;
+inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
+
+/// The floats at p, which need no alignment.
+[[nodiscard]] inline Lanes load(const float* p) {
+  Lanes v;
+  std::memcpy(&v, p, sizeof(v));
+  return v;
+}
+
+inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
+
+/// The rows of channels of a pending map, from element `first` on; null where nothing is pending.
+struct MapRows {
+  const float *scale = nullptr, *shift = nullptr;
+  std::int64_t first = 0;
+};
+
+/// A pending map of the lanes from channel c on, with the arithmetic of materialize(). GCC makes one instruction of the loop.
+template <bool Relu>
+struct AffineMap {
+  Lanes scale, shift;
+
+  AffineMap(const MapRows& rows, std::int64_t c) : scale(load(rows.scale + rows.first + c)), shift(load(rows.shift + rows.first + c)) {}
+  [[nodiscard]] Lanes operator()(Lanes x) const {
+    Lanes y;
+    for (int i = 0; i < int(lanes); ++i) y[i] = affine(x[i], scale[i], shift[i]);
+    if constexpr (Relu) y = y <= 0.f ? Lanes{} : y;
+    return y;
+  }
+};
+
+/// Nothing pending.
+struct IdentityMap {
+  IdentityMap(const MapRows&, std::int64_t) {}
+  [[nodiscard]] Lanes operator()(Lanes x) const { return x; }
+};
+
+}  // namespace lpw::winograd

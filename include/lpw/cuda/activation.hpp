@@ -1,0 +1,21 @@
+// The pending map of an activation on the GPU, relu?(scale x + shift), in one read and one write.
+#pragma once
+
+#include <lpw/cuda/rows.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// The values f(raw), shape [K, ..., C]; shares raw's memory where nothing is pending. NaN stays NaN.
+template <class T>
+[[nodiscard]] Tensor<T, Cuda> materialize(const Activation<T, Cuda>& x) {
+  if (!x.pending()) return x.raw;
+  Tensor<T, Cuda> y(x.shape());
+  cuda::with_row_plan<T>(cuda::member_rows("materialize", x.shape()), {x.raw.data(), y.data()}, false, [&](auto width, const auto& plan) {
+    const kernels::AffineForward<T> p{x.raw.data(), y.data(), x.scale.data(), x.shift.data(), x.relu, plan.tiling};
+    cuda::launch(kernels::affine_forward<T, width()>, plan.launch, p);
+  });
+  return y;
+}
+
+}  // namespace lpw

@@ -1,0 +1,116 @@
+// Batch norm on the GPU: one launch forward (statistics, running statistics, normalisation, residual, ReLU) and one backward. The result is
+// stored: the convolution that reads it is a library's.
+#pragma once
+
+#include <lpw/cuda/rows.hpp>
+#include <lpw/kernels/batch_norm.cuh>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+namespace cuda::detail {
+
+/// A launch over x [K, M, C] and the memory in which its blocks meet.
+struct BatchNormLaunch {
+  BatchNormPlan plan;
+  Tensor<float, Cuda> sums;
+  kernels::MemberWorkspace workspace;
+
+  /// `over_members`: gradients are summed over the members.
+  BatchNormLaunch(const MemberRows& view, const BatchNormWork& work, bool over_members = false)
+      : plan(plan_batch_norm(limits(), view.members, view.rows, view.channels, work)),
+        sums({static_cast<std::int64_t>(plan.group_sums) + (over_members ? 2 * view.members * view.channels : 0)}) {
+    unsigned* words = counters(plan.barriers + plan.arrivals);
+    workspace = {sums.data(), over_members ? sums.data() + plan.group_sums : nullptr, words, words + plan.barriers};
+  }
+};
+
+template <class T>
+[[nodiscard]] T* target_data(Gradient<T, Cuda>* target) {
+  return target ? target->tensor.data() : nullptr;
+}
+template <class T>
+[[nodiscard]] bool target_accumulates(const Gradient<T, Cuda>* target) {
+  return target && target->accumulate;
+}
+[[nodiscard]] inline std::int64_t target_stride(const Gradient<float, Cuda>* target, std::int64_t members) {
+  return target ? member_stride(target->tensor, members) : 0;
+}
+
+}  // namespace cuda::detail
+
+/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x [K, ..., C], gamma and beta [1 or K, C], running [K, C]; an
+/// empty residual is none. Throws ShapeError past 2^30 rows or channels.
+template <class T>
+[[nodiscard]] BatchNormResult<T, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
+                                                          const Tensor<float, Cuda>& gamma, const Tensor<float, Cuda>& beta,
+                                                          RunningStatistics<float, Cuda> running, const BatchNormPass& pass) {
+  const auto view = cuda::member_rows("batch_norm", x.shape());
+  const auto statistic = [&] { return Tensor<float, Cuda>({view.members, view.channels}); };
+  Normalization<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
+  Tensor<T, Cuda> y(x.shape());
+  const int width = vector_width<T>(view.channels, {x.data(), residual.data(), y.data()});
+  const cuda::detail::BatchNormLaunch launch(
+      view, {.element_bytes = sizeof(T), .vector = width, .read_twice = pass.batch_statistics, .sums = pass.batch_statistics});
+  const kernels::BatchNormForward<T> p{.x = x.data(),
+                                       .residual = residual.data(),
+                                       .y = y.data(),
+                                       .gamma = gamma.data(),
+                                       .beta = beta.data(),
+                                       .gamma_stride = cuda::member_stride(gamma, view.members),
+                                       .beta_stride = cuda::member_stride(beta, view.members),
+                                       .running_mean = running.mean.data(),
+                                       .running_variance = running.variance.data(),
+                                       .mean_stride = running.mean.row_stride(),
+                                       .variance_stride = running.variance.row_stride(),
+                                       .mean = by.mean.data(),
+                                       .inverse_deviation = by.inverse_deviation.data(),
+                                       .scale = by.scale.data(),
+                                       .shift = by.shift.data(),
+                                       .epsilon = static_cast<float>(pass.epsilon),
+                                       .momentum = static_cast<float>(pass.momentum),
+                                       .relu = pass.relu,
+                                       .batch_statistics = pass.batch_statistics,
+                                       .tiling = launch.plan.tiling,
+                                       .workspace = launch.workspace};
+  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_forward<T, n()>, launch.plan.launch, p); });
+  return {{std::move(y)}, {x, std::move(by), pass.relu ? residual : Tensor<T, Cuda>(), pass.relu, pass.batch_statistics}};
+}
+
+/// Gradients of relu?(gamma (x - mean) inverse_deviation + beta + residual) from dy. A null target is not wanted; dgamma and dbeta are
+/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself).
+template <class T>
+void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>* dgamma,
+                         Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual) {
+  using namespace cuda::detail;
+  const auto view = cuda::member_rows("batch_norm", dy.shape());
+  const std::int64_t dgamma_stride = target_stride(dgamma, view.members), dbeta_stride = target_stride(dbeta, view.members);
+  const Tensor<T, Cuda> residual = saved.relu ? saved.residual : Tensor<T, Cuda>();
+  const int width = vector_width<T>(view.channels, {saved.x.data(), dy.data(), residual.data(), target_data(dx), target_data(dresidual)});
+  const BatchNormLaunch launch(view, {.element_bytes = sizeof(T), .vector = width, .read_twice = 2},
+                               (dgamma && dgamma_stride == 0) || (dbeta && dbeta_stride == 0));
+  const kernels::BatchNormBackward<T> p{.x = saved.x.data(),
+                                        .dy = dy.data(),
+                                        .residual = residual.data(),
+                                        .mean = saved.by.mean.data(),
+                                        .inverse_deviation = saved.by.inverse_deviation.data(),
+                                        .scale = saved.by.scale.data(),
+                                        .shift = saved.by.shift.data(),
+                                        .dx = target_data(dx),
+                                        .dresidual = target_data(dresidual),
+                                        .dgamma = target_data(dgamma),
+                                        .dbeta = target_data(dbeta),
+                                        .dgamma_stride = dgamma_stride,
+                                        .dbeta_stride = dbeta_stride,
+                                        .add_to_dx = target_accumulates(dx),
+                                        .add_to_dresidual = target_accumulates(dresidual),
+                                        .add_to_dgamma = target_accumulates(dgamma),
+                                        .add_to_dbeta = target_accumulates(dbeta),
+                                        .relu = saved.relu,
+                                        .batch_statistics = saved.batch_statistics,
+                                        .tiling = launch.plan.tiling,
+                                        .workspace = launch.workspace};
+  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_backward<T, n()>, launch.plan.launch, p); });
+}
+
+}  // namespace lpw

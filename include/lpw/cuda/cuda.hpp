@@ -1,0 +1,16 @@
+// The CUDA backend: the device Cuda and its overloads of all primitives. A program that includes this is compiled by nvcc and can use
+// Tensor<T, Cuda>, and networks of it, like those on the CPU.
+#pragma once
+
+#include <lpw/cuda/activation.hpp>
+#include <lpw/cuda/batch_norm.hpp>
+#include <lpw/cuda/conv2d.hpp>
+#include <lpw/cuda/cross_entropy.hpp>
+#include <lpw/cuda/device.hpp>
+#include <lpw/cuda/dropout.hpp>
+#include <lpw/cuda/elementwise.hpp>
+#include <lpw/cuda/graph.hpp>
+#include <lpw/cuda/linear.hpp>
+#include <lpw/cuda/members.hpp>
+#include <lpw/cuda/optimizer.hpp>
+#include <lpw/cuda/pooling.hpp>

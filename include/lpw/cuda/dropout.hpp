@@ -1,0 +1,29 @@
+// Dropout on the GPU, with the CPU's masks. In a captured graph the random numbers' step is the one that is replayed.
+#pragma once
+
+#include <lpw/cuda/graph.hpp>
+#include <lpw/cuda/rows.hpp>
+#include <lpw/tensor/operands.hpp>
+
+namespace lpw {
+
+/// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
+template <class T>
+void apply_dropout(const Tensor<T, Cuda>& x, const DropoutMask& mask, Gradient<T, Cuda>& y) {
+  const kernels::Dropout<T> p{.x = x.data(),
+                              .y = y.tensor.data(),
+                              .members = x.dim(0),
+                              .length = x.shape().size_from(1),
+                              .random = mask.random,
+                              .step = cuda::replay_step(),
+                              .operation = mask.operation,
+                              .first_member = mask.first_member,
+                              .rate = static_cast<float>(mask.rate),
+                              .keep = static_cast<float>(1 / (1 - mask.rate)),
+                              .accumulate = y.accumulate};
+  const int width = vector_width<T>(p.length, {p.x, p.y});
+  const auto plan = cuda::element_plan(p.length / std::max(width, 4), p.members);
+  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::dropout<T, n()>, plan, p); });
+}
+
+}  // namespace lpw

@@ -1,0 +1,62 @@
+// Fully connected layers on the GPU: cuBLAS for the product, all members in one call, and a kernel for the bias.
+#pragma once
+
+#include <cassert>
+
+#include <lpw/cuda/elementwise.hpp>
+#include <lpw/cuda/gemm.hpp>
+
+namespace lpw {
+
+namespace cuda::detail {
+
+/// How [K, B, features] meets a weight: one product over all K B rows if it has one row, a product for each member if it has K.
+struct LinearProducts {
+  std::int64_t count, rows;
+
+  LinearProducts(const Shape& x, std::int64_t weight_rows) : count(weight_rows), rows(x[0] * x[1] / weight_rows) {
+    assert(x.rank() == 3 && (weight_rows == 1 || weight_rows == x[0]));
+  }
+  template <class T>
+  [[nodiscard]] Matrices<T> of(T* data, std::int64_t features) const {
+    return {data, rows, features, features, rows * features};
+  }
+};
+
+/// The matrices [out, in] of a weight.
+template <class T, class Weight>
+[[nodiscard]] Matrices<T> weight_matrices(Weight& weight) {
+  return {weight.data(), weight.dim(1), weight.dim(2), weight.dim(2), weight.row_stride()};
+}
+
+}  // namespace cuda::detail
+
+/// y [K, B, out] = x [K, B, in] weight^T + bias; weight [1 or K, out, in], bias [1 or K, out] or empty.
+template <class T>
+[[nodiscard]] Tensor<T, Cuda> linear_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& weight, const Tensor<float, Cuda>& bias) {
+  const cuda::detail::LinearProducts products(x.shape(), weight.dim(0));
+  const auto w = cuda::weights_as<T>(weight);
+  Tensor<T, Cuda> y({x.dim(0), x.dim(1), weight.dim(1)});
+  cuda::gemm<T>(products.count, products.of(x.data(), x.dim(2)), cuda::detail::weight_matrices<const T>(w).transpose(),
+                products.of(y.data(), y.dim(2)), false);
+  return bias.empty() ? y : add_channels_forward(y, bias);
+}
+
+/// dx [K, B, in] (+)= dy [K, B, out] weight.
+template <class T>
+void linear_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Gradient<T, Cuda>& dx) {
+  const cuda::detail::LinearProducts products(dy.shape(), weight.dim(0));
+  const auto w = cuda::weights_as<T>(weight);
+  cuda::gemm<T>(products.count, products.of(dy.data(), dy.dim(2)), cuda::detail::weight_matrices<const T>(w),
+                products.of(dx.tensor.data(), weight.dim(2)), dx.accumulate);
+}
+
+/// dweight [1 or K, out, in] (+)= dy^T x, in float.
+template <class T>
+void linear_backward_weight(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dweight) {
+  const cuda::detail::LinearProducts products(x.shape(), dweight.tensor.dim(0));
+  cuda::gemm<T>(products.count, products.of(dy.data(), dy.dim(2)).transpose(), products.of(x.data(), x.dim(2)),
+                cuda::detail::weight_matrices<float>(dweight.tensor), dweight.accumulate);
+}
+
+}  // namespace lpw

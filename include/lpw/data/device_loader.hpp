@@ -1,0 +1,211 @@
+// Minibatches made on the GPU: the images stay there as bytes, or, where they do not fit, in host memory that the GPU reads; a minibatch's
+// indices are all that is sent, and a kernel augments and normalises. The next minibatch is made while the present one is trained on. Values are
+// the CPU loader's, bit for bit.
+#pragma once
+
+#include <array>
+#include <memory>
+
+#include <lpw/cuda/device.hpp>
+#include <lpw/cuda/pinned.hpp>
+#include <lpw/data/loader.hpp>
+#include <lpw/kernels/augment.cuh>
+
+namespace lpw::data {
+
+/// Bytes of a data set where kernels can read them.
+class DeviceBytes {
+ public:
+  /// On the GPU if that leaves at least three quarters of its free memory.
+  explicit DeviceBytes(const std::vector<std::uint8_t>& bytes) {
+    std::size_t free = 0, total = 0;
+    static_cast<void>(cuda::stream());
+    cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    if (bytes.size() <= free / 4) {
+      const auto count = static_cast<std::int64_t>(bytes.size());
+      on_device_ = Tensor<std::uint8_t, Cuda>({count});
+      cuda::check(cudaMemcpyAsync(on_device_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, cuda::stream()),
+                  "cudaMemcpyAsync");
+      cuda::synchronize();
+    } else {
+      on_host_ = cuda::PinnedArray<std::uint8_t>(bytes.size());
+      std::copy(bytes.begin(), bytes.end(), on_host_.data());
+    }
+  }
+  [[nodiscard]] const std::uint8_t* data() const { return on_device_.empty() ? on_host_.data() : on_device_.data(); }
+  [[nodiscard]] bool on_device() const { return !on_device_.empty(); }
+
+ private:
+  Tensor<std::uint8_t, Cuda> on_device_;
+  cuda::PinnedArray<std::uint8_t> on_host_;
+};
+
+/// As Loader, for batches on the GPU. Batches alternate between two buffers that stay where they are, so that a captured step finds its
+/// input again: a batch is valid until the next but one.
+template <Real T>
+class DeviceLoader {
+  struct Slot {
+    Tensor<T, Cuda> images;
+    Tensor<std::int32_t, Cuda> labels;
+    Tensor<std::int64_t, Cuda> index;
+    cuda::PinnedArray<std::int64_t> host_index;
+    cuda::Event ready, sent, used;  // made; its indices copied; free to be overwritten
+  };
+
+ public:
+  class Epoch;
+
+  /// As Loader. Throws OutOfMemory or CudaError besides.
+  DeviceLoader(const ImageSet& set, const Normalization& normalization, const LoaderOptions& options = {})
+      : set_(&set), plan_(set.count, options), options_(options), bytes_(checked(set, options)) {
+    const NormalizationTable<T> table(normalization, set.channels);
+    table_ = to_device<Cuda>(tensor_of<T>({set.channels, 256}, table.values()));
+    labels_ = to_device<Cuda>(tensor_of<std::int32_t>({set.count}, set.labels));
+  }
+  DeviceLoader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
+  ~DeviceLoader() { static_cast<void>(cudaDeviceSynchronize()); }
+
+  [[nodiscard]] const ImageSet& set() const { return *set_; }
+  [[nodiscard]] const LoaderOptions& options() const { return options_; }
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
+
+  /// As Loader::epoch. One epoch at a time: a new one takes over the buffers.
+  [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
+    return Epoch(*this, epoch, members, first_iteration);
+  }
+
+ private:
+  static const std::vector<std::uint8_t>& checked(const ImageSet& set, const LoaderOptions& options) {
+    validate(set);
+    validate(options.augment, set.height, set.width);
+    return set.pixels;
+  }
+
+  /// Makes room for batches of `samples`; addresses change only here.
+  void reserve(std::int64_t samples) const {
+    if (slots_[0].images.size() >= samples * set_->image_size()) return;
+    cuda::check(cudaDeviceSynchronize(), "cudaDeviceSynchronize");  // the copy stream may still use what is there
+    for (Slot& slot : slots_) {
+      slot.images = Tensor<T, Cuda>({samples, set_->image_size()});
+      slot.labels = Tensor<std::int32_t, Cuda>({samples});
+      slot.index = Tensor<std::int64_t, Cuda>({samples});
+      slot.host_index = cuda::PinnedArray<std::int64_t>(static_cast<std::size_t>(samples));
+    }
+  }
+
+  /// Has a slot filled on the copy stream with the samples of the given indices.
+  void make(Slot& slot, const std::int64_t* index, std::int64_t samples, std::uint32_t epoch) const {
+    slot.sent.wait();
+    std::copy_n(index, samples, slot.host_index.data());
+    const cudaStream_t on = cuda::copy_stream();
+    slot.used.hold(on);
+    cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(), static_cast<std::size_t>(samples) * sizeof(std::int64_t),
+                                cudaMemcpyHostToDevice, on),
+                "cudaMemcpyAsync");
+    slot.sent.record(on);
+    const kernels::Augment<T> p{.images = bytes_.data(),
+                                .labels = labels_.data(),
+                                .index = slot.index.data(),
+                                .table = table_.data(),
+                                .out = slot.images.data(),
+                                .out_labels = slot.labels.data(),
+                                .samples = samples,
+                                .height = static_cast<int>(set_->height),
+                                .width = static_cast<int>(set_->width),
+                                .channels = static_cast<int>(set_->channels),
+                                .pad_crop = options_.augment.pad_crop,
+                                .flip = options_.augment.flip,
+                                .cutout = options_.augment.cutout,
+                                .random = Philox(options_.seed, Stream::crop, epoch)};
+    const int width = vector_width<T>(set_->image_size(), {slot.images.data()});
+    const auto plan = plan_elements(cuda::limits().multiprocessors, set_->image_size() / width, samples);
+    cuda::launch(width > 1 ? kernels::augment<T, kernels::widest<T>> : kernels::augment<T, 1>, plan, p, on);
+    slot.ready.record(on);
+  }
+
+  const ImageSet* set_;
+  MinibatchPlan plan_;
+  LoaderOptions options_;
+  DeviceBytes bytes_;
+  Tensor<T, Cuda> table_;
+  Tensor<std::int32_t, Cuda> labels_;
+  mutable std::array<Slot, 2> slots_;  // the buffers of the epoch under way
+};
+
+/// A single-pass range of batches.
+template <Real T>
+class DeviceLoader<T>::Epoch {
+ public:
+  class iterator {
+   public:
+    using value_type = Batch<T, Cuda>;
+    using difference_type = std::ptrdiff_t;
+
+    explicit iterator(Epoch& range) : range_(&range) {}
+    [[nodiscard]] Batch<T, Cuda>& operator*() const { return range_->current_; }
+    iterator& operator++() {
+      range_->advance();
+      return *this;
+    }
+    void operator++(int) { range_->advance(); }
+    [[nodiscard]] bool operator==(std::default_sentinel_t) const { return range_->next_ > range_->last_; }
+
+   private:
+    Epoch* range_;
+  };
+
+  Epoch(const DeviceLoader& loader, std::int64_t epoch, std::int64_t members, std::int64_t first_iteration)
+      : loader_(&loader),
+        epoch_(static_cast<std::uint32_t>(epoch)),
+        members_(members),
+        next_(first_iteration),
+        last_(first_iteration + loader.plan_.iterations_from(epoch, members, first_iteration)),
+        order_(loader.plan_.order(epoch)) {
+    loader.reserve(loader.plan_.slice(members, 0).batch * members);
+    for (Slot& slot : loader.slots_) slot.used.record(cuda::stream());  // whatever an epoch before did with it
+  }
+
+  [[nodiscard]] iterator begin() {
+    make(next_);
+    advance();
+    return iterator(*this);
+  }
+  [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+ private:
+  [[nodiscard]] Slot& slot(std::int64_t iteration) const { return loader_->slots_[static_cast<std::size_t>(iteration % 2)]; }
+
+  /// Starts on an iteration's batch, if there is one.
+  void make(std::int64_t iteration) {
+    if (iteration >= last_) return;
+    const auto [first, batch] = loader_->plan_.slice(members_, iteration);
+    loader_->make(slot(iteration), order_.data() + first, members_ * batch, epoch_);
+  }
+
+  /// Makes iteration next_ the current one, and has the one after it made, in the buffer of the one before.
+  void advance() {
+    const std::int64_t now = next_++;
+    if (now >= last_) return;
+    slot(now + 1).used.record(cuda::stream());
+    make(now + 1);
+    const Slot& ready = slot(now);
+    ready.ready.hold(cuda::stream());
+    const ImageSet& set = *loader_->set_;
+    const std::int64_t batch = loader_->plan_.slice(members_, now).batch;
+    current_ = {ready.images.rows(0, members_ * batch).reshaped({members_, batch, set.height, set.width, set.channels}),
+                ready.labels.rows(0, members_ * batch).reshaped({members_, batch})};
+  }
+
+  const DeviceLoader* loader_;
+  std::uint32_t epoch_;
+  std::int64_t members_, next_, last_;  // next_: one past the current iteration
+  std::vector<std::int64_t> order_;
+  Batch<T, Cuda> current_;
+};
+
+template <Real T>
+struct LoaderFor<T, Cuda> {
+  using type = DeviceLoader<T>;
+};
+
+}  // namespace lpw::data

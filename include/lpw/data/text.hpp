@@ -1,0 +1,108 @@
+// Texts as bytes, read by many streams at once: a text is cut into S contiguous parts of equal length, and every window of an epoch holds
+// the next bytes of each part. A model that carries its state from window to window so reads S long texts side by side, member k of a
+// released network the streams [k B, (k + 1) B).
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <ranges>
+#include <span>
+#include <vector>
+
+#include <lpw/tensor/error.hpp>
+#include <lpw/tensor/tensor.hpp>
+
+namespace lpw::data {
+
+using Text = std::vector<std::uint8_t>;
+
+/// A text to train on, and two to be scored on.
+struct TextParts {
+  Text train, valid, test;
+};
+
+/// Per cents of a text, in its order.
+struct TextShares {
+  double train = 90, valid = 5, test = 5;
+};
+
+/// Cuts a text of N bytes at the bytes N train / 100 and N (train + valid) / 100, rounded down: enwik8 at 90 and 95 MB. Throws OptionError
+/// unless the shares are at least 0 and sum to 100.
+[[nodiscard]] inline TextParts split_text(const Text& text, const TextShares& shares) {
+  const double sum = shares.train + shares.valid + shares.test;
+  require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9, "split ", shares.train, ',',
+                       shares.valid, ',', shares.test, ": expected three per cents of at least 0 that sum to 100");
+  const auto at = [&](double share) { return text.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(text.size()) * share / 100); };
+  const auto valid = at(shares.train), test = shares.test > 0 ? at(shares.train + shares.valid) : text.end();
+  return {Text(text.begin(), valid), Text(valid, test), Text(test, text.end())};
+}
+
+/// A window of every member's streams, and the byte that follows each byte of it.
+template <class Device>
+struct TextBatch {
+  Tensor<std::int32_t, Device> inputs, targets;  // [K, T, B], bytes as numbers from 0 to 255
+};
+
+/// Epochs of windows of at most `window` bytes. It refers to the text, which must outlive it. Batches lie where the one before lay, so that
+/// a captured step finds its input again: a batch is valid until the next.
+template <class Device>
+class TextLoader {
+ public:
+  /// Throws OptionError for a window below 1.
+  TextLoader(std::span<const std::uint8_t> text, std::int64_t window) : text_(text), window_(window) {
+    require<OptionError>(window >= 1, "text loader: expected a window of at least 1 byte, found ", window);
+  }
+
+  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(text_.size()); }
+  [[nodiscard]] std::int64_t window() const { return window_; }
+  /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes is left out.
+  [[nodiscard]] std::int64_t length(std::int64_t streams) const { return size() / streams - 1; }
+  /// Windows of an epoch; the last may be shorter.
+  [[nodiscard]] std::int64_t windows(std::int64_t streams) const { return (length(streams) + window_ - 1) / window_; }
+
+  /// The windows of members * batch streams from `first_window` on. Throws OptionError where a stream would have nothing to predict.
+  [[nodiscard]] auto epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
+    require<OptionError>(members >= 1 && batch >= 1 && length(members * batch) >= 1, "text loader: ", size(), " bytes are too few for ",
+                         members, " x ", batch, " streams");
+    reserve(members * batch * std::min(window_, length(members * batch)));
+    return std::views::iota(first_window, windows(members * batch)) |
+           std::views::transform([=, this](std::int64_t window) -> const TextBatch<Device>& { return make(members, batch, window); });
+  }
+
+ private:
+  /// Makes room for batches of `bytes`; addresses change only here.
+  void reserve(std::int64_t bytes) {
+    if (inputs_.size() >= bytes) return;
+    inputs_ = Tensor<std::int32_t, Device>({bytes});
+    targets_ = Tensor<std::int32_t, Device>({bytes});
+  }
+
+  const TextBatch<Device>& make(std::int64_t members, std::int64_t batch, std::int64_t window) {
+    const std::int64_t first = window * window_, steps = std::min(window_, length(members * batch) - first);
+    const Shape shape{members, steps, batch};
+    current_ = {place(inputs_, shape, first), place(targets_, shape, first + 1)};
+    return current_;
+  }
+
+  /// The bytes of all streams from `first` on, in a part of `memory`.
+  Tensor<std::int32_t, Device> place(Tensor<std::int32_t, Device>& memory, const Shape& shape, std::int64_t first) const {
+    const std::int64_t members = shape[0], steps = shape[1], batch = shape[2], length = size() / (members * batch);
+    Tensor<std::int32_t, Cpu> host(shape);
+    for (std::int64_t stream = 0; stream < members * batch; ++stream) {
+      const std::uint8_t* bytes = text_.data() + stream * length + first;
+      std::int32_t* out = host.data() + stream / batch * steps * batch + stream % batch;
+      for (std::int64_t t = 0; t < steps; ++t) out[t * batch] = bytes[t];
+    }
+    auto part = memory.rows(0, shape.size()).reshaped(shape);
+    copy(to_device<Device>(host), part);
+    return part;
+  }
+
+  std::span<const std::uint8_t> text_;
+  std::int64_t window_;
+  Tensor<std::int32_t, Device> inputs_, targets_;
+  TextBatch<Device> current_;
+};
+
+}  // namespace lpw::data

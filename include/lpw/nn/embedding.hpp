@@ -1,0 +1,40 @@
+// Embedding module.
+#pragma once
+
+#include <lpw/autograd/embedding.hpp>
+#include <lpw/nn/initializer.hpp>
+
+namespace lpw::nn {
+
+struct EmbeddingShape {
+  std::int64_t vocabulary, features;
+};
+
+/// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features].
+template <class T, class D>
+struct Embedding {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// N(0, 1), as PyTorch. Throws OptionError for an impossible shape.
+  Embedding(const EmbeddingShape& shape, Initializer& init) : weight(init.normal<W, D>(checked(shape))) {}
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<std::int32_t, D>& indices) { return embedding<T, D>(indices, weight.on(indices)); }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+  }
+
+  Parameter<W, D> weight;
+
+ private:
+  static Shape checked(const EmbeddingShape& s) {
+    require<OptionError>(s.vocabulary > 0 && s.features > 0, "Embedding: vocabulary ", s.vocabulary, " and features ", s.features,
+                         " must be positive");
+    return {1, s.vocabulary, s.features};
+  }
+};
+
+}  // namespace lpw::nn

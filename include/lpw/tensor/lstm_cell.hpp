@@ -1,0 +1,28 @@
+// What the devices' LSTM cells read, beside the products of a step with the two matrices.
+//
+// Gates are PyTorch's, in its order: i, f, g, o, each H of the 4H columns. With the rank-1 factors r, s of the input matrix (ih) and of the
+// recurrent matrix (hh), all ones where there are none (BatchEnsemble, Wen et al. 2020):
+//   a_t = r_ih o ((x_t o s_ih) W_ih^T) + b_ih + r_hh o ((h_{t-1} o s_hh) W_hh^T) + b_hh
+//   i, f, o = sigmoid(a), g = tanh(a);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+#pragma once
+
+#include <lpw/tensor/tensor.hpp>
+
+namespace lpw {
+
+/// Parameters of one row, shared, or a row for each member. Factors are both empty where no matrix has any.
+template <class W, class D>
+struct LstmCell {
+  Tensor<W, D> bias_ih, bias_hh;      // [1 or K, 4H]
+  Tensor<W, D> output_ih, output_hh;  // r [1 or K, 4H]
+  Tensor<W, D> input_hh;              // s_hh [1 or K, H]
+};
+
+/// One time step of a window, as [K, B, ...] whose member rows may lie apart.
+template <class T, class D>
+struct LstmStep {
+  Tensor<T, D> gates;                             // [K, B, 4H], see the primitives
+  Tensor<Accumulate<T>, D> cell_before, cell;     // c_{t-1} and c_t [K, B, H]
+};
+
+}  // namespace lpw

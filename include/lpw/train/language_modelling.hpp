@@ -1,0 +1,182 @@
+// Language modelling as the trainer's task: every member reads streams of its own through a text, with a state carried from window to window
+// (back-propagation is cut between windows), and is scored by the bits it needs for a character, which here is a byte.
+//
+// The text is cut into K B streams. Before release one network reads all of them as one batch, or as many as are asked for; states are
+// zero at the start of an epoch, and with the release, which is the start of one.
+#pragma once
+
+#include <algorithm>
+#include <numbers>
+#include <numeric>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/data/text.hpp>
+#include <lpw/io/named_tensors.hpp>
+#include <lpw/metrics/likelihood.hpp>
+#include <lpw/nn/flat_weights.hpp>
+#include <lpw/nn/language_model.hpp>
+#include <lpw/train/scores.hpp>
+
+namespace lpw::train {
+
+struct LanguageModellingOptions {
+  std::int64_t batch = 20;      // B, streams per member
+  std::int64_t pre_batch = 20;  // streams of the one network before release
+  std::int64_t window = 100;    // T, bytes of a stream in an iteration
+};
+
+template <class Network>
+class LanguageModelling {
+ public:
+  using T = typename Network::value_type;
+  using D = typename Network::device_type;
+  using Batch = data::TextBatch<D>;
+
+  // Texts are scored in at most so many streams side by side, of at least so many bytes: each but the first begins without a past, which
+  // costs it some bits in its first bytes. A pass scores so many bytes of all members together, whatever their number.
+  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_pass_bytes = 16384;
+
+  /// The text must outlive the task.
+  LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options)
+      : text_(&text), options_(options), train_(text.train, options.window) {}
+
+  [[nodiscard]] static constexpr Words words() { return {"bpc", "valid", "characters"}; }
+  [[nodiscard]] static double train_metric(const Sums& sums) { return sums.mean_loss() / std::numbers::ln2; }
+  /// Characters of an epoch, but for the first of each stream.
+  [[nodiscard]] std::int64_t samples() const { return train_.size(); }
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.windows(streams(members)); }
+  /// Throws OptionError where the text is too short for the streams before release or of so many members.
+  void check(std::int64_t members) const {
+    const std::int64_t most = std::max(streams(1), streams(members)), least = most * (options_.window + 1);
+    require<OptionError>(train_.size() >= least, "the training text of ", train_.size(), " bytes is too short for ", most,
+                         " streams of a window of ", options_.window, " bytes and the one after, ", least, " bytes; take a smaller --batch, "
+                         "--members or --bptt, or a longer text");
+    for (const auto& [name, part] : {std::pair("validation", &text_->valid), std::pair("test", &text_->test)})
+      require<OptionError>(part->size() >= 2, "the ", name, " text of ", part->size(), " bytes is too short to score anything");
+  }
+  [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
+    const std::int64_t batch = streams(members) / members;
+    return concat(members, " x ", batch, " streams x ", options_.window, " = ", members * batch * options_.window,
+                  " characters an iteration, ", iterations(members), " iterations an epoch");
+  }
+
+  /// The windows of an epoch. States start at zero with the first, and go on as they are from a later one.
+  [[nodiscard]] auto epoch(std::int64_t, std::int64_t members, std::int64_t first_iteration) {
+    const std::int64_t batch = streams(members) / members;
+    if (first_iteration == 0) reset_states(members, batch);
+    return train_.epoch(members, batch, first_iteration);
+  }
+  [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
+  /// Where a step finds its input. (The states lie where they lay since the last release.)
+  [[nodiscard]] static std::string place(const Batch& batch) { return place_of(batch.inputs) + place_of(batch.targets); }
+
+  /// Forward and backward for the tape's members with their windows: adds the gradient of the sum of their losses, each the mean over the
+  /// characters, in nats, and carries their states on.
+  void accumulate_gradient(Network& network, Tape& tape, const Batch& batch, StepOutputs<Accumulate<T>, D>& outputs) {
+    const MemberRange range = tape.options().members;
+    if (states_.empty()) states_ = network.start(batch.inputs.dim(0), batch.inputs.dim(2));
+    auto carried = nn::rows(states_, range.first, range.count);
+    const auto after = network.forward(tape.input(batch.inputs.rows(range.first, range.count)), carried);
+    const Shape rows{range.count, batch.targets.dim(1) * batch.targets.dim(2)};
+    auto loss = cross_entropy(after.logits, batch.targets.rows(range.first, range.count).reshaped(rows));
+    auto losses = outputs.losses.rows(range.first, range.count);
+    copy(loss.value(), losses);
+    tape.backward(loss);
+    // Not before: backward reads the states with which the window began.
+    for (std::size_t layer = 0; layer < carried.size(); ++layer) {
+      copy(after.states[layer].hidden, carried[layer].hidden);
+      copy(after.states[layer].cell, carried[layer].cell);
+    }
+  }
+
+  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test text.
+  [[nodiscard]] MemberScores evaluate_members(Network& network) const {
+    const Bits valid = bits(network, text_->valid), test = bits(network, text_->test);
+    MemberScores result;
+    for (std::size_t k = 0; k < valid.members.size(); ++k) result.members.push_back(scores(valid.members[k], test.members[k]));
+    result.ensemble = scores(valid.ensemble, test.ensemble);
+    return result;
+  }
+  /// Scores of a plain network.
+  [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
+  /// Bits per character of the validation text with a plain network.
+  [[nodiscard]] double held_out(Network& network) const { return bits(network, text_->valid).ensemble; }
+
+  /// What a checkpoint holds of the task: the carried states.
+  void save(io::NamedTensors& tensors) const {
+    for (std::size_t layer = 0; layer < states_.size(); ++layer) {
+      tensors.add(concat("hidden.", layer), to_host(states_[layer].hidden));
+      tensors.add(concat("cell.", layer), to_host(states_[layer].cell));
+    }
+  }
+  /// Takes them from a checkpoint. Throws FileError where they are missing.
+  void load(const io::NamedTensors& tensors, std::int64_t) {
+    const auto get = [&]<class V>(const std::string& name, V) { return to_device<D>(tensors.get<V>(name, tensors.at(name).shape)); };
+    states_.clear();
+    for (std::size_t layer = 0; layer == 0 || tensors.contains(concat("hidden.", layer)); ++layer)
+      states_.push_back({get(concat("hidden.", layer), T()), get(concat("cell.", layer), Accumulate<T>())});
+  }
+
+ private:
+  using States = typename Network::States;
+
+  /// Bits per character.
+  struct Bits {
+    std::vector<double> members;
+    double ensemble = 0;
+  };
+
+  [[nodiscard]] std::int64_t streams(std::int64_t members) const { return members == 1 ? options_.pre_batch : members * options_.batch; }
+  [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }
+
+  /// Zero states, where they lie if there are as many: a captured step goes on with what is there. The first step of other members makes
+  /// them, which is never a captured one.
+  void reset_states(std::int64_t members, std::int64_t batch) {
+    if (!states_.empty() && (states_.front().hidden.dim(0) != members || states_.front().hidden.dim(1) != batch)) states_.clear();
+    for (auto& [hidden, cell] : states_) {
+      fill(hidden, T(0));
+      fill(cell, Accumulate<T>(0));
+    }
+  }
+
+  [[nodiscard]] Bits bits(Network& network, const data::Text& text) const {
+    const auto members = nn::members(network), streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
+    data::TextLoader<D> loader(text, std::max<std::int64_t>(score_pass_bytes / (members * streams), 1));
+    auto states = network.start(members, streams);
+    Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
+    for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
+      auto after = network.forward(Tape::evaluation().input(repeated(inputs, members)), states);
+      states = std::move(after.states);
+      const auto logits = to_host(after.logits.value());
+      const auto labels = to_host(repeated(targets, members));
+      const auto likelihoods = metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
+                                   .reshaped({members, targets.size()});
+      for (std::int64_t k = 0; k < members; ++k) sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1));
+      sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods));
+    }
+    const auto per_character = [&](double nats) { return -nats / std::numbers::ln2 / static_cast<double>(streams * loader.length(streams)); };
+    for (double& member : sums.members) member = per_character(member);
+    return {sums.members, per_character(sums.ensemble)};
+  }
+
+  /// The same row for every member.
+  [[nodiscard]] static Tensor<std::int32_t, D> repeated(const Tensor<std::int32_t, D>& row, std::int64_t members) {
+    if (members == 1) return row;
+    Tensor<std::int32_t, D> result(row.shape().with(0, members));
+    nn::detail::copy_rows(row, result);
+    return result;
+  }
+  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values) {
+    return std::accumulate(values.data(), values.data() + values.size(), 0.0);
+  }
+
+  const data::TextParts* text_;
+  LanguageModellingOptions options_;
+  data::TextLoader<D> train_;
+  States states_;
+};
+
+}  // namespace lpw::train

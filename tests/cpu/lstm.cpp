@@ -1,0 +1,99 @@
+// The primitives of a step. What a whole window gives, and all gradients, are in autograd/lstm.cpp.
+#include <lpw/cpu/lstm.hpp>
+
+#include "cpu/support.hpp"
+#include "threads.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+/// Operands of one step of T, rounded from numbers that are the same in every type; parameters strided as in their store.
+template <class T, class W = Accumulate<T>>
+struct Step {
+  std::int64_t members, batch, hidden;
+  Shape gates_shape{members, batch, 4 * hidden}, state{members, batch, hidden};
+
+  template <class V>
+  [[nodiscard]] static Tensor<V, Cpu> rounded(const Shape& shape, std::uint32_t key) {
+    const auto values = random_tensor<double>(shape, key);
+    auto result = random_parameter<V>(shape, true, key);
+    for (std::int64_t k = 0; k < shape[0]; ++k)
+      for (std::int64_t i = 0; i < shape.size_from(1); ++i) result.row(k)[i] = V(static_cast<double>(bfloat16(float(values.row(k)[i]))));
+    return result;
+  }
+  [[nodiscard]] LstmCell<W, Cpu> cell(std::int64_t rows, bool factors) const {
+    const auto parameter = [&](std::int64_t columns, std::uint32_t key) { return rounded<W>({rows, columns}, key); };
+    const std::int64_t columns = 4 * hidden;
+    if (!factors) return {parameter(columns, 1), parameter(columns, 2), {}, {}, {}};
+    return {parameter(columns, 1), parameter(columns, 2), parameter(columns, 3), parameter(columns, 4), parameter(hidden, 5)};
+  }
+  [[nodiscard]] LstmStep<T, Cpu> operands() const {
+    return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)};
+  }
+};
+
+/// All that forward and backward leave, as double.
+template <class T>
+std::vector<std::vector<double>> results(std::int64_t members, std::int64_t rows, bool factors) {
+  using W = Accumulate<T>;
+  const Step<T> s{members, 5, 21};
+  const auto cell = s.cell(rows, factors);
+  auto forward = s.operands(), backward = s.operands();
+  const auto as = [&]<class V>(V, const Shape& shape, std::uint32_t key) { return clone(Step<T>::template rounded<V>(shape, key)); };
+  auto hidden = Step<T>::template rounded<T>(s.state, 9);
+  Tensor<T, Cpu> next(s.state), before(s.gates_shape);
+  lstm_cell_forward(cell, as(T(0.f), s.gates_shape, 10), forward, hidden, next);
+  auto dcell = as(W(), s.state, 11);
+  lstm_cell_backward(cell, Step<T>::template rounded<T>(s.state, 12), as(T(0.f), s.state, 13), backward, dcell, before);
+  CHECK((gaps_untouched(forward.gates) && gaps_untouched(forward.cell) && gaps_untouched(hidden) && gaps_untouched(backward.gates)));
+  CHECK(values_of(backward.cell) == values_of(Step<T>::template rounded<W>(s.state, 8)));
+  return {values_of(forward.gates), values_of(forward.cell), values_of(hidden), values_of(next),
+          values_of(backward.gates), values_of(dcell),       values_of(before)};
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("lstm cell: float and bfloat16 round what double gives", "[lstm]", float, bfloat16) {
+  for (const std::int64_t members : {1, 3})
+    for (const std::int64_t rows : {std::int64_t{1}, members})
+      for (const bool factors : {false, true}) {
+        INFO("members " << members << " parameter rows " << rows << " factors " << factors);
+        const auto found = results<TestType>(members, rows, factors), expected = results<double>(members, rows, factors);
+        for (std::size_t result = 0; result < found.size(); ++result)
+          for (std::size_t i = 0; i < found[result].size(); ++i) {
+            INFO("result " << result << " element " << i);
+            // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates before times r).
+            REQUIRE(std::abs(found[result][i] - expected[result][i]) <= 4 * (20 * epsilon<float>() + epsilon<TestType>()));
+          }
+      }
+}
+
+TEST_CASE("lstm cell: the same bits on any number of threads", "[lstm]") {
+  CHECK(same_on_any_threads([] { return results<float>(3, 3, true); }));
+}
+
+TEMPLATE_TEST_CASE("recurrent products are the products with the rounded weight", "[lstm]", float, bfloat16) {
+  using W = Accumulate<TestType>;
+  for (const std::int64_t rows : {1, 3}) {
+    INFO("weight rows " << rows);
+    const auto x = random_tensor<TestType>({3, 5, 7}, 1), dy = random_tensor<TestType>({3, 5, 12}, 2);
+    const auto weight = random_parameter<W>({rows, 12, 7}, true, 3);
+    const auto prepared = recurrent_weight<TestType>(weight);
+    Gradient<TestType, Cpu> dx{Tensor<TestType, Cpu>(x.shape()), false};
+    linear_backward_data(dy, weight, dx);
+    const auto distance = [](const auto& a, const auto& b) {
+      const auto left = values_of(a), right = values_of(b);
+      double worst = 0;
+      for (std::size_t i = 0; i < left.size(); ++i) worst = std::max(worst, std::abs(left[i] - right[i]));
+      return worst;
+    };
+    with_each_engine([&] {
+      // Sums of at most 12 terms below 1; the weight and the result are rounded to T.
+      const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
+      CHECK(distance(recurrent_forward(x, prepared), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
+      CHECK(distance(recurrent_backward_data(dy, prepared), dx.tensor) <= tolerance);
+    });
+  }
+}

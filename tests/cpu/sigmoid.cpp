@@ -1,0 +1,44 @@
+#include <lpw/cpu/sigmoid.hpp>
+
+#include <limits>
+
+#include "cpu/support.hpp"
+
+using namespace lpw;
+
+namespace {
+
+/// The largest relative error of a float function against its double overload, over numbers of all magnitudes up to `largest`.
+template <class F>
+double worst_relative_error(F f, double largest) {
+  double worst = 0;
+  for (int i = 0; i < 200000; ++i)
+    for (const double sign : {-1.0, 1.0}) {
+      const float x = static_cast<float>(sign * largest * std::pow(1e-6, i / 200000.0));
+      const double expected = f(static_cast<double>(x));
+      worst = std::max(worst, std::abs(static_cast<double>(f(x)) - expected) / std::abs(expected));
+    }
+  return worst;
+}
+
+}  // namespace
+
+TEST_CASE("sigmoid and tanh of float are those of double", "[sigmoid]") {
+  // A division, a product and a sum around an exponential of some 2 epsilon.
+  CHECK(worst_relative_error([](auto x) { return sigmoid(x); }, 80) <= 4 * epsilon<float>());
+  CHECK(worst_relative_error([](auto x) { return hyperbolic_tangent(x); }, 20) <= 4 * epsilon<float>());
+}
+
+TEST_CASE("sigmoid and tanh at the ends", "[sigmoid]") {
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(sigmoid(0.f) == 0.5f);
+  CHECK(sigmoid(infinity) == 1.f);
+  CHECK(sigmoid(-infinity) <= 1e-37f);
+  CHECK(sigmoid(1e30f) == 1.f);
+  CHECK(std::isnan(sigmoid(nan)));
+  CHECK(hyperbolic_tangent(0.f) == 0.f);
+  CHECK(hyperbolic_tangent(infinity) == 1.f);
+  CHECK(hyperbolic_tangent(-infinity) == -1.f);
+  CHECK(hyperbolic_tangent(-1e30f) == -1.f);
+  CHECK(std::isnan(hyperbolic_tangent(nan)));
+}

@@ -1,0 +1,238 @@
+#include <lpw/cpu/winograd.hpp>
+
+#include <cstring>
+
+#include <lpw/cpu/conv2d.hpp>
+
+#include "cpu/support.hpp"
+#include "threads.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+/// A 3x3 convolution with stride 1 and its operands; weights and their gradient strided where there is a row per member.
+struct Case {
+  std::int64_t members, rows, batch, height, width, channels, out_channels, padding = 1;
+  bool pending = false, relu = false;
+
+  [[nodiscard]] Conv2dOptions options() const { return {.padding = padding}; }
+  [[nodiscard]] Shape x_shape() const { return {members, batch, height, width, channels}; }
+  [[nodiscard]] Shape y_shape() const { return {members, batch, height + 2 * padding - 2, width + 2 * padding - 2, out_channels}; }
+  [[nodiscard]] Shape weight_shape() const { return {rows, out_channels, 3, 3, channels}; }
+  [[nodiscard]] Conv2dGeometry geometry() const { return conv2d_geometry(x_shape(), weight_shape(), options()); }
+
+  [[nodiscard]] Activation<float, Cpu> x() const {
+    Activation<float, Cpu> result{.raw = random_tensor<float>(x_shape(), 1), .relu = relu};
+    if (pending) {
+      result.scale = random_tensor<float>({members, channels}, 2);
+      result.shift = random_tensor<float>({members, channels}, 3);
+    }
+    return result;
+  }
+  [[nodiscard]] Tensor<float, Cpu> weight() const { return random_parameter<float>(weight_shape(), rows > 1, 4); }
+  [[nodiscard]] Tensor<float, Cpu> dy() const { return random_tensor<float>(y_shape(), 5); }
+};
+
+std::ostream& operator<<(std::ostream& out, const Case& c) {
+  return out << "x " << describe(c.x_shape(), "KBHWC") << " weight " << describe(c.weight_shape(), "KOhwC") << " padding " << c.padding
+             << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
+}
+
+template <class T>
+struct Results {
+  Tensor<T, Cpu> y, dx, dweight;
+
+  [[nodiscard]] bool operator==(const Results& other) const {
+    const auto same = [](const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
+      return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
+    };
+    return same(y, other.y) && same(dx, other.dx) && same(dweight, other.dweight);
+  }
+};
+
+/// All passes through the primitives; gradients added to fixed values if `accumulate`.
+template <class T>
+[[nodiscard]] Results<T> results(const Case& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight, const Tensor<T, Cpu>& dy,
+                                 bool accumulate) {
+  Gradient<T, Cpu> dx{random_tensor<T>(c.x_shape(), 6), accumulate};
+  Gradient<T, Cpu> dweight{random_parameter<T>(c.weight_shape(), c.rows > 1, 7), accumulate};
+  auto y = conv2d_forward(x, weight, c.options());
+  conv2d_backward_data(dy, weight, c.options(), dx);
+  conv2d_backward_weight(x, dy, c.options(), dweight);
+  CHECK(gaps_untouched(dweight.tensor));
+  return {y, dx.tensor, clone(dweight.tensor)};
+}
+
+[[nodiscard]] Results<float> results(const Case& c, bool accumulate = false) { return results(c, c.x(), c.weight(), c.dy(), accumulate); }
+
+/// The same by Winograd's algorithm, whether it pays or not; for one row of weights.
+[[nodiscard]] Results<float> winograd_results(const Case& c, bool accumulate) {
+  const auto x = c.x();
+  const auto weight = c.weight(), dy = c.dy();
+  const auto map = detail::pending_map(x, 0);
+  Results<float> r{Tensor<float, Cpu>(c.y_shape()), random_tensor<float>(c.x_shape(), 6), random_tensor<float>(c.weight_shape(), 7)};
+  winograd::conv2d_forward(c.geometry(), x.raw.data(), map, weight.data(), r.y.data());
+  winograd::conv2d_backward_data(c.geometry(), dy.data(), weight.data(), r.dx.data(), accumulate);
+  winograd::conv2d_backward_weight(c.geometry(), x.raw.data(), map, dy.data(), r.dweight.data(), accumulate);
+  return r;
+}
+
+[[nodiscard]] Tensor<double, Cpu> widened(const Tensor<float, Cpu>& tensor) { return tensor_of<double>(tensor.shape(), values_of(tensor)); }
+
+/// The same in double, by im2col.
+[[nodiscard]] Results<double> reference(const Case& c, bool accumulate) {
+  Results<double> r = results<double>(c, {widened(materialize(c.x()))}, widened(c.weight()), widened(c.dy()), false);
+  const auto add = [&](Tensor<double, Cpu>& to, const Tensor<float, Cpu>& start) {
+    for (std::int64_t i = 0; accumulate && i < to.size(); ++i) to.data()[i] += double(start.data()[i]);
+  };
+  add(r.dx, random_tensor<float>(c.x_shape(), 6));
+  add(r.dweight, random_tensor<float>(c.weight_shape(), 7));
+  return r;
+}
+
+/// "" if the error's norm is at most 1e-5 of the expected norm, and no element is off by 1e-4 of the root mean square. Winograd's
+/// transforms magnify rounding errors some ten times, which makes 2e-6 here; a wrong coefficient, edge or tile makes more than 1e-3.
+[[nodiscard]] std::string mismatch(const Tensor<float, Cpu>& found, const Tensor<double, Cpu>& expected) {
+  double error = 0, square = 0, worst = 0;
+  for (std::int64_t i = 0; i < expected.size(); ++i) {
+    const double difference = std::abs(double(found.data()[i]) - expected.data()[i]);
+    if (!(difference <= worst)) worst = difference;
+    error += difference * difference;
+    square += expected.data()[i] * expected.data()[i];
+  }
+  const double rms = std::sqrt(square / static_cast<double>(expected.size()));
+  if (std::sqrt(error / square) <= 1e-5 && worst <= 1e-4 * rms) return "";
+  return concat("relative error ", std::sqrt(error / square), ", worst element ", worst, " at a root mean square of ", rms);
+}
+
+void check(const Results<float>& found, const Results<double>& expected) {
+  CHECK(mismatch(found.y, expected.y) == "");
+  CHECK(mismatch(found.dx, expected.dx) == "");
+  CHECK(mismatch(found.dweight, expected.dweight) == "");
+}
+
+/// Convolutions go the given way until the end of the scope.
+class ConvolutionScope {
+ public:
+  explicit ConvolutionScope(Convolution algorithm) : before_(std::exchange(convolution(), algorithm)) {}
+  ConvolutionScope(const ConvolutionScope&) = delete;
+  ConvolutionScope& operator=(const ConvolutionScope&) = delete;
+  ~ConvolutionScope() { convolution() = before_; }
+
+ private:
+  Convolution before_;
+};
+
+// Uneven tiles at the edges; more tiles than one block of the kernel's gradient holds; two members.
+const Case uneven{
+    .members = 2, .rows = 1, .batch = 33, .height = 13, .width = 16, .channels = 16, .out_channels = 32, .pending = true, .relu = true};
+
+}  // namespace
+
+TEST_CASE("Winograd: every image size, padding and width of channels equals the definition", "[winograd]") {
+  constexpr std::array<std::int64_t, 4> widths{1, 2, 3, 5};  // in vectors: half a panel, one, and more
+  int n = 0;
+  for (const std::int64_t height : {1, 2, 3, 4, 5, 6, 8, 9})
+    for (std::int64_t padding = 0; padding <= 2; ++padding) {
+      if (height + 2 * padding < 3) continue;
+      const Case c{.members = 1,
+                   .rows = 1,
+                   .batch = 1 + n % 3,
+                   .height = height,
+                   .width = 3 + n % 8,
+                   .channels = widths[n % 4] * winograd::lanes,
+                   .out_channels = widths[(n / 4 + 1) % 4] * winograd::lanes,
+                   .padding = padding,
+                   .pending = n % 3 > 0,
+                   .relu = n % 3 > 1};
+      ++n;
+      INFO(c);
+      REQUIRE(winograd::supports(c.geometry()));
+      for (const bool accumulate : {false, true}) check(winograd_results(c, accumulate), reference(c, accumulate));
+    }
+}
+
+TEST_CASE("Winograd: layers of a wide residual network, with members, pending maps and added gradients", "[winograd]") {
+  for (Case c : {Case{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
+                 Case{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
+                 Case{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
+    c.pending = c.relu = true;
+    INFO(c);
+    REQUIRE(winograd::pays(c.geometry(), c.batch));
+    for (const bool accumulate : {false, true}) check(results(c, accumulate), reference(c, accumulate));
+  }
+}
+
+TEST_CASE("Winograd: a pending map is applied as materialize() does", "[winograd]") {
+  for (const bool relu : {false, true}) {
+    Case c = uneven;
+    c.relu = relu;
+    const Activation<float, Cpu> finished{materialize(c.x())};
+    CHECK(results(c) == results(c, finished, c.weight(), c.dy(), false));
+  }
+}
+
+TEST_CASE("Winograd: the same bits on any number of threads", "[winograd]") {
+  Case c = uneven;
+  CHECK(same_on_any_threads([&] { return results(c); }));
+  c.rows = c.members;
+  CHECK(same_on_any_threads([&] { return results(c); }));
+}
+
+TEST_CASE("Winograd: a member alone gets the same bits as among others", "[winograd]") {
+  Case c = uneven;
+  c.rows = c.members;
+  Case alone = c;
+  alone.members = alone.rows = 1;
+  const auto x = c.x();
+  const auto weight = c.weight(), dy = c.dy();
+  const auto all = results(c, x, weight, dy, false);
+  for (std::int64_t k = 0; k < c.members; ++k) {
+    const Activation<float, Cpu> mine{x.raw.rows(k, 1), x.scale.rows(k, 1), x.shift.rows(k, 1), x.relu};
+    const Results<float> expected{all.y.rows(k, 1), all.dx.rows(k, 1), all.dweight.rows(k, 1)};
+    CHECK(results(alone, mine, clone(weight.rows(k, 1)), dy.rows(k, 1), false) == expected);
+  }
+}
+
+TEST_CASE("Winograd: a rule on the shape says where it is used", "[winograd]") {
+  const auto pays = [](std::int64_t channels, std::int64_t out_channels, std::int64_t size, std::int64_t batch = 128) {
+    return winograd::pays({batch, size, size, channels, out_channels, 3, 3, 1, 1}, batch);
+  };
+  for (const std::int64_t widen : {1, 2, 4, 10}) {
+    CHECK(pays(16 * widen, 16 * widen, 32));
+    CHECK(pays(32 * widen, 32 * widen, 16));
+    CHECK(pays(64 * widen, 64 * widen, 8));
+  }
+  CHECK(pays(16, 160, 32));
+  CHECK(pays(512, 512, 7));
+  CHECK_FALSE(pays(3, 16, 32));
+  CHECK_FALSE(pays(64, 10, 32));
+  CHECK_FALSE(pays(16, 16, 5));
+  CHECK_FALSE(pays(256, 256, 1));
+  CHECK(pays(256, 256, 8, 4));
+  CHECK_FALSE(pays(256, 256, 8, 3));
+  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 3, 2, 1}));
+  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 1, 1, 1, 0}));
+  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 5, 1, 1}));
+  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 3, 1, 3}));
+}
+
+TEST_CASE("Winograd: switched off, the engines convolve", "[winograd]") {
+  const auto fast = results(uneven);
+  const ConvolutionScope direct(Convolution::direct);
+  with_each_engine([&] {
+    const auto plain = results(uneven);
+    CHECK_FALSE(plain == fast);
+    check(plain, reference(uneven, false));
+  });
+}
+
+TEST_CASE("Winograd: other types than float do not know of the switch", "[winograd]") {
+  const auto x = random_tensor<bfloat16>(uneven.x_shape(), 1);
+  const auto weight = uneven.weight();
+  const auto y = conv2d_forward<bfloat16>({x}, weight, uneven.options());
+  const ConvolutionScope direct(Convolution::direct);
+  CHECK(values_of(conv2d_forward<bfloat16>({x}, weight, uneven.options())) == values_of(y));
+}

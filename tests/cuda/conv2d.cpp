@@ -1,0 +1,50 @@
+#include "cuda/support.hpp"
+
+#include <lpw/cpu/conv2d.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+struct Case {
+  std::int64_t members, weight_rows, batch, height, width, channels, out_channels, kernel, stride, padding;
+};
+
+constexpr Case cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1}, {2, 1, 2, 8, 8, 4, 3, 3, 2, 1}, {3, 3, 1, 5, 5, 2, 5, 1, 2, 0},
+                          {2, 2, 2, 6, 7, 3, 2, 3, 1, 0}, {1, 1, 1, 1, 1, 8, 8, 1, 1, 0}};
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16) {
+  for (const Case& c : cases)
+    for (const bool deterministic : {false, true})
+      for (const bool accumulate : {false, true}) {
+        INFO("case " << &c - cases << " deterministic " << deterministic << " accumulate " << accumulate);
+        cuda::settings().deterministic = deterministic;
+        const Conv2dOptions options{c.stride, c.padding};
+        const auto x = random_tensor<TestType>({c.members, c.batch, c.height, c.width, c.channels}, 1);
+        const auto weight = random_parameter<float>({c.weight_rows, c.out_channels, c.kernel, c.kernel, c.channels}, true, 2);
+        const auto y = conv2d_forward(Activation<TestType, Cpu>{x}, weight, options);
+        const auto dy = random_tensor<TestType>(y.shape(), 3);
+        const auto start_x = random_tensor<TestType>(x.shape(), 4);
+        const auto start_weight = random_tensor<float>(weight.shape(), 5);
+        Gradient<TestType, Cpu> dx{clone(start_x), accumulate};
+        Gradient<float, Cpu> dweight{clone(start_weight), accumulate};
+        conv2d_backward_data(dy, weight, options, dx);
+        conv2d_backward_weight(Activation<TestType, Cpu>{x}, dy, options, dweight);
+
+        const auto w = on_device(weight);
+        Gradient<TestType, Cuda> found_dx{on_device(start_x), accumulate};
+        Gradient<float, Cuda> found_dweight{on_device(start_weight), accumulate};
+        // Sums of up to some 100 terms below 1 in another order. In bfloat16 the result is rounded, and each of up to 36 products, of 1/4 in
+        // the mean, is off by half an epsilon where a device rounds the weights.
+        const double tolerance = 200 * epsilon<float>() + (36 / 4 / 2 + 2) * epsilon<TestType>();
+        CHECK(distance(conv2d_forward(Activation<TestType, Cuda>{on_device(x)}, w, options), y) <= tolerance);
+        conv2d_backward_data(on_device(dy), w, options, found_dx);
+        CHECK(distance(found_dx.tensor, dx.tensor) <= tolerance);
+        conv2d_backward_weight(Activation<TestType, Cuda>{on_device(x)}, on_device(dy), options, found_dweight);
+        CHECK(distance(found_dweight.tensor, dweight.tensor) <= tolerance);
+        cuda::settings().deterministic = false;
+      }
+}

@@ -1,0 +1,56 @@
+#include "cuda/support.hpp"
+
+#include <cstring>
+
+#include <lpw/data/device_loader.hpp>
+#include <lpw/data/synthetic.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+template <class T>
+bool same_bits(const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
+  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gpu]", float, bfloat16) {
+  const auto whole = data::synthetic({});
+  const auto set = data::balanced_subset(whole.train, 53);
+  const data::LoaderOptions options{.batch = 8, .augment = {.pad_crop = 4, .flip = true, .cutout = 9}, .seed = 3};
+  const data::Loader<TestType> loader(set, whole.normalization, options);
+  const data::DeviceLoader<TestType> device_loader(set, whole.normalization, options);
+  for (const std::int64_t members : {1, 3})
+    for (const std::int64_t first : {0, 1})
+      for (const std::int64_t epoch : {0, 2}) {
+        INFO("members " << members << " first iteration " << first << " epoch " << epoch);
+        auto found = device_loader.epoch(epoch, members, first);
+        auto at = found.begin();
+        std::int64_t count = 0;
+        for (const auto& expected : loader.epoch(epoch, members, first)) {
+          REQUIRE_FALSE(at == found.end());
+          CHECK(same_bits(to_host((*at).images), expected.images));
+          CHECK(same_bits(to_host((*at).labels), expected.labels));
+          ++at;
+          ++count;
+        }
+        CHECK(at == found.end());
+        CHECK(count == device_loader.iterations(members) - first);
+      }
+}
+
+TEST_CASE("an image set that would fill the GPU is read from the host", "[gpu]") {
+  const std::vector<std::uint8_t> bytes(1000, 7);
+  CHECK(data::DeviceBytes(bytes).on_device());
+  if (!emulated) return;
+#if defined(LPW_EMULATOR)
+  emulator::StandIn::instance().set_limit(3000);
+  const data::DeviceBytes pinned(bytes);
+  emulator::StandIn::instance().set_limit(emulator::StandIn::memory);
+  CHECK_FALSE(pinned.on_device());
+  CHECK(pinned.data()[999] == 7);
+#endif
+}

@@ -1,0 +1,77 @@
+#include "cuda/support.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+using Catch::Matchers::Contains;
+
+TEST_CASE("a replayed step does with new values in the same memory what it did before", "[gpu]") {
+  auto from = zeros<float, Cuda>({100}), to = zeros<float, Cuda>({100});
+  auto number = zeros<std::uint32_t, Cuda>({1});
+  int calls = 0;
+  Replay<Cuda> replay;
+  for (std::uint32_t step = 0; step < 6; ++step) {
+    fill(from, static_cast<float>(step));
+    replay.run("step", step, [&](std::uint32_t) {
+      ++calls;
+      Tensor<float, Cuda> temporary(from.shape());
+      copy(from, temporary);
+      copy(temporary, to);
+      if (const std::uint32_t* word = cuda::replay_step())
+        cuda::check(cudaMemcpyAsync(number.data(), word, 4, cudaMemcpyDeviceToDevice, cuda::stream()), "cudaMemcpyAsync");
+    });
+    fill(from, -1.f);  // also reuses the block of the temporary
+    CHECK(values_of(to_host(to)) == std::vector<double>(100, step));
+    if (step > 0) CHECK(to_host(number).data()[0] == step - 1);  // captured at step 1
+  }
+  CHECK(calls == 2);  // once issued, once captured
+}
+
+TEST_CASE("work under another key is another step, and a key comes back to its graph", "[gpu]") {
+  auto to = zeros<float, Cuda>({10});
+  int calls = 0;
+  Replay<Cuda> replay;
+  const auto run = [&](const std::string& key, float value) {
+    replay.run(key, 0, [&](std::uint32_t) {
+      ++calls;
+      fill(to, value);
+    });
+    return to_host(to).data()[0];
+  };
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (int i = 0; i < 3; ++i) CHECK(run("full", 1) == 1);
+    CHECK(run("last", 2) == 2);
+  }
+  CHECK(calls == 4);
+}
+
+TEST_CASE("a graph is forgotten when the pool has returned memory", "[gpu]") {
+  auto to = zeros<float, Cuda>({10});
+  int calls = 0;
+  Replay<Cuda> replay;
+  const auto run = [&] {
+    replay.run("step", 0, [&](std::uint32_t) {
+      ++calls;
+      Tensor<float, Cuda> temporary({100000});
+      fill(temporary, 3.f);
+      copy(temporary.rows(0, 10), to);
+    });
+  };
+  for (int i = 0; i < 3; ++i) run();
+  CHECK(calls == 2);
+  cuda::synchronize();
+  cuda::pool().trim();
+  fill(to, 0.f);
+  run();
+  CHECK(calls == 3);
+  CHECK(to_host(to).data()[9] == 3.f);
+}
+
+TEST_CASE("a capture that fails leaves the stream usable", "[gpu]") {
+  Replay<Cuda> replay;
+  auto to = zeros<float, Cuda>({10});
+  const auto waits = [&](std::uint32_t) { static_cast<void>(to_host(to)); };
+  replay.run("waits", 0, waits);
+  CHECK_THROWS_WITH(replay.run("waits", 1, waits), Contains("cudaStreamSynchronize"));
+  fill(to, 5.f);
+  CHECK(to_host(to).data()[0] == 5.f);
+}

@@ -1,0 +1,78 @@
+// A whole training step on both devices: network, loss, release, optimizer, weight averaging, collapse.
+#include "cuda/support.hpp"
+
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/late_phase/collapse.hpp>
+#include <lpw/late_phase/predict.hpp>
+#include <lpw/late_phase/release.hpp>
+#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/optim/sgd.hpp>
+#include <lpw/optim/weight_average.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+/// Three iterations of a network with K members, and what they leave.
+template <class D>
+struct Training {
+  using Network = nn::WideResNet<float, D>;
+  Network network{{.depth = 10, .widen = 1, .classes = 5, .dropout = 0.3}, Philox(7)};
+  optim::Sgd<float, D> optimizer{network, {.learning_rate = 0.05}};
+  std::optional<optim::WeightAverage<float, D>> average;
+  std::vector<double> losses;
+
+  void release_members(std::int64_t members, Group groups) {
+    release(network, optimizer, {.members = members, .groups = groups, .sigma = 0.1, .random = Philox(3)});
+    average.emplace(network);
+  }
+  void iterate(std::uint32_t step, std::int64_t chunk) {
+    const std::int64_t members = nn::members(network);
+    const auto images = random_tensor<float>({members, 2, 8, 8, 3}, 10 + step);
+    Tensor<std::int32_t, Cpu> labels({members, 2});
+    for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>((i + step) % 5);
+    const auto x = to_device<D>(images);
+    const auto y = to_device<D>(labels);
+    for (const MemberRange range : member_chunks(members, chunk)) {
+      Tape tape({.members = range, .random = Philox(1, Stream::dropout, step)});
+      auto loss = cross_entropy(network.forward(tape.input(x.rows(range.first, range.count))), y.rows(range.first, range.count));
+      for (const double value : values_of(to_host(loss.value()))) losses.push_back(value);
+      tape.backward(loss);
+    }
+    optimizer.step(1);
+    if (average) average->update();
+  }
+  [[nodiscard]] Tensor<double, Cpu> predictions() { return predict_members(network, to_device<D>(random_tensor<float>({1, 3, 8, 8, 3}, 99))); }
+};
+
+double worst(const std::vector<double>& a, const std::vector<double>& b) {
+  REQUIRE(a.size() == b.size());
+  double result = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) result = std::max(result, std::isfinite(a[i]) ? std::abs(a[i] - b[i]) : INFINITY);
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("training a Wide ResNet with released members goes the same way on GPU and CPU", "[gpu]") {
+  for (const Group groups : {Group::batch_norm | Group::head, Group::rank_one}) {
+    Training<Cpu> cpu;
+    Training<Cuda> gpu;
+    const auto both = [&](auto action) {
+      action(cpu);
+      action(gpu);
+    };
+    both([&](auto& t) { t.iterate(0, 0); });
+    both([&](auto& t) { t.release_members(2, groups); });
+    both([&](auto& t) { t.iterate(1, 0); });
+    both([&](auto& t) { t.iterate(2, 1); });
+    // Three steps through a dozen layers, with sums in another order on either device.
+    CHECK(worst(cpu.losses, gpu.losses) < 2e-4);
+    CHECK(worst(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
+    both([](auto& t) { t.average->apply(t.network); });
+    both([](auto& t) { nn::set_statistics_stale(t.network, false); });
+    both([](auto& t) { collapse(t.network); });
+    CHECK(worst(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
+  }
+}

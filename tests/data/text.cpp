@@ -1,0 +1,103 @@
+#include <lpw/data/text.hpp>
+
+#include <string>
+
+#include "../io/support.hpp"
+#include "catch.hpp"
+
+using namespace lpw;
+using namespace lpw::data;
+
+namespace {
+
+Text counting(std::int64_t size) {
+  Text text;
+  for (std::int64_t i = 0; i < size; ++i) text.push_back(static_cast<std::uint8_t>(i % 251));
+  return text;
+}
+
+/// All bytes that a member's stream b is given, and those it is to predict.
+struct Read {
+  Text inputs, targets;
+};
+
+Read read(TextLoader<Cpu>& loader, std::int64_t members, std::int64_t batch, std::int64_t k, std::int64_t b, std::int64_t first = 0) {
+  Read result;
+  for (auto& [inputs, targets] : loader.epoch(members, batch, first))
+    for (std::int64_t t = 0; t < inputs.dim(1); ++t) {
+      const std::int64_t at = (k * inputs.dim(1) + t) * batch + b;
+      result.inputs.push_back(static_cast<std::uint8_t>(inputs.data()[at]));
+      result.targets.push_back(static_cast<std::uint8_t>(targets.data()[at]));
+    }
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("a text of enwik8's size is split at 90 and 95 million bytes") {
+  const TextParts parts = split_text(Text(100'000'000), {});
+  CHECK(parts.train.size() == 90'000'000);
+  CHECK(parts.valid.size() == 5'000'000);
+  CHECK(parts.test.size() == 5'000'000);
+}
+
+TEST_CASE("the parts of a text are its bytes in order") {
+  const Text text = counting(1009);
+  for (const TextShares& shares : {TextShares{}, TextShares{80, 10, 10}, TextShares{99.5, 0.25, 0.25}, TextShares{100, 0, 0}, TextShares{95, 5, 0}}) {
+    const TextParts parts = split_text(text, shares);
+    Text joined = parts.train;
+    joined.insert(joined.end(), parts.valid.begin(), parts.valid.end());
+    joined.insert(joined.end(), parts.test.begin(), parts.test.end());
+    CHECK(joined == text);
+    CHECK(parts.train.size() == static_cast<std::size_t>(1009 * shares.train / 100));
+    CHECK((parts.test.empty()) == (shares.test == 0));
+  }
+  for (const TextShares& shares : {TextShares{90, 5, 4}, TextShares{110, -5, -5}, TextShares{NAN, 5, 5}})
+    CHECK(contains(message_of<OptionError>([&] { (void)split_text(text, shares); }), "sum to 100"));
+}
+
+TEST_CASE("every stream reads its own part of the text, one byte ahead of what it predicts") {
+  const Text text = counting(1000);
+  TextLoader<Cpu> loader(text, 7);
+  const std::int64_t members = 3, batch = 4, length = 1000 / 12;  // 83, of which 82 are predicted: 11 windows of 7 and one of 5
+  REQUIRE(loader.windows(12) == 12);
+  REQUIRE(loader.length(12) == length - 1);
+  for (std::int64_t k = 0; k < members; ++k)
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const auto first = text.begin() + (k * batch + b) * length;
+      const Read found = read(loader, members, batch, k, b);
+      CHECK(found.inputs == Text(first, first + length - 1));
+      CHECK(found.targets == Text(first + 1, first + length));
+    }
+}
+
+TEST_CASE("an epoch goes on from any window with the same batches") {
+  const Text text = counting(500);
+  TextLoader<Cpu> loader(text, 10);
+  const Read whole = read(loader, 2, 3, 1, 2), rest = read(loader, 2, 3, 1, 2, 4);
+  CHECK(rest.inputs == Text(whole.inputs.begin() + 40, whole.inputs.end()));
+  CHECK(read(loader, 2, 3, 1, 2, loader.windows(6)).inputs.empty());
+}
+
+TEST_CASE("batches stay where they are, whatever their shape") {
+  const Text text = counting(500);
+  TextLoader<Cpu> loader(text, 10);
+  std::vector<const void*> places;
+  std::vector<std::int64_t> steps;
+  for (int epoch = 0; epoch < 2; ++epoch)
+    for (auto& batch : loader.epoch(2, 3)) {
+      places.insert(places.end(), {batch.inputs.data(), batch.targets.data()});
+      steps.push_back(batch.inputs.dim(1));
+    }
+  for (std::size_t i = 2; i < places.size(); ++i) CHECK(places[i] == places[i - 2]);
+  CHECK(steps.front() == 10);
+  CHECK(steps.back() == 2);
+}
+
+TEST_CASE("a text that is too short for its streams is refused") {
+  const Text text = counting(7);
+  TextLoader<Cpu> loader(text, 10);
+  CHECK_NOTHROW(loader.epoch(1, 3));
+  CHECK(contains(message_of<OptionError>([&] { (void)loader.epoch(2, 2); }), "7 bytes are too few for 2 x 2 streams"));
+  CHECK_THROWS_AS(TextLoader<Cpu>(text, 0), OptionError);
+}

@@ -1,0 +1,233 @@
+// The part of cuDNN that lpw calls, as plain loops in double: cross-correlation of NHWC images with KRSC filters.
+#pragma once
+
+#include <cublas_v2.h>
+
+enum cudnnStatus_t { CUDNN_STATUS_SUCCESS, CUDNN_STATUS_BAD_PARAM, CUDNN_STATUS_NOT_SUPPORTED };
+enum cudnnDataType_t { CUDNN_DATA_FLOAT, CUDNN_DATA_BFLOAT16, CUDNN_DATA_HALF };
+enum cudnnTensorFormat_t { CUDNN_TENSOR_NCHW, CUDNN_TENSOR_NHWC };
+enum cudnnConvolutionMode_t { CUDNN_CONVOLUTION, CUDNN_CROSS_CORRELATION };
+enum cudnnMathType_t { CUDNN_DEFAULT_MATH, CUDNN_TENSOR_OP_MATH, CUDNN_TENSOR_OP_MATH_ALLOW_CONVERSION, CUDNN_FMA_MATH };
+enum cudnnDeterminism_t { CUDNN_NON_DETERMINISTIC, CUDNN_DETERMINISTIC };
+enum cudnnConvolutionFwdAlgo_t { CUDNN_CONVOLUTION_FWD_ALGO_IMPLICIT_GEMM, CUDNN_CONVOLUTION_FWD_ALGO_COUNT };
+enum cudnnConvolutionBwdDataAlgo_t { CUDNN_CONVOLUTION_BWD_DATA_ALGO_1, CUDNN_CONVOLUTION_BWD_DATA_ALGO_COUNT };
+enum cudnnConvolutionBwdFilterAlgo_t { CUDNN_CONVOLUTION_BWD_FILTER_ALGO_1, CUDNN_CONVOLUTION_BWD_FILTER_ALGO_COUNT };
+
+template <class Algorithm>
+struct LpwAlgorithmPerformance {
+  Algorithm algo;
+  cudnnStatus_t status;
+  float time;
+  std::size_t memory;
+  cudnnDeterminism_t determinism;
+  cudnnMathType_t mathType;
+};
+using cudnnConvolutionFwdAlgoPerf_t = LpwAlgorithmPerformance<cudnnConvolutionFwdAlgo_t>;
+using cudnnConvolutionBwdDataAlgoPerf_t = LpwAlgorithmPerformance<cudnnConvolutionBwdDataAlgo_t>;
+using cudnnConvolutionBwdFilterAlgoPerf_t = LpwAlgorithmPerformance<cudnnConvolutionBwdFilterAlgo_t>;
+
+namespace lpw::emulator {
+
+/// [n, c, h, w] or, of a filter, [k, c, r, s], in memory as n h w c.
+struct DnnTensor {
+  cudaDataType_t type;
+  std::int64_t n, c, h, w;
+
+  [[nodiscard]] std::int64_t at(std::int64_t i, std::int64_t channel, std::int64_t row, std::int64_t column) const {
+    return ((i * h + row) * w + column) * c + channel;
+  }
+};
+struct DnnConvolution {
+  int padding, stride;
+};
+struct Dnn {
+  cudaStream_t stream;
+};
+
+[[nodiscard]] inline cudaDataType_t cuda_type(cudnnDataType_t type) {
+  return type == CUDNN_DATA_FLOAT ? CUDA_R_32F : type == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF : CUDA_R_16F;
+}
+
+/// What a fresh sum starts with, given the factor of the old value.
+[[nodiscard]] inline double kept(const void* data, const DnnTensor& tensor, std::int64_t at, double factor) {
+  return factor == 0 ? 0 : factor * read_element(data, tensor.type, at);
+}
+
+/// Calls f(row, column) of the image for every tap (r, s) of the filter that lies inside it.
+template <class F>
+void for_each_tap(const DnnTensor& x, const DnnTensor& w, const DnnConvolution& c, std::int64_t out_row, std::int64_t out_column, F f) {
+  for (std::int64_t r = 0; r < w.h; ++r)
+    for (std::int64_t s = 0; s < w.w; ++s) {
+      const std::int64_t row = out_row * c.stride + r - c.padding, column = out_column * c.stride + s - c.padding;
+      if (row >= 0 && row < x.h && column >= 0 && column < x.w) f(r, s, row, column);
+    }
+}
+
+/// Adds to target[index(...)] the product of the two others, for all terms of the convolution; `at` tells which of the three is which.
+template <class Term>
+void for_each_term(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c, Term term) {
+  for (std::int64_t i = 0; i < y.n; ++i)
+    for (std::int64_t row = 0; row < y.h; ++row)
+      for (std::int64_t column = 0; column < y.w; ++column)
+        for_each_tap(x, w, c, row, column, [&](std::int64_t r, std::int64_t s, std::int64_t in_row, std::int64_t in_column) {
+          for (std::int64_t k = 0; k < w.n; ++k)
+            for (std::int64_t channel = 0; channel < w.c; ++channel)
+              term(x.at(i, channel, in_row, in_column), w.at(k, channel, r, s), y.at(i, k, row, column));
+        });
+}
+
+/// result = beta result + the sums that `add` forms in double.
+template <class Add>
+void accumulate(void* result, const DnnTensor& tensor, double beta, Add add) {
+  std::vector<double> sums(static_cast<std::size_t>(tensor.n * tensor.c * tensor.h * tensor.w));
+  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = kept(result, tensor, static_cast<std::int64_t>(i), beta);
+  add(sums);
+  for (std::size_t i = 0; i < sums.size(); ++i) write_element(result, tensor.type, static_cast<std::int64_t>(i), sums[i]);
+}
+
+/// Whether the three descriptors belong to one convolution.
+[[nodiscard]] inline bool fit(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c) {
+  return x.c == w.c && y.c == w.n && x.n == y.n && y.h == (x.h + 2 * c.padding - w.h) / c.stride + 1 &&
+         y.w == (x.w + 2 * c.padding - w.w) / c.stride + 1 && x.type == w.type && w.type == y.type;
+}
+
+/// What a search finds: one algorithm, with and without tensor cores, after one that does not serve.
+template <class Algorithm>
+cudnnStatus_t find_algorithm(int* found, LpwAlgorithmPerformance<Algorithm>* results) {
+  *found = 3;
+  results[0] = {Algorithm{}, CUDNN_STATUS_NOT_SUPPORTED, -1, 0, CUDNN_DETERMINISTIC, CUDNN_DEFAULT_MATH};
+  results[1] = {Algorithm{}, CUDNN_STATUS_SUCCESS, 1, 64, CUDNN_DETERMINISTIC, CUDNN_TENSOR_OP_MATH};
+  results[2] = {Algorithm{}, CUDNN_STATUS_SUCCESS, 2, 64, CUDNN_DETERMINISTIC, CUDNN_FMA_MATH};
+  return CUDNN_STATUS_SUCCESS;
+}
+
+}  // namespace lpw::emulator
+
+using cudnnHandle_t = lpw::emulator::Dnn*;
+using cudnnTensorDescriptor_t = lpw::emulator::DnnTensor*;
+using cudnnFilterDescriptor_t = lpw::emulator::DnnTensor*;
+using cudnnConvolutionDescriptor_t = lpw::emulator::DnnConvolution*;
+
+inline const char* cudnnGetErrorString(cudnnStatus_t status) {
+  return status == CUDNN_STATUS_SUCCESS      ? "CUDNN_STATUS_SUCCESS"
+         : status == CUDNN_STATUS_BAD_PARAM ? "CUDNN_STATUS_BAD_PARAM"
+                                             : "CUDNN_STATUS_NOT_SUPPORTED";
+}
+inline cudnnStatus_t cudnnCreate(cudnnHandle_t* handle) {
+  *handle = new lpw::emulator::Dnn{};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnSetStream(cudnnHandle_t handle, cudaStream_t stream) {
+  handle->stream = stream;
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnCreateTensorDescriptor(cudnnTensorDescriptor_t* descriptor) {
+  *descriptor = new lpw::emulator::DnnTensor{};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnCreateFilterDescriptor(cudnnFilterDescriptor_t* descriptor) { return cudnnCreateTensorDescriptor(descriptor); }
+inline cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor_t* descriptor) {
+  *descriptor = new lpw::emulator::DnnConvolution{};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t descriptor, cudnnTensorFormat_t format, cudnnDataType_t type, int n,
+                                                int c, int h, int w) {
+  if (format != CUDNN_TENSOR_NHWC || n <= 0 || c <= 0 || h <= 0 || w <= 0) return CUDNN_STATUS_BAD_PARAM;
+  *descriptor = {lpw::emulator::cuda_type(type), n, c, h, w};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t descriptor, cudnnDataType_t type, cudnnTensorFormat_t format, int k,
+                                                int c, int h, int w) {
+  return cudnnSetTensor4dDescriptor(descriptor, format, type, k, c, h, w);
+}
+inline cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t descriptor, int padding_h, int padding_w, int stride_h,
+                                                     int stride_w, int dilation_h, int dilation_w, cudnnConvolutionMode_t mode,
+                                                     cudnnDataType_t) {
+  if (padding_h != padding_w || stride_h != stride_w || dilation_h != 1 || dilation_w != 1 || mode != CUDNN_CROSS_CORRELATION)
+    return CUDNN_STATUS_NOT_SUPPORTED;
+  *descriptor = {padding_h, stride_h};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t, cudnnMathType_t) { return CUDNN_STATUS_SUCCESS; }
+
+inline cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t, cudnnFilterDescriptor_t,
+                                                            cudnnConvolutionDescriptor_t, cudnnTensorDescriptor_t, int, int* found,
+                                                            cudnnConvolutionFwdAlgoPerf_t* results) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+inline cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t, cudnnFilterDescriptor_t, cudnnTensorDescriptor_t,
+                                                                 cudnnConvolutionDescriptor_t, cudnnTensorDescriptor_t, int, int* found,
+                                                                 cudnnConvolutionBwdDataAlgoPerf_t* results) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+inline cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t, cudnnTensorDescriptor_t,
+                                                                   cudnnConvolutionDescriptor_t, cudnnFilterDescriptor_t, int, int* found,
+                                                                   cudnnConvolutionBwdFilterAlgoPerf_t* results) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+inline cudnnStatus_t cudnnFindConvolutionForwardAlgorithmEx(cudnnHandle_t, cudnnTensorDescriptor_t, const void*, cudnnFilterDescriptor_t,
+                                                            const void*, cudnnConvolutionDescriptor_t, cudnnTensorDescriptor_t, void*, int,
+                                                            int* found, cudnnConvolutionFwdAlgoPerf_t* results, void*, std::size_t) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+inline cudnnStatus_t cudnnFindConvolutionBackwardDataAlgorithmEx(cudnnHandle_t, cudnnFilterDescriptor_t, const void*,
+                                                                 cudnnTensorDescriptor_t, const void*, cudnnConvolutionDescriptor_t,
+                                                                 cudnnTensorDescriptor_t, void*, int, int* found,
+                                                                 cudnnConvolutionBwdDataAlgoPerf_t* results, void*, std::size_t) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+inline cudnnStatus_t cudnnFindConvolutionBackwardFilterAlgorithmEx(cudnnHandle_t, cudnnTensorDescriptor_t, const void*,
+                                                                   cudnnTensorDescriptor_t, const void*, cudnnConvolutionDescriptor_t,
+                                                                   cudnnFilterDescriptor_t, void*, int, int* found,
+                                                                   cudnnConvolutionBwdFilterAlgoPerf_t* results, void*, std::size_t) {
+  return lpw::emulator::find_algorithm(found, results);
+}
+
+inline cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t xd, const void* x,
+                                             cudnnFilterDescriptor_t wd, const void* w, cudnnConvolutionDescriptor_t cd,
+                                             cudnnConvolutionFwdAlgo_t, void*, std::size_t, const void* beta, cudnnTensorDescriptor_t yd,
+                                             void* y) {
+  using namespace lpw::emulator;
+  if (!fit(*xd, *wd, *yd, *cd)) return CUDNN_STATUS_BAD_PARAM;
+  StandIn::instance().issue(handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                                             old = *static_cast<const float*>(beta)] {
+    accumulate(y, yt, old, [&](auto& sums) {
+      for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+        sums[static_cast<std::size_t>(o)] += scale * read_element(x, xt.type, i) * read_element(w, wt.type, j);
+      });
+    });
+  });
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t wd, const void* w,
+                                                  cudnnTensorDescriptor_t yd, const void* dy, cudnnConvolutionDescriptor_t cd,
+                                                  cudnnConvolutionBwdDataAlgo_t, void*, std::size_t, const void* beta,
+                                                  cudnnTensorDescriptor_t xd, void* dx) {
+  using namespace lpw::emulator;
+  if (!fit(*xd, *wd, *yd, *cd)) return CUDNN_STATUS_BAD_PARAM;
+  StandIn::instance().issue(handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                                             old = *static_cast<const float*>(beta)] {
+    accumulate(dx, xt, old, [&](auto& sums) {
+      for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+        sums[static_cast<std::size_t>(i)] += scale * read_element(dy, yt.type, o) * read_element(w, wt.type, j);
+      });
+    });
+  });
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t xd, const void* x,
+                                                    cudnnTensorDescriptor_t yd, const void* dy, cudnnConvolutionDescriptor_t cd,
+                                                    cudnnConvolutionBwdFilterAlgo_t, void*, std::size_t, const void* beta,
+                                                    cudnnFilterDescriptor_t wd, void* dw) {
+  using namespace lpw::emulator;
+  if (!fit(*xd, *wd, *yd, *cd)) return CUDNN_STATUS_BAD_PARAM;
+  StandIn::instance().issue(handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                                             old = *static_cast<const float*>(beta)] {
+    accumulate(dw, wt, old, [&](auto& sums) {
+      for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+        sums[static_cast<std::size_t>(j)] += scale * read_element(dy, yt.type, o) * read_element(x, xt.type, i);
+      });
+    });
+  });
+  return CUDNN_STATUS_SUCCESS;
+}

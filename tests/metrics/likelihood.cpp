@@ -1,0 +1,72 @@
+#include <lpw/metrics/likelihood.hpp>
+
+#include <limits>
+
+#include <lpw/cpu/softmax.hpp>
+#include <lpw/tensor/philox.hpp>
+
+#include "../io/support.hpp"
+#include "catch.hpp"
+
+using namespace lpw;
+using namespace lpw::metrics;
+using Catch::Matchers::WithinAbs;
+
+namespace {
+
+Tensor<double, Cpu> random_logits(std::int64_t rows, std::int64_t classes, std::uint32_t step) {
+  const Philox random(3, Stream::test, step);
+  Tensor<double, Cpu> logits({rows, classes});
+  for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = 5 * random.normal(static_cast<std::uint64_t>(i));
+  return logits;
+}
+
+Tensor<std::int32_t, Cpu> labels_of(std::int64_t rows, std::int64_t classes) {
+  Tensor<std::int32_t, Cpu> labels({rows});
+  for (std::int64_t i = 0; i < rows; ++i) labels.data()[i] = static_cast<std::int32_t>(7 * i % classes);
+  return labels;
+}
+
+}  // namespace
+
+TEST_CASE("log-likelihoods are the logarithms of the labels' probabilities, of one network and of an ensemble") {
+  const std::int64_t rows = 50, classes = 11, members = 3;
+  const auto labels = labels_of(rows, classes);
+  Tensor<double, Cpu> found({members, rows}), probabilities({members, rows});
+  for (std::int64_t k = 0; k < members; ++k) {
+    const auto logits = random_logits(rows, classes, static_cast<std::uint32_t>(k));
+    const auto softmax = softmax_rows(logits);
+    auto row = found.rows(k, 1).reshaped({rows});
+    copy(log_likelihoods(logits, labels), row);
+    for (std::int64_t i = 0; i < rows; ++i) probabilities.row(k)[i] = softmax.row(i)[labels.data()[i]];
+  }
+  const auto ensemble = ensemble_log_likelihoods(found);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    double sum = 0;
+    for (std::int64_t k = 0; k < members; ++k) {
+      // A sum of 11 terms and a few roundings of numbers below 30.
+      CHECK_THAT(found.row(k)[i], WithinAbs(std::log(probabilities.row(k)[i]), 1e-13));
+      sum += probabilities.row(k)[i];
+    }
+    CHECK_THAT(ensemble.data()[i], WithinAbs(std::log(sum / 3), 1e-13));
+  }
+}
+
+TEST_CASE("the ensemble of one member scores what the member does, bit for bit, however unlikely a label was") {
+  Tensor<double, Cpu> member({1, 3});
+  member.data()[0] = -1e-17, member.data()[1] = -3.1, member.data()[2] = -5000;
+  const auto ensemble = ensemble_log_likelihoods(member);
+  for (std::int64_t i = 0; i < 3; ++i) CHECK(ensemble.data()[i] == member.data()[i]);
+}
+
+TEST_CASE("logits that are not finite, labels out of range and shapes that do not fit are refused") {
+  auto logits = random_logits(4, 5, 0);
+  const auto labels = labels_of(4, 5);
+  auto wrong = clone(labels);
+  wrong.data()[2] = 5;
+  CHECK(contains(message_of<Error>([&] { (void)log_likelihoods(logits, wrong); }), "label 5 of row 2 is not in [0, 5)"));
+  CHECK_THROWS_AS(log_likelihoods(logits, labels_of(3, 5)), ShapeError);
+  logits.data()[7] = std::numeric_limits<double>::quiet_NaN();
+  CHECK(contains(message_of<NonFinite>([&] { (void)log_likelihoods(logits, labels); }), "row 1"));
+  CHECK_THROWS_AS(ensemble_log_likelihoods(Tensor<double, Cpu>({3})), ShapeError);
+}

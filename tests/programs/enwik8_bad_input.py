@@ -1,0 +1,83 @@
+"""Usage: enwik8_bad_input.py ENWIK8
+Whatever is wrong with the options, texts and files of the enwik8 trainer: one line on stderr that says so, and an exit code. What it shares
+with the cifar trainer is tested there."""
+from trainer import TINY, check, contents, main, make_text, refused, run, train
+
+
+def options(folder):
+    out = ["--out", folder / "out"]
+    for arguments, says in [
+            (["--split", "90,5"], ["--split 90,5:", "sum to 100"]),
+            (["--split", "90,5,6"], ["--split 90,5,6:", "sum to 100"]),
+            (["--split", "110,-5,-5"], "sum to 100"),
+            (["--split", "90,5,x"], "--split 90,5,x"),
+            (["--split", "90,5,5,"], "--split 90,5,5,"),
+            (["--split", "nan,5,5"], "--split nan,5,5"),
+            (["--split", "0,50,50"], ["training text of 0 bytes", "too short"]),
+            (["--split", "95,5,0"], ["test text of 0 bytes", "too short"]),
+            (["--split", "95,0,5"], ["validation text of 0 bytes", "too short"]),
+            (["--pre-batch", "some"], ["--pre-batch some", "members, batch, or a number"]),
+            (["--pre-batch", 0], "--pre-batch 0"),
+            (["--pre-batch", 100000], ["too short for 100000 streams", "--batch"]),
+            (["--batch", 5000], ["too short for 15000 streams", "a window of 10 bytes"]),
+            (["--bptt", 20000], ["too short for 30 streams", "a window of 20000 bytes"]),
+            (["--bptt", 0], ["--bptt", "at least 1"]),
+            (["--hidden", 0], ["--hidden", "at least 1"]),
+            (["--layers", 0], ["--layers", "at least 1"]),
+            (["--embedding", 0], ["--embedding", "at least 1"]),
+            (["--late", "batchnorm"], ["--late batchnorm", "rank1, head"]),
+            (["--late", "rank1,bogus"], ["\"bogus\"", "rank1, head"]),
+            (["--optimizer", "lion"], ["--optimizer", "adamw"]),
+            (["--clip", -1], ["--clip", "at least 0"]),
+            (["--sample", -1], ["--sample", "at least 0"]),
+            (["--temperature", -0.5], ["--temperature", "at least 0"]),
+            (["--release-step", -2], ["--release-step", "or -1"]),
+            (["--model", "wrn-10-1"], "--model"),
+    ]:
+        refused(*TINY, *out, *arguments, says=says)
+    check(contents(folder) == {}, f"files were left behind: {list(contents(folder))}")
+
+
+def texts(folder):
+    out = ["--out", folder / "out"]
+    (folder / "empty").touch()
+    (folder / "byte").write_bytes(b"a")
+    for option in ["--data", "--valid", "--test"]:
+        refused(*TINY, *out, option, folder / "missing", says=["missing", "cannot open"])
+        refused(*TINY, *out, option, folder, says="is not a regular file")
+        refused(*TINY, *out, option, folder / "empty", says=["empty: is empty", "expected a text"])
+        refused(*TINY, *out, option, "", says=[option, "found nothing"])
+    refused(*TINY, *out, "--data", folder / "byte", says=["too short for 30 streams"])
+    refused(*TINY, *out, "--valid", folder / "byte", says="the validation text of 1 bytes is too short")
+    refused(*TINY, *out, "--test", folder / "byte", says="the test text of 1 bytes is too short")
+    check(not (folder / "out").exists(), "a run folder was made without a text")
+
+
+def another_text(folder):
+    """A checkpoint belongs to its text: it is not continued on another, nor scored on one by mistake."""
+    train(folder / "run", *TINY)
+    (folder / "other").write_bytes(make_text(40000, seed=5))
+    before = contents(folder / "run")
+    refused("--resume", "--out", folder / "run", "--data", folder / "other", says=["checkpoint.lpw", "training text was", "test text was"])
+    refused("--eval", folder / "run" / "checkpoint.lpw", says=["was trained on text", "--data", "--valid and --test"])
+    refused("--eval", folder / "run" / "checkpoint.lpw", *TINY, "--hidden", 8, says="hidden was 32, now 8")
+    refused("--eval", folder / "run" / "model.safetensors", "--hidden", 8, says=["model.safetensors", "lstm.weight_ih_l0"])
+    check(contents(folder / "run") == before, "refused runs changed the folder")
+    done = run("--eval", folder / "run" / "checkpoint.lpw", *TINY, "--valid", folder / "other", "--test", folder / "other")
+    check(done.returncode == 0 and "before release" not in done.stdout, done.stdout + done.stderr)
+
+
+def other_files(folder):
+    train(folder / "run", *TINY, "--epochs", 1)
+    checkpoint = (folder / "run" / "checkpoint.lpw").read_bytes()
+    (folder / "half.lpw").write_bytes(checkpoint[:len(checkpoint) // 2])
+    refused("--eval", folder / "half.lpw", says="half.lpw")
+    model = (folder / "run" / "model.safetensors").read_bytes()
+    (folder / "half.safetensors").write_bytes(model[:len(model) // 2])
+    refused("--eval", folder / "half.safetensors", says="half.safetensors")
+    (folder / "renamed.safetensors").write_bytes(model.replace(b"lstm.weight_hh_l0", b"gate.weight_hh_l0"))
+    refused("--eval", folder / "renamed.safetensors", says=["renamed.safetensors", "lstm.weight_hh_l0"])
+    refused(*TINY, "--init", folder / "run" / "model.safetensors", "--layers", 2, "--out", folder / "init", says="lstm.weight_ih_l1")
+
+
+main(options, texts, another_text, other_files)

@@ -1,0 +1,346 @@
+#include <lpw/train/language_modelling.hpp>
+
+#include <csignal>
+#include <functional>
+#include <map>
+
+#include <lpw/cpu/softmax.hpp>
+#include <lpw/late_phase/collapse.hpp>
+#include <lpw/late_phase/release.hpp>
+#include <lpw/optim/sgd.hpp>
+#include <lpw/train/trainer.hpp>
+
+#include "catch.hpp"
+#include "support.hpp"
+
+using namespace lpw;
+using namespace lpw::train;
+using Catch::Matchers::WithinAbs;
+
+namespace {
+
+template <class T>
+using Network = nn::LanguageModel<T, Cpu>;
+
+/// Something to learn: words of a few letters.
+data::Text text_of_words(std::int64_t size, std::uint64_t seed) {
+  const char* const words[] = {"late ", "phase ", "weights ", "of ", "a ", "network.\n"};
+  const Philox random(seed, Stream::test);
+  data::Text text;
+  for (std::uint64_t i = 0; std::ssize(text) < size; ++i)
+    for (const char* c = words[random.below(i, 6)]; *c; ++c) text.push_back(static_cast<std::uint8_t>(*c));
+  text.resize(static_cast<std::size_t>(size));
+  return text;
+}
+
+const data::TextParts& text() {
+  static const data::TextParts parts{text_of_words(1000, 1), text_of_words(200, 2), text_of_words(150, 3)};
+  return parts;
+}
+
+constexpr std::int64_t members = 3, batch = 2, window = 6;
+
+// ---- the batched pass against Algorithm 1, one member after another
+
+using Weights = std::map<std::string, std::vector<double>>;
+
+/// Row k of all parameters; a shared one has one row.
+Weights weights_of(Network<double>& network, std::int64_t k) {
+  Weights result;
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
+    const double* row = parameter.value().row(parameter.value().dim(0) == 1 ? 0 : k);
+    result[name] = {row, row + parameter.shape().size()};
+  });
+  return result;
+}
+
+/// Algorithm 1 with plain gradient descent on one network of one member, whose weights are put in and taken out by name.
+class Sequential {
+ public:
+  Sequential(Network<double>& released, double rate) : network_(network_of_one_member()), rate_(rate) {
+    for (std::int64_t k = 0; k < members; ++k) {
+      weights_.push_back(weights_of(released, k));
+      states_.push_back(network_.start(1, batch));
+    }
+    nn::for_each_parameter(released, [&](const std::string& name, auto& parameter) { late_[name] = parameter.late_phase(); });
+  }
+
+  /// One window of all members' streams. Returns their losses.
+  std::vector<double> iterate(const data::Text& bytes, std::int64_t first) {
+    std::vector<double> losses;
+    std::vector<Weights> gradients;
+    for (std::int64_t k = 0; k < members; ++k) {
+      nn::for_each_parameter(network_, [&](const std::string& name, auto& parameter) {
+        const auto& weight = weights_[static_cast<std::size_t>(k)].at(name);
+        std::copy(weight.begin(), weight.end(), parameter.value().data());
+        fill(parameter.gradient(), 0.0);
+      });
+      Tape tape;
+      auto& states = states_[static_cast<std::size_t>(k)];
+      const auto after = network_.forward(tape.input(part(bytes, k, first, {1, window, batch})), states);
+      const auto loss = cross_entropy(after.logits, part(bytes, k, first + 1, {1, window, batch}).reshaped({1, window * batch}));
+      losses.push_back(loss.value().data()[0]);
+      tape.backward(loss);
+      states = after.states;
+      gradients.emplace_back();
+      nn::for_each_parameter(network_, [&](const std::string& name, auto& parameter) {
+        gradients.back()[name] = {parameter.gradient().data(), parameter.gradient().data() + parameter.shape().size()};
+      });
+    }
+    for (std::size_t k = 0; k < gradients.size(); ++k)
+      for (std::size_t from = 0; from < gradients.size(); ++from)
+        for (auto& [name, weight] : weights_[k])
+          if (!late_.at(name) || from == k)
+            for (std::size_t i = 0; i < weight.size(); ++i) weight[i] -= rate_ * gradients[from].at(name)[i];
+    return losses;
+  }
+
+  const Weights& weights(std::int64_t k) const { return weights_[static_cast<std::size_t>(k)]; }
+
+ private:
+  static Network<double> network_of_one_member() {
+    Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
+    release(network, {.members = 1, .groups = Group::rank_one});
+    return network;
+  }
+  /// Bytes of member k's streams: their contiguous parts of the text.
+  static Tensor<std::int32_t, Cpu> part(const data::Text& bytes, std::int64_t k, std::int64_t first, const Shape& shape) {
+    Tensor<std::int32_t, Cpu> result(shape);
+    const std::int64_t length = std::ssize(bytes) / (members * batch);
+    for (std::int64_t t = 0; t < window; ++t)
+      for (std::int64_t b = 0; b < batch; ++b)
+        result.data()[t * batch + b] = bytes[static_cast<std::size_t>((k * batch + b) * length + first + t)];
+    return result;
+  }
+
+  Network<double> network_;
+  double rate_;
+  std::vector<Weights> weights_;
+  std::vector<typename Network<double>::States> states_;
+  std::map<std::string, bool> late_;
+};
+
+// ---- runs of the trainer
+
+/// Calls a hook before each pass, by which a test interferes with training.
+struct HookedTask : LanguageModelling<Network<float>> {
+  HookedTask() : LanguageModelling<Network<float>>(text(), {.batch = batch, .pre_batch = members * batch, .window = 20}) {}
+  void accumulate_gradient(Network<float>& network, Tape& tape, const Batch& windows, StepOutputs<float, Cpu>& outputs) {
+    if (hook) hook(pass++);
+    LanguageModelling<Network<float>>::accumulate_gradient(network, tape, windows, outputs);
+  }
+  std::function<void(int)> hook;
+  int pass = 0;
+};
+
+const TrainOptions options{.epochs = 4,
+                           .members = members,
+                           .release_epoch = 2,
+                           .late = Group::rank_one | Group::head,
+                           .optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 1},
+                           .swa_start = 3};
+constexpr int epoch_windows = 9;  // 1000 bytes / 6 streams: 166, of which 165 are predicted
+
+struct Run {
+  explicit Run(const TrainOptions& o = options) : trainer(network, task, o, {{"model", "toy"}}) {}
+  int train(const std::filesystem::path& path, bool resume = false) {
+    const RunFolder folder(path, resume);
+    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
+    return trainer.run(folder, display.get());
+  }
+  Network<float> network{{.hidden = 8, .layers = 2, .embedding = 4, .dropout = 0.1}, Philox(1)};
+  HookedTask task;
+  RecordedDisplay display;
+  Trainer<Network<float>, HookedTask> trainer;
+};
+
+std::string file_after(const TemporaryFolder& folder, const char* name) { return text_of(io::read_file(folder / "run" / name)); }
+
+}  // namespace
+
+TEST_CASE("members read as one batch what Algorithm 1 reads one after another, with states carried from window to window") {
+  constexpr double rate = 0.3;
+  for (const std::int64_t chunk : {0, 2}) {
+    Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
+    release(network, {.members = members, .groups = Group::rank_one, .sigma = 0.3, .random = Philox(2)});
+    Sequential sequential(network, rate);
+    optim::Sgd optimizer(network, {.learning_rate = rate, .momentum = 0, .nesterov = false, .weight_decay = 0});
+    LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = batch, .window = window});
+    std::int64_t iteration = 0;
+    for (const auto& windows : task.epoch(0, members, 0)) {
+      if (iteration == 8) break;
+      StepOutputs<double, Cpu> outputs(members);
+      for (const MemberRange range : member_chunks(members, chunk)) {
+        Tape tape({.members = range});
+        task.accumulate_gradient(network, tape, windows, outputs);
+      }
+      optimizer.step();
+      const auto losses = sequential.iterate(text().train, window * iteration++);
+      for (std::int64_t k = 0; k < members; ++k) {
+        INFO("iteration " << iteration << ", member " << k << ", chunk " << chunk);
+        // The same products in another order: eps times sums of tens of terms, passed on by eight steps. A wrong term shows as 1e-3.
+        CHECK_THAT(outputs.losses.data()[k], WithinAbs(losses[static_cast<std::size_t>(k)], 1e-12));
+        for (const auto& [name, weight] : weights_of(network, k))
+          for (std::size_t i = 0; i < weight.size(); ++i)
+            if (std::abs(weight[i] - sequential.weights(k).at(name)[i]) > 1e-12) FAIL(name << " differs at " << i);
+      }
+    }
+    CHECK(iteration == 8);
+  }
+}
+
+TEST_CASE("states go on from window to window, and start at zero with every epoch") {
+  Network<double> network({.hidden = 5, .layers = 1, .embedding = 3}, Philox(1));
+  LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = batch, .window = 50});
+  const auto losses = [&] {
+    std::vector<double> result;
+    for (const auto& windows : task.epoch(0, 1, 0)) {
+      StepOutputs<double, Cpu> outputs(1);
+      Tape tape({.members = {0, 1}});
+      task.accumulate_gradient(network, tape, windows, outputs);
+      result.push_back(outputs.losses.data()[0]);
+    }
+    return result;
+  };
+  const auto first = losses(), second = losses();
+  CHECK(first.size() == 10);
+  CHECK(first == second);
+  StepOutputs<double, Cpu> outputs(1);
+  Tape tape({.members = {0, 1}});
+  auto range = task.epoch(0, 1, 0);  // from zero states, the third window
+  auto windows = range.begin();
+  windows += 2;
+  task.accumulate_gradient(network, tape, *windows, outputs);
+  CHECK(std::abs(outputs.losses.data()[0] - first[2]) > 1e-6);
+}
+
+TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits per character") {
+  const data::TextParts parts{{}, text_of_words(20000, 4), text_of_words(700, 5)};
+  Network<double> network({.hidden = 4, .layers = 1, .embedding = 2}, Philox(1));
+  release(network, {.members = members, .groups = Group::rank_one | Group::head, .sigma = 0.5, .random = Philox(2)});
+  const LanguageModelling<Network<double>> task(parts, {});
+  const MemberScores found = task.evaluate_members(network);
+  REQUIRE(found.members.size() == 3);
+  std::size_t score = 0;
+  for (const auto& [bytes, streams] : {std::pair(&parts.valid, 2), std::pair(&parts.test, 1)}) {  // one for each 8192 bytes
+    std::vector<double> bits(members, 0.0);
+    double ensemble = 0, count = 0;
+    const std::int64_t length = std::ssize(*bytes) / streams;
+    for (std::int64_t s = 0; s < streams; ++s) {
+      Tensor<std::int32_t, Cpu> stream({1, length, 1});
+      std::copy_n(bytes->begin() + s * length, length, stream.data());
+      std::vector<Tensor<double, Cpu>> probabilities;  // of all bytes in one window, one member at a time
+      for (std::int64_t k = 0; k < members; ++k) {
+        const auto states = nn::rows(network.start(members, 1), k, 1);
+        const auto logits = network.forward(Tape::evaluation({k, 1}).input(stream), states).logits.value();
+        probabilities.push_back(softmax_rows(logits.reshaped({length, 256})));
+      }
+      for (std::int64_t t = 0; t + 1 < length; ++t, ++count) {
+        double sum = 0;
+        for (std::size_t k = 0; k < probabilities.size(); ++k) {
+          const double p = probabilities[k].row(t)[stream.data()[t + 1]];
+          bits[k] -= std::log2(p);
+          sum += p;
+        }
+        ensemble -= std::log2(sum / static_cast<double>(members));
+      }
+    }
+    // Eps times sums of 2e4 terms at the worst.
+    for (std::size_t k = 0; k < bits.size(); ++k) CHECK_THAT(found.members[k][score].second, WithinAbs(bits[k] / count, 1e-11));
+    CHECK_THAT(found.ensemble[score].second, WithinAbs(ensemble / count, 1e-11));
+    CHECK(found.ensemble[score].first == (score == 0 ? "valid_bpc" : "test_bpc"));
+    ++score;
+  }
+  auto plain = collapsed(network);
+  CHECK(task.held_out(plain) == task.evaluate(plain).front().second);
+  CHECK(task.evaluate_members(plain).members.front() == task.evaluate(plain));
+}
+
+TEST_CASE("a language model is trained, released, averaged and collapsed") {
+  const TemporaryFolder folder;
+  Run run;
+  REQUIRE(run.train(folder / "run") == 0);
+  CHECK(nn::members(run.network) == 1);
+  CHECK(run.trainer.progress().step == 4 * epoch_windows);
+  const auto& history = run.trainer.progress().history;
+  REQUIRE(history.size() == 4);
+  CHECK(history.front().train_metric < 8.1);  // bits of a byte that could be any
+  CHECK(history.back().train_metric < history.front().train_metric - 1);
+  CHECK_THAT(history.back().train_metric, WithinAbs(history.back().train_loss / std::log(2), 1e-12));
+  CHECK(contains(run.display.text(), "averaging: the mean of 1 weights\n"));
+  const auto summary = nlohmann::json::parse(file_after(folder, "summary.json"));
+  CHECK(summary["valid_bpc_members"].size() == 3);
+  CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network).back().second);
+  CHECK(file_after(folder, "metrics.csv").starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"));
+}
+
+TEST_CASE("a signal in mid-epoch ends a run that goes on bit for bit, states and all") {
+  const TemporaryFolder undisturbed;
+  REQUIRE(Run().train(undisturbed / "run") == 0);
+  for (int pass : {0, 4, 8, 9, 17, 18, 22, 26, 30, 35}) {  // first and last windows of epochs among them
+    const TemporaryFolder folder;
+    Run run;
+    run.task.hook = [pass](int now) {
+      if (now == pass) raise(SIGINT);
+    };
+    REQUIRE(run.train(folder / "run") == SIGINT);
+    CHECK(run.trainer.progress().step == pass + 1);
+    Run rest;
+    REQUIRE(rest.train(folder / "run", true) == 0);
+    CHECK(file_after(folder, "model.safetensors") == file_after(undisturbed, "model.safetensors"));
+  }
+}
+
+TEST_CASE("a checkpoint without the states of its windows is refused") {
+  const TemporaryFolder folder;
+  Run run;
+  run.task.hook = [](int now) {
+    if (now == 4) raise(SIGINT);
+  };
+  REQUIRE(run.train(folder / "run") == SIGINT);
+  const auto checkpoint = io::load_checkpoint(folder / "run/checkpoint.lpw");
+  io::Checkpoint other{checkpoint.meta, io::NamedTensors("checkpoint")};
+  for (const auto& tensor : checkpoint.tensors)
+    if (tensor.name != "cell.1") other.tensors.add(tensor);
+  io::save_checkpoint(folder / "run/checkpoint.lpw", other);
+  Run rest;
+  CHECK(contains(message_of<FileError>([&] { (void)rest.train(folder / "run", true); }), "has no tensor 'cell.1'"));
+}
+
+TEST_CASE("release after a step ends its epoch, and members start from states of zeros") {
+  const TemporaryFolder folder;
+  TrainOptions o = options;
+  o.release_step = epoch_windows + 3;
+  Run run(o);
+  REQUIRE(run.train(folder / "run") == 0);
+  CHECK(run.trainer.progress().step == epoch_windows + 3 + 2 * epoch_windows);
+  std::vector<std::string> phases;
+  for (const auto& record : run.trainer.progress().history) phases.push_back(record.phase);
+  CHECK(phases == std::vector<std::string>{"base", "base", "late", "late+swa"});
+}
+
+TEST_CASE("before release one network reads the streams it is told to") {
+  LanguageModelling<Network<float>> task(text(), {.batch = 2, .pre_batch = 5, .window = 20});
+  CHECK(task.describe_iteration(1) == "1 x 5 streams x 20 = 100 characters an iteration, 10 iterations an epoch");
+  CHECK(task.describe_iteration(3) == "3 x 2 streams x 20 = 120 characters an iteration, 9 iterations an epoch");
+  const auto before = (*task.epoch(0, 1, 0).begin()).inputs.shape();
+  CHECK(before == Shape{1, 20, 5});
+  const auto after = (*task.epoch(0, 3, 0).begin()).inputs.shape();
+  CHECK(after == Shape{3, 20, 2});
+}
+
+TEST_CASE("a text that is too short for its streams, or to be scored, is refused before training") {
+  const auto refusal = [](const data::TextParts& parts, const LanguageModellingOptions& o) {
+    const LanguageModelling<Network<float>> task(parts, o);
+    return message_of<OptionError>([&] { task.check(members); });
+  };
+  CHECK(refusal(text(), {.batch = 2, .pre_batch = 2, .window = 165}).empty());
+  CHECK(contains(refusal(text(), {.batch = 2, .pre_batch = 2, .window = 166}),
+                 "training text of 1000 bytes is too short for 6 streams of a window of 166 bytes and the one after, 1002 bytes"));
+  CHECK(contains(refusal(text(), {.batch = 2, .pre_batch = 10, .window = 100}), "10 streams"));
+  auto parts = text();
+  parts.test.resize(1);
+  CHECK(contains(refusal(parts, {.batch = 2, .pre_batch = 2, .window = 10}), "the test text of 1 bytes"));
+  parts.valid.clear();
+  CHECK(contains(refusal(parts, {.batch = 2, .pre_batch = 2, .window = 10}), "the validation text of 0 bytes"));
+}
