@@ -1,5 +1,5 @@
-// Microbenchmarks that mean something on any machine: a piece of work beside a reference (a copy of as many bytes, or a library's bare call),
-// measured alternately in one process, and the ratio of their medians.
+// Microbenchmarks that mean something on any machine: a piece of work beside a reference (a copy of as many bytes, or a library's bare
+// call), measured alternately in one process, and the ratio of their medians.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -38,15 +38,26 @@ void run_beside(benchmark::State& state, const Timer& time, const Cost& cost, Wo
   if (cost.operations > 0) state.counters["GFLOP/s"] = cost.operations / middle / 1e9;
 }
 
+/// When no benchmark begins any more.
+inline Clock::time_point& deadline() {
+  static Clock::time_point deadline = Clock::time_point::max();
+  return deadline;
+}
+
 /// Registers a benchmark that prepares and measures within `body`, which is called once.
 inline void add_benchmark(const std::string& name, std::int64_t iterations, std::function<void(benchmark::State&)> body) {
-  benchmark::RegisterBenchmark(name.c_str(), [body = std::move(body)](benchmark::State& state) {
-    try {
-      body(state);
-    } catch (const std::exception& error) {
-      state.SkipWithError(error.what());
-    }
-  })->UseManualTime()->Iterations(iterations)->Unit(benchmark::kMicrosecond);
+  benchmark::RegisterBenchmark(name.c_str(),
+                               [body = std::move(body)](benchmark::State& state) {
+                                 if (Clock::now() > deadline()) return state.SkipWithError("no time left");
+                                 try {
+                                   body(state);
+                                 } catch (const std::exception& error) {
+                                   state.SkipWithError(error.what());
+                                 }
+                               })
+      ->UseManualTime()
+      ->Iterations(iterations)
+      ->Unit(benchmark::kMicrosecond);
 }
 
 /// "32x32x160": an image of height, width and channels.

@@ -83,4 +83,4 @@ torch=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null)
 echo
 echo "$threads threads of ${processor:-$(uname -m)}; PyTorch $torch; $rounds rounds, medians of $samples steps; the fastest of PyTorch's in bold."
 echo
-"$python" benchmarks/peers/compare_table.py "$folder" ${json:+--json "$json"}
+"$python" benchmarks/peers/compare_table.py "$folder"/*/ ${json:+--json "$json"}

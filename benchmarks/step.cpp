@@ -43,15 +43,16 @@ Times alternate(const StepOptions& options, const StepShape& shape, Step& step, 
 
 /// `make_bare` gives the bare work, or nothing where there is none; it is made after the step's own memory was measured.
 template <class Step, class MakeBare>
-void measure(const StepOptions& options, const StepShape& shape, const std::string& precision, StepReport& report, const MakeBare& make_bare,
-             nlohmann::ordered_json more = nlohmann::ordered_json::object()) {
+void measure(const StepOptions& options, const StepShape& shape, const std::string& precision, StepReport& report,
+             const MakeBare& make_bare, nlohmann::ordered_json more = nlohmann::ordered_json::object()) {
   lpw::cpu_pool().trim();
   Step step(shape);
   const double peak = pool_peak_mb(step);
   auto bare = options.step_only ? std::nullopt : make_bare();
   const Times times = alternate(options, shape, step, bare ? &*bare : nullptr);
+  more["pool_peak_mb"] = peak;
   if (bare) more["bare_ms"] = median(times.bare) * 1e3;
-  report.add(shape, precision, times.steps, peak, more);
+  report.add(shape, precision, times.steps, more);
 }
 
 template <class T>
@@ -73,16 +74,16 @@ int main(int argc, char** argv) {
   StepOptions options;
   if (const auto status = parse_step_options(options, "Times training steps on the CPU.", argc, argv)) return *status;
   try {
-    StepReport report("cpu");
+    StepReport report("cpu", options);
     options.for_each_run([&](const StepShape& shape, const std::string& precision) {
       lpw::require<lpw::OptionError>(precision == "fp32" || precision == "bf16", "--precision ", precision, ": expected fp32 or bf16");
+      if (!report.has_time(shape, precision)) return;
       if (precision == "fp32") {
         measure<float>(options, shape, precision, report);
       } else {
         measure<lpw::bfloat16>(options, shape, precision, report);
       }
     });
-    report.write(options.json);
   } catch (const std::exception& error) {
     std::fprintf(stderr, "bench_step: %s\n", error.what());
     return 1;

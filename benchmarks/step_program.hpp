@@ -1,5 +1,5 @@
-// What the programs that time training steps share: options, repetitions, and the table and JSON they end in. The members of a run in
-// JSON are those that peers/measure.py writes.
+// What the programs that time training steps share: the command line, and the table and JSON they end in. The members of a run in JSON are
+// those that peers/measure.py writes.
 #pragma once
 
 #include <cstdio>
@@ -13,34 +13,14 @@
 
 #include <lpw/cpu/parallel.hpp>
 
-#include "training_step.hpp"
+#include "step_options.hpp"
 
 namespace benchmarks {
-
-struct StepOptions {
-  std::vector<std::string> models = {"wrn-16-2"}, precisions = {"fp32", "bf16"};
-  std::vector<std::int64_t> members = {1, 4, 10}, chunks = {0};
-  std::int64_t batch = 0;  // 0: the model's usual one
-  int samples = 0, steps = 1;  // samples are medians' values, each the mean of `steps` steps; 0: as many as a few seconds hold
-  double seconds = 5;
-  bool step_only = false;
-  std::string json;
-
-  /// Calls f(shape, precision) for every combination; members in chunks only where there are several.
-  template <class F>
-  void for_each_run(F&& f) const {
-    for (const auto& model : models)
-      for (const auto& precision : precisions)
-        for (const auto k : members)
-          for (const auto chunk : chunks)
-            if (chunk < k || chunk == 0) f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
-  }
-};
 
 /// Fills `options`; returns the exit status where the program is to end.
 [[nodiscard]] inline std::optional<int> parse_step_options(StepOptions& options, const char* purpose, int argc, char** argv) {
   CLI::App app(purpose);
-  app.add_option("models", options.models, "wrn-DEPTH-WIDEN ..., and on the CPU lstm")->capture_default_str();
+  app.add_option("models", options.models, "wrn-DEPTH-WIDEN ..., or lstm")->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
   app.add_option("--members", options.members, "K, members")->delimiter(',')->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
@@ -48,8 +28,9 @@ struct StepOptions {
   app.add_option("--samples", options.samples, "measurements; 0: what --seconds holds, at least 3")->capture_default_str();
   app.add_option("--steps", options.steps, "steps in a measurement")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seconds", options.seconds, "time for measuring a run")->capture_default_str();
+  app.add_option("--limit", options.limit, "seconds after which no run begins; 0: none")->capture_default_str();
   app.add_flag("--step-only", options.step_only, "measure nothing beside the step, so that the peak memory is its own");
-  app.add_option("--json", options.json, "also write the results to this file");
+  app.add_option("--json", options.json, "also write the results to this file, a line of JSON for each run");
   try {
     app.parse(argc, argv);
   } catch (const CLI::ParseError& error) {
@@ -58,67 +39,86 @@ struct StepOptions {
   return std::nullopt;
 }
 
-/// Whether another measurement is due after those taken, which began at `start`.
-[[nodiscard]] inline bool more_samples(const StepOptions& options, std::size_t taken, Clock::time_point start) {
-  if (options.samples > 0) return taken < static_cast<std::size_t>(options.samples);
-  return taken < 3 || std::chrono::duration<double>(Clock::now() - start).count() < options.seconds;
-}
-
-/// Results of the runs so far; prints a row for each.
+/// Prints a row for each run, and writes it as a line of JSON at once: what was measured outlives a program that is stopped.
 class StepReport {
  public:
-  explicit StepReport(const char* device) : device_(device) {}
+  using Json = nlohmann::ordered_json;
 
-  /// A run's median, spread and memory; `more` holds what only some programs measure.
-  void add(const StepShape& shape, const std::string& precision, const std::vector<double>& times, double pool_peak_mb,
-           const nlohmann::ordered_json& more = nlohmann::ordered_json::object()) {
-    std::vector<double> milliseconds;
-    for (const double time : times) milliseconds.push_back(time * 1e3);
-    nlohmann::ordered_json run{{"program", "lpw"},
-                               {"work", shape.model},
-                               {"variant", shape.chunk ? lpw::concat("chunk ", shape.chunk) : "batched"},
-                               {"members", shape.members},
-                               {"batch", shape.batch},
-                               {"precision", precision},
-                               {"device", device_},
-                               {"threads", lpw::max_threads()},
-                               {"milliseconds", median(milliseconds)},
-                               {"low", quantile(milliseconds, 0.25)},
-                               {"high", quantile(milliseconds, 0.75)},
-                               {"samples", milliseconds.size()},
-                               {"peak_rss_mb", peak_rss_mb()},
-                               {"pool_peak_mb", pool_peak_mb}};
-    run.update(more);
-    print(run);
-    runs_.push_back(std::move(run));
+  /// An empty path is no file. Throws FileError if it cannot be written.
+  StepReport(const char* device, const StepOptions& options) : device_(device), limit_(options.limit), path_(options.json) {
+    if (path_.empty()) return;
+    file_.open(path_);
+    lpw::require<lpw::FileError>(file_.good(), path_, ": cannot be written");
   }
 
-  void write(const std::string& path) const {
-    if (path.empty()) return;
-    std::ofstream file(path);
-    file << nlohmann::ordered_json{{"runs", runs_}}.dump(1) << '\n';
-    lpw::require<lpw::FileError>(file.good(), path, ": cannot be written");
+  /// Whether there is time for another run; if not, its line says so.
+  [[nodiscard]] bool has_time(const StepShape& shape, const std::string& precision) {
+    if (limit_ <= 0 || std::chrono::duration<double>(Clock::now() - start_).count() < limit_) return true;
+    add_missing(shape, precision, "no time left");
+    return false;
+  }
+
+  /// A run's times in seconds; `more` holds what only some programs measure.
+  void add(const StepShape& shape, const std::string& precision, const std::vector<double>& times, const Json& more) {
+    std::vector<double> milliseconds;
+    for (const double time : times) milliseconds.push_back(time * 1e3);
+    Json run = described(shape, precision);
+    run.update(Json{{"milliseconds", median(milliseconds)},
+                    {"low", quantile(milliseconds, 0.25)},
+                    {"high", quantile(milliseconds, 0.75)},
+                    {"samples", milliseconds.size()},
+                    {"peak_rss_mb", peak_rss_mb()}});
+    run.update(more);
+    print(run);
+    write(run);
+  }
+
+  /// A run that could not be measured, and why.
+  void add_missing(const StepShape& shape, const std::string& precision, const std::string& why) {
+    Json run = described(shape, precision);
+    run["missing"] = why;
+    std::printf("%-10s %-5s K %2d %-8s %s\n", shape.model.c_str(), precision.c_str(), static_cast<int>(shape.members),
+                run["variant"].get<std::string>().c_str(), why.c_str());
+    write(run);
   }
 
  private:
-  static void print(const nlohmann::ordered_json& run) {
-    std::printf("%-10s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms  pool %8.1f MB",
-                run["work"].get<std::string>().c_str(), run["precision"].get<std::string>().c_str(), run["members"].get<int>(),
-                run["variant"].get<std::string>().c_str(), run["milliseconds"].get<double>(), run["low"].get<double>(),
-                run["high"].get<double>(), run["milliseconds"].get<double>() / run["members"].get<double>(),
-                run["pool_peak_mb"].get<double>());
-    if (run.contains("bare_ms"))
-      std::printf("  bare %9.2f ms, share %.2f", run["bare_ms"].get<double>(),
-                  run["bare_ms"].get<double>() / run["milliseconds"].get<double>());
+  [[nodiscard]] Json described(const StepShape& shape, const std::string& precision) const {
+    return {{"program", "lpw"},
+            {"work", shape.model},
+            {"variant", shape.chunk ? lpw::concat("chunk ", shape.chunk) : "batched"},
+            {"members", shape.members},
+            {"batch", shape.batch},
+            {"precision", precision},
+            {"device", device_},
+            {"threads", lpw::max_threads()}};
+  }
+
+  void write(const Json& run) {
+    if (path_.empty()) return;
+    file_ << run.dump() << std::endl;
+    lpw::require<lpw::FileError>(file_.good(), path_, ": cannot be written");
+  }
+
+  static void print(const Json& run) {
+    const auto number = [&](const char* name) { return run[name].get<double>(); };
+    std::printf("%-10s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms", run["work"].get<std::string>().c_str(),
+                run["precision"].get<std::string>().c_str(), run["members"].get<int>(), run["variant"].get<std::string>().c_str(),
+                number("milliseconds"), number("low"), number("high"), number("milliseconds") / number("members"));
+    if (run.contains("pool_peak_mb")) std::printf("  pool %8.1f MB", number("pool_peak_mb"));
+    if (run.contains("device_peak_mb")) std::printf("  device %8.1f MB", number("device_peak_mb"));
+    if (run.contains("bare_ms")) std::printf("  bare %9.2f ms, share %.2f", number("bare_ms"), number("bare_ms") / number("milliseconds"));
     if (run.contains("activation_floor_mb"))
-      std::printf("  floor %.1f MB, ratio %.2f", run["activation_floor_mb"].get<double>(),
-                  run["pool_peak_mb"].get<double>() / run["activation_floor_mb"].get<double>());
+      std::printf("  floor %.1f MB, ratio %.2f", number("activation_floor_mb"), number("pool_peak_mb") / number("activation_floor_mb"));
     std::printf("\n");
     std::fflush(stdout);
   }
 
   const char* device_;
-  std::vector<nlohmann::ordered_json> runs_;
+  double limit_;
+  std::string path_;
+  std::ofstream file_;
+  Clock::time_point start_ = Clock::now();
 };
 
 }  // namespace benchmarks

@@ -11,16 +11,9 @@
 #include <lpw/tensor/replay.hpp>
 
 #include "measure.hpp"
+#include "step_options.hpp"
 
 namespace benchmarks {
-
-struct StepShape {
-  std::string model;                                 // wrn-DEPTH-WIDEN, or lstm
-  std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
-
-  [[nodiscard]] std::int64_t members_at_once() const { return chunk ? chunk : members; }
-  [[nodiscard]] std::int64_t images_at_once() const { return members_at_once() * batch; }
-};
 
 struct WideResNetSize {
   std::int64_t depth, widen;

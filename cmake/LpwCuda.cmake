@@ -8,13 +8,19 @@ if(NOT LPW_CUDA STREQUAL "OFF")
   if(CUDAToolkit_FOUND AND NOT CMAKE_CUDA_COMPILER AND CUDAToolkit_NVCC_EXECUTABLE)
     set(CMAKE_CUDA_COMPILER ${CUDAToolkit_NVCC_EXECUTABLE})
   endif()
+  set(lpw_generate_code "")
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    set(CMAKE_CUDA_ARCHITECTURES 80-real 90-real 100)  # and PTX of the last, for what comes after
+    # No kernel asks for its architecture, so one PTX makes the code of all, which CMake's own option would compile three times; what comes
+    # after takes the PTX.
+    set(CMAKE_CUDA_ARCHITECTURES OFF)
+    set(lpw_generate_code "--generate-code=arch=compute_80,code=[compute_80,sm_80,sm_90,sm_100]")
   endif()
   include(CheckLanguage)
   check_language(CUDA)
   if(CMAKE_CUDA_COMPILER)
     enable_language(CUDA)
+    # The host's share of these files issues work and does none.
+    string(REPLACE "-O3" "-O1" CMAKE_CUDA_FLAGS_RELEASE "${CMAKE_CUDA_FLAGS_RELEASE}")
     find_path(LPW_CUDNN_INCLUDE cudnn.h HINTS ${CUDAToolkit_INCLUDE_DIRS} DOC "Folder of cudnn.h")
     find_library(LPW_CUDNN_LIBRARY cudnn HINTS ${CUDAToolkit_LIBRARY_DIR} DOC "cuDNN")
     if(NOT TARGET CUDA::cublas)
@@ -28,7 +34,11 @@ if(NOT LPW_CUDA STREQUAL "OFF")
 endif()
 
 if(LPW_CUDA_FOUND)
-  list(JOIN CMAKE_CUDA_ARCHITECTURES " " lpw_architectures)
+  if(lpw_generate_code)
+    set(lpw_architectures "80, 90, 100 and later")
+  else()
+    list(JOIN CMAKE_CUDA_ARCHITECTURES ", " lpw_architectures)
+  endif()
   message(STATUS "lpw: CUDA ${CMAKE_CUDA_COMPILER_VERSION} with cuDNN found: programs are built for GPUs of architecture ${lpw_architectures}, too")
 elseif(LPW_CUDA STREQUAL "ON")
   message(FATAL_ERROR "lpw: LPW_CUDA=ON, but ${lpw_cuda_missing} was found. Install NVIDIA's cuda-toolkit and cudnn packages; then put nvcc on the "
@@ -44,7 +54,7 @@ if(LPW_CUDA_FOUND)
   list(JOIN lpw_host_flags "," lpw_host_flags)
   target_compile_options(lpw_cuda_flags INTERFACE
     # 1675: pragmas for the host compiler; 3189: "module" at the start of a line.
-    "$<$<COMPILE_LANGUAGE:CUDA>:-std=c++20;-Xcompiler=${lpw_host_flags};--diag-suppress=1675,3189>"
+    "$<$<COMPILE_LANGUAGE:CUDA>:${lpw_generate_code};-std=c++20;-Xcompiler=${lpw_host_flags};--diag-suppress=1675,3189>"
     "$<$<AND:$<BOOL:${LPW_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>")
   target_include_directories(lpw_cuda_flags SYSTEM INTERFACE ${LPW_CUDNN_INCLUDE})
   target_compile_definitions(lpw_cuda_flags INTERFACE LPW_WITH_CUDA=1 EIGEN_NO_CUDA)  # Eigen is used by the host alone

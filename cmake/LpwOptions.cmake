@@ -17,6 +17,7 @@ option(LPW_EMULATOR "Test the CUDA kernels and backend on the host, which needs 
 option(LPW_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_BUILD_BENCHMARKS "Build the benchmarks" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_NATIVE "Build this project's programs for the machine they are built on (-march=native)" ${PROJECT_IS_TOP_LEVEL})
+option(LPW_UNITE "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
 option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
 set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")
 

@@ -1,5 +1,6 @@
 # How the programs of this project (tests, examples, benchmarks) are compiled. Users of lpw::lpw choose their own flags.
 #   lpw_add_program(<name> <source>...)   an executable with lpw::lpw and the flags below
+#   lpw_unite(<variable> <name> <size> <source>...)   sources that include the given ones, up to <size> each
 
 include(CheckCXXCompilerFlag)
 
@@ -64,4 +65,24 @@ function(lpw_add_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# Most of a small file's compile time goes to templates that its neighbours need as well. (CMake's own UNITY_BUILD is not for CUDA.)
+function(lpw_unite variable name size)
+  set(result ${ARGN})
+  if(LPW_UNITE)
+    set(result "")
+    set(number 0)
+    while(ARGN)
+      list(SUBLIST ARGN 0 ${size} part)
+      list(REMOVE_ITEM ARGN ${part})
+      list(TRANSFORM part REPLACE "(.+)" "#include \"\\1\"\n")
+      list(JOIN part "" content)
+      math(EXPR number "${number} + 1")
+      set(source ${CMAKE_CURRENT_BINARY_DIR}/united/${name}_${number}.cpp)
+      file(CONFIGURE OUTPUT ${source} CONTENT "${content}" @ONLY)
+      list(APPEND result ${source})
+    endwhile()
+  endif()
+  set(${variable} ${result} PARENT_SCOPE)
 endfunction()

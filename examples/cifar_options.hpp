@@ -26,8 +26,7 @@ struct Options : example::RunOptions {
   static constexpr example::NamedGroup late_groups[] = {
       {"batchnorm", lpw::Group::batch_norm}, {"head", lpw::Group::head}, {"rank1", lpw::Group::rank_one}};
 
-  Options()
-      : RunOptions{.epochs = 200, .batch = 128, .release_epoch = 120, .late = "batchnorm,head", .lr = 0.1, .weight_decay = 5e-4} {}
+  Options() : RunOptions{.epochs = 200, .batch = 128, .release_epoch = 120, .late = "batchnorm,head", .lr = 0.1, .weight_decay = 5e-4} {}
 
   std::string data = "synthetic", dataset = "cifar10", model = "wrn-28-10";
   double label_smoothing = 0;
@@ -42,9 +41,7 @@ struct Options : example::RunOptions {
 
 template <class O, class F>
   requires std::is_same_v<std::remove_const_t<O>, Options>
-void for_each_data_option(O& o, F&& f) {
-  f("data", o.data), f("dataset", o.dataset);
-}
+void for_each_data_option(O& o, F&& f) { f("data", o.data), f("dataset", o.dataset); }
 
 template <class O, class F>
   requires std::is_same_v<std::remove_const_t<O>, Options>
@@ -122,12 +119,5 @@ inline lpw::train::ImageClassificationOptions task_options(const Options& o) {
   augment.cutout = o.cutout;
   return {.batch = o.batch, .augment = augment, .label_smoothing = o.label_smoothing, .seed = o.seed};
 }
-
-// What cifar.cpp calls until it shares the program's flow.
-inline std::string engine() { return example::engine(); }
-inline nlohmann::json description(const Options& o) { return example::description(o, lpw::data::Dataset()); }
-inline bool other_test_images(const Options& o) { return other_data(o, {}); }
-inline lpw::data::Dataset load_dataset(const Options& o) { return load_data(o); }
-inline lpw::train::TrainOptions train_options(const Options& o) { return example::train_options(o); }
 
 }  // namespace cifar

@@ -122,7 +122,8 @@ class CommandLine {
     add("--swa-start", o.swa_start, "epochs before weight averaging: the weights after every later epoch are averaged; -1: never")
         ->check(at_least<std::int64_t>(0, -1));
     add("--dropout", o.dropout, Options::dropout_help)->check(range(0.0, 0.999));
-    add("--precision", o.precision, "fp32 or bf16")->check(IsMember({"fp32", "bf16"}));
+    add("--precision", o.precision, "fp32, bf16, or on a GPU tf32: fp32 with products on tensor cores")
+        ->check(IsMember({"fp32", "bf16", "tf32"}));
     add("--init", o.init, "start from a saved plain network (model.safetensors)")->check(not_empty());
     add("--seed", o.seed, "seed of everything random")->check(at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()));
   }
@@ -152,7 +153,10 @@ class CommandLine {
         ->configurable(false);
     add("--threads", o.threads, "CPU threads, 0: one for each core; a run may be resumed with others, which may change its last bits")
         ->check(range(0, 4096));
-    add("--device", o.device, "cpu")->check(CLI::IsMember({"cpu"}));
+    add("--device", o.device, "cpu, or cuda: an NVIDIA GPU")->check(CLI::IsMember({"cpu", "cuda"}));
+    add("--convolution", o.convolution, "3x3 convolutions in fp32 on the CPU: winograd (where it is faster) or direct")
+        ->check(CLI::IsMember({"winograd", "direct"}));
+    app_.add_flag("--deterministic", o.deterministic, "the same bits in every run on a GPU too, which may be slower; the CPU's always are");
     add("--checkpoint-minutes", o.checkpoint_minutes, "minutes between checkpoints within an epoch; each epoch ends with one")
         ->check(positive());
     add("--out", o.out, "run folder; default: runs/DATE-TIME")->check(not_empty())->configurable(false);
@@ -179,6 +183,7 @@ class CommandLine {
     } else if (!o.eval.empty()) {
       adopt(o, lpw::io::load_checkpoint(o.eval).meta.value("options", nlohmann::json::object()), is_given);
     }
+    require_machine();
     complete(o);
     if (!o.init.empty()) o.init = absolute_path(o.init);
     if (o.out.empty()) {
@@ -187,6 +192,15 @@ class CommandLine {
       std::strftime(text, sizeof text, "runs/%Y%m%d-%H%M%S", std::localtime(&now));
       o.out = text;
     }
+  }
+
+  void require_machine() const {
+    const Options& o = options;
+    lpw::require<lpw::OptionError>(with_cuda || o.device != "cuda",
+                                   "--device cuda: this program was built without CUDA; build it where nvcc, "
+                                   "cuBLAS and cuDNN are (cmake --preset cuda), or take --device cpu");
+    lpw::require<lpw::OptionError>(o.precision != "tf32" || o.device == "cuda" || !o.eval.empty(),
+                                   "--precision tf32 needs --device cuda; on the CPU there are fp32 and bf16");
   }
 
   void read_config() {

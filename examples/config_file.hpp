@@ -121,6 +121,8 @@ template <class T>
       text += c;
     }
     text += '"';
+  } else if constexpr (std::is_same_v<T, bool>) {
+    text += value ? "true" : "false";
   } else {
     char digits[64];
     text.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);

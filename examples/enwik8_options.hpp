@@ -3,6 +3,7 @@
 
 #include <array>
 #include <charconv>
+#include <limits>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -26,8 +27,7 @@ struct Options : example::RunOptions {
   static constexpr const char* late_help = "late-phase weights: rank1, head joined by a comma, or none";
   static constexpr example::NamedGroup late_groups[] = {{"rank1", lpw::Group::rank_one}, {"head", lpw::Group::head}};
 
-  Options()
-      : RunOptions{.epochs = 20, .batch = 20, .release_epoch = 12, .late = "rank1", .optimizer = "adam", .lr = 2e-3, .clip = 1} {}
+  Options() : RunOptions{.epochs = 20, .batch = 20, .release_epoch = 12, .late = "rank1", .optimizer = "adam", .lr = 2e-3, .clip = 1} {}
 
   std::string data = {}, split = "90,5,5", valid = {}, test = {};
   std::int64_t hidden = 500, layers = 1, embedding = 128, bptt = 100;
@@ -73,7 +73,11 @@ inline lpw::data::TextShares parse_split(const Options& o) {
 
 /// Streams of the network before release.
 inline std::int64_t pre_batch(const Options& o) {
-  if (o.pre_batch == "members") return o.members * o.batch;
+  if (o.pre_batch == "members") {
+    lpw::require<lpw::OptionError>(o.batch <= std::numeric_limits<std::int64_t>::max() / o.members, "--members ", o.members,
+                                   " times --batch ", o.batch, ": there are no texts for so many streams; take less of either");
+    return o.members * o.batch;
+  }
   if (o.pre_batch == "batch") return o.batch;
   std::int64_t streams = 0;
   lpw::require<lpw::OptionError>(read_number(o.pre_batch, streams) && streams >= 1, "--pre-batch ", o.pre_batch,
@@ -86,6 +90,9 @@ inline void complete(Options& o) {
   for (std::string* file : {&o.data, &o.valid, &o.test})
     if (!file->empty()) *file = std::filesystem::absolute(*file).lexically_normal().string();
 }
+
+/// What the text is called where none is given.
+inline constexpr const char* own_text = "the headers of lpw";
 
 /// Texts and what they are called.
 struct Data : lpw::data::TextParts {
@@ -137,7 +144,7 @@ inline void require_meant(const Options& o, const Data& data) {
 inline Data load_data(const Options& o) {
   const auto file_name = [](const std::string& path) { return std::filesystem::path(path).filename().string(); };
   Data data{lpw::data::split_text(o.data.empty() ? library_text() : read_text(o.data), parse_split(o)),
-            o.data.empty() ? "the headers of lpw" : file_name(o.data)};
+            o.data.empty() ? own_text : file_name(o.data)};
   if (!o.valid.empty()) data.valid = read_text(o.valid);
   if (!o.test.empty()) data.test = read_text(o.test);
   require_meant(o, data);
@@ -150,9 +157,18 @@ void adopt_data(Options&, const nlohmann::json& recorded, Given&&) {
   for (const char* name : {"dataset", "validation text", "test text"}) static_cast<void>(recorded.at(name).get<std::string>());
 }
 
+/// Throws OptionError for a network that was trained on a file, unless a text is given: it would be scored on another by mistake.
+template <class Given>
+void require_text(const Options& o, const lpw::io::Safetensors& content, Given&& given) {
+  const auto dataset = content.metadata.find("dataset");
+  if (dataset == content.metadata.end() || dataset->second == own_text || given("data") || (given("valid") && given("test"))) return;
+  lpw::fail<lpw::OptionError>(o.eval, ": was trained on ", dataset->second, "; say with --data where that is, or another text to score");
+}
+
 /// Takes the sizes of a saved network from its tensors.
 template <class Given>
 void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
+  require_text(o, content, given);
   const auto columns = [&](const std::string& name, std::int64_t& value) {
     const auto& shape = content.tensors.at(name).shape;
     lpw::require<lpw::FileError>(shape.rank() == 2, o.eval, ": tensor '", name, "' is ", shape, ", not a matrix");

@@ -13,10 +13,15 @@
 
 #include <nlohmann/json.hpp>
 
-#include <lpw/cpu/engine.hpp>
 #include <lpw/train/options.hpp>
 
 namespace example {
+
+#ifdef LPW_WITH_CUDA
+inline constexpr bool with_cuda = true;
+#else
+inline constexpr bool with_cuda = false;
+#endif
 
 struct RunOptions {
   std::int64_t epochs, batch, members = 10, release_epoch, release_step = -1;
@@ -31,7 +36,9 @@ struct RunOptions {
   std::string precision = "fp32", init = {};
   std::uint64_t seed = 0;
   int threads = 0;
-  std::string device = "cpu", out = {};
+  std::string device = "cpu", convolution = "winograd";
+  bool deterministic = false;
+  std::string out = {};
   bool resume = false, dry_run = false;
   double checkpoint_minutes = 10;
   std::string eval = {};
@@ -51,31 +58,34 @@ void for_each_run_option(Options& o, F&& f) {
   f("weight-decay", o.weight_decay), f("late-weight-decay", o.late_weight_decay), f("clip", o.clip), f("schedule", o.schedule);
   f("late-schedule", o.late_schedule), f("swa-start", o.swa_start), f("dropout", o.dropout), f("member-chunk", o.member_chunk);
   f("precision", o.precision), f("init", o.init), f("seed", o.seed), f("device", o.device);
+  f("convolution", o.convolution), f("deterministic", o.deterministic);
 }
 
-/// What does the matrix products and convolutions.
-inline std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
-
 /// What a checkpoint records of its run: one made with other options, or a program whose sums round otherwise, is not continued. One that
-/// is evaluated is taken as it is.
+/// is evaluated is taken as it is. `engine`: see Machine.
 template <class Options, class Data>
-[[nodiscard]] nlohmann::json description(const Options& o, const Data& data) {
+[[nodiscard]] nlohmann::json description(const Options& o, const Data& data, const std::string& engine) {
   if (!o.recorded.is_null()) return o.recorded;
   nlohmann::json result = describe(o, data);
-  result["engine"] = engine();
+  result["engine"] = engine;
   for_each_run_option(o, [&](const char* name, const auto& value) { result[name] = value; });
   return result;
 }
 
-/// Takes the options of a run from its checkpoint, for --eval. Those for which given(name) holds must be the same, but for what concerns
-/// only the data to be scored (Options::for_evaluation), which is the caller's to choose.
+/// Whether an option says by what a network is computed, and not what it is: free to choose for --eval.
+[[nodiscard]] inline bool names_machine(const std::string& option) {
+  return option == "device" || option == "convolution" || option == "deterministic";
+}
+
+/// Takes the options of a run from its checkpoint, for --eval. Those for which given(name) holds must be the same, but for the machine and
+/// what concerns only the data to be scored (Options::for_evaluation), which are the caller's to choose.
 template <class Options, class Given>
 void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
   std::string differences;
   const auto take = [&](const std::string& name, auto& value) {
     auto trained = value;
     recorded.at(name).get_to(trained);
-    if (given(name) && Options::for_evaluation(name)) return;
+    if (given(name) && (names_machine(name) || Options::for_evaluation(name))) return;
     if (given(name) && value != trained)
       differences += lpw::concat(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ", nlohmann::json(value));
     value = std::move(trained);

@@ -10,18 +10,25 @@
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
 #pragma once
 
-#include <cstdio>
-#include <exception>
-#include <new>
 #include <string>
-
-#include <omp.h>
+#include <utility>
 
 #include <lpw/train/trainer.hpp>
 
-#include "command_line.hpp"
+#include "run_options.hpp"
 
 namespace example {
+
+/// How a device is called: `engine` is what does its matrix products and convolutions, which a checkpoint records, since others round
+/// otherwise. Specialised for the GPU in cuda_program.hpp.
+template <class Device>
+struct Machine {
+  static std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
+  static std::string description() {
+    return lpw::concat("the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+                       lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
+  }
+};
 
 /// What a banner says.
 struct Banner {
@@ -50,7 +57,7 @@ class TrainerProgram {
       display_.line(lpw::train::format_table({.collapsed = task.evaluate(network)}));
       return concluded(network);
     }
-    lpw::train::Trainer trainer(network, task, train_options, description(options_, data));
+    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, Machine<Device>::engine()));
     if (!options_.eval.empty()) return evaluate(trainer, network, data);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network);
@@ -67,10 +74,8 @@ class TrainerProgram {
   }
 
   void show(const Banner& what, Network& network) {
-    display_.line(lpw::concat(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision,
-                              " on the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
-                              lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower" : "",
-                              "); ", what.data));
+    display_.line(lpw::concat(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision, " on ",
+                              Machine<Device>::description(), "; ", what.data));
   }
 
   template <class Trainer>
@@ -94,8 +99,8 @@ class TrainerProgram {
     display_.line(lpw::concat("run folder: ", options_.out));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network);
-    display_.line(lpw::concat("interrupted; everything up to this step is in ", folder.checkpoint().string(), "; continue with: ",
-                              Options::program, " --resume --out ", options_.out));
+    display_.line(lpw::concat("interrupted; everything up to this step is in ", folder.checkpoint().string(),
+                              "; continue with: ", Options::program, " --resume --out ", options_.out));
     return 128 + signal;
   }
 
@@ -108,23 +113,5 @@ class TrainerProgram {
   std::string config_;
   lpw::train::Display display_;
 };
-
-/// main() of a trainer.
-template <class Example>
-int trainer_main(int argc, char** argv) {
-  using Options = typename Example::Options;
-  try {
-    CommandLine<Options> line;
-    if (const auto exit = line.parse(argc, argv)) return *exit;
-    if (line.options.threads > 0) omp_set_num_threads(line.options.threads);
-    return line.options.precision == "bf16" ? TrainerProgram<Example, lpw::bfloat16, lpw::Cpu>(line.options, line.config()).run()
-                                            : TrainerProgram<Example, float, lpw::Cpu>(line.options, line.config()).run();
-  } catch (const std::bad_alloc&) {
-    std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
-  } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", Options::program, error.what());
-  }
-  return 1;
-}
 
 }  // namespace example

@@ -95,4 +95,7 @@ else
   echo "$PWD/$result is complete"
 fi
 
-[ "$name" = enwik8 ] || echo "Next: build/release/examples/cifar --data $PWD --dataset $name"
+case $name in
+  enwik8) echo "Next: build/release/examples/enwik8 --data $PWD/$result" ;;
+  *) echo "Next: build/release/examples/cifar --data $PWD --dataset $name" ;;
+esac

@@ -51,7 +51,8 @@ class CudnnBatchNorm {
     const auto h = lpw::cuda::detail::dnn();
     const auto relu = activation();
     if (cudnnGetBatchNormalizationForwardTrainingExWorkspaceSize(h, form_.mode, form_.operations, x_, x_, x_, channels_, relu, &forward) ||
-        cudnnGetBatchNormalizationBackwardExWorkspaceSize(h, form_.mode, form_.operations, x_, x_, x_, x_, x_, channels_, relu, &backward) ||
+        cudnnGetBatchNormalizationBackwardExWorkspaceSize(h, form_.mode, form_.operations, x_, x_, x_, x_, x_, channels_, relu,
+                                                          &backward) ||
         cudnnGetBatchNormalizationTrainingExReserveSpaceSize(h, form_.mode, form_.operations, relu, x_, &reserve))
       return false;
     workspace_ = bytes(std::max(forward, backward));
@@ -60,9 +61,9 @@ class CudnnBatchNorm {
   }
 
   [[nodiscard]] cudnnStatus_t forward(const T* x, T* y) {
-    return cudnnBatchNormalizationForwardTrainingEx(
-        lpw::cuda::detail::dnn(), form_.mode, form_.operations, &one, &zero, x_, x, x_, nullptr, x_, y, channels_, gamma_.data(), row(0), 0.1,
-        row(1), row(2), 1e-5, row(3), row(4), activation(), workspace_.data(), size(workspace_), reserve_.data(), size(reserve_));
+    return cudnnBatchNormalizationForwardTrainingEx(lpw::cuda::detail::dnn(), form_.mode, form_.operations, &one, &zero, x_, x, x_, nullptr,
+                                                    x_, y, channels_, gamma_.data(), row(0), 0.1, row(1), row(2), 1e-5, row(3), row(4),
+                                                    activation(), workspace_.data(), size(workspace_), reserve_.data(), size(reserve_));
   }
   [[nodiscard]] cudnnStatus_t backward(const T* x, const T* y, const T* dy, T* dx) {
     return cudnnBatchNormalizationBackwardEx(lpw::cuda::detail::dnn(), form_.mode, form_.operations, &one, &zero, &one, &zero, x_, x, x_, y,

@@ -1,7 +1,12 @@
-// Time on the GPU, between events, of work that finds the second-level cache full of other data. Emptying the cache takes longer than
-// issuing the work, so the GPU never waits for the host between the events.
+// Time on the GPU of work that finds the second-level cache full of other data.
+//
+// Long work is timed between two events: emptying the cache takes longer than issuing the work, so the GPU never waits for the host between
+// them. Of short work the gaps beside the events would be a good part; it is repeated inside a graph, the cache emptied before each time,
+// and the time of a graph that only empties the cache is taken off.
 #pragma once
 
+#include <functional>
+#include <initializer_list>
 #include <memory>
 
 #include <lpw/cuda/cuda.hpp>
@@ -10,6 +15,11 @@
 
 namespace benchmarks {
 
+/// Something that issues work to lpw::cuda::stream(). It may allocate, but not wait for the GPU.
+using Work = std::function<void()>;
+/// Seconds of one measurement.
+using Measure = std::function<double()>;
+
 /// Reads all of `from`, so that the cache holds nothing that must still be written.
 struct ReadAll {
   const uint4* from;
@@ -17,7 +27,7 @@ struct ReadAll {
   unsigned* never;  // written if the words' XOR is 1, which it is not for zeros; keeps the reads
 };
 
-__global__ void __launch_bounds__(lpw::LaunchPlan::block) read_all(const ReadAll p) {
+static __global__ void __launch_bounds__(lpw::LaunchPlan::block) read_all(const ReadAll p) {
   const std::int64_t threads = std::int64_t{gridDim.x} * blockDim.x;
   unsigned all = 0;
   for (std::int64_t i = std::int64_t{blockIdx.x} * blockDim.x + threadIdx.x; i < p.length; i += threads) {
@@ -27,13 +37,11 @@ __global__ void __launch_bounds__(lpw::LaunchPlan::block) read_all(const ReadAll
   if (all == 1) *p.never = all;
 }
 
-/// seconds = timer(work). The events are waited for, so work() of one call never meets that of the next.
 class DeviceTimer {
  public:
-  DeviceTimer() : flood_({std::max<std::int64_t>(4 * lpw::cuda::limits().l2_bytes, std::int64_t{256} << 20)}) {
+  DeviceTimer() : flood_(lpw::zeros<std::uint8_t, lpw::Cuda>({std::max<std::int64_t>(4 * lpw::cuda::limits().l2_bytes, 128 << 20)})) {
     lpw::cuda::check(cudaEventCreateWithFlags(&start_, 0), "cudaEventCreateWithFlags");
     lpw::cuda::check(cudaEventCreateWithFlags(&stop_, 0), "cudaEventCreateWithFlags");
-    lpw::cuda::check(cudaMemsetAsync(flood_.data(), 0, static_cast<std::size_t>(flood_.size()), lpw::cuda::stream()), "cudaMemsetAsync");
   }
   ~DeviceTimer() {
     static_cast<void>(cudaEventDestroy(start_));
@@ -42,11 +50,16 @@ class DeviceTimer {
   DeviceTimer(const DeviceTimer&) = delete;
   DeviceTimer& operator=(const DeviceTimer&) = delete;
 
-  template <class Work>
-  [[nodiscard]] double operator()(Work& work) const {
+  /// Issues what empties the cache.
+  void flood() const {
     const ReadAll p{reinterpret_cast<const uint4*>(flood_.data()), flood_.size() / static_cast<std::int64_t>(sizeof(uint4)),
                     lpw::cuda::counters(1)};
     lpw::cuda::launch(read_all, lpw::cuda::element_plan(p.length / 8), p);
+  }
+
+  /// Seconds between an event before work() and one after it. They are waited for, so work() of one call never meets that of the next.
+  [[nodiscard]] double operator()(const Work& work) const {
+    flood();
     lpw::cuda::check(cudaEventRecord(start_, lpw::cuda::stream()), "cudaEventRecord");
     work();
     lpw::cuda::check(cudaEventRecord(stop_, lpw::cuda::stream()), "cudaEventRecord");
@@ -61,26 +74,49 @@ class DeviceTimer {
   cudaEvent_t start_ = nullptr, stop_ = nullptr;
 };
 
-/// Copies on the GPU that read and write so many bytes in all: what a kernel that moves as many is measured against.
-class DeviceCopy {
- public:
-  explicit DeviceCopy(double bytes_read_and_written) : from_(half(bytes_read_and_written)), to_(from_.shape()) { fill(from_, std::uint8_t{1}); }
-  void operator()() { copy(from_, to_); }
-
- private:
-  static lpw::Tensor<std::uint8_t, lpw::Cuda> half(double bytes) {
-    return lpw::Tensor<std::uint8_t, lpw::Cuda>({std::max<std::int64_t>(static_cast<std::int64_t>(bytes / 2), 1)});
-  }
-  lpw::Tensor<std::uint8_t, lpw::Cuda> from_, to_;
-};
-
-/// work() as one launch of a graph, for work of many short launches. It runs once before: libraries choose algorithms then.
-template <class Work>
-[[nodiscard]] auto graphed(Work&& work) {
+/// work() as one launch of a graph. It runs once before: libraries choose algorithms then.
+[[nodiscard]] inline Work graphed(const Work& work) {
   work();
   lpw::cuda::synchronize();
-  auto graph = std::make_shared<lpw::cuda::Graph>(work);
-  return [graph] { graph->launch(); };
+  return [graph = std::make_shared<lpw::cuda::Graph>(work)] { graph->launch(); };
 }
+
+/// How works that are to be compared are measured: all between events, or all repeated inside a graph, if any of them is short.
+class ColdMeasure {
+ public:
+  struct Options {
+    bool many_launches = false;  // long work, too, is launched as a graph: issuing it may take longer than emptying the cache
+  };
+
+  explicit ColdMeasure(std::initializer_list<Work> works, Options options) : options_(options) {
+    for (const Work& work : works) {
+      work();
+      const double first = (*timer_)(work), second = (*timer_)(work);
+      if (std::min(first, second) < short_work) repeats_ = 20;
+    }
+  }
+
+  /// Times that a measurement repeats the work.
+  [[nodiscard]] int repeats() const { return repeats_; }
+
+  [[nodiscard]] Measure of(const Work& work) const {
+    if (repeats_ == 1) return [timer = timer_, work = options_.many_launches ? graphed(work) : work] { return (*timer)(work); };
+    const Work both = repeated([timer = timer_, work] { timer->flood(), work(); }), floods = repeated([timer = timer_] { timer->flood(); });
+    return [timer = timer_, repeats = repeats_, both, floods] { return std::max((*timer)(both) - (*timer)(floods), 1e-9) / repeats; };
+  }
+
+ private:
+  static constexpr double short_work = 100e-6;
+
+  [[nodiscard]] Work repeated(const Work& work) const {
+    return graphed([work, repeats = repeats_] {
+      for (int i = 0; i < repeats; ++i) work();
+    });
+  }
+
+  Options options_;
+  std::shared_ptr<const DeviceTimer> timer_ = std::make_shared<DeviceTimer>();
+  int repeats_ = 1;
+};
 
 }  // namespace benchmarks

@@ -1,26 +1,62 @@
 #!/usr/bin/env python3
-"""The table of compare.sh from the runs it made: FOLDER/WORK/ROUND-NAME.json, each one process. With --json FILE also all runs."""
+"""The table of lpw beside others from files of runs: lines of JSON as measure.py and lpw's programs write them, or the JSON of
+bench_cuda_batch_norm. A folder stands for the files ROUND-NAME.json in it; ratios are formed within a round. With --json FILE also all runs."""
 
 import argparse
-import collections
 import json
 import pathlib
 import statistics
 
 
-def load(folder):
-    """{work: {name: {round: run}}}, works and names in the order of the first round."""
-    works = collections.OrderedDict()
-    for path in sorted(folder.glob("*/*.json")):
-        number, name = path.stem.split("-", 1)
-        content = json.loads(path.read_text(encoding="utf-8"))
-        works.setdefault(path.parent.name, {}).setdefault(name, {})[number] = content["runs"][0]
+def runs_of_benchmark(content):
+    """Google Benchmark's results of lpw's batch norm beside cuDNN, named bn/PRECISION/K<members>/<shape>, as runs of both."""
+    for entry in content["benchmarks"]:
+        _, precision, members, shape = entry["name"].split("/")[:4]
+        run = {"work": f"bn {shape}", "members": int(members[1:]), "precision": precision, "batch": 128, "device": "cuda"}
+        if entry.get("error_occurred"):
+            yield {**run, "program": "lpw", "variant": "batched", "missing": entry["error_message"]}
+            continue
+        times = {name: entry[f"{counter}_us"] / 1e3 for name, counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]}
+        yield {**run, "program": "lpw", "variant": "batched", **times}
+        yield {**run, "program": "cuDNN", "variant": entry.get("label", "").removeprefix("cuDNN, "), "milliseconds": entry["reference_us"] / 1e3}
+
+
+def load_file(path):
+    """The runs in a file, each with the round that its name begins with."""
+    text = path.read_text(encoding="utf-8")
+    number = path.stem.split("-", 1)[0]
+    if text.startswith("{\n"):  # Google Benchmark's; a run is one line
+        runs = list(runs_of_benchmark(json.loads(text)))
+    else:
+        runs = [json.loads(line) for line in text.splitlines() if line]
+    return [{**run, "round": number if number.isdigit() else ""} for run in runs]
+
+
+def load(paths):
+    files = [file for path in paths for file in (sorted(path.glob("*.json")) if path.is_dir() else [path])]
+    return [run for file in files for run in load_file(file)]
+
+
+def grouped(runs):
+    """{what was measured: {(program, variant): [runs]}}, in the order in which they come."""
+    works = {}
+    for run in runs:
+        if "missing" not in run:
+            key = tuple(run.get(name, "") for name in ("work", "members", "batch", "precision"))
+            works.setdefault(key, {}).setdefault((run["program"], run["variant"]), []).append(run)
     return works
 
 
-def ratios(ours, theirs, member):
+def memory(run):
+    """Of the GPU where there is one, else of the process."""
+    return run.get("device_peak_mb", run.get("peak_rss_mb") if run.get("device") == "cpu" else None)
+
+
+def ratios(ours, theirs, value):
     """Theirs over ours in each round that has both."""
-    return [theirs[number][member] / ours[number][member] for number in ours if number in theirs]
+    mine = {run["round"]: value(run) for run in ours}
+    pairs = [(value(run), mine.get(run["round"])) for run in theirs]
+    return [a / b for a, b in pairs if a and b]
 
 
 def spread(values, form):
@@ -28,42 +64,59 @@ def spread(values, form):
     return text if len(values) == 1 else f"{text} ({format(min(values), form)} to {format(max(values), form)})"
 
 
-def row(runs, ours, best):
+def time_cell(runs):
+    """The median over the rounds and its spread; of one round, the quartiles within it."""
+    if len(runs) > 1 or "low" not in runs[0]:
+        return spread([run["milliseconds"] for run in runs], ".3g" if runs[0]["milliseconds"] < 10 else ".1f")
+    return "{:.4g} ({:.4g} to {:.4g})".format(*(runs[0][name] for name in ("milliseconds", "low", "high")))
+
+
+def row(runs, best, compared):
     name = f"**{runs[0]['variant']}**" if best else runs[0]["variant"]
-    cells = [f"{runs[0]['program']}, {name}", spread([run["milliseconds"] for run in runs], ".1f"),
-             f"{statistics.median(run['peak_rss_mb'] for run in runs):.0f}"]
-    return cells + ours
+    used = [memory(run) for run in runs if memory(run)]
+    return [f"{runs[0]['program']}, {name}", time_cell(runs), f"{statistics.median(used):.0f}" if used else "", *compared]
 
 
-def table(works):
-    yield "| work | K | batch | precision | program | step, ms | peak memory, MB | lpw is faster by | memory, lpw / PyTorch |"
+def rows_of(names):
+    """lpw's runs first, then the others with how they compare; the fastest of other programs is in bold."""
+    ours = next((runs for (program, _), runs in names.items() if program == "lpw"), None)
+    others = {name: runs for name, runs in names.items() if runs is not ours}
+    rivals = [name for name in others if name[0] != "lpw"]
+    best = min(rivals, key=lambda name: statistics.median(run["milliseconds"] for run in others[name]), default=None)
+    if ours:
+        yield row(ours, False, ["", ""])
+    for name, runs in others.items():
+        faster = ratios(ours, runs, lambda run: run["milliseconds"]) if ours else []
+        smaller = [1 / ratio for ratio in ratios(ours, runs, memory)] if ours else []
+        yield row(runs, name == best, [spread(faster, ".2f") if faster else "", f"{statistics.median(smaller):.2f}" if smaller else ""])
+
+
+def table(runs):
+    yield "| work | K | batch | precision | program | ms | peak memory, MB | lpw is faster by | memory, lpw / other |"
     yield "|---|---|---|---|---|---|---|---|---|"
-    for names in works.values():
-        ours = names.pop("lpw", None)
-        if not ours:
-            continue
-        first = next(iter(ours.values()))
-        faster = {name: ratios(ours, runs, "milliseconds") for name, runs in names.items()}
-        faster = {name: values for name, values in faster.items() if values}
-        best = min(faster, key=lambda name: statistics.median(faster[name]), default=None)
-        rows = [row(list(ours.values()), ["", ""], False)]
-        for name, values in faster.items():
-            memory = [1 / value for value in ratios(ours, names[name], "peak_rss_mb")]
-            rows.append(row(list(names[name].values()), [spread(values, ".2f"), f"{statistics.median(memory):.2f}"], name == best))
-        for i, cells in enumerate(rows):
-            work = [first["work"], first["members"], first["batch"], first["precision"]] if i == 0 else [""] * 4
-            yield "| " + " | ".join(map(str, work + cells)) + " |"
+    for work, names in grouped(runs).items():
+        for i, cells in enumerate(rows_of(names)):
+            yield "| " + " | ".join(map(str, (list(work) if i == 0 else [""] * 4) + cells)) + " |"
+
+
+def missing(runs):
+    """A line for each run that could not be measured."""
+    for run in runs:
+        if "missing" in run:
+            yield f"{run['work']}, {run['precision']}, K {run['members']}: {run['program']}, {run['variant']}: {run['missing']}"
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("folder", type=pathlib.Path)
+    parser.add_argument("paths", nargs="+", type=pathlib.Path)
     parser.add_argument("--json", type=pathlib.Path)
     options = parser.parse_args()
-    works = load(options.folder)
+    runs = load(options.paths)
     if options.json:
-        options.json.write_text(json.dumps(works, indent=1), encoding="utf-8")
-    print("\n".join(table(works)))
+        options.json.write_text(json.dumps(runs, indent=1), encoding="utf-8")
+    print("\n".join(table(runs)))
+    for line in missing(runs):
+        print(f"\nNot measured: {line}")
 
 
 if __name__ == "__main__":

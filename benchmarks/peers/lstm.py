@@ -8,7 +8,7 @@ from torch.nn import functional
 
 import measure
 
-VARIANTS = ["loop", "loop-compile", "plain", "plain-compile"]
+VARIANTS = [kind + form for kind in ("loop", "plain") for form in ("", "-compile", "-graph")]
 MATRICES = ["weight_ih_l0", "weight_hh_l0"]
 
 
@@ -37,7 +37,8 @@ def training_step(options, variant):
     """A function that does one iteration of Algorithm 1 on text made here."""
     network = ByteLstm(options.members, options.hidden, options.embedding, not variant.startswith("plain")).to(options.device)
     forward = measure.compiled(network, options) if variant.endswith("compile") else network
-    optimizer = torch.optim.Adam(network.parameters(), 1e-3)
+    on_gpu = options.device == "cuda"
+    optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=on_gpu, capturable=on_gpu)
     text = torch.randint(0, 256, (options.members, options.window + 1, options.batch), device=options.device)
 
     def step():
@@ -49,7 +50,7 @@ def training_step(options, variant):
             loss.backward()
         optimizer.step()
 
-    return step
+    return measure.graphed(step) if variant.endswith("graph") else step
 
 
 def main():
@@ -58,17 +59,16 @@ def main():
     parser.add_argument("--embedding", type=int, default=128)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--batch", type=int, default=20, help="sequences per member")
-    parser.add_argument("--variants", default="loop,plain", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), default=["loop", "plain"],
+                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
     options = parser.parse_args()
     measure.prepare(options)
-    runs = []
-    for variant in options.variants.split(","):
-        if variant not in VARIANTS:
-            raise SystemExit(f"--variants {variant}: expected some of {', '.join(VARIANTS)}")
-        times = measure.milliseconds(training_step(options, variant), options)
-        runs.append(measure.record(options, "lstm", variant, times, batch=options.batch))
-    measure.write(options, runs)
+    report = measure.Report(options)
+    for variant in options.variants:
+        for run in report.combinations():
+            report.measure(run, "lstm", variant, training_step)
+    return report.status()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

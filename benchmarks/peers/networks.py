@@ -1,9 +1,10 @@
-"""Wide ResNets with late-phase batch norm and head, as one would write them in PyTorch; three ways to have K members.
+"""Wide ResNets with late-phase batch norm and head, as one would write them in PyTorch; four ways to have K members.
 
 loop     K batch norms in a list, of which the current member's is used; members run one after another, as in the method's authors' code.
 grouped  one pass over all members' images, image b of member k at b K + k: seen as [B, K C, H, W] without a copy, one batch norm of K C
          channels has statistics for every member. Needs memory in NCHW order.
 stacked  one pass over all members' images, image b of member k at k B + b; per-member statistics by plain reductions: any memory order.
+vmap     the same images, functional.batch_norm mapped over the members. Keeps no running statistics: vmap cannot update them in place.
 """
 
 import torch
@@ -52,7 +53,19 @@ class StackedNorm(nn.Module):
         return (stacked * affine[0] + affine[1]).to(x.dtype).flatten(0, 1)
 
 
-NORMS = {"loop": LoopNorm, "grouped": GroupedNorm, "stacked": StackedNorm}
+class VmapNorm(nn.Module):
+    def __init__(self, members, channels):
+        super().__init__()
+        self.weight = nn.Parameter(torch.ones(members, channels))
+        self.bias = nn.Parameter(torch.zeros(members, channels))
+
+    def forward(self, x):
+        def norm(member, weight, bias):
+            return functional.batch_norm(member, None, None, weight, bias, training=True)
+        return torch.vmap(norm)(x.unflatten(0, (len(self.weight), -1)), self.weight, self.bias).flatten(0, 1)
+
+
+NORMS = {"loop": LoopNorm, "grouped": GroupedNorm, "stacked": StackedNorm, "vmap": VmapNorm}
 
 
 class Head(nn.Module):
@@ -68,7 +81,7 @@ class Head(nn.Module):
         if self.kind == "loop":
             return functional.linear(x, self.weight[self.member], self.bias[self.member])
         members = len(self.weight)
-        rows = x.unflatten(0, (members, -1)) if self.kind == "stacked" else x.unflatten(0, (-1, members)).transpose(0, 1)
+        rows = x.unflatten(0, (-1, members)).transpose(0, 1) if self.kind == "grouped" else x.unflatten(0, (members, -1))
         return torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))  # [K, B, classes]
 
 

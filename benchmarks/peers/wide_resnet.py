@@ -9,18 +9,26 @@ from torch.nn import functional
 import measure
 from networks import WideResNet
 
-VARIANTS = [f"{kind}{order}{compiled}" for kind, order in [("loop", ""), ("loop", "-channels_last"), ("grouped", ""), ("stacked", ""),
-                                                           ("stacked", "-channels_last")] for compiled in ("", "-compile")]
+KINDS = ["loop", "loop-channels_last", "grouped", "stacked", "stacked-channels_last", "vmap", "vmap-channels_last"]
+VARIANTS = [kind + form for kind in KINDS for form in ("", "-compile", "-graph")]
 
 
-def training_step(options, variant):
+def size(model):
+    """Depth and width of wrn-DEPTH-WIDEN."""
+    found = re.fullmatch(r"wrn-(\d+)-(\d+)", model)
+    if not found:
+        raise SystemExit(f"model {model}: expected wrn-DEPTH-WIDEN")
+    return map(int, found.groups())
+
+
+def training_step(options, variant, model):
     """A function that does one iteration of Algorithm 1 on images and labels made here."""
     kind, *extras = variant.split("-")
-    depth, widen = map(int, re.fullmatch(r"wrn-(\d+)-(\d+)", options.model).groups())
+    depth, widen = size(model)
     order = torch.channels_last if "channels_last" in extras else torch.contiguous_format
     members, device = options.members, options.device
     network = WideResNet(kind, depth, widen, members).to(device, memory_format=order)
-    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4)
+    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda")
     forward = measure.compiled(network, options) if "compile" in extras else network
     images = torch.randn(members, options.batch, 3, 32, 32, device=device)
     labels = torch.randint(0, 10, (members, options.batch), device=device)
@@ -43,24 +51,26 @@ def training_step(options, variant):
             loss.backward()
         optimizer.step()
 
-    return step
+    return measure.graphed(step) if "graph" in extras else step
 
 
 def main():
     parser = measure.parser(__doc__)
-    parser.add_argument("model", nargs="?", default="wrn-16-2")
+    parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN ...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", default="loop,loop-channels_last,grouped,stacked-channels_last", help=f"of {', '.join(VARIANTS)}")
+    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), default=["loop", "loop-channels_last", "grouped", "stacked-channels_last"],
+                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
     options = parser.parse_args()
     measure.prepare(options)
-    runs = []
-    for variant in options.variants.split(","):
-        if variant not in VARIANTS:
-            raise SystemExit(f"--variants {variant}: expected some of {', '.join(VARIANTS)}")
-        times = measure.milliseconds(training_step(options, variant), options)
-        runs.append(measure.record(options, options.model, variant, times, batch=options.batch))
-    measure.write(options, runs)
+    report = measure.Report(options)
+    for variant in options.variants:
+        for model in options.models:
+            for run in report.combinations():
+                def make_step(run, variant, model=model):
+                    return training_step(run, variant, model)
+                report.measure(run, model, variant, make_step)
+    return report.status()
 
 
 if __name__ == "__main__":
-    main()
+    raise SystemExit(main())

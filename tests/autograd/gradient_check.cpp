@@ -1,6 +1,8 @@
 // The harness itself: it finds wrong gradients.
 #include "gradient_check.hpp"
 
+#include "contains.hpp"
+
 using namespace lpw;
 using namespace lpw::test;
 
@@ -22,8 +24,6 @@ DoubleVariable square(const DoubleVariable& x, double factor, bool overwrite = f
       },
       x);
 }
-
-bool contains(const std::string& text, std::string_view part) { return text.find(part) != std::string::npos; }
 
 }  // namespace
 

@@ -8,7 +8,7 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct BatchNormCase {
   Shape x;            // [K, ..., C]
   std::int64_t rows;  // of gamma and beta
   bool strided = false;
@@ -18,11 +18,11 @@ struct Case {
   [[nodiscard]] Shape parameter() const { return {rows, channels()}; }
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const BatchNormCase& c) {
   return out << "x " << c.x << " parameter rows " << c.rows << (c.strided ? " strided" : "");
 }
 
-const Case cases[] = {
+const BatchNormCase batch_norm_cases[] = {
     {.x = {1, 2, 1}, .rows = 1},
     {.x = {1, 7, 3, 2, 5}, .rows = 1},
     {.x = {3, 4, 2, 2, 3}, .rows = 1},
@@ -32,12 +32,12 @@ const Case cases[] = {
 
 /// Calls visit(index, column) for every element; `column` = k C + c names its member and channel.
 template <class Visit>
-void for_each_element(const Case& c, Visit&& visit) {
+void for_each_element(const BatchNormCase& c, Visit&& visit) {
   for (std::int64_t i = 0; i < c.x.size(); ++i) visit(i, i / c.x.size_from(1) * c.channels() + i % c.channels());
 }
 
 /// The row of a parameter, or of its gradient, that `column` belongs to, as an index into values_of().
-std::int64_t parameter_index(const Case& c, std::int64_t column) { return c.rows == 1 ? column % c.channels() : column; }
+std::int64_t parameter_index(const BatchNormCase& c, std::int64_t column) { return c.rows == 1 ? column % c.channels() : column; }
 
 template <class T>
 struct Problem {
@@ -46,7 +46,7 @@ struct Problem {
   Tensor<W, Cpu> gamma, beta;
   Normalization<W, Cpu> by;
 
-  explicit Problem(const Case& c)
+  explicit Problem(const BatchNormCase& c)
       : x(random_tensor<T>(c.x, 1)),
         residual(random_tensor<T>(c.x, 2)),
         dy(random_tensor<T>(c.x, 3)),
@@ -67,7 +67,7 @@ struct PlainGradients {
   using W = Accumulate<T>;
   Expected dx, dresidual, dgamma, dbeta;
 
-  PlainGradients(const Case& c, const Problem<T>& p, bool relu, bool with_residual, bool batch_statistics, const Gradient<T, Cpu>& x,
+  PlainGradients(const BatchNormCase& c, const Problem<T>& p, bool relu, bool with_residual, bool batch_statistics, const Gradient<T, Cpu>& x,
                  const Gradient<T, Cpu>& residual, const Gradient<W, Cpu>& gamma, const Gradient<W, Cpu>& beta)
       : dx(x.tensor, x.accumulate),
         dresidual(residual.tensor, residual.accumulate),
@@ -105,7 +105,7 @@ struct PlainGradients {
 };
 
 template <class T>
-void check_backward(const Case& c, bool relu, bool with_residual, bool batch_statistics, bool accumulate) {
+void check_backward(const BatchNormCase& c, bool relu, bool with_residual, bool batch_statistics, bool accumulate) {
   using W = Accumulate<T>;
   INFO("relu " << relu << " residual " << with_residual << " batch statistics " << batch_statistics << " accumulate " << accumulate);
   const Problem<T> p(c);
@@ -127,7 +127,7 @@ void check_backward(const Case& c, bool relu, bool with_residual, bool batch_sta
 
 TEMPLATE_TEST_CASE("batch moments are the mean and the biased variance", "[batch_norm]", float, double, bfloat16) {
   using W = Accumulate<TestType>;
-  for (const Case& c : cases) {
+  for (const BatchNormCase& c : batch_norm_cases) {
     INFO(c);
     const auto x = random_tensor<TestType>(c.x, 1);
     const auto moments = batch_moments(x);
@@ -150,7 +150,7 @@ TEMPLATE_TEST_CASE("batch moments are the mean and the biased variance", "[batch
 
 TEMPLATE_TEST_CASE("normalize applies the map, the residual and ReLU, and rounds the result", "[batch_norm]", float, double, bfloat16) {
   using W = Accumulate<TestType>;
-  for (const Case& c : cases)
+  for (const BatchNormCase& c : batch_norm_cases)
     for (const bool relu : {false, true})
       for (const bool with_residual : {false, true}) {
         INFO(c << " relu " << relu << " residual " << with_residual);
@@ -166,7 +166,7 @@ TEMPLATE_TEST_CASE("normalize applies the map, the residual and ReLU, and rounds
 }
 
 TEMPLATE_TEST_CASE("batch norm's gradients equal their formulas", "[batch_norm]", float, double, bfloat16) {
-  for (const Case& c : cases) {
+  for (const BatchNormCase& c : batch_norm_cases) {
     INFO(c);
     for (const bool relu : {false, true})
       for (const bool with_residual : {false, true})
@@ -176,7 +176,7 @@ TEMPLATE_TEST_CASE("batch norm's gradients equal their formulas", "[batch_norm]"
 }
 
 TEST_CASE("batch norm's gradients do not depend on which of them are wanted", "[batch_norm]") {
-  const Case c{.x = {2, 9, 5}, .rows = 1};
+  const BatchNormCase c{.x = {2, 9, 5}, .rows = 1};
   const Problem<float> p(c);
   const BatchNormSaved<float, Cpu> saved{p.x, p.by, p.residual, true, true};
   const auto gradient = [](const Shape& shape) { return Gradient<float, Cpu>{random_tensor<float>(shape, 6), false}; };
@@ -216,7 +216,7 @@ TEST_CASE("a minibatch of one row has variance zero, biased and unbiased", "[bat
 }
 
 TEMPLATE_TEST_CASE("batch norm's primitives give the same bits on any number of threads", "[batch_norm]", float, bfloat16) {
-  const Case c{.x = {2, 5, 40, 20, 17}, .rows = 1};
+  const BatchNormCase c{.x = {2, 5, 40, 20, 17}, .rows = 1};
   CHECK(same_on_any_threads([&] {
     using W = Accumulate<TestType>;
     const Problem<TestType> p(c);

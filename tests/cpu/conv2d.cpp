@@ -9,7 +9,7 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct ConvolutionCase {
   std::int64_t members, rows, batch, height, width, channels, out_channels, kernel_height, kernel_width;
   Conv2dOptions options;
   bool strided = false, pending = false, relu = false;
@@ -22,7 +22,7 @@ struct Case {
   }
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const ConvolutionCase& c) {
   return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride " << c.options.stride
              << " padding " << c.options.padding << (c.strided ? " strided" : "") << (c.pending ? " pending" : "")
              << (c.relu ? " relu" : "");
@@ -30,7 +30,7 @@ std::ostream& operator<<(std::ostream& out, const Case& c) {
 
 /// Calls visit(index in x, in weight, in y) for every product of the convolution's definition.
 template <class Visit>
-void for_each_product(const Case& c, Visit&& visit) {
+void for_each_product(const ConvolutionCase& c, Visit&& visit) {
   const Shape y = c.y();
   std::int64_t out = 0;
   for (std::int64_t k = 0; k < c.members; ++k)
@@ -51,7 +51,7 @@ void for_each_product(const Case& c, Visit&& visit) {
 }
 
 template <class T>
-Activation<T, Cpu> random_activation(const Case& c) {
+Activation<T, Cpu> random_activation(const ConvolutionCase& c) {
   using W = Accumulate<T>;
   Activation<T, Cpu> x{.raw = random_tensor<T>(c.x(), 1), .relu = c.relu};
   if (c.pending) {
@@ -63,7 +63,7 @@ Activation<T, Cpu> random_activation(const Case& c) {
 
 /// The activation's values by their definition: relu?(scale x + shift), rounded to T.
 template <class T>
-std::vector<double> activated(const Case& c, const Activation<T, Cpu>& x) {
+std::vector<double> activated(const ConvolutionCase& c, const Activation<T, Cpu>& x) {
   using W = Accumulate<T>;
   auto values = values_of(x.raw);
   if (!c.pending) return values;
@@ -77,7 +77,7 @@ std::vector<double> activated(const Case& c, const Activation<T, Cpu>& x) {
 }
 
 template <class T>
-void check_forward(const Case& c) {
+void check_forward(const ConvolutionCase& c) {
   const auto x = random_activation<T>(c);
   const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
   const auto in = activated(c, x), w = values_of(weight);
@@ -90,7 +90,7 @@ void check_forward(const Case& c) {
 }
 
 template <class T>
-void check_backward_data(const Case& c, bool accumulate) {
+void check_backward_data(const ConvolutionCase& c, bool accumulate) {
   const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
   const auto dy = random_tensor<T>(c.y(), 5);
   const auto d = values_of(dy), w = values_of(weight);
@@ -103,7 +103,7 @@ void check_backward_data(const Case& c, bool accumulate) {
 }
 
 template <class T>
-void check_backward_weight(const Case& c, bool accumulate) {
+void check_backward_weight(const ConvolutionCase& c, bool accumulate) {
   const auto x = random_activation<T>(c);
   const auto dy = random_tensor<T>(c.y(), 5);
   const auto in = activated(c, x), d = values_of(dy);
@@ -118,7 +118,7 @@ void check_backward_weight(const Case& c, bool accumulate) {
 }
 
 template <class T>
-void check_all(const Case& c) {
+void check_all(const ConvolutionCase& c) {
   INFO(c);
   check_forward<T>(c);
   for (const bool accumulate : {false, true}) {
@@ -140,7 +140,7 @@ void check_geometries(int variants) {
       for (std::int64_t padding = 0; padding <= 2; ++padding)
         for (int variant = 0; variant < variants; ++variant, ++n) {
           // The divisors make the lists run through each other's combinations.
-          Case c{.members = n % 5 < 2 ? 1 : 3,
+          ConvolutionCase c{.members = n % 5 < 2 ? 1 : 3,
                  .rows = n % 5 < 3 ? 1 : 3,
                  .batch = 1 + n / 2 % 3,
                  .height = 7,
@@ -167,7 +167,7 @@ struct Results {
   Tensor<T, Cpu> y, dx;
   Tensor<Accumulate<T>, Cpu> dweight;
 
-  explicit Results(const Case& c) : dx(c.x()), dweight(c.weight()) {
+  explicit Results(const ConvolutionCase& c) : dx(c.x()), dweight(c.weight()) {
     const auto x = random_activation<T>(c);
     const auto weight = random_tensor<Accumulate<T>>(c.weight(), 4);
     const auto dy = random_tensor<T>(c.y(), 5);
@@ -182,7 +182,7 @@ struct Results {
   }
 };
 
-const Case wide{.members = 2,
+const ConvolutionCase wide{.members = 2,
                 .rows = 1,
                 .batch = 9,
                 .height = 13,
@@ -205,13 +205,13 @@ TEMPLATE_TEST_CASE("convolution equals its definition for odd geometries", "[con
 TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual network", "[conv2d]", float, double, bfloat16) {
   with_each_engine([] {
     check_all<TestType>(wide);
-    Case down = wide;
+    ConvolutionCase down = wide;
     down.rows = 2;
     down.strided = true;
     down.height = down.width = 16;
     down.options = {.stride = 2, .padding = 1};
     check_all<TestType>(down);
-    Case shortcut = down;
+    ConvolutionCase shortcut = down;
     shortcut.kernel_height = shortcut.kernel_width = 1;
     shortcut.options = {.stride = 2};
     check_all<TestType>(shortcut);
@@ -222,7 +222,7 @@ TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual n
 
 TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double, bfloat16) {
   with_each_engine([] {
-    Case pixel{.members = 1,
+    ConvolutionCase pixel{.members = 1,
                .rows = 1,
                .batch = 1,
                .height = 1,
@@ -258,8 +258,8 @@ TEST_CASE("im2col cuts a large image into bands that cover it", "[conv2d]") {
 TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of threads", "[conv2d]", float, double, bfloat16) {
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
   const int threads = max_threads();
-  for (Case c : {wide,
-                 Case{.members = 1,
+  for (ConvolutionCase c : {wide,
+                 ConvolutionCase{.members = 1,
                  .rows = 1,
                  .batch = 1,
                  .height = 40,
@@ -269,7 +269,7 @@ TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of thr
                  .kernel_height = 3,
                  .kernel_width = 3,
                  .options = {.padding = 1}},
-                 Case{.members = 1,
+                 ConvolutionCase{.members = 1,
                  .rows = 1,
                  .batch = 5,
                  .height = 24,

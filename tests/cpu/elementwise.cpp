@@ -8,7 +8,7 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct MapCase {
   Shape x;            // [K, ..., C]
   std::int64_t rows;  // of the factor or bias
   bool strided = false;
@@ -18,11 +18,11 @@ struct Case {
   [[nodiscard]] std::int64_t column(std::int64_t i) const { return (rows == 1 ? 0 : i / x.size_from(1) * x[-1]) + i % x[-1]; }
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const MapCase& c) {
   return out << "x " << c.x << " parameter rows " << c.rows << (c.strided ? " strided" : "");
 }
 
-const Case cases[] = {
+const MapCase map_cases[] = {
     {.x = {1, 1}, .rows = 1},
     {.x = {2, 5, 1}, .rows = 2},
     {.x = {3, 4, 2, 2, 3}, .rows = 1},
@@ -34,7 +34,7 @@ const Case cases[] = {
 
 TEMPLATE_TEST_CASE("scale_channels and add_channels equal their definitions", "[elementwise]", float, double, bfloat16) {
   using W = Accumulate<TestType>;
-  for (const Case& c : cases) {
+  for (const MapCase& c : map_cases) {
     INFO(c);
     const auto x = random_tensor<TestType>(c.x, 1);
     const auto parameter = random_parameter<W>(c.parameter(), c.strided, 2);
@@ -52,7 +52,7 @@ TEMPLATE_TEST_CASE("scale_channels and add_channels equal their definitions", "[
 
 TEMPLATE_TEST_CASE("scale_channels: gradients equal their definitions", "[elementwise]", float, double, bfloat16) {
   using W = Accumulate<TestType>;
-  for (const Case& c : cases)
+  for (const MapCase& c : map_cases)
     for (const bool accumulate : {false, true}) {
       INFO(c << " accumulate " << accumulate);
       const auto x = random_tensor<TestType>(c.x, 1), dy = random_tensor<TestType>(c.x, 3);

@@ -9,7 +9,7 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct LinearCase {
   std::int64_t members, weight_rows, bias_rows, batch, in, out;
   bool strided = false;
 
@@ -19,14 +19,14 @@ struct Case {
   [[nodiscard]] Shape bias() const { return {bias_rows, out}; }
 };
 
-std::ostream& operator<<(std::ostream& stream, const Case& c) {
+std::ostream& operator<<(std::ostream& stream, const LinearCase& c) {
   return stream << "x " << describe(c.x(), "KBI") << " weight " << describe(c.weight(), "KOI") << " bias rows " << c.bias_rows
                 << (c.strided ? " strided" : "");
 }
 
 /// Calls visit(index in x, in weight, in y) for every product.
 template <class Visit>
-void for_each_product(const Case& c, Visit&& visit) {
+void for_each_product(const LinearCase& c, Visit&& visit) {
   for (std::int64_t row = 0; row < c.members * c.batch; ++row)
     for (std::int64_t o = 0; o < c.out; ++o)
       for (std::int64_t i = 0; i < c.in; ++i)
@@ -34,7 +34,7 @@ void for_each_product(const Case& c, Visit&& visit) {
 }
 
 template <class T>
-void check_forward(const Case& c, bool with_bias) {
+void check_forward(const LinearCase& c, bool with_bias) {
   using W = Accumulate<T>;
   const auto x = random_tensor<T>(c.x(), 1);
   const auto weight = random_parameter<W>(c.weight(), c.strided, 2);
@@ -51,7 +51,7 @@ void check_forward(const Case& c, bool with_bias) {
 }
 
 template <class T>
-void check_backward(const Case& c, bool accumulate) {
+void check_backward(const LinearCase& c, bool accumulate) {
   using W = Accumulate<T>;
   const auto x = random_tensor<T>(c.x(), 1), dy = random_tensor<T>(c.y(), 4);
   const auto weight = random_parameter<W>(c.weight(), c.strided, 2);
@@ -78,7 +78,7 @@ void check_backward(const Case& c, bool accumulate) {
   CHECK(gaps_untouched(dbias.tensor));
 }
 
-constexpr Case cases[] = {
+constexpr LinearCase linear_cases[] = {
     {.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 1, .out = 1},
     {.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 7, .in = 5, .out = 1},
     {.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 17, .out = 16},
@@ -91,7 +91,7 @@ constexpr Case cases[] = {
 };
 
 template <class T>
-std::vector<std::vector<double>> results(const Case& c) {
+std::vector<std::vector<double>> results(const LinearCase& c) {
   using W = Accumulate<T>;
   const auto x = random_tensor<T>(c.x(), 1), dy = random_tensor<T>(c.y(), 4);
   const auto weight = random_tensor<W>(c.weight(), 2), bias = random_tensor<W>(c.bias(), 3);
@@ -107,7 +107,7 @@ std::vector<std::vector<double>> results(const Case& c) {
 
 TEMPLATE_TEST_CASE("a linear layer and its gradients equal their definition", "[linear]", float, double, bfloat16) {
   with_each_engine([] {
-    for (const Case& c : cases) {
+    for (const LinearCase& c : linear_cases) {
       INFO(c);
       for (const bool flag : {false, true}) {
         INFO("bias, accumulate " << flag);
@@ -121,9 +121,9 @@ TEMPLATE_TEST_CASE("a linear layer and its gradients equal their definition", "[
 TEMPLATE_TEST_CASE("Eigen's linear layer gives the same bits on any number of threads", "[linear]", float, double, bfloat16) {
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
   const int threads = max_threads();
-  for (const Case& c : {Case{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
-                        Case{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 24},
-                        Case{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}}) {
+  for (const LinearCase& c : {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
+                        LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 24},
+                        LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}}) {
     INFO(c);
     set_max_threads(1);
     const auto one = results<TestType>(c);
@@ -138,7 +138,7 @@ TEMPLATE_TEST_CASE("Eigen's linear layer gives the same bits on any number of th
 
 TEMPLATE_TEST_CASE("a linear layer gives the same bits when repeated", "[linear]", float, double, bfloat16) {
   with_each_engine([] {
-    const Case c{.members = 2, .weight_rows = 1, .bias_rows = 2, .batch = 65, .in = 100, .out = 33};
+    const LinearCase c{.members = 2, .weight_rows = 1, .bias_rows = 2, .batch = 65, .in = 100, .out = 33};
     CHECK((results<TestType>(c) == results<TestType>(c)));
   });
 }

@@ -10,7 +10,7 @@ namespace {
 
 /// P, a weight and factors, and gradients to add to, with some number of rows each.
 template <class W>
-struct Case {
+struct RankOneCase {
   std::int64_t members, outputs, inputs, weight_rows, factor_rows;
   Tensor<W, Cpu> product = random_tensor<W>({members, outputs, inputs}, 1);
   Tensor<W, Cpu> weight = random_parameter<W>({weight_rows, outputs, inputs}, true, 2);
@@ -30,7 +30,7 @@ TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors"
       for (const bool accumulate : {false, true}) {
         INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs " << outputs
                         << " inputs " << inputs << " accumulate " << accumulate);
-        const Case<W> c{members, outputs, inputs, weight_rows, factor_rows};
+        const RankOneCase<W> c{members, outputs, inputs, weight_rows, factor_rows};
         auto dweight = c.gradient(c.weight, accumulate, 5), dr = c.gradient(c.output, accumulate, 6), ds = c.gradient(c.input, accumulate, 7);
         Expected weight(dweight.tensor, accumulate), r(dr.tensor, accumulate), s(ds.tensor, accumulate);
         weight.terms = members + 4;  // and the roundings of a product of three
@@ -55,7 +55,7 @@ TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors"
 }
 
 TEST_CASE("rank_one_backward: what is not wanted changes nothing of the rest, nor does the number of threads", "[rank_one]") {
-  const Case<float> c{3, 70, 33, 1, 3};
+  const RankOneCase<float> c{3, 70, 33, 1, 3};
   const auto run = [&](int unwanted) {
     Gradient<float, Cpu> all[] = {{full<float, Cpu>(c.weight.shape(), 0)}, {full<float, Cpu>(c.output.shape(), 0)},
                                   {full<float, Cpu>(c.input.shape(), 0)}};

@@ -13,7 +13,7 @@ using namespace lpw::test;
 namespace {
 
 /// A 3x3 convolution with stride 1 and its operands; weights and their gradient strided where there is a row per member.
-struct Case {
+struct WinogradCase {
   std::int64_t members, rows, batch, height, width, channels, out_channels, padding = 1;
   bool pending = false, relu = false;
 
@@ -35,16 +35,16 @@ struct Case {
   [[nodiscard]] Tensor<float, Cpu> dy() const { return random_tensor<float>(y_shape(), 5); }
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const WinogradCase& c) {
   return out << "x " << describe(c.x_shape(), "KBHWC") << " weight " << describe(c.weight_shape(), "KOhwC") << " padding " << c.padding
              << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
 }
 
 template <class T>
-struct Results {
+struct WinogradResults {
   Tensor<T, Cpu> y, dx, dweight;
 
-  [[nodiscard]] bool operator==(const Results& other) const {
+  [[nodiscard]] bool operator==(const WinogradResults& other) const {
     const auto same = [](const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
       return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
     };
@@ -54,7 +54,7 @@ struct Results {
 
 /// All passes through the primitives; gradients added to fixed values if `accumulate`.
 template <class T>
-[[nodiscard]] Results<T> results(const Case& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight, const Tensor<T, Cpu>& dy,
+[[nodiscard]] WinogradResults<T> results(const WinogradCase& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight, const Tensor<T, Cpu>& dy,
                                  bool accumulate) {
   Gradient<T, Cpu> dx{random_tensor<T>(c.x_shape(), 6), accumulate};
   Gradient<T, Cpu> dweight{random_parameter<T>(c.weight_shape(), c.rows > 1, 7), accumulate};
@@ -65,14 +65,14 @@ template <class T>
   return {y, dx.tensor, clone(dweight.tensor)};
 }
 
-[[nodiscard]] Results<float> results(const Case& c, bool accumulate = false) { return results(c, c.x(), c.weight(), c.dy(), accumulate); }
+[[nodiscard]] WinogradResults<float> results(const WinogradCase& c, bool accumulate = false) { return results(c, c.x(), c.weight(), c.dy(), accumulate); }
 
 /// The same by Winograd's algorithm, whether it pays or not; for one row of weights.
-[[nodiscard]] Results<float> winograd_results(const Case& c, bool accumulate) {
+[[nodiscard]] WinogradResults<float> winograd_results(const WinogradCase& c, bool accumulate) {
   const auto x = c.x();
   const auto weight = c.weight(), dy = c.dy();
   const auto map = detail::pending_map(x, 0);
-  Results<float> r{Tensor<float, Cpu>(c.y_shape()), random_tensor<float>(c.x_shape(), 6), random_tensor<float>(c.weight_shape(), 7)};
+  WinogradResults<float> r{Tensor<float, Cpu>(c.y_shape()), random_tensor<float>(c.x_shape(), 6), random_tensor<float>(c.weight_shape(), 7)};
   winograd::conv2d_forward(c.geometry(), x.raw.data(), map, weight.data(), r.y.data());
   winograd::conv2d_backward_data(c.geometry(), dy.data(), weight.data(), r.dx.data(), accumulate);
   winograd::conv2d_backward_weight(c.geometry(), x.raw.data(), map, dy.data(), r.dweight.data(), accumulate);
@@ -82,8 +82,8 @@ template <class T>
 [[nodiscard]] Tensor<double, Cpu> widened(const Tensor<float, Cpu>& tensor) { return tensor_of<double>(tensor.shape(), values_of(tensor)); }
 
 /// The same in double, by im2col.
-[[nodiscard]] Results<double> reference(const Case& c, bool accumulate) {
-  Results<double> r = results<double>(c, {widened(materialize(c.x()))}, widened(c.weight()), widened(c.dy()), false);
+[[nodiscard]] WinogradResults<double> reference(const WinogradCase& c, bool accumulate) {
+  WinogradResults<double> r = results<double>(c, {widened(materialize(c.x()))}, widened(c.weight()), widened(c.dy()), false);
   const auto add = [&](Tensor<double, Cpu>& to, const Tensor<float, Cpu>& start) {
     for (std::int64_t i = 0; accumulate && i < to.size(); ++i) to.data()[i] += double(start.data()[i]);
   };
@@ -107,7 +107,7 @@ template <class T>
   return concat("relative error ", std::sqrt(error / square), ", worst element ", worst, " at a root mean square of ", rms);
 }
 
-void check(const Results<float>& found, const Results<double>& expected) {
+void check(const WinogradResults<float>& found, const WinogradResults<double>& expected) {
   CHECK(mismatch(found.y, expected.y) == "");
   CHECK(mismatch(found.dx, expected.dx) == "");
   CHECK(mismatch(found.dweight, expected.dweight) == "");
@@ -126,7 +126,7 @@ class ConvolutionScope {
 };
 
 // Uneven tiles at the edges; more tiles than one block of the kernel's gradient holds; two members.
-const Case uneven{
+const WinogradCase uneven{
     .members = 2, .rows = 1, .batch = 33, .height = 13, .width = 16, .channels = 16, .out_channels = 32, .pending = true, .relu = true};
 
 }  // namespace
@@ -137,7 +137,7 @@ TEST_CASE("Winograd: every image size, padding and width of channels equals the 
   for (const std::int64_t height : {1, 2, 3, 4, 5, 6, 8, 9})
     for (std::int64_t padding = 0; padding <= 2; ++padding) {
       if (height + 2 * padding < 3) continue;
-      const Case c{.members = 1,
+      const WinogradCase c{.members = 1,
                    .rows = 1,
                    .batch = 1 + n % 3,
                    .height = height,
@@ -155,9 +155,9 @@ TEST_CASE("Winograd: every image size, padding and width of channels equals the 
 }
 
 TEST_CASE("Winograd: layers of a wide residual network, with members, pending maps and added gradients", "[winograd]") {
-  for (Case c : {Case{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
-                 Case{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
-                 Case{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
+  for (WinogradCase c : {WinogradCase{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
+                 WinogradCase{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
+                 WinogradCase{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
     c.pending = c.relu = true;
     INFO(c);
     REQUIRE(winograd::pays(c.geometry(), c.batch));
@@ -167,7 +167,7 @@ TEST_CASE("Winograd: layers of a wide residual network, with members, pending ma
 
 TEST_CASE("Winograd: a pending map is applied as materialize() does", "[winograd]") {
   for (const bool relu : {false, true}) {
-    Case c = uneven;
+    WinogradCase c = uneven;
     c.relu = relu;
     const Activation<float, Cpu> finished{materialize(c.x())};
     CHECK(results(c) == results(c, finished, c.weight(), c.dy(), false));
@@ -175,23 +175,23 @@ TEST_CASE("Winograd: a pending map is applied as materialize() does", "[winograd
 }
 
 TEST_CASE("Winograd: the same bits on any number of threads", "[winograd]") {
-  Case c = uneven;
+  WinogradCase c = uneven;
   CHECK(same_on_any_threads([&] { return results(c); }));
   c.rows = c.members;
   CHECK(same_on_any_threads([&] { return results(c); }));
 }
 
 TEST_CASE("Winograd: a member alone gets the same bits as among others", "[winograd]") {
-  Case c = uneven;
+  WinogradCase c = uneven;
   c.rows = c.members;
-  Case alone = c;
+  WinogradCase alone = c;
   alone.members = alone.rows = 1;
   const auto x = c.x();
   const auto weight = c.weight(), dy = c.dy();
   const auto all = results(c, x, weight, dy, false);
   for (std::int64_t k = 0; k < c.members; ++k) {
     const Activation<float, Cpu> mine{x.raw.rows(k, 1), x.scale.rows(k, 1), x.shift.rows(k, 1), x.relu};
-    const Results<float> expected{all.y.rows(k, 1), all.dx.rows(k, 1), all.dweight.rows(k, 1)};
+    const WinogradResults<float> expected{all.y.rows(k, 1), all.dx.rows(k, 1), all.dweight.rows(k, 1)};
     CHECK(results(alone, mine, clone(weight.rows(k, 1)), dy.rows(k, 1), false) == expected);
   }
 }

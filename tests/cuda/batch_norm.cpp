@@ -8,21 +8,21 @@ using Catch::Matchers::Contains;
 
 namespace {
 
-struct Case {
+struct BatchNormCase {
   Shape x;
   ParameterKind kind;
   bool residual = false, relu = false, batch_statistics = true, accumulate = false;
   double momentum = 0.1;
 };
 
-std::ostream& operator<<(std::ostream& out, const Case& c) {
+std::ostream& operator<<(std::ostream& out, const BatchNormCase& c) {
   return out << "x " << c.x << ' ' << c.kind << " residual " << c.residual << " relu " << c.relu << " batch statistics "
              << c.batch_statistics << " accumulate " << c.accumulate << " momentum " << c.momentum;
 }
 
 /// Every option beside every other at least once, and every channel count, one row to many, one member to ten.
-std::vector<Case> all_cases() {
-  std::vector<Case> cases;
+std::vector<BatchNormCase> all_cases() {
+  std::vector<BatchNormCase> cases;
   int number = 0;
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t channels : odd_channels)
@@ -43,7 +43,7 @@ struct Operands {
   RunningStatistics<float, Cpu> running;
   BatchNormPass pass;
 
-  explicit Operands(const Case& c)
+  explicit Operands(const BatchNormCase& c)
       : x(random_tensor<T>(c.x, 1)),
         residual(c.residual ? random_tensor<T>(c.x, 2) : Tensor<T, Cpu>()),
         dy(random_tensor<T>(c.x, 3)),
@@ -61,16 +61,16 @@ struct Operands {
 /// Numbers are below 1 and inverse deviations at most 10 = 1 / sqrt(epsilon); statistics are sums of at most a few hundred terms.
 constexpr double statistics_tolerance = 200 * epsilon<float>();
 template <class T>
-constexpr double tolerance = 1000 * epsilon<float>() + epsilon<T>();
+constexpr double batch_norm_tolerance = 1000 * epsilon<float>() + epsilon<T>();
 
 template <class T>
-void check_forward(const Case& c) {
+void check_forward(const BatchNormCase& c) {
   const Operands<T> o(c);
   const RunningStatistics<float, Cuda> running{on_device(o.running.mean), on_device(o.running.variance)};
   const auto found = batch_norm_forward(on_device(o.x), on_device(o.residual), on_device(o.gamma), on_device(o.beta), running, o.pass);
   const auto expected = batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass);
   CHECK_FALSE(found.y.pending());
-  CHECK(distance(found.y.raw, materialize(expected.y)) <= tolerance<T>);
+  CHECK(distance(found.y.raw, materialize(expected.y)) <= batch_norm_tolerance<T>);
   CHECK(distance(found.saved.by.mean, expected.saved.by.mean) <= statistics_tolerance);
   CHECK(distance(found.saved.by.inverse_deviation, expected.saved.by.inverse_deviation) <= statistics_tolerance);
   CHECK(distance(found.saved.by.scale, expected.saved.by.scale) <= statistics_tolerance);
@@ -94,7 +94,7 @@ template <class T>
 
 /// From the CPU's saved statistics, so that ReLU's mask is the same.
 template <class T>
-void check_backward(const Case& c) {
+void check_backward(const BatchNormCase& c) {
   using lpw::test::on_device;
   const Operands<T> o(c);
   const auto saved = batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved;
@@ -105,9 +105,9 @@ void check_backward(const Case& c) {
   const bool masked = c.residual && c.relu;
   batch_norm_backward<T>(saved, o.dy, &dgamma, &dbeta, &dx, masked ? &dresidual : nullptr);
   batch_norm_backward<T>(::on_device(saved), on_device(o.dy), &found_dgamma, &found_dbeta, &found_dx, masked ? &found_dresidual : nullptr);
-  CHECK(distance(found_dx.tensor, dx.tensor) <= tolerance<T>);
-  CHECK(distance(found_dgamma.tensor, dgamma.tensor) <= tolerance<float>);
-  CHECK(distance(found_dbeta.tensor, dbeta.tensor) <= tolerance<float>);
+  CHECK(distance(found_dx.tensor, dx.tensor) <= batch_norm_tolerance<T>);
+  CHECK(distance(found_dgamma.tensor, dgamma.tensor) <= batch_norm_tolerance<float>);
+  CHECK(distance(found_dbeta.tensor, dbeta.tensor) <= batch_norm_tolerance<float>);
   CHECK(gaps_untouched(found_dgamma.tensor));
   CHECK(gaps_untouched(found_dbeta.tensor));
   if (masked) CHECK(distance(found_dresidual.tensor, dresidual.tensor) <= epsilon<T>());
@@ -116,30 +116,30 @@ void check_backward(const Case& c) {
 }  // namespace
 
 TEMPLATE_TEST_CASE("batch norm's forward on the GPU gives the CPU's values and statistics", "[gpu]", float, bfloat16) {
-  for (const Case& c : all_cases()) {
+  for (const BatchNormCase& c : all_cases()) {
     INFO(c);
     check_forward<TestType>(c);
   }
 }
 
 TEMPLATE_TEST_CASE("batch norm's backward on the GPU gives the CPU's gradients", "[gpu]", float, bfloat16) {
-  for (const Case& c : all_cases()) {
+  for (const BatchNormCase& c : all_cases()) {
     INFO(c);
     check_backward<TestType>(c);
   }
 }
 
 TEST_CASE("batch norm on the GPU is right where blocks share an item, and where it is read twice", "[gpu]") {
-  const Case group{.x = {2, 1000, 17}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
-  const Case twice{.x = {1, 20000, 8}, .kind = {.shared = false, .strided = false}, .residual = true, .relu = true};
-  const auto regime = [](const Case& c, int vector) {
+  const BatchNormCase group{.x = {2, 1000, 17}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
+  const BatchNormCase twice{.x = {1, 20000, 8}, .kind = {.shared = false, .strided = false}, .residual = true, .relu = true};
+  const auto regime = [](const BatchNormCase& c, int vector) {
     return plan_batch_norm(cuda::limits(), c.x[0], c.x[1], c.x[2], {.element_bytes = 4, .vector = vector, .read_twice = 1}).regime;
   };
   if (emulated) {
     REQUIRE(regime(group, 1) == BatchNormRegime::group);
     REQUIRE(regime(twice, 4) == BatchNormRegime::two_sweeps);
   }
-  for (const Case& c : {group, twice}) {
+  for (const BatchNormCase& c : {group, twice}) {
     INFO(c);
     check_forward<float>(c);
     check_backward<float>(c);
@@ -148,7 +148,7 @@ TEST_CASE("batch norm on the GPU is right where blocks share an item, and where 
 
 TEST_CASE("batch norm's gradients on the GPU do not depend on which of them are wanted", "[gpu]") {
   using lpw::test::on_device;
-  const Case c{.x = {3, 40, 8}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
+  const BatchNormCase c{.x = {3, 40, 8}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
   const Operands<float> o(c);
   const auto saved = ::on_device(batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved);
   const auto dy = on_device(o.dy);
@@ -194,7 +194,7 @@ TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and grad
       for (std::size_t j = 0; j < expected[i].size(); ++j)
         worst = std::max(worst, std::abs(found[i][j] - expected[i][j]) / (1 + std::abs(expected[i][j])));
       // Two batch norms: a rounding of the first's result to T reaches all that follows.
-      CHECK(worst <= 2 * tolerance<TestType>);
+      CHECK(worst <= 2 * batch_norm_tolerance<TestType>);
     }
   }
 }

@@ -7,20 +7,20 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct ConvolutionCase {
   std::int64_t members, weight_rows, batch, height, width, channels, out_channels, kernel, stride, padding;
 };
 
-constexpr Case cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1}, {2, 1, 2, 8, 8, 4, 3, 3, 2, 1}, {3, 3, 1, 5, 5, 2, 5, 1, 2, 0},
+constexpr ConvolutionCase convolution_cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1}, {2, 1, 2, 8, 8, 4, 3, 3, 2, 1}, {3, 3, 1, 5, 5, 2, 5, 1, 2, 0},
                           {2, 2, 2, 6, 7, 3, 2, 3, 1, 0}, {1, 1, 1, 1, 1, 8, 8, 1, 1, 0}};
 
 }  // namespace
 
 TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16) {
-  for (const Case& c : cases)
+  for (const ConvolutionCase& c : convolution_cases)
     for (const bool deterministic : {false, true})
       for (const bool accumulate : {false, true}) {
-        INFO("case " << &c - cases << " deterministic " << deterministic << " accumulate " << accumulate);
+        INFO("case " << &c - convolution_cases << " deterministic " << deterministic << " accumulate " << accumulate);
         cuda::settings().deterministic = deterministic;
         const Conv2dOptions options{c.stride, c.padding};
         const auto x = random_tensor<TestType>({c.members, c.batch, c.height, c.width, c.channels}, 1);

@@ -7,14 +7,6 @@ using namespace lpw::test;
 
 namespace {
 
-[[nodiscard]] Tensor<std::int32_t, Cpu> random_labels(const Shape& shape, std::int64_t classes) {
-  Tensor<std::int32_t, Cpu> labels(shape);
-  const Philox random(7, Stream::test, 1);
-  for (std::int64_t i = 0; i < labels.size(); ++i)
-    labels.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(classes)));
-  return labels;
-}
-
 /// Logits in [-8, 8).
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> random_logits(const Shape& shape) {
@@ -24,7 +16,7 @@ template <class T>
 }
 
 /// exp of differences of up to 16 that are themselves rounded, and sums over the classes.
-constexpr double tolerance = 64 * epsilon<float>();
+constexpr double cross_entropy_tolerance = 64 * epsilon<float>();
 
 }  // namespace
 
@@ -37,7 +29,7 @@ TEMPLATE_TEST_CASE("cross-entropy on the GPU gives the CPU's losses and gradient
           const bool accumulate = batch == 1;
           INFO("members " << members << " batch " << batch << " classes " << classes << " smoothing " << smoothing);
           const auto logits = random_logits<TestType>({members, batch, classes});
-          const auto labels = random_labels({members, batch}, classes);
+          const auto labels = random_indices({members, batch}, classes);
           const auto dloss = random_tensor<float>({members}, 2);
           Gradient<TestType, Cpu> dlogits{random_tensor<TestType>(logits.shape(), 3), accumulate};
           auto found_dlogits = on_device(dlogits);
@@ -46,15 +38,15 @@ TEMPLATE_TEST_CASE("cross-entropy on the GPU gives the CPU's losses and gradient
 
           const auto labels_there = on_device(labels);
           const auto found = cross_entropy_forward(on_device(logits), labels_there, smoothing);
-          CHECK(distance(found.loss, expected.loss) <= tolerance);
-          CHECK(distance(found.probabilities, expected.probabilities) <= tolerance);
+          CHECK(distance(found.loss, expected.loss) <= cross_entropy_tolerance);
+          CHECK(distance(found.probabilities, expected.probabilities) <= cross_entropy_tolerance);
           cross_entropy_backward(found.probabilities, labels_there, smoothing, on_device(dloss), found_dlogits);
-          CHECK(distance(found_dlogits.tensor, dlogits.tensor) <= tolerance + epsilon<TestType>());
+          CHECK(distance(found_dlogits.tensor, dlogits.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
         }
 }
 
 TEST_CASE("a label that is no class makes its member's loss NaN on the GPU, and no other's", "[gpu]") {
-  auto labels = random_labels({3, 4}, 10);
+  auto labels = random_indices({3, 4}, 10);
   labels.row(1)[2] = 10;
   labels.row(2)[0] = -1;
   const auto loss = to_host(cross_entropy_forward(on_device(random_logits<float>({3, 4, 10})), on_device(labels), 0.1).loss);
@@ -70,7 +62,7 @@ TEMPLATE_TEST_CASE("count_correct on the GPU counts what the CPU counts", "[gpu]
     auto logits = random_logits<TestType>(shape);
     for (std::int64_t i = 0; i < logits.size(); ++i)  // many equal ones, and some that are no numbers
       logits.data()[i] = TestType(i % 37 == 0 ? nan : i % 5 == 0 ? -infinity : std::round(float(logits.data()[i]) / 4));
-    const auto labels = random_labels({3, 211}, std::min<std::int64_t>(classes, 4));
+    const auto labels = random_indices({3, 211}, std::min<std::int64_t>(classes, 4));
     const auto expected = count_correct(logits, labels);
     INFO("classes " << classes << ", " << expected.data()[0] << " correct");
     CHECK(expected.data()[0] > 0);
@@ -92,7 +84,7 @@ TEST_CASE("count_correct takes the first of equally large logits", "[gpu]") {
 TEMPLATE_TEST_CASE("cross-entropy recorded on the GPU has the CPU's losses and gradients", "[gpu]", float, bfloat16) {
   const Shape shape{3, 7, 10};
   const auto logits = random_logits<TestType>(shape);
-  const auto labels = random_labels({3, 7}, 10);
+  const auto labels = random_indices({3, 7}, 10);
   const auto run = [&]<class D>(const Tensor<TestType, D>& input, const Tensor<std::int32_t, D>& targets) {
     auto dlogits = zeros<TestType, D>(shape);
     Tape tape;
@@ -103,6 +95,6 @@ TEMPLATE_TEST_CASE("cross-entropy recorded on the GPU has the CPU's losses and g
   };
   const auto expected = run(logits, labels);
   const auto found = run(on_device(logits), on_device(labels));
-  CHECK(distance(found.first, expected.first) <= tolerance);
-  CHECK(distance(found.second, expected.second) <= tolerance + epsilon<TestType>());
+  CHECK(distance(found.first, expected.first) <= cross_entropy_tolerance);
+  CHECK(distance(found.second, expected.second) <= cross_entropy_tolerance + epsilon<TestType>());
 }

@@ -46,13 +46,6 @@ struct Training {
   [[nodiscard]] Tensor<double, Cpu> predictions() { return predict_members(network, to_device<D>(random_tensor<float>({1, 3, 8, 8, 3}, 99))); }
 };
 
-double worst(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double result = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) result = std::max(result, std::isfinite(a[i]) ? std::abs(a[i] - b[i]) : INFINITY);
-  return result;
-}
-
 }  // namespace
 
 TEST_CASE("training a Wide ResNet with released members goes the same way on GPU and CPU", "[gpu]") {
@@ -68,11 +61,11 @@ TEST_CASE("training a Wide ResNet with released members goes the same way on GPU
     both([&](auto& t) { t.iterate(1, 0); });
     both([&](auto& t) { t.iterate(2, 1); });
     // Three steps through a dozen layers, with sums in another order on either device.
-    CHECK(worst(cpu.losses, gpu.losses) < 2e-4);
-    CHECK(worst(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
+    CHECK(largest_difference(cpu.losses, gpu.losses) < 2e-4);
+    CHECK(largest_difference(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
     both([](auto& t) { t.average->apply(t.network); });
     both([](auto& t) { nn::set_statistics_stale(t.network, false); });
     both([](auto& t) { collapse(t.network); });
-    CHECK(worst(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
+    CHECK(largest_difference(values_of(cpu.predictions()), values_of(gpu.predictions())) < 2e-3);
   }
 }

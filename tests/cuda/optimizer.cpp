@@ -9,7 +9,7 @@ namespace {
 
 constexpr int steps = 5;
 /// Per step some thirty roundings of values below 5.
-constexpr double tolerance = steps * 200 * epsilon<float>();
+constexpr double optimizer_tolerance = steps * 200 * epsilon<float>();
 
 /// A flat store's tensors on both devices: weight, gradient, and two states, of which SGD uses the first.
 struct Store {
@@ -26,7 +26,7 @@ struct Store {
     copy(on_device(host[1]), there[1]);
   }
   void check() const {
-    for (const int i : {0, 2, 3}) CHECK(distance(there[i], host[i]) <= tolerance);
+    for (const int i : {0, 2, 3}) CHECK(distance(there[i], host[i]) <= optimizer_tolerance);
     CHECK(equal(there[1], zeros<float, Cpu>(host[1].shape())));
   }
 };

@@ -36,4 +36,15 @@ template <class T, class U>
   return worst;
 }
 
+/// The largest |found - expected|; infinite if any is NaN or the sizes differ.
+[[nodiscard]] inline double largest_difference(const std::vector<double>& found, const std::vector<double>& expected) {
+  if (found.size() != expected.size()) return std::numeric_limits<double>::infinity();
+  double worst = 0;
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    const double difference = std::abs(found[i] - expected[i]);
+    worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
+  }
+  return worst;
+}
+
 }  // namespace lpw::test

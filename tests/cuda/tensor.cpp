@@ -4,7 +4,7 @@ using namespace lpw;
 using namespace lpw::test;
 using Catch::Matchers::Contains;
 
-TEMPLATE_TEST_CASE("tensors come back from the GPU as they went, strided rows too", "[gpu]", float, bfloat16, half, std::int32_t) {
+TEMPLATE_TEST_CASE("tensors come back from the GPU as they went, strided rows too", "[gpu]", float, bfloat16, lpw::half, std::int32_t) {
   for (const bool strided : {false, true}) {
     Tensor<TestType, Cpu> store({3, 40});
     for (std::int64_t i = 0; i < store.size(); ++i) store.data()[i] = TestType(static_cast<float>(i % 100));

@@ -24,7 +24,7 @@ std::uint8_t pixel_at(int file, int record, int channel, int y, int x) {
 }
 int label_at(int file, int record, int classes) { return (3 * file + 5 * record + classes - 1) % classes; }
 
-CifarLayout small(CifarLayout layout) {
+CifarLayout small_layout(CifarLayout layout) {
   layout.train_records = 4;
   layout.test_records = 3;
   return layout;
@@ -83,8 +83,6 @@ std::string error_of(const fs::path& directory, const CifarLayout& layout) {
   return message_of<lpw::FileError>([&] { (void)read_cifar(directory, layout); });
 }
 
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
-
 }  // namespace
 
 TEST_CASE("the published layouts") {
@@ -96,9 +94,9 @@ TEST_CASE("the published layouts") {
 }
 
 TEST_CASE("good files are read from their directory and from its parent") {
-  for (const auto& layout : {small(cifar10_layout()), small(cifar100_layout())}) {
+  for (const auto& layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
     CAPTURE(layout.name);
-    const TemporaryDirectory directory;
+    const TemporaryFolder directory;
     write_all(directory.path() / layout.folder, layout);
     check_dataset(read_cifar(directory.path(), layout), layout);
     check_dataset(read_cifar(directory.path() / layout.folder, layout), layout);
@@ -106,8 +104,8 @@ TEST_CASE("good files are read from their directory and from its parent") {
 }
 
 TEST_CASE("class names are read where they are complete") {
-  const auto layout = small(cifar10_layout());
-  const TemporaryDirectory directory;
+  const auto layout = small_layout(cifar10_layout());
+  const TemporaryFolder directory;
   write_all(directory.path(), layout);
   CHECK(read_cifar(directory.path(), layout).class_names.empty());
   {
@@ -126,7 +124,7 @@ TEST_CASE("class names are read where they are complete") {
 }
 
 TEST_CASE("a missing directory is named, with the cure") {
-  const TemporaryDirectory directory;
+  const TemporaryFolder directory;
   const auto missing = directory.path() / "nowhere";
   for (const auto& layout : {cifar10_layout(), cifar100_layout()}) {
     const auto message = error_of(missing, layout);
@@ -139,9 +137,9 @@ TEST_CASE("a missing directory is named, with the cure") {
 }
 
 TEST_CASE("a missing file is named, with the cure") {
-  for (const auto& layout : {small(cifar10_layout()), small(cifar100_layout())}) {
+  for (const auto& layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
     for (const auto& name : {layout.train_files.back(), layout.test_files.front()}) {
-      const TemporaryDirectory directory;
+      const TemporaryFolder directory;
       write_all(directory.path(), layout);
       fs::remove(directory.path() / name);
       const auto message = error_of(directory.path(), layout);
@@ -155,9 +153,9 @@ TEST_CASE("a missing file is named, with the cure") {
 }
 
 TEST_CASE("a file of another size is refused with both sizes") {
-  for (const auto& layout : {small(cifar10_layout()), small(cifar100_layout())}) {
+  for (const auto& layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
     CAPTURE(layout.name);
-    const TemporaryDirectory directory;
+    const TemporaryFolder directory;
     write_all(directory.path(), layout);
     const auto path = directory.path() / layout.train_files.back();
     const int record = layout.label_bytes + 3072;
@@ -185,9 +183,9 @@ TEST_CASE("a file of another size is refused with both sizes") {
 }
 
 TEST_CASE("whole records are not enough for the published data sets") {
-  const TemporaryDirectory ten, hundred;
-  write_all(ten.path(), small(cifar10_layout()));
-  write_all(hundred.path(), small(cifar100_layout()));
+  const TemporaryFolder ten, hundred;
+  write_all(ten.path(), small_layout(cifar10_layout()));
+  write_all(hundred.path(), small_layout(cifar100_layout()));
   CHECK(contains(message_of<lpw::FileError>([&] { (void)cifar10(ten.path()); }),
                  "expected 30730000 bytes (10000 records of 3073), found 12292"));
   CHECK(contains(message_of<lpw::FileError>([&] { (void)cifar100(hundred.path()); }),
@@ -195,8 +193,8 @@ TEST_CASE("whole records are not enough for the published data sets") {
 }
 
 TEST_CASE("a label out of range is named with its place") {
-  for (const auto& layout : {small(cifar10_layout()), small(cifar100_layout())}) {
-    const TemporaryDirectory directory;
+  for (const auto& layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
+    const TemporaryFolder directory;
     write_all(directory.path(), layout);
     const auto path = directory.path() / layout.test_files.front();
     auto bytes = records(0, 3, layout);

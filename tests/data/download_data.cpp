@@ -46,11 +46,9 @@ class Sandbox {
   }
 
  private:
-  TemporaryDirectory directory_;
+  TemporaryFolder directory_;
   std::string script_ = (fs::path(LPW_TEST_DIR) / ".." / "scripts" / "download_data.sh").string();
 };
-
-bool contains(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
 
 /// Says SKIPPED and returns true where a program is missing.
 bool missing(const Sandbox& sandbox, const std::string& program) {
@@ -141,6 +139,7 @@ TEST_CASE("download_data checks the text of enwik8") {
   const auto [status, output] = sandbox.download("enwik8 data", "good.zip");
   CAPTURE(output);
   CHECK(status == 0);
+  CHECK(contains(output, "data/enwik8 is complete\nNext: build/release/examples/enwik8 --data /"));
   CHECK(sandbox.run("cmp data/enwik8 enwik8").status == 0);
   CHECK(sandbox.entries("data") == 1);
 }

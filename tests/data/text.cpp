@@ -2,8 +2,8 @@
 
 #include <string>
 
-#include "../io/support.hpp"
 #include "catch.hpp"
+#include "io/support.hpp"
 
 using namespace lpw;
 using namespace lpw::data;
@@ -68,6 +68,30 @@ TEST_CASE("every stream reads its own part of the text, one byte ahead of what i
       const Read found = read(loader, members, batch, k, b);
       CHECK(found.inputs == Text(first, first + length - 1));
       CHECK(found.targets == Text(first + 1, first + length));
+    }
+}
+
+TEST_CASE("streams that are scored together predict every byte once, each with a past") {
+  const std::int64_t past = 5;
+  for (const std::int64_t size : {2, 4, 6, 7, 40, 99, 100, 101})
+    for (const std::int64_t streams : {1, 2, 3, 8}) {
+      INFO(size << " bytes, " << streams << " streams");
+      const Text text = counting(size);
+      const ScoredStreams scored = scored_streams(text, streams, past);
+      TextLoader<Cpu> loader(scored.text, 3);
+      REQUIRE(std::ssize(scored.first) == streams);
+      CHECK(scored.first.front() == 0);
+      Text predicted(text.begin(), text.begin() + 1);
+      for (std::int64_t b = 0; b < streams; ++b) {
+        const Read found = read(loader, 1, streams, 0, b);
+        const std::int64_t first = scored.first[static_cast<std::size_t>(b)];
+        CHECK((b == 0 || first >= std::min(past, size - 1)));
+        REQUIRE(first <= std::ssize(found.targets));
+        CHECK(std::equal(found.inputs.begin() + 1, found.inputs.end(), found.targets.begin()));
+        predicted.insert(predicted.end(), found.targets.begin() + first, found.targets.end());
+      }
+      CHECK(predicted == text);
+      CHECK(loader.length(streams) <= past + (size - 1) / streams + 1);
     }
 }
 

@@ -17,7 +17,7 @@ using emulator::LaunchOptions;
 
 namespace {
 
-constexpr int seeds = 8;
+constexpr int schedules = 8;
 
 /// The message of the lpw::Error that the launch ends in, or "".
 template <class Kernel>
@@ -30,11 +30,11 @@ template <class Kernel>
   return {};
 }
 
-/// Under how many of the seeds the launch leaves something else than `expected` in `out`, which it starts as zeros.
+/// Under how many of the schedules the launch leaves something else than `expected` in `out`, which it starts as zeros.
 template <class V, class Kernel>
 [[nodiscard]] int wrong_seeds(LaunchOptions options, std::vector<V>& out, const std::vector<V>& expected, const Kernel& kernel) {
   int wrong = 0;
-  for (int seed = 0; seed < seeds; ++seed) {
+  for (int seed = 0; seed < schedules; ++seed) {
     options.seed = static_cast<std::uint64_t>(seed);
     std::fill(out.begin(), out.end(), V(0));
     emulate(options, kernel);
@@ -122,7 +122,7 @@ TEST_CASE("a missing barrier gives wrong results") {
   for (int i = 0; i < 3 * 96; ++i) expected[i] = in[i / 96 * 96 + 95 - i % 96];
   const LaunchOptions options{.grid = 3, .block = 96, .shared_bytes = kernels::shared_bytes<int>(96)};
   CHECK(wrong_seeds(options, out, expected, [&] { reverse<true>(in.data(), out.data()); }) == 0);
-  CHECK(wrong_seeds(options, out, expected, [&] { reverse<false>(in.data(), out.data()); }) == seeds);
+  CHECK(wrong_seeds(options, out, expected, [&] { reverse<false>(in.data(), out.data()); }) == schedules);
 }
 
 TEST_CASE("a warp far ahead of another is among the orders") {
@@ -212,7 +212,7 @@ TEST_CASE("a shuffle that not all lanes of its mask reach is an error") {
 
 TEST_CASE("warp-wide calls give what CUDA's give") {
   std::vector<int> wrong(64);
-  for (int seed = 0; seed < seeds; ++seed)
+  for (int seed = 0; seed < schedules; ++seed)
     emulate({.grid = 1, .block = 64, .seed = static_cast<std::uint64_t>(seed)}, [&] {
       const int lane = kernels::lane_index(), id = static_cast<int>(threadIdx.x);
       int bad = kernels::shuffle_xor(id, 5) != (id ^ 5);
@@ -234,7 +234,7 @@ TEST_CASE("warp-wide calls give what CUDA's give") {
 TEST_CASE("block_reduce returns the same bits to every thread, under any order") {
   std::set<float> results;
   std::set<int> largest;
-  for (int seed = 0; seed < seeds; ++seed)
+  for (int seed = 0; seed < schedules; ++seed)
     emulate({.grid = 1, .block = 96, .shared_bytes = 32, .seed = static_cast<std::uint64_t>(seed)}, [&] {
       kernels::SharedMemory memory;
       float* scratch = memory.take<float>(3);
@@ -295,7 +295,7 @@ TEST_CASE("a barrier between blocks that does not wait for all threads of its ow
 TEST_CASE("the last block to arrive is told so in all its threads and sees what the others wrote, and the counter is reset") {
   unsigned counter = 0;
   for (const bool cooperative : {false, true})
-    for (std::uint64_t seed = 0; seed < 4 * seeds; ++seed) {
+    for (std::uint64_t seed = 0; seed < 4 * schedules; ++seed) {
       std::vector<int> partial(5 * 64);
       int sum = 0;
       emulate({.grid = 5, .block = 64, .shared_bytes = 16, .seed = seed, .cooperative = cooperative},
@@ -323,9 +323,9 @@ TEST_CASE("integer atomics return what was there") {
   CHECK(exchanged == 7);
 }
 
-TEST_CASE("an uninitialised shared read shows: shared memory starts as NaN, or as another pattern under odd seeds") {
+TEST_CASE("an uninitialised shared read shows: shared memory starts as NaN, or as another pattern under odd schedules") {
   std::set<std::uint32_t> sums;
-  for (int seed = 0; seed < seeds; ++seed) {
+  for (int seed = 0; seed < schedules; ++seed) {
     float sum = 0;
     emulate({.grid = 1, .block = 32, .shared_bytes = 256, .seed = static_cast<std::uint64_t>(seed)}, [&] {
       kernels::SharedMemory memory;
@@ -345,7 +345,7 @@ TEST_CASE("a missing wait for an asynchronous copy gives wrong results") {
   std::iota(in.begin(), in.end(), 1.f);
   const LaunchOptions options{.grid = 1, .block = 32, .shared_bytes = 2 * 32 * 16};
   CHECK(wrong_seeds(options, out, in, [&] { copy_through<true>(in.data(), out.data()); }) == 0);
-  CHECK(wrong_seeds(options, out, in, [&] { copy_through<false>(in.data(), out.data()); }) == seeds);
+  CHECK(wrong_seeds(options, out, in, [&] { copy_through<false>(in.data(), out.data()); }) == schedules);
   CHECK_THAT(error_of(options,
                       [&] {
                         kernels::SharedMemory memory;

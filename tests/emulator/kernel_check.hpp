@@ -12,6 +12,7 @@
 #include <tuple>
 #include <vector>
 
+#include "converted.hpp"
 #include "cpu/support.hpp"
 
 #if LPW_ASAN
@@ -90,21 +91,6 @@ template <int seeds = 8, class Kernel, class... V>
         first);
   }
   return same;
-}
-
-/// The values as another type, contiguous.
-template <class To, class From>
-[[nodiscard]] Tensor<To, Cpu> converted(const Tensor<From, Cpu>& tensor) {
-  const auto packed = clone(tensor);
-  Tensor<To, Cpu> result(tensor.shape());
-  for (std::int64_t i = 0; i < packed.size(); ++i) {
-    if constexpr (std::is_same_v<To, double>) {
-      result.data()[i] = static_cast<double>(packed.data()[i]);
-    } else {
-      result.data()[i] = To(static_cast<float>(packed.data()[i]));
-    }
-  }
-  return result;
 }
 
 /// The largest |found - expected| / (1 + |expected|); infinite if any is NaN.

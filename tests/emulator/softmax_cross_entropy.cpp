@@ -17,7 +17,7 @@ namespace {
 
 /// Logits in [-8, 8), labels, and room for all results.
 template <class T>
-struct Case {
+struct CrossEntropyCase {
   std::int64_t members, batch, classes;
   double smoothing;
   SoftmaxPlan plan;
@@ -27,7 +27,7 @@ struct Case {
   Tensor<float, Cpu> loss = unwritten<float>({members}), probabilities = unwritten<float>(logits.shape()),
                      row_loss = unwritten<float>(labels.shape());
 
-  Case(std::int64_t members, std::int64_t batch, std::int64_t classes, double smoothing, int kept = 8192)
+  CrossEntropyCase(std::int64_t members, std::int64_t batch, std::int64_t classes, double smoothing, int kept = 8192)
       : members(members), batch(batch), classes(classes), smoothing(smoothing), plan(plan_softmax(1, members * batch, classes, kept)) {
     const Philox random(7, Stream::test, static_cast<std::uint32_t>(classes));
     for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = T(16 * random.uniform(i) - 8);
@@ -49,7 +49,7 @@ struct Case {
 };
 
 // exp of a difference of up to 16 whose own rounding is 16 epsilon / 2, and sums of the classes.
-constexpr double tolerance = 64 * epsilon<float>();
+constexpr double cross_entropy_tolerance = 64 * epsilon<float>();
 
 }  // namespace
 
@@ -67,26 +67,26 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy gives loss, probabilities a
       for (const double smoothing : {0.0, 0.1}) {
         INFO("members " << members << " batch " << batch << " classes " << classes << " kept " << kept << " width " << width
                         << " smoothing " << smoothing);
-        Case<TestType> c(members, batch, classes, smoothing, kept);
+        CrossEntropyCase<TestType> c(members, batch, classes, smoothing, kept);
         const auto p = c.parameters();
         CHECK(same_on_any_order(
             c.plan.launch, [&] { kernels::softmax_cross_entropy<TestType, width()>(p); }, c.loss, c.probabilities, c.dlogits, c.bad_label,
             c.arrivals));
         const auto expected = c.expected();
-        CHECK(error(c.loss, expected.loss) <= tolerance);
-        CHECK(error(c.probabilities, expected.probabilities) <= tolerance);
+        CHECK(error(c.loss, expected.loss) <= cross_entropy_tolerance);
+        CHECK(error(c.probabilities, expected.probabilities) <= cross_entropy_tolerance);
         CHECK(c.bad_label.data()[0] == 0);
         CHECK(c.arrivals.data()[0] == 0);
 
         Gradient<double, Cpu> gradient{Tensor<double, Cpu>(c.logits.shape())};
         cross_entropy_backward<double>(expected.probabilities, c.labels, smoothing, full<double, Cpu>({members}, 1.0), gradient);
-        CHECK(error(c.dlogits, gradient.tensor) <= tolerance + epsilon<TestType>());
+        CHECK(error(c.dlogits, gradient.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
         // Relative to the values: an error of 1 / B would be hidden by the 1 in error().
         double largest = 0;
         for (const double value : values_of(c.dlogits)) largest = std::max(largest, std::abs(value));
         double wanted = 0;
         for (const double value : values_of(gradient.tensor)) wanted = std::max(wanted, std::abs(value));
-        CHECK(std::abs(largest - wanted) <= (tolerance + epsilon<TestType>()) * wanted);
+        CHECK(std::abs(largest - wanted) <= (cross_entropy_tolerance + epsilon<TestType>()) * wanted);
       }
     });
 }
@@ -96,7 +96,7 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy_backward weighs the members
     with_widths<TestType>(classes % widest<TestType> == 0, [&](auto width) {
       for (const bool accumulate : {false, true}) {
         INFO("classes " << classes << " width " << width << " accumulate " << accumulate);
-        Case<TestType> c(3, 5, classes, 0.1);
+        CrossEntropyCase<TestType> c(3, 5, classes, 0.1);
         const auto expected = c.expected();
         const auto dloss = random_tensor<float>({3}, 1);
         const auto probabilities = converted<float>(expected.probabilities);
@@ -114,7 +114,7 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy_backward weighs the members
 
 TEST_CASE("the kernel softmax_cross_entropy reports a label that is no class and reads nothing past the row", "[softmax_cross_entropy]") {
   for (const std::int32_t label : {-1, 10, 1 << 30}) {
-    Case<float> c(3, 4, 10, 0);
+    CrossEntropyCase<float> c(3, 4, 10, 0);
     c.labels.data()[1] = -7;
     c.labels.data()[6] = label;  // member 1, sample 2
     const auto p = c.parameters();
@@ -128,7 +128,7 @@ TEST_CASE("the kernel softmax_cross_entropy reports a label that is no class and
 }
 
 TEST_CASE("the kernel softmax_cross_entropy stays finite for huge logits and for classes that are ruled out", "[softmax_cross_entropy]") {
-  Case<float> c(1, 2, 4, 0);
+  CrossEntropyCase<float> c(1, 2, 4, 0);
   const float infinity = std::numeric_limits<float>::infinity();
   const float logits[] = {1e30f, -1e30f, 0, 1, -infinity, 2, 2, -infinity};
   std::copy_n(logits, 8, c.logits.data());
@@ -147,7 +147,7 @@ TEST_CASE("the kernel softmax_cross_entropy stays finite for huge logits and for
 }
 
 TEST_CASE("the kernel softmax_cross_entropy needs no place to report labels to", "[softmax_cross_entropy]") {
-  Case<float> c(1, 3, 10, 0);
+  CrossEntropyCase<float> c(1, 3, 10, 0);
   c.labels.data()[1] = 11;
   auto p = c.parameters();
   p.bad_label = nullptr;

@@ -23,15 +23,15 @@ io::Bytes file_of(const std::string& header, std::size_t data = 0) {
   return bytes;
 }
 
-std::string refusal(const io::Bytes& bytes) {
+std::string safetensors_refusal(const io::Bytes& bytes) {
   return message_of<lpw::FileError>([&] { (void)io::parse_safetensors(bytes, "f"); });
 }
-std::string refusal(const std::string& header, std::size_t data = 0) { return refusal(file_of(header, data)); }
+std::string safetensors_refusal(const std::string& header, std::size_t data = 0) { return safetensors_refusal(file_of(header, data)); }
 
-/// The refusal of a file with one tensor "w" of these fields and 8 bytes of data.
-std::string refusal_of_tensor(const std::string& fields) { return refusal("{\"w\":{" + fields + "}}", 8); }
+/// The safetensors_refusal of a file with one tensor "w" of these fields and 8 bytes of data.
+std::string refusal_of_tensor(const std::string& fields) { return safetensors_refusal("{\"w\":{" + fields + "}}", 8); }
 
-io::Bytes small_file() {
+io::Bytes small_safetensors() {
   const TemporaryFolder folder;
   io::Safetensors content;
   content.tensors.add("w", sample<float>({2, 3}));
@@ -90,34 +90,34 @@ TEST_CASE("safetensors: tensors come in the order of their data and may be of ty
 TEST_CASE("safetensors: loaded tensors outlive the file and the list", "[io]") {
   lpw::Tensor<float, Cpu> w;
   {
-    const auto loaded = io::parse_safetensors(small_file(), "f");
+    const auto loaded = io::parse_safetensors(small_safetensors(), "f");
     w = loaded.tensors.get<float>("w", {2, 3});
   }
   CHECK(w.data()[5] == 7.f);
 }
 
 TEST_CASE("safetensors: a file cut anywhere is refused", "[io]") {
-  const io::Bytes whole = small_file();
+  const io::Bytes whole = small_safetensors();
   REQUIRE(io::parse_safetensors(whole, "f").tensors.size() == 2);
   for (std::size_t length = 0; length < whole.size(); ++length) {
     INFO("length " << length);
-    CHECK(contains(refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))), "f: truncated"));
+    CHECK(contains(safetensors_refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))), "f: truncated"));
   }
 }
 
 TEST_CASE("safetensors: bytes past the end are refused", "[io]") {
-  io::Bytes bytes = small_file();
+  io::Bytes bytes = small_safetensors();
   bytes.push_back(std::byte{0});
-  CHECK(refusal(bytes) == "f: damaged: 26 bytes follow the header, which announces 25");
+  CHECK(safetensors_refusal(bytes) == "f: damaged: 26 bytes follow the header, which announces 25");
 }
 
 TEST_CASE("safetensors: any flipped bit loads or throws FileError", "[io]") {
-  const io::Bytes whole = small_file();
+  const io::Bytes whole = small_safetensors();
   int refused = 0;
   for (std::size_t bit = 0; bit < whole.size() * 8; ++bit) {
     io::Bytes bytes = whole;
     bytes[bit / 8] ^= std::byte{1} << (bit % 8);
-    refused += !refusal(bytes).empty();
+    refused += !safetensors_refusal(bytes).empty();
   }
   CHECK(refused > 64);                                  // the length and the JSON's syntax at least
   CHECK(refused < static_cast<int>(whole.size() * 8));  // the data carry no checksum
@@ -127,24 +127,24 @@ TEST_CASE("safetensors: impossible header lengths are refused before anything is
   for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, UINT64_MAX, UINT64_MAX - 7, std::uint64_t{1} << 63}) {
     io::Bytes bytes = file_of("{}");
     std::memcpy(bytes.data(), &length, 8);
-    CHECK(refusal(bytes) == lpw::concat("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
+    CHECK(safetensors_refusal(bytes) == lpw::concat("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
   }
 }
 
 TEST_CASE("safetensors: a checkpoint is called one", "[io]") {
-  CHECK(refusal(bytes_of(io::detail::checkpoint_magic)) ==
+  CHECK(safetensors_refusal(bytes_of(io::detail::checkpoint_magic)) ==
         "f: is a checkpoint, from which a run is resumed; expected an exported network, such as its run's model.safetensors");
 }
 
 TEST_CASE("safetensors: headers that are no JSON object are refused", "[io]") {
   for (const std::string header : {"", " {}", "[]", "null", "\xEF\xBB\xBF{}"})
-    CHECK(refusal(header) == "f: damaged: its header at byte 8 is not a JSON object");
-  CHECK(refusal(std::string("{}\0x", 4)) == "f: damaged: its header at byte 8 is not a JSON object");
-  CHECK(refusal("{} x") == "f: damaged: its header is not JSON at byte 12");
-  CHECK(contains(refusal("{\"\xff\":1}"), "is not JSON"));
-  CHECK(contains(refusal("{\"w\":1e999}"), "number that is out of range"));
-  CHECK(contains(refusal("{\"w\":" + std::string(1'000'000, '[')), "nests more than 64 deep"));
-  CHECK(contains(refusal("{\"w\":" + std::string(50, '[')), "is not JSON"));
+    CHECK(safetensors_refusal(header) == "f: damaged: its header at byte 8 is not a JSON object");
+  CHECK(safetensors_refusal(std::string("{}\0x", 4)) == "f: damaged: its header at byte 8 is not a JSON object");
+  CHECK(safetensors_refusal("{} x") == "f: damaged: its header is not JSON at byte 12");
+  CHECK(contains(safetensors_refusal("{\"\xff\":1}"), "is not JSON"));
+  CHECK(contains(safetensors_refusal("{\"w\":1e999}"), "number that is out of range"));
+  CHECK(contains(safetensors_refusal("{\"w\":" + std::string(1'000'000, '[')), "nests more than 64 deep"));
+  CHECK(contains(safetensors_refusal("{\"w\":" + std::string(50, '[')), "is not JSON"));
 }
 
 TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]") {
@@ -174,12 +174,12 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
 
   for (const auto* fields : {"", R"("dtype":"F32","shape":[2])", R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
     CHECK(refusal_of_tensor(fields) == tensor + "expected dtype, shape and data_offsets");
-  CHECK(contains(refusal(R"({"w":[]})"), "expected dtype, shape and data_offsets"));
+  CHECK(contains(safetensors_refusal(R"({"w":[]})"), "expected dtype, shape and data_offsets"));
 }
 
 TEST_CASE("safetensors: overlaps, gaps and double names are refused", "[io]") {
   const auto two = [](const std::string& a, const std::string& b, std::size_t data) {
-    return refusal(
+    return safetensors_refusal(
         R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a + R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}", data);
   };
   REQUIRE(two("[4,8]", "[0,4]", 8).empty());
@@ -187,13 +187,13 @@ TEST_CASE("safetensors: overlaps, gaps and double names are refused", "[io]") {
   CHECK(contains(two("[0,4]", "[2,6]", 6), "'b' starts at byte 2"));
   CHECK(contains(two("[0,4]", "[5,9]", 9), "'b' starts at byte 5"));
   CHECK(two("[0,4]", "[4,8]", 7) == "f: truncated: 7 bytes follow the header, which announces 8");
-  CHECK(refusal("{\"a\":1,\"a\":1}") == "f: damaged: its header names 'a' twice");
-  CHECK(contains(refusal(R"({"a":{"dtype":"U8","dtype":"F32","shape":[0],"data_offsets":[0,0]}})"), "names 'dtype' twice"));
+  CHECK(safetensors_refusal("{\"a\":1,\"a\":1}") == "f: damaged: its header names 'a' twice");
+  CHECK(contains(safetensors_refusal(R"({"a":{"dtype":"U8","dtype":"F32","shape":[0],"data_offsets":[0,0]}})"), "names 'dtype' twice"));
 }
 
 TEST_CASE("safetensors: metadata other than texts are refused", "[io]") {
-  CHECK(refusal(R"({"__metadata__":[]})") == "f: damaged: __metadata__ is not an object of texts");
-  CHECK(refusal(R"({"__metadata__":{"epoch":3}})") == "f: damaged: 'epoch' in __metadata__ is not a text");
+  CHECK(safetensors_refusal(R"({"__metadata__":[]})") == "f: damaged: __metadata__ is not an object of texts");
+  CHECK(safetensors_refusal(R"({"__metadata__":{"epoch":3}})") == "f: damaged: 'epoch' in __metadata__ is not a text");
 }
 
 TEST_CASE("safetensors: what cannot be written is refused and the old file stays", "[io]") {

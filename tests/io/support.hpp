@@ -10,6 +10,8 @@
 
 #include <lpw/io/file.hpp>
 
+#include "../contains.hpp"
+
 /// A new folder, removed with everything in it.
 class TemporaryFolder {
  public:
@@ -41,8 +43,6 @@ std::string message_of(Call call) {
   }
   return "";
 }
-
-inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
 
 inline std::string text_of(const lpw::io::Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
 inline lpw::io::Bytes bytes_of(std::string_view text) {

@@ -12,9 +12,6 @@ using lpw::Collapse;
 
 namespace {
 
-const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm, Group::head,
-                                         Group::batch_norm | Group::head | Group::rank_one};
-
 /// The mean of a parameter's rows in double.
 template <class W>
 std::vector<double> mean_of(const Rows<W>& rows) {

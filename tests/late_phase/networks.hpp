@@ -18,6 +18,10 @@ using lpw::Group;
 using lpw::Philox;
 using lpw::Shape;
 
+/// Groups of late-phase weights, alone and together.
+inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm, Group::head,
+                                         Group::batch_norm | Group::head | Group::rank_one};
+
 template <class T>
 using Wrn = lpw::nn::WideResNet<T, Cpu>;
 

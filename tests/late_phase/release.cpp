@@ -9,9 +9,6 @@
 
 namespace {
 
-const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm, Group::head,
-                                         Group::batch_norm | Group::head | Group::rank_one};
-
 /// phi_k - phi_0 of every late-phase parameter over sigma rms(phi_0), member after member; parameters whose phi_0 is zero have no noise.
 template <class M>
 std::vector<std::vector<double>> noise_of(M& released, M& plain, double sigma) {

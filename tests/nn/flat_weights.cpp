@@ -12,26 +12,26 @@ namespace {
 
 using Layer = nn::Linear<double, Cpu>;
 using Norm = nn::BatchNorm<double, Cpu>;
-using Network = nn::Sequential<Layer, Norm, Layer>;
+using TwoLayers = nn::Sequential<Layer, Norm, Layer>;
 
 /// 12 + 4 base weights, 8 in a batch norm, 8 + 2 in the head; 8 running statistics.
-Network make_network() {
+TwoLayers make_network() {
   nn::Initializer init(Philox{1});
-  Network network(Layer({.in_features = 3, .out_features = 4}, init), Norm(4),
+  TwoLayers network(Layer({.in_features = 3, .out_features = 4}, init), Norm(4),
                   Layer({.in_features = 4, .out_features = 2, .head = true}, init));
   auto& norm = std::get<1>(network.modules);
   copy(random_tensor<double>({1, 4}, 8), norm.running_mean.value());
   return network;
 }
 
-Layer& head(Network& network) { return std::get<2>(network.modules); }
-Norm& norm(Network& network) { return std::get<1>(network.modules); }
+Layer& head(TwoLayers& network) { return std::get<2>(network.modules); }
+Norm& norm(TwoLayers& network) { return std::get<1>(network.modules); }
 
-void mark_late_phase(Network& network) {
+void mark_late_phase(TwoLayers& network) {
   nn::for_each_parameter(network, [](const std::string&, auto& parameter) { parameter.set_late_phase(parameter.group() != Group::none); });
 }
 
-std::vector<double> all_values(Network& network) {
+std::vector<double> all_values(TwoLayers& network) {
   std::vector<double> values;
   nn::for_each_parameter(network, [&](const std::string&, auto& parameter) {
     const auto own = values_of(parameter.value());

@@ -15,7 +15,7 @@ using namespace lpw;
 
 namespace {
 
-using Network = nn::LanguageModel<double, Cpu>;
+using TestModel = nn::LanguageModel<double, Cpu>;
 constexpr nn::LanguageModelOptions options{.hidden = 5, .layers = 2, .embedding = 3, .vocabulary = 7};
 constexpr Group rank_one_and_head = Group::rank_one | Group::head;
 
@@ -34,12 +34,12 @@ double max_difference(const Tensor<double, Cpu>& a, const Tensor<double, Cpu>& b
   return largest;
 }
 
-Tensor<double, Cpu> logits_of(Network& network, const Tensor<std::int32_t, Cpu>& input) {
+Tensor<double, Cpu> logits_of(TestModel& network, const Tensor<std::int32_t, Cpu>& input) {
   return network.forward(Tape::evaluation().input(input), network.start(input.dim(0), input.dim(2))).logits.value();
 }
 
-Network released(std::int64_t members) {
-  Network network(options, Philox(1));
+TestModel released(std::int64_t members) {
+  TestModel network(options, Philox(1));
   release(network, {.members = members, .groups = rank_one_and_head, .sigma = 0.2, .random = Philox(2)});
   return network;
 }
@@ -55,7 +55,7 @@ Tensor<std::int32_t, Cpu> part(const Tensor<std::int32_t, Cpu>& window, std::int
 }  // namespace
 
 TEST_CASE("a language model's parameters have PyTorch's names and shapes") {
-  Network network(options, Philox(1));
+  TestModel network(options, Philox(1));
   std::map<std::string, Shape> shapes;
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) { shapes.emplace(name, parameter.shape()); });
   CHECK(shapes == std::map<std::string, Shape>{{"embedding.weight", {7, 3}},
@@ -72,7 +72,7 @@ TEST_CASE("a language model's parameters have PyTorch's names and shapes") {
 }
 
 TEST_CASE("windows that carry their states on compute what one long window does") {
-  Network network = released(3);
+  TestModel network = released(3);
   const auto whole = symbols({3, 9, 2});
   const auto expected = logits_of(network, whole);
   auto states = network.start(3, 2);
@@ -87,7 +87,7 @@ TEST_CASE("windows that carry their states on compute what one long window does"
 }
 
 TEST_CASE("every member computes with states and weights of its own") {
-  Network network = released(3);
+  TestModel network = released(3);
   const auto input = symbols({3, 6, 2});
   const auto expected = logits_of(network, input);
   for (std::int64_t k = 0; k < 3; ++k) {
@@ -98,7 +98,7 @@ TEST_CASE("every member computes with states and weights of its own") {
 }
 
 TEST_CASE("a collapsed language model computes what equal members did, its factors folded away") {
-  Network network = released(3);
+  TestModel network = released(3);
   nn::for_each_parameter(network, [](const std::string&, auto& parameter) {  // all members become the first
     for (std::int64_t k = 1; k < parameter.value().dim(0); ++k) {
       auto row = parameter.value().rows(k, 1);
@@ -115,7 +115,7 @@ TEST_CASE("a collapsed language model computes what equal members did, its facto
 }
 
 TEST_CASE("gradients of all weights of a released language model, against differences") {
-  Network network = released(2);
+  TestModel network = released(2);
   const auto input = symbols({2, 5, 2}), labels = symbols({2, 10}, 1);
   auto states = network.start(2, 2);
   for (auto& state : states) state = {test::random_tensor<double>({2, 2, 5}, 3), test::random_tensor<double>({2, 2, 5}, 4)};
@@ -149,7 +149,7 @@ TEST_CASE("dropout acts on the embedding's and on every layer's output, in train
   const auto input = symbols({1, 6, 4});
   auto o = options;
   o.dropout = 0.5;
-  Network dropping(o, Philox(1)), plain(options, Philox(1));
+  TestModel dropping(o, Philox(1)), plain(options, Philox(1));
   CHECK(max_difference(logits_of(dropping, input), logits_of(plain, input)) == 0);
   const Tape tape({.record = false, .random = Philox(3, Stream::dropout)});
   const auto variable = tape.input(input);
@@ -160,12 +160,12 @@ TEST_CASE("dropout acts on the embedding's and on every layer's output, in train
 TEST_CASE("impossible language models are refused") {
   auto o = options;
   o.dropout = 1;
-  CHECK_THROWS_AS(Network(o, Philox(1)), OptionError);
+  CHECK_THROWS_AS(TestModel(o, Philox(1)), OptionError);
   for (std::int64_t nn::LanguageModelOptions::*size :
        {&nn::LanguageModelOptions::hidden, &nn::LanguageModelOptions::layers, &nn::LanguageModelOptions::embedding,
         &nn::LanguageModelOptions::vocabulary}) {
     o = options;
     o.*size = 0;
-    CHECK_THROWS_AS(Network(o, Philox(1)), OptionError);
+    CHECK_THROWS_AS(TestModel(o, Philox(1)), OptionError);
   }
 }

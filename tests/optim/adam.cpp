@@ -8,17 +8,17 @@ namespace {
 using lpw::optim::AdamOptions;
 using lpw::optim::StepCounts;
 
-struct Settings {
+struct AdamSettings {
   double learning_rate, weight_decay;
   bool decoupled;
 };
 
-struct Reference {
+struct AdamReference {
   static constexpr double beta1 = 0.8, beta2 = 0.99, epsilon = 1e-6;
   Vector weight, mean = Vector(weight.size(), 0.0), square = mean;
   int count = 0;
 
-  void step(const Vector& gradient, const Settings& s) {
+  void step(const Vector& gradient, const AdamSettings& s) {
     ++count;
     for (std::size_t i = 0; i < weight.size(); ++i) {
       if (s.decoupled) weight[i] -= s.learning_rate * s.weight_decay * weight[i];
@@ -32,7 +32,7 @@ struct Reference {
 };
 
 AdamOptions options() {
-  return {.learning_rate = 0.01, .beta1 = Reference::beta1, .beta2 = Reference::beta2, .epsilon = Reference::epsilon};
+  return {.learning_rate = 0.01, .beta1 = AdamReference::beta1, .beta2 = AdamReference::beta2, .epsilon = AdamReference::epsilon};
 }
 
 Vector scaled(Vector values, double factor) {
@@ -61,7 +61,7 @@ TEMPLATE_TEST_CASE("adam: twenty steps are the algorithm's, base and late-phase 
   lpw::optim::Adam optimizer(network, chosen);
   lpw::release(network, optimizer, {.members = 4, .groups = Group::head, .sigma = 0.5});
   const auto flat = lpw::nn::flatten(network);
-  Reference base{values(flat->value.base)}, late{values(flat->value.late)};
+  AdamReference base{values(flat->value.base)}, late{values(flat->value.late)};
   for (std::uint32_t step = 0; step < 20; ++step) {
     const double base_factor = step < 10 ? 1.0 : 0.1, late_factor = 1.0 / (1 + step);
     const auto base_gradient = add_gradient(flat->gradient.base, 2 * step), late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
@@ -80,7 +80,7 @@ TEST_CASE("adam: released weights take their moments and their count along", "[o
   TwoWeights<double> network;
   lpw::optim::Adam optimizer(network, options());
   const auto before = lpw::nn::flatten(network);
-  Reference whole{values(before->value.base)};
+  AdamReference whole{values(before->value.base)};
   for (std::uint32_t step = 0; step < 3; ++step) {
     whole.step(add_gradient(before->gradient.base, step), {0.01, 0, false});
     optimizer.step();
@@ -94,8 +94,8 @@ TEST_CASE("adam: released weights take their moments and their count along", "[o
     rows.insert(rows.end(), row.begin(), row.end());
     return rows;
   };
-  Reference base{part(whole.weight, 0, 7), part(whole.mean, 0, 7), part(whole.square, 0, 7), 3};
-  Reference late{twice(whole.weight), twice(whole.mean), twice(whole.square), 3};
+  AdamReference base{part(whole.weight, 0, 7), part(whole.mean, 0, 7), part(whole.square, 0, 7), 3};
+  AdamReference late{twice(whole.weight), twice(whole.mean), twice(whole.square), 3};
   for (std::uint32_t step = 10; step < 13; ++step) {
     base.step(add_gradient(flat->gradient.base, step), {0.01, 0, false});
     late.step(add_gradient(flat->gradient.late, 100 + step), {0.01, 0, false});
@@ -117,7 +117,7 @@ TEST_CASE("adam: late-phase weights of which some are new start from zero moment
     CHECK(values(state.pair.base) != Vector(state.pair.base.size(), 0.0));
   }
   const auto flat = lpw::nn::flatten(network);
-  Reference late{values(flat->value.late)};
+  AdamReference late{values(flat->value.late)};
   for (std::uint32_t step = 0; step < 3; ++step) {
     late.step(add_gradient(flat->gradient.late, step), {0.01, 0, false});
     optimizer.step();

@@ -5,17 +5,17 @@
 
 namespace {
 
-struct Settings {
+struct SgdSettings {
   double learning_rate, momentum, weight_decay;
   bool nesterov;
 };
 
 /// torch.optim.SGD's documented update, dampening 0: g <- g + decay w; b <- g at the first step, else momentum b + g (without momentum
 /// there is no b); w <- w - rate (nesterov ? g + momentum b : b).
-struct Reference {
+struct SgdReference {
   Vector weight, buffer = {};
 
-  void step(const Vector& gradient, const Settings& s) {
+  void step(const Vector& gradient, const SgdSettings& s) {
     const bool first = buffer.empty();
     buffer.resize(weight.size());
     for (std::size_t i = 0; i < weight.size(); ++i) {
@@ -48,7 +48,7 @@ TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights
                                       .late_weight_decay = separate ? 0.2 : -1});
   lpw::release(network, optimizer, {.members = 4, .groups = Group::head, .sigma = 0.5});
   const auto flat = lpw::nn::flatten(network);
-  Reference base{values(flat->value.base)}, late{values(flat->value.late)};
+  SgdReference base{values(flat->value.base)}, late{values(flat->value.late)};
   for (std::uint32_t step = 0; step < 20; ++step) {
     const double base_factor = step < 10 ? 1.0 : 0.1, late_factor = 1.0 / (1 + step);
     const auto base_gradient = add_gradient(flat->gradient.base, 2 * step), late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
@@ -65,16 +65,16 @@ TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights
 TEST_CASE("sgd: the mean of the members' base gradients scales them alone, not the decay or the late-phase weights", "[optim]") {
   TwoWeights<double> network;
   lpw::optim::Sgd optimizer(network, {.base_gradient = lpw::optim::BaseGradient::mean});
-  const Settings settings{0.1, 0.9, 5e-4, true};
-  Reference plain{values(lpw::nn::flatten(network)->value.base)};
+  const SgdSettings settings{0.1, 0.9, 5e-4, true};
+  SgdReference plain{values(lpw::nn::flatten(network)->value.base)};
   plain.step(add_gradient(lpw::nn::flatten(network)->gradient.base, 0), settings);  // one member: the mean is the gradient
   optimizer.step();
   CHECK(relative_difference(values(lpw::nn::flatten(network)->value.base), plain.weight) < 1e-14);  // a few eps
 
   lpw::release(network, optimizer, {.members = 5, .groups = Group::head});
   const auto flat = lpw::nn::flatten(network);
-  Reference base{values(flat->value.base), values(optimizer.velocity().base)};
-  Reference late{values(flat->value.late), values(optimizer.velocity().late)};
+  SgdReference base{values(flat->value.base), values(optimizer.velocity().base)};
+  SgdReference late{values(flat->value.late), values(optimizer.velocity().late)};
   for (std::uint32_t step = 1; step < 5; ++step) {
     Vector gradient = add_gradient(flat->gradient.base, step);
     for (double& g : gradient) g /= 5;
@@ -90,7 +90,7 @@ TEST_CASE("sgd: gradients accumulate until the step, and a plain network has no 
   TwoWeights<double> network;
   lpw::optim::Sgd optimizer(network);
   const auto flat = lpw::nn::flatten(network);
-  Reference reference{values(flat->value.base)};
+  SgdReference reference{values(flat->value.base)};
   Vector sum = add_gradient(flat->gradient.base, 0);
   const Vector more = add_gradient(flat->gradient.base, 1);
   for (std::size_t i = 0; i < sum.size(); ++i) sum[i] += more[i];

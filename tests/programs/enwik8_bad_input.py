@@ -14,24 +14,29 @@ def options(folder):
             (["--split", "90,5,5,"], "--split 90,5,5,"),
             (["--split", "nan,5,5"], "--split nan,5,5"),
             (["--split", "0,50,50"], ["training text of 0 bytes", "too short"]),
-            (["--split", "95,5,0"], ["test text of 0 bytes", "too short"]),
-            (["--split", "95,0,5"], ["validation text of 0 bytes", "too short"]),
+            (["--split", "95,5,0"], ["test text of 0 bytes", "too short", "--split", "--test"]),
+            (["--split", "95,0,5"], ["validation text of 0 bytes", "too short", "--split", "--valid"]),
             (["--pre-batch", "some"], ["--pre-batch some", "members, batch, or a number"]),
             (["--pre-batch", 0], "--pre-batch 0"),
-            (["--pre-batch", 100000], ["too short for 100000 streams", "--batch"]),
-            (["--batch", 5000], ["too short for 15000 streams", "a window of 10 bytes"]),
-            (["--bptt", 20000], ["too short for 30 streams", "a window of 20000 bytes"]),
-            (["--bptt", 0], ["--bptt", "at least 1"]),
-            (["--hidden", 0], ["--hidden", "at least 1"]),
-            (["--layers", 0], ["--layers", "at least 1"]),
-            (["--embedding", 0], ["--embedding", "at least 1"]),
+            (["--pre-batch", 100000], ["too short for 1 x 100000 streams", "--pre-batch"]),
+            (["--batch", 5000], ["too short for 1 x 15000 streams of at least 11 bytes", "--batch"]),
+            (["--bptt", 20000], ["too short for 1 x 30 streams of at least 20001 bytes", "--bptt"]),
+            (["--pre-batch", 3, "--batch", 5000], "too short for 3 x 5000 streams"),
+            (["--batch", 10**12, "--members", 10**12], ["--batch 1000000000000", "so many streams"]),
+            (["--batch", 10**12, "--pre-batch", 3], "too short for 3 x 1000000000000 streams"),
+            (["--bptt", 0], ["--bptt", "from 1 to"]),
+            (["--hidden", 0], ["--hidden", "from 1 to 100000"]),
+            (["--hidden", 200000], ["--hidden", "from 1 to 100000"]),
+            (["--layers", 0], ["--layers", "from 1 to"]),
+            (["--embedding", 0], ["--embedding", "from 1 to"]),
             (["--late", "batchnorm"], ["--late batchnorm", "rank1, head"]),
             (["--late", "rank1,bogus"], ["\"bogus\"", "rank1, head"]),
             (["--optimizer", "lion"], ["--optimizer", "adamw"]),
             (["--clip", -1], ["--clip", "at least 0"]),
-            (["--sample", -1], ["--sample", "at least 0"]),
+            (["--sample", -1], ["--sample", "from 0 to"]),
             (["--temperature", -0.5], ["--temperature", "at least 0"]),
             (["--release-step", -2], ["--release-step", "or -1"]),
+            (["--release-step", 361], ["release step 361", "4 epochs of 120 iterations", "earlier step or more epochs"]),
             (["--model", "wrn-10-1"], "--model"),
     ]:
         refused(*TINY, *out, *arguments, says=says)
@@ -47,7 +52,7 @@ def texts(folder):
         refused(*TINY, *out, option, folder, says="is not a regular file")
         refused(*TINY, *out, option, folder / "empty", says=["empty: is empty", "expected a text"])
         refused(*TINY, *out, option, "", says=[option, "found nothing"])
-    refused(*TINY, *out, "--data", folder / "byte", says=["too short for 30 streams"])
+    refused(*TINY, *out, "--data", folder / "byte", says=["training text of 0 bytes", "too short for 1 x 30 streams"])
     refused(*TINY, *out, "--valid", folder / "byte", says="the validation text of 1 bytes is too short")
     refused(*TINY, *out, "--test", folder / "byte", says="the test text of 1 bytes is too short")
     check(not (folder / "out").exists(), "a run folder was made without a text")
@@ -61,7 +66,8 @@ def another_text(folder):
     refused("--resume", "--out", folder / "run", "--data", folder / "other", says=["checkpoint.lpw", "training text was", "test text was"])
     refused("--eval", folder / "run" / "checkpoint.lpw", says=["was trained on text", "--data", "--valid and --test"])
     refused("--eval", folder / "run" / "checkpoint.lpw", *TINY, "--hidden", 8, says="hidden was 32, now 8")
-    refused("--eval", folder / "run" / "model.safetensors", "--hidden", 8, says=["model.safetensors", "lstm.weight_ih_l0"])
+    refused("--eval", folder / "run" / "model.safetensors", says=["was trained on text", "--data"])
+    refused("--eval", folder / "run" / "model.safetensors", *TINY, "--hidden", 8, says=["model.safetensors", "lstm.weight_ih_l0"])
     check(contents(folder / "run") == before, "refused runs changed the folder")
     done = run("--eval", folder / "run" / "checkpoint.lpw", *TINY, "--valid", folder / "other", "--test", folder / "other")
     check(done.returncode == 0 and "before release" not in done.stdout, done.stdout + done.stderr)
@@ -76,7 +82,7 @@ def other_files(folder):
     (folder / "half.safetensors").write_bytes(model[:len(model) // 2])
     refused("--eval", folder / "half.safetensors", says="half.safetensors")
     (folder / "renamed.safetensors").write_bytes(model.replace(b"lstm.weight_hh_l0", b"gate.weight_hh_l0"))
-    refused("--eval", folder / "renamed.safetensors", says=["renamed.safetensors", "lstm.weight_hh_l0"])
+    refused("--eval", folder / "renamed.safetensors", *TINY[:2], says=["renamed.safetensors", "lstm.weight_hh_l0"])
     refused(*TINY, "--init", folder / "run" / "model.safetensors", "--layers", 2, "--out", folder / "init", says="lstm.weight_ih_l1")
 
 

@@ -1,11 +1,15 @@
-"""Usage: terminal.py CIFAR
+"""Usage: terminal.py CIFAR|ENWIK8
 A pipe gets plain lines; a terminal also gets a line of progress that is redrawn in place."""
 import shlex
 import shutil
 import subprocess
 import sys
 
-from trainer import PROGRAM, TINY, check, main
+from trainer import NAME, PROGRAM, TINY, check, main
+
+UNIT = "characters" if NAME == "enwik8" else "samples"
+ITERATIONS = [f"1 x 30 streams x 10 = 300 {UNIT}", f"3 x 10 streams x 10 = 300 {UNIT}"] if NAME == "enwik8" else [
+    f"1 x 25 = 25 {UNIT}", f"3 x 25 = 75 {UNIT}"]
 
 
 def pipe(folder):
@@ -14,7 +18,7 @@ def pipe(folder):
     check("\r" not in printed and "\x1b" not in printed, f"control characters in {printed!r}")
     lines = printed.splitlines()
     check(sum(line.startswith("epoch ") for line in lines) == 4, f"expected a line for each of 4 epochs:\n{printed}")
-    check(any("1 x 25 = 25 samples" in line for line in lines) and any("3 x 25 = 75 samples" in line for line in lines),
+    check(all(any(iteration in line for line in lines) for iteration in ITERATIONS),
           f"the effective batch before and after release is not said:\n{printed}")
 
 
@@ -24,7 +28,7 @@ def terminal(folder):
                           timeout=600)
     printed = (done.stdout + done.stderr).decode()
     check(done.returncode == 0, printed)
-    drawn = [part for part in printed.split("\r\x1b[K") if "samples/s  ETA" in part and "\n" not in part]
+    drawn = [part for part in printed.split("\r\x1b[K") if f"{UNIT}/s  ETA" in part and "\n" not in part]
     check(len(drawn) > 0, f"no progress was drawn in {printed!r}")
     check(all(len(part) < 80 for part in drawn), f"a line is wider than the terminal: {drawn}")
 

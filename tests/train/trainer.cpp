@@ -4,51 +4,19 @@
 #include <functional>
 #include <limits>
 
-#include <lpw/autograd/pooling.hpp>
-#include <lpw/data/dataset.hpp>
-#include <lpw/nn/batch_norm.hpp>
-#include <lpw/nn/linear.hpp>
 #include <lpw/train/image_classification.hpp>
 
 #include "catch.hpp"
 #include "support.hpp"
+#include "toy.hpp"
 
 using namespace lpw;
 using namespace lpw::train;
 
 namespace {
 
-/// The smallest network with shared weights, batch norm and a head.
-struct Toy {
-  using value_type = float;
-  using device_type = Cpu;
-  explicit Toy(Philox random = Philox(1)) : Toy(nn::Initializer(random)) {}
-  [[nodiscard]] Variable<float, Cpu> forward(const Variable<float, Cpu>& x) {
-    return head.forward(hidden.forward(global_average_pool(bn.forward(x))));
-  }
-  template <class F>
-  void visit(F&& f) {
-    f("bn", bn), f("hidden", hidden), f("head", head);
-  }
-  nn::BatchNorm<float, Cpu> bn;
-  nn::Linear<float, Cpu> hidden, head;
-
- private:
-  explicit Toy(nn::Initializer init) : bn(3, {.relu = true}), hidden({3, 8}, init), head({8, 4, true, true}, init) {}
-};
-
-data::ImageSet images(std::int64_t count) {
-  data::ImageSet set{.count = count, .height = 4, .width = 4, .channels = 3, .classes = 4, .pixels = {}, .labels = {}};
-  const Philox random(5);
-  for (std::int64_t i = 0; i < count * set.image_size(); ++i) set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
-  for (std::int64_t i = 0; i < count; ++i) set.labels.push_back(static_cast<std::int32_t>(i % 4));
-  return set;
-}
-
-const data::Dataset& dataset() {
-  static const data::Dataset set{"toy", images(60), images(20), {{0.5f, 0.5f, 0.5f}, {0.3f, 0.3f, 0.3f}}, {}};
-  return set;
-}
+using Toy = test::Toy<Cpu>;
+using test::dataset;
 
 /// Calls a hook before each pass, by which a test interferes with training.
 struct HookedTask : ImageClassification<Toy> {
@@ -140,6 +108,12 @@ TEST_CASE("release after a number of iterations ends the epoch under way") {
   CHECK(run.trainer.progress().history[1].phase == "base");
   CHECK(run.trainer.progress().history[2].phase == "late");
   CHECK(nlohmann::json::parse(text_of(io::read_file(folder / "run/summary.json")))["members"] == 3);
+  o.release_step = 3 * 12;
+  CHECK_NOTHROW(Run(o));
+  o.release_step += 1;
+  CHECK(contains(message_of<OptionError>([&] { Run run(o); }), "release step 37 is not reached before the last of 4 epochs of 12 iterations"));
+  o.members = 1;
+  CHECK_NOTHROW(Run(o));
 }
 
 TEST_CASE("a run with Adam and clipped gradients goes on bit for bit, its step counts included") {

@@ -5,8 +5,8 @@
 
 namespace lpw {
 
-/// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws ShapeError, and Error for
-/// an index outside [0, V).
+/// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws ShapeError, and on the
+/// CPU Error for an index outside [0, V); on a device whose work is not waited for, the row of such an index is NaN.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> embedding(const Variable<std::int32_t, D>& indices, const Variable<Accumulate<T>, D>& weight) {
   const Shape &in = indices.shape(), &table = weight.shape();

@@ -3,7 +3,12 @@
 // All temporary memory is a user-mode scratchpad from lpw's pool, so that a steady training step touches no fresh pages.
 #pragma once
 
+#if defined(__x86_64__)
+#include <cpuid.h>
+#endif
+
 #include <array>
+#include <cstdlib>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -16,9 +21,25 @@
 
 namespace lpw::onednn {
 
+/// Whether the processor has AMX but does not say how large its tiles are (CPUID leaf 0x1D), as under some hypervisors. oneDNN then runs
+/// into illegal instructions.
+[[nodiscard]] inline bool tiles_unknown() {
+#if defined(__x86_64__)
+  unsigned a = 0, b = 0, c = 0, d = 0;
+  const bool amx = __get_cpuid_count(7, 0, &a, &b, &c, &d) != 0 && (d & 1u << 24) != 0;
+  return amx && (__get_cpuid_count(0x1d, 0, &a, &b, &c, &d) == 0 || a == 0);
+#else
+  return false;
+#endif
+}
+
 /// The processor. Never destroyed: plans with static lifetime refer to it.
 [[nodiscard]] inline const dnnl::engine& engine() {
-  static const dnnl::engine& engine = *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  static const dnnl::engine& engine = []() -> const dnnl::engine& {
+    const bool chosen = std::getenv("ONEDNN_MAX_CPU_ISA") || std::getenv("DNNL_MAX_CPU_ISA");
+    if (tiles_unknown() && !chosen) dnnl_set_max_cpu_isa(dnnl_cpu_isa_avx512_core_bf16);
+    return *new dnnl::engine(dnnl::engine::kind::cpu, 0);
+  }();
   return engine;
 }
 

@@ -32,7 +32,11 @@ namespace detail {
 /// A block of C; depth >= 1.
 template <int Rows, int Vectors>
 void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_stride, std::int64_t depth, bool accumulate) {
-  Lanes sum[Rows][Vectors] = {};
+  Lanes sum[Rows][Vectors];
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) sum[r][j] = zeros();
   do {
     Lanes right[Vectors];
 #pragma GCC unroll 2

@@ -11,7 +11,8 @@ inline constexpr int taps = 9;
 
 namespace detail {
 
-using KernelBlock = Lanes[lanes][taps];  // for as many channels going in: the taps of as many channels coming out
+// Channels going in, taps, channels coming out. Of floats: see zeros() on nvcc.
+using KernelBlock = float[lanes][taps][lanes];
 
 /// U[p] [ins, outs] in panels, from a function that fills the block of the lanes from `in` and `out` on.
 template <class Gather>
@@ -24,7 +25,7 @@ void transform_kernel(std::int64_t ins, std::int64_t outs, float* u, Gather&& ga
       gather(in, out, block);
       for (std::int64_t i = 0; i < lanes; ++i) {
         float* point = u + panel_offset(in + i, out, ins, outs);
-        transform<KernelTransform>([&](int r, int c) { return block[i][r * 3 + c]; },
+        transform<KernelTransform>([&](int r, int c) { return load(block[i][r * 3 + c]); },
                                    [&](int r, int c, Lanes v) { store(point + (r * patch + c) * stride, v); });
       }
     }
@@ -49,7 +50,7 @@ inline void transform_adjoint_kernel(const float* kernel, std::int64_t channels,
   using namespace detail;
   transform_kernel(out_channels, channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
     for (std::int64_t i = 0; i < lanes; ++i)
-      for (int t = 0; t < taps; ++t) block[i][taps - 1 - t] = load(kernel + ((in + i) * taps + t) * channels + out);
+      for (int t = 0; t < taps; ++t) store(block[i][taps - 1 - t], load(kernel + ((in + i) * taps + t) * channels + out));
   });
 }
 

@@ -57,7 +57,7 @@ void enter(const Window<const float>& window, std::int64_t channels, const MapRo
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const Map map(rows, c);
     float* const point = to + place(c);
-    transform<Transform>([&](int i, int j) { return Whole || window.inside(i, j) ? map(load(window.pixel(i, j) + c)) : Lanes{}; },
+    transform<Transform>([&](int i, int j) { return Whole || window.inside(i, j) ? map(load(window.pixel(i, j) + c)) : zeros(); },
                          [&](int i, int j, Lanes v) { store(point + (i * patch + j) * point_stride, v); });
   }
 }

@@ -19,6 +19,13 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
   return v;
 }
 
+/// Zeros. nvcc's front end fails on constants of vector types, `Lanes{}`, and on elements of vectors being assigned where they lie in arrays.
+[[nodiscard]] inline Lanes zeros() {
+  Lanes v;
+  std::memset(&v, 0, sizeof(v));
+  return v;
+}
+
 inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
 
 /// The rows of channels of a pending map, from element `first` on; null where nothing is pending.
@@ -36,7 +43,7 @@ struct AffineMap {
   [[nodiscard]] Lanes operator()(Lanes x) const {
     Lanes y;
     for (int i = 0; i < int(lanes); ++i) y[i] = affine(x[i], scale[i], shift[i]);
-    if constexpr (Relu) y = y <= 0.f ? Lanes{} : y;
+    if constexpr (Relu) y = y <= 0.f ? zeros() : y;
     return y;
   }
 };

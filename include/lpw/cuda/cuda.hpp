@@ -9,8 +9,11 @@
 #include <lpw/cuda/device.hpp>
 #include <lpw/cuda/dropout.hpp>
 #include <lpw/cuda/elementwise.hpp>
+#include <lpw/cuda/embedding.hpp>
 #include <lpw/cuda/graph.hpp>
 #include <lpw/cuda/linear.hpp>
+#include <lpw/cuda/lstm.hpp>
 #include <lpw/cuda/members.hpp>
 #include <lpw/cuda/optimizer.hpp>
 #include <lpw/cuda/pooling.hpp>
+#include <lpw/cuda/rank_one.hpp>

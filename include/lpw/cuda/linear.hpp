@@ -29,26 +29,37 @@ template <class T, class Weight>
   return {weight.data(), weight.dim(1), weight.dim(2), weight.dim(2), weight.row_stride()};
 }
 
+/// y [K, B, out] = x [K, B, in] weight^T for a weight [1 or K, out, in] of the type that is multiplied.
+template <class T>
+[[nodiscard]] Tensor<T, Cuda> linear_product(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& weight) {
+  const LinearProducts products(x.shape(), weight.dim(0));
+  Tensor<T, Cuda> y({x.dim(0), x.dim(1), weight.dim(1)});
+  gemm<T>(products.count, products.of(x.data(), x.dim(2)), weight_matrices<const T>(weight).transpose(), products.of(y.data(), y.dim(2)),
+          false);
+  return y;
+}
+
+/// dx [K, B, in] (+)= dy [K, B, out] weight, for such a weight.
+template <class T>
+void linear_product_backward(const Tensor<T, Cuda>& dy, const Tensor<T, Cuda>& weight, Gradient<T, Cuda>& dx) {
+  const LinearProducts products(dy.shape(), weight.dim(0));
+  gemm<T>(products.count, products.of(dy.data(), dy.dim(2)), weight_matrices<const T>(weight), products.of(dx.tensor.data(), weight.dim(2)),
+          dx.accumulate);
+}
+
 }  // namespace cuda::detail
 
 /// y [K, B, out] = x [K, B, in] weight^T + bias; weight [1 or K, out, in], bias [1 or K, out] or empty.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> linear_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& weight, const Tensor<float, Cuda>& bias) {
-  const cuda::detail::LinearProducts products(x.shape(), weight.dim(0));
-  const auto w = cuda::weights_as<T>(weight);
-  Tensor<T, Cuda> y({x.dim(0), x.dim(1), weight.dim(1)});
-  cuda::gemm<T>(products.count, products.of(x.data(), x.dim(2)), cuda::detail::weight_matrices<const T>(w).transpose(),
-                products.of(y.data(), y.dim(2)), false);
+  const auto y = cuda::detail::linear_product(x, cuda::weights_as<T>(weight));
   return bias.empty() ? y : add_channels_forward(y, bias);
 }
 
 /// dx [K, B, in] (+)= dy [K, B, out] weight.
 template <class T>
 void linear_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Gradient<T, Cuda>& dx) {
-  const cuda::detail::LinearProducts products(dy.shape(), weight.dim(0));
-  const auto w = cuda::weights_as<T>(weight);
-  cuda::gemm<T>(products.count, products.of(dy.data(), dy.dim(2)), cuda::detail::weight_matrices<const T>(w),
-                products.of(dx.tensor.data(), weight.dim(2)), dx.accumulate);
+  cuda::detail::linear_product_backward(dy, cuda::weights_as<T>(weight), dx);
 }
 
 /// dweight [1 or K, out, in] (+)= dy^T x, in float.

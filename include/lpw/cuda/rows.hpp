@@ -32,10 +32,11 @@ inline void require_countable(const char* primitive, const char* what, std::int6
   return view;
 }
 
-/// Elements from member to member of a parameter [1 or K, ...], as kernels take it: 0 where members share it. A parameter of one member
-/// is its own, which saves a sum over the members.
+/// Elements from member to member of a parameter [1 or K, ...], as kernels take it: 0 where members share it, or where there is none. A
+/// parameter of one member is its own, which saves a sum over the members.
 template <class T>
 [[nodiscard]] std::int64_t member_stride(const Tensor<T, Cuda>& parameter, std::int64_t members) {
+  if (parameter.empty()) return 0;
   if (parameter.dim(0) > 1) return parameter.row_stride();
   return members > 1 ? 0 : parameter.size();
 }

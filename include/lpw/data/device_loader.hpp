@@ -6,10 +6,9 @@
 #include <array>
 #include <memory>
 
-#include <lpw/cuda/device.hpp>
+#include <lpw/cuda/augment.hpp>
 #include <lpw/cuda/pinned.hpp>
 #include <lpw/data/loader.hpp>
-#include <lpw/kernels/augment.cuh>
 
 namespace lpw::data {
 
@@ -117,9 +116,7 @@ class DeviceLoader {
                                 .flip = options_.augment.flip,
                                 .cutout = options_.augment.cutout,
                                 .random = Philox(options_.seed, Stream::crop, epoch)};
-    const int width = vector_width<T>(set_->image_size(), {slot.images.data()});
-    const auto plan = plan_elements(cuda::limits().multiprocessors, set_->image_size() / width, samples);
-    cuda::launch(width > 1 ? kernels::augment<T, kernels::widest<T>> : kernels::augment<T, 1>, plan, p, on);
+    cuda::augment(p, on);
     slot.ready.record(on);
   }
 

@@ -31,11 +31,32 @@ struct TextShares {
 /// unless the shares are at least 0 and sum to 100.
 [[nodiscard]] inline TextParts split_text(const Text& text, const TextShares& shares) {
   const double sum = shares.train + shares.valid + shares.test;
-  require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9, "split ", shares.train, ',',
-                       shares.valid, ',', shares.test, ": expected three per cents of at least 0 that sum to 100");
+  require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9, "split ", shares.train,
+                       ',', shares.valid, ',', shares.test, ": expected three per cents of at least 0 that sum to 100");
   const auto at = [&](double share) { return text.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(text.size()) * share / 100); };
   const auto valid = at(shares.train), test = shares.test > 0 ? at(shares.train + shares.valid) : text.end();
   return {Text(text.begin(), valid), Text(valid, test), Text(test, text.end())};
+}
+
+/// Streams that read a text side by side and are scored together on it: each predicted byte by one of them.
+struct ScoredStreams {
+  Text text;                        // what they read, one after another, equally long: TextLoader gives each its own
+  std::vector<std::int64_t> first;  // of each stream, the prediction from which on it is scored
+};
+
+/// Cuts a text of at least 2 bytes for so many streams. All but the first begin `past` bytes or more before they are scored, so that their
+/// states are then nearly those of one stream through the whole text.
+[[nodiscard]] inline ScoredStreams scored_streams(const Text& text, std::int64_t streams, std::int64_t past) {
+  const std::int64_t predictions = std::ssize(text) - 1, own = (std::max<std::int64_t>(predictions - past, 0) + streams - 1) / streams,
+                     length = std::min(past + own, predictions);
+  ScoredStreams result;
+  for (std::int64_t stream = 0, scored = 0; stream < streams; ++stream) {
+    const std::int64_t begin = std::min(stream * own, predictions - length);
+    result.text.insert(result.text.end(), text.begin() + begin, text.begin() + begin + length + 1);
+    result.first.push_back(scored - begin);
+    scored = begin + length;
+  }
+  return result;
 }
 
 /// A window of every member's streams, and the byte that follows each byte of it.

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <concepts>
+#include <functional>
 #include <map>
 #include <string>
 
@@ -54,9 +55,16 @@ void for_each_module(M& module, F&& f, const std::string& name = {}) {
   });
 }
 
+/// What is called for each parameter, or buffer, of a network: all of them are of its weights' type. Not a template parameter, so that the
+/// walk over a network is compiled once, whatever is done on the way.
+template <Visitable M>
+using ParameterFunction = std::function<void(const std::string&, Parameter<WeightOf<M>, typename M::device_type>&)>;
+template <Visitable M>
+using BufferFunction = std::function<void(const std::string&, Buffer<WeightOf<M>, typename M::device_type>&)>;
+
 /// Calls f(name, parameter) for every parameter, in the order of the visits.
-template <Visitable M, class F>
-void for_each_parameter(M& module, F&& f, const std::string& prefix = {}) {
+template <Visitable M>
+void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::string& prefix = {}) {
   module.visit([&](const std::string& name, auto& member) {
     using Member = std::remove_reference_t<decltype(member)>;
     if constexpr (Visitable<Member>) for_each_parameter(member, f, prefix + name + '.');
@@ -65,8 +73,8 @@ void for_each_parameter(M& module, F&& f, const std::string& prefix = {}) {
 }
 
 /// Calls f(name, buffer) for every buffer.
-template <Visitable M, class F>
-void for_each_buffer(M& module, F&& f, const std::string& prefix = {}) {
+template <Visitable M>
+void for_each_buffer(M& module, const BufferFunction<M>& f, const std::string& prefix = {}) {
   module.visit([&](const std::string& name, auto& member) {
     using Member = std::remove_reference_t<decltype(member)>;
     if constexpr (Visitable<Member>) for_each_buffer(member, f, prefix + name + '.');

@@ -1,5 +1,5 @@
-// Language modelling as the trainer's task: every member reads streams of its own through a text, with a state carried from window to window
-// (back-propagation is cut between windows), and is scored by the bits it needs for a character, which here is a byte.
+// Language modelling as the trainer's task: every member reads streams of its own through a text, with a state carried from window to
+// window (back-propagation is cut between windows), and is scored by the bits it needs for a character, which here is a byte.
 //
 // The text is cut into K B streams. Before release one network reads all of them as one batch, or as many as are asked for; states are
 // zero at the start of an epoch, and with the release, which is the start of one.
@@ -7,7 +7,6 @@
 
 #include <algorithm>
 #include <numbers>
-#include <numeric>
 #include <string>
 #include <utility>
 #include <vector>
@@ -35,9 +34,9 @@ class LanguageModelling {
   using D = typename Network::device_type;
   using Batch = data::TextBatch<D>;
 
-  // Texts are scored in at most so many streams side by side, of at least so many bytes: each but the first begins without a past, which
-  // costs it some bits in its first bytes. A pass scores so many bytes of all members together, whatever their number.
-  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_pass_bytes = 16384;
+  // Texts are scored in at most so many streams side by side, of at least so many bytes, each with so many bytes of past: a single stream
+  // would be slow. A pass reads so many bytes with all members together, whatever their number.
+  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_past = 512, score_pass_bytes = 16384;
 
   /// The text must outlive the task.
   LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options)
@@ -48,14 +47,16 @@ class LanguageModelling {
   /// Characters of an epoch, but for the first of each stream.
   [[nodiscard]] std::int64_t samples() const { return train_.size(); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.windows(streams(members)); }
-  /// Throws OptionError where the text is too short for the streams before release or of so many members.
+  /// Throws OptionError where a text is too short: for the streams before release or of so many members, or to be scored.
   void check(std::int64_t members) const {
-    const std::int64_t most = std::max(streams(1), streams(members)), least = most * (options_.window + 1);
-    require<OptionError>(train_.size() >= least, "the training text of ", train_.size(), " bytes is too short for ", most,
-                         " streams of a window of ", options_.window, " bytes and the one after, ", least, " bytes; take a smaller --batch, "
-                         "--members or --bptt, or a longer text");
-    for (const auto& [name, part] : {std::pair("validation", &text_->valid), std::pair("test", &text_->test)})
-      require<OptionError>(part->size() >= 2, "the ", name, " text of ", part->size(), " bytes is too short to score anything");
+    require_long_enough(1, options_.pre_batch);
+    if (members > 1) require_long_enough(members, options_.batch);
+    const auto require_scorable = [](const data::Text& part, const char* name, const char* option) {
+      require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(),
+                           " bytes is too short to score anything; give it a larger share in --split, or a file of its own in ", option);
+    };
+    require_scorable(text_->valid, "validation", "--valid");
+    require_scorable(text_->test, "test", "--test");
   }
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = streams(members) / members;
@@ -129,6 +130,13 @@ class LanguageModelling {
     double ensemble = 0;
   };
 
+  /// Divides, since a product of options may be beyond any number.
+  void require_long_enough(std::int64_t members, std::int64_t batch) const {
+    const std::int64_t least = options_.window + 1;
+    require<OptionError>(batch <= train_.size() / least / members, "the training text of ", train_.size(), " bytes is too short for ",
+                         members, " x ", batch, " streams of at least ", least,
+                         " bytes, a window and the one after; take a smaller --batch, --members, --pre-batch or --bptt, or a longer text");
+  }
   [[nodiscard]] std::int64_t streams(std::int64_t members) const { return members == 1 ? options_.pre_batch : members * options_.batch; }
   [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }
 
@@ -144,9 +152,11 @@ class LanguageModelling {
 
   [[nodiscard]] Bits bits(Network& network, const data::Text& text) const {
     const auto members = nn::members(network), streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
-    data::TextLoader<D> loader(text, std::max<std::int64_t>(score_pass_bytes / (members * streams), 1));
+    const auto scored = data::scored_streams(text, streams, score_past);
+    data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (members * streams), 1));
     auto states = network.start(members, streams);
     Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
+    std::int64_t step = 0;
     for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
       auto after = network.forward(Tape::evaluation().input(repeated(inputs, members)), states);
       states = std::move(after.states);
@@ -154,10 +164,12 @@ class LanguageModelling {
       const auto labels = to_host(repeated(targets, members));
       const auto likelihoods = metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
                                    .reshaped({members, targets.size()});
-      for (std::int64_t k = 0; k < members; ++k) sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1));
-      sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods));
+      for (std::int64_t k = 0; k < members; ++k)
+        sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1), step, scored.first);
+      sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods), step, scored.first);
+      step += inputs.dim(1);
     }
-    const auto per_character = [&](double nats) { return -nats / std::numbers::ln2 / static_cast<double>(streams * loader.length(streams)); };
+    const auto per_character = [&](double nats) { return -nats / std::numbers::ln2 / static_cast<double>(std::ssize(text) - 1); };
     for (double& member : sums.members) member = per_character(member);
     return {sums.members, per_character(sums.ensemble)};
   }
@@ -169,8 +181,12 @@ class LanguageModelling {
     nn::detail::copy_rows(row, result);
     return result;
   }
-  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values) {
-    return std::accumulate(values.data(), values.data() + values.size(), 0.0);
+  /// Of a window's values, in the order [T, B], those of steps that are scored; the window begins with `step`.
+  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values, std::int64_t step, const std::vector<std::int64_t>& first) {
+    double result = 0;
+    for (std::int64_t i = 0, streams = std::ssize(first); i < values.size(); ++i)
+      if (step + i / streams >= first[static_cast<std::size_t>(i % streams)]) result += values.data()[i];
+    return result;
   }
 
   const data::TextParts* text_;

@@ -117,6 +117,11 @@ class Trainer {
   static const TrainOptions& checked(const TrainOptions& options, const Task& task) {
     validate(options);
     task.check(options.releases() ? options.members : 1);
+    // The epoch of that step ends with it, and there must be one after.
+    const std::int64_t step = options.release_step, iterations = task.iterations(1);
+    require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs, "release step ", step,
+                         " is not reached before the last of ", options.epochs, " epochs of ", iterations,
+                         " iterations, which is the members'; take an earlier step or more epochs");
     return options;
   }
 
@@ -142,9 +147,9 @@ class Trainer {
     progress_.before_release = task_.evaluate(network_);
     release_network(options_.sigma);
     const auto flat = nn::flatten(network_);
-    display.line(concat("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ", flat->value.late.dim(1),
-                        " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ", words.held_out, ' ', words.metric,
-                        " before ", progress_.before_release.front().second));
+    display.line(concat("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ",
+                        flat->value.late.dim(1), " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ",
+                        words.held_out, ' ', words.metric, " before ", progress_.before_release.front().second));
     account();
   }
 
@@ -185,7 +190,8 @@ class Trainer {
     if (!outputs_ || outputs_->losses.dim(0) != members()) outputs_.emplace(members());
     const double base = base_factor(), late = late_factor();
     optimizer_.advance();
-    const std::string key = concat(members(), ' ', base, ' ', late, ' ', place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    const std::string key =
+        concat(members(), ' ', base, ' ', late, ' ', place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(progress_.step), [&](std::uint32_t number) {
       for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
         Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, number)});

@@ -15,11 +15,11 @@ struct Embedding {
   std::int64_t weight_stride;  // elements from table to table
   T* y;                        // (table, place, feature)
   int features;
-  int* bad_index;  // one word, zero at the start; then 1 + the last place (table, place) whose index is no row, if there is one
+  int* bad_index;  // one word, zero at the start; then 1 + the last place (table, place) whose index is no row, if any; null: not wanted
 };
 
-/// y = the rows of the weight at the indices; NaN for an index that is no row, which is reported. N is widest<T>, or 1 if the number of
-/// features is not a multiple of that or y not aligned to 16 bytes; no shared memory.
+/// y = the rows of the weight at the indices; NaN for an index that is no row. N is widest<T>, or 1 if the number of features is not a
+/// multiple of that or y not aligned to 16 bytes; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) embedding(const Embedding<T> p) {
   const int vectors = p.features / N;
@@ -34,7 +34,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) embedding(con
     LPW_UNROLL
     for (int j = 0; j < N; ++j) value[j] = known ? row[j] : std::numeric_limits<float>::quiet_NaN();
     store_floats(p.y + at[step] * N, value);
-    if (!known && column == 0) atomicMax(p.bad_index, place + 1);
+    if (!known && p.bad_index && column == 0) atomicMax(p.bad_index, place + 1);
   }
 }
 

@@ -115,10 +115,14 @@ class StandIn {
   int capturing = 0;  // streams that are being captured
 
  private:
+  static constexpr std::size_t page = std::size_t{2} << 20;
+
+  /// Large pages, where the system has them: to open small ones takes longer than most kernels of a test.
   StandIn() {
-    void* block = mmap(nullptr, memory, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* block = mmap(nullptr, memory + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     require(block != MAP_FAILED, "emulator: cannot reserve device memory");
-    arena_ = static_cast<std::byte*>(block);
+    arena_ = static_cast<std::byte*>(block) + page - reinterpret_cast<std::uintptr_t>(block) % page;
+    static_cast<void>(madvise(arena_, memory, MADV_HUGEPAGE));
   }
 
   /// While it lives, device memory can be accessed.
@@ -129,7 +133,7 @@ class StandIn {
     Open& operator=(const Open&) = delete;
     static void set(int protection) {
       const StandIn& device = instance();
-      if (device.used_end_ > 0) mprotect(device.arena_, device.used_end_, protection);
+      if (device.used_end_ > 0) mprotect(device.arena_, (device.used_end_ + page - 1) / page * page, protection);
     }
   };
 

@@ -1,0 +1,48 @@
+// What the programs that time training steps are asked for.
+#pragma once
+
+#include <chrono>
+#include <cstdint>
+#include <string>
+#include <vector>
+
+#include "measure.hpp"
+
+namespace benchmarks {
+
+struct StepShape {
+  std::string model;                                 // wrn-DEPTH-WIDEN, or lstm
+  std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
+
+  [[nodiscard]] std::int64_t members_at_once() const { return chunk ? chunk : members; }
+  [[nodiscard]] std::int64_t images_at_once() const { return members_at_once() * batch; }
+};
+
+struct StepOptions {
+  std::vector<std::string> models = {"wrn-16-2"}, precisions = {"fp32", "bf16"};
+  std::vector<std::int64_t> members = {1, 4, 10}, chunks = {0};
+  std::int64_t batch = 0;      // 0: the model's usual one
+  int samples = 0, steps = 1;  // samples are medians' values, each the mean of `steps` steps; 0: as many as a few seconds hold
+  double seconds = 5;
+  double limit = 0;  // seconds after which no run begins; 0: none
+  bool step_only = false;
+  std::string json;
+
+  /// Calls f(shape, precision) for every combination; members in chunks only where there are several.
+  template <class F>
+  void for_each_run(F&& f) const {
+    for (const auto& model : models)
+      for (const auto& precision : precisions)
+        for (const auto k : members)
+          for (const auto chunk : chunks)
+            if (chunk < k || chunk == 0) f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
+  }
+};
+
+/// Whether another measurement is due after those taken, which began at `start`.
+[[nodiscard]] inline bool more_samples(const StepOptions& options, std::size_t taken, Clock::time_point start) {
+  if (options.samples > 0) return taken < static_cast<std::size_t>(options.samples);
+  return taken < 3 || std::chrono::duration<double>(Clock::now() - start).count() < options.seconds;
+}
+
+}  // namespace benchmarks

@@ -1,0 +1,87 @@
+// The training loop on the GPU: the CPU's run, by replayed graphs, and resumed bit for bit.
+#include <lpw/train/trainer.hpp>
+
+#include <csignal>
+
+#include <lpw/train/image_classification.hpp>
+
+#include "cuda/support.hpp"
+#include "train/support.hpp"
+#include "train/toy.hpp"
+
+#include <lpw/data/device_loader.hpp>
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+/// Counts the passes that the trainer issues, and ends the run in one of them.
+template <class D>
+struct CountingClassification : train::ImageClassification<Toy<D>> {
+  using Base = train::ImageClassification<Toy<D>>;
+  CountingClassification() : Base(dataset(), {.batch = 5}) {}
+  void accumulate_gradient(Toy<D>& network, Tape& tape, const typename Base::Batch& batch, train::StepOutputs<float, D>& outputs) {
+    if (passes++ == interrupted_pass) raise(SIGINT);
+    Base::accumulate_gradient(network, tape, batch, outputs);
+  }
+  int passes = 0, interrupted_pass = -1;
+};
+
+const train::TrainOptions image_run_options{
+    .epochs = 3, .members = 3, .release_epoch = 1, .optimizer = optim::SgdOptions{.learning_rate = 0.05}, .swa_start = 2};
+
+template <class D>
+struct ImageRun {
+  explicit ImageRun(const train::TrainOptions& o = image_run_options) : trainer(network, task, o, {{"model", "toy"}}) {}
+  int train(const std::filesystem::path& path, bool resume = false) {
+    const train::RunFolder folder(path, resume);
+    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
+    return trainer.run(folder, display.get());
+  }
+  [[nodiscard]] std::vector<double> losses() const {
+    std::vector<double> result;
+    for (const auto& record : trainer.progress().history) result.push_back(record.train_loss);
+    return result;
+  }
+  Toy<D> network;
+  CountingClassification<D> task;
+  RecordedDisplay display;
+  train::Trainer<Toy<D>, CountingClassification<D>> trainer;
+};
+
+[[nodiscard]] std::string saved_model(const TemporaryFolder& folder) { return text_of(io::read_file(folder / "run/model.safetensors")); }
+
+}  // namespace
+
+TEST_CASE("the trainer classifies images on the GPU as on the CPU, by replayed graphs", "[gpu]") {
+  for (const std::int64_t chunk : {0, 2}) {
+    train::TrainOptions o = image_run_options;
+    o.member_chunk = chunk;
+    const TemporaryFolder cpu_folder, gpu_folder;
+    ImageRun<Cpu> cpu(o);
+    ImageRun<Cuda> gpu(o);
+    REQUIRE(cpu.train(cpu_folder / "run") == 0);
+    REQUIRE(gpu.train(gpu_folder / "run") == 0);
+    const auto expected = cpu.losses(), found = gpu.losses();
+    REQUIRE(found.size() == expected.size());
+    // Means over an epoch of some ten steps, each of sums in another order.
+    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(found[i] - expected[i]) < 1e-4);
+    CHECK(cpu.task.passes == 12 + 2 * 4 * (chunk > 0 ? 2 : 1));
+    // Two buffers of minibatches before release and two after, each issued once and captured once.
+    CHECK(gpu.task.passes == 4 + 4 * (chunk > 0 ? 2 : 1));
+  }
+}
+
+TEST_CASE("an image classifier's run on the GPU that a signal ended goes on bit for bit", "[gpu]") {
+  const TemporaryFolder undisturbed;
+  REQUIRE(ImageRun<Cuda>().train(undisturbed / "run") == 0);
+  for (const int pass : {0, 3, 4, 6}) {  // issued and captured, before release and after
+    const TemporaryFolder folder;
+    ImageRun<Cuda> run;
+    run.task.interrupted_pass = pass;
+    REQUIRE(run.train(folder / "run") == SIGINT);
+    REQUIRE(ImageRun<Cuda>().train(folder / "run", true) == 0);
+    CHECK(saved_model(folder) == saved_model(undisturbed));
+  }
+}
