@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
+#include <map>
 #include <vector>
 
 #include <lpw/tensor/philox.hpp>
@@ -39,17 +40,30 @@ template <class F>
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
-/// Values in [-1/2, 1/2), the first 2^20 of them repeated: sizes here are large, and drawing is slow.
+/// The first 2^20 of the values in [-1/2, 1/2) that `key` names: drawn once, since drawing is slow, and not in the pool's memory, which is
+/// measured.
+template <class T>
+[[nodiscard]] const std::vector<T>& random_values(std::uint32_t key) {
+  static std::map<std::uint32_t, std::vector<T>> drawn;
+  auto& values = drawn[key];
+  if (!values.empty()) return values;
+  const lpw::Philox random(1, lpw::Stream::test, key);
+  values.resize(std::size_t{1} << 20);
+  for (std::size_t i = 0; i < values.size(); ++i) values[i] = T(random.uniform(i) - 0.5f);
+  return values;
+}
+
+/// Values in [-1/2, 1/2), the first 2^20 of them repeated: sizes here are large.
 template <class T, class D = lpw::Cpu>
 [[nodiscard]] lpw::Tensor<T, D> random_tensor(const lpw::Shape& shape, std::uint32_t key = 0) {
-  const std::int64_t size = shape.size(), drawn = std::min(size, std::int64_t{1} << 20);
-  lpw::Tensor<T, lpw::Cpu> host({drawn});
-  const lpw::Philox random(1, lpw::Stream::test, key);
-  for (std::int64_t i = 0; i < drawn; ++i) host.data()[i] = T(random.uniform(static_cast<std::uint64_t>(i)) - 0.5f);
+  const auto& drawn = random_values<T>(key);
+  const std::int64_t size = shape.size(), period = std::min(size, static_cast<std::int64_t>(drawn.size()));
+  lpw::Tensor<T, lpw::Cpu> host({period});
+  std::copy_n(drawn.begin(), period, host.data());
   const auto values = to_device<D>(host);
   lpw::Tensor<T, D> tensor(lpw::Shape{size});
-  for (std::int64_t first = 0; first < size; first += drawn) {
-    auto part = tensor.rows(first, std::min(drawn, size - first));
+  for (std::int64_t first = 0; first < size; first += period) {
+    auto part = tensor.rows(first, std::min(period, size - first));
     copy(values.rows(0, part.size()), part);
   }
   return tensor.reshaped(shape);

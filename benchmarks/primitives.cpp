@@ -71,9 +71,8 @@ void add_batch_norm(const std::string& type, std::int64_t side, std::int64_t cha
     const auto dy = random_tensor<T>(s.x.shape(), 1);
     Gradient<typename Setting::W, Cpu> dgamma{lpw::clone(s.gamma)}, dbeta{lpw::clone(s.beta)};
     Gradient<T, Cpu> dx{lpw::clone(dy)};
-    beside_copy(state, 5 * bytes_of(s.x), [&] {
-      lpw::batch_norm_backward(saved, dy, &dgamma, &dbeta, &dx, static_cast<Gradient<T, Cpu>*>(nullptr));
-    });
+    beside_copy(state, 5 * bytes_of(s.x),
+                [&] { lpw::batch_norm_backward(saved, dy, &dgamma, &dbeta, &dx, static_cast<Gradient<T, Cpu>*>(nullptr)); });
   });
 }
 

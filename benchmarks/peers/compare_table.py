@@ -1,6 +1,7 @@
 #!/usr/bin/env python3
 """The table of lpw beside others from files of runs: lines of JSON as measure.py and lpw's programs write them, or the JSON of
-bench_cuda_batch_norm. A folder stands for the files ROUND-NAME.json in it; ratios are formed within a round. With --json FILE also all runs."""
+bench_cuda_batch_norm. A folder stands for the files ROUND-NAME.json in it; ratios are formed within a round. With --json FILE also all
+runs."""
 
 import argparse
 import json
@@ -18,7 +19,8 @@ def runs_of_benchmark(content):
             continue
         times = {name: entry[f"{counter}_us"] / 1e3 for name, counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]}
         yield {**run, "program": "lpw", "variant": "batched", **times}
-        yield {**run, "program": "cuDNN", "variant": entry.get("label", "").removeprefix("cuDNN, "), "milliseconds": entry["reference_us"] / 1e3}
+        yield {**run, "program": "cuDNN", "variant": entry.get("label", "").removeprefix("cuDNN, "),
+               "milliseconds": entry["reference_us"] / 1e3}
 
 
 def load_file(path):

@@ -58,8 +58,8 @@ def main():
     parser = measure.parser(__doc__)
     parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN ...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), default=["loop", "loop-channels_last", "grouped", "stacked-channels_last"],
-                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
+    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), help=f"of {', '.join(VARIANTS)}; graph: on a GPU",
+                        default=["loop", "loop-channels_last", "grouped", "stacked-channels_last"])
     options = parser.parse_args()
     measure.prepare(options)
     report = measure.Report(options)

@@ -30,8 +30,8 @@ struct Case {
 };
 
 std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows << ", biases " << c.bias_rows
-                << ", factors " << c.factor_rows;
+  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows << ", biases "
+                << c.bias_rows << ", factors " << c.factor_rows;
 }
 
 /// The operation on the list of inputs_for().
@@ -180,7 +180,8 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
         for (std::int64_t j = 0; j < in[i].size(); ++j) in[i].data()[j] *= in[i].shape().rank() == 3 ? 0.3 : 1;
       const auto as = [](const DoubleTensor& tensor, auto example) {
         Tensor<decltype(example), Cpu> result(tensor.shape());  // rounded to T first: the same numbers in every type
-        for (std::int64_t i = 0; i < result.size(); ++i) result.data()[i] = decltype(example)(static_cast<double>(T(float(tensor.data()[i]))));
+        for (std::int64_t i = 0; i < result.size(); ++i)
+          result.data()[i] = decltype(example)(static_cast<double>(T(float(tensor.data()[i]))));
         return result;
       };
       Tape tape;

@@ -67,8 +67,8 @@ struct PlainGradients {
   using W = Accumulate<T>;
   Expected dx, dresidual, dgamma, dbeta;
 
-  PlainGradients(const BatchNormCase& c, const Problem<T>& p, bool relu, bool with_residual, bool batch_statistics, const Gradient<T, Cpu>& x,
-                 const Gradient<T, Cpu>& residual, const Gradient<W, Cpu>& gamma, const Gradient<W, Cpu>& beta)
+  PlainGradients(const BatchNormCase& c, const Problem<T>& p, bool relu, bool with_residual, bool batch_statistics,
+                 const Gradient<T, Cpu>& x, const Gradient<T, Cpu>& residual, const Gradient<W, Cpu>& gamma, const Gradient<W, Cpu>& beta)
       : dx(x.tensor, x.accumulate),
         dresidual(residual.tensor, residual.accumulate),
         dgamma(gamma.tensor, gamma.accumulate),

@@ -141,15 +141,15 @@ void check_geometries(int variants) {
         for (int variant = 0; variant < variants; ++variant, ++n) {
           // The divisors make the lists run through each other's combinations.
           ConvolutionCase c{.members = n % 5 < 2 ? 1 : 3,
-                 .rows = n % 5 < 3 ? 1 : 3,
-                 .batch = 1 + n / 2 % 3,
-                 .height = 7,
-                 .width = 5,
-                 .channels = channels[(n + n / 9) % 3],
-                 .out_channels = out_channels[(n + n / 4) % 4],
-                 .kernel_height = kernel[0],
-                 .kernel_width = kernel[1],
-                 .options = {.stride = stride, .padding = padding}};
+                            .rows = n % 5 < 3 ? 1 : 3,
+                            .batch = 1 + n / 2 % 3,
+                            .height = 7,
+                            .width = 5,
+                            .channels = channels[(n + n / 9) % 3],
+                            .out_channels = out_channels[(n + n / 4) % 4],
+                            .kernel_height = kernel[0],
+                            .kernel_width = kernel[1],
+                            .options = {.stride = stride, .padding = padding}};
           c.strided = n % 5 == 4;
           c.pending = n % 7 >= 3;
           c.relu = n % 7 >= 5;
@@ -183,18 +183,18 @@ struct Results {
 };
 
 const ConvolutionCase wide{.members = 2,
-                .rows = 1,
-                .batch = 9,
-                .height = 13,
-                .width = 12,
-                .channels = 24,
-                .out_channels = 40,
-                .kernel_height = 3,
-                .kernel_width = 3,
-                .options = {.padding = 1},
-                .strided = false,
-                .pending = true,
-                .relu = true};
+                           .rows = 1,
+                           .batch = 9,
+                           .height = 13,
+                           .width = 12,
+                           .channels = 24,
+                           .out_channels = 40,
+                           .kernel_height = 3,
+                           .kernel_width = 3,
+                           .options = {.padding = 1},
+                           .strided = false,
+                           .pending = true,
+                           .relu = true};
 
 }  // namespace
 
@@ -223,15 +223,15 @@ TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual n
 TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double, bfloat16) {
   with_each_engine([] {
     ConvolutionCase pixel{.members = 1,
-               .rows = 1,
-               .batch = 1,
-               .height = 1,
-               .width = 1,
-               .channels = 4,
-               .out_channels = 3,
-               .kernel_height = 1,
-               .kernel_width = 1,
-               .options = {}};
+                          .rows = 1,
+                          .batch = 1,
+                          .height = 1,
+                          .width = 1,
+                          .channels = 4,
+                          .out_channels = 3,
+                          .kernel_height = 1,
+                          .kernel_width = 1,
+                          .options = {}};
     check_all<TestType>(pixel);
     pixel.kernel_height = pixel.kernel_width = 3;
     pixel.options = {.padding = 1};
@@ -259,26 +259,26 @@ TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of thr
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
   const int threads = max_threads();
   for (ConvolutionCase c : {wide,
-                 ConvolutionCase{.members = 1,
-                 .rows = 1,
-                 .batch = 1,
-                 .height = 40,
-                 .width = 40,
-                 .channels = 16,
-                 .out_channels = 24,
-                 .kernel_height = 3,
-                 .kernel_width = 3,
-                 .options = {.padding = 1}},
-                 ConvolutionCase{.members = 1,
-                 .rows = 1,
-                 .batch = 5,
-                 .height = 24,
-                 .width = 24,
-                 .channels = 48,
-                 .out_channels = 24,
-                 .kernel_height = 1,
-                 .kernel_width = 1,
-                 .options = {}}}) {
+                            ConvolutionCase{.members = 1,
+                            .rows = 1,
+                            .batch = 1,
+                            .height = 40,
+                            .width = 40,
+                            .channels = 16,
+                            .out_channels = 24,
+                            .kernel_height = 3,
+                            .kernel_width = 3,
+                            .options = {.padding = 1}},
+                            ConvolutionCase{.members = 1,
+                            .rows = 1,
+                            .batch = 5,
+                            .height = 24,
+                            .width = 24,
+                            .channels = 48,
+                            .out_channels = 24,
+                            .kernel_height = 1,
+                            .kernel_width = 1,
+                            .options = {}}}) {
     INFO(c);
     set_max_threads(1);
     const Results<TestType> one(c);

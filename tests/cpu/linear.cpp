@@ -122,8 +122,8 @@ TEMPLATE_TEST_CASE("Eigen's linear layer gives the same bits on any number of th
   const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
   const int threads = max_threads();
   for (const LinearCase& c : {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
-                        LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 24},
-                        LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}}) {
+                              LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 24},
+                              LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}}) {
     INFO(c);
     set_max_threads(1);
     const auto one = results<TestType>(c);

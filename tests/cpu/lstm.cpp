@@ -29,9 +29,7 @@ struct Step {
     if (!factors) return {parameter(columns, 1), parameter(columns, 2), {}, {}, {}};
     return {parameter(columns, 1), parameter(columns, 2), parameter(columns, 3), parameter(columns, 4), parameter(hidden, 5)};
   }
-  [[nodiscard]] LstmStep<T, Cpu> operands() const {
-    return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)};
-  }
+  [[nodiscard]] LstmStep<T, Cpu> operands() const { return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)}; }
 };
 
 /// All that forward and backward leave, as double.
@@ -49,8 +47,8 @@ std::vector<std::vector<double>> results(std::int64_t members, std::int64_t rows
   lstm_cell_backward(cell, Step<T>::template rounded<T>(s.state, 12), as(T(0.f), s.state, 13), backward, dcell, before);
   CHECK((gaps_untouched(forward.gates) && gaps_untouched(forward.cell) && gaps_untouched(hidden) && gaps_untouched(backward.gates)));
   CHECK(values_of(backward.cell) == values_of(Step<T>::template rounded<W>(s.state, 8)));
-  return {values_of(forward.gates), values_of(forward.cell), values_of(hidden), values_of(next),
-          values_of(backward.gates), values_of(dcell),       values_of(before)};
+  return {values_of(forward.gates),  values_of(forward.cell), values_of(hidden), values_of(next),
+          values_of(backward.gates), values_of(dcell),        values_of(before)};
 }
 
 }  // namespace

@@ -25,13 +25,15 @@ struct RankOneCase {
 
 TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors", "[rank_one]", float, double) {
   using W = TestType;
-  for (const auto& [members, weight_rows, factor_rows] : {std::array{1, 1, 1}, std::array{3, 1, 3}, std::array{3, 3, 3}, std::array{3, 1, 1}})
+  for (const auto& [members, weight_rows, factor_rows] :
+       {std::array{1, 1, 1}, std::array{3, 1, 3}, std::array{3, 3, 3}, std::array{3, 1, 1}})
     for (const auto& [outputs, inputs] : {std::pair{1, 1}, std::pair{5, 3}, std::pair{70, 33}})
       for (const bool accumulate : {false, true}) {
         INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs " << outputs
                         << " inputs " << inputs << " accumulate " << accumulate);
         const RankOneCase<W> c{members, outputs, inputs, weight_rows, factor_rows};
-        auto dweight = c.gradient(c.weight, accumulate, 5), dr = c.gradient(c.output, accumulate, 6), ds = c.gradient(c.input, accumulate, 7);
+        auto dweight = c.gradient(c.weight, accumulate, 5), dr = c.gradient(c.output, accumulate, 6),
+             ds = c.gradient(c.input, accumulate, 7);
         Expected weight(dweight.tensor, accumulate), r(dr.tensor, accumulate), s(ds.tensor, accumulate);
         weight.terms = members + 4;  // and the roundings of a product of three
         r.terms = members * inputs + 4;
@@ -57,8 +59,8 @@ TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors"
 TEST_CASE("rank_one_backward: what is not wanted changes nothing of the rest, nor does the number of threads", "[rank_one]") {
   const RankOneCase<float> c{3, 70, 33, 1, 3};
   const auto run = [&](int unwanted) {
-    Gradient<float, Cpu> all[] = {{full<float, Cpu>(c.weight.shape(), 0)}, {full<float, Cpu>(c.output.shape(), 0)},
-                                  {full<float, Cpu>(c.input.shape(), 0)}};
+    Gradient<float, Cpu> all[] = {
+        {full<float, Cpu>(c.weight.shape(), 0)}, {full<float, Cpu>(c.output.shape(), 0)}, {full<float, Cpu>(c.input.shape(), 0)}};
     if (unwanted >= 0) all[unwanted].tensor = {};
     rank_one_backward(c.product, c.weight, c.output, c.input, all[0], all[1], all[2]);
     std::vector<std::vector<double>> values;

@@ -54,8 +54,8 @@ struct WinogradResults {
 
 /// All passes through the primitives; gradients added to fixed values if `accumulate`.
 template <class T>
-[[nodiscard]] WinogradResults<T> results(const WinogradCase& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight, const Tensor<T, Cpu>& dy,
-                                 bool accumulate) {
+[[nodiscard]] WinogradResults<T> results(const WinogradCase& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight,
+                                         const Tensor<T, Cpu>& dy, bool accumulate) {
   Gradient<T, Cpu> dx{random_tensor<T>(c.x_shape(), 6), accumulate};
   Gradient<T, Cpu> dweight{random_parameter<T>(c.weight_shape(), c.rows > 1, 7), accumulate};
   auto y = conv2d_forward(x, weight, c.options());
@@ -65,14 +65,17 @@ template <class T>
   return {y, dx.tensor, clone(dweight.tensor)};
 }
 
-[[nodiscard]] WinogradResults<float> results(const WinogradCase& c, bool accumulate = false) { return results(c, c.x(), c.weight(), c.dy(), accumulate); }
+[[nodiscard]] WinogradResults<float> results(const WinogradCase& c, bool accumulate = false) {
+  return results(c, c.x(), c.weight(), c.dy(), accumulate);
+}
 
 /// The same by Winograd's algorithm, whether it pays or not; for one row of weights.
 [[nodiscard]] WinogradResults<float> winograd_results(const WinogradCase& c, bool accumulate) {
   const auto x = c.x();
   const auto weight = c.weight(), dy = c.dy();
   const auto map = detail::pending_map(x, 0);
-  WinogradResults<float> r{Tensor<float, Cpu>(c.y_shape()), random_tensor<float>(c.x_shape(), 6), random_tensor<float>(c.weight_shape(), 7)};
+  WinogradResults<float> r{Tensor<float, Cpu>(c.y_shape()), random_tensor<float>(c.x_shape(), 6),
+                           random_tensor<float>(c.weight_shape(), 7)};
   winograd::conv2d_forward(c.geometry(), x.raw.data(), map, weight.data(), r.y.data());
   winograd::conv2d_backward_data(c.geometry(), dy.data(), weight.data(), r.dx.data(), accumulate);
   winograd::conv2d_backward_weight(c.geometry(), x.raw.data(), map, dy.data(), r.dweight.data(), accumulate);
@@ -138,15 +141,15 @@ TEST_CASE("Winograd: every image size, padding and width of channels equals the 
     for (std::int64_t padding = 0; padding <= 2; ++padding) {
       if (height + 2 * padding < 3) continue;
       const WinogradCase c{.members = 1,
-                   .rows = 1,
-                   .batch = 1 + n % 3,
-                   .height = height,
-                   .width = 3 + n % 8,
-                   .channels = widths[n % 4] * winograd::lanes,
-                   .out_channels = widths[(n / 4 + 1) % 4] * winograd::lanes,
-                   .padding = padding,
-                   .pending = n % 3 > 0,
-                   .relu = n % 3 > 1};
+                           .rows = 1,
+                           .batch = 1 + n % 3,
+                           .height = height,
+                           .width = 3 + n % 8,
+                           .channels = widths[n % 4] * winograd::lanes,
+                           .out_channels = widths[(n / 4 + 1) % 4] * winograd::lanes,
+                           .padding = padding,
+                           .pending = n % 3 > 0,
+                           .relu = n % 3 > 1};
       ++n;
       INFO(c);
       REQUIRE(winograd::supports(c.geometry()));
@@ -155,9 +158,10 @@ TEST_CASE("Winograd: every image size, padding and width of channels equals the 
 }
 
 TEST_CASE("Winograd: layers of a wide residual network, with members, pending maps and added gradients", "[winograd]") {
-  for (WinogradCase c : {WinogradCase{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
-                 WinogradCase{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
-                 WinogradCase{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
+  for (WinogradCase c :
+       {WinogradCase{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
+        WinogradCase{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
+        WinogradCase{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
     c.pending = c.relu = true;
     INFO(c);
     REQUIRE(winograd::pays(c.geometry(), c.batch));

@@ -11,8 +11,11 @@ struct ConvolutionCase {
   std::int64_t members, weight_rows, batch, height, width, channels, out_channels, kernel, stride, padding;
 };
 
-constexpr ConvolutionCase convolution_cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1}, {2, 1, 2, 8, 8, 4, 3, 3, 2, 1}, {3, 3, 1, 5, 5, 2, 5, 1, 2, 0},
-                          {2, 2, 2, 6, 7, 3, 2, 3, 1, 0}, {1, 1, 1, 1, 1, 8, 8, 1, 1, 0}};
+constexpr ConvolutionCase convolution_cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1},
+                                                 {2, 1, 2, 8, 8, 4, 3, 3, 2, 1},
+                                                 {3, 3, 1, 5, 5, 2, 5, 1, 2, 0},
+                                                 {2, 2, 2, 6, 7, 3, 2, 3, 1, 0},
+                                                 {1, 1, 1, 1, 1, 8, 8, 1, 1, 0}};
 
 }  // namespace
 
@@ -37,8 +40,8 @@ TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients"
         const auto w = on_device(weight);
         Gradient<TestType, Cuda> found_dx{on_device(start_x), accumulate};
         Gradient<float, Cuda> found_dweight{on_device(start_weight), accumulate};
-        // Sums of up to some 100 terms below 1 in another order. In bfloat16 the result is rounded, and each of up to 36 products, of 1/4 in
-        // the mean, is off by half an epsilon where a device rounds the weights.
+        // Sums of up to some 100 terms below 1 in another order. In bfloat16 the result is rounded, and each of up to 36 products, of 1/4
+        // in the mean, is off by half an epsilon where a device rounds the weights.
         const double tolerance = 200 * epsilon<float>() + (36 / 4 / 2 + 2) * epsilon<TestType>();
         CHECK(distance(conv2d_forward(Activation<TestType, Cuda>{on_device(x)}, w, options), y) <= tolerance);
         conv2d_backward_data(on_device(dy), w, options, found_dx);

@@ -43,7 +43,9 @@ struct Training {
     optimizer.step(1);
     if (average) average->update();
   }
-  [[nodiscard]] Tensor<double, Cpu> predictions() { return predict_members(network, to_device<D>(random_tensor<float>({1, 3, 8, 8, 3}, 99))); }
+  [[nodiscard]] Tensor<double, Cpu> predictions() {
+    return predict_members(network, to_device<D>(random_tensor<float>({1, 3, 8, 8, 3}, 99)));
+  }
 };
 
 }  // namespace

@@ -43,7 +43,8 @@ TEST_CASE("a text of enwik8's size is split at 90 and 95 million bytes") {
 
 TEST_CASE("the parts of a text are its bytes in order") {
   const Text text = counting(1009);
-  for (const TextShares& shares : {TextShares{}, TextShares{80, 10, 10}, TextShares{99.5, 0.25, 0.25}, TextShares{100, 0, 0}, TextShares{95, 5, 0}}) {
+  for (const TextShares& shares :
+       {TextShares{}, TextShares{80, 10, 10}, TextShares{99.5, 0.25, 0.25}, TextShares{100, 0, 0}, TextShares{95, 5, 0}}) {
     const TextParts parts = split_text(text, shares);
     Text joined = parts.train;
     joined.insert(joined.end(), parts.valid.begin(), parts.valid.end());

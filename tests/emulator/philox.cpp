@@ -7,8 +7,7 @@ using namespace lpw;
 TEST_CASE("the kernels' normal numbers are Philox::normal's", "[philox]") {
   const Philox random(3, Stream::test);
   double worst = 0;
-  for (std::uint64_t i = 0; i < 200000; ++i)
-    worst = std::max(worst, std::abs(double(kernels::normal(random(i))) - random.normal(i)));
+  for (std::uint64_t i = 0; i < 200000; ++i) worst = std::max(worst, std::abs(double(kernels::normal(random(i))) - random.normal(i)));
   CHECK(worst < 2e-6);  // values up to 5, of some ten roundings
   // The ends of both words' ranges: log(u) for u at 2^-32, near 1/2 and at 1, and angles about every eighth of a turn.
   worst = 0;

@@ -19,8 +19,8 @@ using lpw::Philox;
 using lpw::Shape;
 
 /// Groups of late-phase weights, alone and together.
-inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm, Group::head,
-                                         Group::batch_norm | Group::head | Group::rank_one};
+inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm,
+                                                Group::head, Group::batch_norm | Group::head | Group::rank_one};
 
 template <class T>
 using Wrn = lpw::nn::WideResNet<T, Cpu>;

@@ -18,7 +18,7 @@ using TwoLayers = nn::Sequential<Layer, Norm, Layer>;
 TwoLayers make_network() {
   nn::Initializer init(Philox{1});
   TwoLayers network(Layer({.in_features = 3, .out_features = 4}, init), Norm(4),
-                  Layer({.in_features = 4, .out_features = 2, .head = true}, init));
+                    Layer({.in_features = 4, .out_features = 2, .head = true}, init));
   auto& norm = std::get<1>(network.modules);
   copy(random_tensor<double>({1, 4}, 8), norm.running_mean.value());
   return network;

@@ -22,7 +22,8 @@ constexpr Group rank_one_and_head = Group::rank_one | Group::head;
 Tensor<std::int32_t, Cpu> symbols(const Shape& shape, std::uint32_t step = 0) {
   Tensor<std::int32_t, Cpu> result(shape);
   const Philox random(9, Stream::test, step);
-  for (std::int64_t i = 0; i < result.size(); ++i) result.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), 7));
+  for (std::int64_t i = 0; i < result.size(); ++i)
+    result.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), 7));
   return result;
 }
 
@@ -47,8 +48,7 @@ TestModel released(std::int64_t members) {
 /// Steps [first, first + count) of a window [K, T, B].
 Tensor<std::int32_t, Cpu> part(const Tensor<std::int32_t, Cpu>& window, std::int64_t first, std::int64_t count) {
   Tensor<std::int32_t, Cpu> result({window.dim(0), count, window.dim(2)});
-  for (std::int64_t k = 0; k < window.dim(0); ++k)
-    std::copy_n(window.row(k) + first * window.dim(2), count * window.dim(2), result.row(k));
+  for (std::int64_t k = 0; k < window.dim(0); ++k) std::copy_n(window.row(k) + first * window.dim(2), count * window.dim(2), result.row(k));
   return result;
 }
 
@@ -91,7 +91,8 @@ TEST_CASE("every member computes with states and weights of its own") {
   const auto input = symbols({3, 6, 2});
   const auto expected = logits_of(network, input);
   for (std::int64_t k = 0; k < 3; ++k) {
-    const auto alone = network.forward(Tape::evaluation({k, 1}).input(input.rows(k, 1)), nn::rows(network.start(3, 2), k, 1)).logits.value();
+    const auto alone =
+        network.forward(Tape::evaluation({k, 1}).input(input.rows(k, 1)), nn::rows(network.start(3, 2), k, 1)).logits.value();
     CHECK(max_difference(alone, expected.rows(k, 1)) < 1e-14);  // eps times sums of five products
     CHECK(max_difference(alone, expected.rows((k + 1) % 3, 1)) > 1e-3);
   }
@@ -161,9 +162,8 @@ TEST_CASE("impossible language models are refused") {
   auto o = options;
   o.dropout = 1;
   CHECK_THROWS_AS(TestModel(o, Philox(1)), OptionError);
-  for (std::int64_t nn::LanguageModelOptions::*size :
-       {&nn::LanguageModelOptions::hidden, &nn::LanguageModelOptions::layers, &nn::LanguageModelOptions::embedding,
-        &nn::LanguageModelOptions::vocabulary}) {
+  for (std::int64_t nn::LanguageModelOptions::*size : {&nn::LanguageModelOptions::hidden, &nn::LanguageModelOptions::layers,
+                                                       &nn::LanguageModelOptions::embedding, &nn::LanguageModelOptions::vocabulary}) {
     o = options;
     o.*size = 0;
     CHECK_THROWS_AS(TestModel(o, Philox(1)), OptionError);

@@ -33,13 +33,12 @@ void randomize_factors(Net& net) {
 Net::States random_states(std::int64_t members, std::int64_t batch, std::size_t layers = 2) {
   Net::States states;
   for (std::uint32_t layer = 0; layer < layers; ++layer)
-    states.push_back({random_tensor<double>({members, batch, hidden}, 70 + layer), random_tensor<double>({members, batch, hidden}, 80 + layer)});
+    states.push_back(
+        {random_tensor<double>({members, batch, hidden}, 70 + layer), random_tensor<double>({members, batch, hidden}, 80 + layer)});
   return states;
 }
 
-std::vector<double> output_of(Net& net, const DoubleTensor& x) {
-  return values_of(net.forward(Tape::evaluation().input(x)).value());
-}
+std::vector<double> output_of(Net& net, const DoubleTensor& x) { return values_of(net.forward(Tape::evaluation().input(x)).value()); }
 
 std::map<std::string, std::vector<double>> weights_of(Net& net) {
   std::map<std::string, std::vector<double>> result;
@@ -66,9 +65,9 @@ TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)"
     CHECK(largest <= 0.5);
     CHECK(largest >= 0.25);  // all 16 and more numbers in the inner half: 2^-16
   });
-  const std::map<std::string, Shape> expected{
-      {"weight_ih_l0", {16, 3}}, {"weight_hh_l0", {16, 4}}, {"bias_ih_l0", {16}}, {"bias_hh_l0", {16}},
-      {"weight_ih_l1", {16, 4}}, {"weight_hh_l1", {16, 4}}, {"bias_ih_l1", {16}}, {"bias_hh_l1", {16}}};
+  const std::map<std::string, Shape> expected{{"weight_ih_l0", {16, 3}}, {"weight_hh_l0", {16, 4}}, {"bias_ih_l0", {16}},
+                                              {"bias_hh_l0", {16}},      {"weight_ih_l1", {16, 4}}, {"weight_hh_l1", {16, 4}},
+                                              {"bias_ih_l1", {16}},      {"bias_hh_l1", {16}}};
   CHECK(shapes == expected);
   nn::attach_rank_one(net);
   std::size_t count = 0;
@@ -165,7 +164,8 @@ TEST_CASE("Lstm: members of one pass are the members run alone, with carried sta
     const auto alone = run({k, 1});
     for (std::size_t w = 0; w < 2; ++w)
       for (std::size_t i = 0; i < part; ++i)
-        REQUIRE(std::abs(alone[w * part + i] - together[w * half + std::size_t(k) * part + i]) <= 100 * epsilon<double>());  // other cuts of sums
+        REQUIRE(std::abs(alone[w * part + i] - together[w * half + std::size_t(k) * part + i]) <=
+                100 * epsilon<double>());  // other cuts of sums
   }
   for (const auto& [name, values] : gradients()) {  // the three runs added up
     INFO(name);

@@ -66,6 +66,9 @@ def options(folder):
             (["stray"], "stray"),
             (["--epochs"], "--epochs"),
             (["--init", "missing.safetensors"], "missing.safetensors"),
+            (["--device", "tpu"], ["--device", "cuda"]),
+            (["--precision", "tf32"], ["--precision tf32", "--device cuda"]),
+            (["--convolution", "fft"], ["--convolution", "direct"]),
             (["--eval", "missing.lpw", "--resume"], "leave out"),
     ]:
         refused(*TINY, *out, *arguments, says=says)

@@ -25,7 +25,8 @@ def changes(folder):
             ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0], ["--batch", 5],
             ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"], ["--precision", "bf16"],
             ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--optimizer", "adam", "--lr", 0.001], ["--clip", 0.1], ["--release-step", 5],
-            ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1], ["--optimizer", "adam", "--lr", 0.001, "--weight-decay", 0.1], ["--train-subset", 80], ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
+            ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1], ["--optimizer", "adam", "--lr", 0.001, "--weight-decay", 0.1], ["--train-subset", 80], ["--convolution", "direct"],
+            ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
     ]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
@@ -42,7 +43,7 @@ def keeps(folder):
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
     for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.1], ["--late-weight-decay", 5e-4],
-                                        ["--late-schedule", "constant"], ["--member-chunk", 2], ["--device", "cpu"], ["--test-subset", 50]]):
+                                        ["--late-schedule", "constant"], ["--member-chunk", 2], ["--device", "cpu"], ["--deterministic"], ["--test-subset", 50]]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)

@@ -125,11 +125,11 @@ struct HookedModelling : LanguageModelling<Network<float>> {
 };
 
 const TrainOptions text_options{.epochs = 4,
-                           .members = members,
-                           .release_epoch = 2,
-                           .late = Group::rank_one | Group::head,
-                           .optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 1},
-                           .swa_start = 3};
+                                .members = members,
+                                .release_epoch = 2,
+                                .late = Group::rank_one | Group::head,
+                                .optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 1},
+                                .swa_start = 3};
 constexpr int epoch_windows = 9;  // 1000 bytes / 6 streams: 166, of which 165 are predicted
 
 struct TextRun {
@@ -261,7 +261,8 @@ TEST_CASE("a language model is trained, released, averaged and collapsed") {
   const auto summary = nlohmann::json::parse(file_after(folder, "summary.json"));
   CHECK(summary["valid_bpc_members"].size() == 3);
   CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network).back().second);
-  CHECK(file_after(folder, "metrics.csv").starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"));
+  CHECK(file_after(folder, "metrics.csv")
+            .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"));
 }
 
 TEST_CASE("a signal in mid-epoch ends a run that goes on bit for bit, states and all") {

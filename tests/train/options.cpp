@@ -48,7 +48,8 @@ TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "release epoch -1; expected at least 0");
   CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "sigma -0.5; expected at least 0");
   CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
-  CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) == "learning rate inf; expected at least 0");
+  CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) ==
+        "learning rate inf; expected at least 0");
   CHECK(contains(refusal([](auto& o) { o.optimizer = lpw::optim::AdamOptions{.late_weight_decay = NAN}; }), "must be finite"));
   CHECK(refusal([](auto& o) { o.swa_start = 200; }) == "weight averaging starts after epoch 200, but there are only 200 epochs");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");

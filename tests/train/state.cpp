@@ -7,7 +7,8 @@ using lpw::FileError;
 using namespace lpw::train;
 
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
-  CHECK(format_csv({}, {"accuracy", "test", "samples"}) == "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
+  CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456}, second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
   CHECK(format_csv({first, second}, {"bpc", "valid", "characters"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"

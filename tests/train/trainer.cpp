@@ -111,7 +111,8 @@ TEST_CASE("release after a number of iterations ends the epoch under way") {
   o.release_step = 3 * 12;
   CHECK_NOTHROW(Run(o));
   o.release_step += 1;
-  CHECK(contains(message_of<OptionError>([&] { Run run(o); }), "release step 37 is not reached before the last of 4 epochs of 12 iterations"));
+  CHECK(contains(message_of<OptionError>([&] { Run never(o); }),
+                 "release step 37 is not reached before the last of 4 epochs of 12 iterations"));
   o.members = 1;
   CHECK_NOTHROW(Run(o));
 }

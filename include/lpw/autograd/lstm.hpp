@@ -36,8 +36,8 @@ struct LstmState {
 
 template <class T, class D>
 struct LstmResult {
-  Variable<T, D> y;          // h of all steps [K, T, B, H]
-  LstmState<T, D> state;     // after the last
+  Variable<T, D> y;       // h of all steps [K, T, B, H]
+  LstmState<T, D> state;  // after the last
 };
 
 namespace detail {

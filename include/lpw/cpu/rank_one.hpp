@@ -1,8 +1,8 @@
 // Gradients of a dense weight with rank-1 factors, on the CPU.
 //
 // Member k computes with W_k = W o (r_k s_k^T). The product P_k = dy_k^T x_k over all rows, which for a plain weight is the gradient, holds
-// all that is needed of the data: dW = sum_k r_k s_k^T o P_k, dr_k = (W o P_k) s_k, ds_k = (W o P_k)^T r_k. So neither the scaled inputs nor
-// the products before scaling have to be kept.
+// all that is needed of the data: dW = sum_k r_k s_k^T o P_k, dr_k = (W o P_k) s_k, ds_k = (W o P_k)^T r_k. So neither the scaled inputs
+// nor the products before scaling have to be kept.
 #pragma once
 
 #include <algorithm>
@@ -41,8 +41,8 @@ W rank_one_row(const W* product, const W* weight, W r, const W* s, std::int64_t 
 /// its parameter's rows, summed over the members where it has one. A gradient without a tensor is not wanted. Blocks of 32 outputs, each
 /// with a partial ds; added up in order.
 template <class W>
-void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weight, const Tensor<W, Cpu>& output, const Tensor<W, Cpu>& input,
-                       Gradient<W, Cpu>& dweight, Gradient<W, Cpu>& doutput, Gradient<W, Cpu>& dinput) {
+void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weight, const Tensor<W, Cpu>& output,
+                       const Tensor<W, Cpu>& input, Gradient<W, Cpu>& dweight, Gradient<W, Cpu>& doutput, Gradient<W, Cpu>& dinput) {
   constexpr std::int64_t length = 32;
   const std::int64_t members = product.dim(0), outputs = product.dim(1), inputs = product.dim(2), blocks = (outputs + length - 1) / length;
   for (Gradient<W, Cpu>* gradient : {&dweight, &doutput, &dinput})

@@ -34,7 +34,8 @@ struct Exponential {
 
 /// `value`, or NaN where x is NaN, which magnitude has lost.
 [[nodiscard]] inline float with_nan_of(float x, float value) {
-  const std::int32_t below = std::bit_cast<std::int32_t>(std::numeric_limits<float>::infinity()) - std::bit_cast<std::int32_t>(std::fabs(x));
+  const std::int32_t below =
+      std::bit_cast<std::int32_t>(std::numeric_limits<float>::infinity()) - std::bit_cast<std::int32_t>(std::fabs(x));
   return std::bit_cast<float>(std::bit_cast<std::int32_t>(value) | ((below >> 31) & 0x7fc00000));
 }
 

@@ -19,7 +19,8 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
   return v;
 }
 
-/// Zeros. nvcc's front end fails on constants of vector types, `Lanes{}`, and on elements of vectors being assigned where they lie in arrays.
+/// Zeros. nvcc's front end fails on constants of vector types, `Lanes{}`, and on elements of vectors being assigned where they lie in
+/// arrays.
 [[nodiscard]] inline Lanes zeros() {
   Lanes v;
   std::memset(&v, 0, sizeof(v));

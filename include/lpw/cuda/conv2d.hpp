@@ -47,7 +47,8 @@ void conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& 
 /// dweight [1 or K, O, kh, kw, C] from x and dy: summed over the images, and over the members too if it has one row. In bfloat16 cuDNN
 /// rounds the sum, which is then added in float.
 template <class T>
-void conv2d_backward_weight(const Activation<T, Cuda>& x, const Tensor<T, Cuda>& dy, Conv2dOptions options, Gradient<float, Cuda>& dweight) {
+void conv2d_backward_weight(const Activation<T, Cuda>& x, const Tensor<T, Cuda>& dy, Conv2dOptions options,
+                            Gradient<float, Cuda>& dweight) {
   const Conv2dGeometry g = conv2d_geometry(x.shape(), dweight.tensor.shape(), options);
   const auto input = materialize(x);
   using cuda::detail::BackwardWeightPass;

@@ -112,9 +112,7 @@ template <class Device, class T>
 /// What is on the GPU already.
 template <class Device, class T>
   requires std::is_same_v<Device, Cuda>
-[[nodiscard]] Tensor<T, Cuda> to_device(const Tensor<T, Cuda>& tensor) {
-  return tensor;
-}
+[[nodiscard]] Tensor<T, Cuda> to_device(const Tensor<T, Cuda>& tensor) { return tensor; }
 
 /// Copies a tensor to the host, after all work issued so far.
 template <class T>

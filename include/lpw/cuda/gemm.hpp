@@ -46,7 +46,9 @@ inline void check(cublasStatus_t status, std::string_view call, const Place& pla
 }
 
 template <class T>
-inline constexpr cudaDataType_t data_type = std::is_same_v<T, float> ? CUDA_R_32F : std::is_same_v<T, bfloat16> ? CUDA_R_16BF : CUDA_R_16F;
+inline constexpr cudaDataType_t data_type = std::is_same_v<T, float>      ? CUDA_R_32F
+                                            : std::is_same_v<T, bfloat16> ? CUDA_R_16BF
+                                                                          : CUDA_R_16F;
 
 }  // namespace detail
 
@@ -59,13 +61,12 @@ void gemm(std::int64_t count, const Matrices<const T>& a, const Matrices<const T
   const std::int64_t inner = a.transposed ? a.rows : a.columns;
   const float one = 1, kept = accumulate ? 1 : 0;
   const auto compute = std::is_same_v<T, float> && settings().tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  detail::check(
-      cublasGemmStridedBatchedEx(detail::blas(), operation(b), operation(a), static_cast<int>(c.columns), static_cast<int>(c.rows),
-                                 static_cast<int>(inner), &one, b.data, detail::data_type<T>, static_cast<int>(b.row_stride),
-                                 b.matrix_stride, a.data, detail::data_type<T>, static_cast<int>(a.row_stride), a.matrix_stride, &kept,
-                                 c.data, detail::data_type<C>, static_cast<int>(c.row_stride), c.matrix_stride, static_cast<int>(count),
-                                 compute, CUBLAS_GEMM_DEFAULT),
-      "cublasGemmStridedBatchedEx", place);
+  detail::check(cublasGemmStridedBatchedEx(
+                    detail::blas(), operation(b), operation(a), static_cast<int>(c.columns), static_cast<int>(c.rows),
+                    static_cast<int>(inner), &one, b.data, detail::data_type<T>, static_cast<int>(b.row_stride), b.matrix_stride, a.data,
+                    detail::data_type<T>, static_cast<int>(a.row_stride), a.matrix_stride, &kept, c.data, detail::data_type<C>,
+                    static_cast<int>(c.row_stride), c.matrix_stride, static_cast<int>(count), compute, CUBLAS_GEMM_DEFAULT),
+                "cublasGemmStridedBatchedEx", place);
 }
 
 }  // namespace lpw::cuda

@@ -74,9 +74,7 @@ namespace detail {
 }
 
 /// Waits for all work issued to stream().
-inline void synchronize(const Place& place = Place::current()) {
-  check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place);
-}
+inline void synchronize(const Place& place = Place::current()) { check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place); }
 
 /// What launch plans must know of the GPU.
 [[nodiscard]] inline const GpuLimits& limits() {

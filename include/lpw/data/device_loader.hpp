@@ -1,6 +1,6 @@
 // Minibatches made on the GPU: the images stay there as bytes, or, where they do not fit, in host memory that the GPU reads; a minibatch's
-// indices are all that is sent, and a kernel augments and normalises. The next minibatch is made while the present one is trained on. Values are
-// the CPU loader's, bit for bit.
+// indices are all that is sent, and a kernel augments and normalises. The next minibatch is made while the present one is trained on.
+// Values are the CPU loader's, bit for bit.
 #pragma once
 
 #include <array>

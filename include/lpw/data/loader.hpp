@@ -137,10 +137,10 @@ class Loader {
 
  private:
   [[nodiscard]] Batch<T> make_batch(const std::vector<std::int64_t>& order, std::uint32_t epoch, std::int64_t members,
-                                         std::int64_t iteration) const {
+                                    std::int64_t iteration) const {
     const auto [first, batch] = plan_.slice(members, iteration);
     Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
-                         Tensor<std::int32_t, Cpu>({members, batch})};
+                    Tensor<std::int32_t, Cpu>({members, batch})};
     for (std::int64_t j = 0; j < members * batch; ++j) {
       const std::int64_t index = order[first + j];
       const auto how = draw_augmentation(options_.augment, options_.seed, epoch, index, set_->height, set_->width);

@@ -56,9 +56,8 @@ template <class M>
 [[nodiscard]] bool takes_rank_one(M& module, Group groups) {
   bool takes = contains(groups, Group::rank_one) && nn::HasDenseWeights<M>;
   if constexpr (nn::HasDenseWeights<M>)
-    module.for_each_dense([&](auto& weight, auto&) {
-      takes = takes && !(contains(groups, Group::head) && contains(weight.group(), Group::head));
-    });
+    module.for_each_dense(
+        [&](auto& weight, auto&) { takes = takes && !(contains(groups, Group::head) && contains(weight.group(), Group::head)); });
   return takes;
 }
 

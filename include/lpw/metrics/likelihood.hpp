@@ -11,8 +11,8 @@
 
 namespace lpw::metrics {
 
-/// log softmax(logits)_label of every row of logits [N, classes] with its label in [0, classes), in nats and double: [N]. Throws ShapeError,
-/// Error for an impossible label, and NonFinite for a row of logits that is not finite.
+/// log softmax(logits)_label of every row of logits [N, classes] with its label in [0, classes), in nats and double: [N]. Throws
+/// ShapeError, Error for an impossible label, and NonFinite for a row of logits that is not finite.
 template <Real T>
 [[nodiscard]] Tensor<double, Cpu> log_likelihoods(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {
   require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0 && labels.shape() == Shape{logits.dim(0)},
@@ -35,8 +35,8 @@ template <Real T>
   return result;
 }
 
-/// The same for the ensemble of K members, whose prediction is the mean of theirs: log mean_k exp(members_k), [K, N] -> [N]. One member's are
-/// given back bit for bit.
+/// The same for the ensemble of K members, whose prediction is the mean of theirs: log mean_k exp(members_k), [K, N] -> [N]. One member's
+/// are given back bit for bit.
 [[nodiscard]] inline Tensor<double, Cpu> ensemble_log_likelihoods(const Tensor<double, Cpu>& members) {
   require<ShapeError>(members.shape().rank() == 2 && members.dim(0) > 0, "ensemble_log_likelihoods: expected [K N], found ",
                       members.shape());

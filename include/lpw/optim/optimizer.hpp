@@ -90,8 +90,7 @@ class FlatOptimizer {
  private:
   static const Options& checked(const char* name, const Options& o) {
     const double values[] = {o.learning_rate, o.late_learning_rate, o.weight_decay, o.late_weight_decay};
-    for (const double value : values)
-      require<OptionError>(std::isfinite(value), name, ": a learning rate or weight decay is ", value);
+    for (const double value : values) require<OptionError>(std::isfinite(value), name, ": a learning rate or weight decay is ", value);
     require<OptionError>(o.learning_rate >= 0, name, ": learning rate ", o.learning_rate, " is negative");
     require<OptionError>(o.weight_decay >= 0, name, ": weight decay ", o.weight_decay, " is negative");
     require<OptionError>(o.clip >= 0 && std::isfinite(o.clip), name, ": clip ", o.clip, "; expected a norm above 0, or 0 for none");

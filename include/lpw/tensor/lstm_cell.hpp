@@ -21,8 +21,8 @@ struct LstmCell {
 /// One time step of a window, as [K, B, ...] whose member rows may lie apart.
 template <class T, class D>
 struct LstmStep {
-  Tensor<T, D> gates;                             // [K, B, 4H], see the primitives
-  Tensor<Accumulate<T>, D> cell_before, cell;     // c_{t-1} and c_t [K, B, H]
+  Tensor<T, D> gates;                          // [K, B, 4H], see the primitives
+  Tensor<Accumulate<T>, D> cell_before, cell;  // c_{t-1} and c_t [K, B, H]
 };
 
 }  // namespace lpw

@@ -26,7 +26,8 @@ struct PoolUsage {
   std::size_t used = 0, peak = 0, held = 0;
 };
 
-/// A Source has allocate(size), null if there is no more, release(block), and shortage(), which completes "out of memory: N bytes requested".
+/// A Source has allocate(size), null if there is no more, release(block), and shortage(), which completes "out of memory: N bytes
+/// requested".
 template <class Source>
 class Pool {
  public:

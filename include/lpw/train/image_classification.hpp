@@ -93,7 +93,9 @@ class ImageClassification {
   [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
 
  private:
-  [[nodiscard]] static Scores scores(const metrics::Evaluation& e) { return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}}; }
+  [[nodiscard]] static Scores scores(const metrics::Evaluation& e) {
+    return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}};
+  }
 
   ImageClassificationOptions options_;
   typename data::LoaderFor<T, D>::type train_, test_;

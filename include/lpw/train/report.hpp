@@ -49,9 +49,10 @@ template <class Task>
   const bool by_step = options.release_step >= 0;
   if (!options.due(0, 0)) lines.push_back("one network: " + task.describe_iteration(1));
   if (options.releases()) {
-    lines.push_back(concat("after ",
-                           by_step ? concat(options.release_step, " iterations ") : concat(options.release_epoch, " of ", options.epochs, " epochs "),
-                           options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
+    lines.push_back(
+        concat("after ",
+               by_step ? concat(options.release_step, " iterations ") : concat(options.release_epoch, " of ", options.epochs, " epochs "),
+               options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1 ? "there is 1 member"
                                : options.late == Group::none

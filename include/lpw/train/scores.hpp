@@ -58,8 +58,7 @@ struct FinalScores {
 /// Adds <name>_<what> for every score; null where there is none.
 inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
   for (std::size_t i = 0; i < names.size(); ++i)
-    summary[names[i].first + "_" + what] =
-        i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
+    summary[names[i].first + "_" + what] = i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
 /// summary.json's scores.

@@ -29,10 +29,10 @@ struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
   std::int64_t step = 0;                  // iterations done, over all epochs
   bool released = false;
-  std::int64_t averaged = 0;                            // weights in the SWA average
-  std::int64_t base_steps = 0, late_steps = 0;          // the optimizer's
-  double epoch_seconds = 0, seconds = 0;                // seconds: over all processes
-  Sums sums = {};                                       // of this epoch
+  std::int64_t averaged = 0;                    // weights in the SWA average
+  std::int64_t base_steps = 0, late_steps = 0;  // the optimizer's
+  double epoch_seconds = 0, seconds = 0;        // seconds: over all processes
+  Sums sums = {};                               // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
 };

@@ -102,10 +102,14 @@ class Trainer {
     FinalScores scores;
     scores.before_release = progress_.before_release;
     scores.released = task_.evaluate_members(network_);
-    auto parameters = collapsed(network_, Collapse::parameters);
-    scores.collapsed_parameters = task_.evaluate(parameters);
+    const bool forms_differ = members() > 1 && nn::flatten(network_)->buffers.size() > 0;  // by batch norm alone
+    if (forms_differ) {
+      auto parameters = collapsed(network_, Collapse::parameters);
+      scores.collapsed_parameters = task_.evaluate(parameters);
+    }
     collapse(network_);
     scores.collapsed = task_.evaluate(network_);
+    if (!forms_differ) scores.collapsed_parameters = scores.collapsed;
     return scores;
   }
 
