@@ -93,7 +93,7 @@ configure() {  # configure ON|OFF: with benchmarks or without
 
 # All that can be built is, whatever fails. Host code is compiled with -O1: most of the time goes to it.
 stage_build() {
-  local options trouble targets=(lpw_test_cuda bench_cuda)
+  local options trouble target failed=0 targets=(lpw_test_cuda bench_cuda)
   mapfile -t options < <(library_options)
   rm -f "$build/no-benchmarks"
   trouble=$(benchmark_trouble)
@@ -103,14 +103,18 @@ stage_build() {
     echo "benchmarks are left out: ${trouble:-they cannot be configured here, see logs/build.log}" >"$build/no-benchmarks"
     note "$(cat "$build/no-benchmarks")"
   fi
-  limited cmake --build "$build" --parallel "$(build_jobs)" --target "${targets[@]}" -- -k 0
+  for target in "${targets[@]}"; do  # the tests first, which more depends on
+    limited cmake --build "$build" --parallel "$(build_jobs)" --target "$target" -- -k 0 || failed=1
+  done
+  return $failed
 }
 
 # Tests
 
 stage_tests() {
   need_program "$build/tests/cuda/lpw_test_cuda"
-  limited ctest --test-dir "$build" --label-regex '^gpu$' --output-on-failure --timeout 60 --no-tests=error \
+  # Several at a time: each is a process of its own, most of whose time is spent on waking the GPU and its libraries.
+  limited ctest --test-dir "$build" --parallel 8 --label-regex '^gpu$' --output-on-failure --timeout 60 --no-tests=error \
     --output-junit "$out/data/tests.xml" || return
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }

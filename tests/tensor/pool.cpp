@@ -130,3 +130,50 @@ TEST_CASE("CpuPool serves several threads at once") {
   CHECK(pool.usage().used == 0);
   CHECK(pool.usage().held <= thread_count * 3 * 64);  // no more than were in use at once
 }
+
+TEST_CASE("blocks of a recording are nobody's but a later recording's, until it is forgotten") {
+  CpuPool pool;
+  void* before = pool.allocate(1000);
+  pool.begin_recording();
+  void* temporary = pool.allocate(1000);
+  pool.deallocate(temporary, 1000);
+  CHECK(pool.allocate(1000) == temporary);  // again in the same recording
+  pool.deallocate(temporary, 1000);
+  void* lasting = pool.allocate(5000);
+  pool.end_recording();
+  pool.deallocate(before, 1000);
+
+  std::vector<void*> kept = {pool.allocate(1000), pool.allocate(1000)};
+  CHECK(kept[0] == before);
+  CHECK(kept[1] != temporary);
+  pool.deallocate(lasting, 5000);  // still written to whenever the recording is repeated
+  void* large = pool.allocate(5000);
+  CHECK(large != lasting);
+
+  pool.begin_recording();
+  CHECK(pool.allocate(1000) == temporary);
+  pool.deallocate(temporary, 1000);
+  pool.end_recording();
+  pool.forget_recording();
+  kept.push_back(pool.allocate(1000));
+  CHECK(kept.back() != temporary);  // the first recording is left
+  pool.forget_recording();
+  kept.push_back(pool.allocate(1000));
+  CHECK(kept.back() == temporary);
+  for (void* block : kept) pool.deallocate(block, 1000);
+  pool.deallocate(large, 5000);
+}
+
+TEST_CASE("a pool short of memory drops what recordings reserved, and says so") {
+  CpuPool pool(std::size_t{1} << 20);
+  pool.begin_recording();
+  pool.deallocate(pool.allocate(700'000), 700'000);
+  pool.end_recording();
+  void* small = pool.allocate(100'000);
+  CHECK(pool.drops() == 0);
+  void* large = pool.allocate(600'000);
+  CHECK(pool.drops() == 1);
+  pool.deallocate(small, 100'000);
+  pool.deallocate(large, 600'000);
+  pool.forget_recording();
+}

@@ -10,16 +10,46 @@ namespace lpw {
 
 namespace cuda::detail {
 
+/// `size` elements from an address on, as an operand of a convolution: there, or where that is not aligned as cuDNN's algorithms want it,
+/// in a copy. A result that is formed in a copy is brought back by give_back().
+template <class T>
+class AlignedOperand {
+ public:
+  AlignedOperand(T* data, std::int64_t size, bool copied) : there_(data), size_(size) {
+    constexpr std::uintptr_t alignment = 16;
+    if (reinterpret_cast<std::uintptr_t>(data) % alignment == 0) return;
+    here_ = Tensor<T, Cuda>({size});
+    if (copied) transfer(there_, here_.data());
+  }
+  [[nodiscard]] T* data() { return here_.empty() ? there_ : here_.data(); }
+  [[nodiscard]] std::int64_t size() const { return size_; }
+  void give_back() {
+    if (!here_.empty()) transfer(here_.data(), there_);
+  }
+
+ private:
+  void transfer(const T* from, T* to) const {
+    cuda::check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(size_) * sizeof(T), cudaMemcpyDeviceToDevice, stream()),
+                "cudaMemcpyAsync");
+  }
+
+  T* there_;
+  std::int64_t size_;
+  Tensor<T, Cuda> here_;
+};
+
 /// Runs a pass for each row of the weight. The operands' row() gives each its part.
 template <class Pass, class T, class X, class Weight, class Y>
 void convolve_rows(const Conv2dGeometry& g, X& x, Weight& weight, Y& y, bool accumulate) {
   for (std::int64_t k = 0; k < weight.dim(0); ++k) {
-    ConvolutionOperands operands{const_cast<T*>(x.row(k)), const_cast<T*>(weight.row(k)), const_cast<T*>(y.row(k))};
-    const void* output = Pass::output(operands);
-    const std::int64_t size = output == operands.x   ? g.images * g.in_size()
-                              : output == operands.y ? g.images * g.out_size()
-                                                     : weight.shape().size_from(1);
-    convolve<Pass, T>(g, operands, size, accumulate);
+    const auto operand = [&](auto& tensor, std::int64_t size, Operand which) {
+      return AlignedOperand<T>(const_cast<T*>(tensor.row(k)), size, accumulate || which != Pass::output);
+    };
+    auto in = operand(x, g.images * g.in_size(), Operand::x), kernel = operand(weight, weight.shape().size_from(1), Operand::w),
+         out = operand(y, g.images * g.out_size(), Operand::y);
+    auto& result = Pass::output == Operand::x ? in : Pass::output == Operand::w ? kernel : out;
+    convolve<Pass, T>(g, {in.data(), kernel.data(), out.data()}, result.size(), accumulate);
+    result.give_back();
   }
 }
 

@@ -6,6 +6,7 @@
 #include <array>
 #include <map>
 #include <tuple>
+#include <vector>
 
 #include <lpw/cuda/convert.hpp>
 #include <lpw/cuda/settings.hpp>
@@ -16,6 +17,8 @@ namespace lpw::cuda {
 namespace detail {
 
 inline void check(cudnnStatus_t status, std::string_view call, const Place& place = Place::current()) {
+  if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) [[unlikely]]
+    fail_memory(call, place);
   if (status != CUDNN_STATUS_SUCCESS) [[unlikely]]
     fail_call(call, cudnnGetErrorString(status), place);
 }
@@ -68,19 +71,26 @@ struct ConvolutionDescriptors {
 struct ConvolutionOperands {
   void *x, *w, *y;
 };
+enum class Operand { x, w, y };
 
 struct Scratch {
   void* data;
   std::size_t bytes;
 };
 
-/// What timing may use: not from the pool, which would keep a block of this size for good.
+/// What timing may use: not from the pool, which would keep a block of this size for good. Memory that the pool keeps unused is returned
+/// first if that is more than what is left.
 struct TrialWorkspace {
   Scratch scratch{};
 
   TrialWorkspace() {
     std::size_t free = 0, total = 0;
     cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    if (free / 2 < settings().convolution_workspace) {
+      synchronize();
+      pool().trim();
+      cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+    }
     scratch.bytes = std::min(settings().convolution_workspace, free / 2);
     scratch.data = DeviceMemory::allocate(scratch.bytes, 0);
     if (!scratch.data) scratch.bytes = 0;
@@ -90,12 +100,22 @@ struct TrialWorkspace {
   TrialWorkspace& operator=(const TrialWorkspace&) = delete;
 };
 
+/// At least so many bytes that every convolution may write to, since they run one after another; null for none. A smaller one than is asked
+/// for stays where it is, since captured graphs hold its address.
+[[nodiscard]] inline void* convolution_workspace(std::size_t bytes) {
+  static auto& workspaces = *new std::vector<Tensor<std::uint8_t, Cuda>>;
+  if (bytes == 0) return nullptr;
+  if (workspaces.empty() || static_cast<std::size_t>(workspaces.back().size()) < bytes)
+    workspaces.emplace_back(Shape{static_cast<std::int64_t>(bytes)});
+  return workspaces.back().data();
+}
+
 /// cuDNN's three sets of functions under one name each.
 struct ForwardPass {
   using Algorithm = cudnnConvolutionFwdAlgo_t;
   using Found = cudnnConvolutionFwdAlgoPerf_t;
   static constexpr const char* name = "cudnnConvolutionForward";
-  static void*& output(ConvolutionOperands& o) { return o.y; }
+  static constexpr Operand output = Operand::y;
 
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionForwardAlgorithm_v7(dnn(), d.x, d.w, d.convolution, d.y, wanted, count, found);
@@ -115,7 +135,7 @@ struct BackwardDataPass {
   using Algorithm = cudnnConvolutionBwdDataAlgo_t;
   using Found = cudnnConvolutionBwdDataAlgoPerf_t;
   static constexpr const char* name = "cudnnConvolutionBackwardData";
-  static void*& output(ConvolutionOperands& o) { return o.x; }
+  static constexpr Operand output = Operand::x;
 
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn(), d.w, d.y, d.convolution, d.x, wanted, count, found);
@@ -136,7 +156,7 @@ struct BackwardWeightPass {
   using Algorithm = cudnnConvolutionBwdFilterAlgo_t;
   using Found = cudnnConvolutionBwdFilterAlgoPerf_t;
   static constexpr const char* name = "cudnnConvolutionBackwardFilter";
-  static void*& output(ConvolutionOperands& o) { return o.w; }
+  static constexpr Operand output = Operand::w;
 
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn(), d.x, d.y, d.convolution, d.w, wanted, count, found);
@@ -178,7 +198,7 @@ template <class Pass, class T>
   } else {
     const Tensor<T, Cuda> result({output_size});  // timing overwrites the result, which may be wanted
     auto trial = operands;
-    Pass::output(trial) = const_cast<T*>(result.data());
+    (Pass::output == Operand::x ? trial.x : Pass::output == Operand::w ? trial.w : trial.y) = const_cast<T*>(result.data());
     const TrialWorkspace workspace;
     check(Pass::time(plan.descriptors, trial, static_cast<int>(found.size()), &count, found.data(), workspace.scratch), Pass::name);
   }
@@ -203,16 +223,19 @@ template <class Pass, class T>
 template <class Pass, class T>
 void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operands, std::int64_t output_size, bool accumulate,
               const Place& place = Place::current()) {
+  const std::int64_t elements = g.images * std::max(g.in_size(), g.out_size());
+  constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // cuDNN counts in 32 bits
+  require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ", most,
+                      ", so lower --member-chunk or take a smaller batch");
   using Key = std::tuple<std::array<std::int64_t, 9>, bool, bool>;  // T is the function's own
   static auto& plans = *new std::map<Key, detail::ConvolutionPlan<Pass>>;
   const Key key{g.numbers(), settings().tf32, settings().deterministic};
   auto at = plans.find(key);
   if (at == plans.end()) at = plans.emplace(key, detail::plan_convolution<Pass, T>(g, operands, output_size)).first;
   const auto& plan = at->second;
-  Tensor<std::uint8_t, Cuda> workspace;
-  if (plan.workspace > 0) workspace = Tensor<std::uint8_t, Cuda>({static_cast<std::int64_t>(plan.workspace)});
   const float one = 1, kept = accumulate ? 1 : 0;
-  detail::check(Pass::run(plan.descriptors, operands, plan.algorithm, {workspace.data(), plan.workspace}, &one, &kept), Pass::name, place);
+  const detail::Scratch workspace{detail::convolution_workspace(plan.workspace), plan.workspace};
+  detail::check(Pass::run(plan.descriptors, operands, plan.algorithm, workspace, &one, &kept), Pass::name, place);
 }
 
 }  // namespace lpw::cuda

@@ -25,6 +25,8 @@ struct Matrices {
 namespace detail {
 
 inline void check(cublasStatus_t status, std::string_view call, const Place& place) {
+  if (status == CUBLAS_STATUS_ALLOC_FAILED) [[unlikely]]
+    fail_memory(call, place);
   if (status != CUBLAS_STATUS_SUCCESS) [[unlikely]]
     fail_call(call, cublasGetStatusString(status), place);
 }
@@ -37,6 +39,9 @@ inline void check(cublasStatus_t status, std::string_view call, const Place& pla
   constexpr std::int64_t bytes = std::int64_t{32} << 20;
   static auto& workspace = *new Tensor<std::uint8_t, Cuda>({bytes});
   check(cublasSetWorkspace(handle, workspace.data(), bytes), "cublasSetWorkspace", Place::current());
+  // Partial sums of bfloat16 products stay float.
+  const auto mode = static_cast<cublasMath_t>(CUBLAS_DEFAULT_MATH | CUBLAS_MATH_DISALLOW_REDUCED_PRECISION_REDUCTION);
+  check(cublasSetMathMode(handle, mode), "cublasSetMathMode", Place::current());
   return handle;
 }
 

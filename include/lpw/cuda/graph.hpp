@@ -1,9 +1,12 @@
 // Replaying a training step as a CUDA graph: the first call with a key issues the work (libraries choose algorithms, the pool grows), the
-// second captures it, later ones launch what was captured. The graph's temporaries are blocks that the pool has taken back: other work may
-// use them between two launches, since all of it is in one stream. If the pool returns memory to the driver, the graph is forgotten.
+// second captures it, later ones launch what was captured. The pool reserves the memory of what was captured, temporaries included: all
+// graphs share it, since they run one after another, and nothing else gets it. If memory is short the pool drops the reserve, and the
+// graphs are forgotten.
 #pragma once
 
 #include <algorithm>
+#include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -40,38 +43,47 @@ class Graph {
  public:
   /// Captures what work() issues to stream(); nothing of it runs. work may allocate, but not wait for the GPU.
   template <class Work>
-  explicit Graph(Work&& work) : trims_(pool().trims()) {
+  explicit Graph(Work&& work) : drops_(pool().drops()) {
     static_cast<void>(detail::replay_state());  // its memory is not part of a capture
     // Relaxed: the pool may need a block from the driver.
     check(cudaStreamBeginCapture(stream(), cudaStreamCaptureModeRelaxed), "cudaStreamBeginCapture");
-    cudaGraph_t graph = nullptr;
+    Template graph;
     {
-      const Capture capture(graph);
+      const Capture capture(graph.graph);
+      recording_ = std::make_unique<Recording>();
       work();
     }
-    check(cudaGraphInstantiate(&executable_, graph, 0), "cudaGraphInstantiate");
-    check(cudaGraphDestroy(graph), "cudaGraphDestroy");
-  }
-  Graph(Graph&& other) noexcept : executable_(std::exchange(other.executable_, nullptr)), trims_(other.trims_) {}
-  Graph& operator=(Graph&& other) noexcept {
-    std::swap(executable_, other.executable_);
-    std::swap(trims_, other.trims_);
-    return *this;
-  }
-  ~Graph() {
-    if (executable_) static_cast<void>(cudaGraphExecDestroy(executable_));
+    cudaGraphExec_t executable = nullptr;
+    check(cudaGraphInstantiate(&executable, graph.graph, 0), "cudaGraphInstantiate");
+    executable_.reset(executable);
   }
 
-  /// Whether all memory it uses still belongs to the pool.
-  [[nodiscard]] bool valid() const { return trims_ == pool().trims(); }
-  void launch() const { check(cudaGraphLaunch(executable_, stream()), "cudaGraphLaunch"); }
+  /// Whether the memory it uses is still reserved for it.
+  [[nodiscard]] bool valid() const { return drops_ == pool().drops(); }
+  /// Throws CudaError unless it is valid.
+  void launch() const {
+    require<CudaError>(valid(), "a captured graph was launched after its memory was given to other work");
+    check(cudaGraphLaunch(executable_.get(), stream()), "cudaGraphLaunch");
+  }
 
  private:
+  /// What was captured, before it is made executable.
+  struct Template {
+    Template() = default;
+    Template(const Template&) = delete;
+    Template& operator=(const Template&) = delete;
+    ~Template() {
+      if (graph) static_cast<void>(cudaGraphDestroy(graph));
+    }
+    cudaGraph_t graph = nullptr;
+  };
+
   /// Ends the capture also where work() throws: the stream is usable again then.
   struct Capture {
     explicit Capture(cudaGraph_t& graph) : graph(graph) { detail::replay_state().capturing = true; }
     ~Capture() {
       detail::replay_state().capturing = false;
+      pool().end_recording();
       if (cudaStreamEndCapture(stream(), &graph) != cudaSuccess) static_cast<void>(cudaGetLastError());
     }
     Capture(const Capture&) = delete;
@@ -79,8 +91,21 @@ class Graph {
     cudaGraph_t& graph;
   };
 
-  cudaGraphExec_t executable_ = nullptr;
-  std::uint64_t trims_;
+  struct Destroy {
+    void operator()(cudaGraphExec_t executable) const { static_cast<void>(cudaGraphExecDestroy(executable)); }
+  };
+
+  /// Holds the pool's reserve.
+  struct Recording {
+    Recording() { pool().begin_recording(); }
+    Recording(const Recording&) = delete;
+    Recording& operator=(const Recording&) = delete;
+    ~Recording() { pool().forget_recording(); }
+  };
+
+  std::unique_ptr<Recording> recording_;
+  std::unique_ptr<std::remove_pointer_t<cudaGraphExec_t>, Destroy> executable_;
+  std::uint64_t drops_;
 };
 
 }  // namespace cuda

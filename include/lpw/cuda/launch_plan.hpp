@@ -1,5 +1,6 @@
 // Grids for the kernels that are bound by memory: pure functions of sizes and the GPU, so that the emulator runs what a GPU would run.
-// How a sum is cut into parts depends on its shape alone, never on the GPU: the same bits everywhere.
+// How a sum is cut into parts depends on its shape alone, never on the GPU: the same bits everywhere. (Batch norm, which is cut
+// by the GPU's size, has a plan of its own.)
 #pragma once
 
 #include <algorithm>

@@ -28,8 +28,19 @@ using Place = std::source_location;
   fail<CudaError>(call, ": ", message, " (", place.file_name(), ':', place.line(), ')');
 }
 
-/// Throws CudaError naming `call` and the caller's place unless the call succeeded. Errors of kernels under way surface here too.
+/// Throws OutOfMemory for a call that found too little memory on the GPU.
+[[noreturn]] inline void fail_memory(std::string_view call, const Place& place) {
+  std::size_t free = 0, total = 0;
+  static_cast<void>(cudaMemGetInfo(&free, &total));
+  fail<OutOfMemory>(call, ": out of memory on the GPU, which has ", free, " bytes free of ", total,
+                    "; lower --member-chunk, or take a smaller batch or model (", place.file_name(), ':', place.line(), ')');
+}
+
+/// Throws CudaError, or OutOfMemory, naming `call` and the caller's place unless the call succeeded. Errors of kernels under way surface
+/// here too.
 inline void check(cudaError_t status, std::string_view call, const Place& place = Place::current()) {
+  if (status == cudaErrorMemoryAllocation) [[unlikely]]
+    fail_memory(call, place);
   if (status != cudaSuccess) [[unlikely]]
     fail_call(call, concat(cudaGetErrorName(status), ", ", cudaGetErrorString(status)), place);
 }

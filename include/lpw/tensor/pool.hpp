@@ -14,6 +14,7 @@
 #include <map>
 #include <mutex>
 #include <string>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
@@ -38,22 +39,27 @@ class Pool {
   explicit Pool(Arguments&&... arguments) : source_(std::forward<Arguments>(arguments)...) {}
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
-  ~Pool() { release_free(); }
+  ~Pool() {
+    release_reserved();
+    release_free();
+  }
 
   /// A block of at least `bytes`, aligned to `alignment`. Throws OutOfMemory naming the request.
   [[nodiscard]] void* allocate(std::size_t bytes) {
     const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
     SizeClass& blocks = classes_[size];
-    void* block = nullptr;
-    if (!blocks.free.empty()) {
-      block = blocks.free.back();
-      blocks.free.pop_back();
-    } else {
+    void* block = recording_ ? take(blocks.reserved) : nullptr;
+    if (!block) block = take(blocks.free);
+    if (!block) {
       blocks.free.reserve(blocks.total + 1);  // so that giving back never allocates
       block = fresh(size);
       ++blocks.total;
       usage_.held += size;
+    }
+    if (recording_) {
+      blocks.reserved.reserve(blocks.total);
+      recorded_.insert(block);
     }
     usage_.used += size;
     usage_.peak = std::max(usage_.peak, usage_.used);
@@ -64,7 +70,8 @@ class Pool {
   void deallocate(void* block, std::size_t bytes) noexcept {
     const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
-    classes_.find(size)->second.free.push_back(block);
+    SizeClass& blocks = classes_.find(size)->second;
+    (recorded_.contains(block) ? blocks.reserved : blocks.free).push_back(block);
     usage_.used -= size;
   }
 
@@ -81,10 +88,32 @@ class Pool {
     std::lock_guard lock(mutex_);
     release_free();
   }
-  /// How often unused blocks were returned: addresses seen before that may no longer be the pool's.
-  [[nodiscard]] std::uint64_t trims() const {
+
+  /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out meanwhile are reserved
+  /// when they are free: only later recordings get them, until the reserve is dropped. A recording that ends is one that holds the
+  /// reserve, until forget_recording().
+  void begin_recording() {
     std::lock_guard lock(mutex_);
-    return trims_;
+    recording_ = true;
+    ++recordings_;
+  }
+  void end_recording() {
+    std::lock_guard lock(mutex_);
+    recording_ = false;
+  }
+  void forget_recording() noexcept {
+    std::lock_guard lock(mutex_);
+    if (--recordings_ == 0) release_reserved();
+  }
+  /// How often the reserve was dropped for lack of other memory: recordings made before must not be repeated.
+  [[nodiscard]] std::uint64_t drops() const {
+    std::lock_guard lock(mutex_);
+    return drops_;
+  }
+  /// Drops the reserve.
+  void drop_reserve() {
+    std::lock_guard lock(mutex_);
+    drop();
   }
 
   /// The size a request is served with: the next eighth of a power of two, at least the alignment.
@@ -100,12 +129,42 @@ class Pool {
       release_free();
       block = source_.allocate(size, usage_.held);
     }
+    if (!block && recordings_ > 0 && !recording_) {
+      drop();
+      release_free();
+      block = source_.allocate(size, usage_.held);
+    }
     if (!block) fail<OutOfMemory>("out of memory: ", size, " bytes requested ", source_.shortage(usage_.used));
     return block;
   }
 
+  struct SizeClass {
+    std::vector<void*> free, reserved;
+    std::size_t total = 0;  // blocks of this size, handed out, free or reserved
+  };
+
+  /// A block out of a list; null if it is empty.
+  [[nodiscard]] static void* take(std::vector<void*>& blocks) noexcept {
+    if (blocks.empty()) return nullptr;
+    void* block = blocks.back();
+    blocks.pop_back();
+    return block;
+  }
+
+  void drop() noexcept {
+    ++drops_;
+    release_reserved();
+  }
+
+  void release_reserved() noexcept {
+    for (auto& [size, blocks] : classes_) {
+      blocks.free.insert(blocks.free.end(), blocks.reserved.begin(), blocks.reserved.end());  // within its capacity
+      blocks.reserved.clear();
+    }
+    recorded_.clear();
+  }
+
   void release_free() noexcept {
-    ++trims_;
     for (auto& [size, blocks] : classes_) {
       for (void* block : blocks.free) source_.release(block);
       usage_.held -= size * blocks.free.size();
@@ -116,13 +175,12 @@ class Pool {
 
   Source source_;
   mutable std::mutex mutex_;
-  struct SizeClass {
-    std::vector<void*> free;
-    std::size_t total = 0;  // blocks of this size, handed out or free
-  };
   std::map<std::size_t, SizeClass> classes_;
   PoolUsage usage_;
-  std::uint64_t trims_ = 0;
+  bool recording_ = false;
+  std::size_t recordings_ = 0;
+  std::unordered_set<const void*> recorded_;  // handed out while recording: their place when free is the reserve
+  std::uint64_t drops_ = 0;
 };
 
 /// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would promise more and

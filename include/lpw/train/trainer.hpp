@@ -5,6 +5,7 @@
 #pragma once
 
 #include <algorithm>
+#include <bit>
 #include <chrono>
 #include <cmath>
 #include <optional>
@@ -194,8 +195,9 @@ class Trainer {
     if (!outputs_ || outputs_->losses.dim(0) != members()) outputs_.emplace(members());
     const double base = base_factor(), late = late_factor();
     optimizer_.advance();
-    const std::string key =
-        concat(members(), ' ', base, ' ', late, ' ', place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    const auto bits = [](double factor) { return std::bit_cast<std::uint64_t>(factor); };  // digits would not tell close ones apart
+    const std::string key = concat(members(), ' ', bits(base), ' ', bits(late), ' ', place_of(outputs_->losses),
+                                   place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(progress_.step), [&](std::uint32_t number) {
       for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
         Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, number)});
