@@ -1,3 +1,4 @@
+#include "converted.hpp"
 #include "cuda/support.hpp"
 
 #include <lpw/cpu/conv2d.hpp>
@@ -19,7 +20,7 @@ constexpr ConvolutionCase convolution_cases[] = {{1, 1, 2, 7, 6, 3, 4, 3, 1, 1},
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16, lpw::half) {
   for (const ConvolutionCase& c : convolution_cases)
     for (const bool deterministic : {false, true})
       for (const bool accumulate : {false, true}) {
@@ -28,19 +29,19 @@ TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients"
         const Conv2dOptions options{c.stride, c.padding};
         const auto x = random_tensor<TestType>({c.members, c.batch, c.height, c.width, c.channels}, 1);
         const auto weight = random_parameter<float>({c.weight_rows, c.out_channels, c.kernel, c.kernel, c.channels}, true, 2);
-        const auto y = conv2d_forward(Activation<TestType, Cpu>{x}, weight, options);
+        const auto exact_x = converted<double>(x), exact_weight = converted<double>(weight);
+        const auto y = conv2d_forward(Activation<double, Cpu>{exact_x}, exact_weight, options);
         const auto dy = random_tensor<TestType>(y.shape(), 3);
         const auto start_x = random_tensor<TestType>(x.shape(), 4);
         const auto start_weight = random_tensor<float>(weight.shape(), 5);
-        Gradient<TestType, Cpu> dx{clone(start_x), accumulate};
-        Gradient<float, Cpu> dweight{clone(start_weight), accumulate};
-        conv2d_backward_data(dy, weight, options, dx);
-        conv2d_backward_weight(Activation<TestType, Cpu>{x}, dy, options, dweight);
+        Gradient<double, Cpu> dx{converted<double>(start_x), accumulate}, dweight{converted<double>(start_weight), accumulate};
+        conv2d_backward_data(converted<double>(dy), exact_weight, options, dx);
+        conv2d_backward_weight(Activation<double, Cpu>{exact_x}, converted<double>(dy), options, dweight);
 
         const auto w = on_device(weight);
         Gradient<TestType, Cuda> found_dx{on_device(start_x), accumulate};
         Gradient<float, Cuda> found_dweight{on_device(start_weight), accumulate};
-        // Sums of up to some 100 terms below 1 in another order. In bfloat16 the result is rounded, and each of up to 36 products, of 1/4
+        // Sums of up to some 100 terms below 1 in another order. In 16 bits the result is rounded, and each of up to 36 products, of 1/4
         // in the mean, is off by half an epsilon where a device rounds the weights.
         const double tolerance = 200 * epsilon<float>() + (36 / 4 / 2 + 2) * epsilon<TestType>();
         CHECK(distance(conv2d_forward(Activation<TestType, Cuda>{on_device(x)}, w, options), y) <= tolerance);

@@ -1,3 +1,4 @@
+#include "converted.hpp"
 #include "cuda/support.hpp"
 
 #include <lpw/cpu/linear.hpp>
@@ -5,7 +6,7 @@
 using namespace lpw;
 using namespace lpw::test;
 
-TEMPLATE_TEST_CASE("linear layers on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("linear layers on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16, lpw::half) {
   for (const std::int64_t members : {1, 3})
     for (const std::int64_t rows : {std::int64_t{1}, members})
       for (const bool strided : {false, true})
@@ -16,17 +17,18 @@ TEMPLATE_TEST_CASE("linear layers on the GPU give the CPU's values and gradients
           const auto weight = random_parameter<float>({rows, out, in}, strided, 3), bias = random_parameter<float>({rows, out}, strided, 4);
           const auto start_x = random_tensor<TestType>(x.shape(), 5);
           const auto start_weight = random_tensor<float>({rows, out, in}, 6);
-          Gradient<TestType, Cpu> dx{clone(start_x), accumulate};
-          Gradient<float, Cpu> dweight{clone(start_weight), accumulate};
-          const auto y = linear_forward(x, weight, bias);
-          linear_backward_data(dy, weight, dx);
-          linear_backward_weight(x, dy, dweight);
+          const auto exact_weight = converted<double>(weight), exact_dy = converted<double>(dy);
+          Gradient<double, Cpu> dx{converted<double>(start_x), accumulate}, dweight{converted<double>(start_weight), accumulate};
+          const auto y = linear_forward(converted<double>(x), exact_weight, converted<double>(bias));
+          linear_backward_data(exact_dy, exact_weight, dx);
+          linear_backward_weight(converted<double>(x), exact_dy, dweight);
 
           const auto w = on_device(weight);
           Gradient<TestType, Cuda> found_dx{on_device(start_x), accumulate};
           Gradient<float, Cuda> found_dweight{on_device(start_weight), accumulate};
-          // Sums of up to 17 terms below 1 in another order; bfloat16 rounds the product and the sum with the bias.
-          const double tolerance = 50 * epsilon<float>() + 3 * epsilon<TestType>();
+          // Sums of up to 17 terms below 1 in another order; in 16 bits the weight, of 17 products of 1/4 in the
+          // mean, the product and the sum with the bias are rounded.
+          const double tolerance = 50 * epsilon<float>() + (17 / 4 / 2 + 2) * epsilon<TestType>();
           CHECK(distance(linear_forward(on_device(x), w, on_device(bias)), y) <= tolerance);
           linear_backward_data(on_device(dy), w, found_dx);
           linear_backward_weight(on_device(x), on_device(dy), found_dweight);
