@@ -5,6 +5,7 @@
 
 #include <lpw/cuda/cuda.hpp>
 #include <lpw/data/device_loader.hpp>
+#include <lpw/data/device_text.hpp>
 
 #include "trainer_program.hpp"
 

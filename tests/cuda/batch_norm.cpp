@@ -83,8 +83,7 @@ void check_forward(const BatchNormCase& c) {
 }
 
 template <class T>
-[[nodiscard]] BatchNormSaved<T, Cuda> on_device(const BatchNormSaved<T, Cpu>& saved) {
-  using lpw::test::on_device;
+[[nodiscard]] BatchNormSaved<T, Cuda> saved_on_device(const BatchNormSaved<T, Cpu>& saved) {
   return {on_device(saved.x),
           {on_device(saved.by.mean), on_device(saved.by.inverse_deviation), on_device(saved.by.scale), on_device(saved.by.shift)},
           on_device(saved.residual),
@@ -95,7 +94,6 @@ template <class T>
 /// From the CPU's saved statistics, so that ReLU's mask is the same.
 template <class T>
 void check_backward(const BatchNormCase& c) {
-  using lpw::test::on_device;
   const Operands<T> o(c);
   const auto saved = batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved;
   Gradient<T, Cpu> dx{random_tensor<T>(c.x, 8), c.accumulate}, dresidual{random_tensor<T>(c.x, 9), c.accumulate};
@@ -104,7 +102,8 @@ void check_backward(const BatchNormCase& c) {
   auto found_dgamma = on_device(dgamma), found_dbeta = on_device(dbeta);
   const bool masked = c.residual && c.relu;
   batch_norm_backward<T>(saved, o.dy, &dgamma, &dbeta, &dx, masked ? &dresidual : nullptr);
-  batch_norm_backward<T>(::on_device(saved), on_device(o.dy), &found_dgamma, &found_dbeta, &found_dx, masked ? &found_dresidual : nullptr);
+  batch_norm_backward<T>(saved_on_device(saved), on_device(o.dy), &found_dgamma, &found_dbeta, &found_dx,
+                         masked ? &found_dresidual : nullptr);
   CHECK(distance(found_dx.tensor, dx.tensor) <= batch_norm_tolerance<T>);
   CHECK(distance(found_dgamma.tensor, dgamma.tensor) <= batch_norm_tolerance<float>);
   CHECK(distance(found_dbeta.tensor, dbeta.tensor) <= batch_norm_tolerance<float>);
@@ -147,10 +146,9 @@ TEST_CASE("batch norm on the GPU is right where blocks share an item, and where 
 }
 
 TEST_CASE("batch norm's gradients on the GPU do not depend on which of them are wanted", "[gpu]") {
-  using lpw::test::on_device;
   const BatchNormCase c{.x = {3, 40, 8}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
   const Operands<float> o(c);
-  const auto saved = ::on_device(batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved);
+  const auto saved = saved_on_device(batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved);
   const auto dy = on_device(o.dy);
   const auto gradient = [](const Shape& shape) { return Gradient<float, Cuda>{full<float, Cuda>(shape, 7.f), false}; };
   auto dx = gradient(c.x), dresidual = gradient(c.x), dgamma = gradient({1, 8}), dbeta = gradient({3, 8});

@@ -44,11 +44,11 @@ TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gp
 
 TEST_CASE("an image set that would fill the GPU is read from the host", "[gpu]") {
   const std::vector<std::uint8_t> bytes(1000, 7);
-  CHECK(data::DeviceBytes(bytes).on_device());
+  CHECK(cuda::DeviceBytes(bytes).on_device());
   if (!emulated) return;
 #if defined(LPW_EMULATOR)
   emulator::StandIn::instance().set_limit(3000);
-  const data::DeviceBytes pinned(bytes);
+  const cuda::DeviceBytes pinned(bytes);
   emulator::StandIn::instance().set_limit(emulator::StandIn::memory);
   CHECK_FALSE(pinned.on_device());
   CHECK(pinned.data()[999] == 7);

@@ -3,6 +3,7 @@
 
 #include <csignal>
 
+#include <lpw/data/device_text.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/adam.hpp>

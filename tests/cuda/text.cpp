@@ -1,6 +1,6 @@
 #include "cuda/operands.hpp"
 
-#include <lpw/data/text.hpp>
+#include <lpw/data/device_text.hpp>
 
 using namespace lpw;
 using namespace lpw::test;

@@ -10,6 +10,7 @@
 #include <lpw/kernels/rank_one.cuh>
 #include <lpw/kernels/rank_one_backward.cuh>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
+#include <lpw/kernels/text_windows.cuh>
 
 namespace lpw::kernels {
 
@@ -60,7 +61,8 @@ const void* const all[] = {of_type<float>,
                            address(rank_one_backward_input<float>),
                            address(count_digits<SortPass>),
                            address(scan_digits<SortPass>),
-                           address(scatter_places<SortPass>)};
+                           address(scatter_places<SortPass>),
+                           address(text_windows<std::int32_t>)};
 
 /// Keeps the table.
 const void* kernel(int i) { return all[i]; }

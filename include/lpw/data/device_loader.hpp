@@ -7,37 +7,10 @@
 #include <memory>
 
 #include <lpw/cuda/augment.hpp>
-#include <lpw/cuda/pinned.hpp>
+#include <lpw/cuda/device_bytes.hpp>
 #include <lpw/data/loader.hpp>
 
 namespace lpw::data {
-
-/// Bytes of a data set where kernels can read them.
-class DeviceBytes {
- public:
-  /// On the GPU if that leaves at least three quarters of its free memory.
-  explicit DeviceBytes(const std::vector<std::uint8_t>& bytes) {
-    std::size_t free = 0, total = 0;
-    static_cast<void>(cuda::stream());
-    cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    if (bytes.size() <= free / 4) {
-      const auto count = static_cast<std::int64_t>(bytes.size());
-      on_device_ = Tensor<std::uint8_t, Cuda>({count});
-      cuda::check(cudaMemcpyAsync(on_device_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, cuda::stream()),
-                  "cudaMemcpyAsync");
-      cuda::synchronize();
-    } else {
-      on_host_ = cuda::PinnedArray<std::uint8_t>(bytes.size());
-      std::copy(bytes.begin(), bytes.end(), on_host_.data());
-    }
-  }
-  [[nodiscard]] const std::uint8_t* data() const { return on_device_.empty() ? on_host_.data() : on_device_.data(); }
-  [[nodiscard]] bool on_device() const { return !on_device_.empty(); }
-
- private:
-  Tensor<std::uint8_t, Cuda> on_device_;
-  cuda::PinnedArray<std::uint8_t> on_host_;
-};
 
 /// As Loader, for batches on the GPU. Batches alternate between two buffers that stay where they are, so that a captured step finds its
 /// input again: a batch is valid until the next but one.
@@ -123,7 +96,7 @@ class DeviceLoader {
   const ImageSet* set_;
   MinibatchPlan plan_;
   LoaderOptions options_;
-  DeviceBytes bytes_;
+  cuda::DeviceBytes bytes_;
   Tensor<T, Cuda> table_;
   Tensor<std::int32_t, Cuda> labels_;
   mutable std::array<Slot, 2> slots_;  // the buffers of the epoch under way

@@ -65,17 +65,42 @@ struct TextBatch {
   Tensor<std::int32_t, Device> inputs, targets;  // [K, T, B], bytes as numbers from 0 to 255
 };
 
+/// A text where a device reads it: device_text.hpp has the GPU's.
+template <class Device>
+class TextSource;
+
+template <>
+class TextSource<Cpu> {
+ public:
+  explicit TextSource(std::span<const std::uint8_t> text) : text_(text) {}
+  /// inputs [K, T, B] = the bytes `first` to first + T of K B streams of stream_bytes each, one after another; targets = those that follow.
+  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cpu>& inputs, Tensor<std::int32_t, Cpu>& targets) const {
+    const std::int64_t members = inputs.dim(0), steps = inputs.dim(1), batch = inputs.dim(2);
+    for (std::int64_t stream = 0; stream < members * batch; ++stream) {
+      const std::uint8_t* bytes = text_.data() + stream * stream_bytes + first;
+      const std::int64_t place = stream / batch * steps * batch + stream % batch;
+      for (std::int64_t t = 0; t < steps; ++t) {
+        inputs.data()[place + t * batch] = bytes[t];
+        targets.data()[place + t * batch] = bytes[t + 1];
+      }
+    }
+  }
+
+ private:
+  std::span<const std::uint8_t> text_;
+};
+
 /// Epochs of windows of at most `window` bytes. It refers to the text, which must outlive it. Batches lie where the one before lay, so that
 /// a captured step finds its input again: a batch is valid until the next.
 template <class Device>
 class TextLoader {
  public:
   /// Throws OptionError for a window below 1.
-  TextLoader(std::span<const std::uint8_t> text, std::int64_t window) : text_(text), window_(window) {
+  TextLoader(std::span<const std::uint8_t> text, std::int64_t window) : size_(std::ssize(text)), source_(text), window_(window) {
     require<OptionError>(window >= 1, "text loader: expected a window of at least 1 byte, found ", window);
   }
 
-  [[nodiscard]] std::int64_t size() const { return static_cast<std::int64_t>(text_.size()); }
+  [[nodiscard]] std::int64_t size() const { return size_; }
   [[nodiscard]] std::int64_t window() const { return window_; }
   /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes is left out.
   [[nodiscard]] std::int64_t length(std::int64_t streams) const { return size() / streams - 1; }
@@ -102,25 +127,13 @@ class TextLoader {
   const TextBatch<Device>& make(std::int64_t members, std::int64_t batch, std::int64_t window) {
     const std::int64_t first = window * window_, steps = std::min(window_, length(members * batch) - first);
     const Shape shape{members, steps, batch};
-    current_ = {place(inputs_, shape, first), place(targets_, shape, first + 1)};
+    current_ = {inputs_.rows(0, shape.size()).reshaped(shape), targets_.rows(0, shape.size()).reshaped(shape)};
+    source_.read(size() / (members * batch), first, current_.inputs, current_.targets);
     return current_;
   }
 
-  /// The bytes of all streams from `first` on, in a part of `memory`.
-  Tensor<std::int32_t, Device> place(Tensor<std::int32_t, Device>& memory, const Shape& shape, std::int64_t first) const {
-    const std::int64_t members = shape[0], steps = shape[1], batch = shape[2], length = size() / (members * batch);
-    Tensor<std::int32_t, Cpu> host(shape);
-    for (std::int64_t stream = 0; stream < members * batch; ++stream) {
-      const std::uint8_t* bytes = text_.data() + stream * length + first;
-      std::int32_t* out = host.data() + stream / batch * steps * batch + stream % batch;
-      for (std::int64_t t = 0; t < steps; ++t) out[t * batch] = bytes[t];
-    }
-    auto part = memory.rows(0, shape.size()).reshaped(shape);
-    copy(to_device<Device>(host), part);
-    return part;
-  }
-
-  std::span<const std::uint8_t> text_;
+  std::int64_t size_;
+  TextSource<Device> source_;
   std::int64_t window_;
   Tensor<std::int32_t, Device> inputs_, targets_;
   TextBatch<Device> current_;

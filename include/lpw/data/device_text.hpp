@@ -1,0 +1,23 @@
+// Texts on the GPU: they stay there as bytes, or where they do not fit in host memory that the GPU reads, and a kernel makes the windows.
+// Nothing is copied from window to window. Include this before anything that reads texts on the GPU.
+#pragma once
+
+#include <lpw/cuda/device_bytes.hpp>
+#include <lpw/cuda/text_windows.hpp>
+#include <lpw/data/text.hpp>
+
+namespace lpw::data {
+
+template <>
+class TextSource<Cuda> {
+ public:
+  explicit TextSource(std::span<const std::uint8_t> text) : bytes_(text) {}
+  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs, Tensor<std::int32_t, Cuda>& targets) const {
+    cuda::read_windows(bytes_.data(), stream_bytes, first, inputs, targets);
+  }
+
+ private:
+  cuda::DeviceBytes bytes_;
+};
+
+}  // namespace lpw::data
