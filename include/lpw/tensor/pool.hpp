@@ -90,8 +90,8 @@ class Pool {
   }
 
   /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out meanwhile are reserved
-  /// when they are free: only later recordings get them, until the reserve is dropped. A recording that ends is one that holds the
-  /// reserve, until forget_recording().
+  /// when they are free: only later recordings get them, until the reserve is dropped, or forget_recording() was called
+  /// for each of them.
   void begin_recording() {
     std::lock_guard lock(mutex_);
     recording_ = true;
