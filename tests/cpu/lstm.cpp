@@ -78,7 +78,6 @@ TEMPLATE_TEST_CASE("recurrent products are the products with the rounded weight"
     INFO("weight rows " << rows);
     const auto x = random_tensor<TestType>({3, 5, 7}, 1), dy = random_tensor<TestType>({3, 5, 12}, 2);
     const auto weight = random_parameter<W>({rows, 12, 7}, true, 3);
-    const auto prepared = recurrent_weight<TestType>(weight);
     Gradient<TestType, Cpu> dx{Tensor<TestType, Cpu>(x.shape()), false};
     linear_backward_data(dy, weight, dx);
     const auto distance = [](const auto& a, const auto& b) {
@@ -88,6 +87,7 @@ TEMPLATE_TEST_CASE("recurrent products are the products with the rounded weight"
       return worst;
     };
     with_each_engine([&] {
+      auto prepared = recurrent_weight<TestType>(weight);
       // Sums of at most 12 terms below 1; the weight and the result are rounded to T.
       const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
       CHECK(distance(recurrent_forward(x, prepared), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);

@@ -4,6 +4,7 @@
 
 #include <lpw/cpu/conv2d.hpp>
 
+#include "converted.hpp"
 #include "cpu/support.hpp"
 #include "threads.hpp"
 
@@ -233,10 +234,31 @@ TEST_CASE("Winograd: switched off, the engines convolve", "[winograd]") {
   });
 }
 
-TEST_CASE("Winograd: other types than float do not know of the switch", "[winograd]") {
-  const auto x = random_tensor<bfloat16>(uneven.x_shape(), 1);
-  const auto weight = uneven.weight();
-  const auto y = conv2d_forward<bfloat16>({x}, weight, uneven.options());
+TEST_CASE("Winograd: bfloat16 is widened, summed in float and rounded at the end", "[winograd]") {
+  const auto narrow = [](const Tensor<float, Cpu>& tensor) { return converted<bfloat16>(tensor); };
+  const Activation<float, Cpu> x{converted<float>(narrow(uneven.x().raw)), uneven.x().scale, uneven.x().shift, true};
+  const auto map = detail::pending_map(x, 0);
+  const auto weight = uneven.weight(), dy = converted<float>(narrow(uneven.dy()));
+  const auto passes = [&]<class T>(T) {
+    const auto in = converted<T>(x.raw), out = converted<T>(dy);
+    WinogradResults<T> r{Tensor<T, Cpu>(uneven.y_shape()), zeros<T, Cpu>(uneven.x_shape()), {}};
+    Tensor<float, Cpu> dweight(uneven.weight_shape());
+    winograd::conv2d_forward(uneven.geometry(), in.data(), map, weight.data(), r.y.data());
+    winograd::conv2d_backward_data(uneven.geometry(), out.data(), weight.data(), r.dx.data(), false);
+    winograd::conv2d_backward_weight(uneven.geometry(), in.data(), map, out.data(), dweight.data(), false);
+    return std::tuple{converted<bfloat16>(r.y), converted<bfloat16>(r.dx), dweight};
+  };
+  const auto [y, dx, dweight] = passes(bfloat16(0.f));
+  const auto [wide_y, wide_dx, wide_dweight] = passes(0.f);
+  CHECK(values_of(y) == values_of(wide_y));
+  CHECK(values_of(dx) == values_of(wide_dx));
+  CHECK(values_of(dweight) == values_of(wide_dweight));
+}
+
+TEST_CASE("Winograd: double does not know of the switch", "[winograd]") {
+  const auto x = random_tensor<double>(uneven.x_shape(), 1);
+  const auto weight = widened(uneven.weight());
+  const auto y = conv2d_forward<double>({x}, weight, uneven.options());
   const ConvolutionScope direct(Convolution::direct);
-  CHECK(values_of(conv2d_forward<bfloat16>({x}, weight, uneven.options())) == values_of(y));
+  CHECK(values_of(conv2d_forward<double>({x}, weight, uneven.options())) == values_of(y));
 }

@@ -98,7 +98,8 @@ class LstmWindow {
         batch_(x_.dim(2)),
         hidden_(hh_.weight.dim(2)),
         y_({members_, steps_, batch_, hidden_}),
-        cells_(y_.shape()) {
+        cells_(y_.shape()),
+        recurrent_(recurrent_weight<T>(hh_.weight)) {
     cell_ = {ih_.bias, hh_.bias, ih_.output, hh_.output, hh_.input};
     if (!ih_.output.empty() || !hh_.output.empty()) {  // the cell takes factors for both matrices
       if (ih_.output.empty()) cell_.output_ih = full<W, D>({1, 4 * hidden_}, W(1));
@@ -110,7 +111,6 @@ class LstmWindow {
   [[nodiscard]] const Tensor<T, D>& forward() {
     const auto scaled = ih_.input.empty() ? x_ : scale_channels_forward(x_, ih_.input);
     gates_ = linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
-    recurrent_ = recurrent_weight<T>(hh_.weight);
     auto previous = hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input);
     for (std::int64_t t = 0; t < steps_; ++t) {
       auto now = at_step(t);
@@ -196,8 +196,9 @@ class LstmWindow {
   Tensor<T, D> x_;
   LstmState<T, D> start_;
   std::int64_t members_, steps_, batch_, hidden_;
-  Tensor<T, D> gates_, y_, recurrent_;  // gates_ [K, T, B, 4H]: products with the input matrix, gates, and at last their gradients
-  Tensor<W, D> cells_;                  // [K, T, B, H]
+  Tensor<T, D> gates_, y_;  // gates_ [K, T, B, 4H]: products with the input matrix, gates, and at last their gradients
+  Tensor<W, D> cells_;      // [K, T, B, H]
+  decltype(recurrent_weight<T>(std::declval<const Tensor<W, D>&>())) recurrent_;
 };
 
 template <class W, class D>

@@ -1,4 +1,5 @@
-// C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type.
+// C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type. Where the processor
+// multiplies bfloat16 no faster than float, its matrices are widened: products of bfloat16 are exact in float.
 // Eigen's own threading chooses block sizes by the number of threads, which changes the order of sums. So the product is cut here, by
 // shape alone, and Eigen runs each piece on one thread.
 #pragma once
@@ -72,15 +73,39 @@ void gemm_eigen(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, b
   }
 }
 
+/// The product of matrices that are all of one type.
+template <class F>
+void gemm_wide(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate) {
 #if LPW_WITH_ONEDNN
-/// With any bfloat16 among a, b and c, the products are bfloat16 x bfloat16 summed in float32.
-template <class A, class B, class C>
-[[nodiscard]] bool gemm_onednn(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool accumulate) {
-  constexpr bool half = std::is_same_v<A, bfloat16> || std::is_same_v<B, bfloat16> || std::is_same_v<C, bfloat16>;
-  using T = std::conditional_t<half, bfloat16, float>;
-  return onednn::matmul(ConvertedMatrix<T>(a).view(), ConvertedMatrix<T>(b).view(), c, accumulate);
-}
+  if constexpr (onednn::supports<F>)
+    if (cpu_engine() == CpuEngine::onednn && onednn::matmul(a, b, c, accumulate)) return;
 #endif
+  gemm_eigen(a, b, c, accumulate);
+}
+
+/// The product of matrices of which some are bfloat16, the others rounded to it; false where products of float are faster.
+template <class A, class B, class C>
+[[nodiscard]] bool gemm_bfloat16([[maybe_unused]] MatrixView<const A> a, [[maybe_unused]] MatrixView<const B> b,
+                                 [[maybe_unused]] MatrixView<C> c, [[maybe_unused]] bool accumulate) {
+#if LPW_WITH_ONEDNN
+  if constexpr (std::is_same_v<A, bfloat16> || std::is_same_v<B, bfloat16> || std::is_same_v<C, bfloat16>)
+    return cpu_engine() == CpuEngine::onednn && onednn::bfloat16_is_fast() &&
+           onednn::matmul(ConvertedMatrix<bfloat16>(a).view(), ConvertedMatrix<bfloat16>(b).view(), c, accumulate);
+#endif
+  return false;
+}
+
+/// c (+)= wide, rounded.
+template <class F, class C>
+void put_rounded(const Tensor<F, Cpu>& wide, MatrixView<C> c, bool accumulate) {
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < c.rows; ++i) {
+    C* out = c.data + i * c.row_stride;
+    const F* in = wide.row(i);
+#pragma omp simd
+    for (std::int64_t j = 0; j < c.columns; ++j) store(out[j], accumulate ? F(out[j]) + in[j] : in[j]);
+  }
+}
 
 }  // namespace detail
 
@@ -89,24 +114,66 @@ template <class A, class B, class C>
 void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool accumulate = false) {
   using F = Accumulate<C>;
   assert(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns && c.row_major());
-#if LPW_WITH_ONEDNN
-  if constexpr (onednn::supports<C>)
-    if (cpu_engine() == CpuEngine::onednn && detail::gemm_onednn(a, b, c, accumulate)) return;
-#endif
+  if (detail::gemm_bfloat16(a, b, c, accumulate)) return;
   const ConvertedMatrix<F> a_wide(a), b_wide(b);
   if constexpr (std::is_same_v<C, F>) {
-    detail::gemm_eigen(a_wide.view(), b_wide.view(), c, accumulate);
+    detail::gemm_wide(a_wide.view(), b_wide.view(), c, accumulate);
   } else {
     Tensor<F, Cpu> wide({c.rows, c.columns});
-    detail::gemm_eigen(a_wide.view(), b_wide.view(), matrix(wide.data(), c.rows, c.columns), false);
-#pragma omp parallel for schedule(static)
-    for (std::int64_t i = 0; i < c.rows; ++i) {
-      C* out = c.data + i * c.row_stride;
-      const F* in = wide.row(i);
-#pragma omp simd
-      for (std::int64_t j = 0; j < c.columns; ++j) store(out[j], accumulate ? F(out[j]) + in[j] : in[j]);
-    }
+    detail::gemm_wide(a_wide.view(), b_wide.view(), matrix(wide.data(), c.rows, c.columns), false);
+    detail::put_rounded(wide, c, accumulate);
   }
 }
+
+/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it multiplies
+/// T in, or where oneDNN does not multiply T, a view of b.
+template <class T>
+class RightMatrix {
+  using W = Accumulate<T>;
+
+ public:
+  RightMatrix(MatrixView<const W> b, [[maybe_unused]] std::int64_t rows) : b_(b) {
+#if LPW_WITH_ONEDNN
+    if constexpr (onednn::supports<T>)
+      if (cpu_engine() == CpuEngine::onednn) {
+        if (std::is_same_v<T, W> || !onednn::bfloat16_is_fast()) {
+          wide_ = onednn::PackedMatrix<W>::of(b, rows);
+        } else {
+          packed_ = onednn::PackedMatrix<T>::of(ConvertedMatrix<T>(b).view(), rows);
+        }
+      }
+#endif
+  }
+
+  /// c [rows, N] = a [rows, K] b, both packed.
+  void multiply(MatrixView<const T> a, MatrixView<T> c) const {
+#if LPW_WITH_ONEDNN
+    if constexpr (onednn::supports<T>) {
+      if (packed_) return packed_->multiply(a.data, c.data);
+      if (wide_) return multiply_wide(a, c);
+    }
+#endif
+    gemm(a, b_, c);
+  }
+
+ private:
+#if LPW_WITH_ONEDNN
+  void multiply_wide(MatrixView<const T> a, MatrixView<T> c) const {
+    if constexpr (std::is_same_v<T, W>) {
+      wide_->multiply(a.data, c.data);
+    } else {
+      Tensor<W, Cpu> sums({c.rows, c.columns});
+      wide_->multiply(ConvertedMatrix<W>(a).view().data, sums.data());
+      detail::put_rounded(sums, c, false);
+    }
+  }
+  struct None {};
+  template <class V>
+  using Packed = std::optional<std::conditional_t<onednn::supports<V>, onednn::PackedMatrix<V>, None>>;
+  Packed<W> wide_;
+  Packed<T> packed_;
+#endif
+  MatrixView<const W> b_;
+};
 
 }  // namespace lpw

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <cassert>
-#include <type_traits>
+#include <utility>
 #include <vector>
 
 #include <lpw/cpu/linear.hpp>
@@ -11,39 +11,42 @@
 
 namespace lpw {
 
-/// A matrix as recurrent_forward and recurrent_backward_data multiply by it: rounded to T, once for all steps.
+/// The recurrent matrix [1 or K, out, in] as recurrent_forward and recurrent_backward_data multiply by it: prepared by the first product of
+/// its direction, for all steps.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> recurrent_weight(const Tensor<Accumulate<T>, Cpu>& weight) {
-  if constexpr (std::is_same_v<T, Accumulate<T>>) {
-    return weight;
-  } else {
-    const auto packed = weight.contiguous() ? weight : clone(weight);
-    Tensor<T, Cpu> result(weight.shape());
-#pragma omp parallel for simd schedule(static)
-    for (std::int64_t i = 0; i < result.size(); ++i) store(result.data()[i], packed.data()[i]);
-    return result;
-  }
+struct RecurrentWeight {
+  Tensor<Accumulate<T>, Cpu> values;
+  std::vector<RightMatrix<T>> transposed = {}, plain = {};
+};
+template <class T>
+[[nodiscard]] RecurrentWeight<T> recurrent_weight(const Tensor<Accumulate<T>, Cpu>& weight) {
+  return {weight};
 }
 
-/// y [K, B, out] = x [K, B, in] weight^T; weight [1 or K, out, in] from recurrent_weight.
+/// y [K, B, out] = x [K, B, in] weight^T.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> recurrent_forward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& weight) {
-  const std::int64_t in = x.dim(2), out = weight.dim(1);
-  const detail::LinearRows rows(x.shape(), weight.dim(0));
+[[nodiscard]] Tensor<T, Cpu> recurrent_forward(const Tensor<T, Cpu>& x, RecurrentWeight<T>& weight) {
+  const std::int64_t in = x.dim(2), out = weight.values.dim(1);
+  const detail::LinearRows rows(x.shape(), weight.values.dim(0));
   Tensor<T, Cpu> y({x.dim(0), x.dim(1), out});
-  for (std::int64_t k = 0; k < rows.products; ++k)
-    gemm(rows.of(x.data(), k, in), matrix(weight.row(k), out, in).transposed(), rows.of(y.data(), k, out));
+  for (std::int64_t k = 0; k < rows.products; ++k) {
+    if (std::ssize(weight.transposed) == k)
+      weight.transposed.emplace_back(matrix(std::as_const(weight.values).row(k), out, in).transposed(), rows.length);
+    weight.transposed[k].multiply(rows.of(x.data(), k, in), rows.of(y.data(), k, out));
+  }
   return y;
 }
 
 /// dx [K, B, in] = dy [K, B, out] weight.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> recurrent_backward_data(const Tensor<T, Cpu>& dy, const Tensor<T, Cpu>& weight) {
-  const std::int64_t out = weight.dim(1), in = weight.dim(2);
-  const detail::LinearRows rows(dy.shape(), weight.dim(0));
+[[nodiscard]] Tensor<T, Cpu> recurrent_backward_data(const Tensor<T, Cpu>& dy, RecurrentWeight<T>& weight) {
+  const std::int64_t out = weight.values.dim(1), in = weight.values.dim(2);
+  const detail::LinearRows rows(dy.shape(), weight.values.dim(0));
   Tensor<T, Cpu> dx({dy.dim(0), dy.dim(1), in});
-  for (std::int64_t k = 0; k < rows.products; ++k)
-    gemm(rows.of(dy.data(), k, out), matrix(weight.row(k), out, in), rows.of(dx.data(), k, in));
+  for (std::int64_t k = 0; k < rows.products; ++k) {
+    if (std::ssize(weight.plain) == k) weight.plain.emplace_back(matrix(std::as_const(weight.values).row(k), out, in), rows.length);
+    weight.plain[k].multiply(rows.of(dy.data(), k, out), rows.of(dx.data(), k, in));
+  }
   return dx;
 }
 

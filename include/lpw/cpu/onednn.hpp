@@ -57,6 +57,17 @@ template <class T>
 inline constexpr dnnl::memory::data_type data_type =
     std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
+/// Whether oneDNN multiplies bfloat16 faster than float: with AMX. AVX-512's own products of bfloat16 were measured at half the rate of
+/// float's.
+[[nodiscard]] inline bool bfloat16_is_fast() {
+  static const bool fast = [] {
+    (void)engine();
+    constexpr auto amx = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_amx);
+    return (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & amx) == amx;
+  }();
+  return fast;
+}
+
 /// The descriptor of a forward operation from oneDNN's arguments for it.
 template <class Primitive, class... Args>
 [[nodiscard]] typename Primitive::primitive_desc describe(const dnnl::primitive_attr& attributes, const Args&... args) {

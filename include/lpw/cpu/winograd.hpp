@@ -1,5 +1,6 @@
-// Convolutions of 3x3 kernels with stride 1 by Winograd's algorithm F(4x4, 3x3): a quarter of the products of the direct one, in float32,
-// channels last. A pending activation is applied while patches are read, so the normalised input is never stored.
+// Convolutions of 3x3 kernels with stride 1 by Winograd's algorithm F(4x4, 3x3): a quarter of the products of the direct one, summed in
+// float32, on float or bfloat16, channels last. A pending activation is applied while patches are read, so the normalised input is never
+// stored.
 //
 // Work is cut into blocks of tiles whose transformed inputs and outputs stay in a core's second-level cache: transform in, multiply the 36
 // points, transform out. An output element is the same sum whatever block it is in, so results depend neither on threads nor on what
@@ -34,8 +35,9 @@ void with_map(const PendingMap& map, F&& f) {
 }
 
 /// The patches of a stack of images, transformed.
+template <class T>
 struct Patches {
-  const float* images;
+  const T* images;
   ImageShape shape;
   TileGrid grid;
   std::int64_t padding;
@@ -45,7 +47,7 @@ struct Patches {
   template <class Map, class Place>
   void enter(std::type_identity<Map>, std::int64_t index, float* v, std::int64_t stride, Place&& place) const {
     const std::int64_t image = grid.image(index), channels = shape.channels, member = map.scale ? image / map.images * channels : 0;
-    const Window<const float> window(images + image * shape.size(), shape, grid.row(index) - padding, grid.column(index) - padding);
+    const Window<const T> window(images + image * shape.size(), shape, grid.row(index) - padding, grid.column(index) - padding);
     winograd::enter<InputTransform, Map>(window, channels, {map.scale, map.shift, member}, v, stride, place);
   }
 };
@@ -60,7 +62,8 @@ struct Patches {
 }
 
 /// out (+)= the products of patches and U[p] [in.channels, out.channels].
-inline void convolve(const Patches& in, std::int64_t images, const float* u, const ImageShape& out_shape, float* out, bool accumulate) {
+template <class T>
+void convolve(const Patches<T>& in, std::int64_t images, const float* u, const ImageShape& out_shape, T* out, bool accumulate) {
   const std::int64_t tiles = images * in.grid.per_image(), ins = in.shape.channels, outs = out_shape.channels;
   const std::int64_t length = block_tiles(tiles, ins + outs), blocks = (tiles + length - 1) / length;
   const std::int64_t v_stride = point_stride(length * ins), m_stride = point_stride(length * outs);
@@ -75,12 +78,8 @@ inline void convolve(const Patches& in, std::int64_t images, const float* u, con
       for (int p = 0; p < points; ++p) multiply({v + p * v_stride, ins, 1}, count, u + p * u_stride, outs, m + p * m_stride, ins, false);
       for (std::int64_t t = 0; t < count; ++t) {
         const std::int64_t index = first + t;
-        const Window<float> window(out + in.grid.image(index) * out_shape.size(), out_shape, in.grid.row(index), in.grid.column(index));
-        if (accumulate) {
-          leave<true>(m + t * outs, m_stride, window, outs);
-        } else {
-          leave<false>(m + t * outs, m_stride, window, outs);
-        }
+        const Window<T> window(out + in.grid.image(index) * out_shape.size(), out_shape, in.grid.row(index), in.grid.column(index));
+        leave(m + t * outs, m_stride, window, outs, accumulate);
       }
     }
   });
@@ -112,8 +111,8 @@ struct GradientScratch {
 };
 
 /// The sums over tiles [begin, end), block by block. In a part of several, the loops run on the part's own thread.
-template <class Map>
-void sum_products(Map map, const Patches& x, const float* dy, const ImageShape& out, std::int64_t begin, std::int64_t end,
+template <class Map, class T>
+void sum_products(Map map, const Patches<T>& x, const T* dy, const ImageShape& out, std::int64_t begin, std::int64_t end,
                   std::int64_t length, const GradientScratch& scratch, float* memory) {
   const std::int64_t ins = x.shape.channels, outs = out.channels;
   for (std::int64_t first = begin; first < end; first += length) {
@@ -122,7 +121,7 @@ void sum_products(Map map, const Patches& x, const float* dy, const ImageShape& 
     for (std::int64_t t = 0; t < count; ++t) {
       const std::int64_t index = first + t;
       x.enter(map, index, scratch.v(memory), scratch.v_stride, [&](std::int64_t c) { return panel_offset(t, c, count, ins); });
-      const Window<const float> window(dy + x.grid.image(index) * out.size(), out, x.grid.row(index), x.grid.column(index));
+      const Window<const T> window(dy + x.grid.image(index) * out.size(), out, x.grid.row(index), x.grid.column(index));
       enter<OutputGradientTransform, IdentityMap>(window, outs, {}, scratch.d(memory), scratch.d_stride,
                                                   [&](std::int64_t o) { return t * outs + o; });
     }
@@ -133,8 +132,8 @@ void sum_products(Map map, const Patches& x, const float* dy, const ImageShape& 
 }
 
 /// dkernel [O, 3, 3, C] (+)= the sum over all tiles of x's patches with dy [out].
-template <class Map>
-void kernel_gradient(Map map, const Patches& x, std::int64_t images, const float* dy, const ImageShape& out, float* dkernel,
+template <class Map, class T>
+void kernel_gradient(Map map, const Patches<T>& x, std::int64_t images, const T* dy, const ImageShape& out, float* dkernel,
                      bool accumulate) {
   const std::int64_t tiles = images * x.grid.per_image(), ins = x.shape.channels, outs = out.channels, size = taps * ins * outs;
   const GradientCut cut(tiles, ins, outs);
@@ -181,26 +180,28 @@ void kernel_gradient(Map map, const Patches& x, std::int64_t images, const float
 }
 
 /// y = map(x) * kernel.
-inline void conv2d_forward(const Conv2dGeometry& g, const float* x, const PendingMap& map, const float* kernel, float* y) {
+template <class T>
+void conv2d_forward(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* kernel, T* y) {
   const ImageShape in = detail::in_shape(g), out = detail::out_shape(g);
   Tensor<float, Cpu> u({points, point_stride(g.weight_size() / taps)});
   transform_kernel(kernel, g.channels, g.out_channels, u.data());
-  detail::convolve({x, in, TileGrid(out), g.padding, map}, g.images, u.data(), out, y, false);
+  detail::convolve<T>({x, in, TileGrid(out), g.padding, map}, g.images, u.data(), out, y, false);
 }
 
 /// dx (+)= the adjoint of the forward applied to dy: a convolution of dy with the turned kernel.
-inline void conv2d_backward_data(const Conv2dGeometry& g, const float* dy, const float* kernel, float* dx, bool accumulate) {
+template <class T>
+void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* kernel, T* dx, bool accumulate) {
   const ImageShape in = detail::in_shape(g), out = detail::out_shape(g);
   Tensor<float, Cpu> u({points, point_stride(g.weight_size() / taps)});
   transform_adjoint_kernel(kernel, g.channels, g.out_channels, u.data());
-  detail::convolve({dy, out, TileGrid(in), 2 - g.padding, {}}, g.images, u.data(), in, dx, accumulate);
+  detail::convolve<T>({dy, out, TileGrid(in), 2 - g.padding, {}}, g.images, u.data(), in, dx, accumulate);
 }
 
 /// dkernel (+)= the sum over the images of dy's products with map(x).
-inline void conv2d_backward_weight(const Conv2dGeometry& g, const float* x, const PendingMap& map, const float* dy, float* dkernel,
-                                   bool accumulate) {
+template <class T>
+void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const PendingMap& map, const T* dy, float* dkernel, bool accumulate) {
   const ImageShape out = detail::out_shape(g);
-  const detail::Patches patches{x, detail::in_shape(g), TileGrid(out), g.padding, map};
+  const detail::Patches<T> patches{x, detail::in_shape(g), TileGrid(out), g.padding, map};
   detail::with_map(map, [&](auto type) { detail::kernel_gradient(type, patches, g.images, dy, out, dkernel, accumulate); });
 }
 

@@ -37,6 +37,10 @@ void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_strid
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) sum[r][j] = zeros();
+#pragma GCC unroll 12
+  for (int r = 0; r < Rows; ++r)
+#pragma GCC unroll 2
+    for (int j = 0; j < Vectors; ++j) will_write(c + r * c_stride + j * lanes);
   do {
     Lanes right[Vectors];
 #pragma GCC unroll 2

@@ -29,6 +29,31 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
 
 inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
 
+/// As many bfloat16 at p, and their rounding on the way back. GCC vectorises the loops.
+[[nodiscard]] inline Lanes load(const bfloat16* p) {
+  float wide[lanes];
+  for (int i = 0; i < int(lanes); ++i) wide[i] = p[i];
+  return load(wide);
+}
+inline void store(bfloat16* p, Lanes v) {
+  float wide[lanes];
+  store(wide, v);
+  for (int i = 0; i < int(lanes); ++i) lpw::store(p[i], wide[i]);
+}
+
+/// Asks for the line at p, which will be written soon: the processor's own prefetching follows fewer streams than there are points.
+inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
+
+/// v where `mask` has all bits set, 0 where it is 0.
+[[nodiscard]] inline Lanes masked(Lanes v, std::int32_t mask) {
+  using Bits [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = std::int32_t;
+  Bits bits;
+  std::memcpy(&bits, &v, sizeof(v));
+  bits &= mask;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
 /// The rows of channels of a pending map, from element `first` on; null where nothing is pending.
 struct MapRows {
   const float *scale = nullptr, *shift = nullptr;
