@@ -1,8 +1,8 @@
 // What the options of the CIFAR trainer mean for the library.
 #pragma once
 
+#include <cstdio>
 #include <filesystem>
-#include <regex>
 #include <string>
 #include <type_traits>
 
@@ -87,10 +87,11 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) { return o.r
 
 /// "wrn-DEPTH-WIDEN".
 inline lpw::nn::WideResNetOptions parse_model(const std::string& text) {
-  std::smatch match;
-  lpw::require<lpw::OptionError>(std::regex_match(text, match, std::regex("wrn-([0-9]{1,4})-([0-9]{1,3})")), "--model ", text,
+  int depth = 0, widen = 0;
+  const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
+  lpw::require<lpw::OptionError>(found && text == lpw::concat("wrn-", depth, '-', widen), "--model ", text,
                                  ": expected wrn-DEPTH-WIDEN, such as wrn-28-10");
-  return {.depth = std::stoi(match[1]), .widen = std::stoi(match[2])};
+  return {.depth = depth, .widen = widen};
 }
 
 inline lpw::nn::WideResNetOptions network_options(const Options& o) {

@@ -6,10 +6,7 @@
 #include <new>
 #include <string>
 
-#include <omp.h>
-
 #include "command_line.hpp"
-#include "trainer_program.hpp"
 
 namespace example {
 
@@ -17,13 +14,10 @@ namespace example {
 template <class Example>
 int run_on_cuda(const typename Example::Options& options, const std::string& config);
 
-template <class Example>
-int run_on_cpu(const typename Example::Options& options, const std::string& config) {
-  if (options.threads > 0) omp_set_num_threads(options.threads);
-  lpw::convolution() = options.convolution == "direct" ? lpw::Convolution::direct : lpw::Convolution::winograd;
-  return options.precision == "bf16" ? TrainerProgram<Example, lpw::bfloat16, lpw::Cpu>(options, config).run()
-                                     : TrainerProgram<Example, float, lpw::Cpu>(options, config).run();
-}
+/// Runs a trainer on the CPU. Defined in <trainer>_float.cpp and <trainer>_bfloat16.cpp, which are compiled side by side; see
+/// cpu_program.hpp.
+template <class Example, class T>
+int run_on_cpu(const typename Example::Options& options, const std::string& config);
 
 template <class Example>
 int trainer_main(int argc, char** argv) {
@@ -33,7 +27,8 @@ int trainer_main(int argc, char** argv) {
     if (const auto exit = line.parse(argc, argv)) return *exit;
     if constexpr (with_cuda)
       if (line.options.device == "cuda") return run_on_cuda<Example>(line.options, line.config());
-    return run_on_cpu<Example>(line.options, line.config());
+    if (line.options.precision == "bf16") return run_on_cpu<Example, lpw::bfloat16>(line.options, line.config());
+    return run_on_cpu<Example, float>(line.options, line.config());
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
   } catch (const std::exception& error) {
