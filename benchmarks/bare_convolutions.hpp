@@ -1,4 +1,4 @@
-// The convolutions of a Wide ResNet alone, by oneDNN's direct algorithm: what its training step is measured against.
+// The convolutions of a Wide ResNet alone, by oneDNN's direct algorithm: what its training step and its evaluation are measured against.
 #pragma once
 
 #include <array>
@@ -32,16 +32,18 @@ namespace benchmarks {
   return list;
 }
 
-/// All passes of the convolutions, weights in oneDNN's favourite layout, memory and primitives ready: nothing but arithmetic is timed.
+/// All passes of the convolutions, or the forward one alone; weights in oneDNN's favourite layout, memory and primitives ready: nothing but
+/// arithmetic is timed.
 template <class T>
 class BareConvolutions {
  public:
 #if LPW_WITH_ONEDNN
-  BareConvolutions(const WideResNetSize& size, std::int64_t images) {
+  BareConvolutions(const WideResNetSize& size, std::int64_t images, bool forward_only) {
     using lpw::onednn::Conv2dPass;
     const auto list = convolutions(size, images);
     for (std::size_t i = 0; i < list.size(); ++i) {
       add(Conv2dPass::forward, list[i], {DNNL_ARG_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DST});
+      if (forward_only) continue;
       if (i > 0) add(Conv2dPass::backward_data, list[i], {DNNL_ARG_DIFF_SRC, DNNL_ARG_WEIGHTS, DNNL_ARG_DIFF_DST});
       add(Conv2dPass::backward_weight, list[i], {DNNL_ARG_SRC, DNNL_ARG_DIFF_WEIGHTS, DNNL_ARG_DIFF_DST});
     }
@@ -72,7 +74,7 @@ class BareConvolutions {
   std::vector<Call> calls_;
   bool complete_ = true;
 #else
-  BareConvolutions(const WideResNetSize&, std::int64_t) {}
+  BareConvolutions(const WideResNetSize&, std::int64_t, bool) {}
   [[nodiscard]] bool complete() const { return false; }
   void run() const {}
 #endif

@@ -1,17 +1,19 @@
 #!/usr/bin/env bash
 # Usage: benchmarks/compare.sh [OPTION]... [WORK]...
-# Training steps of lpw and of PyTorch on this machine's CPU, in turn on the same cores with as many threads, a process for each
-# measurement. Prints a table for docs/performance.md: medians over the rounds, with the least and the most.
+# Training steps, or evaluations, of lpw and of PyTorch on this machine's CPU, in turn on the same cores with as many threads, a process for
+# each measurement. Prints a table for docs/performance.md: medians over the rounds, with the least and the most.
 # WORK is MODEL:PRECISION:MEMBERS[:CHUNK], as in wrn-16-2:fp32:10 or lstm:fp32:10; CHUNK is lpw's members at a time (0: all).
+# wrn-16-2-eval:fp32:1 is the forward pass of the plain network (what collapse leaves) over a batch in evaluation mode.
 # Default: a set that takes some ten minutes on two cores.
 #   --rounds N       how often each is measured (3)
-#   --samples N      steps in a measurement, of which the median counts (3)
+#   --samples N      steps or evaluations in a measurement, of which the median counts (3)
 #   --threads N      (all cores)
 #   --batch N        samples per member (128 images, 20 sequences)
 #   --variants A,B   PyTorch's, as in peers/wide_resnet.py and peers/lstm.py --help (default: those that were fastest somewhere)
 #   --build FOLDER   where lpw's programs are (build/release)
 #   --json FILE      also write all measurements
 # Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3). In a virtual environment: pip install torch
+# Where a hypervisor hides AMX's tiles, PyTorch's bf16 stops at an illegal instruction without ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16.
 source "$(dirname "$0")/../scripts/common.sh"
 show_help "$@"
 
@@ -57,6 +59,7 @@ peer_variants() {
   if [ -n "$variants" ]; then echo "${variants//,/ }"; return; fi
   case $1 in
     lstm) echo "loop loop-compile plain" ;;
+    *-eval) echo "plain plain-channels_last folded-channels_last plain-compile plain-freeze" ;;
     *) echo "loop loop-channels_last grouped loop-compile" ;;
   esac
 }
@@ -65,6 +68,7 @@ for ((round = 1; round <= rounds; ++round)); do
   for i in "${!works[@]}"; do
     IFS=: read -r model precision members chunk <<<"${works[$i]}"
     [ -n "$members" ] || die "${works[$i]}: expected MODEL:PRECISION:MEMBERS[:CHUNK]"
+    [[ $model != *-eval || $members = 1 ]] || die "${works[$i]}: a plain network has 1 member"
     echo "round $round of $rounds, ${works[$i]}" >&2
     place=$folder/$(printf %02d "$i")-$model
     mkdir -p "$place"

@@ -1,5 +1,6 @@
-// A training step (forward, backward, optimizer) on the CPU. Those of Wide ResNets stand beside the bare time of their own convolutions in
-// oneDNN's direct algorithm, that of the LSTM beside the bare time of its matrix products, measured alternately in one process.
+// A training step (forward, backward, optimizer) on the CPU, or the evaluation of a plain Wide ResNet. Those of Wide ResNets stand beside
+// the bare time of their own convolutions in oneDNN's direct algorithm, that of the LSTM beside the bare time of its matrix products,
+// measured alternately in one process.
 #include <cstdio>
 
 #include "bare_convolutions.hpp"
@@ -60,10 +61,12 @@ void measure(const StepOptions& options, const StepShape& shape, const std::stri
   if (shape.model == "lstm")
     return measure<LanguageModelStep<T, Cpu>>(options, shape, precision, report, [&] { return std::optional<BareProducts<T>>(shape); });
   const auto bare = [&] {
-    std::optional<BareConvolutions<T>> convolutions(std::in_place, WideResNetSize::of(shape.model), shape.images_at_once());
+    std::optional<BareConvolutions<T>> convolutions(std::in_place, WideResNetSize::of(network_of(shape.model)), shape.images_at_once(),
+                                                    evaluates(shape.model));
     if (!convolutions->complete()) convolutions.reset();
     return convolutions;
   };
+  if (evaluates(shape.model)) return measure<WideResNetEvaluation<T, Cpu>>(options, shape, precision, report, bare);
   const auto floor = static_cast<double>(activation_floor(shape, sizeof(T))) / 1e6;
   measure<WideResNetStep<T, Cpu>>(options, shape, precision, report, bare, {{"activation_floor_mb", floor}});
 }
@@ -72,7 +75,8 @@ void measure(const StepOptions& options, const StepShape& shape, const std::stri
 
 int main(int argc, char** argv) {
   StepOptions options;
-  if (const auto status = parse_step_options(options, "Times training steps on the CPU.", argc, argv)) return *status;
+  if (const auto status = parse_step_options(options, "Times training steps, or the evaluation of plain networks, on the CPU.", argc, argv))
+    return *status;
   try {
     StepReport report("cpu", options);
     options.for_each_run([&](const StepShape& shape, const std::string& precision) {

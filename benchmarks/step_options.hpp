@@ -10,8 +10,16 @@
 
 namespace benchmarks {
 
+/// Whether a model's name stands for the forward pass of a plain network in evaluation mode, in place of a training step.
+[[nodiscard]] inline bool evaluates(const std::string& model) { return model.ends_with("-eval"); }
+
+/// The model whose step or evaluation it is.
+[[nodiscard]] inline std::string network_of(const std::string& model) {
+  return evaluates(model) ? model.substr(0, model.rfind('-')) : model;
+}
+
 struct StepShape {
-  std::string model;                                 // wrn-DEPTH-WIDEN, or lstm
+  std::string model;                                 // wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval, or lstm
   std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
 
   [[nodiscard]] std::int64_t members_at_once() const { return chunk ? chunk : members; }
@@ -28,12 +36,12 @@ struct StepOptions {
   bool step_only = false;
   std::string json;
 
-  /// Calls f(shape, precision) for every combination; members in chunks only where there are several.
+  /// Calls f(shape, precision) for every combination; members in chunks only where there are several, a plain network has one.
   template <class F>
   void for_each_run(F&& f) const {
     for (const auto& model : models)
       for (const auto& precision : precisions)
-        for (const auto k : members)
+        for (const auto k : evaluates(model) ? std::vector<std::int64_t>{1} : members)
           for (const auto chunk : chunks)
             if (chunk < k || chunk == 0) f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
   }

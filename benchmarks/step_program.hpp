@@ -20,7 +20,8 @@ namespace benchmarks {
 /// Fills `options`; returns the exit status where the program is to end.
 [[nodiscard]] inline std::optional<int> parse_step_options(StepOptions& options, const char* purpose, int argc, char** argv) {
   CLI::App app(purpose);
-  app.add_option("models", options.models, "wrn-DEPTH-WIDEN ..., or lstm")->capture_default_str();
+  app.add_option("models", options.models, "wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the CPU")
+      ->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
   app.add_option("--members", options.members, "K, members")->delimiter(',')->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
@@ -68,6 +69,7 @@ class StepReport {
                     {"high", quantile(milliseconds, 0.75)},
                     {"samples", milliseconds.size()},
                     {"peak_rss_mb", peak_rss_mb()}});
+    if (evaluates(shape.model)) run["images_per_second"] = static_cast<double>(shape.batch) / median(times);
     run.update(more);
     print(run);
     write(run);
@@ -77,7 +79,7 @@ class StepReport {
   void add_missing(const StepShape& shape, const std::string& precision, const std::string& why) {
     Json run = described(shape, precision);
     run["missing"] = why;
-    std::printf("%-10s %-5s K %2d %-8s %s\n", shape.model.c_str(), precision.c_str(), static_cast<int>(shape.members),
+    std::printf("%-14s %-5s K %2d %-8s %s\n", shape.model.c_str(), precision.c_str(), static_cast<int>(shape.members),
                 run["variant"].get<std::string>().c_str(), why.c_str());
     write(run);
   }
@@ -102,9 +104,10 @@ class StepReport {
 
   static void print(const Json& run) {
     const auto number = [&](const char* name) { return run[name].get<double>(); };
-    std::printf("%-10s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms", run["work"].get<std::string>().c_str(),
+    std::printf("%-14s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms", run["work"].get<std::string>().c_str(),
                 run["precision"].get<std::string>().c_str(), run["members"].get<int>(), run["variant"].get<std::string>().c_str(),
                 number("milliseconds"), number("low"), number("high"), number("milliseconds") / number("members"));
+    if (run.contains("images_per_second")) std::printf("  %8.0f images/s", number("images_per_second"));
     if (run.contains("pool_peak_mb")) std::printf("  pool %8.1f MB", number("pool_peak_mb"));
     if (run.contains("device_peak_mb")) std::printf("  device %8.1f MB", number("device_peak_mb"));
     if (run.contains("bare_ms")) std::printf("  bare %9.2f ms, share %.2f", number("bare_ms"), number("bare_ms") / number("milliseconds"));

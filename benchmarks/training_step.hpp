@@ -1,4 +1,5 @@
-// The training steps that are timed, as the trainer does them: forward, backward and optimizer, recorded and replayed where the device can.
+// The training steps that are timed, as the trainer does them: forward, backward and optimizer, recorded and replayed where the device can;
+// and the evaluation of the plain network that is left after collapse.
 #pragma once
 
 #include <cstdio>
@@ -28,13 +29,19 @@ struct WideResNetSize {
   }
 };
 
+template <class T, class D>
+[[nodiscard]] lpw::nn::WideResNet<T, D> wide_resnet(const std::string& model) {
+  const auto [depth, widen] = WideResNetSize::of(model);
+  return {{.depth = depth, .widen = widen}, lpw::Philox(1)};
+}
+
 /// A Wide ResNet on images of 32x32, late-phase batch norm and head where there is more than one member.
 template <class T, class D>
 class WideResNetStep {
  public:
   explicit WideResNetStep(const StepShape& shape)
       : chunk_(shape.chunk),
-        network_({.depth = WideResNetSize::of(shape.model).depth, .widen = WideResNetSize::of(shape.model).widen}, lpw::Philox(1)),
+        network_(wide_resnet<T, D>(shape.model)),
         optimizer_(network_, {.learning_rate = 1e-3}),
         images_(random_tensor<T, D>({shape.members, shape.batch, 32, 32, 3})),
         labels_(random_labels<D>({shape.members, shape.batch}, 10)),
@@ -70,6 +77,21 @@ class WideResNetStep {
   lpw::Tensor<std::int32_t, D> labels_;
   lpw::Tensor<lpw::Accumulate<T>, D> losses_;
   lpw::Replay<D> replay_;
+};
+
+/// The same network, plain: the forward pass over a batch in evaluation mode. Its layers have the shapes of a collapsed network's, and
+/// other weights.
+template <class T, class D>
+class WideResNetEvaluation {
+ public:
+  explicit WideResNetEvaluation(const StepShape& shape)
+      : network_(wide_resnet<T, D>(network_of(shape.model))), images_(random_tensor<T, D>({1, shape.batch, 32, 32, 3})) {}
+
+  void run() { logits_ = network_.forward(lpw::Tape::evaluation().input(images_)).value(); }
+
+ private:
+  lpw::nn::WideResNet<T, D> network_;
+  lpw::Tensor<T, D> images_, logits_;
 };
 
 /// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and nothing else.

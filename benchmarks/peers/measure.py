@@ -56,7 +56,7 @@ def autocast(options):
     return torch.autocast(options.device, torch.bfloat16, enabled=options.precision == "bf16")
 
 
-def compiled(function, options):
+def compiled(function, options, **inductor):
     """torch.compile, which compiles a network anew for every member whose modules it selects by number."""
     dynamo = importlib.import_module("torch._dynamo")
     dynamo.reset()  # what was compiled for other runs counts towards the limit, beyond which nothing is compiled
@@ -64,7 +64,7 @@ def compiled(function, options):
         if hasattr(dynamo.config, name):
             setattr(dynamo.config, name, 2 * options.members + 8)
             break
-    return torch.compile(function, dynamic=False)
+    return torch.compile(function, dynamic=False, options=inductor)
 
 
 def graphed(step):
@@ -141,11 +141,11 @@ class Report:
             self.machine["gpu"] = torch.cuda.get_device_name()
         self.file = open(options.json, "w", encoding="utf-8") if options.json else None  # pylint: disable=consider-using-with
 
-    def combinations(self):
-        """The options of each run: one precision and number of members."""
+    def combinations(self, numbers=None):
+        """The options of each run: one precision and number of members, of those asked for or of `numbers`."""
         for precision in self.options.precision:
             use_precision(precision)
-            for members in self.options.members:
+            for members in numbers or self.options.members:
                 yield argparse.Namespace(**{**vars(self.options), "precision": precision, "members": members})
 
     def measure(self, options, work, variant, make_step, clock=wall_clock):

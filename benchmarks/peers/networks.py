@@ -10,6 +10,7 @@ vmap     the same images, functional.batch_norm mapped over the members. Keeps n
 import torch
 from torch import nn
 from torch.nn import functional
+from torch.nn.utils.fusion import fuse_conv_bn_eval
 
 
 class LoopNorm(nn.Module):
@@ -128,3 +129,16 @@ class WideResNet(nn.Module):
         for module in self.modules():
             if isinstance(module, (LoopNorm, Head)):
                 module.member = member
+
+
+def folded(conv, norm):
+    return fuse_conv_bn_eval(conv, norm.norms[0]), nn.Identity()
+
+
+def fold_norms(network):
+    """Puts batch norms of a plain network (loop, one member) in evaluation into the convolutions whose results only they read."""
+    first = network.blocks[0]
+    if first.shortcut:
+        network.conv1, first.bn1 = folded(network.conv1, first.bn1)
+    for block in network.blocks:
+        block.conv1, block.bn2 = folded(block.conv1, block.bn2)

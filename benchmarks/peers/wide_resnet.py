@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""A training step (forward, backward, optimizer) of wrn-DEPTH-WIDEN with late-phase batch norm and head in PyTorch."""
+"""A training step (forward, backward, optimizer) of wrn-DEPTH-WIDEN with late-phase batch norm and head in PyTorch; of
+wrn-DEPTH-WIDEN-eval, the forward pass of the plain network in evaluation mode, what lpw's collapse leaves."""
 
 import re
 
@@ -7,17 +8,26 @@ import torch
 from torch.nn import functional
 
 import measure
-from networks import WideResNet
+from networks import WideResNet, fold_norms
 
 KINDS = ["loop", "loop-channels_last", "grouped", "stacked", "stacked-channels_last", "vmap", "vmap-channels_last"]
 VARIANTS = [kind + form for kind in KINDS for form in ("", "-compile", "-graph")]
+EVALUATION_KINDS = ["plain", "plain-channels_last", "folded", "folded-channels_last"]
+EVALUATION_VARIANTS = [kind + form for kind in EVALUATION_KINDS for form in ("", "-compile", "-freeze")]
+DEFAULT = ["loop", "loop-channels_last", "grouped", "stacked-channels_last", "plain", "plain-channels_last", "folded-channels_last",
+           "plain-freeze"]
+
+
+def evaluates(model):
+    """Whether a model's name stands for evaluation, in place of a training step."""
+    return model.endswith("-eval")
 
 
 def size(model):
-    """Depth and width of wrn-DEPTH-WIDEN."""
-    found = re.fullmatch(r"wrn-(\d+)-(\d+)", model)
+    """Depth and width of wrn-DEPTH-WIDEN, or of that and -eval."""
+    found = re.fullmatch(r"wrn-(\d+)-(\d+)", model.removesuffix("-eval"))
     if not found:
-        raise SystemExit(f"model {model}: expected wrn-DEPTH-WIDEN")
+        raise SystemExit(f"model {model}: expected wrn-DEPTH-WIDEN or wrn-DEPTH-WIDEN-eval")
     return map(int, found.groups())
 
 
@@ -54,21 +64,47 @@ def training_step(options, variant, model):
     return measure.graphed(step) if "graph" in extras else step
 
 
+def evaluation(options, variant, model):
+    """A function that passes a batch made here through the plain network, its weights as they were drawn."""
+    kind, *extras = variant.split("-")
+    order = torch.channels_last if "channels_last" in extras else torch.contiguous_format
+    network = WideResNet("loop", *size(model), members=1).to(options.device, memory_format=order).eval()
+    if kind == "folded":
+        fold_norms(network)
+    forward = measure.compiled(network, options, freezing="freeze" in extras) if {"compile", "freeze"} & {*extras} else network
+    images = torch.randn(options.batch, 3, 32, 32, device=options.device).contiguous(memory_format=order)
+
+    def step():
+        with torch.inference_mode(), measure.autocast(options):
+            forward(images)
+
+    return step
+
+
+def works(options):
+    """(model, variant) of all runs, those of a variant together: a variant is of training steps or of evaluations."""
+    runs = [(model, variant) for variant in options.variants for model in options.models
+            if evaluates(model) == (variant in EVALUATION_VARIANTS)]
+    if not runs:
+        raise SystemExit(f"{', '.join(options.models)}: none of the variants {', '.join(options.variants)} is of such a model")
+    return runs
+
+
 def main():
     parser = measure.parser(__doc__)
-    parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN ...")
+    parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval ...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), help=f"of {', '.join(VARIANTS)}; graph: on a GPU",
-                        default=["loop", "loop-channels_last", "grouped", "stacked-channels_last"])
+    parser.add_argument("--variants", type=measure.list_of(*VARIANTS, *EVALUATION_VARIANTS), default=DEFAULT,
+                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU. Of evaluation: {', '.join(EVALUATION_VARIANTS)}; "
+                             "folded: batch norm in the convolutions' weights, freeze: compiled with constant weights")
     options = parser.parse_args()
     measure.prepare(options)
     report = measure.Report(options)
-    for variant in options.variants:
-        for model in options.models:
-            for run in report.combinations():
-                def make_step(run, variant, model=model):
-                    return training_step(run, variant, model)
-                report.measure(run, model, variant, make_step)
+    for model, variant in works(options):
+        for run in report.combinations([1] if evaluates(model) else None):
+            def make_step(run, variant, model=model):
+                return (evaluation if evaluates(model) else training_step)(run, variant, model)
+            report.measure(run, model, variant, make_step)
     return report.status()
 
 
