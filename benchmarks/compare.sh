@@ -60,7 +60,7 @@ peer_variants() {
   case $1 in
     lstm) echo "loop loop-compile plain" ;;
     *-eval) echo "plain plain-channels_last folded-channels_last plain-compile plain-freeze" ;;
-    *) echo "loop loop-channels_last grouped loop-compile" ;;
+    *) echo "loop loop-channels_last loop-compile" ;;
   esac
 }
 

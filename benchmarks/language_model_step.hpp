@@ -65,8 +65,8 @@ class LanguageModelStep {
   lpw::Replay<D> replay_;
 };
 
-/// The matrix products of that step, forward, backward to the data and to the weights, on plain row-major matrices. The members' rows are
-/// in one product, as the shared weights allow.
+/// The matrix products of that step, forward, backward to the data and to the weights, with the recurrent matrix prepared and the others as
+/// they lie. The members' rows are in one product, as the shared weights allow.
 template <class T>
 class BareProducts {
   using Size = LanguageModelSize;
@@ -83,12 +83,19 @@ class BareProducts {
     a_ = random_tensor<T>({largest}, 0);
     b_ = random_tensor<T>({largest}, 1);
     c_ = random_tensor<W>({largest}, 2);
+    weight_ = random_tensor<W>({gates * Size::hidden}, 1);
+    h_ = random_tensor<T>({step_rows * gates}, 2);
   }
   void run() {
-    for (const Product& p : products_)
-      for (std::int64_t i = 0; i < p.count; ++i)
-        lpw::gemm(lpw::matrix<const T>(a_.data(), p.rows, p.inner), lpw::matrix<const T>(b_.data(), p.inner, p.columns),
-                  lpw::matrix(c_.data(), p.rows, p.columns));
+    for (const Product& p : products_) {
+      const auto a = lpw::matrix<const T>(a_.data(), p.rows, p.inner);
+      if (p.count > 1) {
+        const lpw::RightMatrix<T> prepared(lpw::matrix<const W>(weight_.data(), p.inner, p.columns), p.rows);
+        for (std::int64_t i = 0; i < p.count; ++i) prepared.multiply(a, lpw::matrix(h_.data(), p.rows, p.columns));
+      } else {
+        lpw::gemm(a, lpw::matrix<const T>(b_.data(), p.inner, p.columns), lpw::matrix(c_.data(), p.rows, p.columns));
+      }
+    }
   }
 
  private:
@@ -103,8 +110,8 @@ class BareProducts {
   }
 
   std::vector<Product> products_;
-  lpw::Tensor<T, lpw::Cpu> a_, b_;
-  lpw::Tensor<W, lpw::Cpu> c_;
+  lpw::Tensor<T, lpw::Cpu> a_, b_, h_;
+  lpw::Tensor<W, lpw::Cpu> c_, weight_;
 };
 
 }  // namespace benchmarks

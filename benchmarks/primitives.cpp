@@ -88,10 +88,30 @@ void add_elementwise(const std::string& type) {
     const auto x = random_tensor<T>(shape);
     beside_copy(state, 2 * bytes_of(x), [&] { benchmark::DoNotOptimize(lpw::relu_forward(x)); });
   });
+  add_benchmark("relu_backward/" + type, iterations, [=](benchmark::State& state) {
+    const auto y = random_tensor<T>(shape), dy = random_tensor<T>(shape, 1);
+    Gradient<T, Cpu> dx{lpw::clone(dy)};
+    beside_copy(state, 3 * bytes_of(y), [&] { lpw::relu_backward(y, dy, dx); });
+  });
   add_benchmark("scale_channels_forward/" + type, iterations, [=](benchmark::State& state) {
     const auto x = random_tensor<T>(shape);
     const auto factor = random_tensor<lpw::Accumulate<T>>({members, shape[-1]});
     beside_copy(state, 2 * bytes_of(x), [&] { benchmark::DoNotOptimize(lpw::scale_channels_forward(x, factor)); });
+  });
+  add_benchmark("scale_channels_backward/" + type, iterations, [=](benchmark::State& state) {
+    const auto x = random_tensor<T>(shape), dy = random_tensor<T>(shape, 1);
+    const auto factor = random_tensor<lpw::Accumulate<T>>({members, shape[-1]});
+    Gradient<T, Cpu> dx{lpw::clone(dy)};
+    Gradient<lpw::Accumulate<T>, Cpu> dfactor{lpw::clone(factor)};
+    beside_copy(state, 4 * bytes_of(x), [&] {
+      lpw::scale_channels_backward_data(dy, factor, dx);
+      lpw::scale_channels_backward_factor(x, dy, dfactor);
+    });
+  });
+  add_benchmark("dropout/" + type, iterations, [=](benchmark::State& state) {
+    const auto x = random_tensor<T>(shape);
+    Gradient<T, Cpu> y{lpw::clone(x)};
+    beside_copy(state, 2 * bytes_of(x), [&] { lpw::apply_dropout(x, lpw::DropoutMask{.rate = 0.3}, y); });
   });
   add_benchmark("global_average_pool_forward/" + type, iterations, [=](benchmark::State& state) {
     const auto x = random_tensor<T>({members, batch, 8, 8, 128});
@@ -101,6 +121,78 @@ void add_elementwise(const std::string& type) {
     const auto dy = random_tensor<T>({members, batch, 128});
     Gradient<T, Cpu> dx{random_tensor<T>({members, batch, 8, 8, 128})};
     beside_copy(state, bytes_of(dx.tensor), [&] { lpw::global_average_pool_backward(dy, dx); });
+  });
+}
+
+/// The pass around the products of one time step, all members' rows at once: it reads both products, c and the factors, and writes gates,
+/// c and h twice; backward reads dy, the product, gates, c twice and dc, and writes gates, dc and the gates times r, and here its operands
+/// are copied first.
+template <class T>
+void add_lstm_cell(const std::string& type) {
+  using W = lpw::Accumulate<T>;
+  constexpr std::int64_t hidden = 500, sequences = 20;
+  const Shape state_shape{members, sequences, hidden}, gates_shape{members, sequences, 4 * hidden};
+  const auto cell = [=] {
+    const auto row = [](std::int64_t columns) { return random_tensor<W>({members, columns}); };
+    return lpw::LstmCell<W, Cpu>{row(4 * hidden), row(4 * hidden), row(4 * hidden), row(4 * hidden), row(hidden)};
+  };
+  const auto step = [=] {
+    return lpw::LstmStep<T, Cpu>{random_tensor<T>(gates_shape), random_tensor<W>(state_shape), random_tensor<W>(state_shape, 1)};
+  };
+  constexpr double units = members * sequences * hidden;
+  add_benchmark("lstm_cell_forward/" + type, 10 * iterations, [=](benchmark::State& state) {
+    const auto parameters = cell();
+    auto s = step();
+    const auto product = random_tensor<T>(gates_shape, 2);
+    Tensor<T, Cpu> h(state_shape), next(state_shape);
+    beside_copy(state, units * (14 * sizeof(T) + 2 * sizeof(W)), [&] { lpw::lstm_cell_forward(parameters, product, s, h, next); });
+  });
+  add_benchmark("lstm_cell_backward/" + type, 10 * iterations, [=](benchmark::State& state) {
+    const auto parameters = cell();
+    auto s = step();
+    const auto dy = random_tensor<T>(state_shape, 2), product = random_tensor<T>(state_shape, 3);
+    const auto gates = lpw::clone(s.gates);
+    const auto dcell = random_tensor<W>(state_shape, 4);
+    auto target = lpw::clone(dcell);
+    Tensor<T, Cpu> before(gates_shape);
+    beside_copy(state, units * (22 * sizeof(T) + 6 * sizeof(W)), [&] {
+      copy(gates, s.gates);  // which the pass overwrites: repeated, it would soon be one over zeros
+      copy(dcell, target);
+      lpw::lstm_cell_backward(parameters, dy, product, s, target, before);
+    });
+  });
+}
+
+void add_embedding() {
+  constexpr std::int64_t rows = 2000, vocabulary = 256, width = 128;
+  const auto indices = random_labels({members, rows}, vocabulary);
+  const auto weight = random_tensor<float>({1, vocabulary, width}), dy = random_tensor<float>({members, rows, width});
+  add_benchmark("embedding_forward", iterations, [=](benchmark::State& state) {
+    beside_copy(state, 2 * bytes_of(dy), [&] { benchmark::DoNotOptimize(lpw::embedding_forward<float>(indices, weight)); });
+  });
+  add_benchmark("embedding_backward", iterations, [=](benchmark::State& state) {
+    Gradient<float, Cpu> dweight{lpw::clone(weight)};
+    beside_copy(state, bytes_of(dy), [&] { lpw::embedding_backward(indices, dy, dweight); });
+  });
+}
+
+/// What is done to late-phase weights: the gradients of rank-1 factors, the mean of the members, a running
+/// average.
+void add_members() {
+  constexpr std::int64_t outputs = 2000, inputs = 500;
+  add_benchmark("rank_one_backward", iterations, [=](benchmark::State& state) {
+    const auto product = random_tensor<float>({members, outputs, inputs}), weight = random_tensor<float>({1, outputs, inputs});
+    const auto r = random_tensor<float>({members, outputs}), s = random_tensor<float>({members, inputs});
+    Gradient<float, Cpu> dweight{lpw::clone(weight)}, dr{lpw::clone(r)}, ds{lpw::clone(s)};
+    beside_copy(state, bytes_of(product), [&] { lpw::rank_one_backward(product, weight, r, s, dweight, dr, ds); });
+  });
+  const auto rows = random_tensor<float>({members, 1'000'000});
+  add_benchmark("mean_rows", iterations, [=](benchmark::State& state) {
+    beside_copy(state, bytes_of(rows), [&] { benchmark::DoNotOptimize(lpw::mean_rows(rows)); });
+  });
+  add_benchmark("move_average", iterations, [=](benchmark::State& state) {
+    auto average = lpw::clone(rows);
+    beside_copy(state, 3 * bytes_of(rows), [&] { lpw::move_average(average, rows, 0.1); });
   });
 }
 
@@ -159,6 +251,10 @@ void add_all() {
   }
   add_elementwise<float>("fp32");
   add_elementwise<bfloat16>("bf16");
+  add_lstm_cell<float>("fp32");
+  add_lstm_cell<bfloat16>("bf16");
+  add_embedding();
+  add_members();
   add_optimizers();
   add_cross_entropy(128, 10);
   add_cross_entropy(2000, 256);

@@ -2,6 +2,8 @@
 // the bare time of their own convolutions in oneDNN's direct algorithm, that of the LSTM beside the bare time of its matrix products,
 // measured alternately in one process.
 #include <cstdio>
+#include <functional>
+#include <memory>
 
 #include "bare_convolutions.hpp"
 #include "language_model_step.hpp"
@@ -25,12 +27,15 @@ struct Times {
   std::vector<double> steps, bare;
 };
 
+/// Work beside a step; empty: none.
+using Bare = std::function<void()>;
+
 /// Measures steps and, in turn with them, the bare work of as many members.
-template <class Step, class Bare>
-Times alternate(const StepOptions& options, const StepShape& shape, Step& step, Bare* bare) {
+template <class Step>
+Times alternate(const StepOptions& options, const StepShape& shape, Step& step, const Bare& bare) {
   Times times;
   const auto run_bare = [&] {
-    for (std::int64_t done = 0; done < shape.members; done += shape.members_at_once()) bare->run();
+    for (std::int64_t done = 0; done < shape.members; done += shape.members_at_once()) bare();
   };
   if (bare) run_bare();
   for (const auto start = Clock::now(); more_samples(options, times.steps.size(), start);) {
@@ -42,33 +47,43 @@ Times alternate(const StepOptions& options, const StepShape& shape, Step& step, 
   return times;
 }
 
-/// `make_bare` gives the bare work, or nothing where there is none; it is made after the step's own memory was measured.
-template <class Step, class MakeBare>
+/// The step's convolutions or matrix products of T.
+template <class T>
+[[nodiscard]] Bare bare_work(const StepShape& shape) {
+  if (shape.model == "lstm") return [products = std::make_shared<BareProducts<T>>(shape)] { products->run(); };
+  const auto convolutions =
+      std::make_shared<BareConvolutions<T>>(WideResNetSize::of(network_of(shape.model)), shape.images_at_once(), evaluates(shape.model));
+  if (!convolutions->complete()) return {};
+  return [convolutions] { convolutions->run(); };
+}
+
+/// The same in the type in which T is multiplied here.
+template <class T>
+[[nodiscard]] Bare fastest_bare_work(const StepShape& shape) {
+#if LPW_WITH_ONEDNN
+  if (!lpw::onednn::bfloat16_is_fast()) return bare_work<float>(shape);
+#endif
+  return bare_work<T>(shape);
+}
+
+template <class T, class Step>
 void measure(const StepOptions& options, const StepShape& shape, const std::string& precision, StepReport& report,
-             const MakeBare& make_bare, nlohmann::ordered_json more = nlohmann::ordered_json::object()) {
+             nlohmann::ordered_json more = nlohmann::ordered_json::object()) {
   lpw::cpu_pool().trim();
   Step step(shape);
-  const double peak = pool_peak_mb(step);
-  auto bare = options.step_only ? std::nullopt : make_bare();
-  const Times times = alternate(options, shape, step, bare ? &*bare : nullptr);
-  more["pool_peak_mb"] = peak;
+  more["pool_peak_mb"] = pool_peak_mb(step);
+  const Bare bare = options.step_only ? Bare() : fastest_bare_work<T>(shape);  // made after the step's own memory was measured
+  const Times times = alternate(options, shape, step, bare);
   if (bare) more["bare_ms"] = median(times.bare) * 1e3;
   report.add(shape, precision, times.steps, more);
 }
 
 template <class T>
 void measure(const StepOptions& options, const StepShape& shape, const std::string& precision, StepReport& report) {
-  if (shape.model == "lstm")
-    return measure<LanguageModelStep<T, Cpu>>(options, shape, precision, report, [&] { return std::optional<BareProducts<T>>(shape); });
-  const auto bare = [&] {
-    std::optional<BareConvolutions<T>> convolutions(std::in_place, WideResNetSize::of(network_of(shape.model)), shape.images_at_once(),
-                                                    evaluates(shape.model));
-    if (!convolutions->complete()) convolutions.reset();
-    return convolutions;
-  };
-  if (evaluates(shape.model)) return measure<WideResNetEvaluation<T, Cpu>>(options, shape, precision, report, bare);
+  if (shape.model == "lstm") return measure<T, LanguageModelStep<T, Cpu>>(options, shape, precision, report);
+  if (evaluates(shape.model)) return measure<T, WideResNetEvaluation<T, Cpu>>(options, shape, precision, report);
   const auto floor = static_cast<double>(activation_floor(shape, sizeof(T))) / 1e6;
-  measure<WideResNetStep<T, Cpu>>(options, shape, precision, report, bare, {{"activation_floor_mb", floor}});
+  measure<T, WideResNetStep<T, Cpu>>(options, shape, precision, report, {{"activation_floor_mb", floor}});
 }
 
 }  // namespace

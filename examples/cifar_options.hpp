@@ -89,7 +89,7 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) { return o.r
 inline lpw::nn::WideResNetOptions parse_model(const std::string& text) {
   int depth = 0, widen = 0;
   const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
-  lpw::require<lpw::OptionError>(found && text == lpw::concat("wrn-", depth, '-', widen), "--model ", text,
+  lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::concat("wrn-", depth, '-', widen), "--model ", text,
                                  ": expected wrn-DEPTH-WIDEN, such as wrn-28-10");
   return {.depth = depth, .widen = widen};
 }

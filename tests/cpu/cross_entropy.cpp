@@ -1,6 +1,7 @@
 #include <lpw/cpu/cross_entropy.hpp>
 
 #include "cpu/support.hpp"
+#include "threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -48,4 +49,22 @@ TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the 
   CHECK(correct({1, 0, 0, 0}) == 4);
   CHECK(correct({1, 1, 0, 2}) == 2);
   CHECK(correct({2, 1, 2, 1}) == 0);
+}
+
+TEST_CASE("cross-entropy of logits far apart is their distance, and probabilities are 0 and 1", "[cross_entropy]") {
+  const auto logits = tensor_of<float>({1, 1, 3}, std::vector<float>{-200, 1000, -std::numeric_limits<float>::infinity()});
+  const auto forward = cross_entropy_forward(logits, tensor_of<std::int32_t>({1, 1}, std::vector<std::int32_t>{0}), 0);
+  CHECK(forward.loss.data()[0] == 1200.f);
+  CHECK(values_of(forward.probabilities) == std::vector<double>{0, 1, 0});
+}
+
+TEST_CASE("cross-entropy: the same bits on any number of threads", "[cross_entropy]") {
+  const auto logits = random_tensor<float>({3, 50, 17}, 1);
+  const auto labels = full<std::int32_t, Cpu>({3, 50}, 4);
+  CHECK(same_on_any_threads([&] {
+    const auto forward = cross_entropy_forward(logits, labels, 0.1);
+    Gradient<float, Cpu> dlogits{Tensor<float, Cpu>(logits.shape()), false};
+    cross_entropy_backward(forward.probabilities, labels, 0.1, full<float, Cpu>({3}, 1.f), dlogits);
+    return std::pair{values_of(forward.loss), values_of(dlogits.tensor)};
+  }));
 }

@@ -72,7 +72,7 @@ TEST_CASE("lstm cell: the same bits on any number of threads", "[lstm]") {
   CHECK(same_on_any_threads([] { return results<float>(3, 3, true); }));
 }
 
-TEMPLATE_TEST_CASE("recurrent products are the products with the rounded weight", "[lstm]", float, bfloat16) {
+TEMPLATE_TEST_CASE("recurrent products are those of a linear layer, prepared or not", "[lstm]", float, bfloat16) {
   using W = Accumulate<TestType>;
   for (const std::int64_t rows : {1, 3}) {
     INFO("weight rows " << rows);
@@ -87,11 +87,15 @@ TEMPLATE_TEST_CASE("recurrent products are the products with the rounded weight"
       return worst;
     };
     with_each_engine([&] {
-      auto prepared = recurrent_weight<TestType>(weight);
-      // Sums of at most 12 terms below 1; the weight and the result are rounded to T.
-      const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
-      CHECK(distance(recurrent_forward(x, prepared), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
-      CHECK(distance(recurrent_backward_data(dy, prepared), dx.tensor) <= tolerance);
+      for (const std::int64_t steps : {1, 100}) {
+        auto forward = recurrent_weight<TestType>(weight, steps), backward = recurrent_weight<TestType>(weight, steps);
+        // Sums of at most 12 terms below 1; the weight, where the processor wants that, and the result are rounded to T.
+        const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
+        for (int step = 0; step < 2; ++step) {
+          CHECK(distance(recurrent_forward(x, forward), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
+          CHECK(distance(recurrent_backward_data(dy, backward), dx.tensor) <= tolerance);
+        }
+      }
     });
   }
 }

@@ -42,3 +42,13 @@ TEST_CASE("sigmoid and tanh at the ends", "[sigmoid]") {
   CHECK(hyperbolic_tangent(-1e30f) == -1.f);
   CHECK(std::isnan(hyperbolic_tangent(nan)));
 }
+
+TEST_CASE("the exponential of negative floats is that of double, and 0 at its end", "[sigmoid]") {
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  CHECK(worst_relative_error([](auto x) { return exp_of_negative(-std::abs(x)); }, 86) <= 3 * epsilon<float>());
+  CHECK(exp_of_negative(0.f) == 1.f);
+  CHECK(exp_of_negative(-87.f) > 0.f);
+  CHECK(exp_of_negative(-87.5f) == 0.f);
+  CHECK(exp_of_negative(-infinity) == 0.f);
+  CHECK(std::isnan(exp_of_negative(nan)));
+}

@@ -3,9 +3,13 @@
 
 #include <cmath>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lpw/cpu/engine.hpp>
+#if LPW_WITH_ONEDNN
+#include <lpw/cpu/onednn.hpp>
+#endif
 #include <lpw/tensor/operands.hpp>
 #include <lpw/tensor/philox.hpp>
 
@@ -88,16 +92,24 @@ template <class T, class Stored>
   return report;
 }
 
-/// Runs `body` with each engine that is compiled in, and restores the engine.
+/// Runs `body` with each engine that is compiled in, oneDNN with products of bfloat16 and with those of widened floats, and restores both.
 template <class Body>
 void with_each_engine(Body&& body) {
-  const CpuEngine before = cpu_engine();
-  for (const CpuEngine engine : {CpuEngine::eigen, CpuEngine::onednn}) {
-    if (engine == CpuEngine::onednn && !LPW_WITH_ONEDNN) continue;
-    cpu_engine() = engine;
-    INFO("engine " << (engine == CpuEngine::eigen ? "Eigen" : "oneDNN"));
+  const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
+  {
+    INFO("engine Eigen");
     body();
   }
+#if LPW_WITH_ONEDNN
+  cpu_engine() = CpuEngine::onednn;
+  const bool fast = onednn::bfloat16_is_fast();
+  for (const bool choice : {true, false}) {
+    onednn::bfloat16_is_fast() = choice;
+    INFO("engine oneDNN, bfloat16 " << (choice ? "as it is" : "widened"));
+    body();
+  }
+  onednn::bfloat16_is_fast() = fast;
+#endif
   cpu_engine() = before;
 }
 

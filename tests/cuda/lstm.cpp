@@ -119,7 +119,7 @@ TEMPLATE_TEST_CASE("recurrent products on the GPU are those with the rounded wei
     const auto rounded = converted<double>(converted<TestType>(weight));
     Gradient<double, Cpu> dx{Tensor<double, Cpu>(x.shape())};
     linear_backward_data(converted<double>(dy), rounded, dx);
-    const auto prepared = recurrent_weight<TestType>(on_device(weight));
+    const auto prepared = recurrent_weight<TestType>(on_device(weight), 1);
     // Sums of at most 12 terms below 1 in float; the result is rounded to T.
     const double sums = 12 * epsilon<float>() + epsilon<TestType>();
     CHECK(distance(recurrent_forward(on_device(x), prepared), linear_forward(converted<double>(x), rounded, Tensor<double, Cpu>())) <=

@@ -143,6 +143,11 @@ TEST_CASE("Tensor columns view a parameter in every member's row of a store") {
     CHECK(one.contiguous());
     CHECK(values(one.reshaped({3, 2})) == std::vector<float>{14, 15, 16, 17, 18, 19});
   }
+  SECTION("its rows can be reshaped where they lie") {
+    const auto rows = parameter.reshaped({3, 3, 2});
+    CHECK(rows.row_stride() == 10);
+    CHECK(values(rows) == values(parameter));
+  }
   SECTION("a store of one member is contiguous in every parameter") { CHECK(counting({1, 10}).columns(4, {2, 3}).contiguous()); }
 }
 

@@ -98,8 +98,7 @@ class LstmWindow {
         batch_(x_.dim(2)),
         hidden_(hh_.weight.dim(2)),
         y_({members_, steps_, batch_, hidden_}),
-        cells_(y_.shape()),
-        recurrent_(recurrent_weight<T>(hh_.weight)) {
+        cells_(y_.shape()) {
     cell_ = {ih_.bias, hh_.bias, ih_.output, hh_.output, hh_.input};
     if (!ih_.output.empty() || !hh_.output.empty()) {  // the cell takes factors for both matrices
       if (ih_.output.empty()) cell_.output_ih = full<W, D>({1, 4 * hidden_}, W(1));
@@ -111,12 +110,13 @@ class LstmWindow {
   [[nodiscard]] const Tensor<T, D>& forward() {
     const auto scaled = ih_.input.empty() ? x_ : scale_channels_forward(x_, ih_.input);
     gates_ = linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
+    auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
     auto previous = hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input);
     for (std::int64_t t = 0; t < steps_; ++t) {
       auto now = at_step(t);
       auto hidden = step_of(y_, t);
       Tensor<T, D> next({members_, batch_, hidden_});
-      lstm_cell_forward(cell_, recurrent_forward(previous, recurrent_), now, hidden, next);
+      lstm_cell_forward(cell_, recurrent_forward(previous, recurrent), now, hidden, next);
       previous = std::move(next);
     }
     return y_;
@@ -126,13 +126,14 @@ class LstmWindow {
 
   /// Once only: the gates are overwritten.
   void backward(const Tensor<T, D>& dy, const Edge<T, D>& to_x, const Edge<T, D>& to_hidden, const Edge<W, D>& to_cell) {
+    auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
     auto product = zeros<T, D>({members_, batch_, hidden_});
     auto dcell = zeros<W, D>(product.shape());
     Tensor<T, D> before({members_, batch_, 4 * hidden_});
     for (std::int64_t t = steps_ - 1; t >= 0; --t) {
       auto now = at_step(t);
       lstm_cell_backward(cell_, step_of(dy, t), product, now, dcell, before);
-      if (t > 0 || to_hidden.needed()) product = recurrent_backward_data(before, recurrent_);
+      if (t > 0 || to_hidden.needed()) product = recurrent_backward_data(before, recurrent);
     }
     if (to_cell.needed()) to_cell.add(std::move(dcell));
     if (to_hidden.needed()) add_scaled(std::move(product), hh_.input, to_hidden);
@@ -198,7 +199,6 @@ class LstmWindow {
   std::int64_t members_, steps_, batch_, hidden_;
   Tensor<T, D> gates_, y_;  // gates_ [K, T, B, 4H]: products with the input matrix, gates, and at last their gradients
   Tensor<W, D> cells_;      // [K, T, B, H]
-  decltype(recurrent_weight<T>(std::declval<const Tensor<W, D>&>())) recurrent_;
 };
 
 template <class W, class D>

@@ -3,10 +3,37 @@
 
 #include <algorithm>
 #include <cmath>
+#include <numeric>
 
+#include <lpw/cpu/sigmoid.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
+
+namespace detail {
+
+/// Softmax of one row of logits into p; returns the row's loss. The exponentials are taken relative to the largest logit.
+template <class T, class W>
+[[nodiscard]] double cross_entropy_row(const T* row, std::int64_t classes, std::int32_t label, double smoothing, W* p) {
+  W largest = W(row[0]);
+#pragma omp simd reduction(max : largest)
+  for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, W(row[c]));
+  double total = 0, shifted = 0;
+#pragma omp simd reduction(+ : total, shifted)
+  for (std::int64_t c = 0; c < classes; ++c) {
+    p[c] = exp_of_negative(W(row[c]) - largest);
+    total += double(p[c]);
+    shifted += double(W(row[c]) - largest);
+  }
+  const W inverse = static_cast<W>(1 / total);
+#pragma omp simd
+  for (std::int64_t c = 0; c < classes; ++c) p[c] *= inverse;
+  const double target = double(W(row[label]) - largest), loss = std::log(total) - (1 - smoothing) * target;
+  // 0 times a masked class' -infinity would be NaN.
+  return smoothing > 0 ? loss - smoothing / static_cast<double>(classes) * shifted : loss;
+}
+
+}  // namespace detail
 
 /// loss_k = mean_b -sum_c t_c log softmax(logits)_c with targets t = (1 - smoothing) [c = label] + smoothing / classes.
 /// logits [K, B, classes], labels [K, B] in [0, classes).
@@ -15,31 +42,17 @@ template <class T>
                                                          double smoothing) {
   using W = Accumulate<T>;
   const std::int64_t members = logits.dim(0), batch = logits.dim(1), classes = logits.dim(2);
+  for (std::int64_t i = 0; i < members * batch; ++i)
+    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "cross_entropy: label ", labels.data()[i], " of member ", i / batch,
+            ", sample ", i % batch, " is outside [0, ", classes, ")");
   CrossEntropy<T, Cpu> result{Tensor<W, Cpu>({members}), Tensor<W, Cpu>(logits.shape())};
-  for (std::int64_t k = 0; k < members; ++k) {
-    double sum = 0;
-    for (std::int64_t b = 0; b < batch; ++b) {
-      const T* row = logits.data() + (k * batch + b) * classes;
-      W* p = result.probabilities.data() + (k * batch + b) * classes;
-      W largest = W(row[0]);
-      for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, W(row[c]));
-      double total = 0, shifted = 0;
-      for (std::int64_t c = 0; c < classes; ++c) {
-        p[c] = std::exp(W(row[c]) - largest);
-        total += double(p[c]);
-        shifted += double(W(row[c]) - largest);
-      }
-      const W inverse = static_cast<W>(1 / total);
-      for (std::int64_t c = 0; c < classes; ++c) p[c] *= inverse;
-      const std::int32_t label = labels.data()[k * batch + b];
-      require(label >= 0 && label < classes, "cross_entropy: label ", label, " of member ", k, ", sample ", b, " is outside [0, ", classes,
-              ")");
-      const double target = double(W(row[label]) - largest);
-      sum += std::log(total) - (1 - smoothing) * target;
-      if (smoothing > 0) sum -= smoothing / static_cast<double>(classes) * shifted;  // 0 times a masked class' -infinity would be NaN
-    }
-    result.loss.data()[k] = static_cast<W>(sum / static_cast<double>(batch));
-  }
+  Tensor<double, Cpu> losses({members, batch});
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < members * batch; ++i)
+    losses.data()[i] = detail::cross_entropy_row(logits.data() + i * classes, classes, labels.data()[i], smoothing,
+                                                 result.probabilities.data() + i * classes);
+  for (std::int64_t k = 0; k < members; ++k)
+    result.loss.data()[k] = static_cast<W>(std::accumulate(losses.row(k), losses.row(k) + batch, 0.0) / static_cast<double>(batch));
   return result;
 }
 
@@ -50,13 +63,15 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
   using W = Accumulate<T>;
   const std::int64_t members = probabilities.dim(0), batch = probabilities.dim(1), classes = probabilities.dim(2);
   const W floor = static_cast<W>(smoothing / static_cast<double>(classes)), peak = static_cast<W>(1 - smoothing);
+#pragma omp parallel for schedule(static)
   for (std::int64_t row = 0; row < members * batch; ++row) {
     const W share = dloss.data()[row / batch] / static_cast<W>(batch);
+    const std::int64_t label = labels.data()[row];
     const W* p = probabilities.data() + row * classes;
     T* out = dlogits.tensor.data() + row * classes;
+#pragma omp simd
     for (std::int64_t c = 0; c < classes; ++c) {
-      const W target = floor + (c == labels.data()[row] ? peak : W(0));
-      const W value = (p[c] - target) * share;
+      const W target = floor + (c == label ? peak : W(0)), value = (p[c] - target) * share;
       store(out[c], dlogits.accumulate ? W(out[c]) + value : value);
     }
   }

@@ -17,8 +17,8 @@ enum class CpuEngine { onednn, eigen };
   return engine;
 }
 
-/// `winograd` is lpw's own, for the convolutions that it is faster for (winograd::pays; of bfloat16 where the processor multiplies that no
-/// faster than float), and `direct`, the engine's, for the others. Results differ by rounding errors, so a run that is to be repeated bit
+/// `winograd` is lpw's own, for the convolutions that it is faster for (winograd::pays; of bfloat16 unless oneDNN multiplies that faster
+/// than float), and `direct`, the engine's, for the others. Results differ by rounding errors, so a run that is to be repeated bit
 /// for bit keeps its choice.
 enum class Convolution { winograd, direct };
 

@@ -1,10 +1,11 @@
 // C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type. Where the processor
-// multiplies bfloat16 no faster than float, its matrices are widened: products of bfloat16 are exact in float.
+// multiplies bfloat16 no faster than float, its matrices are widened, and float ones among them stay as they are; else those are rounded.
 // Eigen's own threading chooses block sizes by the number of threads, which changes the order of sums. So the product is cut here, by
 // shape alone, and Eigen runs each piece on one thread.
 #pragma once
 
 #include <cassert>
+#include <optional>
 
 // GCC 12 takes the undefined registers of its own AVX-512 intrinsics, which Eigen's kernels use, for uninitialised variables.
 #if defined(__GNUC__) && !defined(__clang__)
@@ -95,18 +96,6 @@ template <class A, class B, class C>
   return false;
 }
 
-/// c (+)= wide, rounded.
-template <class F, class C>
-void put_rounded(const Tensor<F, Cpu>& wide, MatrixView<C> c, bool accumulate) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < c.rows; ++i) {
-    C* out = c.data + i * c.row_stride;
-    const F* in = wide.row(i);
-#pragma omp simd
-    for (std::int64_t j = 0; j < c.columns; ++j) store(out[j], accumulate ? F(out[j]) + in[j] : in[j]);
-  }
-}
-
 }  // namespace detail
 
 /// c = a b, or c += a b: a [M, K], b [K, N], c [M, N] with contiguous rows. Types: all double, or any mix of float and bfloat16.
@@ -121,32 +110,33 @@ void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool ac
   } else {
     Tensor<F, Cpu> wide({c.rows, c.columns});
     detail::gemm_wide(a_wide.view(), b_wide.view(), matrix(wide.data(), c.rows, c.columns), false);
-    detail::put_rounded(wide, c, accumulate);
+    put_rounded(wide, c.data, accumulate, c.row_stride);
   }
 }
 
-/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it multiplies
-/// T in, or where oneDNN does not multiply T, a view of b.
+/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it multiplies T in,
+/// or where oneDNN does not multiply T, a view of b.
 template <class T>
 class RightMatrix {
   using W = Accumulate<T>;
 
  public:
-  RightMatrix(MatrixView<const W> b, [[maybe_unused]] std::int64_t rows) : b_(b) {
+  RightMatrix(MatrixView<const W> b, std::int64_t rows) : b_(b), rows_(rows) {
 #if LPW_WITH_ONEDNN
-    if constexpr (onednn::supports<T>)
-      if (cpu_engine() == CpuEngine::onednn) {
-        if (std::is_same_v<T, W> || !onednn::bfloat16_is_fast()) {
-          wide_ = onednn::PackedMatrix<W>::of(b, rows);
-        } else {
-          packed_ = onednn::PackedMatrix<T>::of(ConvertedMatrix<T>(b).view(), rows);
-        }
+    if constexpr (onednn::supports<T>) {
+      if (cpu_engine() != CpuEngine::onednn) return;
+      if (std::is_same_v<T, W> || !onednn::bfloat16_is_fast()) {
+        wide_ = onednn::PackedMatrix<W>::of(b, rows);
+      } else {
+        packed_ = onednn::PackedMatrix<T>::of(ConvertedMatrix<T>(b).view(), rows);
       }
+    }
 #endif
   }
 
   /// c [rows, N] = a [rows, K] b, both packed.
   void multiply(MatrixView<const T> a, MatrixView<T> c) const {
+    assert(a.rows == rows_ && c.rows == rows_ && a.row_stride == a.columns && c.row_stride == c.columns);
 #if LPW_WITH_ONEDNN
     if constexpr (onednn::supports<T>) {
       if (packed_) return packed_->multiply(a.data, c.data);
@@ -164,7 +154,7 @@ class RightMatrix {
     } else {
       Tensor<W, Cpu> sums({c.rows, c.columns});
       wide_->multiply(ConvertedMatrix<W>(a).view().data, sums.data());
-      detail::put_rounded(sums, c, false);
+      put_rounded(sums, c.data, false);
     }
   }
   struct None {};
@@ -174,6 +164,7 @@ class RightMatrix {
   Packed<T> packed_;
 #endif
   MatrixView<const W> b_;
+  [[maybe_unused]] std::int64_t rows_;
 };
 
 }  // namespace lpw

@@ -11,16 +11,24 @@
 
 namespace lpw {
 
-/// The recurrent matrix [1 or K, out, in] as recurrent_forward and recurrent_backward_data multiply by it: prepared by the first product of
-/// its direction, for all steps.
+/// The recurrent matrix [1 or K, out, in] for the products of `steps` steps in one direction, by recurrent_forward or
+/// recurrent_backward_data: prepared by the first of them, if preparing pays.
 template <class T>
 struct RecurrentWeight {
   Tensor<Accumulate<T>, Cpu> values;
-  std::vector<RightMatrix<T>> transposed = {}, plain = {};
+  bool prepare;
+  std::vector<RightMatrix<T>> prepared = {};
+
+  /// c = a b, where b is row k of the weight or its transpose.
+  void multiply(std::int64_t k, MatrixView<const T> a, MatrixView<const Accumulate<T>> b, MatrixView<T> c) {
+    if (!prepare) return gemm(a, b, c);
+    if (std::ssize(prepared) == k) prepared.emplace_back(b, a.rows);
+    prepared[k].multiply(a, c);
+  }
 };
 template <class T>
-[[nodiscard]] RecurrentWeight<T> recurrent_weight(const Tensor<Accumulate<T>, Cpu>& weight) {
-  return {weight};
+[[nodiscard]] RecurrentWeight<T> recurrent_weight(const Tensor<Accumulate<T>, Cpu>& weight, std::int64_t steps) {
+  return {weight, steps >= 4};
 }
 
 /// y [K, B, out] = x [K, B, in] weight^T.
@@ -29,11 +37,9 @@ template <class T>
   const std::int64_t in = x.dim(2), out = weight.values.dim(1);
   const detail::LinearRows rows(x.shape(), weight.values.dim(0));
   Tensor<T, Cpu> y({x.dim(0), x.dim(1), out});
-  for (std::int64_t k = 0; k < rows.products; ++k) {
-    if (std::ssize(weight.transposed) == k)
-      weight.transposed.emplace_back(matrix(std::as_const(weight.values).row(k), out, in).transposed(), rows.length);
-    weight.transposed[k].multiply(rows.of(x.data(), k, in), rows.of(y.data(), k, out));
-  }
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    weight.multiply(k, rows.of(x.data(), k, in), matrix(std::as_const(weight.values).row(k), out, in).transposed(),
+                    rows.of(y.data(), k, out));
   return y;
 }
 
@@ -43,10 +49,8 @@ template <class T>
   const std::int64_t out = weight.values.dim(1), in = weight.values.dim(2);
   const detail::LinearRows rows(dy.shape(), weight.values.dim(0));
   Tensor<T, Cpu> dx({dy.dim(0), dy.dim(1), in});
-  for (std::int64_t k = 0; k < rows.products; ++k) {
-    if (std::ssize(weight.plain) == k) weight.plain.emplace_back(matrix(std::as_const(weight.values).row(k), out, in), rows.length);
-    weight.plain[k].multiply(rows.of(dy.data(), k, out), rows.of(dx.data(), k, in));
-  }
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    weight.multiply(k, rows.of(dy.data(), k, out), matrix(std::as_const(weight.values).row(k), out, in), rows.of(dx.data(), k, in));
   return dx;
 }
 

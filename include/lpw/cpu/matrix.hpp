@@ -35,6 +35,20 @@ template <class T>
   return {data, rows, columns, columns, 1};
 }
 
+/// to [rows, columns] (+)= from, rounded.
+template <class V, class T>
+void put_rounded(const Tensor<V, Cpu>& from, T* to, bool accumulate, std::int64_t row_stride = 0) {
+  using W = Accumulate<T>;
+  const std::int64_t columns = from.dim(1), stride = row_stride > 0 ? row_stride : columns;
+#pragma omp parallel for schedule(static)
+  for (std::int64_t i = 0; i < from.dim(0); ++i) {
+    const V* in = from.row(i);
+    T* out = to + i * stride;
+#pragma omp simd
+    for (std::int64_t j = 0; j < columns; ++j) store(out[j], accumulate ? W(out[j]) + W(in[j]) : W(in[j]));
+  }
+}
+
 /// A matrix in another element type: a view of the original where the types agree, else of a converted, packed copy in pooled memory.
 template <class To>
 class ConvertedMatrix {

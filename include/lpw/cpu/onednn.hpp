@@ -57,10 +57,10 @@ template <class T>
 inline constexpr dnnl::memory::data_type data_type =
     std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
-/// Whether oneDNN multiplies bfloat16 faster than float: with AMX. AVX-512's own products of bfloat16 were measured at half the rate of
-/// float's.
-[[nodiscard]] inline bool bfloat16_is_fast() {
-  static const bool fast = [] {
+/// Whether oneDNN multiplies bfloat16 faster than float, so that nothing is widened: by default where there is AMX. The bfloat16 of AVX-512
+/// was measured at half of float's rate on a Xeon of the Sapphire Rapids generation. Change it only while no primitive runs.
+[[nodiscard]] inline bool& bfloat16_is_fast() {
+  static bool fast = [] {
     (void)engine();
     constexpr auto amx = static_cast<unsigned>(dnnl_cpu_isa_avx512_core_amx);
     return (static_cast<unsigned>(dnnl_get_effective_cpu_isa()) & amx) == amx;

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <lpw/cpu/conv2d_geometry.hpp>
+#include <lpw/cpu/matrix.hpp>
 #include <lpw/cpu/onednn.hpp>
 #include <lpw/cpu/parallel.hpp>
 
@@ -64,13 +65,30 @@ template <class T>
   return cache<Conv2dPlan>().find(key, [&] { return make_conv2d<T>(pass, g, accumulate); });
 }
 
-}  // namespace detail
+/// Converting bfloat16 to the float that it is convolved in takes a few images at a time, so that little memory holds them.
+inline constexpr std::int64_t images_widened = 32;
+
+/// Calls f(geometry, first image) for runs of images, while it returns true.
+template <class F>
+[[nodiscard]] bool for_each_widened(const Conv2dGeometry& g, F&& f) {
+  for (std::int64_t first = 0; first < g.images; first += images_widened) {
+    Conv2dGeometry part = g;
+    part.images = std::min(images_widened, g.images - first);
+    if (!f(part, first)) return false;
+  }
+  return true;
+}
+
+/// Images as float, converted in parallel over their rows.
+[[nodiscard]] inline ConvertedMatrix<float> widened(const bfloat16* images, std::int64_t rows, std::int64_t columns) {
+  return ConvertedMatrix<float>(matrix(images, rows, columns));
+}
 
 /// y = x * weight; false if oneDNN does not implement this case, with nothing written.
 template <class T>
-[[nodiscard]] bool conv2d_forward(const Conv2dGeometry& g, const T* x, const float* weight, T* y) {
+[[nodiscard]] bool convolve_forward(const Conv2dGeometry& g, const T* x, const float* weight, T* y) {
   return translate_errors("conv2d_forward", [&] {
-    const auto plan = detail::find_conv2d<T>(Conv2dPass::forward, g);
+    const auto plan = find_conv2d<T>(Conv2dPass::forward, g);
     if (!plan) return false;
     const Buffer reordered(plan->weight);
     plan->reorder.run({{DNNL_ARG_FROM, memory(plan->store, weight)}, {DNNL_ARG_TO, reordered.get()}});
@@ -81,9 +99,9 @@ template <class T>
 
 /// dx from dy; false if oneDNN does not implement this case, with nothing written.
 template <class T>
-[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx) {
+[[nodiscard]] bool convolve_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx) {
   return translate_errors("conv2d_backward_data", [&] {
-    const auto plan = detail::find_conv2d<T>(Conv2dPass::backward_data, g);
+    const auto plan = find_conv2d<T>(Conv2dPass::backward_data, g);
     if (!plan) return false;
     const Buffer reordered(plan->weight);
     plan->reorder.run({{DNNL_ARG_FROM, memory(plan->store, weight)}, {DNNL_ARG_TO, reordered.get()}});
@@ -95,9 +113,9 @@ template <class T>
 
 /// dweight (+)= the sum over images; false if oneDNN does not implement this case, with nothing written.
 template <class T>
-[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
+[[nodiscard]] bool convolve_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
   return translate_errors("conv2d_backward_weight", [&] {
-    const auto plan = detail::find_conv2d<T>(Conv2dPass::backward_weight, g, accumulate);
+    const auto plan = find_conv2d<T>(Conv2dPass::backward_weight, g, accumulate);
     if (!plan) return false;
     const Buffer gradient(plan->weight);
     plan->convolution.run(
@@ -105,6 +123,55 @@ template <class T>
     plan->reorder.run({{DNNL_ARG_FROM, gradient.get()}, {DNNL_ARG_TO, memory(plan->store, dweight)}});
     return true;
   });
+}
+
+}  // namespace detail
+
+/// y = x * weight; false if oneDNN does not implement this case. bfloat16 is convolved in float where that is faster.
+template <class T>
+[[nodiscard]] bool conv2d_forward(const Conv2dGeometry& g, const T* x, const float* weight, T* y) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (!bfloat16_is_fast())
+      return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
+        const auto in = detail::widened(x + first * g.in_size(), part.images * g.height, g.width * g.channels);
+        Tensor<float, Cpu> out({part.images * g.out_height(), g.out_width() * g.out_channels});
+        if (!detail::convolve_forward(part, in.view().data, weight, out.data())) return false;
+        put_rounded(out, y + first * g.out_size(), false);
+        return true;
+      });
+  return detail::convolve_forward(g, x, weight, y);
+}
+
+/// dx (+)= the adjoint of the forward applied to dy; false if oneDNN does not implement this case, with nothing written.
+template <class T>
+[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx, bool accumulate = false) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (!bfloat16_is_fast())
+      return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
+        const auto out = detail::widened(dy + first * g.out_size(), part.images * g.out_height(), g.out_width() * g.out_channels);
+        Tensor<float, Cpu> in({part.images * g.height, g.width * g.channels});
+        if (!detail::convolve_backward_data(part, out.view().data, weight, in.data())) return false;
+        put_rounded(in, dx + first * g.in_size(), accumulate);
+        return true;
+      });
+  if (!accumulate) return detail::convolve_backward_data(g, dy, weight, dx);
+  Tensor<T, Cpu> fresh({g.images * g.height, g.width * g.channels});  // oneDNN's backward convolutions cannot add to their destination
+  if (!detail::convolve_backward_data(g, dy, weight, fresh.data())) return false;
+  put_rounded(fresh, dx, true);
+  return true;
+}
+
+/// dweight (+)= the sum over images; false if oneDNN does not implement this case, with nothing written.
+template <class T>
+[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
+  if constexpr (std::is_same_v<T, bfloat16>)
+    if (!bfloat16_is_fast())
+      return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
+        const auto in = detail::widened(x + first * g.in_size(), part.images * g.height, g.width * g.channels);
+        const auto out = detail::widened(dy + first * g.out_size(), part.images * g.out_height(), g.out_width() * g.out_channels);
+        return detail::convolve_backward_weight(part, in.view().data, out.view().data, dweight, accumulate || first > 0);
+      });
+  return detail::convolve_backward_weight(g, x, dy, dweight, accumulate);
 }
 
 }  // namespace lpw::onednn

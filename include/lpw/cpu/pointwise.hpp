@@ -1,10 +1,12 @@
-// 1x1 convolutions without padding as matrix products of pixels. The pixels that the kernel reads are gathered once, a pending activation
-// applied on the way, and a strided kernel reads few of them; with stride 1 and nothing pending the images are the matrix as they lie.
+// 1x1 convolutions without padding as products of a matrix of pixels. A strided kernel's pixels are gathered, with a pending activation
+// applied on the way; with stride 1 the images, finished, are the matrix as they lie.
 #pragma once
 
+#include <algorithm>
+
 #include <lpw/cpu/activation.hpp>
-#include <lpw/cpu/conv2d_geometry.hpp>
-#include <lpw/cpu/gemm.hpp>
+#include <lpw/cpu/linear.hpp>
+#include <lpw/tensor/conv2d_geometry.hpp>
 
 namespace lpw::pointwise {
 
@@ -12,25 +14,6 @@ namespace lpw::pointwise {
 [[nodiscard]] inline bool supports(const Conv2dGeometry& g) { return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0; }
 
 namespace detail {
-
-/// One weight row's product: `rows` pixels that the kernel reads, of `images` images.
-struct Pixels {
-  std::int64_t rows, in, out;
-
-  explicit Pixels(const Conv2dGeometry& g) : rows(g.images * g.out_height() * g.out_width()), in(g.channels), out(g.out_channels) {}
-  template <class T>
-  [[nodiscard]] MatrixView<T> inputs(T* data, std::int64_t product) const {
-    return matrix(data + product * rows * in, rows, in);
-  }
-  template <class T>
-  [[nodiscard]] MatrixView<T> outputs(T* data, std::int64_t product) const {
-    return matrix(data + product * rows * out, rows, out);
-  }
-  template <class W>
-  [[nodiscard]] MatrixView<W> weight(W* row) const {
-    return matrix(row, out, in);
-  }
-};
 
 /// The pixels of x [K, B, H, W, C] at multiples of the stride, finished: [K, B, Ho, Wo, C].
 template <class T>
@@ -55,11 +38,6 @@ template <class T>
   return pixels;
 }
 
-template <class T>
-[[nodiscard]] Tensor<T, Cpu> pixels_read(const Activation<T, Cpu>& x, const Conv2dGeometry& g) {
-  return g.stride == 1 ? materialize(x) : strided_pixels(x, g);
-}
-
 /// dx [K, B, H, W, C] (+)= pixels [K, B, Ho, Wo, C] at multiples of the stride, 0 between them.
 template <class T>
 void spread_pixels(const Tensor<T, Cpu>& pixels, const Conv2dGeometry& g, Gradient<T, Cpu>& dx) {
@@ -79,26 +57,41 @@ void spread_pixels(const Tensor<T, Cpu>& pixels, const Conv2dGeometry& g, Gradie
   }
 }
 
+/// [K, B, H, W, C] as [K, B H W, C], and a weight or its gradient [1 or K, O, 1, 1, C] as [1 or K, O, C].
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> rows_of(const Tensor<T, Cpu>& images) {
+  const Shape& shape = images.shape();
+  return images.reshaped({shape[0], shape[1] * shape[2] * shape[3], shape[4]});
+}
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> matrix_of(const Tensor<W, Cpu>& weight) {
+  return weight.reshaped({weight.dim(0), weight.dim(1), weight.dim(4)});
+}
+
+/// The pixels that the kernel reads.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> pixels_read(const Activation<T, Cpu>& x, const Conv2dGeometry& g) {
+  return rows_of(g.pointwise() ? materialize(x) : strided_pixels(x, g));
+}
+
 }  // namespace detail
 
 /// y [K, B, Ho, Wo, O] from x [K, B, H, W, C] and weight [1 or K, O, 1, 1, C].
 template <class T>
-void conv2d_forward(const Conv2dGeometry& g, const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight, Tensor<T, Cpu>& y) {
-  const detail::Pixels product(g);
-  const auto pixels = detail::pixels_read(x, g);
-  for (std::int64_t k = 0; k < weight.dim(0); ++k)
-    gemm(product.inputs(pixels.data(), k), product.weight(weight.row(k)).transposed(), product.outputs(y.data(), k));
+[[nodiscard]] Tensor<T, Cpu> conv2d_forward(const Conv2dGeometry& g, const Activation<T, Cpu>& x,
+                                            const Tensor<Accumulate<T>, Cpu>& weight) {
+  return linear_forward(detail::pixels_read(x, g), detail::matrix_of(weight), {})
+      .reshaped({x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels});
 }
 
 /// dx [K, B, H, W, C] (+)= dy weight at the pixels that were read.
 template <class T>
 void conv2d_backward_data(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight,
                           Gradient<T, Cpu>& dx) {
-  const detail::Pixels product(g);
-  const bool direct = g.stride == 1;
-  Tensor<T, Cpu> pixels = direct ? dx.tensor : Tensor<T, Cpu>({dy.dim(0), dy.dim(1), dy.dim(2), dy.dim(3), g.channels});
-  for (std::int64_t k = 0; k < weight.dim(0); ++k)
-    gemm(product.outputs(dy.data(), k), product.weight(weight.row(k)), product.inputs(pixels.data(), k), direct && dx.accumulate);
+  const bool direct = g.pointwise();
+  const auto pixels = direct ? dx.tensor : Tensor<T, Cpu>({dy.dim(0), dy.dim(1), dy.dim(2), dy.dim(3), g.channels});
+  Gradient<T, Cpu> rows{detail::rows_of(pixels), direct && dx.accumulate};
+  linear_backward_data(detail::rows_of(dy), detail::matrix_of(weight), rows);
   if (!direct) detail::spread_pixels(pixels, g, dx);
 }
 
@@ -106,11 +99,8 @@ void conv2d_backward_data(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, con
 template <class T>
 void conv2d_backward_weight(const Conv2dGeometry& g, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& dy,
                             Gradient<Accumulate<T>, Cpu>& dweight) {
-  const detail::Pixels product(g);
-  const auto pixels = detail::pixels_read(x, g);
-  for (std::int64_t k = 0; k < dweight.tensor.dim(0); ++k)
-    gemm(product.outputs(dy.data(), k).transposed(), product.inputs(pixels.data(), k), product.weight(dweight.tensor.row(k)),
-         dweight.accumulate);
+  Gradient<Accumulate<T>, Cpu> target{detail::matrix_of(dweight.tensor), dweight.accumulate};
+  linear_backward_weight(detail::pixels_read(x, g), detail::rows_of(dy), target);
 }
 
 }  // namespace lpw::pointwise

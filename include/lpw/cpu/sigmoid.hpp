@@ -1,5 +1,5 @@
-// The logistic function and the hyperbolic tangent of gated cells. For float they are plain arithmetic that compilers vectorise, which
-// makes them many times faster than the C library's; double takes the library's.
+// The logistic function and the hyperbolic tangent of gated cells, and softmax's exponential. For float they are plain arithmetic that
+// compilers vectorise, which makes them many times faster than the C library's; double takes the library's.
 #pragma once
 
 #include <algorithm>
@@ -48,6 +48,15 @@ struct Exponential {
   return detail::with_nan_of(x, (x < 0.f ? small : 1.f) / (1.f + small));
 }
 [[nodiscard]] inline double sigmoid(double x) { return 1 / (1 + std::exp(-x)); }
+
+/// exp(x) for x <= 0. For float 0 below -87; normal numbers end soon after.
+[[nodiscard]] inline float exp_of_negative(float x) {
+  const detail::Exponential e(-detail::magnitude(x, 87.f));
+  const std::int32_t above = std::bit_cast<std::int32_t>(std::fabs(x)) - std::bit_cast<std::int32_t>(87.f) - 1;
+  const float value = std::bit_cast<float>(std::bit_cast<std::int32_t>(e.power + e.power * e.rest) & (above >> 31));
+  return detail::with_nan_of(x, value);
+}
+[[nodiscard]] inline double exp_of_negative(double x) { return std::exp(x); }
 
 /// tanh(x), to a small relative error near 0 too.
 [[nodiscard]] inline float hyperbolic_tangent(float x) {

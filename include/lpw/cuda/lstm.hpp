@@ -11,9 +11,9 @@
 
 namespace lpw {
 
-/// A matrix as recurrent_forward and recurrent_backward_data multiply by it: rounded to T, once for all steps.
+/// A matrix as recurrent_forward and recurrent_backward_data multiply by it: rounded to T, once for all steps of a window.
 template <class T>
-[[nodiscard]] Tensor<T, Cuda> recurrent_weight(const Tensor<float, Cuda>& weight) {
+[[nodiscard]] Tensor<T, Cuda> recurrent_weight(const Tensor<float, Cuda>& weight, std::int64_t) {
   return cuda::weights_as<T>(weight);
 }
 

@@ -85,14 +85,15 @@ class Tensor {
     return view;
   }
 
-  /// The same memory under another shape. Throws ShapeError unless contiguous and of equal size.
+  /// The same memory under another shape. Throws ShapeError unless of equal size, and contiguous or with as many rows.
   [[nodiscard]] Tensor reshaped(const Shape& shape) const {
-    require<ShapeError>(contiguous(), "reshaped: ", shape_, " is not contiguous");
+    const bool strided = !contiguous();
+    require<ShapeError>(!strided || (shape.rank() > 0 && shape[0] == shape_[0]), "reshaped: ", shape_, " is not contiguous");
     require<ShapeError>(shape.size() == shape_.size(), "reshaped: ", shape_, " has ", shape_.size(), " elements, ", shape, " has ",
                         shape.size());
     Tensor view = *this;
     view.shape_ = shape;
-    view.row_stride_ = shape.rank() ? shape.size_from(1) : 1;
+    if (!strided) view.row_stride_ = shape.rank() ? shape.size_from(1) : 1;
     return view;
   }
 
