@@ -30,6 +30,16 @@ struct Machine {
   }
 };
 
+/// The engine, and the type of its products where that is not T.
+template <class T, class Device>
+[[nodiscard]] std::string engine_for() {
+#if LPW_WITH_ONEDNN
+  if constexpr (std::is_same_v<Device, lpw::Cpu> && std::is_same_v<T, lpw::bfloat16>)
+    if (lpw::cpu_engine() == lpw::CpuEngine::onednn && !lpw::onednn::bfloat16_is_fast()) return "oneDNN, products of float32";
+#endif
+  return Machine<Device>::engine();
+}
+
 /// What a banner says.
 struct Banner {
   std::string network, data;
@@ -57,7 +67,7 @@ class TrainerProgram {
       display_.line(lpw::train::format_table({.collapsed = task.evaluate(network)}));
       return concluded(network);
     }
-    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, Machine<Device>::engine()));
+    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
     if (!options_.eval.empty()) return evaluate(trainer, network, data);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network);
