@@ -21,6 +21,4 @@ void declare_own_options(Options& o, Add&& add) {
   add("--test-subset", o.test_subset, "evaluate on this many images, class-balanced; 0: all")->check(at_least<std::int64_t>(0));
 }
 
-using CommandLine = example::CommandLine<Options>;
-
 }  // namespace cifar

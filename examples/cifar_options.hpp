@@ -53,7 +53,7 @@ void for_each_own_option(O& o, F&& f) {
 inline void complete(Options& o) {
   lpw::require<lpw::OptionError>(o.data != "synthetic" || o.dataset == "cifar10", "--dataset ", o.dataset,
                                  " needs --data DIR; the synthetic data has 10 classes");
-  if (o.data != "synthetic") o.data = std::filesystem::absolute(o.data).lexically_normal().string();
+  if (o.data != "synthetic") o.data = example::absolute_path(o.data);
 }
 
 [[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset&) { return {{"dataset", o.images()}}; }

@@ -50,9 +50,6 @@ inline CLI::Validator not_empty() {
 }
 inline CLI::Validator positive() { return number("above 0", std::numeric_limits<double>::min(), 1e12); }
 
-/// The same place from wherever a program is started.
-inline std::string absolute_path(const std::string& path) { return std::filesystem::absolute(path).lexically_normal().string(); }
-
 template <class Options>
 class CommandLine {
  public:
@@ -154,7 +151,7 @@ class CommandLine {
     add("--threads", o.threads, "CPU threads, 0: one for each core; a run may be resumed with others, which may change its last bits")
         ->check(range(0, 4096));
     add("--device", o.device, "cpu, or cuda: an NVIDIA GPU")->check(CLI::IsMember({"cpu", "cuda"}));
-    add("--convolution", o.convolution, "3x3 convolutions in fp32 on the CPU: winograd (where it is faster) or direct")
+    add("--convolution", o.convolution, "3x3 convolutions on the CPU: winograd (where it is faster) or direct")
         ->check(CLI::IsMember({"winograd", "direct"}));
     app_.add_flag("--deterministic", o.deterministic, "the same bits in every run on a GPU too, which may be slower; the CPU's always are");
     add("--checkpoint-minutes", o.checkpoint_minutes, "minutes between checkpoints within an epoch; each epoch ends with one")

@@ -88,7 +88,7 @@ inline std::int64_t pre_batch(const Options& o) {
 inline void complete(Options& o) {
   static_cast<void>(parse_split(o)), static_cast<void>(pre_batch(o));
   for (std::string* file : {&o.data, &o.valid, &o.test})
-    if (!file->empty()) *file = std::filesystem::absolute(*file).lexically_normal().string();
+    if (!file->empty()) *file = example::absolute_path(*file);
 }
 
 /// What the text is called where none is given.

@@ -6,6 +6,7 @@
 #pragma once
 
 #include <algorithm>
+#include <filesystem>
 #include <iterator>
 #include <string>
 #include <string_view>
@@ -22,6 +23,11 @@ inline constexpr bool with_cuda = true;
 #else
 inline constexpr bool with_cuda = false;
 #endif
+
+/// The same place from wherever a program is started.
+[[nodiscard]] inline std::string absolute_path(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
 
 struct RunOptions {
   std::int64_t epochs, batch, members = 10, release_epoch, release_step = -1;

@@ -39,9 +39,9 @@ Tensor<double, Cpu> logits_of(TestModel& network, const Tensor<std::int32_t, Cpu
   return network.forward(Tape::evaluation().input(input), network.start(input.dim(0), input.dim(2))).logits.value();
 }
 
-TestModel released(std::int64_t members) {
+TestModel released(std::int64_t members, Group groups = rank_one_and_head) {
   TestModel network(options, Philox(1));
-  release(network, {.members = members, .groups = rank_one_and_head, .sigma = 0.2, .random = Philox(2)});
+  release(network, {.members = members, .groups = groups, .sigma = 0.2, .random = Philox(2)});
   return network;
 }
 
@@ -99,8 +99,8 @@ TEST_CASE("every member computes with states and weights of its own") {
 }
 
 TEST_CASE("a collapsed language model computes what equal members did, its factors folded away") {
-  TestModel network = released(3);
-  nn::for_each_parameter(network, [](const std::string&, auto& parameter) {  // all members become the first
+  TestModel network = released(3, GENERATE(Group::rank_one, rank_one_and_head, Group::head));  // alone, factors are on the head too
+  nn::for_each_parameter(network, [](const std::string&, auto& parameter) {                    // all members become the first
     for (std::int64_t k = 1; k < parameter.value().dim(0); ++k) {
       auto row = parameter.value().rows(k, 1);
       copy(parameter.value().rows(0, 1), row);
@@ -116,7 +116,7 @@ TEST_CASE("a collapsed language model computes what equal members did, its facto
 }
 
 TEST_CASE("gradients of all weights of a released language model, against differences") {
-  TestModel network = released(2);
+  TestModel network = released(2, GENERATE(Group::rank_one, rank_one_and_head, Group::head));
   const auto input = symbols({2, 5, 2}), labels = symbols({2, 10}, 1);
   auto states = network.start(2, 2);
   for (auto& state : states) state = {test::random_tensor<double>({2, 2, 5}, 3), test::random_tensor<double>({2, 2, 5}, 4)};

@@ -48,7 +48,7 @@ Weights weights_of(Network<double>& network, std::int64_t k) {
 /// Algorithm 1 with plain gradient descent on one network of one member, whose weights are put in and taken out by name.
 class Sequential {
  public:
-  Sequential(Network<double>& released, double rate) : network_(network_of_one_member()), rate_(rate) {
+  Sequential(Network<double>& released, double rate, Group groups) : network_(network_of_one_member(groups)), rate_(rate) {
     for (std::int64_t k = 0; k < members; ++k) {
       weights_.push_back(weights_of(released, k));
       states_.push_back(network_.start(1, batch));
@@ -89,9 +89,9 @@ class Sequential {
   const Weights& weights(std::int64_t k) const { return weights_[static_cast<std::size_t>(k)]; }
 
  private:
-  static Network<double> network_of_one_member() {
+  static Network<double> network_of_one_member(Group groups) {
     Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
-    release(network, {.members = 1, .groups = Group::rank_one});
+    release(network, {.members = 1, .groups = groups});
     return network;
   }
   /// Bytes of member k's streams: their contiguous parts of the text.
@@ -151,10 +151,11 @@ std::string file_after(const TemporaryFolder& folder, const char* name) { return
 
 TEST_CASE("members read as one batch what Algorithm 1 reads one after another, with states carried from window to window") {
   constexpr double rate = 0.3;
+  const Group groups = GENERATE(Group::rank_one, Group::rank_one | Group::head, Group::head);
   for (const std::int64_t chunk : {0, 2}) {
     Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
-    release(network, {.members = members, .groups = Group::rank_one, .sigma = 0.3, .random = Philox(2)});
-    Sequential sequential(network, rate);
+    release(network, {.members = members, .groups = groups, .sigma = 0.3, .random = Philox(2)});
+    Sequential sequential(network, rate, groups);
     optim::Sgd optimizer(network, {.learning_rate = rate, .momentum = 0, .nesterov = false, .weight_decay = 0});
     LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = batch, .window = window});
     std::int64_t iteration = 0;
@@ -308,6 +309,16 @@ TEST_CASE("release after a step ends its epoch, and members start from states of
   std::vector<std::string> phases;
   for (const auto& record : run.trainer.progress().history) phases.push_back(record.phase);
   CHECK(phases == std::vector<std::string>{"base", "base", "late", "late+swa"});
+
+  const TemporaryFolder interrupted;  // with the step that release comes after
+  TextRun first(o);
+  first.task.hook = [](int now) {
+    if (now == epoch_windows + 2) raise(SIGINT);
+  };
+  REQUIRE(first.train(interrupted / "run") == SIGINT);
+  TextRun rest(o);
+  REQUIRE(rest.train(interrupted / "run", true) == 0);
+  CHECK(file_after(interrupted, "model.safetensors") == file_after(folder, "model.safetensors"));
 }
 
 TEST_CASE("before release one network reads the streams it is told to") {

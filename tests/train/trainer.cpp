@@ -117,6 +117,24 @@ TEST_CASE("release after a number of iterations ends the epoch under way") {
   CHECK_NOTHROW(Run(o));
 }
 
+TEST_CASE("a signal with the step before release ends a run that goes on bit for bit") {
+  TrainOptions o = options;
+  for (const std::int64_t step : {17, 24}) {  // within an epoch, and at its end
+    o.release_step = step;
+    const TemporaryFolder undisturbed, interrupted;
+    REQUIRE(Run(o).train(undisturbed / "run") == 0);
+    Run run(o);
+    run.task.hook = [step](int now, Toy&) {
+      if (now == step - 1) raise(SIGINT);
+    };
+    REQUIRE(run.train(interrupted / "run") == SIGINT);
+    Run rest(o);
+    REQUIRE(rest.train(interrupted / "run", true) == 0);
+    CHECK(rest.trainer.progress().history.size() == 4);
+    CHECK(model_after(interrupted) == model_after(undisturbed));
+  }
+}
+
 TEST_CASE("a run with Adam and clipped gradients goes on bit for bit, its step counts included") {
   TrainOptions o = options;
   o.optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 0.5};

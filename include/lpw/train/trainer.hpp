@@ -79,7 +79,7 @@ class Trainer {
     last_checkpoint_ = mark_ = Clock::now();
     try {
       while (progress_.epoch < options_.epochs) {
-        if (!progress_.released && options_.due(progress_.epoch, progress_.step)) announce_release(display);
+        if (release_is_due() && progress_.iteration == 0) announce_release(display);
         if (train_epoch(folder, display)) finish_epoch(folder, display);
         if (const int signal = InterruptGuard::signal()) return signal;
       }
@@ -171,10 +171,14 @@ class Trainer {
     return seconds;
   }
 
+  /// Release comes between epochs: one that falls due within an epoch ends it.
+  [[nodiscard]] bool release_is_due() const { return !progress_.released && options_.due(progress_.epoch, progress_.step); }
+
   /// The rest of the current epoch. False where a signal ended it, after a checkpoint.
   bool train_epoch(const RunFolder& folder, Display& display) {
     pace_.start_epoch();
     account();
+    if (release_is_due()) return true;  // a signal came with the step before release
     for (auto& batch : task_.epoch(progress_.epoch, members(), progress_.iteration)) {
       step(batch);
       pace_.trained(task_.samples_in(batch), account());
@@ -186,7 +190,7 @@ class Trainer {
       if (interrupted || Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * options_.checkpoint_minutes)) save(folder);
       if (interrupted) return false;
       account();
-      if (!progress_.released && options_.release_step >= 0 && options_.due(progress_.epoch, progress_.step)) break;
+      if (release_is_due()) break;
     }
     return true;
   }
