@@ -22,7 +22,7 @@ except ImportError as error:
 HIDDEN, LAYERS, EMBEDDING = 24, 2, 10
 TEXT = b"".join(b"%d late-phase weights of %d members are averaged\n" % (i % 97, i % 7) for i in range(200))
 RUN = ["--hidden", str(HIDDEN), "--layers", str(LAYERS), "--embedding", str(EMBEDDING), "--bptt", "25", "--batch", "3", "--members", "3",
-       "--epochs", "4", "--release-epoch", "2", "--sigma", "0.1", "--lr", "0.01", "--threads", "1"]
+       "--epochs", "4", "--release-epoch", "2", "--sigma", "0.1", "--lr", "0.003", "--threads", "1"]
 
 
 def check(condition, message):
@@ -48,8 +48,8 @@ def check_logits(logits, program, folder):
     difference = (logits(written["bytes"]) - written["logits"]).abs().max().item()
     largest = written["logits"].abs().max().item()
     check(written["logits"].std() > 0.1, "the logits tell nothing")
-    # float32 rounds sums over at most 24 products, in each of 40 steps of 2 layers, relative to the logits' size.
-    check(difference < 1e-5 * max(largest, 1), f"logits of up to {largest:.1f} differ by {difference}")
+    # float32 rounds sums over at most 24 products, in each of 40 steps of 2 layers, of logits below 10.
+    check(difference < 1e-5, f"logits of up to {largest:.1f} differ by {difference}")
     print(f"logits of {tuple(written['logits'].shape)}, up to {largest:.1f}, differ by {difference:.1e} at most")
 
 
