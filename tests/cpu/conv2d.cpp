@@ -196,6 +196,14 @@ const ConvolutionCase wide{.members = 2,
                            .pending = true,
                            .relu = true};
 
+/// `wide` with channels that Winograd's algorithm takes.
+ConvolutionCase wide_of(std::int64_t channels, std::int64_t out_channels) {
+  ConvolutionCase c = wide;
+  c.channels = channels;
+  c.out_channels = out_channels;
+  return c;
+}
+
 }  // namespace
 
 TEMPLATE_TEST_CASE("convolution equals its definition for odd geometries", "[conv2d]", float, double, bfloat16) {
@@ -205,11 +213,9 @@ TEMPLATE_TEST_CASE("convolution equals its definition for odd geometries", "[con
 TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual network", "[conv2d]", float, double, bfloat16) {
   with_each_engine([] {
     check_all<TestType>(wide);
-    ConvolutionCase vectors = wide;
+    ConvolutionCase vectors = wide_of(32, 48);
     vectors.rows = 2;
     vectors.strided = true;
-    vectors.channels = 32;
-    vectors.out_channels = 48;
     // Winograd's algorithm does not round the finished input to bfloat16, as the definition here does; tests/cpu/winograd.cpp holds it to
     // floats.
     if (std::is_same_v<TestType, bfloat16>) vectors.pending = vectors.relu = false;
@@ -288,16 +294,7 @@ TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of thr
                             .kernel_height = 1,
                             .kernel_width = 1,
                             .options = {}},
-                            ConvolutionCase{.members = 2,
-                            .rows = 1,
-                            .batch = 5,
-                            .height = 13,
-                            .width = 12,
-                            .channels = 16,
-                            .out_channels = 32,
-                            .kernel_height = 3,
-                            .kernel_width = 3,
-                            .options = {.padding = 1}}}) {
+                            wide_of(16, 32)}) {
     INFO(c);
     set_max_threads(1);
     const Results<TestType> one(c);

@@ -29,6 +29,17 @@ inline void apply_affine(const T* in, const W* scale, const W* shift, std::int64
   }
 }
 
+/// `rows` rows of member k through the pending map of x.
+template <class T>
+void apply_pending(const Activation<T, Cpu>& x, std::int64_t k, const T* in, std::int64_t rows, T* out) {
+  const std::int64_t channels = x.shape()[-1];
+  if (x.relu) {
+    apply_affine<true>(in, x.scale.row(k), x.shift.row(k), rows, channels, out);
+  } else {
+    apply_affine<false>(in, x.scale.row(k), x.shift.row(k), rows, channels, out);
+  }
+}
+
 }  // namespace detail
 
 /// The values f(raw), shape [K, ..., C]; shares raw's memory where nothing is pending. Arithmetic in Accumulate<T>; NaN stays NaN.
@@ -38,13 +49,7 @@ template <class T>
   const auto view = MemberRows::of(x.shape());
   Tensor<T, Cpu> y(x.shape());
   for_each_row_block(view, [&](std::int64_t k, std::int64_t offset, std::int64_t rows) {
-    const T* in = x.raw.data() + offset;
-    T* out = y.data() + offset;
-    if (x.relu) {
-      detail::apply_affine<true>(in, x.scale.row(k), x.shift.row(k), rows, view.channels, out);
-    } else {
-      detail::apply_affine<false>(in, x.scale.row(k), x.shift.row(k), rows, view.channels, out);
-    }
+    detail::apply_pending(x, k, x.raw.data() + offset, rows, y.data() + offset);
   });
   return y;
 }

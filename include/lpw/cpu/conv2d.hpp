@@ -95,14 +95,14 @@ template <class T>
 void conv2d_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight, Conv2dOptions options, Gradient<T, Cpu>& dx) {
   const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
+  if constexpr (detail::has_products<T>)
+    if (detail::by_products(g)) return pointwise::conv2d_backward_data(g, dy, weight, dx);
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, dy.dim(1))) {
       for (std::int64_t k = 0; k < weight.dim(0); ++k)
         winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
       return;
     }
-  if constexpr (detail::has_products<T>)
-    if (detail::by_products(g)) return pointwise::conv2d_backward_data(g, dy, weight, dx);
   for (std::int64_t k = 0; k < weight.dim(0); ++k)
     detail::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
 }
@@ -113,14 +113,14 @@ void conv2d_backward_weight(const Activation<T, Cpu>& x, const Tensor<T, Cpu>& d
                             Gradient<Accumulate<T>, Cpu>& dweight) {
   const Conv2dGeometry g = conv2d_geometry(x.shape(), dweight.tensor.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
+  if constexpr (detail::has_products<T>)
+    if (detail::by_products(g)) return pointwise::conv2d_backward_weight(g, x, dy, dweight);
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, dy.dim(1))) {
       for (std::int64_t k = 0; k < dweight.tensor.dim(0); ++k)
         winograd::conv2d_backward_weight(g, x.raw.row(k), detail::pending_map(x, k), dy.row(k), dweight.tensor.row(k), dweight.accumulate);
       return;
     }
-  if constexpr (detail::has_products<T>)
-    if (detail::by_products(g)) return pointwise::conv2d_backward_weight(g, x, dy, dweight);
   const Tensor<T, Cpu> input = materialize(x);
   for (std::int64_t k = 0; k < dweight.tensor.dim(0); ++k)
     detail::conv2d_backward_weight(g, input.row(k), dy.row(k), dweight.tensor.row(k), dweight.accumulate);

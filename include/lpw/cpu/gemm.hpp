@@ -108,9 +108,10 @@ void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool ac
   if constexpr (std::is_same_v<C, F>) {
     detail::gemm_wide(a_wide.view(), b_wide.view(), c, accumulate);
   } else {
-    Tensor<F, Cpu> wide({c.rows, c.columns});
-    detail::gemm_wide(a_wide.view(), b_wide.view(), matrix(wide.data(), c.rows, c.columns), false);
-    put_rounded(wide, c.data, accumulate, c.row_stride);
+    Tensor<F, Cpu> memory({c.rows, c.columns});
+    const auto wide = matrix(memory.data(), c.rows, c.columns);
+    detail::gemm_wide(a_wide.view(), b_wide.view(), wide, false);
+    put_converted<F>(wide, c, accumulate);
   }
 }
 
@@ -154,7 +155,7 @@ class RightMatrix {
     } else {
       Tensor<W, Cpu> sums({c.rows, c.columns});
       wide_->multiply(ConvertedMatrix<W>(a).view().data, sums.data());
-      put_rounded(sums, c.data, false);
+      put_converted<W>(matrix(sums.data(), c.rows, c.columns), c, false);
     }
   }
   struct None {};

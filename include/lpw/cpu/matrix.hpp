@@ -35,17 +35,16 @@ template <class T>
   return {data, rows, columns, columns, 1};
 }
 
-/// to [rows, columns] (+)= from, rounded.
-template <class V, class T>
-void put_rounded(const Tensor<V, Cpu>& from, T* to, bool accumulate, std::int64_t row_stride = 0) {
-  using W = Accumulate<T>;
-  const std::int64_t columns = from.dim(1), stride = row_stride > 0 ? row_stride : columns;
+/// to (+)= from, converted; both with contiguous rows.
+template <class From, class To>
+void put_converted(MatrixView<const From> from, MatrixView<To> to, bool accumulate) {
+  using W = Accumulate<To>;
 #pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < from.dim(0); ++i) {
-    const V* in = from.row(i);
-    T* out = to + i * stride;
+  for (std::int64_t i = 0; i < from.rows; ++i) {
+    const From* in = from.data + i * from.row_stride;
+    To* out = to.data + i * to.row_stride;
 #pragma omp simd
-    for (std::int64_t j = 0; j < columns; ++j) store(out[j], accumulate ? W(out[j]) + W(in[j]) : W(in[j]));
+    for (std::int64_t j = 0; j < from.columns; ++j) store(out[j], accumulate ? W(out[j]) + W(in[j]) : W(in[j]));
   }
 }
 
@@ -62,11 +61,7 @@ class ConvertedMatrix {
       if (flip) from = from.transposed();
       copy_ = Tensor<To, Cpu>({from.rows, from.columns});
       const auto to = matrix(copy_.data(), from.rows, from.columns);
-#pragma omp parallel for schedule(static)
-      for (std::int64_t i = 0; i < from.rows; ++i)
-#pragma omp simd
-        for (std::int64_t j = 0; j < from.columns; ++j)
-          store(to.data[i * to.row_stride + j], Accumulate<To>(from.data[i * from.row_stride + j]));
+      put_converted(from, to, false);
       view_ = flip ? to.transposed() : to;
     }
   }

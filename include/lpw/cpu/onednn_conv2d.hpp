@@ -79,9 +79,14 @@ template <class F>
   return true;
 }
 
-/// Images as float, converted in parallel over their rows.
-[[nodiscard]] inline ConvertedMatrix<float> widened(const bfloat16* images, std::int64_t rows, std::int64_t columns) {
-  return ConvertedMatrix<float>(matrix(images, rows, columns));
+/// The inputs and the outputs of a convolution as matrices of image rows, over which conversions are parallel.
+template <class T>
+[[nodiscard]] MatrixView<T> in_rows(const Conv2dGeometry& g, T* images) {
+  return matrix(images, g.images * g.height, g.width * g.channels);
+}
+template <class T>
+[[nodiscard]] MatrixView<T> out_rows(const Conv2dGeometry& g, T* images) {
+  return matrix(images, g.images * g.out_height(), g.out_width() * g.out_channels);
 }
 
 /// y = x * weight; false if oneDNN does not implement this case, with nothing written.
@@ -133,10 +138,10 @@ template <class T>
   if constexpr (std::is_same_v<T, bfloat16>)
     if (!bfloat16_is_fast())
       return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
-        const auto in = detail::widened(x + first * g.in_size(), part.images * g.height, g.width * g.channels);
-        Tensor<float, Cpu> out({part.images * g.out_height(), g.out_width() * g.out_channels});
+        const ConvertedMatrix<float> in(detail::in_rows(part, x + first * g.in_size()));
+        Tensor<float, Cpu> out({part.images * g.out_size()});
         if (!detail::convolve_forward(part, in.view().data, weight, out.data())) return false;
-        put_rounded(out, y + first * g.out_size(), false);
+        put_converted<float>(detail::out_rows(part, out.data()), detail::out_rows(part, y + first * g.out_size()), false);
         return true;
       });
   return detail::convolve_forward(g, x, weight, y);
@@ -148,16 +153,16 @@ template <class T>
   if constexpr (std::is_same_v<T, bfloat16>)
     if (!bfloat16_is_fast())
       return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
-        const auto out = detail::widened(dy + first * g.out_size(), part.images * g.out_height(), g.out_width() * g.out_channels);
-        Tensor<float, Cpu> in({part.images * g.height, g.width * g.channels});
+        const ConvertedMatrix<float> out(detail::out_rows(part, dy + first * g.out_size()));
+        Tensor<float, Cpu> in({part.images * g.in_size()});
         if (!detail::convolve_backward_data(part, out.view().data, weight, in.data())) return false;
-        put_rounded(in, dx + first * g.in_size(), accumulate);
+        put_converted<float>(detail::in_rows(part, in.data()), detail::in_rows(part, dx + first * g.in_size()), accumulate);
         return true;
       });
   if (!accumulate) return detail::convolve_backward_data(g, dy, weight, dx);
-  Tensor<T, Cpu> fresh({g.images * g.height, g.width * g.channels});  // oneDNN's backward convolutions cannot add to their destination
+  Tensor<T, Cpu> fresh({g.images * g.in_size()});  // oneDNN's backward convolutions cannot add to their destination
   if (!detail::convolve_backward_data(g, dy, weight, fresh.data())) return false;
-  put_rounded(fresh, dx, true);
+  put_converted<T>(detail::in_rows(g, fresh.data()), detail::in_rows(g, dx), true);
   return true;
 }
 
@@ -167,8 +172,8 @@ template <class T>
   if constexpr (std::is_same_v<T, bfloat16>)
     if (!bfloat16_is_fast())
       return detail::for_each_widened(g, [&](const Conv2dGeometry& part, std::int64_t first) {
-        const auto in = detail::widened(x + first * g.in_size(), part.images * g.height, g.width * g.channels);
-        const auto out = detail::widened(dy + first * g.out_size(), part.images * g.out_height(), g.out_width() * g.out_channels);
+        const ConvertedMatrix<float> in(detail::in_rows(part, x + first * g.in_size()));
+        const ConvertedMatrix<float> out(detail::out_rows(part, dy + first * g.out_size()));
         return detail::convolve_backward_weight(part, in.view().data, out.view().data, dweight, accumulate || first > 0);
       });
   return detail::convolve_backward_weight(g, x, dy, dweight, accumulate);

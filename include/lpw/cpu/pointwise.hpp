@@ -26,12 +26,10 @@ template <class T>
     const T* in = x.raw.data() + (image * g.height + row % height * g.stride) * g.width * channels;
     T* out = pixels.data() + row * width * channels;
     for (std::int64_t j = 0; j < width; ++j, in += g.stride * channels, out += channels) {
-      if (!x.pending()) {
-        std::copy_n(in, channels, out);
-      } else if (x.relu) {
-        lpw::detail::apply_affine<true>(in, x.scale.row(k), x.shift.row(k), 1, channels, out);
+      if (x.pending()) {
+        lpw::detail::apply_pending(x, k, in, 1, out);
       } else {
-        lpw::detail::apply_affine<false>(in, x.scale.row(k), x.shift.row(k), 1, channels, out);
+        std::copy_n(in, channels, out);
       }
     }
   }
