@@ -13,14 +13,15 @@ using namespace lpw::test;
 
 namespace {
 
-/// A 3x3 convolution with stride 1 and its operands; weights and their gradient strided where there is a row per member.
+/// A 3x3 convolution and its operands; weights and their gradient strided where there is a row per member.
 struct WinogradCase {
-  std::int64_t members, rows, batch, height, width, channels, out_channels, padding = 1;
+  std::int64_t members, rows, batch, height, width, channels, out_channels, padding = 1, stride = 1;
   bool pending = false, relu = false;
 
-  [[nodiscard]] Conv2dOptions options() const { return {.padding = padding}; }
+  [[nodiscard]] Conv2dOptions options() const { return {.stride = stride, .padding = padding}; }
   [[nodiscard]] Shape x_shape() const { return {members, batch, height, width, channels}; }
-  [[nodiscard]] Shape y_shape() const { return {members, batch, height + 2 * padding - 2, width + 2 * padding - 2, out_channels}; }
+  [[nodiscard]] Shape y_shape() const { return {members, batch, extent(height), extent(width), out_channels}; }
+  [[nodiscard]] std::int64_t extent(std::int64_t pixels) const { return window_count(pixels, 3, stride, padding); }
   [[nodiscard]] Shape weight_shape() const { return {rows, out_channels, 3, 3, channels}; }
   [[nodiscard]] Conv2dGeometry geometry() const { return conv2d_geometry(x_shape(), weight_shape(), options()); }
 
@@ -38,7 +39,7 @@ struct WinogradCase {
 
 std::ostream& operator<<(std::ostream& out, const WinogradCase& c) {
   return out << "x " << describe(c.x_shape(), "KBHWC") << " weight " << describe(c.weight_shape(), "KOhwC") << " padding " << c.padding
-             << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
+             << " stride " << c.stride << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
 }
 
 template <class T>
@@ -135,20 +136,22 @@ const WinogradCase uneven{
 
 }  // namespace
 
-TEST_CASE("Winograd: every image size, padding and width of channels equals the definition", "[winograd]") {
+TEST_CASE("Winograd: every image size, padding, stride and width of channels equals the definition", "[winograd]") {
   constexpr std::array<std::int64_t, 4> widths{1, 2, 3, 5};  // in vectors: half a panel, one, and more
   int n = 0;
-  for (const std::int64_t height : {1, 2, 3, 4, 5, 6, 8, 9})
-    for (std::int64_t padding = 0; padding <= 2; ++padding) {
+  for (const std::int64_t height : {1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 16, 17})
+    for (int way = 0; way < 6; ++way) {
+      const std::int64_t padding = way % 3, stride = 1 + way / 3;
       if (height + 2 * padding < 3) continue;
       const WinogradCase c{.members = 1,
                            .rows = 1,
                            .batch = 1 + n % 3,
                            .height = height,
-                           .width = 3 + n % 8,
+                           .width = (padding == 0 ? 3 : 1) + n % 11,
                            .channels = widths[n % 4] * winograd::lanes,
                            .out_channels = widths[(n / 4 + 1) % 4] * winograd::lanes,
                            .padding = padding,
+                           .stride = stride,
                            .pending = n % 3 > 0,
                            .relu = n % 3 > 1};
       ++n;
@@ -218,7 +221,7 @@ TEST_CASE("Winograd: a rule on the shape says where it is used", "[winograd]") {
   CHECK_FALSE(pays(256, 256, 1));
   CHECK(pays(256, 256, 8, 4));
   CHECK_FALSE(pays(256, 256, 8, 3));
-  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 3, 2, 1}));
+  CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 3, 3, 1}));
   CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 1, 1, 1, 0}));
   CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 5, 1, 1}));
   CHECK_FALSE(winograd::supports({128, 32, 32, 64, 64, 3, 3, 1, 3}));

@@ -1,4 +1,5 @@
-// Kernels [O, 3, 3, C] going into the Winograd domain, [36] matrices [in, out] in panels, and their gradients coming back.
+// Kernels [O, 3, 3, C] going into the Winograd domain, per point a matrix in panels, and their gradients coming back. The pairs of phases
+// of a strided convolution lie one after another: in the depth of the forward's products, in the columns of the adjoint's.
 #pragma once
 
 #include <lpw/cpu/winograd_gemm.hpp>
@@ -14,29 +15,37 @@ namespace detail {
 // Channels going in, taps, channels coming out. Of floats: see zeros() on nvcc.
 using KernelBlock = float[lanes][taps][lanes];
 
-/// U[p] [ins, outs] in panels, from a function that fills the block of the lanes from `in` and `out` on.
-template <class Gather>
+/// U[p] [ins of `In` phases, outs of `Out` phases] in panels, from a function that fills the block of the lanes from `in` and `out` on.
+template <int Stride, int In, int Out, class Gather>
 void transform_kernel(std::int64_t ins, std::int64_t outs, float* u, Gather&& gather) {
-  const std::int64_t stride = point_stride(ins * outs);
+  using S = Scheme<Stride>;
+  const std::int64_t stride = point_stride(In * In * Out * Out * ins * outs);
 #pragma omp parallel for collapse(2) schedule(static)
   for (std::int64_t out = 0; out < outs; out += lanes)
     for (std::int64_t in = 0; in < ins; in += lanes) {
       KernelBlock block;
       gather(in, out, block);
-      for (std::int64_t i = 0; i < lanes; ++i) {
-        float* point = u + panel_offset(in + i, out, ins, outs);
-        transform<KernelTransform>([&](int r, int c) { return load(block[i][r * 3 + c]); },
-                                   [&](int r, int c, Lanes v) { store(point + (r * patch + c) * stride, v); });
-      }
+      for (std::int64_t l = 0; l < lanes; ++l)
+        for_each_pair<Stride>([&](auto row, auto column) {
+          transform<KernelTransform<S::taps(row)>, KernelTransform<S::taps(column)>>(
+              [&](int r, int c) { return load(block[l][(row + r * Stride) * 3 + column + c * Stride]); },
+              [&](int i, int j, Lanes v) {
+                const std::int64_t depth = S::pairs(i, j, In) * ins, columns = S::pairs(i, j, Out) * outs;
+                const std::int64_t step = (In > 1 ? S::pair(j, row, column, In) * ins : 0) + in + l;
+                const std::int64_t to = (Out > 1 ? S::pair(j, row, column, Out) * outs : 0) + out;
+                store(u + (i * S::patch + j) * stride + panel_offset(step, to, depth, columns), v);
+              });
+        });
     }
 }
 
 }  // namespace detail
 
-/// The forward's kernel: U[p] [C, O].
-inline void transform_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
+/// The forward's kernel: U[p] [C of all phases, O].
+template <int Stride>
+void transform_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
   using namespace detail;
-  transform_kernel(channels, out_channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
+  transform_kernel<Stride, Stride, 1>(channels, out_channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
     for (std::int64_t o = 0; o < lanes; ++o)
       for (int t = 0; t < taps; ++t) {
         const float* from = kernel + ((out + o) * taps + t) * channels + in;
@@ -45,26 +54,36 @@ inline void transform_kernel(const float* kernel, std::int64_t channels, std::in
   });
 }
 
-/// The kernel of the gradient of the data, turned by half a turn and transposed: U[p] [O, C].
-inline void transform_adjoint_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
+/// The kernel of the gradient of the data, turned by half a turn (every phase's taps become those of the same phase) and transposed: U[p]
+/// [O, C of all phases].
+template <int Stride>
+void transform_adjoint_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
   using namespace detail;
-  transform_kernel(out_channels, channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
+  transform_kernel<Stride, 1, Stride>(out_channels, channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
     for (std::int64_t i = 0; i < lanes; ++i)
       for (int t = 0; t < taps; ++t) store(block[i][taps - 1 - t], load(kernel + ((in + i) * taps + t) * channels + out));
   });
 }
 
-/// gradient [O, 3, 3, C] (+)= the kernel's gradient from sums S[p] [O, C] of products.
-inline void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64_t out_channels, float* gradient, bool accumulate) {
-  const std::int64_t stride = point_stride(channels * out_channels);
+/// gradient [O, 3, 3, C] (+)= the kernel's gradient from sums S[p] [O, C of all phases] of products.
+template <int Stride>
+void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64_t out_channels, float* gradient, bool accumulate) {
+  using S = Scheme<Stride>;
+  const std::int64_t stride = point_stride(Stride * Stride * channels * out_channels);
 #pragma omp parallel for schedule(static)
   for (std::int64_t o = 0; o < out_channels; ++o)
     for (std::int64_t c = 0; c < channels; c += lanes)
-      transform<KernelGradientTransform>([&](int i, int j) { return load(s + (i * patch + j) * stride + o * channels + c); },
-                                         [&](int i, int j, Lanes v) {
-                                           float* to = gradient + (o * taps + i * 3 + j) * channels + c;
-                                           store(to, accumulate ? load(to) + v : v);
-                                         });
+      for_each_pair<Stride>([&](auto row, auto column) {
+        transform<KernelGradientTransform<S::taps(row)>, KernelGradientTransform<S::taps(column)>>(
+            [&](int i, int j) {
+              const std::int64_t at = o * S::pairs(i, j, Stride) + S::pair(j, row, column, Stride);
+              return load(s + (i * S::patch + j) * stride + at * channels + c);
+            },
+            [&](int r, int t, Lanes v) {
+              float* to = gradient + (o * taps + (row + r * Stride) * 3 + column + t * Stride) * channels + c;
+              store(to, accumulate ? load(to) + v : v);
+            });
+      });
 }
 
 }  // namespace lpw::winograd

@@ -1,8 +1,9 @@
-// Tiles of images going into and out of the Winograd domain: a tile's 36 points lie `point_stride` apart, each a row of channels.
+// Tiles of images going into and out of the Winograd domain: the points of a tile lie `point_stride` apart, each a row of channels.
 // Patches reach over the image's edge by the padding, and outputs past the last row or column are not stored: any height and width works.
 #pragma once
 
 #include <algorithm>
+#include <type_traits>
 
 #include <lpw/cpu/winograd_gemm.hpp>
 #include <lpw/cpu/winograd_transform.hpp>
@@ -17,52 +18,58 @@ struct ImageShape {
   [[nodiscard]] std::int64_t size() const { return height * width * channels; }
 };
 
-/// The tiles that cover the outputs of a stack of images, row by row.
+/// The tiles of a stack of images, row by row.
 struct TileGrid {
   std::int64_t rows, columns;  // per image
 
-  explicit TileGrid(const ImageShape& out) : rows((out.height + tile - 1) / tile), columns((out.width + tile - 1) / tile) {}
+  /// As many as cover this many positions of tiles' elements.
+  TileGrid(std::int64_t height, std::int64_t width) : rows((height + tile - 1) / tile), columns((width + tile - 1) / tile) {}
   [[nodiscard]] std::int64_t per_image() const { return rows * columns; }
   [[nodiscard]] std::int64_t image(std::int64_t index) const { return index / per_image(); }
-  /// The first pixel of a tile within its image.
+  /// The position of a tile's first element within its image.
   [[nodiscard]] std::int64_t row(std::int64_t index) const { return index % per_image() / columns * tile; }
   [[nodiscard]] std::int64_t column(std::int64_t index) const { return index % columns * tile; }
 };
 
-/// A square of pixels of one image, which may reach over its edges.
+/// Where phases find the pixels of position i: phase f at stride i + offset[f].
+struct Lattice {
+  std::int64_t stride = 1, offset[2] = {0, 0};
+
+  [[nodiscard]] std::int64_t pixel(int phase, std::int64_t position) const { return stride * position + offset[phase]; }
+};
+
+/// A rectangle of every stride-th pixel of one image, which may reach over its edges.
 template <class F>
 struct Window {
-  F* first;  // where pixel (0, 0) is or would be
-  std::int64_t row_stride, column_stride;
-  std::int64_t top, bottom, left, right;  // rows [top, bottom) and columns [left, right) of the window are inside
+  F* image;
+  ImageShape shape;
+  std::int64_t row, column, stride = 1;  // row and column of pixel (0, 0)
 
-  Window(F* image, const ImageShape& shape, std::int64_t row, std::int64_t column)
-      : first(image + (row * shape.width + column) * shape.channels),
-        row_stride(shape.width * shape.channels),
-        column_stride(shape.channels),
-        top(-row),
-        bottom(shape.height - row),
-        left(-column),
-        right(shape.width - column) {}
-
-  [[nodiscard]] bool covers(std::int64_t extent) const { return top <= 0 && left <= 0 && bottom >= extent && right >= extent; }
-  [[nodiscard]] bool inside(std::int64_t i, std::int64_t j) const { return i >= top && i < bottom && j >= left && j < right; }
-  [[nodiscard]] F* pixel(std::int64_t i, std::int64_t j) const { return first + i * row_stride + j * column_stride; }
+  [[nodiscard]] bool covers(std::int64_t extent) const { return inside(0, 0) && inside(extent - 1, extent - 1); }
+  [[nodiscard]] bool inside(std::int64_t i, std::int64_t j) const {
+    const std::int64_t y = row + i * stride, x = column + j * stride;
+    return y >= 0 && y < shape.height && x >= 0 && x < shape.width;
+  }
+  [[nodiscard]] F* pixel(std::int64_t i, std::int64_t j) const {
+    return image + ((row + i * stride) * shape.width + column + j * stride) * shape.channels;
+  }
 };
 
 namespace detail {
 
 /// A window as it is read: outside of the image from the nearest pixel, which is then blanked. Branches were measured no faster for windows
 /// inside, and slower for others.
-template <class T, int Extent>
+template <class T, int Rows, int Columns>
 class BlankedWindow {
  public:
   explicit BlankedWindow(const Window<const T>& window) {
-    for (int i = 0; i < Extent; ++i) {
-      rows_[i] = window.first + std::clamp<std::int64_t>(i, window.top, window.bottom - 1) * window.row_stride;
-      columns_[i] = std::clamp<std::int64_t>(i, window.left, window.right - 1) * window.column_stride;
-      for (int j = 0; j < Extent; ++j) masks_[i][j] = window.inside(i, j) ? -1 : 0;
-    }
+    const auto [height, width, channels] = window.shape;
+    for (std::int64_t i = 0; i < Rows; ++i)
+      rows_[i] = window.image + std::clamp<std::int64_t>(window.row + i * window.stride, 0, height - 1) * width * channels;
+    for (std::int64_t j = 0; j < Columns; ++j)
+      columns_[j] = std::clamp<std::int64_t>(window.column + j * window.stride, 0, width - 1) * channels;
+    for (int i = 0; i < Rows; ++i)
+      for (int j = 0; j < Columns; ++j) masks_[i][j] = window.inside(i, j) ? -1 : 0;
   }
   template <class Map>
   [[nodiscard]] Lanes read(int i, int j, std::int64_t c, const Map& map) const {
@@ -70,41 +77,65 @@ class BlankedWindow {
   }
 
  private:
-  const T* rows_[Extent];
-  std::int64_t columns_[Extent];
-  std::int32_t masks_[Extent][Extent];
+  const T* rows_[Rows];
+  std::int64_t columns_[Columns];
+  std::int32_t masks_[Rows][Columns];
 };
 
 }  // namespace detail
 
-/// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on go to
-/// to + place(c) + point point_stride.
-template <class Transform, class Map, class T, class Place>
-void enter(const Window<const T>& window, std::int64_t channels, const MapRows& rows, float* to, std::int64_t point_stride, Place&& place) {
-  const detail::BlankedWindow<T, Transform::inputs> blanked(window);
+/// Matrices of the points of tiles, `stride` floats apart, and in them the lanes of one pair of phases, whose place differs by how many
+/// phases have the point.
+template <int Stride, int Phases, class F>
+struct PointPlaces {
+  F* first;
+  std::int64_t stride;
+  std::int64_t offset[Phases][Phases] = {};
+
+  /// Of the pair (row, column), from `channel` on of `channels`: place(pairs, column) says where a column of a matrix of so many pairs
+  /// lies.
+  template <class Place>
+  PointPlaces(F* first, std::int64_t stride, int row, int column, std::int64_t channel, std::int64_t channels, Place&& place)
+      : first(first), stride(stride) {
+    for (int i = row; i < Phases; ++i)
+      for (int j = column; j < Phases; ++j) offset[i][j] = place((i + 1) * (j + 1), (row * (j + 1) + column) * channels + channel);
+  }
+  [[nodiscard]] F* operator()(int i, int j) const {
+    using S = Scheme<Stride>;
+    return first + (i * S::patch + j) * stride + offset[S::sharing(i, Phases) - 1][S::sharing(j, Phases) - 1];
+  }
+};
+
+/// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on of point (i, j) go to
+/// places(c)(i, j).
+template <class Rows, class Columns, class Map, class T, class Places>
+void enter(const Window<const T>& window, std::int64_t channels, const MapRows& rows, Places&& places) {
+  const detail::BlankedWindow<T, Rows::inputs, Columns::inputs> blanked(window);
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const Map map(rows, c);
-    float* const first = to + place(c);
-    transform<Transform>([&](int i, int j) { return blanked.read(i, j, c, map); },
-                         [&](int i, int j, Lanes v) {
-                           float* const point = first + (i * patch + j) * point_stride;
-                           store(point, v);
-                           will_write(point + panel);
-                         });
+    const auto place = places(c);
+    transform<Rows, Columns>([&](int i, int j) { return blanked.read(i, j, c, map); },
+                             [&](int i, int j, Lanes v) {
+                               float* const point = place(i, j);
+                               store(point, v);
+                               will_write(point + panel);
+                             });
   }
 }
 
-/// Transforms a tile's sums of products, 36 rows of channels from `from` on, to its outputs inside the image.
-template <class T>
-void leave(const float* from, std::int64_t point_stride, const Window<T>& window, std::int64_t channels, bool accumulate) {
+/// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs inside the image.
+template <class Rows, class Columns, class T, class Places>
+void leave(const Window<T>& window, std::int64_t channels, bool accumulate, Places&& places) {
   const bool whole = window.covers(tile);
-  for (std::int64_t c = 0; c < channels; c += lanes)
-    transform<OutputTransform>([&](int i, int j) { return load(from + (i * patch + j) * point_stride + c); },
-                               [&](int i, int j, Lanes y) {
-                                 if (!whole && !window.inside(i, j)) return;
-                                 T* const out = window.pixel(i, j) + c;
-                                 store(out, accumulate ? load(out) + y : y);
-                               });
+  for (std::int64_t c = 0; c < channels; c += lanes) {
+    const auto place = places(c);
+    transform<Rows, Columns>([&](int i, int j) { return load(place(i, j)); },
+                             [&](int i, int j, Lanes y) {
+                               if (!whole && !window.inside(i, j)) return;
+                               T* const out = window.pixel(i, j) + c;
+                               store(out, accumulate ? load(out) + y : y);
+                             });
+  }
 }
 
 }  // namespace lpw::winograd
