@@ -62,6 +62,84 @@ TEST_CASE("conv2d: a pending input is convolved as its finished values", "[conv2
   CHECK(values_of(conv2d(pending, weight).value()) == values_of(conv2d(tape.input(pending.value()), weight).value()));
 }
 
+TEST_CASE("conv2d_add: gradients, with the residual read elsewhere too", "[conv2d]") {
+  for (const std::int64_t members : {1, 3}) {
+    const auto operation = [&](const auto& in) {
+      const auto sum = conv2d_add(in[0], in[1], in[2], {.stride = 2, .padding = 1});
+      return conv2d_add(sum, in[3], sum);
+    };
+    expect_gradient("conv2d_add", operation,
+                    random_inputs({{members, 2, 5, 4, 2}, {1, 3, 3, 3, 2}, {members, 2, 3, 2, 3}, {1, 3, 1, 1, 3}}));
+  }
+}
+
+namespace {
+
+/// Gradients of a float network of convolutions wide enough for Winograd's algorithm, of which `network` makes the output from the input
+/// and the weights; in the order of the weights.
+template <class Network>
+[[nodiscard]] std::vector<std::vector<double>> float_gradients(const std::vector<Shape>& weights, Network&& network) {
+  Tape tape;
+  std::vector<Tensor<float, Cpu>> gradients;
+  std::vector<Variable<float, Cpu>> variables;
+  for (std::size_t i = 0; i < weights.size(); ++i) {
+    gradients.push_back(zeros<float, Cpu>(weights[i]));
+    variables.push_back(tape.leaf(random_tensor<float>(weights[i], static_cast<std::uint32_t>(i)), gradients.back()));
+  }
+  const auto y = network(variables);
+  const auto factor = tape.input(random_tensor<float>({1, y.shape()[-1]}, 99));
+  tape.backward(scale_channels(y, factor));
+  std::vector<std::vector<double>> result;
+  for (const auto& gradient : gradients) result.push_back(values_of(gradient));
+  return result;
+}
+
+[[nodiscard]] double relative_distance(const std::vector<double>& a, const std::vector<double>& b) {
+  double error = 0, square = 0;
+  for (std::size_t i = 0; i < a.size(); ++i) error += (a[i] - b[i]) * (a[i] - b[i]), square += b[i] * b[i];
+  return std::sqrt(error / square);
+}
+
+}  // namespace
+
+// Winograd's algorithm sums moments and batch norm's sums on the way; the direct one leaves them to passes of their own. A unit at ReLU's
+// kink may fall to either side, which moves a gradient by some 1e-4 of its norm here; sums that miss a term, or hold one twice, by 1e-1.
+TEST_CASE("conv2d: batch norms around convolutions get the gradients that they get without sums made on the way", "[conv2d]") {
+  const auto statistics = [] { return RunningStatistics<float, Cpu>{zeros<float, Cpu>({2, 16}), full<float, Cpu>({2, 16}, 1.f)}; };
+  const auto norm = [&](const auto& x, const auto& v) { return batch_norm(x, v[1], v[2], statistics(), {.relu = true}); };
+  const std::vector<Shape> weights{{2, 4, 8, 8, 16}, {2, 16}, {1, 16}, {1, 16, 3, 3, 16}, {1, 16, 3, 3, 16}, {1, 16, 1, 1, 16}};
+  const auto chain = [&](const auto& v) {
+    return conv2d_add(norm(conv2d(norm(v[0], v), v[3], {.padding = 1}), v), v[4], v[0], {.padding = 1});
+  };
+  const auto fork = [&](const auto& v) {
+    const auto a = norm(v[0], v);
+    return conv2d_add(a, v[3], conv2d(a, v[4], {.padding = 1}), {.padding = 1});
+  };
+  const auto shortcut_first = [&](const auto& v) {
+    const auto a = norm(v[0], v);
+    return conv2d_add(a, v[3], conv2d(a, v[5]), {.padding = 1});
+  };
+  const auto shortcut_last = [&](const auto& v) {
+    const auto a = norm(v[0], v);
+    return add(conv2d(a, v[3], {.padding = 1}), conv2d(a, v[5]));
+  };
+  const auto check = [&](const char* name, const auto& network) {
+    INFO(name);
+    const auto summed = float_gradients(weights, network);
+    convolution() = Convolution::direct;
+    const auto apart = float_gradients(weights, network);
+    convolution() = Convolution::winograd;
+    for (std::size_t i = 0; i < weights.size(); ++i) {
+      INFO("input " << i);
+      if (apart[i] != std::vector<double>(apart[i].size())) CHECK(relative_distance(summed[i], apart[i]) <= 1e-3);
+    }
+  };
+  check("chain", chain);
+  check("fork", fork);
+  check("shortcut first", shortcut_first);
+  check("shortcut last", shortcut_last);
+}
+
 TEST_CASE("conv2d: shapes and options that cannot work", "[conv2d]") {
   const Tape tape;
   const auto x = tape.input(zeros<float, Cpu>({4, 128, 32, 32, 3}));
@@ -77,4 +155,7 @@ TEST_CASE("conv2d: shapes and options that cannot work", "[conv2d]") {
   CHECK_NOTHROW(conv2d(tape.input(zeros<float, Cpu>({1, 1, 3, 3, 1})), weight({1, 1, 5, 5, 1}), {.padding = 1}));
   CHECK_THROWS_AS(conv2d(x, weight({1, 16, 3, 3, 3}), {.stride = 0}), OptionError);
   CHECK_THROWS_AS(conv2d(x, weight({1, 16, 3, 3, 3}), {.padding = -1}), OptionError);
+  CHECK_THROWS_WITH(
+      conv2d_add(tape.input(zeros<float, Cpu>({1, 1, 3, 3, 1})), weight({1, 1, 3, 3, 1}), tape.input(zeros<float, Cpu>({1, 1, 3, 3, 1}))),
+      "conv2d_add: the convolution is [1 1 1 1 1], the residual [1 1 3 3 1]");
 }

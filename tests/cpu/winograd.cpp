@@ -2,6 +2,7 @@
 
 #include <cstring>
 
+#include <lpw/cpu/batch_norm.hpp>
 #include <lpw/cpu/conv2d.hpp>
 
 #include "converted.hpp"
@@ -214,6 +215,8 @@ TEST_CASE("Winograd: a rule on the shape says where it is used", "[winograd]") {
     CHECK(pays(64 * widen, 64 * widen, 8));
   }
   CHECK(pays(16, 160, 32));
+  CHECK(winograd::pays({128, 32, 32, 64, 128, 3, 3, 2, 1}, 128));
+  CHECK_FALSE(winograd::pays({128, 32, 32, 16, 32, 3, 3, 2, 1}, 128));
   CHECK(pays(512, 512, 7));
   CHECK_FALSE(pays(3, 16, 32));
   CHECK_FALSE(pays(64, 10, 32));
@@ -264,4 +267,133 @@ TEST_CASE("Winograd: double does not know of the switch", "[winograd]") {
   const auto y = conv2d_forward<double>({x}, weight, uneven.options());
   const ConvolutionScope direct(Convolution::direct);
   CHECK(values_of(conv2d_forward<double>({x}, weight, uneven.options())) == values_of(y));
+}
+
+namespace {
+
+/// What convolutions sum besides: moments of y + residual, and dx's sums for the batch norm that is pending on x.
+template <class T>
+struct Summed {
+  Activation<T, Cpu> y;
+  Gradient<T, Cpu> dx;
+  Tensor<double, Cpu> sums;
+
+  /// x is normalised by means of `x_mean`; dx is added to fixed values.
+  Summed(const WinogradCase& c, const Activation<float, Cpu>& x, const Tensor<float, Cpu>& residual)
+      : y(conv2d_forward(Activation<T, Cpu>{converted<T>(x.raw), x.scale, x.shift, x.relu, x.moments}, c.weight(), c.options(),
+                         residual.empty() ? Tensor<T, Cpu>() : converted<T>(residual), true)),
+        dx{random_tensor<T>(c.x_shape(), 6), true},
+        sums(conv2d_backward_data(converted<T>(c.dy()), c.weight(), c.options(), dx,
+                                  {converted<T>(x.raw), x.scale, x.shift, x.relu, x.moments})) {}
+
+  [[nodiscard]] std::vector<std::vector<double>> values() const {
+    return {values_of(y.raw), values_of(y.moments.mean), values_of(y.moments.variance), values_of(sums)};
+  }
+};
+
+[[nodiscard]] Activation<float, Cpu> normalized(const WinogradCase& c) {
+  auto x = c.x();
+  x.moments.mean = random_tensor<float>({c.members, c.channels}, 8);
+  return x;
+}
+
+/// Moments of y and sums over dx in double, from what was stored; both tolerances are float's rounding over the some hundred terms of a
+/// group, the sums' relative to the sum of the terms' sizes.
+template <class T>
+void check_sums(const WinogradCase& c, const Activation<float, Cpu>& x, const Summed<T>& found) {
+  const auto exact = batch_moments(converted<double>(found.y.raw));
+  double mean_error = 0, variance_error = 0;
+  for (std::int64_t i = 0; i < exact.mean.size(); ++i) {
+    const double variance = exact.variance.data()[i], bound = 1e-6 * (std::abs(exact.mean.data()[i]) + std::sqrt(variance));
+    mean_error = std::max(mean_error, std::abs(double(found.y.moments.mean.data()[i]) - exact.mean.data()[i]) / bound);
+    variance_error = std::max(variance_error, std::abs(double(found.y.moments.variance.data()[i]) - variance) / (1e-5 * variance));
+  }
+  CHECK(mean_error <= 1);
+  CHECK(variance_error <= 1);
+  REQUIRE(found.sums.shape() == Shape{c.members, 2, c.channels});
+  const auto stored = converted<T>(x.raw);
+  const std::int64_t rows = c.batch * c.height * c.width;
+  double worst = 0;
+  for (std::int64_t k = 0; k < c.members; ++k)
+    for (std::int64_t ch = 0; ch < c.channels; ++ch) {
+      double sum = 0, product = 0, sum_size = 0, product_size = 0;
+      const std::int64_t column = k * c.channels + ch;
+      for (std::int64_t r = 0; r < rows; ++r) {
+        const std::int64_t i = (k * rows + r) * c.channels + ch;
+        const float in = float(stored.data()[i]);
+        const double g = affine(in, x.scale.data()[column], x.shift.data()[column]) > 0 ? double(found.dx.tensor.data()[i]) : 0;
+        const double d = double(in) - double(x.moments.mean.data()[column]);
+        sum += g, product += g * d, sum_size += std::abs(g), product_size += std::abs(g * d);
+      }
+      const double* const row = found.sums.row(k) + ch;
+      worst = std::max({worst, std::abs(row[0] - sum) / sum_size, std::abs(row[c.channels] - product) / product_size});
+    }
+  CHECK(worst <= 1e-6);
+}
+
+/// As uneven with stride 2, and channels for which that pays.
+WinogradCase strided(WinogradCase c) {
+  c.stride = 2;
+  c.channels = 64;
+  c.out_channels = 128;
+  return c;
+}
+
+}  // namespace
+
+TEST_CASE("Winograd: moments of the outputs and sums over the gradient, summed as they are stored", "[winograd]") {
+  for (const WinogradCase& image : {uneven, strided(uneven)})
+    for (const std::int64_t rows : {std::int64_t{1}, image.members}) {
+      WinogradCase c = image;
+      c.rows = rows;
+      c.height = rows == 1 ? c.height : 16;  // images of whole groups of tiles too
+      INFO(c);
+      REQUIRE(winograd::pays(c.geometry(), c.batch));
+      const auto x = normalized(c);
+      check_sums(c, x, Summed<float>(c, x, {}));
+    }
+}
+
+TEST_CASE("Winograd: moments keep their digits beside a large mean", "[winograd]") {
+  const auto x = normalized(uneven);
+  check_sums(uneven, x, Summed<float>(uneven, x, full<float, Cpu>(uneven.y_shape(), 1000.f)));
+}
+
+TEST_CASE("Winograd: sums are the same bits on any number of threads, and for a member alone", "[winograd]") {
+  for (WinogradCase c : {uneven, strided(uneven)}) {
+    const auto x = normalized(c), residual = Activation<float, Cpu>{random_tensor<float>(c.y_shape(), 9)};
+    CHECK(same_on_any_threads([&] { return Summed<float>(c, x, residual.raw).values(); }));
+    const Summed<float> all(c, x, residual.raw);
+    const Activation<float, Cpu> last{x.raw.rows(1, 1), x.scale.rows(1, 1), x.shift.rows(1, 1), x.relu, {x.moments.mean.rows(1, 1), {}}};
+    const auto alone = conv2d_forward(last, c.weight(), c.options(), clone(residual.raw.rows(1, 1)), true);
+    CHECK(values_of(alone.moments.mean) == values_of(all.y.moments.mean.rows(1, 1)));
+    CHECK(values_of(alone.moments.variance) == values_of(all.y.moments.variance.rows(1, 1)));
+    Gradient<float, Cpu> dx{clone(random_tensor<float>(c.x_shape(), 6).rows(1, 1)), true};
+    CHECK(values_of(conv2d_backward_data(clone(c.dy().rows(1, 1)), c.weight(), c.options(), dx, last)) == values_of(all.sums.rows(1, 1)));
+  }
+}
+
+TEST_CASE("Winograd: a residual is added as add_forward() does, in its own memory if nobody else holds it", "[winograd]") {
+  for (const Convolution algorithm : {Convolution::winograd, Convolution::direct}) {
+    const ConvolutionScope scope(algorithm);
+    auto residual = random_tensor<float>(uneven.y_shape(), 9);
+    const auto apart = add_forward(conv2d_forward(uneven.x(), uneven.weight(), uneven.options()), residual);
+    CHECK(values_of(conv2d_forward(uneven.x(), uneven.weight(), uneven.options(), residual, false).raw) == values_of(apart));
+    CHECK(values_of(residual) == values_of(random_tensor<float>(uneven.y_shape(), 9)));
+    const float* const memory = residual.data();
+    const auto y = conv2d_forward(uneven.x(), uneven.weight(), uneven.options(), std::move(residual), true).raw;
+    CHECK(values_of(y) == values_of(apart));
+    CHECK((algorithm == Convolution::direct || y.data() == memory));
+  }
+}
+
+TEST_CASE("Winograd: bfloat16's moments and sums are those of the rounded values", "[winograd]") {
+  const auto x = normalized(uneven);
+  int checked = 0;
+  with_each_engine([&] {
+    if (!detail::by_winograd<bfloat16>(uneven.geometry(), uneven.batch)) return;  // oneDNN multiplies bfloat16 itself
+    check_sums(uneven, x, Summed<bfloat16>(uneven, x, {}));
+    ++checked;
+  });
+  CHECK(checked > 0);
 }

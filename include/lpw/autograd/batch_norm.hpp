@@ -38,8 +38,8 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x, const Variable<W, D>& gamma,
                                    const Variable<W, D>& beta, Edge<T, D> dr) {
-  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(),
-          db = beta.row_edge()](Tensor<T, D> dy) {
+  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(), db = beta.row_edge()](
+             Tensor<T, D> dy, const Tensor<double, D>& sums) {
     const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
     std::optional<Gradient<W, D>> gamma_target, beta_target;
     std::optional<Gradient<T, D>> x_target, residual_target;
@@ -48,7 +48,7 @@ template <class T, class D, class W = Accumulate<T>>
     if (masked) residual_target = Gradient<T, D>{Tensor<T, D>(dy.shape()), false};  // not dr's sink: the residual may be x itself
     if (dx.needed()) x_target = dx.sink(dy.shape());
     const auto pointer = [](auto& target) { return target ? &*target : nullptr; };
-    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target));
+    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target), sums);
     x_target.reset();
     if (dr.needed()) dr.add(masked ? std::move(residual_target->tensor) : std::move(dy));
   };
@@ -68,7 +68,7 @@ template <class T, class D, class W = Accumulate<T>>
                                         const RunningStatistics<W, D>& running, const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
   auto forward = batch_norm_forward(x.value(), Tensor<T, D>(), gamma.rows(), beta.rows(), running,
-                                    detail::batch_norm_pass(x.recording()->options, options));
+                                    detail::batch_norm_pass(x.recording()->options, options), x.moments());
   return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, {}), x, gamma, beta);
 }
 
@@ -80,7 +80,7 @@ template <class T, class D, class W = Accumulate<T>>
   detail::check_batch_norm(x, gamma, beta, running);
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
   auto forward = batch_norm_forward(x.value(), residual.value(), gamma.rows(), beta.rows(), running,
-                                    detail::batch_norm_pass(x.recording()->options, options));
+                                    detail::batch_norm_pass(x.recording()->options, options), x.moments());
   return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
 }
 

@@ -1,42 +1,75 @@
-// Convolution, channels last. It saves its input in the form it got it: raw, with batch norm's map still pending.
+// Convolution, channels last. It saves its input in the form it got it: raw, with batch norm's map still pending. Where the device can, it
+// adds a residual and sums the moments of its result on the way, and the sums of its input's gradient that batch norm's backward needs.
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
 
 namespace lpw {
 
-/// Cross-correlation of x [K, B, H, W, C] with weight [1 or K, O, kh, kw, C] -> [K, B, Ho, Wo, O],
-/// Ho = floor((H + 2 padding - kh) / stride) + 1. One weight row is shared by all members, K rows are one each.
-/// Throws ShapeError if channels or member rows do not fit, or the kernel is larger than the padded image.
+namespace detail {
+
 template <class T, class D>
-[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
+void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options) {
   const Shape &in = x.shape(), &kernel = weight.shape();
   require<ShapeError>(in.rank() == 5 && kernel.rank() == 5, "conv2d: expected x [K B H W C] and weight [K O kh kw C], got ", in, " and ",
                       kernel);
   require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4],
                       " [O=", kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
-  detail::require_elements("conv2d", in);
-  detail::require_elements("conv2d", kernel);
-  detail::require_member_rows("conv2d", "weight", kernel[0], in[0]);
+  require_elements("conv2d", in);
+  require_elements("conv2d", kernel);
+  require_member_rows("conv2d", "weight", kernel[0], in[0]);
   require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ", options.padding,
                        "; expected stride >= 1 and padding >= 0");
   require<ShapeError>(in[2] + 2 * options.padding >= kernel[2] && in[3] + 2 * options.padding >= kernel[3], "conv2d: the ", kernel[2], "x",
                       kernel[3], " kernel is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
+}
+
+/// conv2d(x, weight) + residual, an empty one being none; `inputs` are those to record, of which dr is the residual's edge.
+template <class T, class D, class... Inputs>
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
+                                    Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   return record(
-      conv2d_forward(x.activation(), weight.rows(), options),
-      [saved, options, in, w = weight.rows(), dx = x.edge(), dw = weight.row_edge()](Tensor<T, D> dy) mutable {
+      conv2d_forward(x.activation(), weight.rows(), options, std::move(residual), x.mode() != Mode::evaluation),
+      [saved, options, in = x.shape(), w = weight.rows(), dx = x.edge(), dw = weight.row_edge(), dr](Tensor<T, D> dy) mutable {
         if (dw.needed()) {
           auto target = dw.sink(w.shape());
           conv2d_backward_weight(saved, dy, options, target);
-          saved = {};  // frees the input before the input's gradient is allocated
+          if (!saved.pending()) saved = {};  // frees the input before its gradient is allocated; batch norm needs a raw one anyway
         }
         if (dx.needed()) {
           auto target = dx.sink(in);
-          conv2d_backward_data(dy, w, options, target);
+          dx.put_sums(conv2d_backward_data(dy, w, options, target, saved));
         }
+        if (dr.needed()) dr.add(std::move(dy));
       },
-      x, weight);
+      x, weight, inputs...);
+}
+
+}  // namespace detail
+
+/// Cross-correlation of x [K, B, H, W, C] with weight [1 or K, O, kh, kw, C] -> [K, B, Ho, Wo, O],
+/// Ho = floor((H + 2 padding - kh) / stride) + 1. One weight row is shared by all members, K rows are one each.
+/// Throws ShapeError if channels or member rows do not fit, or the kernel is larger than the padded image.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
+  detail::check_conv2d(x, weight, options);
+  return detail::conv2d<T, D>(x, weight, options, {}, {});
+}
+
+/// conv2d(x, weight, options) + residual. Throws ShapeError if the residual has another shape than the convolution. Overwrites the
+/// residual's memory where no other handle or backward step holds it: pass it by std::move.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Variable<T, D> residual,
+                                        Conv2dOptions options = {}) {
+  detail::check_conv2d(x, weight, options);
+  const Shape &in = x.shape(), &kernel = weight.shape();
+  const Shape out{in[0], in[1], window_count(in[2], kernel[2], options.stride, options.padding),
+                  window_count(in[3], kernel[3], options.stride, options.padding), kernel[1]};
+  require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
+  const Variable<T, D> place = residual.without_value();
+  const auto dr = residual.edge();
+  return detail::conv2d<T, D>(x, weight, options, std::move(residual).take(), dr, place);
 }
 
 }  // namespace lpw

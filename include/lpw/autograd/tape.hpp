@@ -54,7 +54,8 @@ struct GradientSlot final : Slot {
   explicit GradientSlot(const Shape& shape) : shape(shape) {}
   Shape shape;  // of the node's value
   Tensor<T, D> gradient;
-  bool borrowed = false;  // handed over by add(): others may hold its memory, so it is not written to while they do
+  Tensor<double, D> sums;  // see Edge::put_sums
+  bool borrowed = false;   // handed over by add(): others may hold its memory, so it is not written to while they do
 };
 
 struct Step {
@@ -66,8 +67,13 @@ template <class T, class D, class F>
 struct StepOf final : Step {
   explicit StepOf(F backward) : backward(std::move(backward)) {}
   void run(Slot& slot) override {
-    auto& gradient = static_cast<GradientSlot<T, D>&>(slot).gradient;
-    if (!gradient.empty()) backward(std::move(gradient));
+    auto& [shape, gradient, sums, borrowed] = static_cast<GradientSlot<T, D>&>(slot);
+    if (gradient.empty()) return;
+    if constexpr (std::is_invocable_v<F&, Tensor<T, D>, const Tensor<double, D>&>) {
+      backward(std::move(gradient), sums);
+    } else {
+      backward(std::move(gradient));
+    }
   }
   F backward;
 };
@@ -113,6 +119,7 @@ class Edge {
   /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
   [[nodiscard]] Gradient<T, D> sink(const Shape& shape) const {
     auto& slot = checked_slot(shape);
+    slot.sums = {};
     if (slot.gradient.empty()) {
       slot.gradient = Tensor<T, D>(shape);
       return {slot.gradient, false};
@@ -134,9 +141,16 @@ class Edge {
     add_in_place(target.tensor, gradient);
   }
 
+  /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them as its second
+  /// argument; what is written to the gradient after this voids them. Empty: none.
+  void put_sums(Tensor<double, D> sums) const { slot().sums = std::move(sums); }
+
  private:
+  [[nodiscard]] detail::GradientSlot<T, D>& slot() const {
+    return static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+  }
   [[nodiscard]] detail::GradientSlot<T, D>& checked_slot(const Shape& shape) const {
-    auto& slot = static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+    auto& slot = this->slot();
     require<ShapeError>(slot.shape == shape, "gradient: expected ", slot.shape, ", got ", shape,
                         "; the backward step passes a gradient of another shape than its input's");
     return slot;
@@ -171,8 +185,10 @@ class Variable {
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
   /// The value as a convolution reads it, contiguous.
   [[nodiscard]] Activation<T, D> activation() const {
-    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift, value_.relu};
+    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift, value_.relu, value_.moments};
   }
+  /// Moments of value() where what made it has summed them; else empty.
+  [[nodiscard]] Moments<Accumulate<T>, D> moments() const { return value_.pending() ? Moments<Accumulate<T>, D>() : value_.moments; }
   /// A parameter's member rows where they lie: each contiguous, row_stride() apart.
   [[nodiscard]] Tensor<T, D> rows() const { return value_.pending() ? value() : value_.raw; }
 
@@ -280,7 +296,8 @@ class Tape {
 };
 
 /// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the backward pass
-/// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(). The step
+/// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(), or
+/// `backward(dy, sums)`, see Edge::put_sums. The step
 /// captures the inputs' edges and whatever tensors it needs. Nothing is recorded where no input wants a gradient.
 ///
 /// docs/custom-operations.md shows one.

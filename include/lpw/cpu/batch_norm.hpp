@@ -1,9 +1,10 @@
 // Batch norm on the CPU, per member and channel, over x as [K, M, C].
 //
-// Passes over memory: the statistics read x once; the normalisation is left pending (Activation) or done by normalize() in one read
-// and one write; backward reads x and dy twice and writes dx once. ReLU's mask is never stored: it is recomputed from x with the
-// forward's own rounding. Sums run over fixed row blocks in W, shifted by the block's first row so that a large mean costs no
-// digits, and blocks merge in double in fixed order by Chan's rule: the result does not depend on the number of threads.
+// Passes over memory: the statistics read x once, unless the convolution that made x has summed them; the normalisation is left pending
+// (Activation) or done by normalize() in one read and one write; backward reads x and dy twice, or once if the convolution that made dy has
+// summed it, and writes dx once. ReLU's mask is never stored: it is recomputed from x with the forward's own rounding. Sums run over fixed
+// row blocks in W, shifted by the block's first row so that a large mean costs no digits, and blocks merge in double in fixed order by
+// Chan's rule: the result does not depend on the number of threads.
 #pragma once
 
 #include <cmath>
@@ -14,12 +15,6 @@
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
-
-/// Mean and biased variance per member and channel.
-template <class W, class D>
-struct Moments {
-  Tensor<W, D> mean, variance;  // [K, C]
-};
 
 namespace detail {
 
@@ -140,19 +135,20 @@ template <class T>
 }
 
 /// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x [K, ..., C], gamma and beta [1 or K, C], running [K, C]. The
-/// result is pending on x where the residual is empty.
+/// result is pending on x where the residual is empty. `known`: the moments of x, or empty.
 template <class T>
 [[nodiscard]] BatchNormResult<T, Cpu> batch_norm_forward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& residual,
                                                          const Tensor<Accumulate<T>, Cpu>& gamma, const Tensor<Accumulate<T>, Cpu>& beta,
-                                                         const RunningStatistics<Accumulate<T>, Cpu>& running, const BatchNormPass& pass) {
+                                                         const RunningStatistics<Accumulate<T>, Cpu>& running, const BatchNormPass& pass,
+                                                         const Moments<Accumulate<T>, Cpu>& known = {}) {
   Moments<Accumulate<T>, Cpu> moments{running.mean, running.variance};
   if (pass.batch_statistics) {
-    moments = batch_moments(x);
+    moments = known.variance.empty() ? batch_moments(x) : known;
     update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum);
   }
   const auto by = make_normalization(moments, gamma, beta, pass.epsilon);
   const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
-  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu}, saved};
+  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu, {by.mean, {}}}, saved};
   return {{normalize(x, by, residual, pass.relu)}, saved};
 }
 
@@ -251,9 +247,10 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
 
 template <bool Relu, bool Residual, class T>
 void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
-                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual) {
+                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual,
+                         const Tensor<double, Cpu>& known) {
   using W = Accumulate<T>;
-  const auto sums = batch_norm_sums<Relu, Residual>(saved, dy);
+  const auto sums = known.empty() ? batch_norm_sums<Relu, Residual>(saved, dy) : known;
   const std::int64_t channels = sums.dim(2);
   const auto add_rows = [&](Gradient<W, Cpu>& target, auto&& value) {
     if (!target.accumulate) fill(target.tensor, W(0));
@@ -275,14 +272,16 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
 }  // namespace detail
 
 /// Gradients of relu?(gamma (x - mean) inverse_deviation + beta + residual) from dy. A null target is not wanted; dgamma and dbeta are
-/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself).
+/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself). `known`: sums of dy
+/// [K, 2, C] as GradientSums makes them, or empty.
 template <class T>
 void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
-                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual) {
+                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual,
+                         const Tensor<double, Cpu>& known = {}) {
   const bool residual = saved.relu && !saved.residual.empty();
-  if (!saved.relu) return detail::batch_norm_backward<false, false>(saved, dy, dgamma, dbeta, dx, dresidual);
-  if (!residual) return detail::batch_norm_backward<true, false>(saved, dy, dgamma, dbeta, dx, dresidual);
-  return detail::batch_norm_backward<true, true>(saved, dy, dgamma, dbeta, dx, dresidual);
+  if (!saved.relu) return detail::batch_norm_backward<false, false>(saved, dy, dgamma, dbeta, dx, dresidual, known);
+  if (!residual) return detail::batch_norm_backward<true, false>(saved, dy, dgamma, dbeta, dx, dresidual, known);
+  return detail::batch_norm_backward<true, true>(saved, dy, dgamma, dbeta, dx, dresidual, known);
 }
 
 }  // namespace lpw

@@ -7,6 +7,7 @@
 #include <cassert>
 
 #include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/elementwise.hpp>
 #include <lpw/cpu/engine.hpp>
 #include <lpw/cpu/im2col.hpp>
 #include <lpw/cpu/pointwise.hpp>
@@ -70,41 +71,93 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
   im2col::conv2d_backward_weight(g, x, dy, dweight, accumulate);
 }
 
+/// The members of weight row k by Winograd's algorithm: y, with its moments unless they are empty, plus the residual unless it is empty.
+template <class T>
+void forward_by_winograd(const Conv2dGeometry& g, const Activation<T, Cpu>& x, const Tensor<float, Cpu>& weight,
+                         const Tensor<T, Cpu>& residual, std::int64_t k, Activation<T, Cpu>& y) {
+  const T* const addend = residual.empty() ? nullptr : residual.row(k);
+  const auto map = pending_map(x, k);
+  if (y.moments.mean.empty()) return winograd::conv2d_forward(g, x.raw.row(k), map, weight.row(k), y.raw.row(k), addend);
+  auto sums = winograd::moment_sums(g);
+  winograd::conv2d_forward(g, x.raw.row(k), map, weight.row(k), y.raw.row(k), addend, sums);
+  sums.finish(x.shape()[1], k, y.moments);
+}
+
+/// The same of the gradient dx, with its sums unless they are empty.
+template <class T>
+void backward_by_winograd(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, const Tensor<float, Cpu>& weight, const Activation<T, Cpu>& x,
+                          std::int64_t k, Gradient<T, Cpu>& dx, Tensor<double, Cpu>& sums) {
+  if (sums.empty()) return winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
+  auto partial = winograd::gradient_sums(g, x.raw.row(k), pending_map(x, k), x.moments.mean.row(k));
+  winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate, partial);
+  partial.finish(k, sums);
+}
+
+/// y of shape `out` by any other algorithm.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> convolve(const Conv2dGeometry& g, const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
+                                      const Shape& out) {
+  if constexpr (has_products<T>)
+    if (by_products(g)) return pointwise::conv2d_forward(g, x, weight);
+  Tensor<T, Cpu> y(out);
+  const Tensor<T, Cpu> input = materialize(x);
+  for (std::int64_t k = 0; k < weight.dim(0); ++k) conv2d_forward(g, input.row(k), weight.row(k), y.row(k));
+  return y;
+}
+
 }  // namespace detail
 
 /// y [K, B, Ho, Wo, O] = x [K, B, H, W, C] * weight [1 or K, O, kh, kw, C] (cross-correlation), Ho and Wo by window_count.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> conv2d_forward(const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight, Conv2dOptions options) {
+  return conv2d_forward(x, weight, options, Tensor<T, Cpu>(), false).raw;
+}
+
+/// The same plus `residual`, an empty one being none, whose memory becomes y's if nobody else holds it. Winograd's algorithm does both in
+/// one, and with `moments` set sums those of y.
+template <class T>
+[[nodiscard]] Activation<T, Cpu> conv2d_forward(const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
+                                                Conv2dOptions options, Tensor<T, Cpu> residual, bool moments) {
   const Conv2dGeometry g = conv2d_geometry(x.shape(), weight.shape(), options);
-  if constexpr (detail::has_products<T>)
-    if (detail::by_products(g)) return pointwise::conv2d_forward(g, x, weight);
-  Tensor<T, Cpu> y({x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels});
+  const Shape out{x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels};
+  assert(residual.empty() || (residual.shape() == out && residual.contiguous()));
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, x.shape()[1])) {
-      for (std::int64_t k = 0; k < weight.dim(0); ++k)
-        winograd::conv2d_forward(g, x.raw.row(k), detail::pending_map(x, k), weight.row(k), y.row(k));
+      Activation<T, Cpu> y{residual.unique() ? residual : Tensor<T, Cpu>(out)};
+      if (moments) y.moments = {Tensor<float, Cpu>({out[0], out[4]}), Tensor<float, Cpu>({out[0], out[4]})};
+      for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::forward_by_winograd(g, x, weight, residual, k, y);
       return y;
     }
-  const Tensor<T, Cpu> input = materialize(x);
-  for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::conv2d_forward(g, input.row(k), weight.row(k), y.row(k));
-  return y;
+  auto y = detail::convolve(g, x, weight, out);
+  return {residual.empty() ? std::move(y) : add_forward(std::move(y), residual)};
 }
 
 /// dx [K, B, H, W, C] from dy [K, B, Ho, Wo, O]: the gradient with respect to the materialised activation.
 template <class T>
 void conv2d_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight, Conv2dOptions options, Gradient<T, Cpu>& dx) {
+  (void)conv2d_backward_data(dy, weight, options, dx, Activation<T, Cpu>());
+}
+
+/// The same. Where x, of which dx is the gradient, is a batch norm with ReLU pending on its input, and Winograd's algorithm can sum on the
+/// way: dx's sums for batch_norm_backward, [K, 2, C]; else nothing.
+template <class T>
+[[nodiscard]] Tensor<double, Cpu> conv2d_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight,
+                                                       Conv2dOptions options, Gradient<T, Cpu>& dx, const Activation<T, Cpu>& x) {
   const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
   if constexpr (detail::has_products<T>)
-    if (detail::by_products(g)) return pointwise::conv2d_backward_data(g, dy, weight, dx);
+    if (detail::by_products(g)) return pointwise::conv2d_backward_data(g, dy, weight, dx), Tensor<double, Cpu>();
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, dy.dim(1))) {
-      for (std::int64_t k = 0; k < weight.dim(0); ++k)
-        winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
-      return;
+      const bool summed = x.pending() && x.relu && !x.moments.mean.empty();
+      Tensor<double, Cpu> sums;
+      if (summed) sums = Tensor<double, Cpu>({dx.tensor.dim(0), 2, g.channels});
+      for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::backward_by_winograd(g, dy, weight, x, k, dx, sums);
+      return sums;
     }
   for (std::int64_t k = 0; k < weight.dim(0); ++k)
     detail::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
+  return {};
 }
 
 /// dweight [1 or K, O, kh, kw, C] from x and dy: summed over the images, and over the members too if it has one row.

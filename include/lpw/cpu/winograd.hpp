@@ -11,16 +11,9 @@
 #pragma once
 
 #include <lpw/cpu/winograd_kernel.hpp>
-#include <lpw/cpu/winograd_tiles.hpp>
+#include <lpw/cpu/winograd_sums.hpp>
 
 namespace lpw::winograd {
-
-/// The map pending on a stack of images, for as many members as it holds: rows of channels, `images` images each; null: none.
-struct PendingMap {
-  const float *scale = nullptr, *shift = nullptr;
-  std::int64_t images = 1;
-  bool relu = false;
-};
 
 namespace detail {
 
@@ -50,7 +43,7 @@ struct Side {
 template <int Stride, int Phases, class Map, class T, class Place>
 void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t index, const PendingMap& map, float* to, std::int64_t stride,
                 Place&& place) {
-  const std::int64_t channels = in.shape.channels, member = map.scale ? grid.image(index) / map.images * channels : 0;
+  const std::int64_t channels = in.shape.channels, member = map.row(grid.image(index), channels);
   using S = Scheme<Stride>;
   for_each_pair<Phases>([&](auto row, auto column) {
     enter<InputTransform<S::taps(row)>, InputTransform<S::taps(column)>, Map>(
@@ -59,18 +52,22 @@ void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t inde
   });
 }
 
-/// The outputs of tile `index` in `Phases` phases, row t of the points' matrices from `from` on.
-template <int Stride, int Phases, class T>
-void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, bool accumulate, const float* from, std::int64_t stride,
-                std::int64_t t) {
+/// The outputs of tile `index` in `Phases` phases, row t of the points' matrices from `from` on; `addend` as in leave(), of the whole
+/// stack.
+template <int Stride, int Phases, class T, class Sums>
+void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, const T* addend, const float* from, std::int64_t stride,
+                std::int64_t t, Sums& sums) {
   const std::int64_t channels = out.shape.channels;
+  if (addend) addend += grid.image(index) * out.shape.size();
   using S = Scheme<Stride>;
   for_each_pair<Phases>([&](auto row, auto column) {
     leave<OutputTransform<S::taps(row)>, OutputTransform<S::taps(column)>>(
-        out.window(grid, index, row, column), channels, accumulate, [&](std::int64_t c) {
+        out.window(grid, index, row, column), channels, addend,
+        [&](std::int64_t c) {
           return PointPlaces<Stride, Phases, const float>(from, stride, row, column, c, channels,
                                                           [=](std::int64_t pairs, std::int64_t at) { return t * pairs * channels + at; });
-        });
+        },
+        sums.of_tile(grid, index, row + column == 0));
   });
 }
 
@@ -84,10 +81,11 @@ void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, bo
   return (length + block_rows - 1) / block_rows * block_rows;
 }
 
-/// out (+)= the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases].
-template <int Stride, int In, int Out, class T>
+/// out = the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases], plus `addend`, which may
+/// be null, or out's own images.
+template <int Stride, int In, int Out, class T, class Sums>
 void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& grid, std::int64_t images, const float* u, const Side<T>& out,
-              bool accumulate) {
+              const T* addend, Sums& sums) {
   using S = Scheme<Stride>;
   const std::int64_t tiles = images * grid.per_image(), ins = in.shape.channels, outs = out.shape.channels;
   const std::int64_t length = block_tiles(tiles, S::values(In) * ins + S::values(Out) * outs), blocks = (tiles + length - 1) / length;
@@ -106,7 +104,7 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
         const std::int64_t depth = S::pairs(p, In) * ins, columns = S::pairs(p, Out) * outs;
         multiply({v + p * v_stride, depth, 1}, count, u + p * u_stride, columns, m + p * m_stride, depth, false);
       }
-      for (std::int64_t t = 0; t < count; ++t) leave_tile<Stride, Out>(out, grid, first + t, accumulate, m, m_stride, t);
+      for (std::int64_t t = 0; t < count; ++t) leave_tile<Stride, Out>(out, grid, first + t, addend, m, m_stride, t, sums);
     }
   });
 }
@@ -228,9 +226,14 @@ struct AdjointLattices {
 
 /// Calls f with the stride as a constant.
 template <class F>
-void with_stride(const Conv2dGeometry& g, F&& f) {
-  if (g.stride == 1) return f(std::integral_constant<int, 1>());
-  f(std::integral_constant<int, 2>());
+decltype(auto) with_stride(const Conv2dGeometry& g, F&& f) {
+  return g.stride == 1 ? f(std::integral_constant<int, 1>()) : f(std::integral_constant<int, 2>());
+}
+
+/// The tiles of the forward, and of the adjoint.
+[[nodiscard]] inline TileGrid out_grid(const Conv2dGeometry& g) { return {g.out_height(), g.out_width()}; }
+[[nodiscard]] inline TileGrid in_grid(const Conv2dGeometry& g) {
+  return with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) { return AdjointLattices<Stride>(g).grid; });
 }
 
 }  // namespace detail
@@ -246,38 +249,46 @@ void with_stride(const Conv2dGeometry& g, F&& f) {
 /// are needed to repay the kernel's transform.
 [[nodiscard]] inline bool pays(const Conv2dGeometry& g, std::int64_t batch) {
   if (!supports(g) || std::min(g.channels, g.out_channels) < 16) return false;
-  const TileGrid grid(g.out_height(), g.out_width());
-  double cost = 0;
-  detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {
+  const TileGrid grid = detail::out_grid(g);
+  const double cost = detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {
     using S = Scheme<Stride>;
-    cost = 1.4 *
+    return 1.4 *
            static_cast<double>(grid.per_image() * (S::values(Stride) * g.channels * (g.out_channels + 7) + S::points * 7 * g.out_channels));
   });
   return batch * grid.per_image() >= 16 && cost <= static_cast<double>(taps * g.out_height() * g.out_width() * g.channels * g.out_channels);
 }
 
-/// y = map(x) * kernel.
-template <class T>
-void conv2d_forward(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* kernel, T* y) {
+/// Sums for the moments of the outputs of g.
+[[nodiscard]] inline MomentSums moment_sums(const Conv2dGeometry& g) { return {detail::out_grid(g), detail::out_shape(g), g.images}; }
+
+/// y = map(x) * kernel + addend, which is null, or as large as y, or y itself.
+template <class T, class Sums = const NoSums>
+void conv2d_forward(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* kernel, T* y, const T* addend = nullptr,
+                    Sums& sums = no_sums) {
   const detail::Side<const T> in{x, detail::in_shape(g), detail::in_lattice(g)};
   const detail::Side<T> out{y, detail::out_shape(g), {}};
-  const TileGrid grid(out.shape.height, out.shape.width);
   detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {
     Tensor<float, Cpu> u({Scheme<Stride>::points, point_stride(Stride * Stride * g.channels * g.out_channels)});
     transform_kernel<Stride>(kernel, g.channels, g.out_channels, u.data());
-    detail::convolve<Stride, Stride, 1, T>(in, map, grid, g.images, u.data(), out, false);
+    detail::convolve<Stride, Stride, 1, T>(in, map, detail::out_grid(g), g.images, u.data(), out, addend, sums);
   });
 }
 
-/// dx (+)= the adjoint of the forward applied to dy.
+/// Sums over the gradient of x, relu of map(x) the input of g, mean [K, C].
 template <class T>
-void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* kernel, T* dx, bool accumulate) {
+[[nodiscard]] GradientSums<T> gradient_sums(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* mean) {
+  return {detail::in_grid(g), detail::in_shape(g), g.images, x, map, mean};
+}
+
+/// dx (+)= the adjoint of the forward applied to dy.
+template <class T, class Sums = const NoSums>
+void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* kernel, T* dx, bool accumulate, Sums& sums = no_sums) {
   detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {
     const detail::AdjointLattices<Stride> lattices(g);
     Tensor<float, Cpu> u({Scheme<Stride>::points, point_stride(Stride * Stride * g.channels * g.out_channels)});
     transform_adjoint_kernel<Stride>(kernel, g.channels, g.out_channels, u.data());
     detail::convolve<Stride, 1, Stride, T>({dy, detail::out_shape(g), lattices.out}, {}, lattices.grid, g.images, u.data(),
-                                           {dx, detail::in_shape(g), lattices.in}, accumulate);
+                                           {dx, detail::in_shape(g), lattices.in}, accumulate ? dx : nullptr, sums);
   });
 }
 

@@ -50,8 +50,9 @@ struct Window {
     const std::int64_t y = row + i * stride, x = column + j * stride;
     return y >= 0 && y < shape.height && x >= 0 && x < shape.width;
   }
-  [[nodiscard]] F* pixel(std::int64_t i, std::int64_t j) const {
-    return image + ((row + i * stride) * shape.width + column + j * stride) * shape.channels;
+  /// From the image's first element to pixel (i, j).
+  [[nodiscard]] std::int64_t offset(std::int64_t i, std::int64_t j) const {
+    return ((row + i * stride) * shape.width + column + j * stride) * shape.channels;
   }
 };
 
@@ -123,18 +124,23 @@ void enter(const Window<const T>& window, std::int64_t channels, const MapRows& 
   }
 }
 
-/// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs inside the image.
-template <class Rows, class Columns, class T, class Places>
-void leave(const Window<T>& window, std::int64_t channels, bool accumulate, Places&& places) {
+/// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs inside the image,
+/// to which those of `addend`, the same image of another stack, are added; null: none. `sums` sees what is stored.
+template <class Rows, class Columns, class T, class Places, class Sums>
+void leave(const Window<T>& window, std::int64_t channels, const T* addend, Places&& places, const Sums& sums) {
   const bool whole = window.covers(tile);
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const auto place = places(c);
+    auto seen = sums.lanes_from(c);
     transform<Rows, Columns>([&](int i, int j) { return load(place(i, j)); },
                              [&](int i, int j, Lanes y) {
                                if (!whole && !window.inside(i, j)) return;
-                               T* const out = window.pixel(i, j) + c;
-                               store(out, accumulate ? load(out) + y : y);
+                               const std::int64_t at = window.offset(i, j) + c;
+                               if (addend) y += load(addend + at);
+                               store(window.image + at, y);
+                               seen.add(i, j, at, rounded<T>(y));
                              });
+    seen.finish();
   }
 }
 

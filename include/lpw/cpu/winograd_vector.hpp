@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <type_traits>
 
 #include <lpw/cpu/activation.hpp>
 
@@ -39,6 +40,15 @@ inline void store(bfloat16* p, Lanes v) {
   float wide[lanes];
   store(wide, v);
   for (int i = 0; i < int(lanes); ++i) lpw::store(p[i], wide[i]);
+}
+
+/// v as it is when stored as T.
+template <class T>
+[[nodiscard]] inline Lanes rounded(Lanes v) {
+  if constexpr (std::is_same_v<T, float>) return v;
+  T narrow[lanes];
+  store(narrow, v);
+  return load(narrow);
 }
 
 /// Asks for the line at p, which will be written soon: the processor's own prefetching follows fewer streams than there are points.

@@ -44,7 +44,8 @@ template <class T>
 template <class T>
 [[nodiscard]] BatchNormResult<T, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
                                                           const Tensor<float, Cuda>& gamma, const Tensor<float, Cuda>& beta,
-                                                          RunningStatistics<float, Cuda> running, const BatchNormPass& pass) {
+                                                          RunningStatistics<float, Cuda> running, const BatchNormPass& pass,
+                                                          const Moments<float, Cuda>& /*known: this launch sums them itself*/ = {}) {
   const auto view = cuda::member_rows("batch_norm", x.shape());
   const auto statistic = [&] { return Tensor<float, Cuda>({view.members, view.channels}); };
   Normalization<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
@@ -81,7 +82,8 @@ template <class T>
 /// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself).
 template <class T>
 void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>* dgamma,
-                         Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual) {
+                         Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual,
+                         const Tensor<double, Cuda>& /*known: this launch sums dy itself*/ = {}) {
   using namespace cuda::detail;
   const auto view = cuda::member_rows("batch_norm", dy.shape());
   const std::int64_t dgamma_stride = target_stride(dgamma, view.members), dbeta_stride = target_stride(dbeta, view.members);

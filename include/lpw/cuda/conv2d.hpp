@@ -66,12 +66,28 @@ template <class T>
   return y;
 }
 
+/// The same plus `residual`, an empty one being none.
+template <class T>
+[[nodiscard]] Activation<T, Cuda> conv2d_forward(const Activation<T, Cuda>& x, const Tensor<float, Cuda>& weight, Conv2dOptions options,
+                                                 Tensor<T, Cuda> residual, bool /*moments: batch norm's launch sums them*/) {
+  auto y = conv2d_forward(x, weight, options);
+  return {residual.empty() ? std::move(y) : add_forward(std::move(y), residual)};
+}
+
 /// dx [K, B, H, W, C] from dy [K, B, Ho, Wo, O].
 template <class T>
 void conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Conv2dOptions options, Gradient<T, Cuda>& dx) {
   const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   const auto w = cuda::weights_as<T>(weight);
   cuda::detail::convolve_rows<cuda::detail::BackwardDataPass, T>(g, dx.tensor, w, dy, dx.accumulate);
+}
+
+/// The same; no sums, since batch norm's launch makes them.
+template <class T>
+[[nodiscard]] Tensor<double, Cuda> conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Conv2dOptions options,
+                                                        Gradient<T, Cuda>& dx, const Activation<T, Cuda>&) {
+  conv2d_backward_data(dy, weight, options, dx);
+  return {};
 }
 
 /// dweight [1 or K, O, kh, kw, C] from x and dy: summed over the images, and over the members too if it has one row. In bfloat16 cuDNN

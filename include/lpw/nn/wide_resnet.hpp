@@ -40,7 +40,7 @@ struct WideBlock {
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto a = bn1.forward(x);
     const auto h = dropout.forward(bn2.forward(conv1.forward(a)));
-    return add(conv2.forward(h), shortcut ? shortcut->forward(a) : x);
+    return conv2.forward(h, shortcut ? shortcut->forward(a) : x);
   }
 
   template <class F>

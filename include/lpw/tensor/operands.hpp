@@ -29,6 +29,12 @@ struct PoolOptions {
   return (in + 2 * padding - kernel) / stride + 1;
 }
 
+/// Mean and biased variance per member and channel, each [K, C].
+template <class W, class Device>
+struct Moments {
+  Tensor<W, Device> mean, variance;
+};
+
 /// An activation as a convolution reads it: f(raw), where f is the identity, or relu?(scale x + shift) per member and channel.
 /// Batch norm hands out its result in this form, so that the normalised tensor need never be stored: a convolution that can apply
 /// the map while it reads does so, any other operation asks for materialize().
@@ -37,6 +43,7 @@ struct Activation {
   Tensor<T, Device> raw = {};                            // [K, ..., C]
   Tensor<Accumulate<T>, Device> scale = {}, shift = {};  // [K, C], or empty: nothing pending
   bool relu = false;
+  Moments<Accumulate<T>, Device> moments = {};  // of raw, or the mean alone, where they happen to be known; else empty
 
   [[nodiscard]] bool pending() const { return !scale.empty(); }
   [[nodiscard]] const Shape& shape() const { return raw.shape(); }
