@@ -30,25 +30,45 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
 
 inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
 
-/// As many bfloat16 at p, and their rounding on the way back. GCC vectorises the loops.
+namespace detail {
+
+using Words [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = std::uint32_t;
+using Halves [[gnu::vector_size(__BIGGEST_ALIGNMENT__ / 2)]] = std::uint16_t;
+
+[[nodiscard]] inline Lanes widened(Words upper) {
+  const Words bits = upper << 16;
+  Lanes v;
+  std::memcpy(&v, &bits, sizeof(v));
+  return v;
+}
+
+/// The bits of the lanes as bfloat16, rounded as the scalar type rounds.
+[[nodiscard]] inline Words upper_halves(Lanes v) {
+  Words bits;
+  std::memcpy(&bits, &v, sizeof(v));
+  const Words cut = bits >> 16;
+  const Words nearest = (bits + 0x7fffu + (cut & 1u)) >> 16;
+  return v != v ? cut | 0x40u : nearest;
+}
+
+}  // namespace detail
+
+/// As many bfloat16 at p, and their rounding on the way back.
 [[nodiscard]] inline Lanes load(const bfloat16* p) {
-  float wide[lanes];
-  for (int i = 0; i < int(lanes); ++i) wide[i] = p[i];
-  return load(wide);
+  detail::Halves narrow;
+  std::memcpy(&narrow, p, sizeof(narrow));
+  return detail::widened(__builtin_convertvector(narrow, detail::Words));
 }
 inline void store(bfloat16* p, Lanes v) {
-  float wide[lanes];
-  store(wide, v);
-  for (int i = 0; i < int(lanes); ++i) lpw::store(p[i], wide[i]);
+  const auto narrow = __builtin_convertvector(detail::upper_halves(v), detail::Halves);
+  std::memcpy(p, &narrow, sizeof(narrow));
 }
 
 /// v as it is when stored as T.
 template <class T>
 [[nodiscard]] inline Lanes rounded(Lanes v) {
-  if constexpr (std::is_same_v<T, float>) return v;
-  T narrow[lanes];
-  store(narrow, v);
-  return load(narrow);
+  if constexpr (std::is_same_v<T, bfloat16>) return detail::widened(detail::upper_halves(v));
+  return v;
 }
 
 /// Asks for the line at p, which will be written soon: the processor's own prefetching follows fewer streams than there are points.
