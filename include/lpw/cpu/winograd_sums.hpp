@@ -18,8 +18,10 @@ struct PendingMap {
   std::int64_t images = 1;
   bool relu = false;
 
-  /// The first element of the row of an image's member.
-  [[nodiscard]] std::int64_t row(std::int64_t image, std::int64_t channels) const { return scale ? image / images * channels : 0; }
+  /// The rows of an image's member.
+  [[nodiscard]] MapRows rows(std::int64_t image, std::int64_t channels) const {
+    return {scale, shift, scale ? image / images * channels : 0, relu};
+  }
 };
 
 /// Runs of tiles that divide both images and blocks.
@@ -147,7 +149,7 @@ class GradientSums {
 
     struct LaneSums {
       const T* x;
-      AffineMap<true> map;
+      AffineMap map;
       Lanes mean;
       float* row;
       std::int64_t channels;
@@ -171,8 +173,9 @@ class GradientSums {
   };
 
   [[nodiscard]] TileSums of_tile(const TileGrid& grid, std::int64_t index, bool first) {
-    const std::int64_t image = grid.image(index), row = map_.row(image, shape_.channels);
-    return {x_ + image * shape_.size(),    {map_.scale, map_.shift, row}, mean_ + row, partial_.row(groups_.group(index)), shape_.channels,
+    const std::int64_t image = grid.image(index);
+    const MapRows rows = map_.rows(image, shape_.channels);
+    return {x_ + image * shape_.size(),    rows, mean_ + rows.first, partial_.row(groups_.group(index)), shape_.channels,
             first && groups_.begins(index)};
   }
 

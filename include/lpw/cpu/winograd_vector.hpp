@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <type_traits>
 
 #include <lpw/cpu/activation.hpp>
@@ -88,19 +89,21 @@ inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
 struct MapRows {
   const float *scale = nullptr, *shift = nullptr;
   std::int64_t first = 0;
+  bool relu = false;
 };
 
 /// A pending map of the lanes from channel c on, with the arithmetic of materialize(). GCC makes one instruction of the loop.
-template <bool Relu>
 struct AffineMap {
-  Lanes scale, shift;
+  Lanes scale, shift, least;  // least: what ReLU cuts at; NaN stays NaN
 
-  AffineMap(const MapRows& rows, std::int64_t c) : scale(load(rows.scale + rows.first + c)), shift(load(rows.shift + rows.first + c)) {}
+  AffineMap(const MapRows& rows, std::int64_t c)
+      : scale(load(rows.scale + rows.first + c)),
+        shift(load(rows.shift + rows.first + c)),
+        least(zeros() - (rows.relu ? 0.f : std::numeric_limits<float>::infinity())) {}
   [[nodiscard]] Lanes operator()(Lanes x) const {
     Lanes y;
     for (int i = 0; i < int(lanes); ++i) y[i] = affine(x[i], scale[i], shift[i]);
-    if constexpr (Relu) y = y <= 0.f ? zeros() : y;
-    return y;
+    return y <= least ? least : y;
   }
 };
 
