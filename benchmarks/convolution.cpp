@@ -1,4 +1,4 @@
-// Winograd's algorithm against the engine's direct one (oneDNN's, where it is compiled in): the 3x3 stride-1 convolutions of Wide ResNets,
+// Winograd's algorithm against the engine's direct one (oneDNN's, where it is compiled in): the 3x3 convolutions of Wide ResNets,
 // float32, both run in turn, so that whatever else the machine does strikes both. GFLOP/s are by the direct count; `ratio` is of the
 // medians, `best_ratio` of the shortest times.
 //   convolution --benchmark_filter=wrn-16-2
@@ -15,13 +15,17 @@ using lpw::Cpu;
 
 struct Layer {
   const char* model;
-  std::int64_t size, channels, out_channels;
+  std::int64_t size, channels, out_channels, stride = 1;
+
+  [[nodiscard]] std::int64_t out_size() const { return size / stride; }
 };
 
 constexpr Layer layers[] = {
-    {"wrn-16-2", 32, 16, 32},    {"wrn-16-2", 32, 32, 32},    {"wrn-16-2", 16, 64, 64},   {"wrn-16-2", 8, 128, 128},
-    {"wrn-16-4", 32, 16, 64},    {"wrn-16-4", 32, 64, 64},    {"wrn-16-4", 16, 128, 128}, {"wrn-16-4", 8, 256, 256},
-    {"wrn-28-10", 32, 160, 160}, {"wrn-28-10", 16, 320, 320}, {"wrn-28-10", 8, 640, 640},
+    {"wrn-16-2", 32, 16, 32},       {"wrn-16-2", 32, 32, 32},     {"wrn-16-2", 16, 64, 64},      {"wrn-16-2", 8, 128, 128},
+    {"wrn-16-4", 32, 16, 64},       {"wrn-16-4", 32, 64, 64},     {"wrn-16-4", 16, 128, 128},    {"wrn-16-4", 8, 256, 256},
+    {"wrn-28-10", 32, 160, 160},    {"wrn-28-10", 16, 320, 320},  {"wrn-28-10", 8, 640, 640},    {"wrn-16-2", 32, 32, 64, 2},
+    {"wrn-16-2", 16, 64, 128, 2},   {"wrn-16-4", 32, 64, 128, 2}, {"wrn-16-4", 16, 128, 256, 2}, {"wrn-28-10", 32, 160, 320, 2},
+    {"wrn-28-10", 16, 320, 640, 2},
 };
 
 enum class Pass { forward, backward_data, backward_weight };
@@ -31,9 +35,10 @@ class Convolution {
  public:
   Convolution(const Layer& layer, Pass pass, std::int64_t batch)
       : pass_(pass),
+        options_{.stride = layer.stride, .padding = 1},
         x_{random_tensor<float>({1, batch, layer.size, layer.size, layer.channels}, 1)},
         weight_(random_tensor<float>({1, layer.out_channels, 3, 3, layer.channels}, 2)),
-        y_(random_tensor<float>({1, batch, layer.size, layer.size, layer.out_channels}, 3)),
+        y_(random_tensor<float>({1, batch, layer.out_size(), layer.out_size(), layer.out_channels}, 3)),
         dx_{lpw::zeros<float, Cpu>(x_.shape())},
         dweight_{lpw::zeros<float, Cpu>(weight_.shape())} {}
 
@@ -50,7 +55,7 @@ class Convolution {
 
  private:
   Pass pass_;
-  lpw::Conv2dOptions options_{.padding = 1};
+  lpw::Conv2dOptions options_;
   lpw::Activation<float, Cpu> x_;
   lpw::Tensor<float, Cpu> weight_, y_;
   lpw::Gradient<float, Cpu> dx_, dweight_;
@@ -77,8 +82,8 @@ const bool registered = [] {
   for (const Layer& layer : layers)
     for (const std::int64_t batch : {64, 128})
       for (const auto& [name, pass] : passes) {
-        const auto title =
-            lpw::concat(layer.model, '/', layer.channels, "->", layer.out_channels, '@', layer.size, "/batch:", batch, '/', name);
+        const auto title = lpw::concat(layer.model, '/', layer.channels, "->", layer.out_channels, '@', layer.size,
+                                       layer.stride > 1 ? "/strided" : "", "/batch:", batch, '/', name);
         benchmark::RegisterBenchmark(title.c_str(),
                                      [&layer, pass = pass, batch](benchmark::State& state) { compare(state, layer, pass, batch); })
             ->UseManualTime()

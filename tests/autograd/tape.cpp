@@ -164,6 +164,29 @@ TEST_CASE("tape: a gradient shared by two inputs is not overwritten", "[tape]") 
   expect_gradient("shared gradient", shared, random_inputs({{2, 3, 4}, {2, 3, 4}, {2, 4}}));
 }
 
+TEST_CASE("tape: sums arrive with the gradient they were made of, and are void once it is written to again", "[tape]") {
+  using FloatEdge = Edge<float, Cpu>;
+  const Tensor<double, Cpu> sums = full<double, Cpu>({1}, 7.0);
+  const auto ones = [] { return full<float, Cpu>({2, 3}, 1.f); };
+  // The sums that reach x's step when the step of the operation that reads it runs `backward`.
+  const auto arriving = [&](auto&& backward) {
+    Tape tape;
+    const Leaf leaf({2, 3});
+    std::vector<double> arrived{-1};
+    const auto x = record(
+        leaf.value, [&](Tensor<float, Cpu>, const Tensor<double, Cpu>& found) { arrived = values_of(found); }, leaf.on(tape));
+    const auto y = record(
+        leaf.value, [&, dx = x.edge()](Tensor<float, Cpu>) { backward(dx); }, x);
+    tape.backward(y);
+    return arrived;
+  };
+  CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()); }).empty());
+  CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()), dx.put_sums(sums); }) == std::vector<double>{7});
+  CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()), dx.put_sums(sums), dx.put_sums({}); }).empty());
+  CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()), dx.put_sums(sums), dx.add(ones()); }).empty());
+  CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()), dx.put_sums(sums), (void)dx.sink({2, 3}); }).empty());
+}
+
 TEST_CASE("tape: can be moved while variables are on it", "[tape]") {
   const Leaf x({3});
   auto make = [&](Variable<float, Cpu>* y) {

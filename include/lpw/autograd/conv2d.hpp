@@ -24,10 +24,11 @@ void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& wei
                       kernel[3], " kernel is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
 }
 
-/// conv2d(x, weight) + residual, an empty one being none; `inputs` are those to record, of which dr is the residual's edge.
+/// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the inputs to record, by
+/// its place.
 template <class T, class D, class... Inputs>
-[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
-                                    Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
+[[nodiscard]] Variable<T, D> record_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
+                                           Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... place) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   return record(
       conv2d_forward(x.activation(), weight.rows(), options, std::move(residual), x.mode() != Mode::evaluation),
@@ -35,7 +36,8 @@ template <class T, class D, class... Inputs>
         if (dw.needed()) {
           auto target = dw.sink(w.shape());
           conv2d_backward_weight(saved, dy, options, target);
-          if (!saved.pending()) saved = {};  // frees the input before its gradient is allocated; batch norm needs a raw one anyway
+          if (!saved.pending())
+            saved = {};  // frees the input before its gradient is allocated; a pending one's raw is held by its batch norm's step
         }
         if (dx.needed()) {
           auto target = dx.sink(in);
@@ -43,7 +45,7 @@ template <class T, class D, class... Inputs>
         }
         if (dr.needed()) dr.add(std::move(dy));
       },
-      x, weight, inputs...);
+      x, weight, place...);
 }
 
 }  // namespace detail
@@ -54,11 +56,11 @@ template <class T, class D, class... Inputs>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  return detail::conv2d<T, D>(x, weight, options, {}, {});
+  return detail::record_conv2d<T, D>(x, weight, options, {}, {});
 }
 
-/// conv2d(x, weight, options) + residual. Throws ShapeError if the residual has another shape than the convolution. Overwrites the
-/// residual's memory where no other handle or backward step holds it: pass it by std::move.
+/// conv2d(x, weight, options) + residual. Throws as conv2d does, and ShapeError if the residual has another shape than the convolution. May
+/// overwrite the residual's memory where no other handle or backward step holds it: pass it by std::move.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Variable<T, D> residual,
                                         Conv2dOptions options = {}) {
@@ -69,7 +71,7 @@ template <class T, class D>
   require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
   const Variable<T, D> place = residual.without_value();
   const auto dr = residual.edge();
-  return detail::conv2d<T, D>(x, weight, options, std::move(residual).take(), dr, place);
+  return detail::record_conv2d<T, D>(x, weight, options, std::move(residual).take(), dr, place);
 }
 
 }  // namespace lpw

@@ -5,6 +5,7 @@
 // the middle of the backward pass, when the step that saved it has run. The tape holds one gradient slot per node.
 #pragma once
 
+#include <cassert>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -113,7 +114,7 @@ class Edge {
   Edge() = default;
   Edge(detail::Recording* recording, std::int64_t node) : recording_(recording), node_(node) {}
 
-  /// False where nobody wants this gradient (an input image, say); then neither sink nor add may be called.
+  /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.
   [[nodiscard]] bool needed() const { return node_ >= 0; }
 
   /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
@@ -142,8 +143,11 @@ class Edge {
   }
 
   /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them as its second
-  /// argument; what is written to the gradient after this voids them. Empty: none.
-  void put_sums(Tensor<double, D> sums) const { slot().sums = std::move(sums); }
+  /// argument. A later sink() or add() voids them. Only where needed(), and there is a gradient. Empty: none.
+  void put_sums(Tensor<double, D> sums) const {
+    assert(needed() && !slot().gradient.empty());
+    slot().sums = std::move(sums);
+  }
 
  private:
   [[nodiscard]] detail::GradientSlot<T, D>& slot() const {
@@ -185,7 +189,8 @@ class Variable {
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
   /// The value as a convolution reads it, contiguous.
   [[nodiscard]] Activation<T, D> activation() const {
-    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift, value_.relu, value_.moments};
+    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift,
+                                                               value_.relu,       value_.mean,  value_.moments};
   }
   /// Moments of value() where what made it has summed them; else empty.
   [[nodiscard]] Moments<Accumulate<T>, D> moments() const { return value_.pending() ? Moments<Accumulate<T>, D>() : value_.moments; }
@@ -297,8 +302,8 @@ class Tape {
 
 /// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the backward pass
 /// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(), or
-/// `backward(dy, sums)`, see Edge::put_sums. The step
-/// captures the inputs' edges and whatever tensors it needs. Nothing is recorded where no input wants a gradient.
+/// `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever tensors it needs. Nothing is recorded where
+/// no input wants a gradient.
 ///
 /// docs/custom-operations.md shows one.
 template <class T, class D, class F, class First, class... Rest>

@@ -148,7 +148,7 @@ template <class T>
   }
   const auto by = make_normalization(moments, gamma, beta, pass.epsilon);
   const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
-  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu, {by.mean, {}}}, saved};
+  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu, by.mean}, saved};
   return {{normalize(x, by, residual, pass.relu)}, saved};
 }
 

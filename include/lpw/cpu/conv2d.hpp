@@ -88,7 +88,7 @@ template <class T>
 void backward_by_winograd(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, const Tensor<float, Cpu>& weight, const Activation<T, Cpu>& x,
                           std::int64_t k, Gradient<T, Cpu>& dx, Tensor<double, Cpu>& sums) {
   if (sums.empty()) return winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
-  auto partial = winograd::gradient_sums(g, x.raw.row(k), pending_map(x, k), x.moments.mean.row(k));
+  auto partial = winograd::gradient_sums(g, x.raw.row(k), pending_map(x, k), x.mean.row(k));
   winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate, partial);
   partial.finish(k, sums);
 }
@@ -113,8 +113,8 @@ template <class T>
   return conv2d_forward(x, weight, options, Tensor<T, Cpu>(), false).raw;
 }
 
-/// The same plus `residual`, an empty one being none, whose memory becomes y's if nobody else holds it. Winograd's algorithm does both in
-/// one, and with `moments` set sums those of y.
+/// The same plus `residual`, an empty one being none, whose memory may become y's if nobody else holds it. Winograd's algorithm does both
+/// in one, rounding to bfloat16 once, and with `moments` set sums those of y.
 template <class T>
 [[nodiscard]] Activation<T, Cpu> conv2d_forward(const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
                                                 Conv2dOptions options, Tensor<T, Cpu> residual, bool moments) {
@@ -146,10 +146,13 @@ template <class T>
   const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   assert(dy.dim(2) == g.out_height() && dy.dim(3) == g.out_width() && dy.dim(4) == g.out_channels);
   if constexpr (detail::has_products<T>)
-    if (detail::by_products(g)) return pointwise::conv2d_backward_data(g, dy, weight, dx), Tensor<double, Cpu>();
+    if (detail::by_products(g)) {
+      pointwise::conv2d_backward_data(g, dy, weight, dx);
+      return {};
+    }
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, dy.dim(1))) {
-      const bool summed = x.pending() && x.relu && !x.moments.mean.empty();
+      const bool summed = x.pending() && x.relu && !x.mean.empty();
       Tensor<double, Cpu> sums;
       if (summed) sums = Tensor<double, Cpu>({dx.tensor.dim(0), 2, g.channels});
       for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::backward_by_winograd(g, dy, weight, x, k, dx, sums);

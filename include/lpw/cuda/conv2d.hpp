@@ -5,6 +5,7 @@
 
 #include <lpw/cuda/activation.hpp>
 #include <lpw/cuda/cudnn.hpp>
+#include <lpw/cuda/elementwise.hpp>
 
 namespace lpw {
 

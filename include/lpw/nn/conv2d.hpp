@@ -34,7 +34,7 @@ struct Conv2d {
     return scale_channels(conv2d(scaled, weight.on(x), options), rank_one->output.on(x));
   }
 
-  /// conv(x, weight) + residual, in the residual's memory if it was the last handle.
+  /// conv(x, weight) + residual, perhaps in the residual's memory if that was its last handle.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x, Variable<T, D> residual) {
     if (!rank_one) return conv2d_add(x, weight.on(x), std::move(residual), options);
     return add(forward(x), residual);

@@ -43,7 +43,8 @@ struct Activation {
   Tensor<T, Device> raw = {};                            // [K, ..., C]
   Tensor<Accumulate<T>, Device> scale = {}, shift = {};  // [K, C], or empty: nothing pending
   bool relu = false;
-  Moments<Accumulate<T>, Device> moments = {};  // of raw, or the mean alone, where they happen to be known; else empty
+  Tensor<Accumulate<T>, Device> mean = {};      // [K, C], that a batch norm which is pending subtracts; empty for other maps
+  Moments<Accumulate<T>, Device> moments = {};  // of raw where nothing is pending and its maker summed them: who changes raw clears them
 
   [[nodiscard]] bool pending() const { return !scale.empty(); }
   [[nodiscard]] const Shape& shape() const { return raw.shape(); }
