@@ -83,7 +83,7 @@ using FloatNetwork = std::function<Variable<float, Cpu>(const FloatVariables&)>;
 /// Gradients of a float network with respect to inputs of these shapes, by one algorithm of convolutions.
 [[nodiscard]] std::vector<std::vector<double>> float_gradients(const std::vector<Shape>& shapes, const FloatNetwork& network,
                                                                Convolution algorithm) {
-  const Convolution before = std::exchange(convolution(), algorithm);
+  const ConvolutionScope scope(algorithm);
   Tape tape;
   std::vector<Tensor<float, Cpu>> gradients;
   FloatVariables variables;
@@ -93,7 +93,6 @@ using FloatNetwork = std::function<Variable<float, Cpu>(const FloatVariables&)>;
   }
   const auto y = network(variables);
   tape.backward(scale_channels(y, tape.input(random_tensor<float>({1, y.shape()[-1]}, 99))));
-  convolution() = before;
   std::vector<std::vector<double>> result;
   for (const auto& gradient : gradients) result.push_back(values_of(gradient));
   return result;

@@ -92,6 +92,18 @@ template <class T, class Stored>
   return report;
 }
 
+/// Convolutions go the given way until the end of the scope.
+class ConvolutionScope {
+ public:
+  explicit ConvolutionScope(Convolution algorithm) : before_(std::exchange(convolution(), algorithm)) {}
+  ConvolutionScope(const ConvolutionScope&) = delete;
+  ConvolutionScope& operator=(const ConvolutionScope&) = delete;
+  ~ConvolutionScope() { convolution() = before_; }
+
+ private:
+  Convolution before_;
+};
+
 /// Runs `body` with each engine that is compiled in, oneDNN with products of bfloat16 and with those of widened floats, and restores both.
 template <class Body>
 void with_each_engine(Body&& body) {

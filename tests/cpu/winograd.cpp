@@ -119,18 +119,6 @@ void check(const WinogradResults<float>& found, const WinogradResults<double>& e
   CHECK(mismatch(found.dweight, expected.dweight) == "");
 }
 
-/// Convolutions go the given way until the end of the scope.
-class ConvolutionScope {
- public:
-  explicit ConvolutionScope(Convolution algorithm) : before_(std::exchange(convolution(), algorithm)) {}
-  ConvolutionScope(const ConvolutionScope&) = delete;
-  ConvolutionScope& operator=(const ConvolutionScope&) = delete;
-  ~ConvolutionScope() { convolution() = before_; }
-
- private:
-  Convolution before_;
-};
-
 // Uneven tiles at the edges; more tiles than one block of the kernel's gradient holds; two members.
 const WinogradCase uneven{
     .members = 2, .rows = 1, .batch = 33, .height = 13, .width = 16, .channels = 16, .out_channels = 32, .pending = true, .relu = true};

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/tensor/conv2d_geometry.hpp>
 
 namespace lpw {
 
@@ -65,9 +66,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Variable<T, D> residual,
                                         Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  const Shape &in = x.shape(), &kernel = weight.shape();
-  const Shape out{in[0], in[1], window_count(in[2], kernel[2], options.stride, options.padding),
-                  window_count(in[3], kernel[3], options.stride, options.padding), kernel[1]};
+  const Shape out = conv2d_output(x.shape(), conv2d_geometry(x.shape(), weight.shape(), options));
   require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
   const Variable<T, D> place = residual.without_value();
   const auto dr = residual.edge();

@@ -189,8 +189,9 @@ class Variable {
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
   /// The value as a convolution reads it, contiguous.
   [[nodiscard]] Activation<T, D> activation() const {
-    return value_.raw.contiguous() ? value_ : Activation<T, D>{clone(value_.raw), value_.scale, value_.shift,
-                                                               value_.relu,       value_.mean,  value_.moments};
+    Activation<T, D> result = value_;
+    if (!result.raw.contiguous()) result.raw = clone(result.raw);
+    return result;
   }
   /// Moments of value() where what made it has summed them; else empty.
   [[nodiscard]] Moments<Accumulate<T>, D> moments() const { return value_.pending() ? Moments<Accumulate<T>, D>() : value_.moments; }

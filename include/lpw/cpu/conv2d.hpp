@@ -119,7 +119,7 @@ template <class T>
 [[nodiscard]] Activation<T, Cpu> conv2d_forward(const Activation<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
                                                 Conv2dOptions options, Tensor<T, Cpu> residual, bool moments) {
   const Conv2dGeometry g = conv2d_geometry(x.shape(), weight.shape(), options);
-  const Shape out{x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels};
+  const Shape out = conv2d_output(x.shape(), g);
   assert(residual.empty() || (residual.shape() == out && residual.contiguous()));
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, x.shape()[1])) {

@@ -78,8 +78,7 @@ template <class T>
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> conv2d_forward(const Conv2dGeometry& g, const Activation<T, Cpu>& x,
                                             const Tensor<Accumulate<T>, Cpu>& weight) {
-  return linear_forward(detail::pixels_read(x, g), detail::matrix_of(weight), {})
-      .reshaped({x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels});
+  return linear_forward(detail::pixels_read(x, g), detail::matrix_of(weight), {}).reshaped(conv2d_output(x.shape(), g));
 }
 
 /// dx [K, B, H, W, C] (+)= dy weight at the pixels that were read.

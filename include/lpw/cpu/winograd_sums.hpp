@@ -52,8 +52,41 @@ class MomentSums {
           std::min<std::int64_t>(tile, out.height - grid.row(index)) * std::min<std::int64_t>(tile, out.width - grid.column(index));
   }
 
-  struct TileSums;
-  [[nodiscard]] TileSums of_tile(const TileGrid&, std::int64_t index, bool);
+  struct TileSums {
+    float* row;
+    std::int64_t channels;
+    bool begins;
+
+    struct LaneSums {
+      float* row;
+      std::int64_t channels;
+      bool begins;
+      Lanes shift, sum, square;
+
+      /// A tile's pixel (0, 0) comes first, and is always inside.
+      void add(int i, int j, std::int64_t, Lanes y) {
+        if (i == 0 && j == 0 && begins) shift = y;
+        const Lanes d = y - shift;
+        sum += d;
+        square += d * d;
+      }
+      void finish() const {
+        store(row, shift);
+        store(row + channels, sum);
+        store(row + 2 * channels, square);
+      }
+    };
+
+    [[nodiscard]] LaneSums lanes_from(std::int64_t c) const {
+      float* const at = row + c;
+      if (begins) return {at, channels, true, zeros(), zeros(), zeros()};
+      return {at, channels, false, load(at), load(at + channels), load(at + 2 * channels)};
+    }
+  };
+
+  [[nodiscard]] TileSums of_tile(const TileGrid&, std::int64_t index, bool) {
+    return {partial_.row(groups_.group(index)), channels_, groups_.begins(index)};
+  }
 
   /// Moments of the members, `images` images each, to their rows from `first_member` on.
   void finish(std::int64_t images, std::int64_t first_member, Moments<float, Cpu>& moments) const {
@@ -94,42 +127,6 @@ class MomentSums {
   Tensor<float, Cpu> partial_;
   std::vector<std::int64_t> pixels_;  // of the groups of an image
 };
-
-struct MomentSums::TileSums {
-  float* row;
-  std::int64_t channels;
-  bool begins;
-
-  struct LaneSums {
-    float* row;
-    std::int64_t channels;
-    bool begins;
-    Lanes shift, sum, square;
-
-    /// A tile's pixel (0, 0) comes first, and is always inside.
-    void add(int i, int j, std::int64_t, Lanes y) {
-      if (i == 0 && j == 0 && begins) shift = y;
-      const Lanes d = y - shift;
-      sum += d;
-      square += d * d;
-    }
-    void finish() const {
-      store(row, shift);
-      store(row + channels, sum);
-      store(row + 2 * channels, square);
-    }
-  };
-
-  [[nodiscard]] LaneSums lanes_from(std::int64_t c) const {
-    float* const at = row + c;
-    if (begins) return {at, channels, true, zeros(), zeros(), zeros()};
-    return {at, channels, false, load(at), load(at + channels), load(at + 2 * channels)};
-  }
-};
-
-inline MomentSums::TileSums MomentSums::of_tile(const TileGrid&, std::int64_t index, bool) {
-  return {partial_.row(groups_.group(index)), channels_, groups_.begins(index)};
-}
 
 /// Sums over the gradient dy of a batch norm's result relu(scale x + shift): per member and channel those of g and of g (x - mean), g the
 /// dy where the result is positive.

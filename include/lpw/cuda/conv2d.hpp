@@ -62,7 +62,7 @@ template <class T>
   const Conv2dGeometry g = conv2d_geometry(x.shape(), weight.shape(), options);
   const auto input = materialize(x);
   const auto w = cuda::weights_as<T>(weight);
-  Tensor<T, Cuda> y({x.shape()[0], x.shape()[1], g.out_height(), g.out_width(), g.out_channels});
+  Tensor<T, Cuda> y(conv2d_output(x.shape(), g));
   cuda::detail::convolve_rows<cuda::detail::ForwardPass, T>(g, input, w, y, false);
   return y;
 }

@@ -44,4 +44,9 @@ struct Conv2dGeometry {
           .padding = options.padding};
 }
 
+/// The shape [K, B, Ho, Wo, O] of g's output for an input x [K, B, H, W, C].
+[[nodiscard]] inline Shape conv2d_output(const Shape& x, const Conv2dGeometry& g) {
+  return {x[0], x[1], g.out_height(), g.out_width(), g.out_channels};
+}
+
 }  // namespace lpw
