@@ -39,25 +39,76 @@ fi
 options=(-DLPW_WERROR=ON ${LPW_PYTHON:+"-DPython3_EXECUTABLE=$LPW_PYTHON"})
 echo "Python with numpy and safetensors: ${LPW_PYTHON:-not there, tests that need it are skipped}"
 
-say "Release build ($jobs jobs)"
-cmake --preset release "${options[@]}" -DLPW_EMULATOR=OFF  # the sanitizers' build tests the kernels
-cmake --build --preset release --parallel "$jobs"
+# stage NAME COMMAND...: notes how long it took for the list at the end.
+stages=()
+stage() {
+  local name=$1 begin=$SECONDS
+  shift
+  say "$name"
+  "$@"
+  took "$begin" "$name"
+}
+took() { stages+=("$(printf '%5d s  %s' $((SECONDS - $1)) "$2")"); }
+build() {  # build PRESET OPTION...
+  cmake --preset "$1" "${options[@]}" "${@:2}" && cmake --build --preset "$1" --parallel "$jobs"
+}
+run_tests() {  # run_tests PRESET OPTION...
+  ctest --preset "$1" --parallel "$jobs" --no-label-summary "${@:2}"
+}
 
-say "Sanitizer build ($jobs jobs)"
-cmake --preset asan "${options[@]}"
-cmake --build --preset asan --parallel "$jobs"
+# Vectors of four, eight and, where the machine has them, more floats: what only fails with some of them fails here. The sanitizers' build is
+# the one of eight.
+supports() { [ "$(uname -m)" = x86_64 ] && grep -qw "$1" /proc/cpuinfo; }
 
-say "Tests under the sanitizers"
-ctest --preset asan --parallel "$jobs" --no-label-summary
-
-say "CUDA"
-kernels='^structure\.kernel_resources_'
-if ctest --preset release -N -R "$kernels" | grep -q 'Total Tests: 0'; then
-  echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled. The emulator runs the kernels all the same."
-else
-  echo "nvcc compiled the CUDA backend, its tests, the trainers and the benchmarks. What each kernel takes:"
-  ctest --preset release -R "$kernels" --verbose --no-label-summary
+# The sanitizers' build tests the kernels; kernel_resources.sh makes machine code of them for every architecture, the programs for one.
+stage "Release build ($jobs jobs)" build release -DLPW_EMULATOR=OFF -DCMAKE_CUDA_ARCHITECTURES=90
+if supports avx2; then march=(-DLPW_MARCH=x86-64-v3); fi
+stage "Sanitizer build ($jobs jobs)" build asan ${march[@]+"${march[@]}"}
+stage "Tests under the sanitizers" run_tests asan
+if supports sse4_2; then
+  stage "Build for x86-64-v2 ($jobs jobs)" build x86-64-v2
+  stage "CPU tests for x86-64-v2" run_tests x86-64-v2
 fi
 
+kernels='^structure\.kernel_resources_'
+if ctest --preset release -N -R "$kernels" | grep -q 'Total Tests: 0'; then
+  say "CUDA"
+  echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled. The emulator runs the kernels all the same."
+else
+  say "CUDA: nvcc compiled the backend, its tests, the trainers and the benchmarks. What each kernel takes:"
+  stage "Machine code of the kernels" ctest --preset release -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
+fi
+
+# The slowest ten of what was built, and of what was tested.
+slowest_builds() {
+  local preset
+  for preset in release asan x86-64-v2; do
+    [ -f "build/$preset/.ninja_log" ] || continue
+    awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' "build/$preset/.ninja_log"
+  done | sort -rn | awk '!seen[$0]++' | sed 10q
+}
+slowest_tests() {
+  local preset
+  for preset in release asan x86-64-v2; do
+    awk -v preset="$preset" '/^---/ { exit } { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
+      "build/$preset/Testing/Temporary/CTestCostData.txt" 2>/dev/null || true
+  done | sort -rn | sed 10q
+}
+
+# ctest's summary comes last, so it is kept until the lists have been printed; where tests fail they are printed as well.
+log=$(mktemp)
+trap 'rm -f "$log"' EXIT
 say "Tests of the release build"
-ctest --preset release --parallel "$jobs" --no-label-summary -E "$kernels"
+begin=$SECONDS status=0
+run_tests release -E "$kernels" | tee "$log" || status=$?
+took "$begin" "Tests of the release build"
+took 0 "in all"
+say "Stages"
+printf '%s\n' "${stages[@]}"
+say "Slowest builds"
+slowest_builds
+say "Slowest tests"
+slowest_tests
+say "Tests of the release build, in short"
+sed -n '/tests passed, /,$p' "$log"
+exit "$status"
