@@ -23,9 +23,10 @@ class Copy {
         to_(lpw::zeros<std::uint8_t, Cpu>({size_})) {}
   void operator()() {
     constexpr std::int64_t block = 1 << 16;
-#pragma omp parallel for schedule(static)
-    for (std::int64_t first = 0; first < size_; first += block)
+    lpw::parallel_for((size_ + block - 1) / block, block / 4, [&](std::int64_t item) {
+      const std::int64_t first = item * block;
       std::memcpy(to_.data() + first, from_.data() + first, static_cast<std::size_t>(std::min(block, size_ - first)));
+    });
   }
 
  private:

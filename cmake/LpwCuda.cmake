@@ -56,7 +56,7 @@ endif()
 if(LPW_CUDA_FOUND)
   add_library(lpw_cuda_flags INTERFACE)
   # CMake 3.25 passes no -std to the nvcc of CUDA 13 even where CUDA_STANDARD is 20. The host compiler gets the flags it has for other files.
-  set(lpw_host_flags ${lpw_march_flag} ${OpenMP_CXX_FLAGS} -Wall -Wno-maybe-uninitialized)
+  set(lpw_host_flags ${lpw_march_flag} -Wall -Wno-maybe-uninitialized)
   list(JOIN lpw_host_flags "," lpw_host_flags)
   target_compile_options(lpw_cuda_flags INTERFACE
     # 1675: pragmas for the host compiler; 3189: "module" at the start of a line.

@@ -1,8 +1,6 @@
 // Trainers on the CPU. A trainer's *_float.cpp and *_bfloat16.cpp include this and instantiate run_on_cpu for its Example.
 #pragma once
 
-#include <omp.h>
-
 #include "trainer_program.hpp"
 
 namespace example {
@@ -10,7 +8,7 @@ namespace example {
 /// Returns the exit code.
 template <class Example, class T>
 int run_on_cpu(const typename Example::Options& options, const std::string& config) {
-  if (options.threads > 0) omp_set_num_threads(options.threads);
+  if (options.threads > 0) lpw::set_max_threads(options.threads);
   lpw::convolution() = options.convolution == "direct" ? lpw::Convolution::direct : lpw::Convolution::winograd;
   return TrainerProgram<Example, T, lpw::Cpu>(options, config).run();
 }

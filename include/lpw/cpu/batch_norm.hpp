@@ -51,17 +51,15 @@ template <class T>
   const std::int64_t channels = view.channels;
   Moments<W, Cpu> result{Tensor<W, Cpu>({view.members, channels}), Tensor<W, Cpu>({view.members, channels})};
   Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
-#pragma omp parallel
-  {
+  parallel_runs(view.members * blocks.count, block_cost(view, blocks), [&](std::int64_t begin, std::int64_t end) {
     std::vector<W> scratch(2 * channels);
-#pragma omp for schedule(static)
-    for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+    for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t k = item / blocks.count, b = item % blocks.count;
       const T* block = x.data() + (k * view.rows + blocks.first(b)) * channels;
       double* moments = partial.data() + item * 2 * channels;
       detail::block_moments(block, blocks.last(b) - blocks.first(b), channels, scratch.data(), moments, moments + channels);
     }
-  }
+  });
   for (std::int64_t k = 0; k < view.members; ++k)
     for (std::int64_t c = 0; c < channels; ++c) {
       double n = 0, mean = 0, m2 = 0;
@@ -171,12 +169,10 @@ template <bool Relu, bool Residual, class T>
   const auto blocks = RowBlocks::of(view);
   const std::int64_t channels = view.channels;
   Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
-#pragma omp parallel
-  {
+  parallel_runs(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t begin, std::int64_t end) {
     std::vector<W> scratch(2 * channels);
     W *sum = scratch.data(), *product = sum + channels;
-#pragma omp for schedule(static)
-    for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+    for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t k = item / blocks.count, b = item % blocks.count;
       const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
       std::fill_n(sum, 2 * channels, W(0));
@@ -192,7 +188,7 @@ template <bool Relu, bool Residual, class T>
       }
       std::copy_n(sum, 2 * channels, partial.data() + item * 2 * channels);
     }
-  }
+  });
   Tensor<double, Cpu> sums = zeros<double, Cpu>({view.members, 2, channels});
   for (std::int64_t k = 0; k < view.members; ++k)
     for (std::int64_t b = 0; b < blocks.count; ++b) {
@@ -219,8 +215,7 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       coefficients.row(k)[channels + c] = saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
     }
   const bool add = dx.accumulate;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+  parallel_for(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t item) {
     const std::int64_t k = item / blocks.count, b = item % blocks.count;
     const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
     const W *mean_g = coefficients.row(k), *slope = mean_g + channels;
@@ -242,7 +237,7 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
         store(out[c], add ? W(out[c]) + value : value);
       }
     }
-  }
+  });
 }
 
 template <bool Relu, bool Residual, class T>

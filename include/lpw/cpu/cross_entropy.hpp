@@ -5,6 +5,7 @@
 #include <cmath>
 #include <numeric>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/cpu/sigmoid.hpp>
 #include <lpw/tensor/operands.hpp>
 
@@ -47,10 +48,10 @@ template <class T>
             ", sample ", i % batch, " is outside [0, ", classes, ")");
   CrossEntropy<T, Cpu> result{Tensor<W, Cpu>({members}), Tensor<W, Cpu>(logits.shape())};
   Tensor<double, Cpu> losses({members, batch});
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < members * batch; ++i)
+  parallel_for(members * batch, 16 * classes, [&](std::int64_t i) {
     losses.data()[i] = detail::cross_entropy_row(logits.data() + i * classes, classes, labels.data()[i], smoothing,
                                                  result.probabilities.data() + i * classes);
+  });
   for (std::int64_t k = 0; k < members; ++k)
     result.loss.data()[k] = static_cast<W>(std::accumulate(losses.row(k), losses.row(k) + batch, 0.0) / static_cast<double>(batch));
   return result;
@@ -63,8 +64,7 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
   using W = Accumulate<T>;
   const std::int64_t members = probabilities.dim(0), batch = probabilities.dim(1), classes = probabilities.dim(2);
   const W floor = static_cast<W>(smoothing / static_cast<double>(classes)), peak = static_cast<W>(1 - smoothing);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < members * batch; ++row) {
+  parallel_for(members * batch, 2 * classes, [&](std::int64_t row) {
     const W share = dloss.data()[row / batch] / static_cast<W>(batch);
     const std::int64_t label = labels.data()[row];
     const W* p = probabilities.data() + row * classes;
@@ -74,7 +74,7 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
       const W target = floor + (c == label ? peak : W(0)), value = (p[c] - target) * share;
       store(out[c], dlogits.accumulate ? W(out[c]) + value : value);
     }
-  }
+  });
 }
 
 /// [1]: the samples of logits [K, B, classes] whose largest logit, the first of equals, is that of their label [K, B].

@@ -1,6 +1,7 @@
 // Dropout on the CPU. The mask is not stored: it is a pure function of (seed, step, operation, member, element), drawn again by backward.
 #pragma once
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
@@ -12,8 +13,8 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
   const W keep = static_cast<W>(1 / (1 - mask.rate));
   const float rate = static_cast<float>(mask.rate);
   const std::int64_t length = x.shape().size_from(1), quads = (length + 3) / 4;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < x.dim(0) * quads; ++item) {
+  constexpr std::int64_t quad_cost = 80;  // Philox's ten rounds
+  parallel_for(x.dim(0) * quads, quad_cost, [&](std::int64_t item) {
     const std::int64_t k = item / quads, quad = item % quads;
     const std::uint64_t counter =
         (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) + static_cast<std::uint64_t>(quad);
@@ -24,7 +25,7 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
       const W value = Philox::to_uniform(bits[i]) >= rate ? W(x.data()[at]) * keep : W(0);
       store(y.tensor.data()[at], y.accumulate ? W(y.tensor.data()[at]) + value : value);
     }
-  }
+  });
 }
 
 }  // namespace lpw

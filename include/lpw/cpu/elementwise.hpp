@@ -19,8 +19,10 @@ void add_in_place(Tensor<T, Cpu>& target, const Tensor<T, Cpu>& value) {
   for (std::int64_t row = 0; row < rows; ++row) {
     T* out = flat ? target.data() : target.row(row);
     const T* in = flat ? value.data() : value.row(row);
-#pragma omp parallel for simd schedule(static) if (length > 16384)
-    for (std::int64_t i = 0; i < length; ++i) store(out[i], W(out[i]) + W(in[i]));
+    parallel_elements(length, 1, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+      for (std::int64_t i = first; i < last; ++i) store(out[i], W(out[i]) + W(in[i]));
+    });
   }
 }
 
@@ -38,8 +40,10 @@ template <class T>
   Tensor<T, Cpu> y(x.shape());
   const T* in = x.data();
   T* out = y.data();
-#pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < x.size(); ++i) out[i] = in[i] <= T(0) ? T(0) : in[i];
+  parallel_elements(x.size(), 1, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+    for (std::int64_t i = first; i < last; ++i) out[i] = in[i] <= T(0) ? T(0) : in[i];
+  });
   return y;
 }
 
@@ -50,11 +54,13 @@ void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T
   const T *forward = y.data(), *d = dy.data();
   T* out = dx.tensor.data();
   const bool add = dx.accumulate;
-#pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < y.size(); ++i) {
-    const W g = forward[i] > T(0) ? W(d[i]) : W(0);
-    store(out[i], add ? W(out[i]) + g : g);
-  }
+  parallel_elements(y.size(), 1, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+    for (std::int64_t i = first; i < last; ++i) {
+      const W g = forward[i] > T(0) ? W(d[i]) : W(0);
+      store(out[i], add ? W(out[i]) + g : g);
+    }
+  });
 }
 
 namespace detail {
@@ -110,8 +116,7 @@ void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu
   const auto view = MemberRows::of(x.shape());
   const auto blocks = RowBlocks::of(view);
   Tensor<W, Cpu> partial = zeros<W, Cpu>({view.members * blocks.count, view.channels});
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < view.members * blocks.count; ++item) {
+  parallel_for(view.members * blocks.count, block_cost(view, blocks), [&](std::int64_t item) {
     const std::int64_t k = item / blocks.count, b = item % blocks.count;
     W* sum = partial.row(item);
     for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
@@ -120,7 +125,7 @@ void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu
 #pragma omp simd
       for (std::int64_t c = 0; c < view.channels; ++c) sum[c] += W(in[c]) * W(d[c]);
     }
-  }
+  });
   if (!dfactor.accumulate) fill(dfactor.tensor, W(0));
   for (std::int64_t k = 0; k < view.members; ++k) {
     std::vector<double> sum(view.channels, 0.0);

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
@@ -18,13 +19,12 @@ template <class T>
   Shape shape = indices.shape();
   shape.append(width);
   Tensor<T, Cpu> y(shape);
-#pragma omp parallel for schedule(static) if (y.size() > 16384)
-  for (std::int64_t i = 0; i < indices.size(); ++i) {
+  parallel_for(indices.size(), width, [&](std::int64_t i) {
     const Accumulate<T>* from = member_row(weight, i / length) + indices.data()[i] * width;
     T* to = y.data() + i * width;
 #pragma omp simd
     for (std::int64_t e = 0; e < width; ++e) store(to[e], from[e]);
-  }
+  });
   return y;
 }
 
@@ -36,8 +36,7 @@ void embedding_backward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<T
   const std::int64_t products = dweight.tensor.dim(0), width = dweight.tensor.dim(2), length = indices.size() / products;
   const std::int64_t blocks = (width + block - 1) / block;
   if (!dweight.accumulate) fill(dweight.tensor, W(0));
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < products * blocks; ++item) {
+  parallel_for(products * blocks, length * std::min(block, width), [&](std::int64_t item) {
     const std::int64_t k = item / blocks, first = item % blocks * block, columns = std::min(block, width - first);
     for (std::int64_t i = k * length; i < (k + 1) * length; ++i) {
       const T* from = dy.data() + i * width + first;
@@ -45,7 +44,7 @@ void embedding_backward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<T
 #pragma omp simd
       for (std::int64_t e = 0; e < columns; ++e) to[e] += W(from[e]);
     }
-  }
+  });
 }
 
 }  // namespace lpw

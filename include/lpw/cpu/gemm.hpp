@@ -47,9 +47,10 @@ void gemm_ordered(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c,
   }
 }
 
-/// The product on the calling thread. Call it inside a parallel loop only: elsewhere Eigen would start threads of its own.
+/// The product on the calling thread.
 template <class F>
 void gemm_on_thread(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate) {
+  const SerialOpenMp serial;
   constexpr int row = Eigen::RowMajor, column = Eigen::ColMajor;
   if (a.row_major() && b.row_major()) return gemm_ordered<row, row>(a, b, c, accumulate);
   if (a.row_major()) return gemm_ordered<row, column>(a, b, c, accumulate);
@@ -63,15 +64,14 @@ void gemm_eigen(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, b
   const bool by_rows = c.rows >= c.columns;
   const std::int64_t length = by_rows ? c.rows : c.columns;
   const std::int64_t parts = std::clamp<std::int64_t>(length / 32, 1, 16);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t part = 0; part < parts; ++part) {
+  parallel_for(parts, products_cost(c.rows * c.columns * a.columns) / parts, [&](std::int64_t part) {
     const std::int64_t first = part_begin(length, parts, part), last = part_begin(length, parts, part + 1);
     if (by_rows) {
       gemm_on_thread(a.row_range(first, last), b, c.row_range(first, last), accumulate);
     } else {
       gemm_on_thread(a, b.column_range(first, last), c.column_range(first, last), accumulate);
     }
-  }
+  });
 }
 
 /// The product of matrices that are all of one type.

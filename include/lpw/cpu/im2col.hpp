@@ -5,6 +5,7 @@
 
 #include <lpw/cpu/conv2d_geometry.hpp>
 #include <lpw/cpu/gemm.hpp>
+#include <lpw/cpu/parts.hpp>
 
 namespace lpw::im2col {
 
@@ -69,7 +70,7 @@ void scatter_add(const Conv2dGeometry& g, const Band& band, const F* patches, F*
       [](std::int64_t, std::int64_t) {});
 }
 
-/// Scratch memory for each thread of the next parallel loop, allocated before it: inside, running out of memory could not be reported.
+/// Scratch memory for each thread of the next parallel loop.
 template <class F>
 class PerThread {
  public:
@@ -88,6 +89,12 @@ template <class F, class T>
   return scratch;
 }
 
+/// What a band costs: products, and gathering or scattering patches.
+[[nodiscard]] inline std::int64_t band_cost(const Conv2dGeometry& g) {
+  const std::int64_t patches = Band::max_patches(g);
+  return 4 * products_cost(patches * g.patch() * g.out_channels) + 2 * patches * g.patch();
+}
+
 /// Parts that the images of a weight gradient are summed in: at most 16, fewer where the partial sums would exceed 16 M elements.
 [[nodiscard]] inline std::int64_t weight_parts(const Conv2dGeometry& g) {
   constexpr std::int64_t budget = 16 << 20;
@@ -103,8 +110,7 @@ void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) 
   const bool direct = g.pointwise() && std::is_same_v<T, W>;
   detail::PerThread<W> columns(direct ? 0 : patches * g.patch()), sums(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
   const auto kernel = matrix(weight, g.out_channels, g.patch()).transposed();
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < g.images * bands; ++item) {
+  parallel_for(g.images * bands, detail::band_cost(g), [&](std::int64_t item) {
     const std::int64_t image = item / bands;
     const detail::Band band(g, item % bands);
     const T* in = x + image * g.in_size();
@@ -125,7 +131,7 @@ void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) 
       product(sums.mine());
       std::copy_n(sums.mine(), band.patches * g.out_channels, out);
     }
-  }
+  });
 }
 
 /// dx [N, H, W, C] (+)= the adjoint of the forward applied to dy [N, Ho, Wo, O].
@@ -135,8 +141,7 @@ void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight,
   const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g);
   detail::PerThread<W> columns(patches * g.patch()), gradients(wide ? 0 : patches * g.out_channels), images(wide ? 0 : g.in_size());
   const auto kernel = matrix(weight, g.out_channels, g.patch());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t image = 0; image < g.images; ++image) {
+  parallel_for(g.images, bands * detail::band_cost(g), [&](std::int64_t image) {
     T* out = dx + image * g.in_size();
     W* sum = nullptr;
     if constexpr (wide) {
@@ -155,7 +160,7 @@ void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight,
       detail::scatter_add(g, band, columns.mine(), sum);
     }
     if constexpr (!wide) std::copy_n(sum, g.in_size(), out);
-  }
+  });
 }
 
 /// dweight [O, kh, kw, C] (+)= the sum over images of dy^T patches(x): partial sums over fixed runs of images, added in order.
@@ -165,8 +170,7 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
   const bool direct = g.pointwise() && std::is_same_v<T, W>;
   detail::PerThread<W> columns(direct ? 0 : patches * g.patch()), gradients(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
   Tensor<W, Cpu> partial({parts, g.weight_size()});
-#pragma omp parallel for schedule(static)
-  for (std::int64_t part = 0; part < parts; ++part) {
+  parallel_for(parts, g.images * bands * detail::band_cost(g) / parts, [&](std::int64_t part) {
     const auto sum = matrix(partial.row(part), g.out_channels, g.patch());
     std::fill_n(sum.data, g.weight_size(), W(0));
     // The items of all parts are the bands of all images in order, so that a single large image is shared out too.
@@ -186,13 +190,8 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
       lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(), matrix(gathered, band.patches, g.patch()),
                                   sum, true);
     }
-  }
-#pragma omp parallel for simd schedule(static)
-  for (std::int64_t i = 0; i < g.weight_size(); ++i) {
-    W sum = accumulate ? dweight[i] : W(0);
-    for (std::int64_t part = 0; part < parts; ++part) sum += partial.data()[part * g.weight_size() + i];
-    dweight[i] = sum;
-  }
+  });
+  add_parts(std::as_const(partial), dweight, accumulate);
 }
 
 }  // namespace lpw::im2col

@@ -33,13 +33,12 @@ template <class T>
 void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
   using W = Accumulate<T>;
   const auto view = MemberRows::of(y.shape());
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < view.members * view.rows; ++row) {
+  parallel_for(view.members * view.rows, view.channels, [&](std::int64_t row) {
     const W* b = member_row(bias, row / view.rows);
     T* out = y.data() + row * view.channels;
 #pragma omp simd
     for (std::int64_t c = 0; c < view.channels; ++c) store(out[c], W(out[c]) + b[c]);
-  }
+  });
 }
 
 }  // namespace detail
@@ -84,8 +83,7 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
   constexpr std::int64_t width = 64, run = 128;
   const std::int64_t out = dy.dim(2), blocks = (out + width - 1) / width;
   const detail::LinearRows rows(dy.shape(), dbias.tensor.dim(0));
-#pragma omp parallel for schedule(static)
-  for (std::int64_t item = 0; item < rows.products * blocks; ++item) {
+  parallel_for(rows.products * blocks, rows.length * width, [&](std::int64_t item) {
     const std::int64_t k = item / blocks, first = item % blocks * width, columns = std::min(width, out - first);
     const auto part = rows.of(dy.data(), k, out).column_range(first, first + columns);
     std::array<W, width> total{}, sum{};
@@ -98,7 +96,7 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
     }
     W* target = dbias.tensor.row(k) + first;
     for (std::int64_t c = 0; c < columns; ++c) target[c] = dbias.accumulate ? target[c] + total[c] : total[c];
-  }
+  });
 }
 
 }  // namespace lpw

@@ -56,11 +56,11 @@ template <class T>
 
 namespace detail {
 
-/// Calls f(member, row of its minibatch) for all rows of a step [K, B, ...], in parallel.
+/// Calls f(member, row of its minibatch) for all rows of a step [K, B, ...] with `hidden` units, in parallel.
 template <class F>
-void for_each_step_row(std::int64_t members, std::int64_t batch, F&& f) {
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < members * batch; ++i) f(i / batch, i % batch);
+void for_each_step_row(std::int64_t members, std::int64_t batch, std::int64_t hidden, F&& f) {
+  constexpr std::int64_t unit_cost = 40;  // five exponentials and divisions, a dozen reads and writes
+  parallel_for(members * batch, unit_cost * hidden, [&](std::int64_t i) { f(i / batch, i % batch); });
 }
 
 /// Row `b` of member k in [K, B, C].
@@ -157,7 +157,7 @@ void lstm_cell_forward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Ten
   using W = Accumulate<T>;
   using detail::step_row;
   const std::int64_t columns = product.dim(2), size = columns / 4;
-  detail::for_each_step_row(product.dim(0), product.dim(1), [&](std::int64_t k, std::int64_t b) {
+  detail::for_each_step_row(product.dim(0), product.dim(1), size, [&](std::int64_t k, std::int64_t b) {
     thread_local std::vector<W> a;
     a.resize(static_cast<std::size_t>(columns));
     T *gates = step_row(step.gates, k, b), *h = step_row(hidden, k, b);
@@ -176,7 +176,7 @@ void lstm_cell_backward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Te
   using W = Accumulate<T>;
   using detail::step_row;
   const std::int64_t size = product.dim(2);
-  detail::for_each_step_row(product.dim(0), product.dim(1), [&](std::int64_t k, std::int64_t b) {
+  detail::for_each_step_row(product.dim(0), product.dim(1), size, [&](std::int64_t k, std::int64_t b) {
     thread_local std::vector<W> dh;
     dh.resize(static_cast<std::size_t>(size));
     T* gates = step_row(step.gates, k, b);

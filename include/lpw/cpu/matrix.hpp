@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <type_traits>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw {
@@ -39,13 +40,12 @@ template <class T>
 template <class From, class To>
 void put_converted(MatrixView<const From> from, MatrixView<To> to, bool accumulate) {
   using W = Accumulate<To>;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < from.rows; ++i) {
+  parallel_for(from.rows, from.columns, [&](std::int64_t i) {
     const From* in = from.data + i * from.row_stride;
     To* out = to.data + i * to.row_stride;
 #pragma omp simd
     for (std::int64_t j = 0; j < from.columns; ++j) store(out[j], accumulate ? W(out[j]) + W(in[j]) : W(in[j]));
-  }
+  });
 }
 
 /// A matrix in another element type: a view of the original where the types agree, else of a converted, packed copy in pooled memory.

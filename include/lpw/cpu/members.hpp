@@ -1,6 +1,7 @@
 // Primitives over rows of members: [K, P] matrices of late-phase weights.
 #pragma once
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/operands.hpp>
 #include <lpw/tensor/philox.hpp>
 
@@ -11,13 +12,14 @@ template <class W>
 [[nodiscard]] Tensor<W, Cpu> mean_rows(const Tensor<W, Cpu>& rows) {
   Tensor<W, Cpu> mean(rows.shape().with(0, 1));
   const std::int64_t members = rows.dim(0), size = mean.size();
-#pragma omp parallel for schedule(static) if (size > 4096)
-  for (std::int64_t i = 0; i < size; ++i) {
-    const double first = static_cast<double>(rows.data()[i]);
-    double difference = 0;
-    for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
-    mean.data()[i] = difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
-  }
+  parallel_elements(size, 4 * members, [&](std::int64_t begin, std::int64_t end) {
+    for (std::int64_t i = begin; i < end; ++i) {
+      const double first = static_cast<double>(rows.data()[i]);
+      double difference = 0;
+      for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
+      mean.data()[i] = difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
+    }
+  });
   return mean;
 }
 
@@ -42,9 +44,10 @@ void move_average(Tensor<W, Cpu>& average, const Tensor<W, Cpu>& value, double w
   require<ShapeError>(average.shape() == value.shape(), "average: ", average.shape(), " of values ", value.shape());
   W* out = average.data();
   const W *in = value.data(), w = static_cast<W>(weight);
-  const std::int64_t size = value.size();
-#pragma omp parallel for simd schedule(static) if (size > 16384)
-  for (std::int64_t i = 0; i < size; ++i) out[i] += (in[i] - out[i]) * w;
+  parallel_elements(value.size(), 2, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+    for (std::int64_t i = first; i < last; ++i) out[i] += (in[i] - out[i]) * w;
+  });
 }
 
 }  // namespace lpw

@@ -5,6 +5,7 @@
 #include <cassert>
 #include <vector>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/optimizer_step.hpp>
 
 namespace lpw {
@@ -25,15 +26,16 @@ void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   const bool nesterov = step.nesterov;
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, velocity = store.velocity;
   W *w = weight.data(), *g = gradient.data(), *v = velocity.data();
-  const std::int64_t size = weight.size();
-#pragma omp parallel for simd schedule(static) if (size > 16384)
-  for (std::int64_t i = 0; i < size; ++i) {
-    const W d = scale * g[i] + decay * w[i];
-    const W next = momentum * v[i] + d;
-    v[i] = next;
-    w[i] -= rate * (nesterov ? d + momentum * next : next);
-    g[i] = W(0);
-  }
+  parallel_elements(weight.size(), 3, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+    for (std::int64_t i = first; i < last; ++i) {
+      const W d = scale * g[i] + decay * w[i];
+      const W next = momentum * v[i] + d;
+      v[i] = next;
+      w[i] -= rate * (nesterov ? d + momentum * next : next);
+      g[i] = W(0);
+    }
+  });
 }
 
 template <class W>
@@ -48,15 +50,16 @@ void adam_step(const AdamStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   const W scale = gradient_scale(step.gradient_scale, factor);
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, mean = store.mean, square = store.square;
   W *w = weight.data(), *g = gradient.data(), *m = mean.data(), *v = square.data();
-  const std::int64_t size = weight.size();
-#pragma omp parallel for simd schedule(static) if (size > 16384)
-  for (std::int64_t i = 0; i < size; ++i) {
-    const W d = scale * g[i] + coupled * w[i], kept = w[i] - decoupled * w[i];
-    m[i] = beta1 * m[i] + complement1 * d;
-    v[i] = beta2 * v[i] + complement2 * d * d;
-    w[i] = kept - rate * (m[i] * correction1) / (std::sqrt(v[i] * correction2) + epsilon);
-    g[i] = W(0);
-  }
+  parallel_elements(weight.size(), 6, [=](std::int64_t first, std::int64_t last) {
+#pragma omp simd
+    for (std::int64_t i = first; i < last; ++i) {
+      const W d = scale * g[i] + coupled * w[i], kept = w[i] - decoupled * w[i];
+      m[i] = beta1 * m[i] + complement1 * d;
+      v[i] = beta2 * v[i] + complement2 * d * d;
+      w[i] = kept - rate * (m[i] * correction1) / (std::sqrt(v[i] * correction2) + epsilon);
+      g[i] = W(0);
+    }
+  });
 }
 
 }  // namespace detail
@@ -87,14 +90,13 @@ template <class W>
   const W* x = tensor.data();
   const std::int64_t size = tensor.size(), blocks = (size + length - 1) / length;
   std::vector<double> partial(static_cast<std::size_t>(blocks));
-#pragma omp parallel for schedule(static) if (blocks > 4)
-  for (std::int64_t block = 0; block < blocks; ++block) {
+  parallel_for(blocks, 2 * length, [&](std::int64_t block) {
     double sum = 0;
     const std::int64_t last = std::min(size, (block + 1) * length);
 #pragma omp simd reduction(+ : sum)
     for (std::int64_t i = block * length; i < last; ++i) sum += static_cast<double>(x[i]) * static_cast<double>(x[i]);
     partial[static_cast<std::size_t>(block)] = sum;
-  }
+  });
   double total = 0;
   for (const double sum : partial) total += sum;
   return total;

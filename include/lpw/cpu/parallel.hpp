@@ -1,39 +1,85 @@
-// Threads on the CPU are OpenMP's. Loops are written as pragmas where they stand; this file holds the few questions one asks about threads,
-// with answers for a compiler without OpenMP. Our own loops cut work by shape, never by thread count, so that their results do not depend
-// on it; oneDNN's may.
+// Parallel loops on the CPU. Work is cut by shape, never by the number of threads, so that results do not depend on it; what the threads
+// then take of it, as they come, is chance.
+//
+// A loop states what it costs, in passes: the time in which a simple loop reads and writes one element that lies in a core's cache, about a
+// quarter of a nanosecond. A loop too small to be shared runs on the thread that calls it, and so does one inside of another.
 #pragma once
 
+#include <algorithm>
+#include <atomic>
 #include <cstdint>
+#include <type_traits>
 
-#if defined(_OPENMP)
-#include <omp.h>
-#endif
+#include <lpw/cpu/processors.hpp>
+#include <lpw/cpu/thread_pool.hpp>
 
 namespace lpw {
 
-/// The number of threads that the next parallel loop runs on.
-[[nodiscard]] inline int max_threads() {
-#if defined(_OPENMP)
-  return omp_get_max_threads();
-#else
-  return 1;
-#endif
+namespace detail {
+
+[[nodiscard]] inline std::atomic<int>& thread_count() {
+  static std::atomic<int> count = default_threads();
+  return count;
 }
 
-/// Sets that number; without OpenMP it is always 1.
-inline void set_max_threads([[maybe_unused]] int threads) {
-#if defined(_OPENMP)
-  omp_set_num_threads(threads);
-#endif
+/// Loops of less than this run on their caller: waking threads that sleep takes some ten microseconds.
+inline constexpr std::int64_t least_shared_cost = 1 << 16;
+/// What is handed out at a time costs at least the first, so that handing out does not weigh, and at most the second where items are small
+/// enough: a thread may lose its processor.
+inline constexpr std::int64_t least_run_cost = 1 << 14, most_run_cost = 1 << 18;
+
+/// Items handed out at a time: some sixty-fourth of all.
+[[nodiscard]] constexpr std::int64_t run_length(std::int64_t count, std::int64_t cost) {
+  const std::int64_t wanted = std::clamp(count * cost / 64, least_run_cost, most_run_cost);
+  return std::max<std::int64_t>(1, wanted / std::max<std::int64_t>(cost, 1));
 }
 
-/// This thread's number within its parallel loop, from 0.
-[[nodiscard]] inline int thread_number() {
-#if defined(_OPENMP)
-  return omp_get_thread_num();
-#else
-  return 0;
-#endif
+}  // namespace detail
+
+/// What so many multiply-adds of matrix products cost, in passes.
+[[nodiscard]] constexpr std::int64_t products_cost(std::int64_t products) { return products / 16; }
+
+/// The most threads that a loop runs on: by default default_threads().
+[[nodiscard]] inline int max_threads() { return detail::thread_count().load(std::memory_order_relaxed); }
+
+/// Sets that number, at least 1, for the whole process; not while a primitive runs.
+inline void set_max_threads(int threads) { detail::thread_count() = std::max(1, threads); }
+
+/// This thread's number within its loop, from 0, below max_threads(): it says whose scratch memory is whose.
+[[nodiscard]] inline int thread_number() { return detail::thread_place().number; }
+
+/// Calls f(first, last) for runs of the items [0, count), which together are all of them, in parallel; an item costs `cost` passes. Runs
+/// are of any length: what f does with an item must not depend on the run. What f throws is rethrown here, after which some items may not
+/// have been visited. Throws Error where the system has no thread.
+template <class F>
+void parallel_runs(std::int64_t count, std::int64_t cost, F&& f) {
+  if (count <= 0) return;
+  const int threads = max_threads();
+  if (threads == 1 || count == 1 || count * cost < detail::least_shared_cost || detail::thread_place().in_loop) {
+    f(std::int64_t{0}, count);
+    return;
+  }
+  using Body = std::remove_reference_t<F>;
+  detail::Loop loop{
+      [](const void* body, std::int64_t first, std::int64_t last) { (*const_cast<Body*>(static_cast<const Body*>(body)))(first, last); },
+      &f, count, detail::run_length(count, cost), threads};
+  detail::thread_pool().run(loop);
+}
+
+/// Calls f(item) for all items [0, count) in parallel; otherwise as parallel_runs.
+template <class F>
+void parallel_for(std::int64_t count, std::int64_t cost, F&& f) {
+  parallel_runs(count, cost, [&f](std::int64_t first, std::int64_t last) {
+    for (std::int64_t item = first; item < last; ++item) f(item);
+  });
+}
+
+/// Calls f(first, last) for runs of elements [0, size) that begin at multiples of 4096; an element costs `cost` passes.
+template <class F>
+void parallel_elements(std::int64_t size, std::int64_t cost, F&& f) {
+  constexpr std::int64_t block = 4096;
+  parallel_runs((size + block - 1) / block, block * cost,
+                [&f, size](std::int64_t first, std::int64_t last) { f(first * block, std::min(size, last * block)); });
 }
 
 /// The first item of part `part` when `count` items are cut into `parts` nearly equal runs.

@@ -20,8 +20,7 @@ template <class T>
 [[nodiscard]] Tensor<T, Cpu> strided_pixels(const Activation<T, Cpu>& x, const Conv2dGeometry& g) {
   const std::int64_t members = x.shape()[0], batch = x.shape()[1], height = g.out_height(), width = g.out_width(), channels = g.channels;
   Tensor<T, Cpu> pixels({members, batch, height, width, channels});
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < members * batch * height; ++row) {
+  parallel_for(members * batch * height, width * channels, [&](std::int64_t row) {
     const std::int64_t image = row / height, k = image / batch;
     const T* in = x.raw.data() + (image * g.height + row % height * g.stride) * g.width * channels;
     T* out = pixels.data() + row * width * channels;
@@ -32,7 +31,7 @@ template <class T>
         std::copy_n(in, channels, out);
       }
     }
-  }
+  });
   return pixels;
 }
 
@@ -41,18 +40,17 @@ template <class T>
 void spread_pixels(const Tensor<T, Cpu>& pixels, const Conv2dGeometry& g, Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;
   const std::int64_t height = g.out_height(), width = g.out_width(), channels = g.channels, run = g.width * channels;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < dx.tensor.size() / run; ++row) {
+  parallel_for(dx.tensor.size() / run, run, [&](std::int64_t row) {
     T* out = dx.tensor.data() + row * run;
     if (!dx.accumulate) std::fill_n(out, run, T(W(0)));
     const std::int64_t image = row / g.height, y = row % g.height;
-    if (y % g.stride != 0) continue;
+    if (y % g.stride != 0) return;
     const T* in = pixels.data() + (image * height + y / g.stride) * width * channels;
     for (std::int64_t j = 0; j < width; ++j, in += channels, out += g.stride * channels) {
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) store(out[c], W(out[c]) + W(in[c]));
     }
-  }
+  });
 }
 
 /// [K, B, H, W, C] as [K, B H W, C], and a weight or its gradient [1 or K, O, 1, 1, C] as [1 or K, O, C].

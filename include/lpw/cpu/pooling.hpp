@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
@@ -19,8 +20,8 @@ template <class T>
   const std::int64_t out_width = window_count(width, options.kernel_size, options.step(), options.padding);
   const Shape out{in[0], in[1], out_height, out_width, channels};
   MaxPooled<T, Cpu> result{Tensor<T, Cpu>(out), Tensor<std::int32_t, Cpu>(out)};
-#pragma omp parallel for schedule(static)
-  for (std::int64_t row = 0; row < in[0] * in[1] * out_height; ++row) {
+  const std::int64_t row_cost = 4 * out_width * options.kernel_size * options.kernel_size * channels;
+  parallel_for(in[0] * in[1] * out_height, row_cost, [&](std::int64_t row) {
     const std::int64_t image = row / out_height, top = row % out_height * options.step() - options.padding;
     const T* pixels = x.data() + image * height * width * channels;
     for (std::int64_t column = 0; column < out_width; ++column) {
@@ -37,7 +38,7 @@ template <class T>
             winner[c] = static_cast<std::int32_t>(i * width + j);
           }
     }
-  }
+  });
   return result;
 }
 
@@ -47,11 +48,9 @@ void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T
   using W = Accumulate<T>;
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);
-#pragma omp parallel
-  {
+  parallel_runs(in[0] * in[1], 2 * (pixels + 4 * windows) * channels, [&](std::int64_t first, std::int64_t last) {
     std::vector<W> sum(pixels * channels);  // windows may overlap: sum in W, round once
-#pragma omp for schedule(static)
-    for (std::int64_t image = 0; image < in[0] * in[1]; ++image) {
+    for (std::int64_t image = first; image < last; ++image) {
       T* out = dx.tensor.data() + image * pixels * channels;
       for (std::int64_t i = 0; i < pixels * channels; ++i) sum[i] = dx.accumulate ? W(out[i]) : W(0);
       for (std::int64_t i = 0; i < windows * channels; ++i) {
@@ -60,7 +59,7 @@ void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T
       }
       for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], sum[i]);
     }
-  }
+  });
 }
 
 /// Mean over the image: x [K, B, H, W, C] -> [K, B, C].
@@ -70,11 +69,9 @@ template <class T>
   const Shape& in = x.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4];
   Tensor<T, Cpu> y({in[0], in[1], channels});
-#pragma omp parallel
-  {
+  parallel_runs(in[0] * in[1], pixels * channels, [&](std::int64_t first, std::int64_t last) {
     std::vector<W> sum(channels);
-#pragma omp for schedule(static)
-    for (std::int64_t image = 0; image < in[0] * in[1]; ++image) {
+    for (std::int64_t image = first; image < last; ++image) {
       std::fill(sum.begin(), sum.end(), W(0));
       for (std::int64_t p = 0; p < pixels; ++p) {
         const T* pixel = x.data() + (image * pixels + p) * channels;
@@ -82,7 +79,7 @@ template <class T>
       }
       for (std::int64_t c = 0; c < channels; ++c) store(y.data()[image * channels + c], sum[c] / static_cast<W>(pixels));
     }
-  }
+  });
   return y;
 }
 
@@ -94,14 +91,14 @@ void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx
   const std::int64_t pixels = in[2] * in[3], channels = in[4];
   const W share = W(1) / static_cast<W>(pixels);
   const bool add = dx.accumulate;
-#pragma omp parallel for schedule(static)
-  for (std::int64_t image = 0; image < in[0] * in[1]; ++image)
+  parallel_for(in[0] * in[1], pixels * channels, [&](std::int64_t image) {
     for (std::int64_t p = 0; p < pixels; ++p) {
       const T* d = dy.data() + image * channels;
       T* out = dx.tensor.data() + (image * pixels + p) * channels;
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) store(out[c], W(d[c]) * share + (add ? W(out[c]) : W(0)));
     }
+  });
 }
 
 }  // namespace lpw

@@ -8,6 +8,7 @@
 #include <algorithm>
 #include <vector>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
@@ -48,11 +49,9 @@ void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weig
   for (Gradient<W, Cpu>* gradient : {&dweight, &doutput, &dinput})
     if (!gradient->tensor.empty() && !gradient->accumulate) fill(gradient->tensor, W(0));
   Tensor<W, Cpu> partial = zeros<W, Cpu>({blocks, members, inputs});
-#pragma omp parallel
-  {
+  parallel_runs(blocks, 2 * std::min(length, outputs) * members * inputs, [&](std::int64_t first, std::int64_t last) {
     std::vector<W> unwanted(static_cast<std::size_t>(inputs));
-#pragma omp for schedule(static)
-    for (std::int64_t block = 0; block < blocks; ++block)
+    for (std::int64_t block = first; block < last; ++block)
       for (std::int64_t o = block * length; o < std::min(outputs, (block + 1) * length); ++o)
         for (std::int64_t k = 0; k < members; ++k) {
           W* dw = dweight.tensor.empty() ? unwanted.data() : detail::gradient_row(dweight, k) + o * inputs;
@@ -60,16 +59,15 @@ void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weig
                                             member_row(input, k), inputs, dw, partial.row(block) + k * inputs);
           if (!doutput.tensor.empty()) detail::gradient_row(doutput, k)[o] += dr;
         }
-  }
+  });
   if (dinput.tensor.empty()) return;
   for (std::int64_t k = 0; k < members; ++k) {
     W* ds = detail::gradient_row(dinput, k);
-#pragma omp parallel for schedule(static) if (blocks * inputs > 16384)
-    for (std::int64_t i = 0; i < inputs; ++i) {
+    parallel_for(inputs, 4 * blocks, [&](std::int64_t i) {
       double sum = 0;
       for (std::int64_t block = 0; block < blocks; ++block) sum += double(partial.row(block)[k * inputs + i]);
       ds[i] += static_cast<W>(sum);
-    }
+    });
   }
 }
 

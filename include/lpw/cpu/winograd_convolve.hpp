@@ -74,6 +74,11 @@ void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, co
   return (length + block_rows - 1) / block_rows * block_rows;
 }
 
+/// What a tile costs with so many values transformed in and out, and so many products.
+[[nodiscard]] constexpr std::int64_t tile_cost(std::int64_t in, std::int64_t out, std::int64_t products) {
+  return 2 * (in + out) + products_cost(products);
+}
+
 /// out = the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases], plus `addend`, which may
 /// be null, or out's own images.
 template <int Stride, int In, int Out, class Map, class T, class Sums>
@@ -84,9 +89,9 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
   const std::int64_t length = block_tiles(tiles, S::values(In) * ins + S::values(Out) * outs), blocks = (tiles + length - 1) / length;
   const std::int64_t v_stride = point_stride(length * In * In * ins), m_stride = point_stride(length * Out * Out * outs);
   const std::int64_t u_stride = point_stride(In * In * Out * Out * ins * outs);
+  const std::int64_t block_cost = length * tile_cost(S::values(In) * ins, S::values(Out) * outs, S::products(In, Out) * ins * outs);
   Tensor<float, Cpu> scratch({max_threads(), S::points * (v_stride + m_stride)});
-#pragma omp parallel for schedule(dynamic)
-  for (std::int64_t block = 0; block < blocks; ++block) {
+  parallel_for(blocks, block_cost, [&](std::int64_t block) {
     const std::int64_t first = block * length, count = std::min(length, tiles - first);
     float *v = scratch.row(thread_number()), *m = v + S::points * v_stride;
     for (std::int64_t t = 0; t < count; ++t)
@@ -97,7 +102,7 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
       multiply({v + p * v_stride, depth, 1}, count, u + p * u_stride, columns, m + p * m_stride, depth, false);
     }
     for (std::int64_t t = 0; t < count; ++t) leave_tile<Stride, Out>(out, grid, first + t, addend, m, m_stride, t, sums);
-  }
+  });
 }
 
 }  // namespace lpw::winograd::detail

@@ -2,6 +2,7 @@
 // number of threads, and merged in order.
 #pragma once
 
+#include <lpw/cpu/parts.hpp>
 #include <lpw/cpu/winograd_convolve.hpp>
 
 namespace lpw::winograd::detail {
@@ -45,20 +46,21 @@ void sum_products(const Side<const T>& x, const PendingMap& map, const Side<cons
   using S = Scheme<Stride>;
   using FromOutput = OutputGradientTransform<S::taps(0)>;
   const std::int64_t ins = x.shape.channels, outs = dy.shape.channels;
+  const std::int64_t values = S::values(Stride) * ins + S::points * outs;
   for (std::int64_t first = begin; first < end; first += length) {
     const std::int64_t count = std::min(length, end - first);
-#pragma omp parallel for schedule(dynamic, 16)
-    for (std::int64_t t = 0; t < count; ++t) {
+    parallel_for(count, tile_cost(values, 0, 0), [&](std::int64_t t) {
       enter_tile<Stride, Stride, Map>(x, grid, first + t, map, scratch.v(memory), scratch.v_stride,
                                       [=](std::int64_t pairs, std::int64_t column) { return panel_offset(t, column, count, pairs * ins); });
       enter<FromOutput, FromOutput, IdentityMap>(dy.window(grid, first + t, 0, 0), outs, {}, [&](std::int64_t o) {
         return [=, to = scratch.d(memory) + t * outs + o](int i, int j) { return to + (i * S::patch + j) * scratch.d_stride; };
       });
-    }
-#pragma omp parallel for schedule(dynamic)
-    for (int p = 0; p < S::points; ++p)
+    });
+    parallel_for(S::points, products_cost(count * S::products(Stride, 1) * ins * outs) / S::points, [&](std::int64_t point) {
+      const int p = static_cast<int>(point);
       multiply({scratch.d(memory, p), 1, outs}, outs, scratch.v(memory, p), S::pairs(p, Stride) * ins, scratch.s(memory, p), count,
                first > begin);
+    });
   }
 }
 
@@ -77,20 +79,15 @@ void kernel_gradient(const Side<const T>& x, const PendingMap& map, const Side<c
     return transform_kernel_gradient<Stride>(scratch.s(memory.data()), ins, outs, dkernel, accumulate);
   }
   Tensor<float, Cpu> partial({cut.parts, size});
-#pragma omp parallel for schedule(dynamic)
-  for (std::int64_t part = 0; part < cut.parts; ++part) {
+  const std::int64_t part_cost =
+      tiles / cut.parts * tile_cost(S::values(Stride) * ins + S::points * outs, 0, S::products(Stride, 1) * ins * outs);
+  parallel_for(cut.parts, part_cost, [&](std::int64_t part) {
     float* const mine = memory.row(thread_number());
     sum_products<Stride, Map>(x, map, dy, grid, part_begin(tiles, cut.parts, part), part_begin(tiles, cut.parts, part + 1), cut.length,
                               scratch, mine);
     transform_kernel_gradient<Stride>(scratch.s(mine), ins, outs, partial.row(part), false);
-  }
-#pragma omp parallel for schedule(static)
-  for (std::int64_t o = 0; o < outs; ++o) {
-    const std::int64_t row = taps * ins, first = o * row;
-    if (!accumulate) std::fill_n(dkernel + first, row, 0.f);
-    for (std::int64_t part = 0; part < cut.parts; ++part)
-      for (std::int64_t i = first; i < first + row; ++i) dkernel[i] += partial.row(part)[i];
-  }
+  });
+  add_parts(std::as_const(partial), dkernel, accumulate);
 }
 
 }  // namespace lpw::winograd::detail

@@ -20,23 +20,23 @@ template <int Stride, int In, int Out, class Gather>
 void transform_kernel(std::int64_t ins, std::int64_t outs, float* u, Gather&& gather) {
   using S = Scheme<Stride>;
   const std::int64_t stride = point_stride(In * In * Out * Out * ins * outs);
-#pragma omp parallel for collapse(2) schedule(static)
-  for (std::int64_t out = 0; out < outs; out += lanes)
-    for (std::int64_t in = 0; in < ins; in += lanes) {
-      KernelBlock block;
-      gather(in, out, block);
-      for (std::int64_t l = 0; l < lanes; ++l)
-        for_each_pair<Stride>([&](auto row, auto column) {
-          transform<KernelTransform<S::taps(row)>, KernelTransform<S::taps(column)>>(
-              [&](int r, int c) { return load(block[l][(row + r * Stride) * 3 + column + c * Stride]); },
-              [&](int i, int j, Lanes v) {
-                const std::int64_t depth = S::pairs(i, j, In) * ins, columns = S::pairs(i, j, Out) * outs;
-                const std::int64_t step = (In > 1 ? S::pair(j, row, column, In) * ins : 0) + in + l;
-                const std::int64_t to = (Out > 1 ? S::pair(j, row, column, Out) * outs : 0) + out;
-                store(u + (i * S::patch + j) * stride + panel_offset(step, to, depth, columns), v);
-              });
-        });
-    }
+  const std::int64_t blocks = ins / lanes;
+  parallel_for(outs / lanes * blocks, 4 * S::points * lanes * lanes, [&](std::int64_t item) {
+    const std::int64_t out = item / blocks * lanes, in = item % blocks * lanes;
+    KernelBlock block;
+    gather(in, out, block);
+    for (std::int64_t l = 0; l < lanes; ++l)
+      for_each_pair<Stride>([&](auto row, auto column) {
+        transform<KernelTransform<S::taps(row)>, KernelTransform<S::taps(column)>>(
+            [&](int r, int c) { return load(block[l][(row + r * Stride) * 3 + column + c * Stride]); },
+            [&](int i, int j, Lanes v) {
+              const std::int64_t depth = S::pairs(i, j, In) * ins, columns = S::pairs(i, j, Out) * outs;
+              const std::int64_t step = (In > 1 ? S::pair(j, row, column, In) * ins : 0) + in + l;
+              const std::int64_t to = (Out > 1 ? S::pair(j, row, column, Out) * outs : 0) + out;
+              store(u + (i * S::patch + j) * stride + panel_offset(step, to, depth, columns), v);
+            });
+      });
+  });
 }
 
 }  // namespace detail
@@ -70,8 +70,7 @@ template <int Stride>
 void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64_t out_channels, float* gradient, bool accumulate) {
   using S = Scheme<Stride>;
   const std::int64_t stride = point_stride(Stride * Stride * channels * out_channels);
-#pragma omp parallel for schedule(static)
-  for (std::int64_t o = 0; o < out_channels; ++o)
+  parallel_for(out_channels, 4 * S::points * channels, [&](std::int64_t o) {
     for (std::int64_t c = 0; c < channels; c += lanes)
       for_each_pair<Stride>([&](auto row, auto column) {
         transform<KernelGradientTransform<S::taps(row)>, KernelGradientTransform<S::taps(column)>>(
@@ -84,6 +83,7 @@ void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64
               store(to, accumulate ? load(to) + v : v);
             });
       });
+  });
 }
 
 }  // namespace lpw::winograd

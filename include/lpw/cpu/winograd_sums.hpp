@@ -90,11 +90,11 @@ class MomentSums {
 
   /// Moments of the members, `images` images each, to their rows from `first_member` on.
   void finish(std::int64_t images, std::int64_t first_member, Moments<float, Cpu>& moments) const {
-    const std::int64_t count = images * groups_.per_image;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (std::int64_t k = 0; k < partial_.dim(0) / count; ++k)
-      for (std::int64_t c = 0; c < channels_; c += lanes)
-        merge(k * count, count, c, moments.mean.row(first_member + k) + c, moments.variance.row(first_member + k) + c);
+    const std::int64_t count = images * groups_.per_image, vectors = channels_ / lanes;
+    parallel_for(partial_.dim(0) / count * vectors, 8 * lanes * count, [&](std::int64_t item) {
+      const std::int64_t k = item / vectors, c = item % vectors * lanes;
+      merge(k * count, count, c, moments.mean.row(first_member + k) + c, moments.variance.row(first_member + k) + c);
+    });
   }
 
  private:
@@ -179,14 +179,14 @@ class GradientSums {
   /// The sums of the members to their rows [2, C] from `first_member` on.
   void finish(std::int64_t first_member, Tensor<double, Cpu>& sums) const {
     const std::int64_t count = map_.images * groups_.per_image, members = partial_.dim(0) / count, width = 2 * shape_.channels;
-#pragma omp parallel for collapse(2) schedule(static)
-    for (std::int64_t k = 0; k < members; ++k)
-      for (std::int64_t c = 0; c < width; c += lanes) {
-        double sum[lanes] = {};
-        for (std::int64_t i = k * count; i < (k + 1) * count; ++i)
-          for (std::int64_t l = 0; l < lanes; ++l) sum[l] += double(partial_.row(i)[c + l]);
-        std::copy_n(sum, lanes, sums.row(first_member + k) + c);
-      }
+    const std::int64_t vectors = width / lanes;
+    parallel_for(members * vectors, 2 * lanes * count, [&](std::int64_t item) {
+      const std::int64_t k = item / vectors, c = item % vectors * lanes;
+      double sum[lanes] = {};
+      for (std::int64_t i = k * count; i < (k + 1) * count; ++i)
+        for (std::int64_t l = 0; l < lanes; ++l) sum[l] += double(partial_.row(i)[c + l]);
+      std::copy_n(sum, lanes, sums.row(first_member + k) + c);
+    });
   }
 
  private:

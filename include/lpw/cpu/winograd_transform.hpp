@@ -39,6 +39,12 @@ struct Scheme {
     for (int p = 0; p < points; ++p) count += pairs(p, phases);
     return count;
   }
+  /// Products of a tile and pair of channels at all points, where phases go in and come out.
+  [[nodiscard]] static constexpr int products(int in, int out) {
+    int count = 0;
+    for (int p = 0; p < points; ++p) count += pairs(p, in) * pairs(p, out);
+    return count;
+  }
 };
 
 /// Calls f(row phase, column phase), both constants, for all pairs.

@@ -6,6 +6,7 @@
 #include <cstdint>
 #include <vector>
 
+#include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/tensor.hpp>
 
@@ -22,14 +23,13 @@ template <Real T>
     require(labels.data()[i] >= 0 && labels.data()[i] < classes, "log_likelihoods: label ", labels.data()[i], " of row ", i,
             " is not in [0, ", classes, ")");
   Tensor<double, Cpu> result({rows});
-#pragma omp parallel for schedule(static)
-  for (std::int64_t i = 0; i < rows; ++i) {
+  parallel_for(rows, 32 * classes, [&](std::int64_t i) {
     const T* row = logits.data() + i * classes;
     double largest = static_cast<double>(row[0]), sum = 0;
     for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, static_cast<double>(row[c]));
     for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(row[c]) - largest);
     result.data()[i] = static_cast<double>(row[labels.data()[i]]) - largest - std::log(sum);
-  }
+  });
   for (std::int64_t i = 0; i < rows; ++i)
     require<NonFinite>(std::isfinite(result.data()[i]), "log_likelihoods: the logits of row ", i, " are not finite");
   return result;
