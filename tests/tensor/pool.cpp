@@ -1,12 +1,19 @@
 #include <lpw/tensor/pool.hpp>
 
+#include <sys/resource.h>
+#include <unistd.h>
+
 #include <array>
 #include <cstdint>
+#include <cstdlib>
 #include <cstring>
+#include <fstream>
 #include <latch>
 #include <string>
 #include <thread>
 #include <vector>
+
+#include <lpw/tensor/philox.hpp>
 
 #include "catch.hpp"
 
@@ -14,89 +21,267 @@ using lpw::CpuPool;
 
 namespace {
 
+constexpr std::size_t mebi = std::size_t{1} << 20;
+
 bool aligned(const void* block, std::size_t alignment) { return reinterpret_cast<std::uintptr_t>(block) % alignment == 0; }
+
+/// Memory that comes and goes by whole segments, as a GPU's driver gives it.
+struct Segments {
+  static constexpr std::size_t alignment = 256, small = 1 << 20, granule = 2 << 20;
+
+  explicit Segments(std::size_t limit = std::size_t{1} << 30) : limit(limit) {}
+  [[nodiscard]] void* allocate(std::size_t size, std::size_t held) const {
+    return held + size <= limit ? std::aligned_alloc(granule, size) : nullptr;
+  }
+  static void release(void* segment) { std::free(segment); }
+  [[nodiscard]] static std::string shortage(std::size_t) { return "here"; }
+
+  std::size_t limit;
+};
+using SegmentPool = lpw::Pool<Segments>;
+
+/// Bytes of the process that lie in memory.
+std::size_t resident() {
+  std::size_t total = 0, pages = 0;
+  std::ifstream("/proc/self/statm") >> total >> pages;
+  return pages * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+}
+
+std::int64_t page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+/// Page faults that others may have meanwhile: AddressSanitizer touches memory of its own.
+constexpr std::int64_t few = lpw::HostMemory::guard > 0 ? 2000 : 20;
+
+struct Block {
+  void* data;
+  std::size_t bytes;
+};
+
+/// A block that is written to.
+template <class P>
+Block block_of(P& pool, std::size_t bytes) {
+  const Block block{pool.allocate(bytes), bytes};
+  std::memset(block.data, 1, bytes);
+  return block;
+}
+template <class P>
+void give_back(P& pool, std::vector<Block>& blocks) {
+  for (const Block& block : blocks) pool.deallocate(block.data, block.bytes);
+  blocks.clear();
+}
+
+/// What a pass over `layers` layers does: saved tensors with a temporary each on the way there, gradients on the way back.
+template <class P>
+void pass(P& pool, std::size_t bytes, int layers) {
+  std::vector<Block> saved;
+  for (int i = 0; i < layers; ++i) {
+    const Block temporary = block_of(pool, bytes / 2 + 4096 * static_cast<std::size_t>(i));
+    saved.push_back(block_of(pool, bytes / static_cast<std::size_t>(1 + i % 3)));
+    saved.push_back(block_of(pool, 200));
+    pool.deallocate(temporary.data, temporary.bytes);
+  }
+  Block gradient = block_of(pool, bytes);
+  while (!saved.empty()) {
+    const Block next = block_of(pool, saved.back().bytes);
+    pool.deallocate(gradient.data, gradient.bytes);
+    pool.deallocate(saved.back().data, saved.back().bytes);
+    gradient = next;
+    saved.pop_back();
+  }
+  pool.deallocate(gradient.data, gradient.bytes);
+}
 
 }  // namespace
 
-TEST_CASE("CpuPool rounds sizes up by at most an eighth, to whole cache lines") {
+TEST_CASE("pools round sizes up to whole units of their alignment") {
   CHECK(CpuPool::round_up(0) == 64);
   CHECK(CpuPool::round_up(1) == 64);
   CHECK(CpuPool::round_up(64) == 64);
   CHECK(CpuPool::round_up(65) == 128);
-  CHECK(CpuPool::round_up(1024) == 1024);
-  CHECK(CpuPool::round_up(1025) == 1152);
-  for (std::size_t bytes = 512; bytes < (std::size_t{1} << 33); bytes = bytes * 9 / 7 + 1) {
-    CAPTURE(bytes);
-    const std::size_t size = CpuPool::round_up(bytes);
-    CHECK(size >= bytes);
-    CHECK(size % CpuPool::alignment == 0);
-    CHECK(size - bytes <= bytes / 8);
-    CHECK(CpuPool::round_up(size) == size);
-  }
+  CHECK(CpuPool::round_up(1025) == 1088);
+  CHECK(CpuPool::round_up((std::size_t{1} << 33) + 1) == (std::size_t{1} << 33) + 64);
+  CHECK(SegmentPool::round_up(1) == 256);
 }
 
-TEST_CASE("CpuPool aligns blocks to cache lines and large ones to huge pages") {
+TEST_CASE("CpuPool aligns blocks of every size to cache lines") {
   CpuPool pool;
-  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{4097}, std::size_t{3} << 20}) {
+  std::vector<Block> blocks;
+  for (std::size_t bytes : {std::size_t{0}, std::size_t{1}, std::size_t{100}, std::size_t{4097}, 3 * mebi}) {
     CAPTURE(bytes);
-    void* block = pool.allocate(bytes);
-    CHECK(aligned(block, CpuPool::alignment));
-    if (bytes >= (std::size_t{2} << 20)) CHECK(aligned(block, std::size_t{2} << 20));
-    std::memset(block, 1, bytes);
-    pool.deallocate(block, bytes);
+    blocks.push_back(block_of(pool, bytes));
+    CHECK(aligned(blocks.back().data, CpuPool::alignment));
   }
+  give_back(pool, blocks);
 }
 
-TEST_CASE("CpuPool hands a freed block out again within its size class, and only there") {
+TEMPLATE_TEST_CASE("pools split blocks and join them again", "", CpuPool, SegmentPool) {
+  TestType pool;
+  void* whole = pool.allocate(16 * mebi);
+  const std::size_t held = pool.usage().held;
+  pool.deallocate(whole, 16 * mebi);
+  std::vector<Block> parts;
+  for (int i = 0; i < 4; ++i) parts.push_back(block_of(pool, 4 * mebi - 1024));
+  CHECK(parts.front().data == whole);
+  CHECK(pool.usage().held == held);  // all four out of what the one left
+  std::swap(parts[0], parts[2]);     // joined on the left, on the right, and on both sides
+  give_back(pool, parts);
+  CHECK(pool.allocate(16 * mebi) == whole);
+  CHECK(pool.usage().held == held);
+  pool.deallocate(whole, 16 * mebi);
+}
+
+TEMPLATE_TEST_CASE("pools take the smallest free range that fits", "", CpuPool, SegmentPool) {
+  TestType pool;
+  std::vector<Block> blocks;  // large and small in turn, so that nothing joins
+  for (std::size_t size : {8, 1, 3, 1, 5, 1, 12, 1}) blocks.push_back(block_of(pool, size * mebi));
+  for (int i : {0, 2, 4, 6}) pool.deallocate(blocks[i].data, blocks[i].bytes);
+  CHECK(pool.allocate(4 * mebi) == blocks[4].data);
+  CHECK(pool.allocate(2 * mebi) == blocks[2].data);
+  CHECK(pool.allocate(8 * mebi) == blocks[0].data);
+  CHECK(pool.allocate(9 * mebi) == blocks[6].data);
+  pool.deallocate(blocks[4].data, 4 * mebi);
+  pool.deallocate(blocks[2].data, 2 * mebi);
+  pool.deallocate(blocks[0].data, 8 * mebi);
+  pool.deallocate(blocks[6].data, 9 * mebi);
+  for (int i : {1, 3, 5, 7}) pool.deallocate(blocks[i].data, blocks[i].bytes);
+  pool.trim();
+  CHECK(pool.usage().held == 0);
+}
+
+TEST_CASE("small blocks that last do not keep large ranges apart") {
   CpuPool pool;
-  void* first = pool.allocate(1000);
-  pool.deallocate(first, 1000);
-  void* other_class = pool.allocate(5000);
-  CHECK(other_class != first);
-  void* same_class = pool.allocate(961);
-  CHECK(CpuPool::round_up(961) == CpuPool::round_up(1000));
-  CHECK(same_class == first);
-  void* third = pool.allocate(1000);
-  CHECK(third != first);
-  pool.deallocate(other_class, 5000);
-  pool.deallocate(same_class, 961);
-  pool.deallocate(third, 1000);
+  std::vector<Block> small;
+  for (int i = 0; i < 20; ++i) {
+    const Block large = block_of(pool, mebi + 4096 * static_cast<std::size_t>(i));
+    small.push_back(block_of(pool, 100));
+    pool.deallocate(large.data, large.bytes);
+  }
+  CHECK(pool.usage().held <= 6 * mebi);  // two granules for the large one and one for the small ones
+  give_back(pool, small);
 }
 
 TEST_CASE("CpuPool counts bytes used, at peak and held") {
   CpuPool pool;
-  void* a = pool.allocate(1024);
-  void* b = pool.allocate(2048);
-  CHECK(pool.usage().used == 3072);
-  pool.deallocate(a, 1024);
-  CHECK(pool.usage().used == 2048);
-  CHECK(pool.usage().held == 3072);
+  void* a = pool.allocate(mebi);
+  void* b = pool.allocate(2 * mebi);
+  CHECK(pool.usage().used == 3 * mebi);
+  pool.deallocate(a, mebi);
+  CHECK(pool.usage().used == 2 * mebi);
+  CHECK(pool.usage().held >= 3 * mebi);
+  CHECK(pool.usage().held <= 6 * mebi);  // whole granules
   a = pool.allocate(64);
   pool.deallocate(a, 64);
-  CHECK(pool.usage().peak == 3072);  // of the three, only two were in use at once
-  pool.trim();
-  CHECK(pool.usage().held == 2048);
-
+  CHECK(pool.usage().peak == 3 * mebi);  // of the three, only two were in use at once
   pool.reset_peak();
-  CHECK(pool.usage().peak == 2048);
+  CHECK(pool.usage().peak == 2 * mebi);
 
-  pool.deallocate(b, 2048);
-  b = pool.allocate(2048);
-  CHECK(pool.usage().held == 2048);  // reused, not new
-  pool.deallocate(b, 2048);
+  pool.deallocate(b, 2 * mebi);
   pool.trim();
   CHECK(pool.usage().used == 0);
   CHECK(pool.usage().held == 0);
 }
 
-TEST_CASE("CpuPool holds no more than its limit, and gives free blocks back to make room") {
+TEST_CASE("what the CpuPool gives back is no longer the process's, and what it keeps is not touched anew") {
+  CpuPool pool;
+  constexpr std::size_t bytes = 64 * mebi;
+  const std::size_t before = resident();
+  const Block lasting = block_of(pool, 100'000);
+  Block block = block_of(pool, bytes);
+  CHECK(resident() >= before + bytes);
+  pool.deallocate(block.data, block.bytes);
+  const std::int64_t faults = page_faults();
+  block = block_of(pool, bytes - 100'000);
+  CHECK(page_faults() - faults < few);  // of 32 huge pages or 16,384 others
+  pool.deallocate(block.data, block.bytes);
+  pool.trim();
+  CHECK(resident() <= before + 8 * mebi);
+  CHECK(pool.usage().held <= 4 * mebi);
+  CHECK(static_cast<char*>(lasting.data)[99'999] == 1);
+  block = block_of(pool, bytes);  // where it was
+  CHECK(static_cast<char*>(lasting.data)[99'999] == 1);
+  pool.deallocate(block.data, block.bytes);
+  pool.deallocate(lasting.data, lasting.bytes);
+}
+
+TEMPLATE_TEST_CASE("training and evaluation of other sizes take the memory of the larger, once", "", CpuPool, SegmentPool) {
+  TestType pool;
+  std::size_t largest = 0;
+  for (int epoch = 0; epoch < 3; ++epoch) {
+    for (const std::size_t bytes : {5 * mebi, 5 * mebi, 3 * mebi + 4096, 7 * mebi / 2, 4 * mebi - 8192}) pass(pool, bytes, 12);
+    if (epoch == 0) largest = pool.usage().held;
+  }
+  CHECK(pool.usage().held == largest);
+  CHECK(largest <= pool.usage().peak * 13 / 10 + 8 * mebi);  // a granule or a medium segment for each kind of range
+}
+
+TEMPLATE_TEST_CASE("repeated passes ask for no more memory and get the same", "", CpuPool, SegmentPool) {
+  TestType pool;
+  pass(pool, 4 * mebi, 15);
+  pass(pool, 4 * mebi, 15);
+  const std::size_t held = pool.usage().held;
+  const std::int64_t faults = page_faults();
+  for (int i = 0; i < 5; ++i) pass(pool, 4 * mebi, 15);
+  CHECK(pool.usage().held == held);
+  CHECK(page_faults() - faults < few);  // a pass would touch 30 huge pages or more
+}
+
+TEST_CASE("blocks of random sizes keep their contents, and all memory is one again in the end") {
+  CpuPool pool;
+  const lpw::Philox random(3);
+  std::vector<Block> blocks;
+  int damaged = 0;
+  for (std::uint32_t i = 0; i < 20'000; ++i) {
+    if (blocks.size() > 50 || (!blocks.empty() && random.below(2 * i, 2) == 0)) {
+      std::swap(blocks[random.below(2 * i + 1, static_cast<std::uint32_t>(blocks.size()))], blocks.back());
+      const auto [data, bytes] = blocks.back();
+      const auto* words = static_cast<std::size_t*>(data);
+      damaged += words[0] != bytes || words[bytes / sizeof(std::size_t) - 1] != bytes;
+      pool.deallocate(data, bytes);
+      blocks.pop_back();
+    } else {
+      const std::size_t bytes = (std::size_t{16} << random.below(2 * i + 1, 18)) + 8 * random.below(2 * i, 100);
+      auto* words = static_cast<std::size_t*>(pool.allocate(bytes));
+      words[0] = words[bytes / sizeof(std::size_t) - 1] = bytes;
+      blocks.push_back({words, bytes});
+    }
+    if (i % 5000 == 0) pool.trim();
+  }
+  CHECK(damaged == 0);
+  for (const Block& block : blocks) pool.deallocate(block.data, block.bytes);
+  CHECK(pool.usage().used == 0);
+  pool.trim();
+  CHECK(pool.usage().held == 0);
+}
+
+TEST_CASE("CpuPool holds no more than its limit, and gives free memory back to make room") {
   CpuPool pool(1 << 20);
   void* first = pool.allocate(1 << 19);
   CHECK_THROWS_AS(pool.allocate(3 << 18), lpw::OutOfMemory);
   pool.deallocate(first, 1 << 19);
   void* second = pool.allocate(3 << 18);
-  CHECK(pool.usage().held == 3 << 18);
+  CHECK(pool.usage().held <= 1 << 20);
+  void* small = pool.allocate(64);
+  CHECK(pool.usage().held <= 1 << 20);
   pool.deallocate(second, 3 << 18);
+  pool.deallocate(small, 64);
+}
+
+TEST_CASE("a pool of segments gives back those that are free from end to end to make room") {
+  SegmentPool pool(40 * mebi);
+  void* large = pool.allocate(30 * mebi);
+  CHECK_THROWS_AS(pool.allocate(20 * mebi), lpw::OutOfMemory);
+  pool.deallocate(large, 30 * mebi);
+  void* small = pool.allocate(100);
+  void* larger = pool.allocate(38 * mebi);
+  CHECK(pool.usage().held == 40 * mebi);
+  pool.deallocate(small, 100);
+  pool.deallocate(larger, 38 * mebi);
+  pool.trim();
+  CHECK(pool.usage().held == 0);
 }
 
 TEST_CASE("CpuPool says how much was asked for when memory runs out") {
@@ -111,7 +296,7 @@ TEST_CASE("CpuPool says how much was asked for when memory runs out") {
 
 TEST_CASE("CpuPool serves several threads at once") {
   CpuPool pool;
-  constexpr int thread_count = 4, rounds = 100000;
+  constexpr int thread_count = 4, rounds = 30000;
   std::vector<int> damaged(thread_count, 0);
   std::latch start(thread_count);
   std::vector<std::thread> threads;
@@ -120,19 +305,20 @@ TEST_CASE("CpuPool serves several threads at once") {
       start.arrive_and_wait();
       std::array<int*, 3> blocks{};
       for (int i = 0; i < rounds; ++i) {
-        for (auto& block : blocks) *(block = static_cast<int*>(pool.allocate(64))) = t;
+        const std::size_t bytes = 64 + 64 * static_cast<std::size_t>((i + t) % 5);
+        for (auto& block : blocks) *(block = static_cast<int*>(pool.allocate(bytes))) = t;
         for (int* block : blocks) damage += *block != t;  // a block handed out twice is overwritten
-        for (int* block : blocks) pool.deallocate(block, 64);
+        for (int* block : blocks) pool.deallocate(block, bytes);
       }
     });
   for (auto& thread : threads) thread.join();
   CHECK(damaged == std::vector<int>(thread_count, 0));
   CHECK(pool.usage().used == 0);
-  CHECK(pool.usage().held <= thread_count * 3 * 64);  // no more than were in use at once
+  CHECK(pool.usage().held <= 2 * mebi);  // what they had at once fits in one granule
 }
 
-TEST_CASE("blocks of a recording are nobody's but a later recording's, until it is forgotten") {
-  CpuPool pool;
+TEMPLATE_TEST_CASE("blocks of a recording are nobody's but a later recording's, until it is forgotten", "", CpuPool, SegmentPool) {
+  TestType pool;
   void* before = pool.allocate(1000);
   pool.begin_recording();
   void* temporary = pool.allocate(1000);
@@ -162,6 +348,34 @@ TEST_CASE("blocks of a recording are nobody's but a later recording's, until it 
   CHECK(kept.back() == temporary);
   for (void* block : kept) pool.deallocate(block, 1000);
   pool.deallocate(large, 5000);
+}
+
+TEMPLATE_TEST_CASE("what recordings reserved is split and joined among them, and never given back", "", CpuPool, SegmentPool) {
+  TestType pool;
+  pool.begin_recording();
+  void* whole = pool.allocate(8 * mebi);
+  pool.deallocate(whole, 8 * mebi);
+  void* half = pool.allocate(4 * mebi);
+  void* rest = pool.allocate(3 * mebi);
+  CHECK(half == whole);
+  pool.end_recording();
+  void* outside = pool.allocate(mebi);  // where the rest of the reserve would fit
+  CHECK((outside < whole || outside >= static_cast<std::byte*>(whole) + 8 * mebi));
+  pool.deallocate(half, 4 * mebi);
+  pool.deallocate(rest, 3 * mebi);
+  const std::size_t held = pool.usage().held;
+  pool.deallocate(outside, mebi);
+  pool.trim();
+  CHECK(pool.usage().held >= 8 * mebi);
+  CHECK(pool.usage().held <= held);
+  pool.begin_recording();
+  CHECK(pool.allocate(8 * mebi) == whole);
+  pool.end_recording();
+  pool.forget_recording();
+  pool.forget_recording();
+  pool.deallocate(whole, 8 * mebi);
+  pool.trim();
+  CHECK(pool.usage().held == 0);
 }
 
 TEST_CASE("a pool short of memory drops what recordings reserved, and says so") {

@@ -12,10 +12,12 @@ namespace lpw {
 
 namespace cuda {
 
-/// Memory from the driver.
+/// Memory from the driver, which gives and takes whole segments.
 class DeviceMemory {
  public:
   static constexpr std::size_t alignment = 256;
+  static constexpr std::size_t small = std::size_t{1} << 20;    // smaller requests share segments
+  static constexpr std::size_t granule = std::size_t{2} << 20;  // what the driver hands out memory in
 
   [[nodiscard]] static void* allocate(std::size_t size, std::size_t) {
     static_cast<void>(stream());  // says so where there is no GPU

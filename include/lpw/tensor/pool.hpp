@@ -1,24 +1,24 @@
 // The memory pool of a device. Freed blocks are kept and handed out again, because touching fresh pages costs more than most of a
-// training step's arithmetic on the CPU, and asking the driver for memory stops a GPU. Sizes are rounded up to eighths of a power of two,
-// so a block fits its class exactly. Where the memory comes from is the Source's business.
+// training step's arithmetic on the CPU, and asking the driver for memory stops a GPU. Blocks are cut out of free ranges of segments, the
+// best fit, and join their free neighbours when they are given back, so that what served one shape serves any other. Memory goes back to
+// the system when trim() is called, at the end of a phase, or when more than there is is asked for. Small blocks lie in ranges of their
+// own: a few that last must not keep large ranges apart. Where the memory comes from is the Source's business.
 #pragma once
 
-#include <sys/mman.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <bit>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
-#include <cstdlib>
-#include <map>
 #include <mutex>
+#include <span>
 #include <string>
-#include <unordered_set>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/host_memory.hpp>
+#include <lpw/tensor/memory_ranges.hpp>
 
 namespace lpw {
 
@@ -27,8 +27,16 @@ struct PoolUsage {
   std::size_t used = 0, peak = 0, held = 0;
 };
 
-/// A Source has allocate(size), null if there is no more, release(block), and shortage(), which completes "out of memory: N bytes
-/// requested".
+/// A Source whose memory comes and goes by pages within address space that it reserves.
+template <class Source>
+concept PagedSource = requires(const Source& source, std::byte* begin, std::size_t size) {
+  { source.reserve(size) } -> std::same_as<std::span<std::byte>>;
+  { source.commit(begin, size, size) } -> std::same_as<bool>;
+  { source.decommit(begin, size) } -> std::same_as<bool>;
+};
+
+/// A Source says `alignment` of blocks, below which size they are `small`, and in what `granule` it had best be asked; shortage(used)
+/// completes "out of memory: N bytes requested". It is a PagedSource, or has allocate(size, held), a segment or null, and release(segment).
 template <class Source>
 class Pool {
  public:
@@ -40,39 +48,28 @@ class Pool {
   Pool(const Pool&) = delete;
   Pool& operator=(const Pool&) = delete;
   ~Pool() {
-    release_reserved();
-    release_free();
+    for (const auto segment : segments_) release_segment(segment);
   }
 
   /// A block of at least `bytes`, aligned to `alignment`. Throws OutOfMemory naming the request.
   [[nodiscard]] void* allocate(std::size_t bytes) {
-    const std::size_t size = round_up(bytes);
+    const std::size_t size = round_up(bytes) + guard();
     std::lock_guard lock(mutex_);
-    SizeClass& blocks = classes_[size];
-    void* block = recording_ ? take(blocks.reserved) : nullptr;
-    if (!block) block = take(blocks.free);
-    if (!block) {
-      blocks.free.reserve(blocks.total + 1);  // so that giving back never allocates
-      block = fresh(size);
-      ++blocks.total;
-      usage_.held += size;
-    }
-    if (recording_) {
-      blocks.reserved.reserve(blocks.total);
-      recorded_.insert(block);
-    }
-    usage_.used += size;
+    Range& range = take(find_or_grow(size, bytes), size);
+    range.recorded = recording_;
+    usage_.used += size - guard();
     usage_.peak = std::max(usage_.peak, usage_.used);
-    return block;
+    allow(range.begin, size - guard());
+    return range.begin;
   }
 
   /// Gives back a block; `bytes` as in its allocate.
   void deallocate(void* block, std::size_t bytes) noexcept {
-    const std::size_t size = round_up(bytes);
     std::lock_guard lock(mutex_);
-    SizeClass& blocks = classes_.find(size)->second;
-    (recorded_.contains(block) ? blocks.reserved : blocks.free).push_back(block);
-    usage_.used -= size;
+    Range& range = ranges_.find(static_cast<std::byte*>(block))->second;
+    forbid(range.begin, range.size);
+    put(range, std::exchange(range.recorded, false) ? State::reserved : State::free);
+    usage_.used -= round_up(bytes);
   }
 
   [[nodiscard]] PoolUsage usage() const {
@@ -83,10 +80,10 @@ class Pool {
     std::lock_guard lock(mutex_);
     usage_.peak = usage_.used;
   }
-  /// Returns all unused blocks to the system.
+  /// Returns unused memory to the system, in whole granules: for the end of a phase, since the next one pays for fresh memory.
   void trim() {
     std::lock_guard lock(mutex_);
-    release_free();
+    give_back(Source::granule);
   }
 
   /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out meanwhile are reserved
@@ -116,39 +113,220 @@ class Pool {
     drop();
   }
 
-  /// The size a request is served with: the next eighth of a power of two, at least the alignment.
-  [[nodiscard]] static constexpr std::size_t round_up(std::size_t bytes) {
-    const std::size_t step = std::max(alignment, std::bit_floor(std::max<std::size_t>(bytes, 1)) / 8);
-    return (std::max<std::size_t>(bytes, 1) + step - 1) / step * step;
-  }
+  /// The size a request is served with.
+  [[nodiscard]] static constexpr std::size_t round_up(std::size_t bytes) { return multiple(std::max<std::size_t>(bytes, 1), alignment); }
 
  private:
-  void* fresh(std::size_t size) {
-    void* block = source_.allocate(size, usage_.held);
-    if (!block) {
-      release_free();
-      block = source_.allocate(size, usage_.held);
-    }
-    if (!block && recordings_ > 0 && !recording_) {
-      drop();
-      release_free();
-      block = source_.allocate(size, usage_.held);
-    }
-    if (!block) fail<OutOfMemory>("out of memory: ", size, " bytes requested ", source_.shortage(usage_.used));
-    return block;
+  using Range = detail::MemoryRange;
+  using State = Range::State;
+  static constexpr bool paged = PagedSource<Source>;
+
+  [[nodiscard]] static constexpr std::size_t multiple(std::size_t size, std::size_t of) { return (size + of - 1) / of * of; }
+  [[nodiscard]] static constexpr std::size_t guard() {
+    if constexpr (requires { Source::guard; }) return Source::guard;
+    return 0;
+  }
+  static void allow(std::byte* begin, std::size_t size) noexcept {
+    if constexpr (requires { Source::unpoison(begin, size); }) Source::unpoison(begin, size);
+  }
+  static void forbid(std::byte* begin, std::size_t size) noexcept {
+    if constexpr (requires { Source::poison(begin, size); }) Source::poison(begin, size);
   }
 
-  struct SizeClass {
-    std::vector<void*> free, reserved;
-    std::size_t total = 0;  // blocks of this size, handed out, free or reserved
+  /// The list that a range that is not in use is in.
+  [[nodiscard]] detail::RangeList& list(State state, bool small) noexcept {
+    return state == State::absent ? absent_ : state == State::reserved ? reserved_[small] : free_[small];
+  }
+  [[nodiscard]] detail::RangeList& list_of(const Range& range) noexcept { return list(range.state, range.small); }
+
+  [[nodiscard]] Range* find(std::size_t size) noexcept {
+    const bool small = size < Source::small;
+    Range* range = recording_ ? reserved_[small].find(size) : nullptr;
+    return range ? range : free_[small].find(size);
+  }
+
+  [[nodiscard]] Range& find_or_grow(std::size_t size, std::size_t bytes) {
+    Range* range = find(size);
+    if (!range) range = grow(size);
+    if (!range) {
+      give_back(page());
+      range = grow(size);
+    }
+    if (!range && recordings_ > 0 && !recording_) {
+      drop();
+      range = find(size);
+      if (!range) {
+        give_back(page());
+        range = grow(size);
+      }
+    }
+    if (!range) fail<OutOfMemory>("out of memory: ", round_up(bytes), " bytes requested ", source_.shortage(usage_.used));
+    return *range;
+  }
+
+  /// The first `size` bytes of a range that is not in use, now in use.
+  Range& take(Range& range, std::size_t size) {
+    if (range.size > size) split(range, size);
+    list_of(range).remove(range);
+    range.state = State::used;
+    return range;
+  }
+
+  /// Cuts what is beyond the first `size` bytes off a range that is not in use, as one of the same kind. Returns it.
+  Range& split(Range& range, std::size_t size) {
+    Range& rest = ranges_.try_emplace(range.begin + size).first->second;
+    rest = {.begin = range.begin + size, .size = range.size - size, .left = &range, .right = range.right, .state = range.state,
+            .small = range.small};
+    if (range.right) range.right->left = &rest;
+    list_of(range).remove(range);
+    range.right = &rest;
+    range.size = size;
+    list_of(range).insert(range);
+    list_of(rest).insert(rest);
+    return rest;
+  }
+
+  /// Puts a range that is in no list among those of `state`, joined with its neighbours there. Returns what it has become.
+  Range& put(Range& range, State state) noexcept {
+    range.state = state;
+    Range* whole = &range;
+    if (range.left && range.left->joins(range)) {
+      whole = range.left;
+      list_of(*whole).remove(*whole);
+      absorb_right(*whole);
+    }
+    if (whole->right && whole->right->joins(*whole)) {
+      list_of(*whole).remove(*whole->right);
+      absorb_right(*whole);
+    }
+    list_of(*whole).insert(*whole);
+    return *whole;
+  }
+
+  void absorb_right(Range& range) noexcept {
+    Range& gone = *range.right;
+    range.size += gone.size;
+    range.right = gone.right;
+    if (range.right) range.right->left = &range;
+    ranges_.erase(gone.begin);
+  }
+
+  void add_segment(std::byte* begin, std::size_t size, State state, bool small) {
+    Range& range = ranges_.try_emplace(begin).first->second;
+    range = {.begin = begin, .size = size, .state = state, .small = small};
+    segments_.emplace_back(begin, size);
+    list_of(range).insert(range);
+  }
+
+  void release_segment(std::span<std::byte> segment) noexcept {
+    if constexpr (paged) {
+      source_.release(segment);
+    } else {
+      source_.release(segment.data());
+    }
+  }
+
+  [[nodiscard]] static std::size_t page() {
+    if constexpr (paged) return Source::page();
+    return Source::granule;
+  }
+
+  /// A free range of at least `size` bytes with memory from the source; null if that has no more.
+  [[nodiscard]] Range* grow(std::size_t size) {
+    if (size > std::size_t{1} << 62) return nullptr;
+    if constexpr (paged) {
+      if (Range* range = grow_in_segments(size)) return range;
+      const auto reserved = source_.reserve(size);
+      if (reserved.empty()) return nullptr;
+      add_segment(reserved.data(), reserved.size(), State::absent, false);
+      return grow_in_segments(size);
+    } else {
+      return grow_by_segment(size);
+    }
+  }
+
+  /// Small ranges share a granule, medium ones ten of them; a large one has a segment as long as itself, to be given back with it.
+  [[nodiscard]] Range* grow_by_segment(std::size_t size) {
+    const bool small = size < Source::small;
+    const std::size_t exact = multiple(size, Source::granule), shared = small ? exact : 10 * Source::granule;
+    for (const std::size_t length : {2 * size < shared ? shared : exact, exact}) {
+      void* segment = source_.allocate(length, usage_.held);
+      if (!segment) continue;
+      add_segment(static_cast<std::byte*>(segment), length, State::free, small);
+      usage_.held += length;
+      return free_[small].find(size);
+    }
+    return nullptr;
+  }
+
+  /// Where memory can be put for a free range to become long enough: into the absent range, at its end for small blocks.
+  struct Growth {
+    Range* absent = nullptr;
+    std::size_t missing = 0;
   };
 
-  /// A block out of a list; null if it is empty.
-  [[nodiscard]] static void* take(std::vector<void*>& blocks) noexcept {
-    if (blocks.empty()) return nullptr;
-    void* block = blocks.back();
-    blocks.pop_back();
-    return block;
+  [[nodiscard]] Growth cheapest_growth(std::size_t size, bool small) const {
+    Growth best;
+    absent_.for_each([&](Range& absent) {
+      const Range* free = small ? absent.right : absent.left;
+      const std::size_t there = free && free->state == State::free && free->small == small ? std::min(free->size, size - 1) : 0;
+      const std::size_t missing = multiple(size - there, page());
+      if (missing > absent.size) return;
+      const bool lower = best.absent && absent.begin < best.absent->begin;
+      if (!best.absent || missing < best.missing || (missing == best.missing && lower != small)) best = {&absent, missing};
+    });
+    return best;
+  }
+
+  /// Whole granules where there are as many, else pages.
+  [[nodiscard]] Range* grow_in_segments(std::size_t size) {
+    const bool small = size < Source::small;
+    const Growth growth = cheapest_growth(size, small);
+    if (!growth.absent) return nullptr;
+    for (const std::size_t length : {std::min(multiple(growth.missing, Source::granule), growth.absent->size), growth.missing}) {
+      std::byte* begin = small ? growth.absent->end() - length : growth.absent->begin;
+      if (!source_.commit(begin, length, usage_.held)) continue;
+      usage_.held += length;
+      forbid(begin, length);
+      Range* fresh = growth.absent;
+      if (fresh->size > length) fresh = small ? &split(*fresh, fresh->size - length) : (split(*fresh, length), fresh);
+      absent_.remove(*fresh);
+      fresh->small = small;
+      return &put(*fresh, State::free);
+    }
+    return nullptr;
+  }
+
+  /// Returns free memory to the system: whole units of pages, or segments that are free from end to end.
+  void give_back(std::size_t unit) {
+    for (detail::RangeList& ranges : free_) {
+      std::vector<Range*> all;
+      ranges.for_each([&](Range& range) { all.push_back(&range); });
+      for (Range* range : all) give_back(*range, unit);
+    }
+  }
+
+  void give_back(Range& range, std::size_t unit) {
+    if constexpr (paged) {
+      const auto address = reinterpret_cast<std::uintptr_t>(range.begin);
+      const std::size_t lead = multiple(address, unit) - address;
+      if (lead + unit > range.size) return;
+      const std::size_t length = (range.size - lead) / unit * unit;
+      Range& middle = lead > 0 ? split(range, lead) : range;
+      if (middle.size > length) split(middle, length);
+      if (!source_.decommit(middle.begin, length)) return;
+      usage_.held -= length;
+      list_of(middle).remove(middle);
+      middle.small = false;
+      put(middle, State::absent);
+    } else {
+      if (range.left || range.right) return;
+      usage_.held -= range.size;
+      std::erase_if(segments_, [&](const auto& segment) { return segment.data() == range.begin; });
+      source_.release(range.begin);
+      list_of(range).remove(range);
+      ranges_.erase(range.begin);
+    }
   }
 
   void drop() noexcept {
@@ -157,61 +335,24 @@ class Pool {
   }
 
   void release_reserved() noexcept {
-    for (auto& [size, blocks] : classes_) {
-      blocks.free.insert(blocks.free.end(), blocks.reserved.begin(), blocks.reserved.end());  // within its capacity
-      blocks.reserved.clear();
-    }
-    recorded_.clear();
-  }
-
-  void release_free() noexcept {
-    for (auto& [size, blocks] : classes_) {
-      for (void* block : blocks.free) source_.release(block);
-      usage_.held -= size * blocks.free.size();
-      blocks.total -= blocks.free.size();
-      blocks.free.clear();
-    }
+    for (detail::RangeList& ranges : reserved_)
+      while (Range* range = ranges.any()) {
+        ranges.remove(*range);
+        put(*range, State::free);
+      }
+    for (auto& [begin, range] : ranges_) range.recorded = false;
   }
 
   Source source_;
   mutable std::mutex mutex_;
-  std::map<std::size_t, SizeClass> classes_;
+  std::unordered_map<std::byte*, Range> ranges_;  // by where they begin
+  std::vector<std::span<std::byte>> segments_;
+  detail::RangeList free_[2], reserved_[2];  // of large and of small blocks
+  detail::RangeList absent_;
   PoolUsage usage_;
   bool recording_ = false;
   std::size_t recordings_ = 0;
-  std::unordered_set<const void*> recorded_;  // handed out while recording: their place when free is the reserve
   std::uint64_t drops_ = 0;
-};
-
-/// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would promise more and
-/// kill the process later.
-class HostMemory {
- public:
-  static constexpr std::size_t alignment = 64;
-
-  explicit HostMemory(std::size_t limit = physical_memory()) : limit_(limit) {}
-
-  [[nodiscard]] void* allocate(std::size_t size, std::size_t held) const {
-    constexpr std::size_t huge_page = std::size_t{2} << 20;
-    const bool huge = size >= huge_page;
-    const std::size_t align = huge ? huge_page : alignment;
-    const std::size_t padded = (size + align - 1) / align * align;
-    if (padded > limit_ || held > limit_ - padded) return nullptr;
-    void* block = std::aligned_alloc(align, padded);
-    if (block && huge) madvise(block, padded, MADV_HUGEPAGE);
-    return block;
-  }
-  static void release(void* block) noexcept { std::free(block); }
-  [[nodiscard]] static std::string shortage(std::size_t used) {
-    return concat("with ", used, " in use; take a smaller batch, member chunk or model");
-  }
-
- private:
-  static std::size_t physical_memory() {
-    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
-  }
-
-  std::size_t limit_;
 };
 
 using CpuPool = Pool<HostMemory>;
