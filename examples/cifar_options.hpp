@@ -103,16 +103,18 @@ inline lpw::nn::WideResNetOptions network_options(const Options& o) {
 
 inline lpw::data::Dataset load_data(const Options& o) {
   const std::string images = o.images();
-  auto dataset = images == "synthetic"  ? lpw::data::synthetic({})
-                 : images == "cifar100" ? lpw::data::cifar100(o.data)
-                                        : lpw::data::cifar10(o.data);
-  const auto shorten = [](lpw::data::ImageSet& set, std::int64_t size, const char* option) {
-    lpw::require<lpw::OptionError>(size <= set.count, option, ' ', size, ": there are only ", set.count, " images");
-    if (size > 0) set = lpw::data::balanced_subset(set, size);
+  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
+  const lpw::data::SyntheticOptions synthetic;
+  const auto whole = [&](std::int64_t drawn, const auto& files, std::int64_t records) {
+    return images == "synthetic" ? drawn : std::ssize(files) * records;
   };
-  shorten(dataset.train, o.train_subset, "--train-subset");
-  shorten(dataset.test, o.test_subset, "--test-subset");
-  return dataset;
+  const auto check = [](std::int64_t size, std::int64_t count, const char* option) {
+    lpw::require<lpw::OptionError>(size <= count, option, ' ', size, ": there are only ", count, " images");
+  };
+  check(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
+  check(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
+  const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
+  return images == "synthetic" ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
 }
 
 inline lpw::train::ImageClassificationOptions task_options(const Options& o) {

@@ -103,6 +103,30 @@ TEST_CASE("good files are read from their directory and from its parent") {
   }
 }
 
+TEST_CASE("a part of the files is the subset of the whole, with the whole's normalization") {
+  for (const auto& layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
+    CAPTURE(layout.name);
+    const TemporaryFolder directory;
+    write_all(directory.path(), layout);
+    const auto whole = read_cifar(directory.path(), layout);
+    const auto whole_train = whole.train.count;
+    for (const std::int64_t train : {std::int64_t{1}, whole_train - 1, whole_train}) {
+      const auto part = read_cifar(directory.path(), layout, {.train = train, .test = 2});
+      const auto expected = balanced_subset(whole.train, train), expected_test = balanced_subset(whole.test, 2);
+      CHECK(part.train.count == train);
+      CHECK(part.train.pixels == expected.pixels);
+      CHECK(part.train.pixels.capacity() == expected.pixels.size());
+      CHECK(part.train.labels == expected.labels);
+      CHECK(part.test.pixels == expected_test.pixels);
+      CHECK(part.test.labels == expected_test.labels);
+      CHECK(part.normalization.mean == whole.normalization.mean);
+      CHECK(part.normalization.stddev == whole.normalization.stddev);
+    }
+    for (const std::int64_t train : {std::int64_t{-1}, whole_train + 1})
+      CHECK_THROWS_AS(read_cifar(directory.path(), layout, {.train = train}), lpw::OptionError);
+  }
+}
+
 TEST_CASE("class names are read where they are complete") {
   const auto layout = small_layout(cifar10_layout());
   const TemporaryFolder directory;

@@ -47,6 +47,23 @@ TEST_CASE("synthetic sets are well-formed and balanced") {
   CHECK(dataset.normalization.stddev == statistics.stddev);
 }
 
+TEST_CASE("a part of the synthetic set is the subset of the whole, with the whole's normalization") {
+  const auto whole = synthetic(few(0));
+  for (const std::int64_t train : {1, 57, 203}) {
+    const auto part = synthetic(few(0, 3), {.train = train, .test = 30});
+    const auto expected = balanced_subset(whole.train, train), expected_test = balanced_subset(whole.test, 30);
+    CHECK(part.train.count == train);
+    CHECK(part.train.pixels == expected.pixels);
+    CHECK(part.train.labels == expected.labels);
+    CHECK(part.test.pixels == expected_test.pixels);
+    CHECK(part.test.labels == expected_test.labels);
+    CHECK(part.normalization.mean == whole.normalization.mean);
+    CHECK(part.normalization.stddev == whole.normalization.stddev);
+  }
+  CHECK_THROWS_AS(synthetic(few(0), {.train = 204}), lpw::OptionError);
+  CHECK_THROWS_AS(synthetic(few(0), {.test = -1}), lpw::OptionError);
+}
+
 TEST_CASE("the same seed gives the same synthetic images with any number of threads") {
   const auto dataset = synthetic(few(4));
   for (const int threads : {0, 1, 2, 3, 7, 1000}) {

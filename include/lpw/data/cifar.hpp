@@ -3,6 +3,7 @@
 // A file must have exactly its published size: a shorter one that happens to end between two records would train without a word.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <filesystem>
@@ -10,6 +11,7 @@
 #include <span>
 #include <string>
 #include <system_error>
+#include <utility>
 #include <vector>
 
 #include <lpw/data/dataset.hpp>
@@ -69,9 +71,8 @@ inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane =
   return std::filesystem::is_directory(inner, ignored) ? inner : directory;
 }
 
-/// All bytes of a file of `records` records. Throws FileError if it is missing, unreadable or of another size.
-[[nodiscard]] inline std::vector<std::uint8_t> read_records(const std::filesystem::path& path, const CifarLayout& layout,
-                                                            std::int64_t records) {
+/// Throws FileError unless the file is there and holds `records` records.
+inline void check_file(const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records) {
   std::error_code status;
   require<FileError>(std::filesystem::is_regular_file(path, status), path.string(), ": no such file, needed for ", layout.name,
                      fetch_hint(layout));
@@ -83,43 +84,80 @@ inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane =
     fail<FileError>(path.string(), ": expected ", expected, " bytes (", records, " records of ", record, "), found ", found, " (",
                     found / record, found % record ? " and a part" : "", "): the file is ", found < expected ? "truncated" : "too long",
                     fetch_hint(layout));
-
-  std::vector<std::uint8_t> bytes(expected);
-  std::ifstream file(path, std::ios::binary);
-  file.read(reinterpret_cast<char*>(bytes.data()), expected);
-  require<FileError>(file.gcount() == expected, path.string(), ": cannot be read: expected ", expected, " bytes, got ", file.gcount());
-  return bytes;
 }
 
-/// Appends a file's records to a set, planes interleaved to [H, W, C].
-inline void append_records(ImageSet& set, const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records) {
-  const auto bytes = read_records(path, layout, records);
+/// Calls f(label, planes) for every record of a file, of which a few are held at a time. Throws FileError if it is missing, unreadable, of
+/// another size, or holds a label out of range.
+template <class F>
+void for_each_record(const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records, F&& f) {
+  constexpr std::int64_t at_once = 256;
+  check_file(path, layout, records);
   const std::int64_t record = layout.label_bytes + cifar_pixels;
-  for (std::int64_t r = 0; r < records; ++r) {
-    const std::int64_t offset = r * record + layout.label_bytes - 1;
-    const int label = bytes[offset];
-    require<FileError>(label < layout.classes, path.string(), ": expected a label from 0 to ", layout.classes - 1, " at byte ", offset,
-                       " (record ", r, "), found ", label, ": the file is damaged or not ", layout.name);
-    const std::uint8_t* planes = bytes.data() + offset + 1;
-    std::uint8_t* pixels = set.image(set.count++);
-    for (std::int64_t p = 0; p < cifar_plane; ++p)
-      for (std::int64_t c = 0; c < cifar_channels; ++c) pixels[p * cifar_channels + c] = planes[c * cifar_plane + p];
-    set.labels.push_back(label);
+  std::vector<std::uint8_t> bytes(std::min(at_once, records) * record);
+  std::ifstream file(path, std::ios::binary);
+  for (std::int64_t first = 0; first < records; first += at_once) {
+    const std::int64_t count = std::min(at_once, records - first);
+    file.read(reinterpret_cast<char*>(bytes.data()), count * record);
+    require<FileError>(file.gcount() == count * record, path.string(), ": cannot be read: expected ", records * record, " bytes, got ",
+                       first * record + file.gcount());
+    for (std::int64_t r = 0; r < count; ++r) {
+      const std::uint8_t* planes = bytes.data() + r * record + layout.label_bytes;
+      const int label = planes[-1];
+      require<FileError>(label < layout.classes, path.string(), ": expected a label from 0 to ", layout.classes - 1, " at byte ",
+                         (first + r) * record + layout.label_bytes - 1, " (record ", first + r, "), found ", label,
+                         ": the file is damaged or not ", layout.name);
+      f(label, planes);
+    }
   }
 }
 
-[[nodiscard]] inline ImageSet read_images(const std::filesystem::path& folder, const CifarLayout& layout,
-                                          std::span<const std::string> files, std::int64_t records) {
+/// Appends an image to a set that has room for it, planes interleaved to [H, W, C].
+inline void append_image(ImageSet& set, int label, const std::uint8_t* planes) {
+  std::uint8_t* pixels = set.image(set.count++);
+  for (std::int64_t p = 0; p < cifar_plane; ++p)
+    for (std::int64_t c = 0; c < cifar_channels; ++c) pixels[p * cifar_channels + c] = planes[c * cifar_plane + p];
+  set.labels.push_back(label);
+}
+
+/// The first images of every class of these files, `size` in all (0: every image), and what the whole is normalised with.
+struct CifarSet {
+  ImageSet images;
+  Normalization normalization;
+};
+
+/// One pass for all images; for a part, labels decide in a first one which images are kept in a second.
+[[nodiscard]] inline CifarSet read_images(const std::filesystem::path& folder, const CifarLayout& layout,
+                                          std::span<const std::string> files, std::int64_t records, std::int64_t size) {
+  const std::int64_t count = std::ssize(files) * records;
+  const bool all = size == 0 || size == count;
   ImageSet set{.count = 0,
                .height = cifar_side,
                .width = cifar_side,
                .channels = cifar_channels,
                .classes = layout.classes,
-               .pixels = {},
+               .pixels = std::vector<std::uint8_t>((all ? count : std::clamp<std::int64_t>(size, 1, count)) * cifar_pixels),
                .labels = {}};
-  set.pixels.resize(std::ssize(files) * records * cifar_pixels);
-  for (const auto& file : files) append_records(set, folder / file, layout, records);
-  return set;
+  const auto for_each = [&](auto&& f) {
+    for (const auto& file : files) for_each_record(folder / file, layout, records, f);
+  };
+  ChannelSums sums(cifar_channels);
+  std::vector<std::int32_t> labels;
+  for_each([&](int label, const std::uint8_t* planes) {
+    labels.push_back(label);
+    append_image(set, label, planes);
+    sums.add(set.image(set.count - 1), cifar_plane);
+    if (!all) --set.count, set.labels.clear();
+  });
+  if (!all) {
+    const auto chosen = balanced_choice(labels, layout.classes, size);
+    auto next = chosen.begin();
+    for_each([&, index = std::int64_t{0}](int label, const std::uint8_t* planes) mutable {
+      if (next == chosen.end() || *next != index++) return;
+      append_image(set, label, planes);
+      ++next;
+    });
+  }
+  return {std::move(set), sums.normalization()};
 }
 
 /// The names in the file, or none if it does not hold one for every class: they are for display alone.
@@ -136,24 +174,30 @@ inline void append_records(ImageSet& set, const std::filesystem::path& path, con
 
 }  // namespace detail
 
-/// Reads a dataset of the given layout from `directory`, which holds its files or the folder that holds them.
-/// Throws FileError naming the file if one is missing, unreadable, of another size than the layout says, or has a label out of range.
-[[nodiscard]] inline Dataset read_cifar(const std::filesystem::path& directory, const CifarLayout& layout) {
+/// Reads a dataset of the given layout, or a part of it, from `directory`, which holds its files or the folder that holds them.
+/// Throws FileError naming the file if one is missing, unreadable, of another size than the layout says, or has a label out of range,
+/// OptionError for a part larger than the whole.
+[[nodiscard]] inline Dataset read_cifar(const std::filesystem::path& directory, const CifarLayout& layout, const SubsetSizes& subset = {}) {
   const auto folder = detail::find_folder(directory, layout);
   Dataset dataset;
   dataset.name = layout.name;
-  dataset.train = detail::read_images(folder, layout, layout.train_files, layout.train_records);
-  dataset.test = detail::read_images(folder, layout, layout.test_files, layout.test_records);
-  dataset.normalization = channel_statistics(dataset.train);
+  auto train = detail::read_images(folder, layout, layout.train_files, layout.train_records, subset.train);
+  dataset.train = std::move(train.images);
+  dataset.normalization = std::move(train.normalization);
+  dataset.test = detail::read_images(folder, layout, layout.test_files, layout.test_records, subset.test).images;
   dataset.class_names = detail::read_class_names(folder / layout.class_names_file, layout.classes);
   return dataset;
 }
 
 /// CIFAR-10: 50000 training and 10000 test images of 10 classes. `directory` is cifar-10-batches-bin or its parent. Throws as read_cifar.
-[[nodiscard]] inline Dataset cifar10(const std::filesystem::path& directory) { return read_cifar(directory, cifar10_layout()); }
+[[nodiscard]] inline Dataset cifar10(const std::filesystem::path& directory, const SubsetSizes& subset = {}) {
+  return read_cifar(directory, cifar10_layout(), subset);
+}
 
 /// CIFAR-100 with its fine labels: 50000 and 10000 images of 100 classes. `directory` is cifar-100-binary or its parent. Throws as
 /// read_cifar.
-[[nodiscard]] inline Dataset cifar100(const std::filesystem::path& directory) { return read_cifar(directory, cifar100_layout()); }
+[[nodiscard]] inline Dataset cifar100(const std::filesystem::path& directory, const SubsetSizes& subset = {}) {
+  return read_cifar(directory, cifar100_layout(), subset);
+}
 
 }  // namespace lpw::data

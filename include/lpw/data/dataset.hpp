@@ -7,6 +7,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <numeric>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -54,41 +55,76 @@ inline void validate(const ImageSet& set) {
             set.classes, ")");
 }
 
-/// Mean and population standard deviation of every channel over all pixels of all images. The sums are exact integers, so the
-/// result does not depend on the order of images. A channel without variation gets stddev 1: it is centred, not divided by zero.
+/// Sums over pixels of which Normalization is made. They are exact integers, so the order of images does not matter.
+class ChannelSums {
+ public:
+  explicit ChannelSums(std::int64_t channels) : sum_(channels), squares_(channels) {}
+
+  /// Adds `count` pixels [count, C].
+  void add(const std::uint8_t* pixel, std::int64_t count) {
+    for (std::int64_t i = 0; i < count; ++i)
+      for (std::size_t c = 0; c < sum_.size(); ++c) {
+        const std::uint64_t value = *pixel++;
+        sum_[c] += value;
+        squares_[c] += value * value;
+      }
+    pixels_ += count;
+  }
+  void add(const ChannelSums& other) {
+    for (std::size_t c = 0; c < sum_.size(); ++c) sum_[c] += other.sum_[c], squares_[c] += other.squares_[c];
+    pixels_ += other.pixels_;
+  }
+
+  /// Mean and population standard deviation of every channel. A channel without variation gets stddev 1: it is centred, not divided by
+  /// zero.
+  [[nodiscard]] Normalization normalization() const {
+    Normalization result;
+    const auto n = static_cast<double>(pixels_);
+    for (std::size_t c = 0; c < sum_.size(); ++c) {
+      const double mean = static_cast<double>(sum_[c]) / n, variance = static_cast<double>(squares_[c]) / n - mean * mean;
+      result.mean.push_back(static_cast<float>(mean / 255));
+      result.stddev.push_back(variance > 0 ? static_cast<float>(std::sqrt(variance) / 255) : 1.f);
+    }
+    return result;
+  }
+
+ private:
+  std::vector<std::uint64_t> sum_, squares_;
+  std::int64_t pixels_ = 0;
+};
+
+/// ChannelSums::normalization over all pixels of all images.
 [[nodiscard]] inline Normalization channel_statistics(const ImageSet& set) {
   validate(set);
-  std::vector<std::uint64_t> sum(set.channels), squares(set.channels);
-  const std::uint8_t* pixel = set.pixels.data();
-  for (std::int64_t i = 0; i < set.count * set.height * set.width; ++i)
-    for (std::int64_t c = 0; c < set.channels; ++c) {
-      const std::uint64_t value = *pixel++;
-      sum[c] += value;
-      squares[c] += value * value;
-    }
-  Normalization result;
-  const double n = static_cast<double>(set.count * set.height * set.width);
-  for (std::int64_t c = 0; c < set.channels; ++c) {
-    const double mean = static_cast<double>(sum[c]) / n, variance = static_cast<double>(squares[c]) / n - mean * mean;
-    result.mean.push_back(static_cast<float>(mean / 255));
-    result.stddev.push_back(variance > 0 ? static_cast<float>(std::sqrt(variance) / 255) : 1.f);
-  }
-  return result;
+  ChannelSums sums(set.channels);
+  sums.add(set.pixels.data(), set.count * set.height * set.width);
+  return sums.normalization();
 }
 
-/// A class-balanced part of `size` images: the first images of every class, in the order of the whole set. Class counts differ by
-/// at most one wherever every class has enough images; there is no randomness, so a part is contained in every larger one.
-/// Throws OptionError unless 0 < size <= set.count.
-[[nodiscard]] inline ImageSet balanced_subset(const ImageSet& set, std::int64_t size) {
-  require<OptionError>(size > 0 && size <= set.count, "subset: expected a size from 1 to ", set.count, " (all images), found ", size);
-  std::vector<std::int64_t> rank(set.count), seen(set.classes, 0), chosen(set.count);  // rank: how many of its class come before it
-  for (std::int64_t i = 0; i < set.count; ++i) rank[i] = seen[set.labels[i]]++;
+/// How many images of each set are wanted, class-balanced; 0: all. What is not wanted is never held, and the normalization is that of the
+/// whole training set all the same.
+struct SubsetSizes {
+  std::int64_t train = 0, test = 0;
+};
+
+/// Which images a class-balanced part of `size` consists of: the first of every class, in the order of the whole set. Class counts differ
+/// by at most one wherever every class has enough images; there is no randomness, so a part is contained in every larger one. All for
+/// size = labels.size(). Throws OptionError unless 0 < size <= labels.size().
+[[nodiscard]] inline std::vector<std::int64_t> balanced_choice(std::span<const std::int32_t> labels, int classes, std::int64_t size) {
+  const std::int64_t count = std::ssize(labels);
+  require<OptionError>(size > 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
+  std::vector<std::int64_t> rank(count), seen(classes, 0), chosen(count);  // rank: how many of its class come before it
+  for (std::int64_t i = 0; i < count; ++i) rank[i] = seen[labels[i]]++;
   std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
-  std::sort(chosen.begin(), chosen.end(),
-            [&](auto a, auto b) { return std::pair(rank[a], set.labels[a]) < std::pair(rank[b], set.labels[b]); });
+  std::sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return std::pair(rank[a], labels[a]) < std::pair(rank[b], labels[b]); });
   chosen.resize(size);
   std::sort(chosen.begin(), chosen.end());
+  return chosen;
+}
 
+/// A part of a set, as balanced_choice says.
+[[nodiscard]] inline ImageSet balanced_subset(const ImageSet& set, std::int64_t size) {
+  const auto chosen = balanced_choice(set.labels, set.classes, size);
   ImageSet result{.count = size,
                   .height = set.height,
                   .width = set.width,

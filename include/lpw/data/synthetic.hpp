@@ -8,7 +8,10 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <mutex>
 #include <numbers>
+#include <numeric>
+#include <span>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -214,43 +217,83 @@ inline void draw_synthetic(ImageDraws draws, int label, const SyntheticDifficult
   }
 }
 
-/// One split: image i has class i mod 10. Splits differ in the step of their random numbers and never share one.
-[[nodiscard]] inline ImageSet synthetic_split(const SyntheticOptions& options, std::uint32_t split, std::int64_t count) {
-  const int classes = static_cast<int>(synthetic_names.size());
-  ImageSet set{
-      .count = count, .height = synthetic_side, .width = synthetic_side, .channels = 3, .classes = classes, .pixels = {}, .labels = {}};
-  set.pixels.resize(count * set.image_size());
-  set.labels.resize(count);
-
+/// Image i of a split, of class i mod 10, into pixels. Splits differ in the step of their random numbers and never share one.
+inline void draw_synthetic(const SyntheticOptions& options, std::uint32_t split, std::int64_t i, std::uint8_t* pixels) {
   const Philox philox(options.seed, Stream::synthetic, split);
-  const auto draw = [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) {
-      set.labels[i] = static_cast<std::int32_t>(i % classes);
-      draw_synthetic(ImageDraws(philox, i), set.labels[i], options.difficulty, set.image(i));
-    }
-  };
+  draw_synthetic(ImageDraws(philox, i), static_cast<int>(i % std::ssize(synthetic_names)), options.difficulty, pixels);
+}
+
+/// Calls f(first, last) for parts of [0, count) in threads of their own.
+template <class F>
+void in_threads(int wanted, std::int64_t count, F&& f) {
   const auto cores = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-  const std::int64_t threads = std::min(options.threads > 0 ? options.threads : cores, count);
+  const std::int64_t threads = std::min(wanted > 0 ? wanted : cores, count);
   std::vector<std::jthread> workers;
-  for (std::int64_t t = 1; t < threads; ++t) workers.emplace_back(draw, count * t / threads, count * (t + 1) / threads);
-  draw(0, count / threads);
-  workers.clear();  // joins
+  for (std::int64_t t = 1; t < threads; ++t) workers.emplace_back(f, count * t / threads, count * (t + 1) / threads);
+  f(0, count / threads);
+}
+
+/// The chosen images of a split.
+[[nodiscard]] inline ImageSet synthetic_split(const SyntheticOptions& options, std::uint32_t split, std::span<const std::int64_t> chosen) {
+  const int classes = static_cast<int>(synthetic_names.size());
+  ImageSet set{.count = std::ssize(chosen),
+               .height = synthetic_side,
+               .width = synthetic_side,
+               .channels = 3,
+               .classes = classes,
+               .pixels = {},
+               .labels = {}};
+  set.pixels.resize(set.count * set.image_size());
+  for (const std::int64_t i : chosen) set.labels.push_back(static_cast<std::int32_t>(i % classes));
+  in_threads(options.threads, set.count, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t i = first; i < last; ++i) draw_synthetic(options, split, chosen[i], set.image(i));
+  });
   return set;
+}
+
+/// The sums over all images of a split that are not among the chosen.
+[[nodiscard]] inline ChannelSums sums_of_others(const SyntheticOptions& options, std::uint32_t split, std::int64_t count,
+                                                std::span<const std::int64_t> chosen) {
+  ChannelSums sums(3);
+  std::mutex adding;
+  in_threads(options.threads, count, [&](std::int64_t first, std::int64_t last) {
+    ChannelSums part(3);
+    std::vector<std::uint8_t> pixels(3 * synthetic_side * synthetic_side);
+    for (std::int64_t i = first; i < last; ++i) {
+      if (std::binary_search(chosen.begin(), chosen.end(), i)) continue;
+      draw_synthetic(options, split, i, pixels.data());
+      part.add(pixels.data(), synthetic_side * synthetic_side);
+    }
+    const std::lock_guard lock(adding);
+    sums.add(part);
+  });
+  return sums;
+}
+
+/// Which of `count` images are wanted: the first, whose classes take turns.
+[[nodiscard]] inline std::vector<std::int64_t> synthetic_choice(std::int64_t count, std::int64_t size) {
+  require<OptionError>(size >= 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
+  std::vector<std::int64_t> chosen(size > 0 ? size : count);
+  std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
+  return chosen;
 }
 
 }  // namespace detail
 
 /// The synthetic data set: `train` and `test` images [32, 32, 3] of ten balanced classes. Throws OptionError for a count below 1 or
-/// negative threads. The same options give the same bytes from the same program; another compiler may round a few pixels differently.
-[[nodiscard]] inline Dataset synthetic(const SyntheticOptions& options = {}) {
+/// negative threads, or a part larger than the whole. The same options give the same bytes from the same program; another compiler may round a few pixels differently.
+[[nodiscard]] inline Dataset synthetic(const SyntheticOptions& options = {}, const SubsetSizes& subset = {}) {
   require<OptionError>(options.train > 0 && options.test > 0, "synthetic data: expected at least 1 training and 1 test image, found ",
                        options.train, " and ", options.test);
   require<OptionError>(options.threads >= 0, "synthetic data: expected threads >= 0 (0: one per core), found ", options.threads);
   Dataset dataset;
   dataset.name = "synthetic";
-  dataset.train = detail::synthetic_split(options, 0, options.train);
-  dataset.test = detail::synthetic_split(options, 1, options.test);
-  dataset.normalization = channel_statistics(dataset.train);
+  const auto chosen = detail::synthetic_choice(options.train, subset.train);
+  dataset.train = detail::synthetic_split(options, 0, chosen);
+  dataset.test = detail::synthetic_split(options, 1, detail::synthetic_choice(options.test, subset.test));
+  auto sums = detail::sums_of_others(options, 0, options.train, chosen);
+  sums.add(dataset.train.pixels.data(), dataset.train.count * dataset.train.height * dataset.train.width);
+  dataset.normalization = sums.normalization();
   dataset.class_names.assign(detail::synthetic_names.begin(), detail::synthetic_names.end());
   return dataset;
 }

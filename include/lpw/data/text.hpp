@@ -8,6 +8,7 @@
 #include <cstdint>
 #include <ranges>
 #include <span>
+#include <utility>
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
@@ -28,14 +29,17 @@ struct TextShares {
 };
 
 /// Cuts a text of N bytes at the bytes N train / 100 and N (train + valid) / 100, rounded down: enwik8 at 90 and 95 MB. Throws OptionError
-/// unless the shares are at least 0 and sum to 100.
-[[nodiscard]] inline TextParts split_text(const Text& text, const TextShares& shares) {
+/// unless the shares are at least 0 and sum to 100. The first part keeps the memory of a text that is passed by std::move.
+[[nodiscard]] inline TextParts split_text(Text text, const TextShares& shares) {
   const double sum = shares.train + shares.valid + shares.test;
   require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9, "split ", shares.train,
                        ',', shares.valid, ',', shares.test, ": expected three per cents of at least 0 that sum to 100");
   const auto at = [&](double share) { return text.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(text.size()) * share / 100); };
   const auto valid = at(shares.train), test = shares.test > 0 ? at(shares.train + shares.valid) : text.end();
-  return {Text(text.begin(), valid), Text(valid, test), Text(test, text.end())};
+  TextParts parts{{}, Text(valid, test), Text(test, text.end())};
+  text.erase(valid, text.end());
+  parts.train = std::move(text);
+  return parts;
 }
 
 /// Streams that read a text side by side and are scored together on it: each predicted byte by one of them.
