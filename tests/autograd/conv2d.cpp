@@ -75,6 +75,60 @@ TEST_CASE("conv2d_add: gradients, with the residual read elsewhere too", "[conv2
   }
 }
 
+TEST_CASE("conv2d: gradients with rank-1 factors", "[conv2d]") {
+  struct Case {
+    std::int64_t members, weights, outputs, inputs, kernel;
+    Conv2dOptions options;
+  };
+  for (const Case& c : {Case{1, 1, 1, 1, 3, {.padding = 1}}, Case{3, 1, 3, 3, 3, {.stride = 2, .padding = 1}}, Case{3, 1, 1, 3, 2, {}},
+                        Case{3, 1, 3, 1, 1, {.stride = 2}}, Case{2, 2, 2, 2, 3, {.padding = 1}}, Case{2, 2, 1, 1, 1, {}},
+                        Case{2, 1, 1, 1, 3, {.padding = 1}}}) {
+    INFO("K=" << c.members << " rows of the weight " << c.weights << ", of r " << c.outputs << ", of s " << c.inputs << " kernel "
+              << c.kernel);
+    const auto inputs = random_inputs(
+        {{c.members, 2, 5, 4, 2}, {c.weights, 3, c.kernel, c.kernel, 2}, {c.outputs, 3}, {c.inputs, 2}});
+    expect_gradient(
+        "conv2d with factors",
+        [&](const auto& in) { return conv2d(in[0], in[1], RankOneFactors<double, Cpu>{in[2], in[3]}, c.options); }, inputs);
+    expect_gradient(
+        "conv2d_add with factors",
+        [&](const auto& in) {
+          const RankOneFactors<double, Cpu> factors{in[2], in[3]};
+          return conv2d_add(in[0], in[1], factors, conv2d(in[0], in[1], c.options), c.options);
+        },
+        inputs);
+  }
+}
+
+namespace {
+
+/// The pool's peak in forward and backward of two convolutions by one weight, above what is there before.
+std::size_t peak_of_two(std::int64_t members, bool factored) {
+  const auto x = full<float, Cpu>({members, 32, 16, 16, 16}, 1.f);
+  const auto w = full<float, Cpu>({1, 16, 3, 3, 16}, 0.1f), r = full<float, Cpu>({members, 16}, 1.1f);
+  auto dx = zeros<float, Cpu>(x.shape()), dw = zeros<float, Cpu>(w.shape()), dr = zeros<float, Cpu>(r.shape()), ds = clone(dr);
+  const std::size_t before = cpu_pool().usage().used;
+  cpu_pool().reset_peak();
+  Tape tape;
+  const auto weight = tape.leaf(w, dw);
+  const RankOneFactors<float, Cpu> factors{tape.leaf(r, dr), tape.leaf(r, ds)};
+  const auto apply = [&](const Variable<float, Cpu>& in) {
+    return factored ? conv2d(in, weight, factors, {.padding = 1}) : conv2d(in, weight, {.padding = 1});
+  };
+  auto y = apply(apply(tape.leaf(x, dx)));
+  tape.backward(y);
+  return cpu_pool().usage().peak - before;
+}
+
+}  // namespace
+
+TEST_CASE("conv2d: rank-1 factors cost copies of weights, and none of activations", "[conv2d]") {
+  constexpr std::int64_t members = 3;
+  const std::size_t image = members * 32 * 16 * 16 * 16 * sizeof(float);
+  const std::size_t allowed = image / 2;  // for weights of 28 KB and what convolutions of fewer images have in scratch; no copy fits in
+  CHECK(peak_of_two(members, true) <= peak_of_two(members, false) + allowed);
+}
+
 namespace {
 
 using FloatVariables = std::vector<Variable<float, Cpu>>;
@@ -163,6 +217,18 @@ TEST_CASE("conv2d: moments of the result are known where they are of use", "[con
   CHECK(known(Mode::training));
   CHECK(known(Mode::statistics));
   CHECK_FALSE(known(Mode::evaluation));
+}
+
+TEST_CASE("conv2d: rank-1 factors that do not fit are refused", "[conv2d]") {
+  const Tape tape;
+  const auto x = tape.input(zeros<float, Cpu>({2, 1, 4, 4, 3})), w = tape.input(zeros<float, Cpu>({1, 5, 3, 3, 3}));
+  const auto apply = [&](const Shape& r, const Shape& s) {
+    const RankOneFactors<float, Cpu> factors{tape.input(zeros<float, Cpu>(r)), tape.input(zeros<float, Cpu>(s))};
+    return conv2d(x, w, factors);
+  };
+  CHECK_NOTHROW(apply({2, 5}, {1, 3}));
+  for (const auto& [r, s] : {std::pair<Shape, Shape>{{2, 3}, {2, 3}}, {{2, 5}, {2, 5}}, {{3, 5}, {1, 3}}, {{1, 5}, {3, 3}}, {{5}, {1, 3}}})
+    CHECK_THROWS_AS(apply(r, s), ShapeError);
 }
 
 TEST_CASE("conv2d: shapes and options that cannot work", "[conv2d]") {

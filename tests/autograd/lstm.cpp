@@ -39,8 +39,8 @@ template <class T, class W = Accumulate<T>>
 LstmResult<T, Cpu> apply(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h, const Variable<W, Cpu>& c,
                          const std::vector<Variable<W, Cpu>>& p) {
   if (p.size() == 4) return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1]}, LstmMatrix<W, Cpu>{p[2], p[3]});
-  return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1], LstmFactors<W, Cpu>{p[2], p[3]}},
-              LstmMatrix<W, Cpu>{p[4], p[5], LstmFactors<W, Cpu>{p[6], p[7]}});
+  return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1], RankOneFactors<W, Cpu>{p[2], p[3]}},
+              LstmMatrix<W, Cpu>{p[4], p[5], RankOneFactors<W, Cpu>{p[6], p[7]}});
 }
 LstmResult<double, Cpu> apply(const DoubleVariables& in) { return apply<double>(in[0], in[1], in[2], {in.begin() + 3, in.end()}); }
 
@@ -131,7 +131,7 @@ TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
   expect_gradient(
       "on the input matrix",
       [](const auto& v) {
-        return lstm(v[0], v[1], v[2], LstmMatrix<double, Cpu>{v[3], v[4], LstmFactors<double, Cpu>{v[7], v[8]}},
+        return lstm(v[0], v[1], v[2], LstmMatrix<double, Cpu>{v[3], v[4], RankOneFactors<double, Cpu>{v[7], v[8]}},
                     LstmMatrix<double, Cpu>{v[5], v[6]})
             .y;
       },
@@ -142,7 +142,7 @@ TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
       "on the recurrent matrix",
       [](const auto& v) {
         return lstm(v[0], v[1], v[2], LstmMatrix<double, Cpu>{v[3], v[4]},
-                    LstmMatrix<double, Cpu>{v[5], v[6], LstmFactors<double, Cpu>{v[7], v[8]}})
+                    LstmMatrix<double, Cpu>{v[5], v[6], RankOneFactors<double, Cpu>{v[7], v[8]}})
             .y;
       },
       recurrent);

@@ -171,7 +171,7 @@ struct WindowOperands {
     LstmMatrix<W, D> result{weight, leaf({w.bias_rows, gates}, W())};
     if (factor_rows > 0) {
       auto output = leaf({factor_rows, gates}, W());
-      result.factors = LstmFactors<W, D>{output, leaf({factor_rows, columns}, W())};
+      result.factors = RankOneFactors<W, D>{output, leaf({factor_rows, columns}, W())};
     }
     return result;
   }

@@ -1,9 +1,14 @@
 #include <lpw/train/trainer.hpp>
 
+#include <sys/resource.h>
+
 #include <csignal>
+#include <fstream>
 #include <functional>
 #include <limits>
 
+#include <lpw/data/synthetic.hpp>
+#include <lpw/nn/wide_resnet.hpp>
 #include <lpw/train/image_classification.hpp>
 
 #include "catch.hpp"
@@ -210,4 +215,66 @@ TEST_CASE("a file that cannot be written ends a run with a cure") {
   const auto message = message_of<FileError>([&] { (void)run.train(folder / "run"); });
   CHECK(contains(message, "checkpoint.lpw: cannot create"));
   CHECK(contains(message, "; mend that and continue with --resume"));
+}
+
+namespace {
+
+/// The process's resident memory now (VmRSS) or at most since forget_peak() (VmHWM), in bytes; 0 where the system does not say.
+std::int64_t memory_of_process(const std::string& name) {
+  std::ifstream status("/proc/self/status");
+  for (std::string field; status >> field;)
+    if (field == name + ":") {
+      std::int64_t kilobytes = 0;
+      status >> kilobytes;
+      return kilobytes * 1024;
+    }
+  return 0;
+}
+bool forget_peak() { return static_cast<bool>(std::ofstream("/proc/self/clear_refs") << 5 << std::flush); }
+
+std::int64_t page_faults() {
+  rusage usage{};
+  getrusage(RUSAGE_SELF, &usage);
+  return usage.ru_minflt + usage.ru_majflt;
+}
+
+/// The page faults of steps, by the number of the pass.
+struct WatchedTask : ImageClassification<nn::WideResNet<float, Cpu>> {
+  using Network = nn::WideResNet<float, Cpu>;
+  using ImageClassification::ImageClassification;
+  void accumulate_gradient(Network& network, Tape& tape, const Batch& batch, StepOutputs<float, Cpu>& outputs) const {
+    faults.push_back(page_faults());
+    ImageClassification::accumulate_gradient(network, tape, batch, outputs);
+  }
+  mutable std::vector<std::int64_t> faults;
+};
+
+}  // namespace
+
+TEST_CASE("a run of training, evaluation, release and collapse peaks near the floor of its largest step, and steady steps touch no pages") {
+  if (HostMemory::guard > 0 || !forget_peak()) {
+    std::printf("SKIPPED: AddressSanitizer has memory of its own, or the system does not tell a process's peak\n");
+    return;
+  }
+  const TemporaryFolder folder;
+  const auto set = data::synthetic({.train = 640, .test = 100});
+  nn::WideResNet<float, Cpu> network({.depth = 10, .widen = 1}, Philox(1));
+  WatchedTask task(set, {.batch = 64});
+  const TrainOptions o{.epochs = 2, .members = 2, .late = Group::rank_one | Group::head, .release_epoch = 1, .swa_start = 1};
+  Trainer<nn::WideResNet<float, Cpu>, WatchedTask> trainer(network, task, o, description);
+  RecordedDisplay display;
+  Cpu::trim();
+  const std::int64_t before = memory_of_process("VmRSS");
+  REQUIRE(before > 0);
+  REQUIRE(trainer.run(RunFolder(folder / "run", false), display.get()) == 0);
+  // Images and the input of each batch norm: 76,800 floats for an image, of which a step of two members has 128.
+  const std::int64_t floor = 128 * 76'800 * 4, peak = memory_of_process("VmHWM") - before;
+  CAPTURE(floor, peak);
+  // Beside it: two batches of images (1.6 MB each), the gradient of an activation and a sum (8 MB each, of the widest), granules of 2 MB that
+  // are not full, weights, momenta and averages (0.3 MB each), convolutions' scratch (2 MB a thread), oneDNN's code.
+  CHECK(peak <= floor * 13 / 10 + 24'000'000);
+  // Ten steps before release, five after: the first two of each find their memory.
+  REQUIRE(task.faults.size() == 15);
+  CHECK(task.faults[9] - task.faults[3] <= 60);
+  CHECK(task.faults[14] - task.faults[12] <= 60);
 }

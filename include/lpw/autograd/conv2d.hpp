@@ -3,6 +3,7 @@
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/rank_one.hpp>
 #include <lpw/tensor/conv2d_geometry.hpp>
 
 namespace lpw {
@@ -25,28 +26,38 @@ void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& wei
                       kernel[3], " kernel is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
 }
 
+template <class T, class D>
+void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, const RankOneFactors<Accumulate<T>, D>& f) {
+  const Shape &kernel = weight.shape(), &r = f.output.shape(), &s = f.input.shape();
+  require<ShapeError>(r.rank() == 2 && r[1] == kernel[1] && s.rank() == 2 && s[1] == kernel[4], "conv2d: rank-1 factors r ",
+                      describe(r, "KO"), " and s ", describe(s, "KC"), " of a weight ", kernel, "; expected r [1 or K, ", kernel[1],
+                      "] and s [1 or K, ", kernel[4], "]");
+  require_member_rows("conv2d", "rank-1 factor r", r[0], x.shape()[0]);
+  require_member_rows("conv2d", "rank-1 factor s", s[0], x.shape()[0]);
+}
+
 /// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the inputs to record, by
-/// its place.
+/// its place, as factors do.
 template <class T, class D, class... Inputs>
-[[nodiscard]] Variable<T, D> record_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
-                                           Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... place) {
+[[nodiscard]] Variable<T, D> record_conv2d(const Variable<T, D>& x, ConvolutionWeight<Accumulate<T>, D> weight, Conv2dOptions options,
+                                           Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
+  auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
   return record(
-      conv2d_forward(x.activation(), weight.rows(), options, std::move(residual), x.mode() != Mode::evaluation),
-      [saved, options, in = x.shape(), w = weight.rows(), dx = x.edge(), dw = weight.row_edge(), dr](Tensor<T, D> dy) mutable {
-        if (dw.needed()) {
-          auto target = dw.sink(w.shape());
-          conv2d_backward_weight(saved, dy, options, target);
+      std::move(y),
+      [saved, options, in = x.shape(), weight = std::move(weight), dx = x.edge(), dr](Tensor<T, D> dy) mutable {
+        if (weight.needs_gradient()) {
+          weight.add_gradients(saved, dy, options);
           if (!saved.pending())
             saved = {};  // frees the input before its gradient is allocated; a pending one's raw is held by its batch norm's step
         }
         if (dx.needed()) {
           auto target = dx.sink(in);
-          dx.put_sums(conv2d_backward_data(dy, w, options, target, saved));
+          dx.put_sums(conv2d_backward_data(dy, weight.value(), options, target, saved));
         }
         if (dr.needed()) dr.add(std::move(dy));
       },
-      x, weight, place...);
+      x, inputs...);
 }
 
 }  // namespace detail
@@ -57,8 +68,33 @@ template <class T, class D, class... Inputs>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  return detail::record_conv2d<T, D>(x, weight, options, {}, {});
+  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight), options, {}, {}, weight);
 }
+
+/// The same with W o (r_k s_k^T) for member k. Throws ShapeError also for factors that do not fit.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                    const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
+  detail::check_conv2d(x, weight, options);
+  detail::check_conv2d_factors(x, weight, factors);
+  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output,
+                                     factors.input);
+}
+
+namespace detail {
+
+template <class T, class D, class... Inputs>
+[[nodiscard]] Variable<T, D> record_conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                               ConvolutionWeight<Accumulate<T>, D> operand, Variable<T, D> residual, Conv2dOptions options,
+                                               const Inputs&... factors) {
+  const Shape out = conv2d_output(x.shape(), conv2d_geometry(x.shape(), weight.shape(), options));
+  require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
+  const Variable<T, D> place = residual.without_value();
+  const auto dr = residual.edge();
+  return record_conv2d<T, D>(x, std::move(operand), options, std::move(residual).take(), dr, weight, place, factors...);
+}
+
+}  // namespace detail
 
 /// conv2d(x, weight, options) + residual. Throws as conv2d does, and ShapeError if the residual has another shape than the convolution. May
 /// overwrite the residual's memory where no other handle or backward step holds it: pass it by std::move.
@@ -66,11 +102,18 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Variable<T, D> residual,
                                         Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  const Shape out = conv2d_output(x.shape(), conv2d_geometry(x.shape(), weight.shape(), options));
-  require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
-  const Variable<T, D> place = residual.without_value();
-  const auto dr = residual.edge();
-  return detail::record_conv2d<T, D>(x, weight, options, std::move(residual).take(), dr, place);
+  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight), std::move(residual), options);
+}
+
+/// conv2d(x, weight, factors, options) + residual, likewise.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                        const RankOneFactors<Accumulate<T>, D>& factors, Variable<T, D> residual,
+                                        Conv2dOptions options = {}) {
+  detail::check_conv2d(x, weight, options);
+  detail::check_conv2d_factors(x, weight, factors);
+  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight, factors), std::move(residual), options, factors.output,
+                                   factors.input);
 }
 
 }  // namespace lpw

@@ -10,21 +10,16 @@
 #include <utility>
 
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/rank_one.hpp>
 #include <lpw/tensor/lstm_cell.hpp>
 
 namespace lpw {
-
-/// Rank-1 factors r [1 or K, O] and s [1 or K, C] of a matrix [O, C].
-template <class W, class D>
-struct LstmFactors {
-  Variable<W, D> output, input;
-};
 
 /// The input matrix [1 or K, 4H, I] or the recurrent matrix [1 or K, 4H, H], and what goes with it.
 template <class W, class D>
 struct LstmMatrix {
   Variable<W, D> weight, bias;  // bias [1 or K, 4H]
-  std::optional<LstmFactors<W, D>> factors = {};
+  std::optional<RankOneFactors<W, D>> factors = {};
 };
 
 /// h and c of a layer after a step, [K, B, H].

@@ -52,6 +52,7 @@ struct Cuda {
   static constexpr const char* name = "cuda";
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cuda::pool().allocate(bytes); }
   static void deallocate(void* block, std::size_t bytes) noexcept { cuda::pool().deallocate(block, bytes); }
+  static void trim() { cuda::pool().trim(); }
 };
 
 namespace cuda {

@@ -131,7 +131,8 @@ class Loader {
                  [this, members, first_iteration, epoch, order = std::vector<std::int64_t>()](std::int64_t i) mutable {
                    if (order.empty()) order = plan_.order(epoch);  // in the background thread
                    return make_batch(order, static_cast<std::uint32_t>(epoch), members, first_iteration + i);
-                 });
+                 },
+                 batches_ahead(members));
   }
   Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0) const&& = delete;
 
@@ -148,6 +149,13 @@ class Loader {
       result.labels.data()[j] = set_->labels[index];
     }
     return result;
+  }
+
+  /// Two hide any jitter; of large batches, whose steps take long, one does, and two would hold much memory.
+  [[nodiscard]] std::size_t batches_ahead(std::int64_t members) const {
+    constexpr std::size_t large = std::size_t{4} << 20;
+    const std::int64_t images = members * plan_.slice(members, 0).batch;
+    return static_cast<std::size_t>(images * set_->image_size()) * sizeof(T) > large ? 1 : 2;
   }
 
   const ImageSet* set_;

@@ -29,15 +29,13 @@ struct Conv2d {
         weight(init.he_normal<W, D>(checked(shape), shape.in_channels * shape.kernel_size * shape.kernel_size)) {}
 
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
-    if (!rank_one) return conv2d(x, weight.on(x), options);
-    const auto scaled = scale_channels(x, rank_one->input.on(x));
-    return scale_channels(conv2d(scaled, weight.on(x), options), rank_one->output.on(x));
+    return rank_one ? conv2d(x, weight.on(x), rank_one->on(x), options) : conv2d(x, weight.on(x), options);
   }
 
   /// conv(x, weight) + residual, perhaps in the residual's memory if that was its last handle.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x, Variable<T, D> residual) {
     if (!rank_one) return conv2d_add(x, weight.on(x), std::move(residual), options);
-    return add(forward(x), residual);
+    return conv2d_add(x, weight.on(x), rank_one->on(x), std::move(residual), options);
   }
 
   template <class F>

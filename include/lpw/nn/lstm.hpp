@@ -30,7 +30,7 @@ struct LstmWeights {
   template <class T>
   [[nodiscard]] LstmMatrix<W, D> on(const Variable<T, D>& x) const {
     LstmMatrix<W, D> matrix{weight.on(x), bias.on(x)};
-    if (rank_one) matrix.factors = LstmFactors<W, D>{rank_one->output.on(x), rank_one->input.on(x)};
+    if (rank_one) matrix.factors = rank_one->on(x);
     return matrix;
   }
 };

@@ -1,9 +1,10 @@
-// Rank-1 factors on the dense weights of a layer: member k computes with W_k = W o (r_k s_k^T), as ((x o s_k) W) o r_k
+// Rank-1 factors on the dense weights of a layer: member k computes with W_k = W o (r_k s_k^T)
 // (Wen et al. 2020, "BatchEnsemble"; von Oswald et al. 2021). Release attaches them as ones; collapse folds them into W.
 #pragma once
 
 #include <optional>
 
+#include <lpw/autograd/rank_one.hpp>
 #include <lpw/nn/parameter.hpp>
 
 namespace lpw::nn {
@@ -15,6 +16,12 @@ struct RankOne {
 
   RankOne(std::int64_t outputs, std::int64_t inputs)
       : output(full<W, D>({1, outputs}, W(1)), Group::rank_one), input(full<W, D>({1, inputs}, W(1)), Group::rank_one) {}
+
+  /// The factors on the tape of x.
+  template <class T>
+  [[nodiscard]] RankOneFactors<W, D> on(const Variable<T, D>& x) const {
+    return {output.on(x), input.on(x)};
+  }
 };
 
 /// W o (r s^T) for a weight [1, O, ..., C] and single-row factors, in place.

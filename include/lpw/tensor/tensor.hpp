@@ -22,6 +22,8 @@ struct Cpu {
   static constexpr const char* name = "cpu";
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cpu_pool().allocate(bytes); }
   static void deallocate(void* block, std::size_t bytes) noexcept { cpu_pool().deallocate(block, bytes); }
+  /// Gives unused memory back to the system, when what comes next is of other sizes.
+  static void trim() { cpu_pool().trim(); }
 };
 
 template <class T, class Device>

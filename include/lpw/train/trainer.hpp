@@ -92,6 +92,7 @@ class Trainer {
 
   /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
   [[nodiscard]] FinalScores final_scores(Display& display) {
+    D::trim();
     if (average_) {
       const bool statistics = nn::flatten(network_)->buffers.size() > 0;
       display.line(concat("averaging: the mean of ", average_->updates(), " weights",
@@ -151,6 +152,7 @@ class Trainer {
     display.progress([] { return "evaluating the network before release"; });
     progress_.before_release = task_.evaluate(network_);
     release_network(options_.sigma);
+    D::trim();
     const auto flat = nn::flatten(network_);
     display.line(concat("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ",
                         flat->value.late.dim(1), " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ",
@@ -258,8 +260,7 @@ class Trainer {
                        .late_learning_rate = optimizer_.late_learning_rate() * late_factor(),
                        .train_loss = progress_.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress_.sums)};
-    auto plain = collapsed(network_);
-    record.test_metric = task_.held_out(plain);
+    record.test_metric = held_out_collapsed();
     account();
     record.seconds = progress_.epoch_seconds;
     progress_.history.push_back(record);
@@ -270,6 +271,12 @@ class Trainer {
     display.line(epoch_line(record, options_.epochs, words, pace_, time_left()));
     save(folder);
     folder.write_metrics(format_csv(progress_.history, words));
+  }
+
+  /// The metric of the network as it would be collapsed now, of which nothing is kept.
+  [[nodiscard]] double held_out_collapsed() {
+    auto plain = collapsed(network_);
+    return task_.held_out(plain);
   }
 
   void finish(const RunFolder& folder, Display& display) {
