@@ -100,10 +100,9 @@ struct Data : lpw::data::TextParts {
 };
 
 inline lpw::data::Text read_text(const std::string& path) {
-  const auto bytes = lpw::io::read_file(path);
-  lpw::require<lpw::FileError>(!bytes.empty(), path, ": is empty; expected a text");
-  const auto* first = reinterpret_cast<const std::uint8_t*>(bytes.data());
-  return {first, first + bytes.size()};
+  auto text = lpw::io::read_file<std::uint8_t>(path);
+  lpw::require<lpw::FileError>(!text.empty(), path, ": is empty; expected a text");
+  return text;
 }
 
 /// The library's own headers, one after another.

@@ -41,6 +41,16 @@ TEST_CASE("a text of enwik8's size is split at 90 and 95 million bytes") {
   CHECK(parts.test.size() == 5'000'000);
 }
 
+TEST_CASE("the training part of a text keeps its memory") {
+  Text text(1000, 'a');
+  text[899] = 'b';
+  const auto* memory = text.data();
+  const TextParts parts = split_text(std::move(text), {});
+  CHECK(parts.train.data() == memory);
+  CHECK(parts.train.size() == 900);
+  CHECK(parts.train.back() == 'b');
+}
+
 TEST_CASE("the parts of a text are its bytes in order") {
   const Text text = counting(1009);
   for (const TextShares& shares :

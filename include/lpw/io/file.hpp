@@ -65,7 +65,8 @@ inline void write_fully(const Descriptor& file, ByteView bytes, const std::files
 }  // namespace detail
 
 /// The content of a regular file. Throws FileError where it is missing, unreadable or shrinks meanwhile, OutOfMemory where it does not fit.
-[[nodiscard]] inline Bytes read_file(const std::filesystem::path& path) {
+template <class Byte = std::byte>
+[[nodiscard]] std::vector<Byte> read_file(const std::filesystem::path& path) {
   // Not blocking, or opening a pipe would wait for its writer instead of reaching the refusal below.
   const detail::Descriptor file(::open(path.c_str(), O_RDONLY | O_CLOEXEC | O_NONBLOCK));
   if (!file.valid()) detail::fail_from_errno(path, "cannot open");
@@ -73,7 +74,7 @@ inline void write_fully(const Descriptor& file, ByteView bytes, const std::files
   if (::fstat(file.get(), &status) != 0) detail::fail_from_errno(path, "cannot read");
   require<FileError>(S_ISREG(status.st_mode), path.string(), ": is not a regular file");
 
-  Bytes bytes;
+  std::vector<Byte> bytes;
   try {
     bytes.resize(static_cast<std::size_t>(status.st_size));
   } catch (const std::exception&) {
