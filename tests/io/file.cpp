@@ -27,21 +27,19 @@ std::vector<std::string> names_in(const fs::path& folder) {
   return names;
 }
 
-/// No file may grow past `bytes`: a disk that fills up, without needing a disk. The signal that comes with it is ignored.
+/// No file may grow past `bytes`: a disk that fills up, without needing a disk.
 class FileSizeLimit {
  public:
-  explicit FileSizeLimit(rlim_t bytes) : handler_(std::signal(SIGXFSZ, SIG_IGN)) {
+  explicit FileSizeLimit(rlim_t bytes) {
     ::getrlimit(RLIMIT_FSIZE, &limit_);
     const rlimit lowered{bytes, limit_.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &lowered);
   }
   ~FileSizeLimit() {
     ::setrlimit(RLIMIT_FSIZE, &limit_);
-    std::signal(SIGXFSZ, handler_);
   }
 
  private:
-  void (*handler_)(int);
   rlimit limit_{};
 };
 
@@ -126,6 +124,7 @@ TEST_CASE("file: a second writer of the same file is refused while the first liv
   CHECK(content_of(path) == "second");
 }
 
+// SIGXFSZ, which comes with the error, would end this program as it does by default.
 TEST_CASE("file: a full disk leaves the old file and no temporary", "[io]") {
   const TemporaryFolder folder;
   const auto path = folder / "weights";
@@ -137,6 +136,8 @@ TEST_CASE("file: a full disk leaves the old file and no temporary", "[io]") {
   }
   CHECK(message == path.string() + ": cannot write: File too large");
   CHECK(content_of(path) == "old");
+  sigset_t pending;
+  CHECK((::sigpending(&pending) == 0 && ::sigismember(&pending, SIGXFSZ) == 0));
   CHECK(names_in(folder.path()) == std::vector<std::string>{"weights"});
 }
 
@@ -196,4 +197,81 @@ TEST_CASE("file: a symbolic link is written through", "[io]") {
   io::write_file_atomically(folder / "latest", "new");
   CHECK(content_of(folder / "run/weights") == "new");
   CHECK(fs::is_symlink(folder / "latest"));
+}
+
+TEST_CASE("file: one that is rewritten keeps its permissions, a new one has the usual ones", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights";
+  const auto mode = [&] {
+    struct stat status {};
+    REQUIRE(::stat(path.c_str(), &status) == 0);
+    return status.st_mode & 07777;
+  };
+  const mode_t mask = ::umask(022);
+  io::write_file_atomically(path, "new");
+  CHECK(mode() == 0644);
+  for (const mode_t wanted : {0600, 0664, 0400}) {
+    REQUIRE(::chmod(path.c_str(), wanted) == 0);
+    io::write_file_atomically(path, "rewritten");
+    CHECK(mode() == wanted);
+  }
+  ::umask(mask);
+}
+
+TEST_CASE("file: what should not be seen is not seen while it is rewritten", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights";
+  io::write_file_atomically(path, "old");
+  REQUIRE(::chmod(path.c_str(), 0600) == 0);
+  io::AtomicFile file(path);
+  struct stat status {};
+  REQUIRE(::stat((folder / "weights.tmp").c_str(), &status) == 0);
+  CHECK((status.st_mode & 077) == 0);
+}
+
+TEST_CASE("file: a second name of another file in the temporary's place is removed, the other file stays", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights";
+  io::write_file_atomically(folder / "thesis", "years of work");
+  fs::create_hard_link(folder / "thesis", folder / "weights.tmp");
+  io::write_file_atomically(path, "new");
+  CHECK(content_of(path) == "new");
+  CHECK(content_of(folder / "thesis") == "years of work");
+  CHECK(names_in(folder.path()) == std::vector<std::string>{"thesis", "weights"});
+}
+
+TEST_CASE("file: what is no file in the temporary's place is left there and named", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights", temporary = folder / "weights.tmp";
+  io::write_file_atomically(folder / "thesis", "years of work");
+  const auto check_refused = [&] {
+    CHECK(message_of<lpw::FileError>([&] { io::write_file_atomically(path, "new"); }) ==
+          path.string() + ": cannot create " + temporary.string() + ": something that is not a regular file has that name; remove it");
+    CHECK(fs::symlink_status(temporary).type() != fs::file_type::not_found);
+    CHECK_FALSE(fs::exists(path));
+    fs::remove(temporary);
+  };
+  REQUIRE(::mkfifo(temporary.c_str(), 0600) == 0);  // to open it would wait for a reader
+  check_refused();
+  fs::create_directory(temporary);
+  check_refused();
+  fs::create_symlink("thesis", temporary);
+  check_refused();
+  CHECK(content_of(folder / "thesis") == "years of work");
+}
+
+TEST_CASE("file: a temporary that another process removed or replaced is not put in place", "[io]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "weights", temporary = folder / "weights.tmp";
+  io::write_file_atomically(path, "old");
+  for (const bool replaced : {false, true}) {
+    io::AtomicFile file(path);
+    file.write("new");
+    fs::remove(temporary);
+    if (replaced) io::write_file_atomically(temporary, "another's");
+    CHECK(message_of<lpw::FileError>([&] { file.commit(); }) ==
+          path.string() + ": another process has removed or replaced " + temporary.string());
+    CHECK(content_of(path) == "old");
+    CHECK(fs::exists(temporary) == replaced);
+  }
 }
