@@ -14,7 +14,7 @@
 #   --json FILE      also write all measurements
 # Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3). In a virtual environment: pip install torch
 # Where a hypervisor hides AMX's tiles, PyTorch's bf16 stops at an illegal instruction without ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16.
-source "$(dirname "$0")/../scripts/common.sh"
+source "$(dirname -- "$0")/../scripts/common.sh"
 show_help "$@"
 
 rounds=3 samples=3 threads=$(nproc) batch=0 variants="" build=build/release json="" works=()
@@ -22,7 +22,10 @@ while [ $# -gt 0 ]; do
   case $1 in
     --rounds | --samples | --threads | --batch | --variants | --build | --json)
       [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      declare "${1#--}=$2"
+      case $1 in
+        --build | --json) declare "${1#--}=$(absolute "$2")" ;;
+        *) declare "${1#--}=$2" ;;
+      esac
       shift ;;
     -*) die "unknown option $1 (see --help)" ;;
     *) works+=("$1") ;;

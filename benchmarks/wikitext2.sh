@@ -9,7 +9,7 @@
 #   --out FOLDER    where the runs are kept (build/wikitext2)
 #   --build FOLDER  where lpw's programs are (build/release)
 #   -- OPTION...    options of the trainer for all runs, such as --hidden 500; give another --out with them
-source "$(dirname "$0")/../scripts/common.sh"
+source "$(dirname -- "$0")/../scripts/common.sh"
 show_help "$@"
 
 seeds=3 jobs=$(nproc) out=build/wikitext2 build=build/release data="" more=()
@@ -17,11 +17,14 @@ while [ $# -gt 0 ]; do
   case $1 in
     --seeds | --jobs | --out | --build)
       [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      declare "${1#--}=$2"
+      case $1 in
+        --out | --build) declare "${1#--}=$(absolute "$2")" ;;
+        *) declare "${1#--}=$2" ;;
+      esac
       shift ;;
     --) shift; more=("$@"); break ;;
     -*) die "unknown option $1 (see --help)" ;;
-    *) [ -z "$data" ] || die "expected one folder, found $data and $1"; data=$1 ;;
+    *) [ -z "$data" ] || die "expected one folder, found $data and $1"; data=$(absolute "$1") ;;
   esac
   shift
 done

@@ -7,7 +7,6 @@
 //   adopt_model(options, content, given)     for --eval: what a saved model says of its network, as far as the command line leaves it open
 #pragma once
 
-#include <ctime>
 #include <filesystem>
 #include <limits>
 #include <optional>
@@ -183,12 +182,6 @@ class CommandLine {
     require_machine();
     complete(o);
     if (!o.init.empty()) o.init = absolute_path(o.init);
-    if (o.out.empty()) {
-      char text[64];
-      const std::time_t now = std::time(nullptr);
-      std::strftime(text, sizeof text, "runs/%Y%m%d-%H%M%S", std::localtime(&now));
-      o.out = text;
-    }
   }
 
   void require_machine() const {

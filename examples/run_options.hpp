@@ -90,6 +90,8 @@ void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
   std::string differences;
   const auto take = [&](const std::string& name, auto& value) {
     auto trained = value;
+    if constexpr (std::is_integral_v<std::decay_t<decltype(value)>> && !std::is_same_v<std::decay_t<decltype(value)>, bool>)
+      lpw::require<lpw::FileError>(recorded.at(name).is_number_integer(), o.eval, ": damaged: its ", name, " is not a whole number");
     recorded.at(name).get_to(trained);
     if (given(name) && (names_machine(name) || Options::for_evaluation(name))) return;
     if (given(name) && value != trained)

@@ -1,6 +1,7 @@
 // main() of a trainer: the command line, the device and the element type that it asks for, and errors as one line.
 #pragma once
 
+#include <csignal>
 #include <cstdio>
 #include <exception>
 #include <new>
@@ -22,6 +23,8 @@ int run_on_cpu(const typename Example::Options& options, const std::string& conf
 template <class Example>
 int trainer_main(int argc, char** argv) {
   using Options = typename Example::Options;
+  // Where output goes to a file that may not grow any more (ulimit -f), what is printed is lost, and not the run.
+  std::signal(SIGXFSZ, SIG_IGN);
   try {
     CommandLine<Options> line;
     if (const auto exit = line.parse(argc, argv)) return *exit;

@@ -10,6 +10,7 @@
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
 #pragma once
 
+#include <ctime>
 #include <string>
 #include <utility>
 
@@ -97,21 +98,30 @@ class TrainerProgram {
 
   template <class Trainer>
   int train(Trainer& trainer, Network& network) {
-    const lpw::train::RunFolder folder(options_.out, options_.resume);
+    const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
+    const lpw::train::RunFolder folder(out, options_.resume);
     if (folder.has_checkpoint()) {
       trainer.load(folder.checkpoint());
     } else if (!options_.init.empty()) {
       lpw::io::load_safetensors(options_.init, network);
     }
     folder.write_config(config_);
-    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", options_.out, " yet, starting"));
+    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", out, " yet, starting"));
     for (const auto& line : trainer.plan()) display_.line(line);
-    display_.line(lpw::concat("run folder: ", options_.out));
+    display_.line(lpw::concat("run folder: ", out));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network);
     display_.line(lpw::concat("interrupted; everything up to this step is in ", folder.checkpoint().string(),
-                              "; continue with: ", Options::program, " --resume --out ", options_.out));
+                              "; continue with: ", Options::program, " --resume --out ", out));
     return 128 + signal;
+  }
+
+  /// One that no other run has, even if it starts in this second.
+  static std::string new_run_folder() {
+    char name[64];
+    const std::time_t now = std::time(nullptr);
+    std::strftime(name, sizeof name, "runs/%Y%m%d-%H%M%S", std::localtime(&now));
+    return lpw::train::make_new_folder(name).string();
   }
 
   int concluded(Network& network) {

@@ -5,10 +5,10 @@
 # it to scripts/gpu_check.sh as LPW_DEPS_DIR, or to CMake in CMAKE_PREFIX_PATH. Checks that CMake finds everything there and that it is
 # under 30 MB. Google Benchmark is compiled and needs a C library and libstdc++ of a certain age, which is printed; without it here or there
 # everything but the benchmarks works.
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 1 ] || die "expected one argument, the folder to fill (see --help)"
-case $1 in /*) folder=$1 ;; *) folder=$OLDPWD/$1 ;; esac
+folder=$(absolute "$1")
 packages=(libeigen3-dev nlohmann-json3-dev libcli11-dev catch2)
 benchmark=libbenchmark-dev
 most_megabytes=30
@@ -87,7 +87,8 @@ foreach(package nlohmann_json CLI11 Catch2 ${BENCHMARK})
   find_package(${package} REQUIRED)
 endforeach()
 foreach(package Eigen3 nlohmann_json CLI11 Catch2 ${BENCHMARK})
-  if(NOT ${package}_DIR MATCHES "^${DEPS}/")
+  cmake_path(IS_PREFIX DEPS "${${package}_DIR}" NORMALIZE is_there)
+  if(NOT is_there)
     message(FATAL_ERROR "${package} was found in ${${package}_DIR}, not in ${DEPS}")
   endif()
   message(STATUS "${package} ${${package}_VERSION}")

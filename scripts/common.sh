@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # Sourced by the other scripts, never run: starts in the project's root, stops at the first error, prints the help.
 set -euo pipefail
-cd "$(dirname "${BASH_SOURCE[0]}")/.."
+unset CDPATH  # by which cd goes elsewhere and says so
+cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\n== %s\n' "$*"; }
 die() {
@@ -12,9 +13,12 @@ die() {
 # show_help "$@": prints the comment at the head of the script and exits, if asked for.
 show_help() {
   case ${1:-} in
-    -h | --help) awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' "$0"; exit 0 ;;
+    -h | --help) awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$(absolute "$0")"; exit 0 ;;
   esac
 }
+
+# absolute PATH: as the caller means it, who stands elsewhere.
+absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$OLDPWD/$1" ;; esac; }
 
 # Compilers of this template code take up to 2 GB each.
 build_jobs() {

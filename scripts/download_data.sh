@@ -4,6 +4,7 @@
 # is continued by the next call, or begun again where that fails; a file with a wrong sum is removed. Needs curl or wget, and unzip for enwik8.
 # LPW_DATA_URL names another place to fetch the same file from (a mirror or file:///...).
 set -euo pipefail
+unset CDPATH
 
 die() { echo "download_data.sh: $*" >&2; exit 1; }
 usage() { sed -n '2,5s/^# //p' "$0"; }
@@ -30,9 +31,9 @@ url=${LPW_DATA_URL:-$url}
 
 download() {  # download FILE: continues what is there of it
   if command -v curl >/dev/null; then
-    curl --fail --location --retry 3 --connect-timeout 20 --continue-at - --output "$1" "$url"
+    curl --fail --location --retry 3 --connect-timeout 20 --continue-at - --output "$1" --url "$url"
   elif command -v wget >/dev/null; then
-    wget --continue --tries=3 --connect-timeout=20 --output-document="$1" "$url"
+    wget --continue --tries=3 --connect-timeout=20 --output-document="$1" -- "$url"
   else
     die "curl or wget is needed and neither is installed"
   fi
@@ -44,7 +45,8 @@ check() { local found; found=$(sum "$1"); [ "$found" = "$md5" ] || discard "expe
 
 need md5sum
 if [ "$name" = enwik8 ]; then need unzip; else need tar; need gzip; fi
-mkdir -p "$directory" || die "$directory: cannot be made"
+mkdir -p -- "$directory" || die "$directory: cannot be made"
+case $directory in /*) ;; *) directory=./$directory ;; esac  # "cd -" would go elsewhere
 cd "$directory" || die "$directory: cannot be entered"
 
 part=$archive.part unpacked=$archive.unpacked
@@ -54,9 +56,9 @@ whole() {  # whether an earlier call fetched everything; asking a server to cont
 size() { stat -c %s "$part" 2>/dev/null || echo 0; }
 reachable() {
   if command -v curl >/dev/null; then
-    curl --fail --silent --location --head --connect-timeout 20 --output /dev/null "$url"
+    curl --fail --silent --location --head --connect-timeout 20 --output /dev/null --url "$url"
   else
-    wget --quiet --spider --tries=1 --timeout=20 "$url"
+    wget --quiet --spider --tries=1 --timeout=20 -- "$url"
   fi
 }
 

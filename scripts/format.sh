@@ -3,9 +3,11 @@
 # Formats all sources with clang-format 14, or with --check only says which are not formatted (exit 1).
 # Exit 77 where clang-format 14 is not there: other versions break lines differently.
 set -euo pipefail
-cd "$(dirname "$0")/.."
+unset CDPATH
+help=$(sed -n '2,4s/^# //p' <"$0")
+cd -- "$(dirname -- "$0")/.."
 case ${1:-} in
-  -h | --help) sed -n '2,4s/^# //p' "$0"; exit 0 ;;
+  -h | --help) printf '%s\n' "$help"; exit 0 ;;
   "" | --check) ;;
   *) echo "scripts/format.sh: unknown argument '$1' (see --help)" >&2; exit 2 ;;
 esac

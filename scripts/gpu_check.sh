@@ -5,7 +5,8 @@
 # gpu_report.json. A stage that fails keeps no other from running; the exit status is 1 if any failed. What a stage leaves out for lack of
 # a tool or of time is in the report. Needs NVIDIA's driver, the CUDA toolkit, CMake, ninja and python3; no network. cuDNN and cuBLAS may be
 # the toolkit's or those that PyTorch brings.
-#   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report)
+#   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report); those of an earlier call
+#                   are replaced, and DIR's other folders are left alone
 #   --stages A,B    some of build, tests, memcheck, racecheck, kernels, batch_norm, steps, torch (all)
 #   --arch NN       architecture to build for, as in 90 (that of the first GPU)
 #   --build DIR     folder to build in (build/gpu)
@@ -14,7 +15,7 @@
 #   LPW_DEPS_DIR      folder that scripts/collect_deps.sh filled, where Eigen, Catch2, CLI11, nlohmann-json are not installed
 #   LPW_TORCH_PYTHON  Python with PyTorch 2 or later, for the stage torch (python3)
 #   LPW_COMMIT        what the report calls this tree where git cannot tell
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 source scripts/gpu_stages.sh
 
@@ -22,7 +23,6 @@ all_stages=(build tests memcheck racecheck kernels batch_norm steps torch)
 # Seconds, chosen so that the stages of a run without trouble have what they need. compute-sanitizer makes programs 10 to 100 times as slow.
 declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [kernels]=40 [batch_norm]=20 [steps]=70 [torch]=90)
 
-absolute() { case $1 in /*) echo "$1" ;; *) echo "$OLDPWD/$1" ;; esac; }
 out=build/gpu-report stages="" arch="" build=build/gpu minutes=8
 while [ $# -gt 0 ]; do
   case $1 in
@@ -61,9 +61,15 @@ for tool in "${needed[@]}"; do
 done
 [ -z "${LPW_DEPS_DIR:-}" ] || [ -d "$LPW_DEPS_DIR" ] || die "LPW_DEPS_DIR=$LPW_DEPS_DIR: no such folder; scripts/collect_deps.sh makes it"
 
+# Only a folder that this script made is emptied: its marker tells.
+for folder in "$out/logs" "$out/data"; do
+  [ ! -e "$folder" ] && [ ! -L "$folder" ] || { [ ! -L "$folder" ] && [ -f "$folder/.lpw-gpu-report" ]; } ||
+    die "$folder is there and not of an earlier report: choose another folder with --out, or move it elsewhere"
+done
 rm -rf "$out/logs" "$out/data"
 mkdir -p "$out/logs" "$out/data" "$build"
-out=$(cd "$out" && pwd) build=$(cd "$build" && pwd)
+touch "$out/logs/.lpw-gpu-report" "$out/data/.lpw-gpu-report"
+out=$(cd -- "$out" && pwd) build=$(cd -- "$build" && pwd)
 rm -f "$out"/gpu_report.{md,json}
 deadline=$((60 * minutes - 10))  # a moment for the report
 

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
-# Usage: scripts/plot.sh [--out FILE.png] RUN_DIR...
+# Usage: scripts/plot.sh [--out FILE.png] [--] RUN_DIR...
 # Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or several runs, with a
 # dashed vertical line where members were released, into FILE.png or the curves.png of the first run folder. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
+unset CDPATH
 die() { echo "plot.sh: $*" >&2; exit 1; }
 usage() { sed -n '2,4s/^# //p' "$0"; }
 
@@ -11,6 +12,7 @@ while [ $# -gt 0 ]; do
   case $1 in
     -h | --help) usage; exit 0 ;;
     --out) [ $# -ge 2 ] || die "--out needs the name of the picture"; out=$2; shift ;;
+    --) shift; runs+=("$@"); break ;;
     -*) die "unknown option $1 (see --help)" ;;
     *) runs+=("$1") ;;
   esac
@@ -21,14 +23,17 @@ command -v gnuplot >/dev/null || die "gnuplot is not installed; on Debian or Ubu
 out=${out:-${runs[0]}/curves.png}
 
 work=$(mktemp -d)
+work=$(cd -- "$work" && pwd)  # TMPDIR may be relative
 trap 'rm -rf "$work"' EXIT
 
-# Whatever a run folder is called, gnuplot sees numbered files. Late-phase rates are drawn where there are late-phase weights.
+# Whatever run folders and the folder of temporary files are called, gnuplot sees numbered files where it stands, and tools read what they
+# do not have to open by a name (awk takes lr=0.1 for an assignment). Late-phase rates are drawn where there are late-phase weights.
 loss="" metrics="" rates="" releases="" metric=metric
 for i in "${!runs[@]}"; do
-  csv=${runs[$i]}/metrics.csv colour="linecolor $((i + 1))" data="'$work/$i'"
+  csv=${runs[$i]}/metrics.csv colour="linecolor $((i + 1))" data="'$i'"
   [ -f "$csv" ] || die "$csv: no such file; ${runs[$i]} is not the folder of a run that has trained an epoch"
-  awk -F, -v csv="$csv" '
+  csv=$csv LC_ALL=C awk -F, '
+    BEGIN { csv = ENVIRON["csv"] }
     NR == 1 {
       for (c = 1; c <= NF; c++) column[$c] = c
       for (name in column) if (name ~ /^(test|valid)_/) { held_out = name; metric = name; sub(/^[a-z]*_/, "", metric) }
@@ -42,24 +47,25 @@ for i in "${!runs[@]}"; do
         line = line $column[names[n]] " "
       }
       print line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?"), $column["phase"] }
-  ' "$csv" >"$work/$i" || exit 1
+  ' <"$csv" >"$work/$i" || exit 1
   [ -s "$work/$i" ] || die "$csv: holds no epoch yet"
-  held_out=$(head -1 "$csv" | tr , '\n' | grep -E '^(test|valid)_' | tr -cd 'a-zA-Z0-9_')
+  held_out=$(head -1 <"$csv" | tr , '\n' | grep -E '^(test|valid)_' | tr -cd 'a-zA-Z0-9_')
   metric=${held_out#*_}
-  name=$(basename "$(cd "${runs[$i]}" && pwd)" | tr -d '\n' | sed "s/'/''/g")
-  released=$(awk '$7 ~ /^late/ { print $1 - 1; exit }' "$work/$i")
+  case ${runs[$i]} in /*) folder=${runs[$i]} ;; *) folder=./${runs[$i]} ;; esac
+  name=$(basename -- "$(cd "$folder" && pwd)" | tr -d '\n' | sed "s/'/''/g")
+  released=$(LC_ALL=C awk '$7 ~ /^late/ { print $1 - 1; exit }' <"$work/$i")
   [ -z "$released" ] || releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
   loss+="$data using 1:2 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name', "
   metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: ${held_out%%_*}', "
   metrics+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
   rates+="$data using 1:5 with fsteps linewidth 2 $colour title '$name', "
-  awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' "$work/$i" &&
+  awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' <"$work/$i" &&
     rates+="$data using 1:6 with fsteps dashtype 2 linewidth 2 $colour title '$name: late-phase', "
 done
 
-gnuplot - <<PLOT || die "gnuplot failed"
+(cd -- "$work" && gnuplot -) <<PLOT || die "gnuplot failed"
 set terminal pngcairo size 900,1100 noenhanced font 'sans,11'
-set output '$work/curves.png'
+set output 'curves.png'
 set multiplot layout 3,1
 set lmargin 11
 set rmargin 3
@@ -79,5 +85,5 @@ set offsets 0, 0, graph 0.05, 0
 plot ${rates%, }
 unset multiplot
 PLOT
-cp "$work/curves.png" "$out" || die "$out: cannot be written"
-echo "$out"
+cp -- "$work/curves.png" "$out" || die "$out: cannot be written"
+printf '%s\n' "$out"

@@ -6,7 +6,7 @@
 #   LPW_TEST_DATA   folder with CIFAR-10 images in a form of their own and the unpack_cifar10.py that makes its binary files of them
 #   LPW_CIFAR10_DIR folder with CIFAR-10's binary files; without either, tests that need them are skipped
 #   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in build/python)
-source "$(dirname "$0")/common.sh"
+source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
 

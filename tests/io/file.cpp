@@ -35,9 +35,7 @@ class FileSizeLimit {
     const rlimit lowered{bytes, limit_.rlim_max};
     ::setrlimit(RLIMIT_FSIZE, &lowered);
   }
-  ~FileSizeLimit() {
-    ::setrlimit(RLIMIT_FSIZE, &limit_);
-  }
+  ~FileSizeLimit() { ::setrlimit(RLIMIT_FSIZE, &limit_); }
 
  private:
   rlimit limit_{};

@@ -212,9 +212,33 @@ def refusals(folder):
         check(says in done.stderr and done.stderr.count("\n") == 1, f"{arguments}: {done.stderr!r}")
 
 
+def only_reports_are_replaced(folder):
+    """What else lies in the folder for the report stays: a data set in data/, say."""
+    stays = [folder / "out" / "data" / "cifar-10-batches-bin" / "data_batch_1.bin", folder / "out" / "logs" / "thesis.log"]
+    for file in stays:
+        file.parent.mkdir(parents=True)
+        file.write_text("mine")
+    for name in ["logs", "data"]:
+        done, report, _ = gpu_check(folder)
+        check(done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr, done.stdout + done.stderr)
+        check(all(file.exists() for file in stays if name != "data" or "data" in file.parts), "another's files were removed")
+        shutil.rmtree(folder / "fakes")
+        shutil.move(folder / "out" / name, folder / name)
+    (folder / "out" / "data").symlink_to(folder / "data")
+    done, _, _ = gpu_check(folder)
+    check(done.returncode == 1 and (folder / "data" / "cifar-10-batches-bin" / "data_batch_1.bin").exists(), done.stdout + done.stderr)
+    (folder / "out" / "data").unlink()
+    for _ in range(2):  # the second replaces the first one's
+        shutil.rmtree(folder / "fakes")
+        done, report, _ = gpu_check(folder, "--stages", "build")
+        check(done.returncode == 0 and report is not None, done.stdout + done.stderr)
+        (folder / "out" / "mine").touch()
+    check((folder / "out" / "mine").exists(), "another's file was removed")
+
+
 def explains_itself(_):
     done = subprocess.run(["bash", SCRIPT, "--help"], capture_output=True, text=True, check=False)
     check(done.returncode == 0 and done.stdout.startswith("Usage: scripts/gpu_check.sh") and "--arch NN" in done.stdout, done.stdout + done.stderr)
 
 
-main(all_is_well, failures_hide_nothing, a_build_that_fails, missing_tools_are_named, chosen_stages, refusals, explains_itself)
+main(all_is_well, failures_hide_nothing, a_build_that_fails, missing_tools_are_named, chosen_stages, refusals, only_reports_are_replaced, explains_itself)

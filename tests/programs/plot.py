@@ -7,14 +7,14 @@ import struct
 import subprocess
 import sys
 
-from trainer import check, main
+from trainer import PROGRAM, check, main
 
 HEADER = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n"
 ROWS = "".join(f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n" for epoch in range(1, 8))
 
 
 def plot(*arguments, **options):
-    return subprocess.run(["bash", sys.argv[1], *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(["bash", PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
 
 
 def make_run(folder, text=HEADER + ROWS):
@@ -69,6 +69,31 @@ def refusals(folder):
         check(done.returncode == code and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr!r}")
 
 
+def names_that_tools_take_for_something_else(folder):
+    """awk's assignments, options, standard input, quotes: of run folders, of the picture, and of the folder for temporary files."""
+    for number, name in enumerate(["lr=0.1", "a'b\"c", "back\\tslash", "$(id)", "two\nlines", "*"]):
+        base = folder / str(number)
+        make_run(base / name)
+        done = plot(name, cwd=base)
+        check(done.returncode == 0 and done.stderr == "" and done.stdout == f"{name}/curves.png\n", f"{name!r}: {done.stderr}")
+        check_picture(base / name / "curves.png")
+    for number, name in enumerate(["-x", "-", "--out"]):
+        base = folder / f"dash-{number}"
+        make_run(base / name)
+        done = plot("--out", "-x.png", "--", name, cwd=base)
+        check(done.returncode == 0 and done.stderr == "" and done.stdout == "-x.png\n", f"{name!r}: {done.stderr}")
+        check_picture(base / "-x.png")
+    run = make_run(folder / "run")
+    (folder / "elsewhere" / "run").mkdir(parents=True)
+    for temporary in [folder / "it's", folder / "a=b c", "relative"]:
+        (folder / temporary).mkdir()
+        done = plot(run.name, cwd=folder, env={**os.environ, "TMPDIR": str(temporary), "CDPATH": str(folder / "elsewhere")})
+        check(done.returncode == 0 and done.stderr == "", f"TMPDIR {temporary}: {done.stderr}")
+        check_picture(run / "curves.png")
+        (run / "curves.png").unlink()
+        check(list((folder / temporary).iterdir()) == [], f"files were left in {temporary}")
+
+
 def without_gnuplot(folder):
     """With a PATH of everything else that the script needs."""
     for name in ["bash", "sed", "awk", "mktemp", "rm"]:
@@ -80,4 +105,4 @@ def without_gnuplot(folder):
 if shutil.which("gnuplot") is None:
     print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
     sys.exit(77)
-main(one_run, text_run, several_runs, refusals, without_gnuplot)
+main(one_run, text_run, several_runs, refusals, names_that_tools_take_for_something_else, without_gnuplot)

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # The other checks are worth something only if they fail when they should: each is run on a small tree with a planted violation.
 set -euo pipefail
-here=$(cd "$(dirname "$0")" && pwd)
+unset CDPATH
+here=$(cd -- "$(dirname -- "$0")" && pwd)
 tree=$(mktemp -d)
 trap 'rm -rf "$tree"' EXIT
 failed=0

@@ -18,6 +18,7 @@ int status_of_child(Body body) {
     close(STDERR_FILENO);
     std::signal(SIGINT, SIG_DFL);  // the test program has handlers of its own
     std::signal(SIGTERM, SIG_DFL);
+    std::signal(SIGHUP, SIG_DFL);
     body();
     _exit(7);
   }
@@ -29,7 +30,7 @@ int status_of_child(Body body) {
 }  // namespace
 
 TEST_CASE("the first signal is remembered, the second ends the process") {
-  for (const int signal : {SIGINT, SIGTERM}) {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
     const int once = status_of_child([&] {
       const InterruptGuard guard;
       if (InterruptGuard::signal() != 0) _exit(1);
@@ -62,6 +63,42 @@ TEST_CASE("a new guard knows nothing of earlier signals") {
     }
     const InterruptGuard guard;
     _exit(InterruptGuard::signal() == 0 ? 0 : 1);
+  });
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+TEST_CASE("a signal that is ignored stays ignored, as SIGHUP under nohup") {
+  for (const int signal : {SIGINT, SIGTERM, SIGHUP}) {
+    const int status = status_of_child([&] {
+      std::signal(signal, SIG_IGN);
+      {
+        const InterruptGuard guard;
+        raise(signal);
+        raise(signal);
+        if (InterruptGuard::signal() != 0) _exit(1);
+      }
+      raise(signal);
+      _exit(0);
+    });
+    CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  }
+}
+
+TEST_CASE("what a signal cuts short says which it was, and does so no more after the guard") {
+  const int status = status_of_child([] {
+    {
+      const InterruptGuard guard;
+      InterruptGuard::check();
+      raise(SIGTERM);
+      try {
+        InterruptGuard::check();
+        _exit(1);
+      } catch (const lpw::train::Interrupted& interrupted) {
+        if (interrupted.signal != SIGTERM) _exit(2);
+      }
+    }
+    InterruptGuard::check();
+    _exit(0);
   });
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }

@@ -9,6 +9,7 @@ namespace {
 
 struct PlannedTask {
   [[nodiscard]] static std::string describe_iteration(std::int64_t members) { return lpw::concat(members, " at once"); }
+  [[nodiscard]] static std::int64_t iterations(std::int64_t members) { return members == 1 ? 7 : 3; }
 };
 
 constexpr Words words{"accuracy", "test", "samples"};
@@ -37,6 +38,11 @@ TEST_CASE("the plan says when nothing will be released, and why") {
 TEST_CASE("the plan says where a run resumes") {
   Progress progress{.epoch = 1, .iteration = 3, .step = 10};
   CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, before iteration 4");
+  progress.iteration = 7;
+  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, which is trained, with its evaluation");
+  progress.iteration = 3;
+  progress.released = true;
+  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, which is trained, with its evaluation");
   progress.epoch = 4;
   CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress) == Lines{"all 4 epochs are trained already; evaluating again"});
 }

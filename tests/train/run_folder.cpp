@@ -66,3 +66,15 @@ TEST_CASE("a file in the way of a run folder is named") {
   CHECK(contains(refusal(folder / "file", false), "file: cannot create the run folder"));
   CHECK(contains(refusal(folder / "file/run", false), "file/run: cannot create the run folder"));
 }
+
+TEST_CASE("new folders of one name are numbered, whatever has the name") {
+  const TemporaryFolder folder;
+  const auto path = folder / "runs/20261126-120000";
+  CHECK(lpw::train::make_new_folder(path) == path);
+  put(path.string() + "-2");
+  std::filesystem::create_symlink("nowhere", path.string() + "-3");
+  CHECK(lpw::train::make_new_folder(path) == path.string() + "-4");
+  CHECK(std::filesystem::is_directory(path.string() + "-4"));
+  const auto blocked = folder / "runs/20261126-120000-2/run";
+  CHECK(contains(message_of<FileError>([&] { (void)lpw::train::make_new_folder(blocked); }), "run: cannot create the run folder"));
+}

@@ -23,15 +23,22 @@ namespace {
 using Toy = test::Toy<Cpu>;
 using test::dataset;
 
-/// Calls a hook before each pass, by which a test interferes with training.
+/// Calls a hook before each pass and each evaluation, by which a test interferes with training.
 struct HookedTask : ImageClassification<Toy> {
   HookedTask() : ImageClassification<Toy>(dataset(), {.batch = 5, .augment = data::no_augmentation}) {}
   void accumulate_gradient(Toy& network, Tape& tape, const Batch& batch, StepOutputs<float, Cpu>& outputs) const {
     if (hook) hook(pass++, network);
     ImageClassification<Toy>::accumulate_gradient(network, tape, batch, outputs);
   }
+  MemberScores evaluate_members(Toy& network) const {
+    if (at_evaluation) at_evaluation(evaluation++);
+    return ImageClassification<Toy>::evaluate_members(network);
+  }
+  Scores evaluate(Toy& network) const { return evaluate_members(network).ensemble; }
+  double held_out(Toy& network) const { return evaluate(network).front().second; }
   std::function<void(int, Toy&)> hook;
-  mutable int pass = 0;
+  std::function<void(int)> at_evaluation;
+  mutable int pass = 0, evaluation = 0;
 };
 
 const TrainOptions options{.epochs = 4, .members = 3, .release_epoch = 2, .swa_start = 3};  // 12 and then 4 iterations an epoch
@@ -101,6 +108,45 @@ TEST_CASE("a signal at any step ends a run that goes on bit for bit") {
     CHECK(rest.trainer.progress().seconds > run.trainer.progress().seconds);
     CHECK(model_after(folder) == model_after(undisturbed));
   }
+}
+
+TEST_CASE("a signal ends an evaluation at once, and what was trained before is not trained again") {
+  const TemporaryFolder undisturbed;
+  REQUIRE(Run().train(undisturbed / "run") == 0);
+  // Of epoch 1, of epoch 2, before release, of epochs 3 and 4, then of the members, of both collapsed networks.
+  const int steps_until[] = {12, 24, 24, 28, 32, 32, 32, 32};
+  for (int evaluation = 0; evaluation < std::ssize(steps_until); ++evaluation) {
+    INFO("evaluation " << evaluation);
+    const int steps = steps_until[evaluation];
+    const TemporaryFolder folder;
+    Run run;
+    run.task.at_evaluation = [&](int now) {
+      if (now == evaluation) raise(SIGTERM);
+    };
+    REQUIRE(run.train(folder / "run") == SIGTERM);
+    CHECK(run.task.evaluation == evaluation + 1);
+    CHECK(run.trainer.progress().step == steps);
+    CHECK_FALSE(std::filesystem::exists(folder / "run/summary.json"));
+    Run rest;
+    rest.task.hook = [](int, Toy&) {};  // counts
+    REQUIRE(rest.train(folder / "run", true) == 0);
+    CHECK(rest.task.pass == 32 - steps);
+    CHECK(rest.trainer.progress().seconds > run.trainer.progress().seconds);
+    CHECK(rest.trainer.progress().history.size() == 4);
+    CHECK(model_after(folder) == model_after(undisturbed));
+  }
+}
+
+TEST_CASE("a signal before anything was trained leaves a run that can be resumed") {
+  const TemporaryFolder undisturbed, folder;
+  TrainOptions o = options;
+  o.release_epoch = 0;
+  REQUIRE(Run(o).train(undisturbed / "run") == 0);
+  Run run(o);
+  run.task.at_evaluation = [](int) { raise(SIGTERM); };
+  REQUIRE(run.train(folder / "run") == SIGTERM);
+  REQUIRE(Run(o).train(folder / "run", true) == 0);
+  CHECK(model_after(folder) == model_after(undisturbed));
 }
 
 TEST_CASE("release after a number of iterations ends the epoch under way") {
@@ -192,10 +238,24 @@ TEST_CASE("a checkpoint that stands where its run never is, is refused") {
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["iteration"] = 13; }), "iteration 13"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["history"].clear(); }), "damaged"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["released"] = false; }), "checkpoint.lpw: tensor"));
-  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["averaged"] = 1; }), "has no tensor 'average.base'"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["averaged"] = 1; }), "damaged"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"].erase("epoch"); }), "is not the checkpoint of a training run"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta = 3; }), "is not the checkpoint of a training run"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["options"]["model"] = "other"; }), "model was \"other\", now \"toy\""));
+}
+
+TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
+  const auto refused = [](const char* pointer, const nlohmann::json& value) {
+    INFO(pointer << " = " << value.dump());
+    const auto change = [&](auto& meta) { meta["progress"][nlohmann::json::json_pointer(pointer)] = value; };
+    CHECK(contains(refusal_of_progress(change), "checkpoint.lpw: damaged: "));
+  };
+  for (const char* count :
+       {"/epoch", "/iteration", "/step", "/averaged", "/base_steps", "/late_steps", "/sums/seen", "/sums/correct", "/history/0/epoch"})
+    for (const nlohmann::json& value : {nlohmann::json(INT64_MAX), nlohmann::json(INT64_MIN), nlohmann::json(UINT64_MAX),
+                                        nlohmann::json(1e300), nlohmann::json(0.5), nlohmann::json(1000)})
+      refused(count, value);
+  refused("/history/0/phase", "one\ntwo");
 }
 
 TEST_CASE("options that do not fit the task are refused before training") {

@@ -163,6 +163,8 @@ struct CifarSet {
 /// The names in the file, or none if it does not hold one for every class: they are for display alone.
 [[nodiscard]] inline std::vector<std::string> read_class_names(const std::filesystem::path& path, int classes) {
   std::vector<std::string> names;
+  std::error_code missing;
+  if (!std::filesystem::is_regular_file(path, missing)) return names;  // a pipe would be waited for
   std::ifstream file(path);
   for (std::string line; std::getline(file, line);) {
     if (!line.empty() && line.back() == '\r') line.pop_back();

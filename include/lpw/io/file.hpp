@@ -65,8 +65,8 @@ class Descriptor {
   int fd_;
 };
 
-/// While one is alive, a write beyond the largest size allowed (ulimit -f) fails with EFBIG, where its signal, SIGXFSZ, would end the process
-/// without a word. The signal is this thread's, and is taken away before it is let in again.
+/// While one is alive, a write beyond the largest size allowed (ulimit -f) fails with EFBIG, where its signal, SIGXFSZ, would end the
+/// process without a word. The signal is this thread's, and is taken away before it is let in again.
 class SizeSignalBlock {
  public:
   SizeSignalBlock() {

@@ -5,6 +5,7 @@
 #include <lpw/data/loader.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/metrics/evaluation.hpp>
+#include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
 
 namespace lpw::train {
@@ -68,11 +69,12 @@ class ImageClassification {
     tape.backward(loss);
   }
 
-  /// Scores of the members of a network and of their ensemble on the test set.
+  /// Scores of the members of a network and of their ensemble on the test set. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
     std::vector<metrics::Evaluator> members(nn::members(network));
     metrics::Evaluator ensemble;
     for (auto& [images, labels] : test_.epoch(0)) {
+      InterruptGuard::check();
       const auto probabilities = predict_members(network, images);
       const auto flat_labels = to_host(labels).reshaped({labels.size()});
       for (std::size_t k = 0; k < members.size(); ++k) {

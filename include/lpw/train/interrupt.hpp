@@ -1,14 +1,21 @@
-// SIGINT and SIGTERM as a question that the training loop asks at each step boundary.
+// SIGINT, SIGTERM and SIGHUP as a question that the training loop asks at each step, and evaluations at each batch.
 #pragma once
 
 #include <unistd.h>
 
+#include <array>
 #include <csignal>
 #include <string_view>
 
 namespace lpw::train {
 
-/// While one is alive, the first SIGINT or SIGTERM is only remembered and announced on stderr; a second one ends the process as usual.
+/// Thrown out of what a signal cuts short, such as an evaluation, which is begun anew when the run goes on. Not an error.
+struct Interrupted {
+  int signal;
+};
+
+/// While one is alive, the first SIGINT, SIGTERM or SIGHUP is only remembered and announced on stderr; a second one of its kind ends the
+/// process as usual. A signal that is ignored when a guard is made, as SIGHUP is under nohup, stays ignored. One guard at a time.
 class InterruptGuard {
  public:
   InterruptGuard() {
@@ -20,28 +27,38 @@ class InterruptGuard {
       constexpr std::string_view text = "\nstopping after this step; interrupt again to stop at once\n";
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
     };
-    action.sa_flags = static_cast<int>(SA_RESETHAND);
+    action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
     sigemptyset(&action.sa_mask);
-    sigaction(SIGINT, &action, &old_interrupt_);
-    sigaction(SIGTERM, &action, &old_terminate_);
+    for (auto& [signal, before] : before_) {
+      sigaction(signal, nullptr, &before);
+      if (before.sa_handler != SIG_IGN) sigaction(signal, &action, nullptr);
+    }
   }
   ~InterruptGuard() {
-    sigaction(SIGINT, &old_interrupt_, nullptr);
-    sigaction(SIGTERM, &old_terminate_, nullptr);
+    for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
+    caught() = 0;
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  /// The signal that came, or 0.
+  /// The signal that came, or 0, as where there is no guard.
   [[nodiscard]] static int signal() { return caught(); }
+  /// Throws Interrupted if a signal came.
+  static void check() {
+    if (const int came = signal()) throw Interrupted{came};
+  }
 
  private:
+  struct Taken {
+    int signal;
+    struct sigaction before {};
+  };
+
   static volatile std::sig_atomic_t& caught() {
     static volatile std::sig_atomic_t signal = 0;
     return signal;
   }
-  struct sigaction old_interrupt_ {
-  }, old_terminate_{};
+  std::array<Taken, 3> before_{{{SIGINT}, {SIGTERM}, {SIGHUP}}};
 };
 
 }  // namespace lpw::train

@@ -17,6 +17,7 @@
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/language_model.hpp>
+#include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
 
 namespace lpw::train {
@@ -93,7 +94,8 @@ class LanguageModelling {
     }
   }
 
-  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test text.
+  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test text. Throws
+  /// Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
     const Bits valid = bits(network, text_->valid), test = bits(network, text_->test);
     MemberScores result;
@@ -113,9 +115,15 @@ class LanguageModelling {
       tensors.add(concat("cell.", layer), to_host(states_[layer].cell));
     }
   }
-  /// Takes them from a checkpoint. Throws FileError where they are missing.
-  void load(const io::NamedTensors& tensors, std::int64_t) {
-    const auto get = [&]<class V>(const std::string& name, V) { return to_device<D>(tensors.get<V>(name, tensors.at(name).shape)); };
+  /// Takes them from a checkpoint. Throws FileError where they are missing, or not those of so many members' streams.
+  void load(const io::NamedTensors& tensors, std::int64_t members) {
+    const std::int64_t batch = streams(members) / members;
+    const auto get = [&]<class V>(const std::string& name, V) {
+      const Shape shape = tensors.at(name).shape;
+      require<FileError>(shape.rank() == 3 && shape[0] == members && shape[1] == batch, tensors.source(), ": damaged: tensor '", name,
+                         "' is ", shape, ", expected the states of ", members, " x ", batch, " streams");
+      return to_device<D>(tensors.get<V>(name, shape));
+    };
     states_.clear();
     for (std::size_t layer = 0; layer == 0 || tensors.contains(concat("hidden.", layer)); ++layer)
       states_.push_back({get(concat("hidden.", layer), T()), get(concat("cell.", layer), Accumulate<T>())});
@@ -158,6 +166,7 @@ class LanguageModelling {
     Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
     std::int64_t step = 0;
     for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
+      InterruptGuard::check();
       auto after = network.forward(Tape::evaluation().input(repeated(inputs, members)), states);
       states = std::move(after.states);
       const auto logits = to_host(after.logits.value());

@@ -27,10 +27,10 @@ class Pace {
 
   [[nodiscard]] double samples_per_second() const { return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9); }
   /// For `samples` still to train; "-" while nothing is known.
-  [[nodiscard]] std::string time_for(std::int64_t samples) const {
+  [[nodiscard]] std::string time_for(double samples) const {
     if (samples_ == 0) return "-";
     const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    return format_duration(elapsed * static_cast<double>(std::max<std::int64_t>(samples, 0)) / static_cast<double>(samples_));
+    return format_duration(elapsed * std::max(samples, 0.0) / static_cast<double>(samples_));
   }
 
  private:
@@ -43,8 +43,11 @@ class Pace {
 template <class Task>
 [[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task, const Progress& progress) {
   std::vector<std::string> lines;
-  if (progress.step > 0 && progress.epoch < options.epochs)
-    lines.push_back(concat("resuming in epoch ", progress.epoch + 1, "/", options.epochs, ", before iteration ", progress.iteration + 1));
+  if (progress.step > 0 && progress.epoch < options.epochs) {
+    const bool trained = progress.iteration == task.iterations(progress.released ? options.members : 1);
+    lines.push_back(concat("resuming in epoch ", progress.epoch + 1, "/", options.epochs,
+                           trained ? ", which is trained, with its evaluation" : concat(", before iteration ", progress.iteration + 1)));
+  }
   if (progress.epoch >= options.epochs) return {concat("all ", options.epochs, " epochs are trained already; evaluating again")};
   const bool by_step = options.release_step >= 0;
   if (!options.due(0, 0)) lines.push_back("one network: " + task.describe_iteration(1));

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <sys/file.h>
+#include <sys/stat.h>
 
 #include <filesystem>
 #include <string>
@@ -12,6 +13,18 @@
 #include <lpw/io/file.hpp>
 
 namespace lpw::train {
+
+/// Makes a folder that is nobody else's, with those above it: `path`, or where there is one of that name, path-2 and so on. Returns its
+/// name. Throws FileError.
+[[nodiscard]] inline std::filesystem::path make_new_folder(const std::filesystem::path& path) {
+  std::error_code ignored;
+  std::filesystem::create_directories(path.parent_path(), ignored);
+  for (int number = 1;; ++number) {
+    const auto numbered = number == 1 ? path : std::filesystem::path(concat(path.string(), '-', number));
+    if (io::detail::uninterrupted([&] { return ::mkdir(numbered.c_str(), 0777); }) == 0) return numbered;
+    if (errno != EEXIST) io::detail::fail_from_errno(numbered, "cannot create the run folder");
+  }
+}
 
 class RunFolder {
  public:
@@ -46,9 +59,9 @@ class RunFolder {
     require<FileError>(!error && std::filesystem::is_directory(path), path.string(),
                        ": cannot create the run folder: ", error ? error.message() : std::string("a file of that name is in the way"),
                        "; choose another with --out");
-    io::detail::Descriptor directory(::open(path.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    io::detail::Descriptor directory(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!directory.valid()) io::detail::fail_from_errno(path, "cannot open the run folder");
-    const bool locked = ::flock(directory.get(), LOCK_EX | LOCK_NB) == 0;
+    const bool locked = io::detail::uninterrupted([&] { return ::flock(directory.get(), LOCK_EX | LOCK_NB); }) == 0;
     require<FileError>(locked || errno != EWOULDBLOCK, path.string(),
                        ": another process is training in this folder; choose another with --out");
     return directory;

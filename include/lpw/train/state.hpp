@@ -1,6 +1,8 @@
 // The state of a run, and its way into a checkpoint and back.
 #pragma once
 
+#include <algorithm>
+#include <initializer_list>
 #include <optional>
 #include <string>
 #include <vector>
@@ -12,6 +14,16 @@
 #include <lpw/train/scores.hpp>
 
 namespace lpw::train {
+
+/// What an epoch's row says of it.
+[[nodiscard]] inline std::string phase_of(bool released, bool averaging) {
+  return std::string(released ? "late" : "base") + (averaging ? "+swa" : "");
+}
+[[nodiscard]] inline bool is_phase(const std::string& text) {
+  for (const bool released : {false, true})
+    if (text == phase_of(released, false) || text == phase_of(released, true)) return true;
+  return false;
+}
 
 /// One row of metrics.csv.
 struct EpochRecord {
@@ -38,6 +50,16 @@ struct Progress {
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, base_steps, late_steps, epoch_seconds, seconds,
                                    sums, before_release, history)
+
+/// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
+[[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
+  const auto whole = [](const nlohmann::json& in, std::initializer_list<const char*> names) {
+    return std::all_of(names.begin(), names.end(), [&](const char* name) { return in.at(name).is_number_integer(); });
+  };
+  return whole(progress, {"epoch", "iteration", "step", "averaged", "base_steps", "late_steps"}) &&
+         whole(progress.at("sums"), {"correct", "seen"}) &&
+         std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) { return whole(row, {"epoch"}); });
+}
 
 /// metrics.csv.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {

@@ -48,7 +48,9 @@ class Trainer {
     const io::Checkpoint checkpoint = io::load_checkpoint(path);
     try {
       require_same_options(checkpoint.meta.at("options"), description_, path.string());
-      progress_ = checkpoint.meta.at("progress").get<Progress>();
+      const auto& progress = checkpoint.meta.at("progress");
+      require<FileError>(counts_are_whole(progress), path.string(), ": damaged: its progress is not in whole numbers");
+      progress_ = progress.get<Progress>();
     } catch (const nlohmann::json::exception&) {
       fail<FileError>(path.string(), ": is not the checkpoint of a training run");
     }
@@ -72,18 +74,17 @@ class Trainer {
   [[nodiscard]] std::vector<std::string> plan() const { return describe_plan(options_, task_, progress_); }
 
   /// Trains to the end and leaves the collapsed network, its scores and the run's files; where nothing is left to train, evaluates again.
-  /// Returns the signal that ended it early, or 0; everything up to that step is in the checkpoint then. Throws NonFinite when a loss or a
-  /// weight is, which no checkpoint then holds, and FileError where a file cannot be written.
+  /// Returns the signal that ended it early, or 0; everything up to that step is in the checkpoint then, an evaluation that the signal cut
+  /// short apart. Throws NonFinite when a loss or a weight is, which no checkpoint then holds, and FileError where a file cannot be
+  /// written.
   int run(const RunFolder& folder, Display& display) {
     const InterruptGuard guard;
     last_checkpoint_ = mark_ = Clock::now();
     try {
-      while (progress_.epoch < options_.epochs) {
-        if (release_is_due() && progress_.iteration == 0) announce_release(display);
-        if (train_epoch(folder, display)) finish_epoch(folder, display);
-        if (const int signal = InterruptGuard::signal()) return signal;
-      }
+      if (const int signal = train_epochs(folder, display)) return signal;
       finish(folder, display);
+    } catch (const Interrupted& interrupted) {  // the last epoch's checkpoint is there
+      return interrupted.signal;
     } catch (const FileError& error) {
       fail<FileError>(error.what(), "; mend that and continue with --resume");
     }
@@ -131,11 +132,38 @@ class Trainer {
     return options;
   }
 
-  /// Whether a run with these options can stand at this point.
+  /// Whether a run with these options can stand at this point. A checkpoint may say anything, and sums of what it says must not overflow.
   [[nodiscard]] bool possible(const Progress& p) const {
-    if (p.epoch < 0 || p.epoch > options_.epochs || p.step < 0 || p.sums.seen < 0 || p.averaged < 0) return false;
-    if (p.history.size() != static_cast<std::size_t>(p.epoch) || (p.released && !options_.releases())) return false;
-    return p.iteration >= 0 && p.iteration <= (p.epoch == options_.epochs ? 0 : task_.iterations(p.released ? options_.members : 1));
+    const auto within = [](std::int64_t count, std::int64_t most) { return count >= 0 && count <= most; };
+    if (!within(p.epoch, options_.epochs) || p.history.size() != static_cast<std::size_t>(p.epoch)) return false;
+    for (std::size_t i = 0; i < p.history.size(); ++i)
+      if (p.history[i].epoch != static_cast<std::int64_t>(i + 1) || !is_phase(p.history[i].phase)) return false;
+    const std::int64_t before = task_.iterations(1), after = options_.releases() ? task_.iterations(options_.members) : before;
+    if (!within(p.iteration, p.epoch == options_.epochs ? 0 : p.released ? after : before)) return false;
+    // Every epoch takes at least one iteration, and at most those of the phase with more of them.
+    if (p.step < 0) return false;
+    const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
+    if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
+    if (p.released && !options_.due(p.epoch, p.step)) return false;
+    if (p.averaged != (options_.swa_start < 0 ? 0 : std::max<std::int64_t>(p.epoch - options_.swa_start, 0))) return false;
+    return within(p.base_steps, p.step) && within(p.late_steps, p.step) && within(p.sums.seen, p.iteration > 0 ? task_.samples() : 0) &&
+           within(p.sums.correct, p.sums.seen);
+  }
+
+  /// Trains what is left. Returns the signal that ended it early, or 0.
+  int train_epochs(const RunFolder& folder, Display& display) {
+    try {
+      while (progress_.epoch < options_.epochs) {
+        if (release_is_due() && progress_.iteration == 0) announce_release(display);
+        if (train_epoch(folder, display)) finish_epoch(folder, display);
+        if (const int signal = InterruptGuard::signal()) return signal;
+      }
+    } catch (const Interrupted& interrupted) {  // an evaluation, which changes nothing: all that was trained until then is to be kept
+      account();
+      save(folder);
+      return interrupted.signal;
+    }
+    return 0;
   }
 
   void release_network(double sigma) {
@@ -247,6 +275,7 @@ class Trainer {
   void finish_epoch(const RunFolder& folder, Display& display) {
     require_finite_weights();
     display.progress([] { return "evaluating"; });
+    const double held_out = held_out_collapsed();  // before anything changes: a signal may cut it short
     const double epoch = static_cast<double>(progress_.epoch + 1);
     const bool averaging = options_.swa_start >= 0 && epoch > static_cast<double>(options_.swa_start);
     if (averaging) {
@@ -255,12 +284,12 @@ class Trainer {
       progress_.averaged = average_->updates();
     }
     EpochRecord record{.epoch = progress_.epoch + 1,
-                       .phase = std::string(progress_.released ? "late" : "base") + (averaging ? "+swa" : ""),
+                       .phase = phase_of(progress_.released, averaging),
                        .learning_rate = optimizer_.learning_rate() * base_factor(),
                        .late_learning_rate = optimizer_.late_learning_rate() * late_factor(),
                        .train_loss = progress_.sums.mean_loss(),
-                       .train_metric = Task::train_metric(progress_.sums)};
-    record.test_metric = held_out_collapsed();
+                       .train_metric = Task::train_metric(progress_.sums),
+                       .test_metric = held_out};
     account();
     record.seconds = progress_.epoch_seconds;
     progress_.history.push_back(record);
@@ -302,14 +331,18 @@ class Trainer {
   }
 
   [[nodiscard]] std::string time_left() const {
-    return pace_.time_for((options_.epochs - progress_.epoch) * task_.samples() - progress_.sums.seen);
+    const auto epochs = static_cast<double>(options_.epochs - progress_.epoch);
+    return pace_.time_for(epochs * static_cast<double>(task_.samples()) - static_cast<double>(progress_.sums.seen));
   }
 
   /// For networks with running statistics, whose tasks say what the inputs of a batch are.
   void recompute_statistics() {
     if constexpr (requires(const typename Task::Batch& batch) { Task::inputs(batch); })
       optim::recompute_statistics(network_, task_.epoch(options_.epochs, members(), 0), options_.member_chunk,
-                                  [](const typename Task::Batch& batch) { return Task::inputs(batch); });
+                                  [](const typename Task::Batch& batch) {
+                                    InterruptGuard::check();
+                                    return Task::inputs(batch);
+                                  });
   }
 
   void save(const RunFolder& folder) {

@@ -1,0 +1,67 @@
+"""Usage: scripts.py PROJECT_SOURCE_DIR
+What a user's shell exports does not send scripts elsewhere, and options may be any names."""
+import os
+import pathlib
+import shutil
+import subprocess
+
+from trainer import PROGRAM, check, main
+
+ROOT = pathlib.Path(PROGRAM)
+SCRIPTS = sorted(path for folder in ["scripts", "benchmarks"] for path in (ROOT / folder).glob("*.sh") if os.access(path, os.X_OK))
+
+
+def trap(folder):
+    """An environment whose CDPATH has folders of the names that scripts go to, with scripts of the same names."""
+    for name in ["scripts", "benchmarks", ".ci", "data"]:
+        (folder / name).mkdir(parents=True)
+        (folder / name / "common.sh").write_text("echo 'the wrong common.sh'; exit 3\n")
+    return {**os.environ, "CDPATH": str(folder)}
+
+
+def run(*arguments, **options):
+    return subprocess.run(list(map(str, arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+
+
+def scripts_find_their_project(folder):
+    check(len(SCRIPTS) > 8, f"found {SCRIPTS}")
+    environment = trap(folder / "trap")
+    for script in SCRIPTS:
+        name = script.relative_to(ROOT)
+        done = run("bash", name, "--help", cwd=ROOT, env=environment)
+        check(done.returncode == 0 and done.stdout.startswith(f"Usage: {name}") and done.stderr == "", f"{name}: {done.stdout}{done.stderr}")
+        beside = run("bash", script.name, "--help", cwd=script.parent, env=environment)
+        check(beside.returncode == 0 and beside.stdout == done.stdout, f"{name} from its own folder: {beside.stdout}{beside.stderr}")
+
+
+def continuous_integration_finds_its_project(folder):
+    """In a project that holds nothing else, whose test script says where it is."""
+    project = folder / "project"
+    for name in [".ci", "scripts"]:
+        (project / name).mkdir(parents=True)
+    shutil.copy(ROOT / ".ci" / "run", project / ".ci" / "run")
+    (project / "scripts" / "test.sh").write_text("#!/bin/sh\npwd\n")
+    (project / "scripts" / "test.sh").chmod(0o755)
+    done = run("bash", ".ci/run", cwd=project, env=trap(folder / "trap"))
+    check(done.returncode == 0 and done.stdout == f"{project}\n", done.stdout + done.stderr)
+
+
+def data_goes_where_it_should(folder):
+    """To the folder of the given name, whatever CDPATH and `cd -` would make of it."""
+    environment = {**trap(folder / "trap"), "LPW_DATA_URL": f"file://{folder}/nothing"}
+    for name in ["data", "-", "-x"]:
+        done = run("bash", ROOT / "scripts" / "download_data.sh", "cifar10", name, cwd=folder, env=environment)
+        check(done.returncode == 1 and "could not be fetched" in done.stderr, f"{name}: {done.stdout}{done.stderr}")
+        check((folder / name).is_dir(), f"no folder {name} was made")
+    check(list((folder / "trap" / "data").iterdir()) == [folder / "trap" / "data" / "common.sh"], "went into another's folder")
+
+
+def dependencies_go_where_nothing_is(folder):
+    mine = folder / "mine"
+    mine.mkdir()
+    (mine / "thesis").touch()
+    done = run("bash", ROOT / "scripts" / "collect_deps.sh", mine)
+    check(done.returncode == 1 and (mine / "thesis").exists(), done.stdout + done.stderr)
+
+
+main(scripts_find_their_project, continuous_integration_finds_its_project, data_goes_where_it_should, dependencies_go_where_nothing_is)
