@@ -11,7 +11,6 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
-#include <stop_token>
 #include <thread>
 #include <utility>
 
@@ -46,9 +45,17 @@ class Prefetch {
   Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
       : depth_(depth),
         remaining_(count),
-        producer_([this, count, make = std::move(make)](std::stop_token stop) { produce(stop, count, make); }) {}
+        producer_([this, count, make = std::move(make)] { produce(count, make); }) {}
   Prefetch(const Prefetch&) = delete;  // the thread refers to this object
   Prefetch& operator=(const Prefetch&) = delete;
+  ~Prefetch() {
+    {
+      std::lock_guard lock(mutex_);
+      stopped_ = true;
+    }
+    changed_.notify_all();
+    producer_.join();
+  }
 
   /// Waits for the first item. The range can be walked once.
   [[nodiscard]] iterator begin() {
@@ -58,11 +65,12 @@ class Prefetch {
   [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
  private:
-  void produce(std::stop_token stop, std::int64_t count, const std::function<Item(std::int64_t)>& make) {
+  void produce(std::int64_t count, const std::function<Item(std::int64_t)>& make) {
     try {
       for (std::int64_t i = 0; i < count; ++i) {
         std::unique_lock lock(mutex_);
-        if (!changed_.wait(lock, stop, [&] { return ready_.size() < depth_; })) return;
+        changed_.wait(lock, [&] { return stopped_ || ready_.size() < depth_; });
+        if (stopped_) return;
         lock.unlock();
         Item item = make(i);
         lock.lock();
@@ -94,11 +102,12 @@ class Prefetch {
   std::size_t depth_;
   std::int64_t remaining_;  // items the consumer has not taken yet; the consumer's alone
   std::optional<Item> current_;
-  std::mutex mutex_;  // guards ready_ and failure_
-  std::condition_variable_any changed_;
+  std::mutex mutex_;  // guards ready_, failure_ and stopped_
+  std::condition_variable changed_;
   std::deque<Item> ready_;
   std::exception_ptr failure_;
-  std::jthread producer_;  // last: it starts when everything else exists, and ends first
+  bool stopped_ = false;
+  std::thread producer_;  // last: it starts when everything else exists (libc++ has std::jthread only since version 20)
 };
 
 }  // namespace lpw::data

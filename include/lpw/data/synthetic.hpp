@@ -8,6 +8,8 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <functional>
+#include <future>
 #include <mutex>
 #include <numbers>
 #include <numeric>
@@ -228,9 +230,11 @@ template <class F>
 void in_threads(int wanted, std::int64_t count, F&& f) {
   const auto cores = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
   const std::int64_t threads = std::min(wanted > 0 ? wanted : cores, count);
-  std::vector<std::jthread> workers;
-  for (std::int64_t t = 1; t < threads; ++t) workers.emplace_back(f, count * t / threads, count * (t + 1) / threads);
+  std::vector<std::future<void>> workers;  // which wait for their threads when they go
+  for (std::int64_t t = 1; t < threads; ++t)
+    workers.push_back(std::async(std::launch::async, std::cref(f), count * t / threads, count * (t + 1) / threads));
   f(0, count / threads);
+  for (auto& worker : workers) worker.get();
 }
 
 /// The chosen images of a split.

@@ -5,8 +5,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstddef>
 #include <cstdint>
-#include <ranges>
+#include <iterator>
 #include <span>
 #include <utility>
 #include <vector>
@@ -111,13 +112,46 @@ class TextLoader {
   /// Windows of an epoch; the last may be shorter.
   [[nodiscard]] std::int64_t windows(std::int64_t streams) const { return (length(streams) + window_ - 1) / window_; }
 
+  /// The windows of an epoch in their order, each made when it is read. It refers to the loader.
+  class Epoch {
+   public:
+    class iterator {
+     public:
+      using value_type = TextBatch<Device>;
+      using difference_type = std::ptrdiff_t;
+
+      explicit iterator(const Epoch& epoch) : epoch_(&epoch), window_(epoch.first_) {}
+      [[nodiscard]] const TextBatch<Device>& operator*() const { return epoch_->loader_->make(epoch_->members_, epoch_->batch_, window_); }
+      iterator& operator++() {
+        ++window_;
+        return *this;
+      }
+      void operator++(int) { ++window_; }
+      [[nodiscard]] bool operator==(std::default_sentinel_t) const { return window_ >= epoch_->end_; }
+
+     private:
+      const Epoch* epoch_;
+      std::int64_t window_;
+    };
+
+    [[nodiscard]] iterator begin() const { return iterator(*this); }
+    [[nodiscard]] std::default_sentinel_t end() const { return {}; }
+
+   private:
+    friend TextLoader;
+    Epoch(TextLoader& loader, std::int64_t members, std::int64_t batch, std::int64_t first)
+        : loader_(&loader), members_(members), batch_(batch), first_(first), end_(loader.windows(members * batch)) {}
+
+    TextLoader* loader_;
+    std::int64_t members_, batch_, first_, end_;
+  };
+
   /// The windows of members * batch streams from `first_window` on. Throws OptionError where a stream would have nothing to predict.
-  [[nodiscard]] auto epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
+  [[nodiscard]] Epoch epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
     require<OptionError>(members >= 1 && batch >= 1 && length(members * batch) >= 1, "text loader: ", size(), " bytes are too few for ",
                          members, " x ", batch, " streams");
     reserve(members * batch * std::min(window_, length(members * batch)));
-    return std::views::iota(first_window, windows(members * batch)) |
-           std::views::transform([=, this](std::int64_t window) -> const TextBatch<Device>& { return make(members, batch, window); });
+    return Epoch(*this, members, batch, first_window);
   }
 
  private:
