@@ -12,6 +12,7 @@
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/tape.hpp>
+#include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/dataset.hpp>

@@ -1,0 +1,23 @@
+// Declares the operations that lpw::compiled holds. A program that does not link it makes its own.
+#pragma once
+
+#include <lpw/autograd/batch_norm.hpp>
+#include <lpw/autograd/conv2d.hpp>
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/dropout.hpp>
+#include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/embedding.hpp>
+#include <lpw/autograd/linear.hpp>
+#include <lpw/autograd/lstm.hpp>
+#include <lpw/autograd/pooling.hpp>
+#include <lpw/autograd/reshape.hpp>
+
+#if LPW_COMPILED
+#define LPW_TEMPLATE extern template
+
+#define LPW_T float
+#include <lpw/autograd/compiled_operations.inc>
+#undef LPW_T
+
+#undef LPW_TEMPLATE
+#endif
