@@ -2,21 +2,37 @@
 # was installed from, that decides: nothing of lpw is compiled before it is used.
 #   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1
 #   or 0.
-# With BUILD_INTERFACE, what is found does not enter the target's installed form.
+# With BUILD_INTERFACE, what is found does not enter the target's installed form. A target OneDNN::OneDNN, DNNL::dnnl or dnnl that the project
+# has already serves.
 function(lpw_use_onednn target)
   set(found FALSE)
   if(NOT DEFINED LPW_ONEDNN OR NOT LPW_ONEDNN STREQUAL "OFF")
-    find_package(OneDNN QUIET)
-    set(found ${OneDNN_FOUND})
+    set(library "")
+    foreach(name OneDNN::OneDNN DNNL::dnnl dnnl::dnnl dnnl)
+      if(NOT library AND TARGET ${name})
+        set(library ${name})
+        set(where "of this project")
+      endif()
+    endforeach()
+    if(NOT library)
+      find_package(OneDNN QUIET)
+      if(OneDNN_FOUND)
+        set(library OneDNN::OneDNN)
+        set(where "${OneDNN_VERSION} found")
+      endif()
+    endif()
+    if(library)
+      set(found TRUE)
+    endif()
   endif()
   if(LPW_ONEDNN STREQUAL "ON" AND NOT found)
     message(FATAL_ERROR "lpw: LPW_ONEDNN=ON, but oneDNN was not found. On Debian and Ubuntu: apt-get install libdnnl-dev. "
       "Elsewhere, install it and point CMAKE_PREFIX_PATH at it, or set LPW_ONEDNN=AUTO to do without.")
   endif()
   if(found)
-    set(libraries OneDNN::OneDNN)
+    set(libraries ${library})
     set(definition LPW_WITH_ONEDNN=$<COMPILE_LANGUAGE:CXX>)  # nvcc 13 cannot parse oneDNN's header, and has no use for it
-    message(STATUS "lpw: oneDNN ${OneDNN_VERSION} found: used for convolutions on the CPU")
+    message(STATUS "lpw: oneDNN ${where}: used for convolutions on the CPU")
   else()
     set(definition LPW_WITH_ONEDNN=0)
     message(STATUS "lpw: without oneDNN (LPW_ONEDNN=${LPW_ONEDNN}): convolutions on the CPU use lpw's own code and Eigen, which is slower "

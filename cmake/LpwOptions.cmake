@@ -12,6 +12,7 @@ endfunction()
 lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_CUDA "The CUDA backend in this project's programs: AUTO if nvcc, cuBLAS and cuDNN are found, ON requires them, OFF leaves it out")
 
+option(LPW_INSTALL "Install lpw with cmake --install" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_EMULATOR "Test the CUDA kernels and backend on the host, which needs Boost.Context" ON)
 option(LPW_BUILD_EXAMPLES "Build the example programs" ${PROJECT_IS_TOP_LEVEL})
