@@ -46,13 +46,29 @@ struct Options {
 
 /// Bytes of the trainer's largest resident memory. Throws Error where it fails.
 [[nodiscard]] double peak_of(const Options& options, const Run& run, const fs::path& out) {
-  const std::vector<std::string> arguments = {options.program, "--data", "synthetic", "--train-subset", std::to_string(options.train),
-                                              "--test-subset", std::to_string(options.test), "--model", run.model, "--epochs",
-                                              std::to_string(options.epochs), "--release-epoch",
-                                              std::to_string(run.members > 1 ? options.epochs - 1 : options.epochs), "--members",
-                                              std::to_string(run.members), "--member-chunk", std::to_string(run.chunk), "--late",
-                                              run.rank_one ? "rank1,head" : "batchnorm,head", "--batch", std::to_string(options.batch),
-                                              "--out", out.string()};
+  const std::vector<std::string> arguments = {options.program,
+                                              "--data",
+                                              "synthetic",
+                                              "--train-subset",
+                                              std::to_string(options.train),
+                                              "--test-subset",
+                                              std::to_string(options.test),
+                                              "--model",
+                                              run.model,
+                                              "--epochs",
+                                              std::to_string(options.epochs),
+                                              "--release-epoch",
+                                              std::to_string(run.members > 1 ? options.epochs - 1 : options.epochs),
+                                              "--members",
+                                              std::to_string(run.members),
+                                              "--member-chunk",
+                                              std::to_string(run.chunk),
+                                              "--late",
+                                              run.rank_one ? "rank1,head" : "batchnorm,head",
+                                              "--batch",
+                                              std::to_string(options.batch),
+                                              "--out",
+                                              out.string()};
   const pid_t child = fork();
   lpw::require(child >= 0, "fork failed");
   if (child == 0) {
@@ -96,8 +112,9 @@ int main(int argc, char** argv) {
   CLI11_PARSE(app, argc, argv);
   const fs::path out = fs::temp_directory_path() / ("lpw_memory_" + std::to_string(getpid()));
   try {
-    std::printf("| model | late-phase weights | K | member chunk | peak, MB | floor, MB | data, MB | peak / (floor + data + 60) |\n"
-                "|---|---|---|---|---|---|---|---|\n");
+    std::printf(
+        "| model | late-phase weights | K | member chunk | peak, MB | floor, MB | data, MB | peak / (floor + data + 60) |\n"
+        "|---|---|---|---|---|---|---|---|\n");
     bool within = true;
     for (const Run& run : runs()) {
       if (!only.empty() && run.model != only) continue;

@@ -85,11 +85,13 @@ TEST_CASE("conv2d: gradients with rank-1 factors", "[conv2d]") {
                         Case{2, 1, 1, 1, 3, {.padding = 1}}}) {
     INFO("K=" << c.members << " rows of the weight " << c.weights << ", of r " << c.outputs << ", of s " << c.inputs << " kernel "
               << c.kernel);
-    const auto inputs = random_inputs(
-        {{c.members, 2, 5, 4, 2}, {c.weights, 3, c.kernel, c.kernel, 2}, {c.outputs, 3}, {c.inputs, 2}});
+    const auto inputs = random_inputs({{c.members, 2, 5, 4, 2}, {c.weights, 3, c.kernel, c.kernel, 2}, {c.outputs, 3}, {c.inputs, 2}});
     expect_gradient(
         "conv2d with factors",
-        [&](const auto& in) { return conv2d(in[0], in[1], RankOneFactors<double, Cpu>{in[2], in[3]}, c.options); }, inputs);
+        [&](const auto& in) {
+          return conv2d(in[0], in[1], RankOneFactors<double, Cpu>{in[2], in[3]}, c.options);
+        },
+        inputs);
     expect_gradient(
         "conv2d_add with factors",
         [&](const auto& in) {

@@ -330,8 +330,8 @@ TEST_CASE("a run of training, evaluation, release and collapse peaks near the fl
   // Images and the input of each batch norm: 76,800 floats for an image, of which a step of two members has 128.
   const std::int64_t floor = 128 * 76'800 * 4, peak = memory_of_process("VmHWM") - before;
   CAPTURE(floor, peak);
-  // Beside it: two batches of images (1.6 MB each), the gradient of an activation and a sum (8 MB each, of the widest), granules of 2 MB that
-  // are not full, weights, momenta and averages (0.3 MB each), convolutions' scratch (2 MB a thread), oneDNN's code.
+  // Beside it: two batches of images (1.6 MB each), the gradient of an activation and a sum (8 MB each, of the widest), granules of 2 MB
+  // that are not full, weights, momenta and averages (0.3 MB each), convolutions' scratch (2 MB a thread), oneDNN's code.
   CHECK(peak <= floor * 13 / 10 + 24'000'000);
   // Ten steps before release, five after: the first two of each find their memory.
   REQUIRE(task.faults.size() == 15);

@@ -77,8 +77,7 @@ template <class T, class D>
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output,
-                                     factors.input);
+  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output, factors.input);
 }
 
 namespace detail {

@@ -127,12 +127,13 @@ class Loader {
   /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries from
   /// (i K + k) B on. Throws OptionError for an argument out of range.
   [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
-    return Epoch(plan_.iterations_from(epoch, members, first_iteration),
-                 [this, members, first_iteration, epoch, order = std::vector<std::int64_t>()](std::int64_t i) mutable {
-                   if (order.empty()) order = plan_.order(epoch);  // in the background thread
-                   return make_batch(order, static_cast<std::uint32_t>(epoch), members, first_iteration + i);
-                 },
-                 batches_ahead(members));
+    return Epoch(
+        plan_.iterations_from(epoch, members, first_iteration),
+        [this, members, first_iteration, epoch, order = std::vector<std::int64_t>()](std::int64_t i) mutable {
+          if (order.empty()) order = plan_.order(epoch);  // in the background thread
+          return make_batch(order, static_cast<std::uint32_t>(epoch), members, first_iteration + i);
+        },
+        batches_ahead(members));
   }
   Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0) const&& = delete;
 

@@ -285,7 +285,8 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 }  // namespace detail
 
 /// The synthetic data set: `train` and `test` images [32, 32, 3] of ten balanced classes. Throws OptionError for a count below 1 or
-/// negative threads, or a part larger than the whole. The same options give the same bytes from the same program; another compiler may round a few pixels differently.
+/// negative threads, or a part larger than the whole. The same options give the same bytes from the same program; another compiler may
+/// round a few pixels differently.
 [[nodiscard]] inline Dataset synthetic(const SyntheticOptions& options = {}, const SubsetSizes& subset = {}) {
   require<OptionError>(options.train > 0 && options.test > 0, "synthetic data: expected at least 1 training and 1 test image, found ",
                        options.train, " and ", options.test);

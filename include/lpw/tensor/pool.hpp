@@ -175,7 +175,11 @@ class Pool {
   /// Cuts what is beyond the first `size` bytes off a range that is not in use, as one of the same kind. Returns it.
   Range& split(Range& range, std::size_t size) {
     Range& rest = ranges_.try_emplace(range.begin + size).first->second;
-    rest = {.begin = range.begin + size, .size = range.size - size, .left = &range, .right = range.right, .state = range.state,
+    rest = {.begin = range.begin + size,
+            .size = range.size - size,
+            .left = &range,
+            .right = range.right,
+            .state = range.state,
             .small = range.small};
     if (range.right) range.right->left = &rest;
     list_of(range).remove(range);
