@@ -7,6 +7,8 @@
 #include <bit>
 #include <cstddef>
 #include <cstdint>
+#include <unordered_map>
+#include <vector>
 
 namespace lpw::detail {
 
@@ -104,6 +106,115 @@ class RangeList {
 
   std::array<MemoryRange*, bins> heads_{};
   std::array<std::uint64_t, bins / 64> occupied_{};
+};
+
+/// The ranges of a pool: what is in use, and what is not in the list for its state and size.
+class MemoryRanges {
+ public:
+  using State = MemoryRange::State;
+
+  /// The range that begins at the address.
+  [[nodiscard]] MemoryRange& at(std::byte* begin) noexcept { return ranges_.find(begin)->second; }
+  /// A free, reserved or absent range of at least `size` bytes; null if there is none.
+  [[nodiscard]] MemoryRange* find(State state, bool small, std::size_t size) noexcept { return list(state, small).find(size); }
+  /// Any range of a state; null if there is none.
+  [[nodiscard]] MemoryRange* any(State state) noexcept {
+    MemoryRange* range = list(state, false).any();
+    return range ? range : list(state, true).any();
+  }
+  template <class F>
+  void for_each_absent(F&& f) const {
+    absent_.for_each(f);
+  }
+  [[nodiscard]] std::vector<MemoryRange*> all_free() const {
+    std::vector<MemoryRange*> all;
+    for (const RangeList& ranges : free_) ranges.for_each([&](MemoryRange& range) { all.push_back(&range); });
+    return all;
+  }
+
+  /// A new segment, of one range that is not in use.
+  void add(std::byte* begin, std::size_t size, State state, bool small) {
+    MemoryRange& range = ranges_.try_emplace(begin).first->second;
+    range = {.begin = begin, .size = size, .state = state, .small = small};
+    list_of(range).insert(range);
+  }
+  /// Forgets a segment that is one range not in use.
+  void remove(MemoryRange& range) noexcept {
+    list_of(range).remove(range);
+    ranges_.erase(range.begin);
+  }
+
+  /// The first `size` bytes of a range that is not in use, now in use.
+  MemoryRange& take(MemoryRange& range, std::size_t size) {
+    if (range.size > size) split(range, size);
+    list_of(range).remove(range);
+    range.state = State::used;
+    return range;
+  }
+  /// Cuts what is beyond the first `size` bytes off a range that is not in use, as one of the same kind. Returns it.
+  MemoryRange& split(MemoryRange& range, std::size_t size) {
+    MemoryRange& rest = ranges_.try_emplace(range.begin + size).first->second;
+    list_of(range).remove(range);
+    rest = {.begin = range.begin + size,
+            .size = range.size - size,
+            .left = &range,
+            .right = range.right,
+            .state = range.state,
+            .small = range.small};
+    if (range.right) range.right->left = &rest;
+    range.right = &rest;
+    range.size = size;
+    list_of(range).insert(range);
+    list_of(rest).insert(rest);
+    return rest;
+  }
+
+  /// Makes a range in use one that is not, joined with its neighbours of the same kind. Returns what it has become.
+  MemoryRange& put(MemoryRange& range, State state) noexcept {
+    range.state = state;
+    MemoryRange* whole = &range;
+    if (range.left && range.left->joins(range)) {
+      whole = range.left;
+      list_of(*whole).remove(*whole);
+      absorb_right(*whole);
+    }
+    if (whole->right && whole->right->joins(*whole)) {
+      list_of(*whole).remove(*whole->right);
+      absorb_right(*whole);
+    }
+    list_of(*whole).insert(*whole);
+    return *whole;
+  }
+  /// Turns a range that is not in use into one of another kind, joined with its neighbours. Returns what it has become.
+  MemoryRange& turn(MemoryRange& range, State state, bool small) noexcept {
+    list_of(range).remove(range);
+    range.small = small;
+    return put(range, state);
+  }
+
+  /// Makes all that is reserved free, and forgets what was recorded.
+  void release_reserved() noexcept {
+    while (MemoryRange* range = any(State::reserved)) turn(*range, State::free, range->small);
+    for (auto& [begin, range] : ranges_) range.recorded = false;
+  }
+
+ private:
+  [[nodiscard]] RangeList& list(State state, bool small) noexcept {
+    return state == State::absent ? absent_ : state == State::reserved ? reserved_[small] : free_[small];
+  }
+  [[nodiscard]] RangeList& list_of(const MemoryRange& range) noexcept { return list(range.state, range.small); }
+
+  void absorb_right(MemoryRange& range) noexcept {
+    MemoryRange& gone = *range.right;
+    range.size += gone.size;
+    range.right = gone.right;
+    if (range.right) range.right->left = &range;
+    ranges_.erase(gone.begin);
+  }
+
+  std::unordered_map<std::byte*, MemoryRange> ranges_;  // by where they begin
+  RangeList free_[2], reserved_[2];                     // of large and of small blocks
+  RangeList absent_;
 };
 
 }  // namespace lpw::detail

@@ -12,7 +12,6 @@
 #include <mutex>
 #include <span>
 #include <string>
-#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -55,7 +54,7 @@ class Pool {
   [[nodiscard]] void* allocate(std::size_t bytes) {
     const std::size_t size = round_up(bytes) + guard();
     std::lock_guard lock(mutex_);
-    Range& range = take(find_or_grow(size, bytes), size);
+    Range& range = ranges_.take(find_or_grow(size, bytes), size);
     range.recorded = recording_;
     usage_.used += size - guard();
     usage_.peak = std::max(usage_.peak, usage_.used);
@@ -66,9 +65,9 @@ class Pool {
   /// Gives back a block; `bytes` as in its allocate.
   void deallocate(void* block, std::size_t bytes) noexcept {
     std::lock_guard lock(mutex_);
-    Range& range = ranges_.find(static_cast<std::byte*>(block))->second;
+    Range& range = ranges_.at(static_cast<std::byte*>(block));
     forbid(range.begin, range.size);
-    put(range, std::exchange(range.recorded, false) ? State::reserved : State::free);
+    ranges_.put(range, std::exchange(range.recorded, false) ? State::reserved : State::free);
     usage_.used -= round_up(bytes);
   }
 
@@ -100,7 +99,7 @@ class Pool {
   }
   void forget_recording() noexcept {
     std::lock_guard lock(mutex_);
-    if (--recordings_ == 0) release_reserved();
+    if (--recordings_ == 0) ranges_.release_reserved();
   }
   /// How often the reserve was dropped for lack of other memory: recordings made before must not be repeated.
   [[nodiscard]] std::uint64_t drops() const {
@@ -133,16 +132,10 @@ class Pool {
     if constexpr (requires { Source::poison(begin, size); }) Source::poison(begin, size);
   }
 
-  /// The list that a range that is not in use is in.
-  [[nodiscard]] detail::RangeList& list(State state, bool small) noexcept {
-    return state == State::absent ? absent_ : state == State::reserved ? reserved_[small] : free_[small];
-  }
-  [[nodiscard]] detail::RangeList& list_of(const Range& range) noexcept { return list(range.state, range.small); }
-
   [[nodiscard]] Range* find(std::size_t size) noexcept {
     const bool small = size < Source::small;
-    Range* range = recording_ ? reserved_[small].find(size) : nullptr;
-    return range ? range : free_[small].find(size);
+    Range* range = recording_ ? ranges_.find(State::reserved, small, size) : nullptr;
+    return range ? range : ranges_.find(State::free, small, size);
   }
 
   [[nodiscard]] Range& find_or_grow(std::size_t size, std::size_t bytes) {
@@ -164,64 +157,10 @@ class Pool {
     return *range;
   }
 
-  /// The first `size` bytes of a range that is not in use, now in use.
-  Range& take(Range& range, std::size_t size) {
-    if (range.size > size) split(range, size);
-    list_of(range).remove(range);
-    range.state = State::used;
-    return range;
-  }
-
-  /// Cuts what is beyond the first `size` bytes off a range that is not in use, as one of the same kind. Returns it.
-  Range& split(Range& range, std::size_t size) {
-    Range& rest = ranges_.try_emplace(range.begin + size).first->second;
-    rest = {.begin = range.begin + size,
-            .size = range.size - size,
-            .left = &range,
-            .right = range.right,
-            .state = range.state,
-            .small = range.small};
-    if (range.right) range.right->left = &rest;
-    list_of(range).remove(range);
-    range.right = &rest;
-    range.size = size;
-    list_of(range).insert(range);
-    list_of(rest).insert(rest);
-    return rest;
-  }
-
-  /// Puts a range that is in no list among those of `state`, joined with its neighbours there. Returns what it has become.
-  Range& put(Range& range, State state) noexcept {
-    range.state = state;
-    Range* whole = &range;
-    if (range.left && range.left->joins(range)) {
-      whole = range.left;
-      list_of(*whole).remove(*whole);
-      absorb_right(*whole);
-    }
-    if (whole->right && whole->right->joins(*whole)) {
-      list_of(*whole).remove(*whole->right);
-      absorb_right(*whole);
-    }
-    list_of(*whole).insert(*whole);
-    return *whole;
-  }
-
-  void absorb_right(Range& range) noexcept {
-    Range& gone = *range.right;
-    range.size += gone.size;
-    range.right = gone.right;
-    if (range.right) range.right->left = &range;
-    ranges_.erase(gone.begin);
-  }
-
   void add_segment(std::byte* begin, std::size_t size, State state, bool small) {
-    Range& range = ranges_.try_emplace(begin).first->second;
-    range = {.begin = begin, .size = size, .state = state, .small = small};
     segments_.emplace_back(begin, size);
-    list_of(range).insert(range);
+    ranges_.add(begin, size, state, small);
   }
-
   void release_segment(std::span<std::byte> segment) noexcept {
     if constexpr (paged) {
       source_.release(segment);
@@ -258,7 +197,7 @@ class Pool {
       if (!segment) continue;
       add_segment(static_cast<std::byte*>(segment), length, State::free, small);
       usage_.held += length;
-      return free_[small].find(size);
+      return ranges_.find(State::free, small, size);
     }
     return nullptr;
   }
@@ -271,7 +210,7 @@ class Pool {
 
   [[nodiscard]] Growth cheapest_growth(std::size_t size, bool small) const {
     Growth best;
-    absent_.for_each([&](Range& absent) {
+    ranges_.for_each_absent([&](Range& absent) {
       const Range* free = small ? absent.right : absent.left;
       const std::size_t there = free && free->state == State::free && free->small == small ? std::min(free->size, size - 1) : 0;
       const std::size_t missing = multiple(size - there, page());
@@ -293,21 +232,16 @@ class Pool {
       usage_.held += length;
       forbid(begin, length);
       Range* fresh = growth.absent;
-      if (fresh->size > length) fresh = small ? &split(*fresh, fresh->size - length) : (split(*fresh, length), fresh);
-      absent_.remove(*fresh);
-      fresh->small = small;
-      return &put(*fresh, State::free);
+      if (fresh->size > length && small) fresh = &ranges_.split(*fresh, fresh->size - length);
+      if (fresh->size > length) ranges_.split(*fresh, length);
+      return &ranges_.turn(*fresh, State::free, small);
     }
     return nullptr;
   }
 
   /// Returns free memory to the system: whole units of pages, or segments that are free from end to end.
   void give_back(std::size_t unit) {
-    for (detail::RangeList& ranges : free_) {
-      std::vector<Range*> all;
-      ranges.for_each([&](Range& range) { all.push_back(&range); });
-      for (Range* range : all) give_back(*range, unit);
-    }
+    for (Range* range : ranges_.all_free()) give_back(*range, unit);
   }
 
   void give_back(Range& range, std::size_t unit) {
@@ -316,43 +250,29 @@ class Pool {
       const std::size_t lead = multiple(address, unit) - address;
       if (lead + unit > range.size) return;
       const std::size_t length = (range.size - lead) / unit * unit;
-      Range& middle = lead > 0 ? split(range, lead) : range;
-      if (middle.size > length) split(middle, length);
-      if (!source_.decommit(middle.begin, length)) return;
-      usage_.held -= length;
-      list_of(middle).remove(middle);
-      middle.small = false;
-      put(middle, State::absent);
+      Range& middle = lead > 0 ? ranges_.split(range, lead) : range;
+      if (middle.size > length) ranges_.split(middle, length);
+      const bool gone = source_.decommit(middle.begin, length);
+      if (gone) usage_.held -= length;
+      ranges_.turn(middle, gone ? State::absent : State::free, !gone && middle.small);
     } else {
       if (range.left || range.right) return;
       usage_.held -= range.size;
       std::erase_if(segments_, [&](const auto& segment) { return segment.data() == range.begin; });
       source_.release(range.begin);
-      list_of(range).remove(range);
-      ranges_.erase(range.begin);
+      ranges_.remove(range);
     }
   }
 
   void drop() noexcept {
     ++drops_;
-    release_reserved();
-  }
-
-  void release_reserved() noexcept {
-    for (detail::RangeList& ranges : reserved_)
-      while (Range* range = ranges.any()) {
-        ranges.remove(*range);
-        put(*range, State::free);
-      }
-    for (auto& [begin, range] : ranges_) range.recorded = false;
+    ranges_.release_reserved();
   }
 
   Source source_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::byte*, Range> ranges_;  // by where they begin
+  detail::MemoryRanges ranges_;
   std::vector<std::span<std::byte>> segments_;
-  detail::RangeList free_[2], reserved_[2];  // of large and of small blocks
-  detail::RangeList absent_;
   PoolUsage usage_;
   bool recording_ = false;
   std::size_t recordings_ = 0;
