@@ -5,22 +5,29 @@
 
 namespace lpw::test {
 
-/// Parallel loops run on `threads` threads until the end of the scope.
+/// Parallel loops run on `threads` threads until the end of the scope; if `all`, those too that are too small for it to pay.
 class ThreadScope {
  public:
-  explicit ThreadScope(int threads) : before_(max_threads()) { set_max_threads(threads); }
+  explicit ThreadScope(int threads, bool all = false) : before_(max_threads()), cost_(detail::least_shared_cost()) {
+    set_max_threads(threads);
+    if (all) detail::least_shared_cost() = 0;
+  }
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
-  ~ThreadScope() { set_max_threads(before_); }
+  ~ThreadScope() {
+    set_max_threads(before_);
+    detail::least_shared_cost() = cost_;
+  }
 
  private:
   int before_;
+  std::int64_t cost_;
 };
 
-/// results() on that many threads.
+/// results() on that many threads, every loop shared.
 template <class Results>
 [[nodiscard]] auto on_threads(int threads, Results&& results) {
-  const ThreadScope scope(threads);
+  const ThreadScope scope(threads, true);
   return results();
 }
 
@@ -28,7 +35,9 @@ template <class Results>
 template <class Results>
 [[nodiscard]] bool same_on_any_threads(Results&& results) {
   const auto one = on_threads(1, results);
-  return on_threads(2, results) == one && on_threads(3, results) == one;
+  const std::int64_t before = detail::thread_pool().shared_loops();
+  const bool same = on_threads(2, results) == one && on_threads(3, results) == one;
+  return same && detail::thread_pool().shared_loops() > before;  // else nothing was tried
 }
 
 }  // namespace lpw::test

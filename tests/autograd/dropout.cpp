@@ -1,6 +1,7 @@
 #include <lpw/autograd/dropout.hpp>
 
 #include "gradient_check.hpp"
+#include "threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -40,6 +41,10 @@ TEST_CASE("dropout: zeroes with its rate and scales the rest", "[dropout]") {
     // Five standard deviations of a binomial: a right implementation fails for one seed in a million; this one is fixed.
     CHECK(std::abs(double(zero) / double(size) - rate) <= 5 * std::sqrt(rate * (1 - rate) / double(size)));
   }
+}
+
+TEST_CASE("dropout: the same bits on any number of threads", "[dropout]") {
+  CHECK(same_on_any_threads([] { return mask_of({3, 1001}, 0.3); }));
 }
 
 TEST_CASE("dropout: a member's mask does not depend on how members are chunked", "[dropout]") {

@@ -1,8 +1,10 @@
 #include <lpw/cpu/conv2d.hpp>
 
 #include <cstring>
+#include <filesystem>
 
 #include "cpu/support.hpp"
+#include "threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -279,44 +281,34 @@ TEST_CASE("im2col cuts a large image into bands that cover it", "[conv2d]") {
   cpu_engine() = before;
 }
 
-TEMPLATE_TEST_CASE("Eigen's convolution gives the same bits on any number of threads", "[conv2d]", float, double, bfloat16) {
-  const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
-  const int threads = max_threads();
-  for (ConvolutionCase c : {wide,
-                            ConvolutionCase{.members = 1,
-                            .rows = 1,
-                            .batch = 1,
-                            .height = 40,
-                            .width = 40,
-                            .channels = 16,
-                            .out_channels = 24,
-                            .kernel_height = 3,
-                            .kernel_width = 3,
-                            .options = {.padding = 1}},
-                            ConvolutionCase{.members = 1,
-                            .rows = 1,
-                            .batch = 5,
-                            .height = 24,
-                            .width = 24,
-                            .channels = 48,
-                            .out_channels = 24,
-                            .kernel_height = 1,
-                            .kernel_width = 1,
-                            .options = {}},
-                            wide_of(16, 32)}) {
-    INFO(c);
-    set_max_threads(1);
-    const Results<TestType> one(c);
-    for (const int n : {2, 3}) {
-      set_max_threads(n);
-      CHECK(Results<TestType>(c) == one);
+TEMPLATE_TEST_CASE("convolution gives the same bits on any number of threads", "[conv2d]", float, double, bfloat16) {
+  const ConvolutionCase large{.members = 1,
+                              .rows = 1,
+                              .batch = 1,
+                              .height = 40,
+                              .width = 40,
+                              .channels = 16,
+                              .out_channels = 24,
+                              .kernel_height = 3,
+                              .kernel_width = 3,
+                              .options = {.padding = 1}};
+  ConvolutionCase pixels = large, first = large;
+  pixels.batch = 5;
+  pixels.channels = 48;
+  pixels.kernel_height = pixels.kernel_width = 1;
+  pixels.options = {};
+  first.batch = 21;  // parts of images with a rest
+  first.channels = 3;
+  with_each_engine([&] {
+    for (const ConvolutionCase& c : {wide, large, pixels, first, wide_of(16, 32)}) {
+      INFO(c);
+      CHECK(same_on_any_threads([&] { return Results<TestType>(c); }));
     }
-  }
-  set_max_threads(threads);
-  cpu_engine() = before;
+  });
 }
 
 TEMPLATE_TEST_CASE("convolution gives the same bits when repeated, and takes no further memory", "[conv2d]", float, double, bfloat16) {
+  const ThreadScope one_thread(1);  // each thread has working memory of its own
   with_each_engine([] {
     const Results<TestType> first(wide);
     { const Results<TestType> second(wide); }
@@ -339,6 +331,25 @@ TEST_CASE("oneDNN itself convolves float, at every layer of a wide residual netw
     CHECK(onednn::conv2d_backward_data(g, y.data(), weight.data(), x.data()));
     CHECK(onednn::conv2d_backward_weight(g, x.data(), y.data(), weight.data(), true));
   }
+}
+
+TEST_CASE("oneDNN starts no threads, and a program's OpenMP keeps the number of its own", "[conv2d]") {
+  const auto& runtime = detail::openmp_runtime();
+  if (runtime.set_threads) runtime.set_threads(3);
+  const auto threads = [] {
+    const std::filesystem::directory_iterator tasks("/proc/self/task");
+    return std::distance(begin(tasks), end(tasks));
+  };
+  const ThreadScope scope(1);
+  const auto before = threads();
+  ConvolutionCase c = wide;
+  c.channels = 3;
+  (void)Results<float>(c);
+  const auto a = random_tensor<float>({200, 300}, 1), b = random_tensor<float>({300, 400}, 2);
+  Tensor<float, Cpu> product({200, 400});
+  gemm(matrix(a.data(), 200, 300), matrix(b.data(), 300, 400), matrix(product.data(), 200, 400));
+  CHECK(threads() == before);
+  if (runtime.max_threads) CHECK(runtime.max_threads() == 3);
 }
 
 TEST_CASE("oneDNN's cache remembers what is not implemented, and passes other errors on", "[conv2d]") {

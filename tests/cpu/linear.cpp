@@ -3,6 +3,7 @@
 #include <cstring>
 
 #include "cpu/support.hpp"
+#include "threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -90,6 +91,9 @@ constexpr LinearCase linear_cases[] = {
     {.members = 2, .weight_rows = 2, .bias_rows = 2, .batch = 300, .in = 40, .out = 130, .strided = true},
 };
 
+// The gradient of a small weight, over so many rows that these are cut.
+constexpr LinearCase long_sums{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20'000, .in = 12, .out = 40};
+
 template <class T>
 std::vector<std::vector<double>> results(const LinearCase& c) {
   using W = Accumulate<T>;
@@ -118,22 +122,23 @@ TEMPLATE_TEST_CASE("a linear layer and its gradients equal their definition", "[
   });
 }
 
-TEMPLATE_TEST_CASE("Eigen's linear layer gives the same bits on any number of threads", "[linear]", float, double, bfloat16) {
-  const CpuEngine before = std::exchange(cpu_engine(), CpuEngine::eigen);
-  const int threads = max_threads();
-  for (const LinearCase& c : {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
-                              LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 24},
-                              LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}}) {
-    INFO(c);
-    set_max_threads(1);
-    const auto one = results<TestType>(c);
-    for (const int n : {2, 3}) {
-      set_max_threads(n);
-      CHECK((results<TestType>(c) == one));
+TEMPLATE_TEST_CASE("the gradient of a small weight is that of all rows, whatever parts these are summed in", "[linear]", float, double,
+                   bfloat16) {
+  with_each_engine([] {
+    check_backward<TestType>(long_sums, false);
+    check_backward<TestType>(long_sums, true);
+  });
+}
+
+TEMPLATE_TEST_CASE("a linear layer gives the same bits on any number of threads", "[linear]", float, double, bfloat16) {
+  with_each_engine([] {
+    for (const LinearCase& c : {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
+                                LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 240},
+                                LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}, long_sums}) {
+      INFO(c);
+      CHECK(same_on_any_threads([&] { return results<TestType>(c); }));
     }
-  }
-  set_max_threads(threads);
-  cpu_engine() = before;
+  });
 }
 
 TEMPLATE_TEST_CASE("a linear layer gives the same bits when repeated", "[linear]", float, double, bfloat16) {

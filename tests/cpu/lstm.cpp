@@ -72,6 +72,17 @@ TEST_CASE("lstm cell: the same bits on any number of threads", "[lstm]") {
   CHECK(same_on_any_threads([] { return results<float>(3, 3, true); }));
 }
 
+TEMPLATE_TEST_CASE("recurrent products: the same bits on any number of threads", "[lstm]", float, bfloat16) {
+  const auto x = random_tensor<TestType>({1, 24, 300}, 1), dy = random_tensor<TestType>({1, 24, 1200}, 2);
+  const auto weight = random_tensor<Accumulate<TestType>>({1, 1200, 300}, 3);
+  with_each_engine([&] {
+    CHECK(same_on_any_threads([&] {
+      auto forward = recurrent_weight<TestType>(weight, 100), backward = recurrent_weight<TestType>(weight, 100);
+      return std::vector{values_of(recurrent_forward(x, forward)), values_of(recurrent_backward_data(dy, backward))};
+    }));
+  });
+}
+
 TEMPLATE_TEST_CASE("recurrent products are those of a linear layer, prepared or not", "[lstm]", float, bfloat16) {
   using W = Accumulate<TestType>;
   for (const std::int64_t rows : {1, 3}) {

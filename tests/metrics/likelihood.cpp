@@ -1,12 +1,14 @@
 #include <lpw/metrics/likelihood.hpp>
 
 #include <limits>
+#include <vector>
 
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/tensor/philox.hpp>
 
 #include "../io/support.hpp"
 #include "catch.hpp"
+#include "threads.hpp"
 
 using namespace lpw;
 using namespace lpw::metrics;
@@ -50,6 +52,15 @@ TEST_CASE("log-likelihoods are the logarithms of the labels' probabilities, of o
     }
     CHECK_THAT(ensemble.data()[i], WithinAbs(std::log(sum / 3), 1e-13));
   }
+}
+
+TEST_CASE("log-likelihoods are the same bits on any number of threads") {
+  const auto logits = random_logits(70, 9, 3);
+  const auto labels = labels_of(70, 9);
+  CHECK(lpw::test::same_on_any_threads([&] {
+    const auto found = log_likelihoods(logits, labels);
+    return std::vector<double>(found.data(), found.data() + found.size());
+  }));
 }
 
 TEST_CASE("the ensemble of one member scores what the member does, bit for bit, however unlikely a label was") {

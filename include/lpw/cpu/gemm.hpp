@@ -1,7 +1,6 @@
 // C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type. Where the processor
 // multiplies bfloat16 no faster than float, its matrices are widened, and float ones among them stay as they are; else those are rounded.
-// Eigen's own threading chooses block sizes by the number of threads, which changes the order of sums. So the product is cut here, by
-// shape alone, and Eigen runs each piece on one thread.
+// Either library computes parts of a product on the thread that calls it: see product_cut.hpp.
 #pragma once
 
 #include <algorithm>
@@ -9,8 +8,7 @@
 #include <optional>
 
 #include <lpw/cpu/engine.hpp>
-#include <lpw/cpu/matrix.hpp>
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/product_cut.hpp>
 #if LPW_WITH_ONEDNN
 #include <lpw/cpu/onednn_matmul.hpp>
 #endif
@@ -26,22 +24,6 @@ namespace detail {
 template <class F>
 void gemm_on_thread(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate);
 
-/// The product in up to 16 pieces along the longer side of c, each at least 32 wide.
-template <class F>
-void gemm_eigen(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate) {
-  const bool by_rows = c.rows >= c.columns;
-  const std::int64_t length = by_rows ? c.rows : c.columns;
-  const std::int64_t parts = std::clamp<std::int64_t>(length / 32, 1, 16);
-  parallel_for(parts, products_cost(c.rows * c.columns * a.columns) / parts, [&](std::int64_t part) {
-    const std::int64_t first = part_begin(length, parts, part), last = part_begin(length, parts, part + 1);
-    if (by_rows) {
-      gemm_on_thread(a.row_range(first, last), b, c.row_range(first, last), accumulate);
-    } else {
-      gemm_on_thread(a, b.column_range(first, last), c.column_range(first, last), accumulate);
-    }
-  });
-}
-
 /// The product of matrices that are all of one type.
 template <class F>
 void gemm_wide(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate) {
@@ -49,7 +31,7 @@ void gemm_wide(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bo
   if constexpr (onednn::supports<F>)
     if (cpu_engine() == CpuEngine::onednn && onednn::matmul(a, b, c, accumulate)) return;
 #endif
-  gemm_eigen(a, b, c, accumulate);
+  multiply_in_parts(a, b, c, accumulate, [](auto... operands) { gemm_on_thread<F>(operands...); });
 }
 
 /// The product of matrices of which some are bfloat16, the others rounded to it; false where products of float are faster.

@@ -1,6 +1,7 @@
 // What every use of oneDNN shares: the engine, plans (a primitive with its scratchpad) and the cache that keeps them.
 // oneDNN 3 dropped the operation descriptors of 2.x; describe() and describe_backward() are the only code that knows.
-// All temporary memory is a user-mode scratchpad from lpw's pool, so that a steady training step touches no fresh pages.
+// All temporary memory is a user-mode scratchpad from lpw's pool, so that a steady training step touches no fresh pages. Plans are made for
+// one thread and run on the thread that calls them: our loops cut the work into parts, by shape.
 #pragma once
 
 #if defined(__x86_64__)
@@ -17,6 +18,7 @@
 
 #include <dnnl.hpp>
 
+#include <lpw/cpu/openmp.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw::onednn {
@@ -126,6 +128,7 @@ class Operation {
   Operation(const dnnl::primitive& primitive, const PrimitiveDesc& desc) : primitive_(primitive), scratchpad_(desc.scratchpad_desc()) {}
 
   void run(std::unordered_map<int, dnnl::memory> args) const {
+    const lpw::detail::SerialOpenMp serial;
     const Buffer scratchpad(scratchpad_);
     args.emplace(DNNL_ARG_SCRATCHPAD, scratchpad.get());
     primitive_.execute(stream(), args);
@@ -163,6 +166,7 @@ class Cache {
 
   template <class Make>
   static std::shared_ptr<const Plan> made(Make&& make) {
+    const lpw::detail::SerialOpenMp serial;
     try {
       return std::make_shared<const Plan>(make());
     } catch (const dnnl::error& error) {

@@ -22,15 +22,11 @@ namespace detail {
   return count;
 }
 
-/// Loops of less than this run on their caller: waking threads that sleep takes some ten microseconds.
-inline constexpr std::int64_t least_shared_cost = 1 << 16;
-/// What is handed out at a time costs at least the first, so that handing out does not weigh, and at most the second where items are small
-/// enough: a thread may lose its processor.
-inline constexpr std::int64_t least_run_cost = 1 << 14, most_run_cost = 1 << 18;
-
-/// Items handed out at a time: some sixty-fourth of all.
-[[nodiscard]] constexpr std::int64_t run_length(std::int64_t count, std::int64_t cost) {
-  const std::int64_t wanted = std::clamp(count * cost / 64, least_run_cost, most_run_cost);
+/// Items handed out at a time: some sixty-fourth of all, but that costs at least a quarter of a loop worth sharing, so that handing out
+/// does not weigh, and at most some 60 microseconds where items are small enough, for a thread may lose its processor.
+[[nodiscard]] inline std::int64_t run_length(std::int64_t count, std::int64_t cost) {
+  constexpr std::int64_t most = 1 << 18;
+  const std::int64_t wanted = std::clamp(count * cost / 64, std::min(most, least_shared_cost() / 4), most);
   return std::max<std::int64_t>(1, wanted / std::max<std::int64_t>(cost, 1));
 }
 
@@ -55,7 +51,7 @@ template <class F>
 void parallel_runs(std::int64_t count, std::int64_t cost, F&& f) {
   if (count <= 0) return;
   const int threads = max_threads();
-  if (threads == 1 || count == 1 || count * cost < detail::least_shared_cost || detail::thread_place().in_loop) {
+  if (threads == 1 || count == 1 || count * cost < detail::least_shared_cost() || detail::thread_place().in_loop) {
     f(std::int64_t{0}, count);
     return;
   }

@@ -74,6 +74,13 @@ struct Loop {
   }
 };
 
+/// What a loop must cost to be shared, in passes: waking threads that sleep takes some ten microseconds. 0, for tests, shares every loop,
+/// whether that pays or not.
+[[nodiscard]] inline std::atomic<std::int64_t>& least_shared_cost() {
+  static std::atomic<std::int64_t> cost = 1 << 16;
+  return cost;
+}
+
 /// Where a thread is: inside of a loop (its own, or one that it helps with) or not, and its number among those of the loop.
 struct ThreadPlace {
   bool in_loop = false;
@@ -121,7 +128,7 @@ class ThreadPool {
       const InLoop scope;
       const std::unique_lock lock(owner_, std::try_to_lock);
       const Time begin = now();
-      if (lock && account_.shares(begin)) {
+      if (lock && (account_.shares(begin) || least_shared_cost() == 0)) {
         run_shared(loop, begin);
       } else {
         loop.work();
@@ -161,10 +168,16 @@ class ThreadPool {
     const Time worked = now();
     wait_for_helpers();
     const Time end = now();
-    // Alone the caller would have done the helpers' items at its own pace, and neither called nor waited for anybody.
-    const double pace = own > 0 ? static_cast<double>((worked - offered_all).count()) / static_cast<double>(own) : 0;
-    const Time won(static_cast<Time::rep>(pace * static_cast<double>(loop.count - own)));
-    if (!loop.failed) account_.enter(won - (end - worked) - (offered_all - begin), end);
+    if (!loop.failed) account_.enter(saved(loop, own, offered_all - begin, worked - offered_all, end - worked, helpers), end);
+  }
+
+  /// The time that helpers saved: alone the caller would have done their items at its own pace, which it may have lost the processor at,
+  /// and neither called nor waited for anybody.
+  [[nodiscard]] static Time saved(const Loop& loop, std::int64_t own, Time calling, Time working, Time waiting, int helpers) {
+    if (own == 0) return Time(0);
+    const double pace = static_cast<double>(working.count()) / static_cast<double>(own);
+    const Time theirs(static_cast<Time::rep>(pace * static_cast<double>(loop.count - own)));
+    return std::min(theirs, helpers * (working + waiting)) - waiting - calling;
   }
 
   void wait_for_helpers() {

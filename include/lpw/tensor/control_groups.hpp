@@ -151,4 +151,11 @@ inline void lower(GroupLimits& limits, const GroupMount& mount, const std::strin
   return limits;
 }
 
+/// Bytes that tensors may take of `physical` memory: where groups limit it, what is not in tensors, as the program's own code, is to have
+/// 64 MB of the limit, or a quarter if that is less. The kernel kills whoever passes a limit, without a word.
+[[nodiscard]] inline std::size_t usable_memory(std::size_t physical, const GroupLimits& limits) {
+  if (!limits.memory || *limits.memory >= physical) return physical;
+  return *limits.memory - std::min(*limits.memory / 4, std::size_t{64} << 20);
+}
+
 }  // namespace lpw

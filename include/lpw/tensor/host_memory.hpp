@@ -11,6 +11,7 @@
 #include <span>
 #include <string>
 
+#include <lpw/tensor/control_groups.hpp>
 #include <lpw/tensor/error.hpp>
 
 #if defined(__SANITIZE_ADDRESS__)
@@ -100,7 +101,8 @@ class HostMemory {
 
  private:
   static std::size_t physical_memory() {
-    return static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE));
+    return usable_memory(static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)),
+                         group_limits());
   }
 
   /// Several times what can be held, so that gaps do not matter, in one piece: addresses cost nothing. Little where they are rationed
