@@ -144,13 +144,12 @@ TEST_CASE("a loop inside of a parallel loop runs on the thread that it is on") {
 TEST_CASE("several threads of a program may run loops at the same time") {
   const test::ThreadScope scope(3);
   std::vector<int> whole(4);
-  {
-    std::vector<std::jthread> callers;
-    for (int& result : whole)
-      callers.emplace_back([&result] {
-        for (int repeat = 0; repeat < 100; ++repeat) result += visits(200, large) == std::vector<int>(200, 1);
-      });
-  }
+  std::vector<std::thread> callers;
+  for (int& result : whole)
+    callers.emplace_back([&result] {
+      for (int repeat = 0; repeat < 100; ++repeat) result += visits(200, large) == std::vector<int>(200, 1);
+    });
+  for (std::thread& caller : callers) caller.join();
   CHECK(whole == std::vector<int>(whole.size(), 100));
 }
 

@@ -105,7 +105,7 @@ class PackedMatrix {
   }
 
  private:
-  static constexpr std::int64_t least_part_cost = 1 << 17, unit = 64;
+  static constexpr std::int64_t least_part_cost = 1 << 18, unit = 64;
 
   struct Plan {
     MatmulPlan product;

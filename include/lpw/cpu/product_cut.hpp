@@ -29,7 +29,7 @@ struct ProductCut {
   }
 
  private:
-  static constexpr std::int64_t least_part_cost = 1 << 17, most_parts = 64;
+  static constexpr std::int64_t least_part_cost = 1 << 18, most_parts = 64;
 
   [[nodiscard]] static std::int64_t units(std::int64_t length, std::int64_t unit) { return (length + unit - 1) / unit; }
   [[nodiscard]] static ProductCut along(Side side, std::int64_t length, std::int64_t unit, std::int64_t wanted) {

@@ -65,7 +65,9 @@ struct GroupMount {
   std::string root, point;
   std::vector<std::string> controllers;
 
-  [[nodiscard]] bool has(std::string_view controller) const { return unified || std::ranges::count(controllers, controller) > 0; }
+  [[nodiscard]] bool has(std::string_view controller) const {
+    return unified || std::count(controllers.begin(), controllers.end(), controller) > 0;
+  }
 };
 
 /// The mounts of a mountinfo file: "36 35 98:0 ROOT POINT OPTIONS [TAG]... - TYPE SOURCE CONTROLLERS".
@@ -73,7 +75,7 @@ struct GroupMount {
   std::vector<GroupMount> mounts;
   for (const std::string& line : lines_of(file)) {
     const auto words = words_of(line, ' ');
-    const auto dash = std::ranges::find(words, "-");
+    const auto dash = std::find(words.begin(), words.end(), "-");
     if (words.size() < 6 || words.end() - dash < 2 || (dash[1] != "cgroup" && dash[1] != "cgroup2")) continue;
     mounts.push_back({dash[1] == "cgroup2", unescaped(words[3]), unescaped(words[4]),
                       words.end() - dash > 3 ? words_of(dash[3], ',') : std::vector<std::string>()});
@@ -142,8 +144,9 @@ inline void lower(GroupLimits& limits, const GroupMount& mount, const std::strin
     if (colon == std::string::npos || second == std::string::npos) continue;
     const auto controllers = detail::words_of(line.substr(colon + 1, second - colon - 1), ',');
     for (const auto& mount : mounts) {
-      const bool same =
-          mount.unified ? controllers.empty() : std::ranges::any_of(controllers, [&](const auto& name) { return mount.has(name); });
+      const bool same = mount.unified
+                            ? controllers.empty()
+                            : std::any_of(controllers.begin(), controllers.end(), [&](const auto& name) { return mount.has(name); });
       if (!same) continue;
       for (const std::string& folder : detail::group_folders(mount, line.substr(second + 1))) detail::lower(limits, mount, root + folder);
     }
