@@ -147,8 +147,7 @@ class CommandLine {
         "read options from a file, such as those in examples/configs or a run folder's config.toml; those on the command line go before")
         ->check(not_empty())
         ->configurable(false);
-    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")
-        ->check(range(0, 4096));
+    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")->check(range(0, 4096));
     add("--device", o.device, "cpu, or cuda: an NVIDIA GPU")->check(CLI::IsMember({"cpu", "cuda"}));
     add("--convolution", o.convolution, "3x3 convolutions on the CPU: winograd (where it is faster) or direct")
         ->check(CLI::IsMember({"winograd", "direct"}));

@@ -72,9 +72,9 @@ TEST_CASE("limits of version 1 come from each controller's own hierarchy") {
 TEST_CASE("groups above the own one count, and their paths may hold spaces") {
   Tree tree;
   tree.put(groups, "4:memory:/a/b b/c")
-      .put(mounts, "35 31 0:32 /a /mnt/my\\040groups ro - cgroup cgroup rw,memory")
-      .put("/mnt/my groups/b b/c/memory.limit_in_bytes", "9223372036854771712")
-      .put("/mnt/my groups/b b/memory.limit_in_bytes", "4096000");
+      .put(mounts, "35 31 0:32 /a /sys/my\\040groups ro - cgroup cgroup rw,memory")
+      .put("/sys/my groups/b b/c/memory.limit_in_bytes", "9223372036854771712")
+      .put("/sys/my groups/b b/memory.limit_in_bytes", "4096000");
   CHECK(tree.limits().memory == 4096000u);
 }
 
