@@ -69,6 +69,7 @@ struct Options {
                                               std::to_string(options.batch),
                                               "--out",
                                               out.string()};
+  std::fflush(stdout);  // or the child would write it too
   const pid_t child = fork();
   lpw::require(child >= 0, "fork failed");
   if (child == 0) {

@@ -185,6 +185,26 @@ class MemoryRanges {
     list_of(*whole).insert(*whole);
     return *whole;
   }
+  /// The same without joining, which is left to join_small(): most small blocks are soon wanted again in the same size.
+  void put_apart(MemoryRange& range, State state) noexcept {
+    range.state = state;
+    list_of(range).insert(range);
+  }
+  /// Joins all neighbours among the free ranges of small blocks.
+  void join_small() {
+    std::vector<MemoryRange*> first;  // of each row of neighbours: it stays, and absorbs the others
+    free_[true].for_each([&](MemoryRange& range) {
+      if ((!range.left || !range.left->joins(range)) && range.right && range.right->joins(range)) first.push_back(&range);
+    });
+    for (MemoryRange* range : first) {
+      free_[true].remove(*range);
+      while (range->right && range->right->joins(*range)) {
+        free_[true].remove(*range->right);
+        absorb_right(*range);
+      }
+      free_[true].insert(*range);
+    }
+  }
   /// Turns a range that is not in use into one of another kind, joined with its neighbours. Returns what it has become.
   MemoryRange& turn(MemoryRange& range, State state, bool small) noexcept {
     list_of(range).remove(range);

@@ -67,7 +67,12 @@ class Pool {
     std::lock_guard lock(mutex_);
     Range& range = ranges_.at(static_cast<std::byte*>(block));
     forbid(range.begin, range.size);
-    ranges_.put(range, std::exchange(range.recorded, false) ? State::reserved : State::free);
+    const State state = std::exchange(range.recorded, false) ? State::reserved : State::free;
+    if (range.small && state == State::free) {
+      ranges_.put_apart(range, state);
+    } else {
+      ranges_.put(range, state);
+    }
     usage_.used -= round_up(bytes);
   }
 
@@ -140,6 +145,10 @@ class Pool {
 
   [[nodiscard]] Range& find_or_grow(std::size_t size, std::size_t bytes) {
     Range* range = find(size);
+    if (!range && size < Source::small) {
+      ranges_.join_small();
+      range = find(size);
+    }
     if (!range) range = grow(size);
     if (!range) {
       give_back(page());
@@ -241,6 +250,7 @@ class Pool {
 
   /// Returns free memory to the system: whole units of pages, or segments that are free from end to end.
   void give_back(std::size_t unit) {
+    ranges_.join_small();
     for (Range* range : ranges_.all_free()) give_back(*range, unit);
   }
 
