@@ -79,8 +79,8 @@ class RangeList {
 
   /// Sizes below 16 do not occur.
   [[nodiscard]] static std::size_t bin_of(std::size_t size) noexcept {
-    const int log = std::bit_width(size) - 1;
-    return static_cast<std::size_t>(log) * 8 + (size >> (log - 3) & 7);
+    const auto log = static_cast<std::size_t>(std::bit_width(size)) - 1;
+    return log * 8 + ((size >> (log - 3)) & 7);
   }
 
   [[nodiscard]] std::size_t next_occupied(std::size_t bin) const noexcept {

@@ -220,8 +220,9 @@ class Pool {
   [[nodiscard]] Growth cheapest_growth(std::size_t size, bool small) const {
     Growth best;
     ranges_.for_each_absent([&](Range& absent) {
-      const Range* free = small ? absent.right : absent.left;
-      const std::size_t there = free && free->state == State::free && free->small == small ? std::min(free->size, size - 1) : 0;
+      const Range* beside = small ? absent.right : absent.left;
+      const bool longer = beside && beside->state == State::free && beside->small == small;
+      const std::size_t there = longer ? std::min(beside->size, size - 1) : 0;
       const std::size_t missing = multiple(size - there, page());
       if (missing > absent.size) return;
       const bool lower = best.absent && absent.begin < best.absent->begin;
