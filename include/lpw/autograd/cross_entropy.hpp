@@ -2,6 +2,7 @@
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw {
 
@@ -18,8 +19,8 @@ template <class T, class D>
   require<ShapeError>(in.rank() == 3 && labels.shape() == in.slice(0, 2), "cross_entropy: logits are ", in, ", labels ", labels.shape(),
                       "; expected [K B classes] and [K B]");
   detail::require_elements("cross_entropy", in);
-  require<OptionError>(options.label_smoothing >= 0 && options.label_smoothing < 1, "cross_entropy: label_smoothing ",
-                       options.label_smoothing, " is outside [0, 1)");
+  require<OptionError>(is_finite(options.label_smoothing) && options.label_smoothing >= 0 && options.label_smoothing < 1,
+                       "cross_entropy: label_smoothing ", options.label_smoothing, " is outside [0, 1)");
   auto forward = cross_entropy_forward(logits.value(), labels, options.label_smoothing);
   return record(
       forward.loss,

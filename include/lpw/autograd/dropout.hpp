@@ -2,6 +2,7 @@
 #pragma once
 
 #include <lpw/autograd/tape.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw {
 
@@ -10,7 +11,7 @@ namespace lpw {
 /// or in training on a tape without random numbers.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> dropout(const Variable<T, D>& x, double rate) {
-  require<OptionError>(rate >= 0 && rate < 1, "dropout: rate ", rate, " is outside [0, 1)");
+  require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "dropout: rate ", rate, " is outside [0, 1)");
   if (rate == 0 || x.mode() != Mode::training) return x;
   auto& recording = *x.recording();
   require<OptionError>(recording.options.random.has_value(),

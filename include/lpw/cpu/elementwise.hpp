@@ -4,6 +4,7 @@
 #include <vector>
 
 #include <lpw/cpu/row_blocks.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
@@ -42,7 +43,7 @@ template <class T>
   T* out = y.data();
   parallel_elements(x.size(), 1, [=](std::int64_t first, std::int64_t last) {
 #pragma omp simd
-    for (std::int64_t i = first; i < last; ++i) out[i] = in[i] <= T(0) ? T(0) : in[i];
+    for (std::int64_t i = first; i < last; ++i) out[i] = rectified(in[i]);
   });
   return y;
 }

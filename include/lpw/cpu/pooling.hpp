@@ -5,6 +5,7 @@
 #include <vector>
 
 #include <lpw/cpu/parallel.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
@@ -33,7 +34,7 @@ template <class T>
         for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + options.kernel_size); ++j)
           for (std::int64_t c = 0; c < channels; ++c) {
             const T candidate = pixels[(i * width + j) * channels + c];
-            if (winner[c] >= 0 && (candidate <= best[c] || best[c] != best[c])) continue;  // NaN wins and stays
+            if (winner[c] >= 0 && (is_nan(best[c]) || (!is_nan(candidate) && candidate <= best[c]))) continue;  // NaN wins and stays
             best[c] = candidate;
             winner[c] = static_cast<std::int32_t>(i * width + j);
           }

@@ -6,7 +6,8 @@
 #include <bit>
 #include <cmath>
 #include <cstdint>
-#include <limits>
+
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw {
 
@@ -16,26 +17,24 @@ namespace detail {
 struct Exponential {
   float power, rest;
 
-  /// |x| <= 87.
+  /// -87 <= x <= 0.
   explicit Exponential(float x) {
-    constexpr float to_integer = 12582912.f;  // 1.5 2^23: adding it leaves the nearest integer in the low bits
-    const float shifted = x * 1.44269504f + to_integer, n = shifted - to_integer;
-    const float r = (x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, of which the first times n is exact
+    LPW_KEEP_ORDER
+    const auto integer = static_cast<std::int32_t>(x * 1.44269504f - 0.5f);  // towards 0: the nearest, for x is not positive
+    const auto n = static_cast<float>(integer);
+    const float r = in_order(x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, of which the first times n is exact
     const float series = 1.f / 6 + r * (1.f / 24 + r * (1.f / 120 + r * (1.f / 720 + r * (1.f / 5040))));
     rest = r + r * r * (0.5f + r * series);
-    power = std::bit_cast<float>((std::bit_cast<std::uint32_t>(shifted) - std::bit_cast<std::uint32_t>(to_integer) + 127u) << 23);
+    power = std::bit_cast<float>((integer + 127) << 23);
   }
 };
 
 /// |x|, but at most `limit`: of the bits, which are ordered like the numbers, since compilers make branches of a choice between floats.
-[[nodiscard]] inline float magnitude(float x, float limit) {
-  return std::bit_cast<float>(std::min(std::bit_cast<std::int32_t>(std::fabs(x)), std::bit_cast<std::int32_t>(limit)));
-}
+[[nodiscard]] inline float magnitude(float x, float limit) { return of_bits<float>(std::min(magnitude_bits(x), bits_of(limit))); }
 
 /// `value`, or NaN where x is NaN, which magnitude has lost.
 [[nodiscard]] inline float with_nan_of(float x, float value) {
-  const std::int32_t below =
-      std::bit_cast<std::int32_t>(std::numeric_limits<float>::infinity()) - std::bit_cast<std::int32_t>(std::fabs(x));
+  const std::int32_t below = FloatBits<float>::infinity - magnitude_bits(x);
   return std::bit_cast<float>(std::bit_cast<std::int32_t>(value) | ((below >> 31) & 0x7fc00000));
 }
 
@@ -52,7 +51,7 @@ struct Exponential {
 /// exp(x) for x <= 0. For float 0 below -87; normal numbers end soon after.
 [[nodiscard]] inline float exp_of_negative(float x) {
   const detail::Exponential e(-detail::magnitude(x, 87.f));
-  const std::int32_t above = std::bit_cast<std::int32_t>(std::fabs(x)) - std::bit_cast<std::int32_t>(87.f) - 1;
+  const std::int32_t above = detail::magnitude_bits(x) - detail::bits_of(87.f) - 1;
   const float value = std::bit_cast<float>(std::bit_cast<std::int32_t>(e.power + e.power * e.rest) & (above >> 31));
   return detail::with_nan_of(x, value);
 }
@@ -60,8 +59,9 @@ struct Exponential {
 
 /// tanh(x), to a small relative error near 0 too.
 [[nodiscard]] inline float hyperbolic_tangent(float x) {
-  const detail::Exponential e(-2.f * detail::magnitude(x, 10.f));  // tanh(10) rounds to 1
-  const float minus = e.power * e.rest + (e.power - 1.f);          // exp(-2 |x|) - 1
+  LPW_KEEP_ORDER
+  const detail::Exponential e(-2.f * detail::magnitude(x, 10.f));          // tanh(10) rounds to 1
+  const float minus = e.power * e.rest + detail::in_order(e.power - 1.f);  // exp(-2 |x|) - 1
   return detail::with_nan_of(x, std::copysign(minus / (minus + 2.f), x));
 }
 [[nodiscard]] inline double hyperbolic_tangent(double x) { return std::tanh(x); }

@@ -5,6 +5,7 @@
 #include <cmath>
 #include <cstdint>
 
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw {
@@ -24,7 +25,7 @@ template <Real T>
     const double largest = *std::max_element(out, out + classes);
     double sum = 0;
     for (std::int64_t c = 0; c < classes; ++c) sum += out[c] = std::exp(out[c] - largest);
-    require<NonFinite>(std::isfinite(sum), "softmax_rows: the logits of row ", i, " are not finite");
+    require<NonFinite>(is_finite(sum), "softmax_rows: the logits of row ", i, " are not finite");
     for (std::int64_t c = 0; c < classes; ++c) out[c] /= sum;
   }
   return result;

@@ -6,7 +6,6 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <limits>
 
 #include <lpw/metrics/probabilities.hpp>
 
@@ -40,7 +39,9 @@ class Evaluator {
       bin.count += 1;
       bin.correct += best - row == label;
       bin.confidence += static_cast<double>(*best);
-      log_likelihood_ += std::log(std::max(static_cast<double>(row[label]), std::numeric_limits<double>::denorm_min()));
+      // Not the logarithm of the smallest double: -ffast-math makes processors take that for 0.
+      const auto p = static_cast<double>(row[label]);
+      log_likelihood_ += p > 0 ? std::log(p) : -744.4400719213812;
     }
   }
 

@@ -8,6 +8,7 @@
 
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw::metrics {
@@ -31,7 +32,7 @@ template <Real T>
     result.data()[i] = static_cast<double>(row[labels.data()[i]]) - largest - std::log(sum);
   });
   for (std::int64_t i = 0; i < rows; ++i)
-    require<NonFinite>(std::isfinite(result.data()[i]), "log_likelihoods: the logits of row ", i, " are not finite");
+    require<NonFinite>(is_finite(result.data()[i]), "log_likelihoods: the logits of row ", i, " are not finite");
   return result;
 }
 

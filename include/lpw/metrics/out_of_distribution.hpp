@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <lpw/metrics/probabilities.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::metrics {
 
@@ -40,7 +41,7 @@ template <Real T>
   std::vector<std::pair<double, bool>> scores;
   for (const double score : in_distribution) scores.emplace_back(score, false);
   for (const double score : out_of_distribution) scores.emplace_back(score, true);
-  for (const auto& [score, out] : scores) require<Error>(!std::isnan(score), "auroc: a score is not a number");
+  for (const auto& [score, out] : scores) require<Error>(!is_nan(score), "auroc: a score is not a number");
   std::sort(scores.begin(), scores.end());
 
   double wins = 0, below = 0;  // below: in-distribution scores smaller than those of the current run of equals

@@ -28,7 +28,7 @@ void check_probabilities(const Tensor<T, Cpu>& probabilities, const char* where)
       sum += static_cast<double>(row[c]);
       nonnegative = nonnegative && static_cast<double>(row[c]) >= 0;
     }
-    require<Error>(nonnegative && std::abs(sum - 1) <= 1e-2, where, ": row ", i, " with sum ", sum,
+    require<Error>(nonnegative && is_finite(sum) && std::abs(sum - 1) <= 1e-2, where, ": row ", i, " with sum ", sum,
                    " is no distribution over classes; apply softmax_rows to logits first");
   }
 }

@@ -25,7 +25,9 @@ struct Relu : Stateless<T, D> {
 /// In training each element becomes 0 with probability rate, else x / (1 - rate).
 template <class T, class D>
 struct Dropout : Stateless<T, D> {
-  explicit Dropout(double rate) : rate(rate) { require<OptionError>(rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)"); }
+  explicit Dropout(double rate) : rate(rate) {
+    require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)");
+  }
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return dropout(x, rate); }
   double rate;
 };

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::optim {
 
@@ -69,8 +70,8 @@ namespace detail {
 [[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require<OptionError>(error == std::errc() && end == text.data() + text.size() && std::isfinite(value), "schedule \"", whole, "\": \"",
-                       text, "\" is not a number; expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
+  require<OptionError>(error == std::errc() && end == text.data() + text.size() && is_finite(value), "schedule \"", whole, "\": \"", text,
+                       "\" is not a number; expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
   return value;
 }
 

@@ -1,10 +1,9 @@
 // What a training run is, whatever the task.
 #pragma once
 
-#include <cmath>
-
 #include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::train {
 
@@ -33,7 +32,7 @@ struct TrainOptions {
 /// Throws OptionError for what cannot work.
 inline void validate(const TrainOptions& o) {
   const auto at_least = [](const char* name, auto value, auto low) {
-    require<OptionError>(std::isfinite(static_cast<double>(value)) && value >= low, name, ' ', value, "; expected at least ", low);
+    require<OptionError>(is_finite(static_cast<double>(value)) && value >= low, name, ' ', value, "; expected at least ", low);
   };
   at_least("epochs", o.epochs, 1);
   at_least("members", o.members, 1);
@@ -45,7 +44,7 @@ inline void validate(const TrainOptions& o) {
         at_least("weight decay", optimizer.weight_decay, 0);
         at_least("gradient clipping", optimizer.clip, 0);
         if constexpr (requires { optimizer.momentum; }) at_least("momentum", optimizer.momentum, 0);
-        require<OptionError>(std::isfinite(optimizer.late_learning_rate) && std::isfinite(optimizer.late_weight_decay), "learning rate ",
+        require<OptionError>(is_finite(optimizer.late_learning_rate) && is_finite(optimizer.late_weight_decay), "learning rate ",
                              optimizer.late_learning_rate, " and weight decay ", optimizer.late_weight_decay,
                              " of late-phase weights must be finite");
       },
@@ -54,7 +53,8 @@ inline void validate(const TrainOptions& o) {
                        " epochs");
   require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ",
                        o.members, " members");
-  require<OptionError>(o.checkpoint_minutes >= 0, "minutes between checkpoints ", o.checkpoint_minutes, "; expected at least 0");
+  require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ", o.checkpoint_minutes,
+                       "; expected at least 0");
 }
 
 }  // namespace lpw::train
