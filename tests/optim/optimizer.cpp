@@ -111,6 +111,35 @@ TEMPLATE_TEST_CASE("optimizers: a network that moved to other stores is refused"
   of_a_part.step();
 }
 
+TEMPLATE_TEST_CASE("optimizers: weights that the network no longer has are not stepped", "[optim]", MakeSgd<float>, MakeAdam<float>) {
+  const auto refused = [](auto&& change) {
+    auto network = SmallNet<float>();
+    auto optimizer = TestType::make(network);
+    optimizer.step();
+    const auto steps = optimizer.steps();
+    change(network);
+    const std::string message = refusal<lpw::Error>([&] { optimizer.step(); });
+    return contains_text(message, "make a new optimizer for it") && optimizer.steps() == steps;
+  };
+  CHECK(refused([](auto& network) { network = lpw::nn::clone_module(network); }));
+  CHECK(refused([](auto& network) { network = SmallNet<float>(); }));
+  CHECK(refused([](auto& network) { network.hidden = lpw::nn::clone_module(network.hidden); }));
+  CHECK(refused([](auto& network) { lpw::release(network, {.members = 2}); }));
+  CHECK(refused([](auto& network) { lpw::collapse(network); }));
+  CHECK(refused([](auto& network) { auto last = std::move(network); }));
+  CHECK_FALSE(refused([](auto&) {}));
+
+  auto network = SmallNet<float>();
+  auto optimizer = TestType::make(network);
+  auto moved = std::move(network);  // its weights are where they were
+  optimizer.step();
+  lpw::optim::AnyOptimizer<float, lpw::Cpu> any(moved, lpw::optim::SgdOptions());
+  any.advance();
+  moved = lpw::nn::clone_module(moved);
+  CHECK_THROWS_AS(any.advance(), lpw::Error);
+  CHECK_THROWS_AS(any.apply(1, 1), lpw::Error);
+}
+
 TEST_CASE("optimizers: refused options leave the network's stores as they are", "[optim]") {
   TwoWeights<float> network;
   CHECK_THROWS_AS(Sgd(network, {.clip = std::nan("")}), lpw::OptionError);

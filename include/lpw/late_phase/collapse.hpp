@@ -91,7 +91,6 @@ void collapse(M& network, Collapse form = Collapse::affine) {
     if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) nn::fold_rank_one(module);
   });
   nn::restore_flat(network, 1);
-  old->retired = true;
 }
 
 /// The collapsed network as a new one; the given one is left as it is.

@@ -2,7 +2,6 @@
 // [K, B, ...], computes all members in one pass.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -11,6 +10,7 @@
 
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/rank_one.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw {
 
@@ -108,7 +108,7 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
   const auto old = nn::flatten(network);
   require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
-  require<OptionError>(options.sigma >= 0 && std::isfinite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
+  require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
   require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ", old->members,
                        " released members; collapse it first");
   require<OptionError>(options.members == 1 || options.groups != Group::none, "release: no group of late-phase weights is chosen");
@@ -124,7 +124,6 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   });
   const auto flat = nn::restore_flat(network, options.members);
   optimizer.rearrange(*old, flat);
-  old->retired = true;
   std::set<const void*> seen;  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (parameter.late_phase() && options.sigma > 0 && seen.insert(parameter.id()).second)

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <memory>
+#include <utility>
 
 #include <lpw/autograd/tape.hpp>
 
@@ -18,6 +19,37 @@ namespace nn {
 
 template <class W, class D>
 struct FlatWeights;
+
+/// What a weight knows of the store it lies in.
+struct Store {
+  bool retired = false;  // a weight has left: moved to another store (by release or collapse, say), replaced by assignment, or destroyed
+};
+
+/// Which store a weight lies in, if any. The store is retired as soon as the weight leaves it, so that whatever works on stores (an
+/// optimizer, an average) can refuse to work on what no network has.
+template <class W, class D>
+class Residence {
+ public:
+  Residence() = default;
+  Residence(const Residence&) {}  // a copy of a weight lies elsewhere
+  Residence& operator=(const Residence&) = delete;
+  ~Residence() { leave(); }
+
+  void move_to(std::shared_ptr<FlatWeights<W, D>> flat) {
+    if (flat == flat_) return;
+    leave();
+    flat_ = std::move(flat);
+    store_ = flat_.get();
+  }
+  [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& store() const { return flat_; }
+
+ private:
+  void leave() {
+    if (store_) store_->retired = true;
+  }
+  std::shared_ptr<FlatWeights<W, D>> flat_;
+  Store* store_ = nullptr;  // *flat_, whose type may be incomplete
+};
 
 /// A trainable weight. Copies of the handle are the same weight.
 template <class W, class D>
@@ -43,12 +75,12 @@ class Parameter {
   [[nodiscard]] bool late_phase() const { return state_->late_phase; }
   void set_late_phase(bool late_phase) { state_->late_phase = late_phase; }
   /// The store this parameter's memory belongs to, if any.
-  [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home; }
-  /// Moves the handle's weight to other memory.
+  [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home.store(); }
+  /// Moves the handle's weight to other memory, which retires the store it was in.
   void bind(Tensor<W, D> value, Tensor<W, D> gradient, std::shared_ptr<FlatWeights<W, D>> home) {
     state_->value = std::move(value);
     state_->gradient = std::move(gradient);
-    state_->home = std::move(home);
+    state_->home.move_to(std::move(home));
   }
   /// Identifies the weight behind the handle.
   [[nodiscard]] const void* id() const { return state_.get(); }
@@ -57,7 +89,6 @@ class Parameter {
     auto copy = std::make_shared<State>(*state_);
     copy->value = clone(state_->value);
     copy->gradient = clone(state_->gradient);
-    copy->home = nullptr;
     state_ = std::move(copy);
   }
 
@@ -75,7 +106,7 @@ class Parameter {
     Tensor<W, D> value, gradient;
     Group group = Group::none;
     bool late_phase = false;
-    std::shared_ptr<FlatWeights<W, D>> home;
+    Residence<W, D> home;
   };
   std::shared_ptr<State> state_;
 };

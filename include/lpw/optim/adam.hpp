@@ -37,6 +37,7 @@ class Adam : public FlatOptimizer<AdamOptions, W, D> {
   void step(double factor = 1) { step(factor, factor); }
 
   void advance() {
+    this->require_current();
     ++this->steps_.base;
     ++this->steps_.late;
   }
@@ -90,9 +91,9 @@ class Adam : public FlatOptimizer<AdamOptions, W, D> {
   }
 
   static const AdamOptions& checked(const AdamOptions& o) {
-    require<OptionError>(o.beta1 >= 0 && o.beta1 < 1 && o.beta2 >= 0 && o.beta2 < 1, "Adam: betas ", o.beta1, " and ", o.beta2,
-                         "; expected both in [0, 1)");
-    require<OptionError>(o.epsilon > 0 && std::isfinite(o.epsilon), "Adam: epsilon ", o.epsilon, "; expected above 0");
+    require<OptionError>(is_finite(o.beta1) && o.beta1 >= 0 && o.beta1 < 1 && is_finite(o.beta2) && o.beta2 >= 0 && o.beta2 < 1,
+                         "Adam: betas ", o.beta1, " and ", o.beta2, "; expected both in [0, 1)");
+    require<OptionError>(o.epsilon > 0 && is_finite(o.epsilon), "Adam: epsilon ", o.epsilon, "; expected above 0");
     return o;
   }
 };

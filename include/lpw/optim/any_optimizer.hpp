@@ -22,6 +22,9 @@ class AnyOptimizer {
   void apply(double base_factor, double late_factor) {
     std::visit([&](auto& o) { o.apply(base_factor, late_factor); }, chosen_);
   }
+  [[nodiscard]] const nn::FlatWeights<W, D>& weights() const {
+    return *std::visit([](const auto& o) { return &o.weights(); }, chosen_);
+  }
   [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const {
     return std::visit([&](const auto& o) { return o.follows(flat); }, chosen_);
   }

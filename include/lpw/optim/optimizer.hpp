@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::optim {
 
@@ -35,6 +36,8 @@ struct StepCounts {
 template <class Options, class W, class D>
 class FlatOptimizer {
  public:
+  /// The stores it steps.
+  [[nodiscard]] const nn::FlatWeights<W, D>& weights() const { return *flat_; }
   /// Whether this optimizer's weights are in these stores.
   [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; called by release. What is new there starts with zero states.
@@ -63,11 +66,11 @@ class FlatOptimizer {
     for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
   }
 
-  /// Throws Error if the network was collapsed or released elsewhere.
+  /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,
-            ": the network has been collapsed, released without this optimizer, or flattened together with or as a part of another; make a "
-            "new optimizer for it");
+            ": the network has been assigned to, collapsed, released without this optimizer, flattened together with or as a part of "
+            "another, or is gone; make a new optimizer for it");
   }
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {
@@ -90,10 +93,10 @@ class FlatOptimizer {
  private:
   static const Options& checked(const char* name, const Options& o) {
     const double values[] = {o.learning_rate, o.late_learning_rate, o.weight_decay, o.late_weight_decay};
-    for (const double value : values) require<OptionError>(std::isfinite(value), name, ": a learning rate or weight decay is ", value);
+    for (const double value : values) require<OptionError>(is_finite(value), name, ": a learning rate or weight decay is ", value);
     require<OptionError>(o.learning_rate >= 0, name, ": learning rate ", o.learning_rate, " is negative");
     require<OptionError>(o.weight_decay >= 0, name, ": weight decay ", o.weight_decay, " is negative");
-    require<OptionError>(o.clip >= 0 && std::isfinite(o.clip), name, ": clip ", o.clip, "; expected a norm above 0, or 0 for none");
+    require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip, "; expected a norm above 0, or 0 for none");
     return o;
   }
 };

@@ -26,14 +26,15 @@ class Sgd : public FlatOptimizer<SgdOptions, W, D> {
   explicit Sgd(M& network, const SgdOptions& options = {}) : Base("Sgd", checked(options), network, {"velocity"}) {}
 
   /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed. `base_factor` and
-  /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network was collapsed or released elsewhere.
+  /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network has other weights
+  /// by now: it was assigned to, collapsed, or released elsewhere.
   void step(double base_factor, double late_factor) {
     advance();
     apply(base_factor, late_factor);
   }
   void step(double factor = 1) { step(factor, factor); }
 
-  void advance() {}
+  void advance() { this->require_current(); }
   void apply(double base_factor, double late_factor) {
     this->require_current();
     const SgdOptions& o = this->options_;
@@ -49,7 +50,7 @@ class Sgd : public FlatOptimizer<SgdOptions, W, D> {
 
  private:
   static const SgdOptions& checked(const SgdOptions& o) {
-    require<OptionError>(o.momentum >= 0 && o.momentum < 1, "Sgd: momentum ", o.momentum, " is outside [0, 1)");
+    require<OptionError>(is_finite(o.momentum) && o.momentum >= 0 && o.momentum < 1, "Sgd: momentum ", o.momentum, " is outside [0, 1)");
     require<OptionError>(!o.nesterov || o.momentum > 0, "Sgd: Nesterov momentum needs momentum > 0");
     return o;
   }
