@@ -143,21 +143,42 @@ TEST_CASE("batch_norm: evaluation uses the running statistics and leaves them", 
   CHECK(values_of(running.variance) == variance);
 }
 
-TEST_CASE("batch_norm: statistics passes average to the mean over the passes", "[batch_norm]") {
+TEST_CASE("batch_norm: one value per channel is nothing to train on", "[batch_norm]") {
+  const auto run = [](const Shape& shape, Mode mode) {
+    const Tape tape({.record = false, .mode = mode});
+    const auto gamma = tape.input(full<float, Cpu>({1, 3}, 1.f));
+    const RunningStatistics<float, Cpu> running{zeros<float, Cpu>({2, 3}), full<float, Cpu>({2, 3}, 1.f)};
+    const auto x = tape.input(random_tensor<float>(shape, 1));
+    (void)batch_norm(x, gamma, gamma, running);
+    (void)batch_norm_add(x, x, gamma, gamma, running);
+  };
+  for (const Shape& one : {Shape{2, 1, 3}, Shape{2, 1, 1, 1, 3}}) {
+    CHECK_THROWS_AS(run(one, Mode::training), ShapeError);
+    CHECK_NOTHROW(run(one, Mode::evaluation));
+    CHECK_NOTHROW(run(one, Mode::statistics));  // weighted like any other sample
+  }
+  for (const Shape& more : {Shape{2, 2, 3}, Shape{2, 1, 2, 1, 3}}) CHECK_NOTHROW(run(more, Mode::training));
+}
+
+TEST_CASE("batch_norm: statistics passes pool to the moments of all values", "[batch_norm]") {
   const std::int64_t members = 2, channels = 3, passes = 4;
   const auto running = random_statistics<double>(members, channels);
   std::vector<double> mean(6, 0.0), variance(6, 0.0);
+  double seen = 0, all = 8 + 9 + 10 + 1;
   for (std::int64_t pass = 0; pass < passes; ++pass) {
-    const auto x = random_tensor<double>({members, 8, channels}, static_cast<std::uint32_t>(pass));
-    const Tape tape({.record = false, .mode = Mode::statistics, .pass = pass});
+    const std::int64_t rows = pass < 3 ? 8 + pass : 1;
+    const auto x = random_tensor<double>({members, rows, channels}, static_cast<std::uint32_t>(pass));
+    seen += double(rows);
+    const Tape tape({.record = false, .mode = Mode::statistics, .share = double(rows) / seen});
     const auto gamma = tape.input(full<double, Cpu>({1, channels}, 1.0));
     (void)batch_norm(tape.input(x), gamma, gamma, running, {.momentum = 0.9});
     const Plain plain = plain_batch_norm(values_of(x), members, channels, std::vector<double>(6, 1.0), std::vector<double>(6, 1.0), 1e-5);
     for (std::size_t i = 0; i < 6; ++i) {
-      mean[i] += plain.mean[i] / double(passes);
-      variance[i] += plain.variance[i] * 8.0 / 7 / double(passes);
+      mean[i] += double(rows) / all * plain.mean[i];
+      variance[i] += double(rows) / all * (plain.variance[i] + plain.mean[i] * plain.mean[i]);
     }
   }
+  for (std::size_t i = 0; i < 6; ++i) variance[i] -= mean[i] * mean[i];
   check_close(values_of(running.mean), mean, 1e-14);
   check_close(values_of(running.variance), variance, 1e-14);
 }

@@ -56,7 +56,7 @@ struct Problem {
 
   /// What the forward rounds before ReLU and the conversion to T.
   [[nodiscard]] W before_relu(std::int64_t i, std::int64_t column, bool with_residual) const {
-    const W z = std::fma(W(x.data()[i]), by.scale.data()[column], by.shift.data()[column]);
+    const W z = std::fma(W(x.data()[i]) - by.mean.data()[column], by.scale.data()[column], by.shift.data()[column]);
     return with_residual ? z + W(residual.data()[i]) : z;
   }
 };
@@ -146,6 +146,35 @@ TEMPLATE_TEST_CASE("batch moments are the mean and the biased variance", "[batch
     CHECK(mismatch<W>(moments.mean, mean) == "");
     CHECK(mismatch<W>(moments.variance, variance) == "");
   }
+}
+
+TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mean itself", "[batch_norm]", float, bfloat16) {
+  const std::int64_t rows = 64, channels = 19;
+  const auto one = full<float, Cpu>({1, channels}, 1.5f), quarter = full<float, Cpu>({1, channels}, 0.25f);
+  const double tolerance = epsilon<TestType>();
+  for (const float mean : {0.f, 100.f, -1e3f, 1e5f})
+    for (const bool constant : {true, false})
+      for (const bool with_residual : {true, false}) {
+        INFO("mean " << mean << " constant " << constant << " residual " << with_residual);
+        auto x = random_tensor<TestType>({1, rows, channels}, 1);
+        for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = TestType(mean + (constant ? 0.f : float(x.data()[i])));
+        const auto by = make_normalization(batch_moments(x), one, quarter, 1e-5);
+        const auto y = normalize(x, by, with_residual ? zeros<TestType, Cpu>(x.shape()) : Tensor<TestType, Cpu>(), false);
+        int wrong = 0;
+        for (std::int64_t c = 0; c < channels; ++c) {
+          double exact = 0, square = 0;
+          for (std::int64_t r = 0; r < rows; ++r) exact += double(x.data()[r * channels + c]) / double(rows);
+          for (std::int64_t r = 0; r < rows; ++r) square += std::pow(double(x.data()[r * channels + c]) - exact, 2) / double(rows);
+          const double scale = 1.5 / std::sqrt(square + 1e-5);
+          for (std::int64_t r = 0; r < rows; ++r) {
+            const double z = (double(x.data()[r * channels + c]) - exact) * scale;
+            // The mean is rounded to float; its sum over 64 differences, which err at random, the scale and the result to y's own size.
+            const double allowed = epsilon<float>() / 2 * std::abs(mean) * scale + 8 * tolerance * (std::abs(z) + scale);
+            wrong += !(std::abs(double(y.data()[r * channels + c]) - (z + 0.25)) <= (constant ? 0 : allowed));
+          }
+        }
+        CHECK(wrong == 0);
+      }
 }
 
 TEMPLATE_TEST_CASE("normalize applies the map, the residual and ReLU, and rounds the result", "[batch_norm]", float, double, bfloat16) {

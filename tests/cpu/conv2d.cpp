@@ -57,13 +57,14 @@ Activation<T, Cpu> random_activation(const ConvolutionCase& c) {
   using W = Accumulate<T>;
   Activation<T, Cpu> x{.raw = random_tensor<T>(c.x(), 1), .relu = c.relu};
   if (c.pending) {
+    x.mean = random_tensor<W>({c.members, c.channels}, 4);
     x.scale = random_tensor<W>({c.members, c.channels}, 2);
     x.shift = random_tensor<W>({c.members, c.channels}, 3);
   }
   return x;
 }
 
-/// The activation's values by their definition: relu?(scale x + shift), rounded to T.
+/// The activation's values by their definition: relu?(scale (x - mean) + shift), rounded to T.
 template <class T>
 std::vector<double> activated(const ConvolutionCase& c, const Activation<T, Cpu>& x) {
   using W = Accumulate<T>;
@@ -72,7 +73,7 @@ std::vector<double> activated(const ConvolutionCase& c, const Activation<T, Cpu>
   const std::int64_t member = c.x().size_from(1);
   for (std::size_t i = 0; i < values.size(); ++i) {
     const std::int64_t k = static_cast<std::int64_t>(i) / member, channel = static_cast<std::int64_t>(i) % c.channels;
-    const W z = std::fma(W(values[i]), x.scale.row(k)[channel], x.shift.row(k)[channel]);
+    const W z = std::fma(W(values[i]) - x.mean.row(k)[channel], x.scale.row(k)[channel], x.shift.row(k)[channel]);
     values[i] = double(T(c.relu && z < W(0) ? W(0) : z));
   }
   return values;

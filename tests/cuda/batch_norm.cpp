@@ -172,7 +172,7 @@ TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and grad
     auto dx = zeros<TestType, D>(shape), dresidual = zeros<TestType, D>(shape);
     auto dgamma = zeros<float, D>(gamma.shape()), dbeta = zeros<float, D>(beta.shape());
     const RunningStatistics<float, D> running{zeros<float, D>({3, 17}), full<float, D>({3, 17}, 1.f)};
-    Tape tape({.mode = mode, .pass = 1});
+    Tape tape({.mode = mode, .share = 0.5});
     const auto vg = tape.leaf(place(gamma), dgamma), vb = tape.leaf(place(beta), dbeta);
     const auto first = batch_norm(tape.leaf(place(x), dx), vg, vb, running, {.epsilon = 0.01, .relu = true});
     const auto y = batch_norm_add(first, tape.leaf(place(residual), dresidual), vg, vb, running, {.epsilon = 0.01, .relu = true});

@@ -64,7 +64,7 @@ template <class T>
   Moments<W, Cpu> moments{running_mean, running_variance};
   if (found.of.batch_statistics) {
     moments = batch_moments(x);
-    update_running(running_mean, running_variance, moments, found.of.rows, 0.1);
+    update_running(running_mean, running_variance, moments, found.of.rows, 0.1, found.of.pooled);
   }
   const auto gamma = tensor_of<W>(found.gamma, shapes.parameters), beta = tensor_of<W>(found.beta, shapes.parameters);
   const auto by = make_normalization(moments, gamma, beta, 1e-5);
@@ -230,6 +230,7 @@ void check_case(const BatchNormCase& c, const BatchNormTuning& tuning, Room room
       {.members = 2, .rows = 90, .channels = 1000, .residual = true},
       {.members = 1, .rows = 70, .channels = 160, .residual = true, .relu = true, .batch_statistics = false},
       {.members = 10, .rows = 130, .channels = 8, .member_parameters = true, .batch_statistics = false},
+      {.members = 3, .rows = 130, .channels = 5, .pooled = true},
   };
 }
 

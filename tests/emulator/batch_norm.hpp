@@ -18,6 +18,7 @@ struct BatchNormCase {
   int members, rows, channels;
   bool residual = false, relu = false, member_parameters = false, accumulate = false, batch_statistics = true;
   float mean = 0.5f, deviation = 2.f;  // of x
+  bool pooled = false;
 };
 
 inline constexpr float nan = std::numeric_limits<float>::quiet_NaN();
@@ -118,6 +119,7 @@ template <class T>
           .momentum = 0.1f,
           .relu = o.of.relu,
           .batch_statistics = o.of.batch_statistics,
+          .pooled = o.of.pooled,
           .tiling = plan.tiling,
           .workspace = workspace.view()};
 }

@@ -104,11 +104,12 @@ TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwi
         for (const bool relu : {false, true}) {
           const std::int64_t rows = 700 / channels + 3;
           INFO("members " << members << " channels " << channels << " width " << width << " relu " << relu);
-          Activation<TestType, Cpu> x{awkward_tensor<TestType>({members, rows, channels}, 1), random_tensor<float>({members, channels}, 2),
-                                      random_tensor<float>({members, channels}, 3), relu};
+          Activation<TestType, Cpu> x{awkward_tensor<TestType>({members, rows, channels}, 1), random_tensor<float>({members, channels}, 4),
+                                      random_tensor<float>({members, channels}, 2), random_tensor<float>({members, channels}, 3), relu};
           auto y = unwritten<TestType>(x.shape());
           const auto plan = plan_member_rows(members, rows, channels, width, false);
-          const kernels::AffineForward<TestType> p{x.raw.data(), y.data(), x.scale.data(), x.shift.data(), relu, plan.tiling};
+          const kernels::AffineForward<TestType> p{x.raw.data(),   y.data(), x.mean.data(), x.scale.data(),
+                                                   x.shift.data(), relu,     plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::affine_forward<TestType, width()>(p); }, y));
           CHECK(differences(y, materialize(x)) == 0);

@@ -1,6 +1,8 @@
 // Weight averaging: the mean it is, the running statistics it makes stale, and their recomputation.
 #include <lpw/optim/weight_average.hpp>
 
+#include <tuple>
+
 #include "../catch.hpp"
 #include "../late_phase/networks.hpp"
 
@@ -28,26 +30,24 @@ void add_to(Vector& sum, const Vector& values, double weight) {
   for (std::size_t i = 0; i < values.size(); ++i) sum[i] += weight * values[i];
 }
 
-/// Mean and unbiased variance of the columns of [.., C].
-std::pair<Vector, Vector> moments(const lpw::Tensor<double, Cpu>& x) {
-  const auto channels = static_cast<std::size_t>(x.shape()[-1]), rows = static_cast<std::size_t>(x.size()) / channels;
+/// Mean and biased variance of all values of each channel.
+std::pair<Vector, Vector> moments(const Vector& values, std::size_t channels) {
+  const auto rows = static_cast<double>(values.size() / channels);
   Vector mean(channels, 0.0), variance(channels, 0.0);
-  for (std::size_t i = 0; i < rows * channels; ++i) mean[i % channels] += x.data()[i] / static_cast<double>(rows);
-  for (std::size_t i = 0; i < rows * channels; ++i)
-    variance[i % channels] += std::pow(x.data()[i] - mean[i % channels], 2) / static_cast<double>(rows - 1);
+  for (std::size_t i = 0; i < values.size(); ++i) mean[i % channels] += values[i] / rows;
+  for (std::size_t i = 0; i < values.size(); ++i) variance[i % channels] += std::pow(values[i] - mean[i % channels], 2) / rows;
   return {mean, variance};
 }
 
-/// What both batch norms of member k of a network should hold: the means over batches of batch means and unbiased batch variances, each
-/// layer fed by the batch-normalised ones before it.
+/// What both batch norms of member k of a network should hold: the moments of all values that reach them, each layer fed by the
+/// batch-normalised ones before it.
 std::map<std::string, Vector> expected_statistics(const SmallNet<double>& network, const std::vector<lpw::Tensor<double, Cpu>>& batches,
                                                   std::int64_t k) {
-  std::map<std::string, Vector> result;
-  const double share = 1.0 / static_cast<double>(batches.size());
+  std::map<std::string, Vector> values;
+  std::map<std::string, std::size_t> channels;
   const auto take = [&](const std::string& norm, const lpw::Tensor<double, Cpu>& x) {
-    const auto [mean, variance] = moments(x);
-    add_to(result[norm + ".running_mean"], mean, share);
-    add_to(result[norm + ".running_var"], variance, share);
+    values[norm].insert(values[norm].end(), x.data(), x.data() + x.size());
+    channels[norm] = static_cast<std::size_t>(x.shape()[-1]);
   };
   for (const auto& batch : batches) {
     auto net = lpw::nn::clone_module(network);  // its statistics move in training mode
@@ -57,6 +57,9 @@ std::map<std::string, Vector> expected_statistics(const SmallNet<double>& networ
     const auto hidden = lpw::relu(net.hidden.forward(lpw::global_average_pool(net.bn1.forward(convolved))));
     take("bn2", hidden.value());
   }
+  std::map<std::string, Vector> result;
+  for (const auto& [norm, all] : values)
+    std::tie(result[norm + ".running_mean"], result[norm + ".running_var"]) = moments(all, channels.at(norm));
   return result;
 }
 
@@ -122,7 +125,7 @@ TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or sa
   (void)lpw::collapsed(network);
 }
 
-TEST_CASE("recompute statistics: they are the means over batches of batch statistics, each member's own", "[optim]") {
+TEST_CASE("recompute statistics: they are those of all samples together, each member's own", "[optim]") {
   const std::int64_t members = 3, chunk = GENERATE(0, 1, 2, 3);
   CAPTURE(chunk);
   auto network = SmallNet<double>();
@@ -141,6 +144,15 @@ TEST_CASE("recompute statistics: they are the means over batches of batch statis
   for (const auto& [name, rows] : before)
     if (!contains_text(name, "running")) CHECK(after.at(name) == rows);
   CHECK_NOTHROW(logits_of(network, Minibatches<double>(1, 4, 0).images, 2));
+}
+
+TEST_CASE("recompute statistics: a last minibatch of one sample counts as one sample", "[optim]") {
+  lpw::nn::BatchNorm<float, lpw::Cpu> norm(1);
+  const auto batch = [](std::int64_t samples, float value) { return lpw::full<float, lpw::Cpu>({1, samples, 1}, value); };
+  recompute_statistics(norm, std::vector{batch(500, 0.f), batch(499, 0.f), batch(1, 1000.f)});
+  // The mean square is 1000, of which the mean's is 1; a few roundings each.
+  CHECK(std::abs(norm.running_mean.value().data()[0] - 1.f) <= 4 * lpw::epsilon<float>());
+  CHECK(std::abs(norm.running_var.value().data()[0] - 999.f) <= 999 * 8 * lpw::epsilon<float>());
 }
 
 TEST_CASE("recompute statistics: items may be anything that inputs are taken from, and dropout is off", "[optim]") {
@@ -188,6 +200,19 @@ TEST_CASE("weight average: it follows a release, where new rank-1 factors count 
   });
 }
 
+TEST_CASE("weight average: weights that the network no longer has are not averaged or put back", "[optim]") {
+  auto network = SmallNet<double>();
+  WeightAverage average(network);
+  average.update();
+  auto copy = lpw::nn::clone_module(network);
+  average.apply(copy);  // the same weights elsewhere
+  CHECK(average.updates() == 1);
+  network = copy;
+  CHECK_THROWS_AS(average.update(), lpw::Error);
+  CHECK_THROWS_AS(average.apply(network), lpw::Error);
+  CHECK(average.updates() == 1);
+}
+
 TEST_CASE("weight average: misuse is refused", "[optim]") {
   auto network = SmallNet<double>();
   WeightAverage average(network);
@@ -197,7 +222,7 @@ TEST_CASE("weight average: misuse is refused", "[optim]") {
   CHECK(refusal<lpw::Error>([&] { average.apply(other); }) == "WeightAverage: the network has other weights than the averaged ones");
   lpw::release(network, {.members = 2});
   CHECK(refusal<lpw::Error>([&] { average.update(); }) ==
-        "WeightAverage: the network has been collapsed, or released without this average");
+        "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a new average for it");
   CHECK_THROWS_AS(average.apply(network), lpw::Error);
   WeightAverage stranger(network);
   CHECK_THROWS_AS(lpw::release(other, stranger, {.members = 2}), lpw::Error);

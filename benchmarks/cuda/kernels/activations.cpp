@@ -37,7 +37,7 @@ void add_elementwise(const std::string& type) {
   add_pass<T>("relu_forward", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::relu_forward(s.x)); });
   add_pass<T>("relu_backward", type, 3, [](Setting& s) { lpw::relu_backward(s.x, s.x, s.y); });
   add_pass<T>("affine_forward", type, 2, [](Setting& s) {
-    benchmark::DoNotOptimize(lpw::materialize(lpw::Activation<T, Cuda>{s.x, s.factor.tensor, s.factor.tensor, true}));
+    benchmark::DoNotOptimize(lpw::materialize(lpw::Activation<T, Cuda>{s.x, s.factor.tensor, s.factor.tensor, s.factor.tensor, true}));
   });
   add_pass<T>("dropout", type, 2, [](Setting& s) { lpw::apply_dropout(s.x, {.random = lpw::Philox(1), .rate = 0.3}, s.y); });
   add_pass<T>("add_channels", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::add_channels_forward(s.x, s.factor.tensor)); });

@@ -23,6 +23,8 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
   const Shape& in = x.shape();
   require<ShapeError>(in.rank() >= 3, "batch_norm: expected x [K B ... C], got ", in);
   require_elements("batch_norm", in);
+  require<ShapeError>(x.mode() != Mode::training || in.size() > in[0] * in[-1], "batch_norm: x ", in,
+                      " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {
     require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == in[-1], "batch_norm: x has ", in[-1], " channels ", in,
@@ -55,14 +57,19 @@ template <class T, class D, class W = Accumulate<T>>
 }
 
 [[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
-  const double momentum = pass.mode == Mode::statistics ? 1.0 / static_cast<double>(pass.pass + 1) : options.momentum;
-  return {options.epsilon, momentum, options.relu, pass.mode != Mode::evaluation};
+  const bool pooled = pass.mode == Mode::statistics;
+  return {options.epsilon, pooled ? pass.share : options.momentum, options.relu, pass.mode != Mode::evaluation, pooled};
 }
 
 }  // namespace detail
 
 /// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics of each member's
 /// own minibatch in training, which update `running` in place; `running` itself in evaluation. The CPU leaves the result pending on x.
+/// Throws ShapeError for shapes that do not fit, and in training for one value per member and channel, which would all become beta.
+///
+/// Rounding in float: the mean is kept in float and subtracted before scaling, which moves results by at most |mean| scale 2^-24, scale =
+/// |gamma| / sqrt(variance + epsilon), as the rounding of x itself does; all else errs by some 2^-24 of y and of scale times x's deviation.
+/// A constant channel gives exactly beta, whatever its value.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
                                         const RunningStatistics<W, D>& running, const BatchNormOptions& options = {}) {

@@ -17,8 +17,8 @@
 
 namespace lpw {
 
-/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose batch statistics
-/// batch norms average into fresh running statistics.
+/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose minibatches batch norms
+/// pool into fresh running statistics.
 enum class Mode { training, evaluation, statistics };
 
 /// The members [first, first + count) that a pass computes; count 0 means all of them.
@@ -39,7 +39,7 @@ struct TapeOptions {
   bool record = true;                 // false: nothing is recorded and backward throws
   Mode mode = Mode::training;         //
   MemberRange members = {};           // late-phase parameters are read in this range
-  std::int64_t pass = 0;              // Mode::statistics: how many passes went before
+  double share = 1;                   // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
   std::optional<Philox> random = {};  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
 };
 

@@ -1,30 +1,32 @@
-// The pending map of an activation, relu?(scale x + shift), applied on the CPU in one read and one write.
-// affine() is the only place where the map is evaluated: batch norm's backward recomputes ReLU's mask from it, so every user must round
-// alike, which the explicit fma guarantees whatever the compiler does with the surrounding code.
+// The pending map of an activation, relu?(scale (x - mean) + shift), applied on the CPU in one read and one write.
+// centred() is the only place where the map is evaluated: batch norm's backward recomputes ReLU's mask from it, so every user must round
+// alike, which the explicit fma guarantees whatever the compiler does with the surrounding code. The mean is subtracted before anything is
+// scaled: scale x and a shift that holds -scale mean would each be large beside a large mean, and their rounding errors would remain.
 #pragma once
 
 #include <cmath>
 
 #include <lpw/cpu/row_blocks.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/operands.hpp>
 
 namespace lpw {
 
-/// scale x + shift, rounded once.
+/// scale (x - mean) + shift: the difference rounded, which is exact for x near the mean, and the rest rounded once.
 template <class W>
-[[nodiscard]] inline W affine(W x, W scale, W shift) {
-  return std::fma(x, scale, shift);
+[[nodiscard]] inline W centred(W x, W mean, W scale, W shift) {
+  return std::fma(x - mean, scale, shift);
 }
 
 namespace detail {
 
 template <bool Relu, class T, class W>
-inline void apply_affine(const T* in, const W* scale, const W* shift, std::int64_t rows, std::int64_t channels, T* out) {
+inline void apply_centred(const T* in, const W* mean, const W* scale, const W* shift, std::int64_t rows, std::int64_t channels, T* out) {
   for (std::int64_t r = 0; r < rows; ++r, in += channels, out += channels) {
 #pragma omp simd
     for (std::int64_t c = 0; c < channels; ++c) {
-      const W y = affine(W(in[c]), scale[c], shift[c]);
-      store(out[c], Relu && y <= W(0) ? W(0) : y);
+      const W y = centred(W(in[c]), mean[c], scale[c], shift[c]);
+      store(out[c], Relu ? rectified(y) : y);
     }
   }
 }
@@ -34,9 +36,9 @@ template <class T>
 void apply_pending(const Activation<T, Cpu>& x, std::int64_t k, const T* in, std::int64_t rows, T* out) {
   const std::int64_t channels = x.shape()[-1];
   if (x.relu) {
-    apply_affine<true>(in, x.scale.row(k), x.shift.row(k), rows, channels, out);
+    apply_centred<true>(in, x.mean.row(k), x.scale.row(k), x.shift.row(k), rows, channels, out);
   } else {
-    apply_affine<false>(in, x.scale.row(k), x.shift.row(k), rows, channels, out);
+    apply_centred<false>(in, x.mean.row(k), x.scale.row(k), x.shift.row(k), rows, channels, out);
   }
 }
 

@@ -77,17 +77,22 @@ template <class T>
 }
 
 /// running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does. `rows` is M, running tensors [K, C].
+///
+/// Pooled: mean and biased variance of all values so far, of which the minibatch's are the share w: mean <- mean + w d and variance <-
+/// (1 - w) (variance + w d^2) + w batch, where d = batch mean - mean (the law of total variance; Chan, Golub, LeVeque 1979).
 template <class W>
 void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch, std::int64_t rows,
-                    double momentum) {
+                    double momentum, bool pooled = false) {
   const W keep = static_cast<W>(1 - momentum), take = static_cast<W>(momentum);
-  const W unbias = rows > 1 ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
+  const W unbias = rows > 1 && !pooled ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
   for (std::int64_t k = 0; k < batch.mean.dim(0); ++k)
     for (std::int64_t c = 0; c < batch.mean.dim(1); ++c) {
       W &mean = running_mean.row(k)[c], &variance = running_variance.row(k)[c];
       if (momentum == 1) mean = variance = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
-      mean = keep * mean + take * batch.mean.row(k)[c];
-      variance = keep * variance + take * unbias * batch.variance.row(k)[c];
+      const W distance = batch.mean.row(k)[c] - mean;
+      mean = pooled && momentum != 1 ? mean + take * distance : keep * mean + take * batch.mean.row(k)[c];
+      const W between = pooled && momentum != 1 ? take * distance * distance : W(0);
+      variance = keep * (variance + between) + take * unbias * batch.variance.row(k)[c];
     }
 }
 
@@ -103,29 +108,29 @@ template <class W>
       const double inverse = 1.0 / std::sqrt(double(moments.variance.row(k)[c]) + epsilon);
       result.inverse_deviation.row(k)[c] = static_cast<W>(inverse);
       result.scale.row(k)[c] = static_cast<W>(double(g[c]) * inverse);
-      result.shift.row(k)[c] = static_cast<W>(double(b[c]) - double(g[c]) * inverse * double(moments.mean.row(k)[c]));
+      result.shift.row(k)[c] = b[c];
     }
   }
   return result;
 }
 
-/// y = relu?(scale x + shift + residual) in one pass; an empty residual is none.
+/// y = relu?(scale (x - mean) + shift + residual) in one pass; an empty residual is none.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalization<Accumulate<T>, Cpu>& by, const Tensor<T, Cpu>& residual,
                                        bool relu) {
   using W = Accumulate<T>;
-  if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.scale, by.shift, relu});
+  if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.mean, by.scale, by.shift, relu});
   const auto view = MemberRows::of(x.shape());
   Tensor<T, Cpu> y(x.shape());
   for_each_row_block(view, [&](std::int64_t k, std::int64_t offset, std::int64_t rows) {
-    const W *scale = by.scale.row(k), *shift = by.shift.row(k);
+    const W *mean = by.mean.row(k), *scale = by.scale.row(k), *shift = by.shift.row(k);
     for (std::int64_t r = 0; r < rows; ++r, offset += view.channels) {
       const T *in = x.data() + offset, *other = residual.data() + offset;
       T* out = y.data() + offset;
 #pragma omp simd
       for (std::int64_t c = 0; c < view.channels; ++c) {
-        const W z = affine(W(in[c]), scale[c], shift[c]) + W(other[c]);
-        store(out[c], relu && z <= W(0) ? W(0) : z);
+        const W z = centred(W(in[c]), mean[c], scale[c], shift[c]) + W(other[c]);
+        store(out[c], relu ? rectified(z) : z);
       }
     }
   });
@@ -142,11 +147,11 @@ template <class T>
   Moments<Accumulate<T>, Cpu> moments{running.mean, running.variance};
   if (pass.batch_statistics) {
     moments = known.variance.empty() ? batch_moments(x) : known;
-    update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum);
+    update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum, pass.pooled);
   }
   const auto by = make_normalization(moments, gamma, beta, pass.epsilon);
   const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
-  if (residual.empty()) return {{x, by.scale, by.shift, pass.relu, by.mean}, saved};
+  if (residual.empty()) return {{x, by.mean, by.scale, by.shift, pass.relu}, saved};
   return {{normalize(x, by, residual, pass.relu)}, saved};
 }
 
@@ -154,9 +159,9 @@ namespace detail {
 
 /// dy where the forward's ReLU was open, else 0.
 template <bool Relu, bool Residual, class T, class W = Accumulate<T>>
-inline W masked(T dy, T x, T residual, W scale, W shift) {
+inline W masked(T dy, T x, T residual, W mean, W scale, W shift) {
   if constexpr (!Relu) return W(dy);
-  W z = affine(W(x), scale, shift);
+  W z = centred(W(x), mean, scale, shift);
   if constexpr (Residual) z += W(residual);
   return z > W(0) ? W(dy) : W(0);
 }
@@ -181,7 +186,7 @@ template <bool Relu, bool Residual, class T>
         const T *x = saved.x.data() + offset, *d = dy.data() + offset, *other = Residual ? saved.residual.data() + offset : x;
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
-          const W g = masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]);
+          const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
           sum[c] += g;
           product[c] += g * (W(x[c]) - mean[c]);
         }
@@ -228,11 +233,11 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
         const bool sum = dresidual->accumulate;
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c)
-          store(g[c], masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
+          store(g[c], masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
       }
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) {
-        const W g = masked<Relu, Residual>(d[c], x[c], other[c], scale[c], shift[c]);
+        const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
         const W value = scale[c] * (g - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]);
         store(out[c], add ? W(out[c]) + value : value);
       }

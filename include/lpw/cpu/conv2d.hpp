@@ -40,8 +40,8 @@ inline constexpr bool has_products = LPW_WITH_ONEDNN != 0 && !std::is_same_v<T, 
 template <class T>
 [[nodiscard]] winograd::PendingMap pending_map(const Activation<T, Cpu>& x, std::int64_t k) {
   if (!x.pending()) return {};
-  assert(x.scale.contiguous() && x.shift.contiguous());
-  return {x.scale.row(k), x.shift.row(k), x.shape()[1], x.relu};
+  assert(x.mean.contiguous() && x.scale.contiguous() && x.shift.contiguous());
+  return {x.mean.row(k), x.scale.row(k), x.shift.row(k), x.shape()[1], x.relu};
 }
 
 template <class T, class W>
@@ -88,7 +88,7 @@ template <class T>
 void backward_by_winograd(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, const Tensor<float, Cpu>& weight, const Activation<T, Cpu>& x,
                           std::int64_t k, Gradient<T, Cpu>& dx, Tensor<double, Cpu>& sums) {
   if (sums.empty()) return winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
-  auto partial = winograd::gradient_sums(g, x.raw.row(k), pending_map(x, k), x.mean.row(k));
+  auto partial = winograd::gradient_sums(g, x.raw.row(k), pending_map(x, k));
   winograd::conv2d_backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate, partial);
   partial.finish(k, sums);
 }
@@ -152,7 +152,7 @@ template <class T>
     }
   if constexpr (std::is_same_v<Accumulate<T>, float>)
     if (detail::by_winograd<T>(g, dy.dim(1))) {
-      const bool summed = x.pending() && x.relu && !x.mean.empty();
+      const bool summed = x.pending() && x.relu;
       Tensor<double, Cpu> sums;
       if (summed) sums = Tensor<double, Cpu>({dx.tensor.dim(0), 2, g.channels});
       for (std::int64_t k = 0; k < weight.dim(0); ++k) detail::backward_by_winograd(g, dy, weight, x, k, dx, sums);

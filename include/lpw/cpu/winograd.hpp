@@ -1,7 +1,8 @@
 // Convolutions of 3x3 kernels with stride 1 or 2 by Winograd's algorithm, F(4x4, 3x3) or the four phases of F(4x4, 2x2 and less): a quarter
 // or nine sixteenths of the products of the direct one, summed in float32, on float or bfloat16, channels last. A pending activation is
 // applied while patches are read, so the normalised input is never stored; a residual is added, and what batch norms need is summed, while
-// outputs are written. Rounding errors are some ten times those of a direct convolution, and an infinite input makes NaN of whole tiles.
+// outputs are written. Rounding errors are some ten times those of a direct convolution, relative to the largest input of a tile (at worst
+// 2^-19 of it times the sum of the weights' sizes, see docs/performance.md), and an infinite input makes NaN of whole tiles.
 //
 // The kernel is transformed on every call: kept for a step, all transformed kernels would take eight times the weights' memory.
 #pragma once
@@ -92,10 +93,10 @@ void conv2d_forward(const Conv2dGeometry& g, const T* x, const PendingMap& map, 
   });
 }
 
-/// Sums over the gradient of x, relu of map(x) the input of g, mean [K, C].
+/// Sums over the gradient of x, relu of map(x) the input of g.
 template <class T>
-[[nodiscard]] GradientSums<T> gradient_sums(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* mean) {
-  return {detail::in_grid(g), detail::in_shape(g), g.images, x, map, mean};
+[[nodiscard]] GradientSums<T> gradient_sums(const Conv2dGeometry& g, const T* x, const PendingMap& map) {
+  return {detail::in_grid(g), detail::in_shape(g), g.images, x, map};
 }
 
 /// dx (+)= the adjoint of the forward applied to dy.

@@ -14,7 +14,7 @@ namespace lpw::winograd::detail {
 template <class F>
 void with_map(const PendingMap& map, F&& f) {
   if (!map.scale) return f(std::type_identity<IdentityMap>());
-  f(std::type_identity<AffineMap>());
+  f(std::type_identity<CentredMap>());
 }
 
 /// One side of a convolution: a stack of images, and where the phases of tiles find their pixels.

@@ -14,13 +14,13 @@ namespace lpw::winograd {
 
 /// The map pending on a stack of images, for as many members as it holds: rows of channels, `images` images each; null: none.
 struct PendingMap {
-  const float *scale = nullptr, *shift = nullptr;
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
   std::int64_t images = 1;
   bool relu = false;
 
   /// The rows of an image's member.
   [[nodiscard]] MapRows rows(std::int64_t image, std::int64_t channels) const {
-    return {scale, shift, scale ? image / images * channels : 0, relu};
+    return {mean, scale, shift, scale ? image / images * channels : 0, relu};
   }
 };
 
@@ -128,26 +128,24 @@ class MomentSums {
   std::vector<std::int64_t> pixels_;  // of the groups of an image
 };
 
-/// Sums over the gradient dy of a batch norm's result relu(scale x + shift): per member and channel those of g and of g (x - mean), g the
-/// dy where the result is positive.
+/// Sums over the gradient dy of a batch norm's result relu(scale (x - mean) + shift): per member and channel those of g and of g (x -
+/// mean), g the dy where the result is positive.
 template <class T>
 class GradientSums {
  public:
-  GradientSums(const TileGrid& grid, const ImageShape& shape, std::int64_t images, const T* x, const PendingMap& map, const float* mean)
-      : groups_(grid), shape_(shape), x_(x), map_(map), mean_(mean), partial_({images * groups_.per_image, 2, shape.channels}) {}
+  GradientSums(const TileGrid& grid, const ImageShape& shape, std::int64_t images, const T* x, const PendingMap& map)
+      : groups_(grid), shape_(shape), x_(x), map_(map), partial_({images * groups_.per_image, 2, shape.channels}) {}
 
   struct TileSums {
     const T* x;
     MapRows map;
-    const float* mean;
     float* row;
     std::int64_t channels;
     bool begins;
 
     struct LaneSums {
       const T* x;
-      AffineMap map;
-      Lanes mean;
+      CentredMap map;
       float* row;
       std::int64_t channels;
       Lanes sum, product;
@@ -155,7 +153,7 @@ class GradientSums {
       void add(int, int, std::int64_t at, Lanes dy) {
         const Lanes in = load(x + at), g = map(in) > 0.f ? dy : zeros();
         sum += g;
-        product += g * (in - mean);
+        product += g * (in - map.mean);
       }
       void finish() const {
         store(row, sum);
@@ -165,15 +163,14 @@ class GradientSums {
 
     [[nodiscard]] LaneSums lanes_from(std::int64_t c) const {
       float* const at = row + c;
-      return {x, {map, c}, load(mean + c), at, channels, begins ? zeros() : load(at), begins ? zeros() : load(at + channels)};
+      return {x, {map, c}, at, channels, begins ? zeros() : load(at), begins ? zeros() : load(at + channels)};
     }
   };
 
   [[nodiscard]] TileSums of_tile(const TileGrid& grid, std::int64_t index, bool first) {
     const std::int64_t image = grid.image(index);
     const MapRows rows = map_.rows(image, shape_.channels);
-    return {x_ + image * shape_.size(),    rows, mean_ + rows.first, partial_.row(groups_.group(index)), shape_.channels,
-            first && groups_.begins(index)};
+    return {x_ + image * shape_.size(), rows, partial_.row(groups_.group(index)), shape_.channels, first && groups_.begins(index)};
   }
 
   /// The sums of the members to their rows [2, C] from `first_member` on.
@@ -194,7 +191,6 @@ class GradientSums {
   ImageShape shape_;
   const T* x_;
   PendingMap map_;
-  const float* mean_;
   Tensor<float, Cpu> partial_;
 };
 

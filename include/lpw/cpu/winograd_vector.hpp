@@ -34,6 +34,7 @@ inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
 namespace detail {
 
 using Words [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = std::uint32_t;
+using Integers [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = std::int32_t;
 using Halves [[gnu::vector_size(__BIGGEST_ALIGNMENT__ / 2)]] = std::uint16_t;
 
 [[nodiscard]] inline Lanes widened(Words upper) {
@@ -49,7 +50,8 @@ using Halves [[gnu::vector_size(__BIGGEST_ALIGNMENT__ / 2)]] = std::uint16_t;
   std::memcpy(&bits, &v, sizeof(v));
   const Words cut = bits >> 16;
   const Words nearest = (bits + 0x7fffu + (cut & 1u)) >> 16;
-  return v != v ? cut | 0x40u : nearest;
+  const auto nan = Integers(bits & 0x7fffffffu) > lpw::detail::FloatBits<float>::infinity;
+  return nan ? cut | 0x40u : nearest;
 }
 
 }  // namespace detail
@@ -77,8 +79,7 @@ inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
 
 /// v where `mask` has all bits set, 0 where it is 0.
 [[nodiscard]] inline Lanes masked(Lanes v, std::int32_t mask) {
-  using Bits [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = std::int32_t;
-  Bits bits;
+  detail::Integers bits;
   std::memcpy(&bits, &v, sizeof(v));
   bits &= mask;
   std::memcpy(&v, &bits, sizeof(v));
@@ -87,23 +88,29 @@ inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
 
 /// The rows of channels of a pending map, from element `first` on; null where nothing is pending.
 struct MapRows {
-  const float *scale = nullptr, *shift = nullptr;
+  const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
   std::int64_t first = 0;
   bool relu = false;
 };
 
 /// A pending map of the lanes from channel c on, with the arithmetic of materialize(). GCC makes one instruction of the loop.
-struct AffineMap {
-  Lanes scale, shift, least;  // least: what ReLU cuts at; NaN stays NaN
+struct CentredMap {
+  Lanes mean, scale, shift;
+  std::int32_t least;  // the bits of the largest number that ReLU cuts: as in rectified(); without ReLU only -0 becomes 0
 
-  AffineMap(const MapRows& rows, std::int64_t c)
-      : scale(load(rows.scale + rows.first + c)),
+  CentredMap(const MapRows& rows, std::int64_t c)
+      : mean(load(rows.mean + rows.first + c)),
+        scale(load(rows.scale + rows.first + c)),
         shift(load(rows.shift + rows.first + c)),
-        least(zeros() - (rows.relu ? 0.f : std::numeric_limits<float>::infinity())) {}
+        least(rows.relu ? lpw::detail::negative_infinity_bits<float> : std::numeric_limits<std::int32_t>::min()) {}
   [[nodiscard]] Lanes operator()(Lanes x) const {
     Lanes y;
-    for (int i = 0; i < int(lanes); ++i) y[i] = affine(x[i], scale[i], shift[i]);
-    return y <= least ? least : y;
+    for (int i = 0; i < int(lanes); ++i) y[i] = centred(x[i], mean[i], scale[i], shift[i]);
+    detail::Integers bits;
+    std::memcpy(&bits, &y, sizeof(y));
+    bits &= bits > least;
+    std::memcpy(&y, &bits, sizeof(y));
+    return y;
   }
 };
 

@@ -1,4 +1,4 @@
-// The pending map of an activation on the GPU, relu?(scale x + shift), in one read and one write.
+// The pending map of an activation on the GPU, relu?(scale (x - mean) + shift), in one read and one write.
 #pragma once
 
 #include <lpw/cuda/rows.hpp>
@@ -12,7 +12,7 @@ template <class T>
   if (!x.pending()) return x.raw;
   Tensor<T, Cuda> y(x.shape());
   cuda::with_row_plan<T>(cuda::member_rows("materialize", x.shape()), {x.raw.data(), y.data()}, false, [&](auto width, const auto& plan) {
-    const kernels::AffineForward<T> p{x.raw.data(), y.data(), x.scale.data(), x.shift.data(), x.relu, plan.tiling};
+    const kernels::AffineForward<T> p{x.raw.data(), y.data(), x.mean.data(), x.scale.data(), x.shift.data(), x.relu, plan.tiling};
     cuda::launch(kernels::affine_forward<T, width()>, plan.launch, p);
   });
   return y;

@@ -72,6 +72,7 @@ template <class T>
                                        .momentum = static_cast<float>(pass.momentum),
                                        .relu = pass.relu,
                                        .batch_statistics = pass.batch_statistics,
+                                       .pooled = pass.pooled,
                                        .tiling = launch.plan.tiling,
                                        .workspace = launch.workspace};
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_forward<T, n()>, launch.plan.launch, p); });

@@ -1,6 +1,7 @@
 // Stochastic weight averaging (Izmailov et al. 2018) of all weights, base and late-phase.
 #pragma once
 
+#include <algorithm>
 #include <functional>
 
 #include <lpw/nn/batch_norm.hpp>
@@ -14,24 +15,28 @@ void mark_statistics_stale(M& network) {
   nn::set_statistics_stale(network, true);
 }
 
-/// Replaces all running statistics by the averages over `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item): each
-/// member's own minibatches. `member_chunk` members are computed at a time (0: all). Throws OptionError for an empty range, ShapeError for
-/// inputs of another number of members than the network's. A batch norm used twice in one forward keeps its last use's statistics.
+/// Replaces all running statistics by those of all samples in `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item):
+/// each member's own minibatches. A channel's mean is sum_b m_b mean_b / sum_b m_b and its variance, biased, sum_b m_b (variance_b +
+/// (mean_b - mean)^2) / sum_b m_b, over minibatches of m_b samples, each normalised by its own statistics on the way: what the channel's
+/// values have together, whatever the minibatches' sizes. (PyTorch's update_bn weighs minibatches, not samples.) `member_chunk` members are
+/// computed at a time (0: all). Throws OptionError for an empty range, ShapeError for inputs of another number of members than the
+/// network's. A batch norm used twice in one forward keeps its last use's statistics.
 template <nn::Module M, class Batches, class InputsOf = std::identity>
 void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
   const std::int64_t members = nn::members(network);
-  std::int64_t pass = 0;
+  double seen = 0;  // elements of a member's inputs, which are as many for each sample
   for (const auto& batch : batches) {
     const auto inputs = inputs_of(batch);
     require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == members, "recompute_statistics: inputs ", inputs.shape(),
                         " for a network of ", members, " members; expected [K=", members, " B ...], a minibatch for every member");
+    const auto size = static_cast<double>(inputs.size() / members);
+    seen += size;
     for (const MemberRange range : member_chunks(members, member_chunk)) {
-      const Tape tape({.record = false, .mode = Mode::statistics, .members = range, .pass = pass});
+      const Tape tape({.record = false, .mode = Mode::statistics, .members = range, .share = size / seen});
       (void)network.forward(tape.input(inputs.rows(range.first, range.count)));
     }
-    ++pass;
   }
-  require<OptionError>(pass > 0, "recompute_statistics: no batches to gather statistics from");
+  require<OptionError>(seen > 0, "recompute_statistics: no batches to gather statistics from");
   nn::set_statistics_stale(network, false);
 }
 
@@ -44,18 +49,23 @@ class WeightAverage {
 
   /// average += (weights - average) / (updates so far + 1).
   void update() {
-    require(!flat_->retired, "WeightAverage: the network has been collapsed, or released without this average");
+    require_current();
     const double weight = 1.0 / static_cast<double>(++updates_);
     move_average(average_.base, flat_->value.base, weight);
     move_average(average_.late, flat_->value.late, weight);
   }
 
-  /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged.
+  /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged, for a network
+  /// of other weights, and where the averaged network has others by now.
   template <nn::Visitable M>
   void apply(M& network) const {
+    require_current();
     const auto flat = nn::flatten(network);
     require(updates_ > 0, "WeightAverage: no weights have been averaged yet");
-    require(flat->value.base.shape() == average_.base.shape() && flat->value.late.shape() == average_.late.shape(),
+    const auto same = [](const nn::Segment& a, const nn::Segment& b) {
+      return a.name == b.name && a.late_phase == b.late_phase && a.size == b.size;
+    };
+    require(std::ranges::equal(flat->segments, flat_->segments, same) && flat->members == flat_->members,
             "WeightAverage: the network has other weights than the averaged ones");
     copy(average_.base, flat->value.base);
     copy(average_.late, flat->value.late);
@@ -76,6 +86,12 @@ class WeightAverage {
   [[nodiscard]] nn::FlatPair<W, D>& average() { return average_; }
 
  private:
+  void require_current() const {
+    require(
+        !flat_->retired,
+        "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a new average for it");
+  }
+
   std::shared_ptr<nn::FlatWeights<W, D>> flat_;
   nn::FlatPair<W, D> average_;
   std::int64_t updates_ = 0;

@@ -35,15 +35,14 @@ struct Moments {
   Tensor<W, Device> mean, variance;
 };
 
-/// An activation as a convolution reads it: f(raw), where f is the identity, or relu?(scale x + shift) per member and channel.
+/// An activation as a convolution reads it: f(raw), where f is the identity, or relu?(scale (x - mean) + shift) per member and channel.
 /// Batch norm hands out its result in this form, so that the normalised tensor need never be stored: a convolution that can apply
 /// the map while it reads does so, any other operation asks for materialize().
 template <class T, class Device>
 struct Activation {
-  Tensor<T, Device> raw = {};                            // [K, ..., C]
-  Tensor<Accumulate<T>, Device> scale = {}, shift = {};  // [K, C], or empty: nothing pending
+  Tensor<T, Device> raw = {};                                       // [K, ..., C]
+  Tensor<Accumulate<T>, Device> mean = {}, scale = {}, shift = {};  // [K, C], or empty: nothing pending
   bool relu = false;
-  Tensor<Accumulate<T>, Device> mean = {};      // [K, C], that a batch norm which is pending subtracts; empty for other maps
   Moments<Accumulate<T>, Device> moments = {};  // of raw where nothing is pending and its maker summed them: who changes raw clears them
 
   [[nodiscard]] bool pending() const { return !scale.empty(); }
@@ -57,7 +56,8 @@ struct Gradient {
   bool accumulate = false;
 };
 
-/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and the map scale x + shift they make with gamma and beta.
+/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and with gamma and beta the map
+/// scale (x - mean) + shift: scale = gamma / sqrt(variance + epsilon), shift = beta.
 template <class W, class Device>
 struct Normalization {
   Tensor<W, Device> mean, inverse_deviation, scale, shift;
@@ -75,6 +75,7 @@ struct BatchNormPass {
   double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; 1: a new beginning
   bool relu = false;
   bool batch_statistics = true;
+  bool pooled = false;  // instead: running becomes that of all values so far, of which this minibatch's are the share `momentum`
 };
 
 /// What batch norm's backward needs of its forward.

@@ -3,7 +3,8 @@
 // One kernel forward and one backward serve every size; lpw/cuda/batch_norm_plan.hpp chooses the tiling. Each keeps the first rows of a
 // block's chunk in shared memory and reads the others twice, the second time in reverse, while the L2 cache still has the last of them:
 // a chunk that fits is read once. Statistics are formed as mean and M2 from sums shifted by each thread's first row, so a large mean costs
-// no digits, and merge in fixed order. ReLU's mask is never stored: backward recomputes it with the forward's explicit fma.
+// no digits, and merge in fixed order. ReLU's mask is never stored: backward recomputes it with the forward's explicit fma. The mean is
+// subtracted before anything is scaled: scale mean would round in a shift.
 #pragma once
 
 #include <cmath>
@@ -30,11 +31,12 @@ struct BatchNormForward {
   std::int64_t gamma_stride, beta_stride;           // elements from member to member; 0: shared
   float *running_mean, *running_variance;           // (member, channel); null: none to update
   std::int64_t mean_stride, variance_stride;        // of the running ones, elements from member to member
-  float *mean, *inverse_deviation, *scale, *shift;  // (member, channel), written: what backward needs
+  float *mean, *inverse_deviation, *scale, *shift;  // (member, channel), written: what backward needs; shift is beta
 
   float epsilon, momentum;
   bool relu;
   bool batch_statistics;  // false, for evaluation: normalise by the running statistics and leave them
+  bool pooled;            // running statistics become those of all rows so far, of which these are the share `momentum`
   MemberTiling tiling;
   MemberWorkspace workspace;
 };
@@ -112,28 +114,37 @@ __device__ __forceinline__ void move_running(float& running, float value, float 
   running = momentum == 1.f ? value : fmaf(momentum, value, (1.f - momentum) * running);
 }
 
-/// Writes what one channel's statistics determine; returns scale and shift.
+/// Writes what one channel's statistics determine; returns mean and scale.
 template <class T>
 __device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>& p, int member, int channel, float mean, float variance) {
   const std::int64_t at = static_cast<std::int64_t>(member) * p.tiling.channels + channel;
   const float inverse = 1.f / sqrtf(variance + p.epsilon), scale = p.gamma[member * p.gamma_stride + channel] * inverse;
-  const float shift = fmaf(-scale, mean, p.beta[member * p.beta_stride + channel]);
   p.mean[at] = mean;
   p.inverse_deviation[at] = inverse;
   p.scale[at] = scale;
-  p.shift[at] = shift;
+  p.shift[at] = p.beta[member * p.beta_stride + channel];
   if (p.batch_statistics && p.running_mean) {
-    const float rows = static_cast<float>(p.tiling.rows), unbiased = p.tiling.rows > 1 ? variance * (rows / (rows - 1.f)) : variance;
-    move_running(p.running_mean[member * p.mean_stride + channel], mean, p.momentum);
-    move_running(p.running_variance[member * p.variance_stride + channel], unbiased, p.momentum);
+    float &running_mean = p.running_mean[member * p.mean_stride + channel],
+          &running_variance = p.running_variance[member * p.variance_stride + channel];
+    const float rows = static_cast<float>(p.tiling.rows);
+    if (p.pooled) {
+      const float distance = mean - running_mean;  // the variance is that of Chan, Golub, LeVeque 1979
+      if (p.momentum != 1.f) running_variance = fmaf(p.momentum * distance, distance, running_variance);
+      move_running(running_mean, mean, p.momentum);
+      move_running(running_variance, variance, p.momentum);
+    } else {
+      move_running(running_mean, mean, p.momentum);
+      move_running(running_variance, p.tiling.rows > 1 ? variance * (rows / (rows - 1.f)) : variance, p.momentum);
+    }
   }
-  return {scale, shift};
+  return {mean, scale};
 }
 
-/// y = relu?(scale x + shift + residual): the rows that are read again first, in reverse.
+/// y = relu?(scale (x - mean) + shift + residual): the rows that are read again first, in reverse.
 template <class T, int N>
 __device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, const Vector<T, N>* tile, const MemberPlace& place,
-                                                 const Channels<N>& scale, const Channels<N>& shift, int resident) {
+                                                 const Channels<N>& mean, const Channels<N>& scale, const Channels<N>& shift,
+                                                 int resident) {
   struct Row {
     Vector<T, N> x, residual;
   };
@@ -141,7 +152,7 @@ __device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, c
     Vector<T, N> y;
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
-      float z = fmaf(float(row.x[j]), scale[j], shift[j]);
+      float z = fmaf(float(row.x[j]) - mean[j], scale[j], shift[j]);
       if (p.residual) z += float(row.residual[j]);
       y[j] = T(p.relu && z <= 0.f ? 0.f : z);
     }
@@ -198,8 +209,9 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_forw
       __syncthreads();
     }
     if (!p.y) continue;
-    const Channels<N> scale(values, place), shift(values + tiling.width(), place);
-    detail::write_normalized(p, tile, place, scale, shift, p.batch_statistics ? place.resident(tiling) : 0);
+    const Channels<N> mean(values, place), scale(values + tiling.width(), place);
+    const Channels<N> shift(p.beta + place.member * p.beta_stride + place.channel, place);
+    detail::write_normalized(p, tile, place, mean, scale, shift, p.batch_statistics ? place.resident(tiling) : 0);
   }
 }
 
@@ -218,13 +230,13 @@ __device__ __forceinline__ GradientRow<T, N> load_gradient_row(const BatchNormBa
 
 /// dy where the forward's ReLU was open, else 0.
 template <class T, int N>
-__device__ __forceinline__ Vector<T, N> masked(const BatchNormBackward<T>& p, const GradientRow<T, N>& row, const Channels<N>& scale,
-                                               const Channels<N>& shift) {
+__device__ __forceinline__ Vector<T, N> masked(const BatchNormBackward<T>& p, const GradientRow<T, N>& row, const Channels<N>& mean,
+                                               const Channels<N>& scale, const Channels<N>& shift) {
   if (!p.relu) return row.dy;
   Vector<T, N> g;
   LPW_UNROLL
   for (int j = 0; j < N; ++j) {
-    float z = fmaf(float(row.x[j]), scale[j], shift[j]);
+    float z = fmaf(float(row.x[j]) - mean[j], scale[j], shift[j]);
     if (p.residual) z += float(row.residual[j]);
     g[j] = z > 0.f ? row.dy[j] : T(0.f);
   }
@@ -255,7 +267,7 @@ __device__ __forceinline__ RowSums<N> row_gradients(const BatchNormBackward<T>& 
     commit_copies();
   }
   const auto add = [&](int step, const GradientRow<T, N>& row) {
-    const auto g = masked(p, row, scale, shift);
+    const auto g = masked(p, row, mean, scale, shift);
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
       sums.first[j] += float(g[j]);
@@ -301,7 +313,7 @@ __device__ __forceinline__ void write_input_gradient(const BatchNormBackward<T>&
         if (!masked_before) return load_gradient_row<T, N>(p, at);
         return GradientRow<T, N>{load_vector<N>(p.x + at), load_vector<N>(p.dresidual + at), {}};
       },
-      [&](int i, const GradientRow<T, N>& row) { write(reversed(i), row.x, masked_before ? row.dy : masked(p, row, scale, shift)); });
+      [&](int i, const GradientRow<T, N>& row) { write(reversed(i), row.x, masked_before ? row.dy : masked(p, row, mean, scale, shift)); });
   for (int step = 0; step < resident; ++step) {
     const int slot = step * member_threads + static_cast<int>(threadIdx.x);
     write(step, x_tile[slot], g_tile[slot]);

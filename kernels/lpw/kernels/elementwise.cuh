@@ -1,7 +1,8 @@
 // Element-wise kernels: one read of each input and one write of the output, arithmetic in float, rounded once.
 //
 // Over flat arrays: ReLU, addition, dropout. Over [K, M, C] with a coefficient per member and channel: the pending map of an activation
-// (scale x + shift, ReLU) and an added bias; a thread keeps the coefficients of its channels in registers while it goes down the rows.
+// (scale (x - mean) + shift, ReLU) and an added bias; a thread keeps the coefficients of its channels in registers while it goes down the
+// rows.
 #pragma once
 
 #include <cmath>
@@ -167,23 +168,24 @@ __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const
 
 template <class T>
 struct AffineForward {
-  const T* x;                  // (member, row, channel)
-  T* y;                        // may be x
-  const float *scale, *shift;  // (member, channel)
+  const T* x;                         // (member, row, channel)
+  T* y;                               // may be x
+  const float *mean, *scale, *shift;  // (member, channel)
   bool relu;
   MemberTiling tiling;
 };
 
-/// y = relu?(scale x + shift) with the one rounding of an explicit fma: batch norm's backward recomputes the ReLU's mask with the same.
+/// y = relu?(scale (x - mean) + shift), an explicit fma of the difference: batch norm's backward recomputes the ReLU's mask with the same.
 /// N is widest<T>, or 1 if C is not a multiple of that or an address not aligned to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(member_threads, row_blocks) affine_forward(const AffineForward<T> p) {
   for (int item = static_cast<int>(blockIdx.x) / p.tiling.group; item < p.tiling.items(); item += p.tiling.groups) {
     const MemberPlace place = MemberPlace::of(p.tiling, item);
+    const auto mean = load_coefficients<N>(p.mean, p.tiling.channels, place);
     const auto scale = load_coefficients<N>(p.scale, p.tiling.channels, place);
     const auto shift = load_coefficients<N>(p.shift, p.tiling.channels, place);
     map_rows<N>(place, p.x, p.y, false, [&](float x, float, int j) {
-      const float y = fmaf(x, scale[j], shift[j]);
+      const float y = fmaf(x - mean[j], scale[j], shift[j]);
       return p.relu && y <= 0.f ? 0.f : y;
     });
   }
