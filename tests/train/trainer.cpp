@@ -76,6 +76,15 @@ std::string refusal_of_progress(const std::function<void(nlohmann::json&)>& chan
 
 }  // namespace
 
+TEST_CASE("the task says that a last sample a member joins the iteration before") {
+  const data::Dataset set{"toy", test::images(62), test::images(4), {{0.5f, 0.5f, 0.5f}, {0.3f, 0.3f, 0.3f}}, {}};
+  const ImageClassification<Toy> task(set, {.batch = 5});
+  CHECK(task.describe_iteration(2) ==
+        "2 x 5 = 10 samples an iteration, 6 iterations an epoch; the last has one more a member, which alone would be too few for batch "
+        "norm");
+  CHECK(task.describe_iteration(1) == "1 x 5 = 5 samples an iteration, 13 iterations an epoch");
+}
+
 TEST_CASE("a run leaves a plain network, its scores and an epoch's line each") {
   const TemporaryFolder folder;
   Run run;

@@ -12,6 +12,7 @@
 #include <lpw/data/dataset.hpp>
 #include <lpw/tensor/dtype.hpp>
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/philox.hpp>
 
 namespace lpw::data {
@@ -21,13 +22,14 @@ namespace lpw::data {
 /// neural networks with cutout", 2017) sets a square to 0 after normalisation, which is the mean colour; its centre is uniform over
 /// the image and what lies outside is cut off.
 struct AugmentOptions {
-  int pad_crop = 4;
-  bool flip = true;
+  int pad_crop = 0;
+  bool flip = false;
   int cutout = 0;  // side of the square
 };
 
-inline constexpr AugmentOptions pad_crop_flip{};
-inline constexpr AugmentOptions no_augmentation{.pad_crop = 0, .flip = false, .cutout = 0};
+inline constexpr AugmentOptions no_augmentation{};
+/// The usual recipe for photographs of 32 x 32 pixels. Digits and letters are others when mirrored.
+inline constexpr AugmentOptions pad_crop_flip{.pad_crop = 4, .flip = true};
 
 /// What happens to one sample: output pixel (y, x) is the source's (y + shift_y, x' + shift_x), where x' = W - 1 - x if flipped,
 /// else x; then the rows [cut_top, cut_bottom) of the columns [cut_left, cut_right) become 0.
@@ -83,8 +85,9 @@ class NormalizationTable {
                          normalization.stddev.size());
     for (std::int64_t c = 0; c < channels; ++c) {
       const double mean = normalization.mean[c], stddev = normalization.stddev[c];
-      require<OptionError>(std::isfinite(mean) && stddev > 0, "normalization: expected a finite mean and a positive stddev, found ", mean,
-                           " and ", stddev, " for channel ", c);
+      require<OptionError>(is_finite(mean) && is_finite(stddev) && stddev > 0,
+                           "normalization: expected a finite mean and a positive stddev, found ", mean, " and ", stddev, " for channel ",
+                           c);
       for (int value = 0; value < 256; ++value) values_[256 * c + value] = T(static_cast<float>((value / 255.0 - mean) / stddev));
     }
   }

@@ -40,6 +40,7 @@ class DeviceLoader {
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
+  [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
 
   /// As Loader::epoch. One epoch at a time: a new one takes over the buffers.
   [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
@@ -131,7 +132,7 @@ class DeviceLoader<T>::Epoch {
         next_(first_iteration),
         last_(first_iteration + loader.plan_.iterations_from(epoch, members, first_iteration)),
         order_(loader.plan_.order(epoch)) {
-    loader.reserve(loader.plan_.slice(members, 0).batch * members);
+    loader.reserve(loader.plan_.largest(members) * members);
     for (Slot& slot : loader.slots_) slot.used.record(cuda::stream());  // whatever an epoch before did with it
   }
 

@@ -27,16 +27,14 @@ struct Batch {
 };
 
 struct LoaderOptions {
-  std::int64_t batch = 128;  // samples per member and iteration
-  AugmentOptions augment = pad_crop_flip;
+  std::int64_t batch = 128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
+  AugmentOptions augment = no_augmentation;
   bool shuffle = true;
   std::uint64_t seed = 0;
 };
 
 /// Options for evaluation: every sample exactly once, in stored order, as it is. Use with members = 1.
-[[nodiscard]] constexpr LoaderOptions evaluation(std::int64_t batch = 500) {
-  return {.batch = batch, .augment = no_augmentation, .shuffle = false, .seed = 0};
-}
+[[nodiscard]] constexpr LoaderOptions evaluation(std::int64_t batch = 500) { return {.batch = batch, .shuffle = false}; }
 
 /// The order in which an epoch visits `count` samples: a uniform permutation (Fisher and Yates), the same for any batch size,
 /// number of members or threads.
@@ -63,12 +61,20 @@ class MinibatchPlan {
   }
 
   /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of r / members
-  /// (rounded down) per member, if that is not zero. So an epoch leaves out r mod members samples, others each time, and no more.
+  /// (rounded down) per member, if that is not zero. One sample per member, of which batch norm could learn nothing, joins the iteration
+  /// before, unless batches are of one sample anyway. So an epoch leaves out r mod members samples, others each time, and no more.
   /// Throws OptionError unless 0 < members <= the number of images.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
     const std::int64_t full = per_member(members) * members;
-    return count_ / full + (count_ % full >= members);
+    return count_ / full + (count_ % full >= members && !joins(members));
   }
+  /// Whether an epoch's last iteration has a sample more per member than the others: one that would have been left over.
+  [[nodiscard]] bool joins(std::int64_t members) const {
+    const std::int64_t batch = per_member(members);
+    return batch > 1 && count_ % (batch * members) / members == 1;
+  }
+  /// Most samples per member of an iteration.
+  [[nodiscard]] std::int64_t largest(std::int64_t members) const { return per_member(members) + joins(members); }
   /// The iterations from `first_iteration` on. Throws OptionError for an argument out of range.
   [[nodiscard]] std::int64_t iterations_from(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
     require<OptionError>(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
@@ -79,8 +85,8 @@ class MinibatchPlan {
     return count - first_iteration;
   }
   [[nodiscard]] Slice slice(std::int64_t members, std::int64_t iteration) const {
-    const std::int64_t full = per_member(members), first = iteration * members * full;
-    return {first, std::min(full, (count_ - first) / members)};
+    const std::int64_t full = per_member(members), first = iteration * members * full, left = (count_ - first) / members;
+    return {first, left == full + 1 && joins(members) ? left : std::min(full, left)};
   }
   /// epoch_order, or the stored order without shuffle.
   [[nodiscard]] std::vector<std::int64_t> order(std::int64_t epoch) const {
@@ -120,8 +126,9 @@ class Loader {
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
 
-  /// As MinibatchPlan::iterations.
+  /// As MinibatchPlan.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
+  [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
 
   /// The batches of an epoch from iteration `first_iteration` on; they do not depend on where one starts. The order is
   /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries from

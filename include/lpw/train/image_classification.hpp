@@ -12,7 +12,7 @@ namespace lpw::train {
 
 struct ImageClassificationOptions {
   std::int64_t batch = 128;  // per member
-  data::AugmentOptions augment = data::pad_crop_flip;
+  data::AugmentOptions augment = data::no_augmentation;
   double label_smoothing = 0;
   std::uint64_t seed = 0;
   std::int64_t test_batch = 250;
@@ -42,11 +42,13 @@ class ImageClassification {
     require<OptionError>(members <= samples(), "members ", members, " are more than the ", samples(),
                          " training samples, of which each needs its own");
   }
-  /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member.
+  /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member, and where the last iteration
+  /// of an epoch is larger.
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = std::min(options_.batch, samples() / members);
     return concat(members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members), " iterations an epoch",
-                  batch < options_.batch ? concat(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "");
+                  batch < options_.batch ? concat(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "",
+                  train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
   }
   /// The minibatches of an epoch: every member has its own, and together they visit the training set once.
   [[nodiscard]] auto epoch(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
