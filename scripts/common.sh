@@ -1,6 +1,7 @@
 # shellcheck shell=bash
 # Sourced by the other scripts, never run: starts in the project's root, stops at the first error, prints the help.
 set -euo pipefail
+export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH  # by which cd goes elsewhere and says so
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 

@@ -3,6 +3,7 @@
 # Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or several runs, with a
 # dashed vertical line where members were released, into FILE.png or the curves.png of the first run folder. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
+export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
 die() { echo "plot.sh: $*" >&2; exit 1; }
 usage() { sed -n '2,4s/^# //p' "$0"; }

@@ -1,6 +1,10 @@
+#include <lpw/optim/schedule.hpp>
+#include <lpw/train/report.hpp>
 #include <lpw/train/state.hpp>
 
 #include "catch.hpp"
+#include "contains.hpp"
+#include "foreign_locale.hpp"
 #include "support.hpp"
 
 using lpw::FileError;
@@ -14,6 +18,33 @@ TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"
         "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346\n"
         "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n");
+}
+
+TEST_CASE("numbers are written and read alike in every locale") {
+  const auto text = [] {
+    const Words words{"accuracy", "test", "samples"};
+    const EpochRecord record{1234, "base", 0.1, 1e-5, 2.5, 0.125, 0.1, 12345.6789};
+    FinalScores scores;
+    const Scores nll{{"test_nll", 1234.5678}};
+    scores.released.members = {nll, nll};
+    scores.released.ensemble = scores.collapsed = scores.collapsed_parameters = nll;
+    Pace pace;
+    pace.start_epoch();
+    pace.trained(1234567, 1);
+    const Progress progress{.epoch = 1233, .iteration = 1000, .sums = {1234.5, 1000, 2000}};
+    return lpw::concat(format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
+                       epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
+                       message_of<lpw::OptionError>([] { lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
+                       message_of<lpw::Error>([] {
+                         lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
+                       }),
+                       lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
+  };
+  const std::string plain = text();
+  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679\n"));
+  const ForeignLocale locale;
+  CHECK(std::locale().name() != "C");
+  CHECK(text() == plain);
 }
 
 TEST_CASE("progress comes back from JSON text bit for bit") {

@@ -2,9 +2,10 @@
 #pragma once
 
 #include <cstdint>
-#include <sstream>
 #include <stdexcept>
 #include <string>
+
+#include <lpw/tensor/text.hpp>
 
 namespace lpw {
 
@@ -49,14 +50,6 @@ class NonFinite : public Error {
  public:
   using Error::Error;
 };
-
-/// Streams all parts into one string.
-template <class... Parts>
-[[nodiscard]] std::string concat(const Parts&... parts) {
-  std::ostringstream out;
-  (out << ... << parts);
-  return out.str();
-}
 
 /// Throws E with a message made of all parts.
 template <class E = Error, class... Parts>

@@ -69,24 +69,18 @@ template <class Task>
 /// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the rest off.
 [[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Words& words,
                                                double train_metric, const Pace& pace, const std::string& time_left) {
-  char text[240];
-  std::snprintf(text, sizeof text, "epoch %lld/%lld %s %lld/%lld  %.0f %s/s  ETA %s  loss %.4f  train %.4f",
-                static_cast<long long>(p.epoch + 1), static_cast<long long>(epochs), p.released ? "late" : "base",
-                static_cast<long long>(p.iteration), static_cast<long long>(iterations), pace.samples_per_second(), words.unit,
-                time_left.c_str(), p.sums.mean_loss(), train_metric);
-  return text;
+  return concat("epoch ", p.epoch + 1, '/', epochs, p.released ? " late " : " base ", p.iteration, '/', iterations, "  ",
+                fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ETA ", time_left, "  loss ", fixed(p.sums.mean_loss(), 4),
+                "  train ", fixed(train_metric, 4));
 }
 
 /// The line of a finished epoch.
 [[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Words& words, const Pace& pace,
                                             const std::string& time_left) {
   const bool late = r.phase.starts_with("late");
-  char text[240];
-  std::snprintf(text, sizeof text, "epoch %lld/%lld  %s  lr %.4g  loss %.4f  train %.4f  %s%s %.4f  %.0f %s/s  %.1f s  ETA %s",
-                static_cast<long long>(r.epoch), static_cast<long long>(epochs), r.phase.c_str(), r.learning_rate, r.train_loss,
-                r.train_metric, words.held_out, late ? " (collapsed)" : "", r.test_metric, pace.samples_per_second(), words.unit, r.seconds,
-                time_left.c_str());
-  return text;
+  return concat("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ", fixed(r.train_loss, 4),
+                "  train ", fixed(r.train_metric, 4), "  ", words.held_out, late ? " (collapsed) " : " ", fixed(r.test_metric, 4), "  ",
+                fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ", fixed(r.seconds, 1), " s  ETA ", time_left);
 }
 
 }  // namespace lpw::train

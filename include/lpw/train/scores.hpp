@@ -3,7 +3,6 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <cstdio>
 #include <string>
 #include <utility>
 #include <vector>
@@ -80,21 +79,16 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
 [[nodiscard]] inline std::string format_table(const FinalScores& scores) {
   const Scores& names = scores.collapsed;
   std::string table = "                               ";
-  char cell[64];
+  const auto right = [&](const std::string& text) { table += std::string(text.size() < 15 ? 15 - text.size() : 0, ' ') + text; };
   for (const auto& [name, value] : names) {
     std::string title = name;
     std::replace(title.begin(), title.end(), '_', ' ');
-    std::snprintf(cell, sizeof cell, "%15s", title.c_str());
-    table += cell;
+    right(title);
   }
   const auto row = [&](const std::string& title, const Scores& values) {
     if (values.empty()) return;
-    std::snprintf(cell, sizeof cell, "\n  %-29s", title.c_str());
-    table += cell;
-    for (const auto& [name, value] : values) {
-      std::snprintf(cell, sizeof cell, "%15.4f", value);
-      table += cell;
-    }
+    table += "\n  " + title + std::string(title.size() < 29 ? 29 - title.size() : 0, ' ');
+    for (const auto& [name, value] : values) right(fixed(value, 4));
   };
   row("before release", scores.before_release);
   const auto& members = scores.released.members;

@@ -65,12 +65,10 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, a
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
   std::string csv = concat("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
                            words.metric, ",seconds\n");
-  char row[256];
-  for (const EpochRecord& r : history) {
-    std::snprintf(row, sizeof row, "%lld,%s,%.9g,%.9g,%.9g,%.9g,%.9g,%.3f\n", static_cast<long long>(r.epoch), r.phase.c_str(),
-                  r.learning_rate, r.late_learning_rate, r.train_loss, r.train_metric, r.test_metric, r.seconds);
-    csv += row;
-  }
+  const auto exact = [](double x) { return significant(x, 9); };
+  for (const EpochRecord& r : history)
+    csv += concat(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',', exact(r.train_loss), ',',
+                  exact(r.train_metric), ',', exact(r.test_metric), ',', fixed(r.seconds, 3), '\n');
   return csv;
 }
 
