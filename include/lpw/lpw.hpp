@@ -7,6 +7,7 @@
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/embedding.hpp>
+#include <lpw/autograd/finite.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>

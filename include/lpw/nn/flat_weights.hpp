@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <lpw/autograd/finite.hpp>
 #include <lpw/nn/module.hpp>
 
 namespace lpw::nn {
@@ -27,12 +28,11 @@ struct Segment {
 };
 
 template <class W, class D>
-struct FlatWeights {
+struct FlatWeights : Store {
   std::int64_t members = 1;
   FlatPair<W, D> value, gradient;
   Tensor<W, D> buffers;  // [K, Q]
   std::vector<Segment> segments;
-  bool retired = false;  // the network, or a part of it, has moved to other stores: by release or collapse, say
 
   /// Zeros in the form of the weights.
   [[nodiscard]] FlatPair<W, D> zeros_like() const { return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())}; }
@@ -83,7 +83,6 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(
     auto& gradient = segment.late_phase ? flat->gradient.late : flat->gradient.base;
     auto view = value.columns(segment.offset, parameter.shape());
     detail::copy_rows(parameter.value(), view);
-    if (parameter.home()) parameter.home()->retired = true;
     parameter.bind(view, gradient.columns(segment.offset, parameter.shape()), flat);
   });
   std::int64_t offset = 0;
@@ -107,7 +106,8 @@ template <Visitable M>
 }
 
 /// The stores of a network; makes them at the first call. Flattening a part of a network, or a network of which a part was flattened
-/// before, moves the weights to new stores: optimizers made for the old ones refuse to step.
+/// before, moves the weights to new stores: optimizers made for the old ones refuse to step, as they do once a weight of theirs has been
+/// replaced (by assigning another network or layer, say) or is gone.
 template <Visitable M>
 std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& module) {
   using W = WeightOf<M>;
@@ -121,8 +121,20 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
     together = together && parameter.home() && parameter.home() == home;
     seen.insert(parameter.id());
   });
-  if (together && home && home->segments.size() == seen.size()) return home;
+  if (together && home && !home->retired && home->segments.size() == seen.size()) return home;
   return restore_flat(module, members(module));
+}
+
+/// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss was still finite.
+/// Reads all of them once: for the end of an epoch.
+template <Visitable M>
+void require_finite(M& module) {
+  const auto check = [](const std::string& name, const auto& state) {
+    require<NonFinite>(all_finite(state.value()), "'", name,
+                       "' holds an infinite number or NaN: training diverged; lower the learning rate, or clip gradients");
+  };
+  for_each_parameter(module, check);
+  for_each_buffer(module, check);
 }
 
 /// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is repeated for every

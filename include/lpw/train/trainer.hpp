@@ -18,6 +18,7 @@
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/replay.hpp>
 #include <lpw/train/display.hpp>
 #include <lpw/train/interrupt.hpp>
@@ -230,8 +231,9 @@ class Trainer {
     const double base = base_factor(), late = late_factor();
     optimizer_.advance();
     const auto bits = [](double factor) { return std::bit_cast<std::uint64_t>(factor); };  // digits would not tell close ones apart
-    const std::string key = concat(members(), ' ', bits(base), ' ', bits(late), ' ', place_of(outputs_->losses),
-                                   place_of(outputs_->correct), Task::place(batch));
+    const auto& weights = optimizer_.weights().value;
+    const std::string key = concat(members(), ' ', bits(base), ' ', bits(late), ' ', place_of(weights.base), place_of(weights.late),
+                                   place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(progress_.step), [&](std::uint32_t number) {
       for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
         Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, number)});
@@ -250,7 +252,7 @@ class Trainer {
     const auto correct = to_host(outputs_->correct);
     for (std::int64_t k = 0; k < members(); ++k) {
       const double loss = static_cast<double>(losses.data()[k]);
-      if (!std::isfinite(loss)) fail_diverged(concat("the loss of member ", k, " became ", loss));
+      if (!is_finite(loss)) fail_diverged(concat("the loss of member ", k, " became ", loss));
       progress_.sums.loss += loss * static_cast<double>(samples) / static_cast<double>(members());
       progress_.sums.correct += correct.data()[k];
     }
@@ -265,11 +267,8 @@ class Trainer {
   /// Weights can overflow in a step whose loss was still finite.
   void require_finite_weights() {
     const auto flat = nn::flatten(network_);
-    const auto finite = [](const Tensor<W, D>& tensor) {
-      const auto host = to_host(tensor);
-      return std::all_of(host.data(), host.data() + host.size(), [](W value) { return std::isfinite(static_cast<double>(value)); });
-    };
-    if (!finite(flat->value.base) || !finite(flat->value.late) || !finite(flat->buffers)) fail_diverged("a weight became infinite or NaN");
+    if (!all_finite(flat->value.base) || !all_finite(flat->value.late) || !all_finite(flat->buffers))
+      fail_diverged("a weight became infinite or NaN");
   }
 
   void finish_epoch(const RunFolder& folder, Display& display) {
