@@ -34,7 +34,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
     const Progress progress{.epoch = 1233, .iteration = 1000, .sums = {1234.5, 1000, 2000}};
     return lpw::concat(format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
                        epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
-                       message_of<lpw::OptionError>([] { lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
+                       message_of<lpw::OptionError>([] { (void)lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
                        message_of<lpw::Error>([] {
                          lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
                        }),
