@@ -91,6 +91,7 @@ class CommandLine {
     for_each_run_option(options, line);
     line("threads", options.threads);
     line("checkpoint-minutes", options.checkpoint_minutes);
+    line("convert", options.convert);
     return text;
   }
 
@@ -121,6 +122,7 @@ class CommandLine {
     add("--precision", o.precision, "fp32, bf16, or on a GPU tf32: fp32 with products on tensor cores")
         ->check(IsMember({"fp32", "bf16", "tf32"}));
     add("--init", o.init, "start from a saved plain network (model.safetensors)")->check(not_empty());
+    app_.add_flag("--convert", o.convert, "take F16, BF16 or F64 weights of the file given to --init or --eval, rounded to F32");
     add("--seed", o.seed, "seed of everything random")->check(at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()));
   }
 

@@ -45,7 +45,7 @@ struct RunOptions {
   std::string device = "cpu", convolution = "winograd";
   bool deterministic = false;
   std::string out = {};
-  bool resume = false, dry_run = false;
+  bool resume = false, dry_run = false, convert = false;
   double checkpoint_minutes = 10;
   std::string eval = {};
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run

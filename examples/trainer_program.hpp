@@ -61,7 +61,7 @@ class TrainerProgram {
     const auto train_options = example::train_options(options_);
     lpw::train::validate(train_options);
     Network network(network_options(options_), lpw::Philox(options_.seed));
-    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network);
+    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
     const auto data = load_data(options_);
     Task task(data, task_options(options_));
     if (options_.evaluates_model()) {
@@ -103,7 +103,7 @@ class TrainerProgram {
     if (folder.has_checkpoint()) {
       trainer.load(folder.checkpoint());
     } else if (!options_.init.empty()) {
-      lpw::io::load_safetensors(options_.init, network);
+      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});
     }
     folder.write_config(config_);
     if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", out, " yet, starting"));

@@ -1,6 +1,10 @@
 // Networks as safetensors files: names, order and bits, and what is refused.
 #include <lpw/io/model.hpp>
 
+#include <limits>
+#include <memory>
+#include <vector>
+
 #include <lpw/optim/weight_average.hpp>
 
 #include "../catch.hpp"
@@ -168,4 +172,79 @@ TEST_CASE("model file: averaged weights are not saved with the statistics of oth
   io::load_safetensors(folder / "f", averaged);
   const Minibatches<float> test(1, 4, 0);
   CHECK(logits_of(averaged, test.images) == logits_of(network, test.images));
+}
+
+namespace {
+
+/// The file of a network with its tensors in another element type.
+template <class To, class M>
+void save_as(const std::filesystem::path& path, M& network) {
+  rewrite(path, network, [](const io::NamedTensor& tensor, io::NamedTensors& to) {
+    const auto* values = reinterpret_cast<const float*>(tensor.data.data());
+    std::vector<To> other(values, values + tensor.shape.size());
+    const auto owner = std::make_shared<const std::vector<To>>(std::move(other));
+    const char* dtype = std::is_same_v<To, lpw::half> ? "F16" : std::is_same_v<To, double> ? "F64" : "BF16";
+    to.add({tensor.name, dtype, tensor.shape, std::as_bytes(std::span(*owner)), owner});
+  });
+}
+
+template <class To>
+void check_converted() {
+  const TemporaryFolder folder;
+  auto network = random_net(1), loaded = random_net(2), expected = random_net(1);
+  save_as<To>(folder / "f", network);
+  CHECK(contains(refusal_of(folder / "f", loaded), "; ask for it to be converted (convert)"));
+  io::load_safetensors(folder / "f", loaded, {.convert = true});
+  const auto round = [](const auto&, auto& member) {
+    for (std::int64_t i = 0; i < member.value().size(); ++i)
+      member.value().data()[i] = static_cast<float>(static_cast<To>(member.value().data()[i]));
+  };
+  lpw::nn::for_each_parameter(expected, round);
+  lpw::nn::for_each_buffer(expected, round);
+  CHECK(state_of(loaded) == state_of(expected));
+}
+
+}  // namespace
+
+TEST_CASE("model file: other floating-point types are converted on request", "[io]") {
+  check_converted<lpw::half>();
+  check_converted<lpw::bfloat16>();
+  check_converted<double>();
+  const TemporaryFolder folder;
+  auto network = random_net(1);
+  io::save_safetensors(folder / "f", network);
+  SmallNet<double> wide;
+  io::load_safetensors(folder / "f", wide, {.convert = true});
+  const auto content = io::load_safetensors(folder / "f");
+  CHECK(wide.last.weight.value().data()[1] == static_cast<double>(network.last.weight.value().data()[1]));
+}
+
+TEST_CASE("model file: what is no number of the network's type is not converted", "[io]") {
+  io::NamedTensors tensors("f");
+  tensors.add("large", lpw::full<double, Cpu>({2}, 1e39));
+  tensors.add("infinite", lpw::full<double, Cpu>({1}, -std::numeric_limits<double>::infinity()));
+  tensors.add("count", lpw::full<std::int32_t, Cpu>({1}, 1));
+  CHECK(contains(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("large", {2}); }),
+                 "f: tensor 'large': element 0 is 1e+39, beyond the largest of F32"));
+  CHECK(tensors.get_converted<float>("infinite", {1}).data()[0] == -std::numeric_limits<float>::infinity());
+  CHECK(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("count", {1}); }) ==
+        "f: tensor 'count' is I32 [1], expected F32 [1]");
+  CHECK(contains(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("large", {3}); }), "is F64 [2], expected [3]"));
+}
+
+TEST_CASE("model file: of tied weights one name is enough, where the metadata name it", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), loaded = random_net(2);
+  io::save_safetensors(folder / "f", network);
+  const auto content = io::load_safetensors(folder / "f");
+  const std::string name = content.tensors.begin()->name;
+  io::Safetensors tied{io::NamedTensors("tied"), content.metadata};
+  for (const auto& tensor : content.tensors)
+    tied.tensors.add({tensor.name == name ? "kept" : tensor.name, tensor.dtype, tensor.shape, tensor.data, tensor.owner});
+  io::save_safetensors(folder / "f", tied);
+  CHECK(contains(refusal_of(folder / "f", loaded), "has no tensor '" + name + "'"));
+  tied.metadata[name] = "kept";
+  io::save_safetensors(folder / "f", tied);
+  io::load_safetensors(folder / "f", loaded);
+  CHECK(state_of(loaded) == state_of(network));
 }

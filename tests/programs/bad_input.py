@@ -1,5 +1,6 @@
 """Usage: bad_input.py CIFAR [TEST]...
 Whatever is wrong with options, files or disk: one line on stderr that says so, an exit code, and nothing that was saved is lost."""
+import array
 import json
 import math
 import os
@@ -144,6 +145,21 @@ def checkpoints(folder):
         refused(*TINY, "--out", folder / "run", *resume, says=["checkpoint.lpw is gone", "--out"])
 
 
+def widen(content):
+    """A safetensors file of float32 in float64."""
+    (length,) = struct.unpack_from("<Q", content)
+    header, data, wide = json.loads(content[8:8 + length]), content[8 + length:], b""
+    for name, tensor in header.items():
+        if name != "__metadata__":
+            first, last = tensor["data_offsets"]
+            values = array.array("d", array.array("f", data[first:last])).tobytes()
+            tensor.update(dtype="F64", data_offsets=[len(wide), len(wide) + len(values)])
+            wide += values
+    text = json.dumps(header).encode()
+    text += b" " * (-len(text) % 8)
+    return struct.pack("<Q", len(text)) + text + wide
+
+
 def models(folder):
     train(folder / "run", *TINY, "--epochs", 1)
     content = (folder / "run" / "model.safetensors").read_bytes()
@@ -158,6 +174,14 @@ def models(folder):
     refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
     refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model", "wrn-10-2", "--out", folder / "init", says="model.safetensors")
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
+    wide = folder / "wide.safetensors"
+    wide.write_bytes(widen(content))
+    refused("--eval", wide, "--test-subset", 10, says=["wide.safetensors", "F64", "expected F32", "(convert)"])
+    narrow, converted = (run("--eval", file, "--convert", "--test-subset", 10) for file in [folder / "run" / "model.safetensors", wide])
+    check(converted.returncode == 0 and converted.stdout == narrow.stdout, f"--convert: {converted.stdout}{converted.stderr}")
+    train(folder / "narrow", *TINY, "--epochs", 1, "--init", folder / "run" / "model.safetensors")
+    train(folder / "converted", *TINY, "--epochs", 1, "--init", wide, "--convert")
+    check(results(folder / "converted") == results(folder / "narrow"), "--init --convert trains another network")
 
 
 def configurations(folder):

@@ -90,7 +90,7 @@ inline void save_checkpoint(const std::filesystem::path& path, const Checkpoint&
   auto header = detail::parse_header(file.subspan(header_begin, length), source, header_begin);
   require<FileError>(header.size() == 2 && header.contains("meta") && header.contains("tensors"), source,
                      ": damaged: its header does not hold meta and tensors");
-  auto entries = detail::parse_directory(header["tensors"], source);
+  auto entries = detail::parse_directory(header["tensors"], source, detail::Ties::refused);
   const std::uint64_t payload = file.size() - payload_begin - checksum_bytes, expected = detail::payload_bytes(entries);
   require<FileError>(payload == expected, source, payload < expected ? ": truncated: " : ": damaged: ", payload,
                      " bytes follow the header, which announces ", expected);

@@ -136,7 +136,7 @@ class AtomicFile {
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile() {
-    if (file_.valid() && is_named(file_, temporary_)) ::unlink(temporary_.c_str());
+    if (file_.valid() && is_named(file_, temporary_)) (void)removed();
   }
 
   /// Appends. May be called any number of times before commit().
@@ -204,8 +204,12 @@ class AtomicFile {
     if (!file.valid() && errno == ENOENT) return;
     if (!file.valid()) detail::fail_from_errno(path_, concat("cannot replace ", temporary_.string()));
     lock(file);
-    if (is_named(file, temporary_) && ::unlink(temporary_.c_str()) != 0 && errno != ENOENT)
+    if (is_named(file, temporary_) && !removed() && errno != ENOENT)
       detail::fail_from_errno(path_, concat("cannot replace ", temporary_.string()));
+  }
+
+  [[nodiscard]] bool removed() const {
+    return detail::uninterrupted([&] { return ::unlink(temporary_.c_str()); }) == 0;
   }
 
   /// Throws FileError where another process has the lock; where locks are unsupported, goes on without.

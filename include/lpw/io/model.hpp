@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 
 #include <lpw/io/safetensors.hpp>
@@ -65,24 +66,34 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
   save_safetensors(path, content);
 }
 
+struct LoadOptions {
+  bool convert = false;  // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
+};
+
 /// Reads such a file into a plain network of the same architecture. Throws FileError naming the tensor that is missing, of another shape or
-/// left over, and OptionError for a network that is not plain; the network is untouched then.
+/// type, or left over, and OptionError for a network that is not plain; the network is untouched then.
 template <nn::Visitable M>
-void load_safetensors(const std::filesystem::path& path, M& network) {
+void load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   detail::require_plain(network, "load_safetensors", "load before release");
   const auto content = load_safetensors(path);
   std::map<std::string, Tensor<W, Cpu>> values;
+  std::set<std::string> taken;
   const auto read = [&](const std::string& name, auto& member) {
     const Shape shape = member.shape();
     const Shape stored = shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
-    values[name] = detail::from_oihw(content.tensors.get<W>(name, stored));
+    const std::string from = content.stored_name(name);
+    const NamedTensor& tensor = content.tensors.at(from);
+    require<FileError>(options.convert || tensor.dtype == dtype_name<W>(), path.string(), ": tensor '", from, "' is ", tensor.dtype, " ",
+                       tensor.shape, ", expected ", dtype_name<W>(), " ", stored, "; ask for it to be converted (convert)");
+    values[name] = detail::from_oihw(content.tensors.get_converted<W>(from, stored));
+    taken.insert(from);
   };
   nn::for_each_parameter(network, read);
   nn::for_each_buffer(network, read);
   for (const auto& tensor : content.tensors)
-    require<FileError>(values.contains(tensor.name) || tensor.name.ends_with("num_batches_tracked"), path.string(), ": holds tensor '",
+    require<FileError>(taken.contains(tensor.name) || tensor.name.ends_with("num_batches_tracked"), path.string(), ": holds tensor '",
                        tensor.name, "', which this network does not have; was it saved from another architecture?");
   const auto write = [&](const std::string& name, auto& member) {
     copy(to_device<D>(values.at(name).reshaped(member.shape().prepend(1))), member.value());

@@ -3,9 +3,11 @@
 #pragma once
 
 #include <bit>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 #include <map>
 #include <memory>
 #include <optional>
@@ -102,6 +104,19 @@ class NamedTensors {
     return result;
   }
 
+  /// A copy of the tensor `name`, its F16, BF16, F32 or F64 elements rounded to T. Throws FileError where it is missing, of another element
+  /// type or shape, or holds a finite value beyond T's largest.
+  template <class T>
+  [[nodiscard]] Tensor<T, Cpu> get_converted(std::string_view name, const Shape& shape) const {
+    const std::string& dtype = at(name).dtype;
+    if (dtype == dtype_name<T>()) return get<T>(name, shape);
+    if (dtype == "F16") return converted<T, half>(name, shape);
+    if (dtype == "BF16") return converted<T, bfloat16>(name, shape);
+    if (dtype == "F32") return converted<T, float>(name, shape);
+    if (dtype == "F64") return converted<T, double>(name, shape);
+    return get<T>(name, shape);
+  }
+
   /// Copies the tensor `name` into one of the same shape, which may be strided. Throws FileError as get() does.
   template <class T>
   void copy_to(std::string_view name, Tensor<T, Cpu>& to) const {
@@ -116,6 +131,31 @@ class NamedTensors {
   }
 
  private:
+  template <class T, class From>
+  [[nodiscard]] Tensor<T, Cpu> converted(std::string_view name, const Shape& shape) const {
+    const NamedTensor& from = at(name);
+    require<FileError>(from.shape == shape, source_, ": tensor '", name, "' is ", from.dtype, " ", from.shape, ", expected ", shape);
+    constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
+    Tensor<T, Cpu> result(shape);
+    for (std::int64_t i = 0; i < result.size(); ++i) {
+      std::uint8_t bytes[sizeof(From)];
+      std::memcpy(bytes, from.data.data() + static_cast<std::size_t>(i) * sizeof(From), sizeof(From));
+      const double value = exact<From>(bytes);
+      require<FileError>(!(std::isfinite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ", i, " is ", value,
+                         ", beyond the largest of ", dtype_name<T>(), ", ", largest);
+      result.data()[i] = static_cast<T>(value);
+    }
+    return result;
+  }
+  template <class From>
+  [[nodiscard]] static double exact(const std::uint8_t (&bytes)[sizeof(From)]) {
+    if constexpr (sizeof(From) == 2) {
+      return static_cast<double>(static_cast<float>(From::from_bits(std::bit_cast<std::uint16_t>(bytes))));
+    } else {
+      return static_cast<double>(std::bit_cast<From>(bytes));
+    }
+  }
+
   std::string source_ = "tensors";
   std::vector<NamedTensor> tensors_;
   std::map<std::string, std::size_t, std::less<>> positions_;

@@ -21,6 +21,13 @@ namespace lpw::io {
 struct Safetensors {
   NamedTensors tensors;
   std::map<std::string, std::string> metadata;  // free texts; frameworks look for {"format": "pt"} and the like
+
+  /// Under which name a tensor is in the file: of tied weights, PyTorch's save_model keeps one name, and notes the others in the metadata
+  /// with the name that it kept. `name` itself where there is no such note.
+  [[nodiscard]] std::string stored_name(const std::string& name) const {
+    const auto note = tensors.contains(name) ? metadata.end() : metadata.find(name);
+    return note != metadata.end() && tensors.contains(note->second) ? note->second : name;
+  }
 };
 
 /// Writes a file, all or nothing. Throws FileError where it cannot be written, a tensor is named "__metadata__" or a text is not UTF-8.
@@ -63,7 +70,7 @@ inline void save_safetensors(const std::filesystem::path& path, const Safetensor
     header.erase(found);
   }
 
-  auto entries = detail::parse_directory(header, source);
+  auto entries = detail::parse_directory(header, source, detail::Ties::allowed);
   const ByteView payload = file.subspan(8 + length);
   const auto expected = detail::payload_bytes(entries);
   require<FileError>(payload.size() == expected, source, payload.size() < expected ? ": truncated: " : ": damaged: ", payload.size(),
@@ -71,7 +78,8 @@ inline void save_safetensors(const std::filesystem::path& path, const Safetensor
   return {detail::bind(std::move(entries), payload, owner, source), std::move(metadata)};
 }
 
-/// Reads a file; the tensors come in the order of their data. Throws FileError where it is missing, truncated or damaged.
+/// Reads a file; the tensors come in the order of their data, which tied ones share. Throws FileError where it is missing, truncated or
+/// damaged, or of element types or with more axes than are supported.
 [[nodiscard]] inline Safetensors load_safetensors(const std::filesystem::path& path) {
   return parse_safetensors(read_file(path), path.string());
 }

@@ -1,7 +1,8 @@
 // The JSON headers of the two file formats, which share the directory of tensors:
 //   {"head.weight": {"dtype": "F32", "shape": [10, 64], "data_offsets": [0, 2560]}, ...}
-// where the offsets count from the start of the payload and the tensors fill it without gap or overlap. A header comes from outside:
-// everything in it is checked before it is used, and nothing is allocated by a number found in it.
+// where the offsets count from the start of the payload and the tensors fill it without gap, and without overlap but for tied weights in
+// safetensors. A header comes from outside: everything in it is checked before it is used, and nothing is allocated by a number found in
+// it. "damaged" says that no such file can be, "unsupported" that it can.
 #pragma once
 
 #include <algorithm>
@@ -93,26 +94,40 @@ struct Entry {
   std::uint64_t begin = 0, end = 0;
 };
 
-[[nodiscard]] inline Shape parse_shape(const nlohmann::json& extents, const std::string& where) {
-  require<FileError>(extents.is_array() && extents.size() <= Shape::max_rank, where, "shape is not an array of at most ", Shape::max_rank,
-                     " extents");
-  Shape shape;
+/// How a tensor of a file is called in a message that it is `fault`.
+[[nodiscard]] inline std::string place(const std::string& source, const char* fault, const std::string& name) {
+  return concat(source, ": ", fault, ": tensor '", name, "': ");
+}
+
+/// Whether safetensors has an element type of this name that has no counterpart here: 8, 6 and 4 bits of floating point, complex numbers.
+[[nodiscard]] inline bool is_unsupported(std::string_view dtype) {
+  return dtype.starts_with("F8_") || dtype.starts_with("F6_") || dtype == "F4" || dtype == "C64";
+}
+
+[[nodiscard]] inline Shape parse_shape(const nlohmann::json& extents, const std::string& name, const std::string& source) {
+  const std::string where = place(source, "damaged", name);
+  require<FileError>(extents.is_array(), where, "shape is not an array of extents");
   for (const auto& extent : extents) {
     const bool valid = extent.is_number_unsigned() && extent.get<std::uint64_t>() <= std::uint64_t{INT64_MAX};
     require<FileError>(valid, where, "shape has an extent that is not a size");
-    shape.append(extent.get<std::int64_t>());
   }
+  require<FileError>(extents.size() <= Shape::max_rank, place(source, "unsupported", name), "it has ", extents.size(),
+                     " axes, expected at most ", Shape::max_rank);
+  Shape shape;
+  for (const auto& extent : extents) shape.append(extent.get<std::int64_t>());
   return shape;
 }
 
 [[nodiscard]] inline Entry parse_entry(const std::string& name, const nlohmann::json& value, const std::string& source) {
-  const std::string where = concat(source, ": damaged: tensor '", name, "': ");
+  const std::string where = place(source, "damaged", name);
   const bool fields =
       value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets");
   require<FileError>(fields, where, "expected dtype, shape and data_offsets");
   const auto &dtype = value["dtype"], &offsets = value["data_offsets"];
   require<FileError>(dtype.is_string(), where, "dtype is not a string");
-  Entry entry{.name = name, .dtype = dtype.get<std::string>(), .shape = parse_shape(value["shape"], where)};
+  Entry entry{.name = name, .dtype = dtype.get<std::string>(), .shape = parse_shape(value["shape"], name, source)};
+  require<FileError>(!is_unsupported(entry.dtype), place(source, "unsupported", name), "dtype ", entry.dtype,
+                     "; convert it to F32 with the program that wrote it");
   require<FileError>(element_size(entry.dtype) > 0, where, "unknown dtype '", entry.dtype, "'");
   require<FileError>(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(), where,
                      "data_offsets is not a pair of offsets");
@@ -124,8 +139,11 @@ struct Entry {
   return entry;
 }
 
+/// Whether two tensors may have the same data, as tied weights do.
+enum class Ties { refused, allowed };
+
 /// The entries of a directory in the order of their data. Throws FileError naming the tensor where anything in it is impossible.
-[[nodiscard]] inline std::vector<Entry> parse_directory(const nlohmann::json& directory, const std::string& source) {
+[[nodiscard]] inline std::vector<Entry> parse_directory(const nlohmann::json& directory, const std::string& source, Ties ties) {
   require<FileError>(directory.is_object(), source, ": damaged: its directory of tensors is not a JSON object");
   std::vector<Entry> entries;
   for (const auto& [name, value] : directory.items()) entries.push_back(parse_entry(name, value, source));
@@ -133,15 +151,19 @@ struct Entry {
                    [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   std::uint64_t end = 0;
   for (const Entry& entry : entries) {
-    require<FileError>(entry.begin == end, source, ": damaged: tensor '", entry.name, "' starts at byte ", entry.begin,
-                       " of the data, where its neighbour ends at ", end);
-    end = entry.end;
+    require<FileError>(entry.begin == end || (ties == Ties::allowed && entry.begin < end), source, ": damaged: tensor '", entry.name,
+                       "' starts at byte ", entry.begin, " of the data, where its neighbour ends at ", end);
+    end = std::max(end, entry.end);
   }
   return entries;
 }
 
 /// Bytes that the data of all entries take.
-[[nodiscard]] inline std::uint64_t payload_bytes(const std::vector<Entry>& entries) { return entries.empty() ? 0 : entries.back().end; }
+[[nodiscard]] inline std::uint64_t payload_bytes(const std::vector<Entry>& entries) {
+  std::uint64_t end = 0;
+  for (const Entry& entry : entries) end = std::max(end, entry.end);
+  return end;
+}
 
 /// The tensors of a directory in a payload of payload_bytes(entries), which `owner` keeps alive.
 [[nodiscard]] inline NamedTensors bind(std::vector<Entry> entries, ByteView payload, const std::shared_ptr<const void>& owner,
