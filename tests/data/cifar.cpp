@@ -1,6 +1,8 @@
 // The CIFAR readers: on small files of the same layout written here, on damaged ones, and on the real CIFAR-10 where it is.
 #include <lpw/data/cifar.hpp>
 
+#include <unistd.h>
+
 #include <algorithm>
 #include <cmath>
 #include <cstdlib>
@@ -9,6 +11,7 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "fuzz.hpp"
 #include "images.hpp"
 
 using namespace lpw::data;
@@ -254,5 +257,38 @@ TEST_CASE("the real CIFAR-10") {
   for (int c = 0; c < 3; ++c) {
     CHECK(std::abs(dataset.normalization.mean[c] - mean[c]) < 1e-4);
     CHECK(std::abs(dataset.normalization.stddev[c] - stddev[c]) < 1e-4);
+  }
+}
+
+// Files on a disk: a few hundred, where those in memory are thousands.
+TEST_CASE("fuzz: CIFAR files of any content and size are read whole, or refused by name") {
+  for (auto layout : {small_layout(cifar10_layout()), small_layout(cifar100_layout())}) {
+    layout.train_files.resize(1);
+    const fs::path folder = fs::temp_directory_path() / ("lpw-fuzz-" + layout.name + "-" + std::to_string(::getpid()));
+    write_all(folder, layout);
+    const auto whole = records(0, 4, layout);
+    const std::string file(whole.begin(), whole.end());
+    Fuzz random(4);
+    std::int64_t taken = 0, refused = 0;
+    for (std::int64_t left = fuzz_inputs(300); left > 0; --left) {
+      std::string input = file;
+      if (random.once_in(2)) input = random.damaged(file);
+      for (std::size_t changes = random.below(20); changes > 0 && !input.empty(); --changes)
+        input[random.below(input.size())] = static_cast<char>(random.below(256));
+      write(folder / layout.train_files[0], {input.begin(), input.end()});
+      const std::string names = random.damaged("airplane\nautomobile\r\nbird\n");
+      write(folder / layout.class_names_file, {names.begin(), names.end()});
+      try {
+        const auto dataset = read_cifar(folder, layout);
+        validate(dataset.train);
+        ++taken;
+      } catch (const lpw::FileError& error) {
+        ++refused;
+        if (!std::string_view(error.what()).starts_with((folder / layout.train_files[0]).string())) FAIL(error.what());
+      }
+    }
+    CHECK(refused > 0);
+    if (taken + refused >= 100) CHECK(taken > 0);
+    fs::remove_all(folder);
   }
 }

@@ -1,8 +1,10 @@
 #include <lpw/data/text.hpp>
 
+#include <limits>
 #include <string>
 
 #include "catch.hpp"
+#include "fuzz.hpp"
 #include "io/support.hpp"
 
 using namespace lpw;
@@ -135,4 +137,32 @@ TEST_CASE("a text that is too short for its streams is refused") {
   CHECK_NOTHROW(loader.epoch(1, 3));
   CHECK(contains(message_of<OptionError>([&] { (void)loader.epoch(2, 2); }), "7 bytes are too few for 2 x 2 streams"));
   CHECK_THROWS_AS(TextLoader<Cpu>(text, 0), OptionError);
+}
+
+TEST_CASE("fuzz: texts of any size are cut and read whole, or refused") {
+  Fuzz random(5);
+  std::int64_t taken = 0, refused = 0;
+  for (std::int64_t left = fuzz_inputs(2000); left > 0; --left) {
+    const Text text = counting(static_cast<std::int64_t>(random.below(300)));
+    const double train = random.one_of({0.0, 33.3, 50.0, 90.0, 100.0, -1.0, 1e308, std::numeric_limits<double>::quiet_NaN()});
+    const double valid = random.one_of({0.0, 5.0, 66.7, 100 - train, std::numeric_limits<double>::infinity()});
+    try {
+      const auto parts = split_text(text, {train, valid, random.once_in(4) ? 5.0 : 100 - train - valid});
+      if (parts.train.size() + parts.valid.size() + parts.test.size() != text.size()) FAIL("bytes are lost");
+      TextLoader<Cpu> loader(parts.train, random.one_of<std::int64_t>({-1, 0, 1, 2, 7, 100, 1'000'000'000'000}));
+      const auto members = static_cast<std::int64_t>(1 + random.below(4)), batch = static_cast<std::int64_t>(1 + random.below(40));
+      std::int64_t characters = 0;
+      for (const auto& [inputs, targets] : loader.epoch(members, batch, 0)) {
+        for (std::int64_t i = 0; i < inputs.size(); ++i)
+          if ((inputs.data()[i] + 1) % 251 != targets.data()[i]) FAIL("a target is not the next byte");
+        characters += inputs.size();
+      }
+      if (characters > std::ssize(parts.train)) FAIL("more is read than there is");
+      ++taken;
+    } catch (const OptionError&) {
+      ++refused;
+    }
+  }
+  CHECK(refused > 0);
+  if (taken + refused >= 1000) CHECK(taken > 0);
 }
