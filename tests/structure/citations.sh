@@ -15,7 +15,7 @@ missing() {
 
 code() { find include kernels examples tests benchmarks -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' \) 2>/dev/null || true; }
 words=$(code | xargs -r cat | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u || true)
-options=$(find . -path ./build -prune -o \( -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.sh' -o -name '*.cpp' -o -name '*.hpp' \) -print |
+options=$(find . -path ./build -prune -o \( -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.sh' -o -name '*.py' -o -name '*.cpp' -o -name '*.hpp' \) -print |
   xargs grep -ohE '\bLPW_[A-Z0-9_]+' | sort -u || true)
 
 for document in "${documents[@]}"; do
