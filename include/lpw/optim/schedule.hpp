@@ -55,7 +55,13 @@ using Schedule = std::variant<Constant, LinearAnneal, MultiStep, Cosine>;
   return std::visit([&](const auto& s) { return s(epoch); }, schedule);
 }
 
+/// The largest learning rate that options can ask for: beyond it there is no training, only overflow.
+inline constexpr double max_learning_rate = 1e12;
+
 namespace detail {
+
+inline constexpr const char* schedule_forms =
+    "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
 
 [[nodiscard]] inline std::vector<std::string_view> split(std::string_view text, char separator) {
   std::vector<std::string_view> parts;
@@ -70,35 +76,64 @@ namespace detail {
 [[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require<OptionError>(error == std::errc() && end == text.data() + text.size() && is_finite(value), "schedule \"", whole, "\": \"", text,
-                       "\" is not a number; expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
+  require<OptionError>(error == std::errc() && end == text.data() + text.size() && is_finite(value), "schedule \"", whole, "\": \"",
+                       text, "\" is not a number; ", schedule_forms);
   return value;
+}
+
+/// The shortest digits that read back exactly.
+[[nodiscard]] inline std::string digits(double value) {
+  char text[32];
+  return {text, std::to_chars(text, text + sizeof text, value).ptr};
+}
+
+[[nodiscard]] inline LinearAnneal parse_anneal(std::string_view text, const std::vector<std::string_view>& parts, double learning_rate) {
+  const double start = number(parts[1], text), end = number(parts[2], text), rate = number(parts[3], text);
+  const bool frozen = learning_rate == 0 && rate == 0;
+  require<OptionError>(start >= 0 && end > start && rate >= 0 && rate <= max_learning_rate && (learning_rate > 0 || frozen), "schedule \"",
+                       text, "\": expected 0 <= START < END, FINAL from 0 to ", max_learning_rate, " and a positive learning rate");
+  return {start, end, frozen ? 1 : rate / learning_rate};
+}
+
+[[nodiscard]] inline MultiStep parse_steps(std::string_view text, const std::vector<std::string_view>& parts, double learning_rate) {
+  MultiStep steps{{}, number(parts[2], text)};
+  for (auto part : split(parts[1], ',')) {
+    steps.milestones.push_back(number(part, text));
+    require<OptionError>(steps.milestones.back() >= 0, "schedule \"", text, "\": milestone ", part, " is negative");
+  }
+  require<OptionError>(steps.gamma >= 0, "schedule \"", text, "\": gamma is negative");
+  const double last = learning_rate * steps(*std::max_element(steps.milestones.begin(), steps.milestones.end()));
+  require<OptionError>(last <= max_learning_rate, "schedule \"", text, "\": leads to a learning rate of ", last, "; expected at most ",
+                       max_learning_rate);
+  return steps;
 }
 
 }  // namespace detail
 
-/// Reads "constant", "cosine" (over `epochs`), "anneal" (constant for half of `epochs`, then linear to a hundredth at nine tenths, as in
-/// the method's CIFAR runs), "anneal:START:END:FINAL" (epochs, and the rate reached, which is divided by `learning_rate`) or
-/// "steps:a,b,...:gamma" (epochs and the factor at each). Throws OptionError naming what is wrong.
-[[nodiscard]] inline Schedule parse_schedule(std::string_view text, double learning_rate, double epochs) {
+/// A schedule's text with everything in it that depends on the number of epochs written out: "cosine" becomes "cosine:EPOCHS", "anneal"
+/// becomes "anneal:START:END:FINAL" with START half of the epochs, END nine tenths and FINAL a hundredth of the rate, as in the method's
+/// CIFAR runs. Others are returned as they are.
+[[nodiscard]] inline std::string expand_schedule(std::string_view text, double learning_rate, double epochs) {
+  if (text == "cosine") return "cosine:" + detail::digits(std::max(epochs, 1.0));
+  if (text == "anneal")
+    return "anneal:" + detail::digits(0.5 * epochs) + ':' + detail::digits(0.9 * epochs) + ':' + detail::digits(0.01 * learning_rate);
+  return std::string(text);
+}
+
+/// Reads "constant", "cosine:EPOCHS", "anneal:START:END:FINAL" (epochs, and the rate reached, which is divided by `learning_rate`) or
+/// "steps:a,b,...:gamma" (epochs and the factor at each); and what expand_schedule writes out. Throws OptionError naming what is wrong.
+[[nodiscard]] inline Schedule parse_schedule(std::string_view given, double learning_rate, double epochs) {
+  const std::string text = expand_schedule(given, learning_rate, epochs);
   const auto parts = detail::split(text, ':');
   if (text == "constant") return Constant{};
-  if (text == "cosine") return Cosine{std::max(epochs, 1.0)};
-  if (text == "anneal") return LinearAnneal{0.5 * epochs, 0.9 * epochs, 0.01};
-  if (parts[0] == "anneal" && parts.size() == 4) {
-    const LinearAnneal anneal{detail::number(parts[1], text), detail::number(parts[2], text),
-                              detail::number(parts[3], text) / learning_rate};
-    require<OptionError>(anneal.start >= 0 && anneal.end > anneal.start && anneal.final_factor >= 0 && learning_rate > 0, "schedule \"",
-                         text, "\": expected 0 <= START < END, FINAL >= 0 and a positive learning rate");
-    return anneal;
+  if (parts[0] == "cosine" && parts.size() == 2) {
+    const Cosine cosine{detail::number(parts[1], text)};
+    require<OptionError>(cosine.epochs > 0, "schedule \"", text, "\": expected a positive number of epochs");
+    return cosine;
   }
-  if (parts[0] == "steps" && parts.size() == 3) {
-    MultiStep steps{{}, detail::number(parts[2], text)};
-    for (auto part : detail::split(parts[1], ',')) steps.milestones.push_back(detail::number(part, text));
-    require<OptionError>(steps.gamma >= 0, "schedule \"", text, "\": gamma is negative");
-    return steps;
-  }
-  fail<OptionError>("schedule \"", text, "\": expected constant, cosine, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma");
+  if (parts[0] == "anneal" && parts.size() == 4) return detail::parse_anneal(text, parts, learning_rate);
+  if (parts[0] == "steps" && parts.size() == 3) return detail::parse_steps(text, parts, learning_rate);
+  fail<OptionError>("schedule \"", text, "\": ", detail::schedule_forms);
 }
 
 }  // namespace lpw::optim
