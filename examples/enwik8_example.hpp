@@ -23,7 +23,7 @@ inline example::Banner banner(const Options& o, const Data& data) {
 /// Prints --sample bytes that the collapsed network makes up.
 template <class Network>
 void conclude(const Options& o, Network& network, lpw::train::Display& display) {
-  if (o.sample > 0) display.line(lpw::concat("\n", printable(sample(network, o.sample, o.temperature, lpw::Philox(o.seed)))));
+  if (o.sample > 0) display.line(lpw::concat("\n", sample(network, o.sample, o.temperature, lpw::Philox(o.seed))));
 }
 
 }  // namespace enwik8

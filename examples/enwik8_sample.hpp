@@ -1,10 +1,9 @@
-// Text that a network makes up, byte by byte, and its way onto a terminal.
+// Text that a network makes up, byte by byte.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <string>
-#include <string_view>
 
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/nn/language_model.hpp>
@@ -44,36 +43,6 @@ template <class Network>
     text += static_cast<char>(byte);
   }
   return text;
-}
-
-/// Length of the printable UTF-8 character beyond ASCII with which `text` begins; 0 if there is none.
-[[nodiscard]] inline std::size_t utf8_length(std::string_view text) {
-  const auto at = [&](std::size_t i) { return static_cast<unsigned char>(text[i]); };
-  const std::size_t length = at(0) >= 0xf0 && at(0) < 0xf5 ? 4 : at(0) >= 0xe0 && at(0) < 0xf0 ? 3 : at(0) >= 0xc2 && at(0) < 0xe0 ? 2 : 0;
-  if (length == 0 || length > text.size()) return 0;
-  std::uint32_t code = at(0) & (0xffu >> (length + 1));
-  for (std::size_t i = 1; i < length; ++i) {
-    if ((at(i) & 0xc0) != 0x80) return 0;
-    code = code << 6 | (at(i) & 0x3fu);
-  }
-  const bool overlong = (length == 3 && code < 0x800) || (length == 4 && code < 0x10000), surrogate = code >= 0xd800 && code < 0xe000;
-  return code >= 0xa0 && code < 0x110000 && !overlong && !surrogate ? length : 0;  // from 0x80 to 0x9f: controls
-}
-
-/// A text with every byte that is neither a line's end, a tab nor part of a printable character written as \xNN: nothing in it moves a
-/// terminal's cursor.
-[[nodiscard]] inline std::string printable(std::string_view text) {
-  std::string result;
-  while (!text.empty()) {
-    const auto byte = static_cast<unsigned char>(text.front());
-    const bool ascii = (byte >= ' ' && byte < 0x7f) || byte == '\n' || byte == '\t';
-    const std::size_t length = ascii ? 1 : utf8_length(text);
-    char escape[8];
-    std::snprintf(escape, sizeof escape, "\\x%02x", byte);
-    result += length > 0 ? text.substr(0, length) : std::string_view(escape);
-    text.remove_prefix(std::max<std::size_t>(length, 1));
-  }
-  return result;
 }
 
 }  // namespace enwik8

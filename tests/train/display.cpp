@@ -45,3 +45,9 @@ TEST_CASE("a display that is no terminal shows progress only after a long silenc
   CHECK(made == 2);
   CHECK(display.text() == "one\ntwo\npassing 1\npassing 2\n");
 }
+
+TEST_CASE("nothing that a line quotes reaches a terminal but characters and ends of lines") {
+  RecordedDisplay display;
+  display.get().line("run folder: a\x1b[2Jb\nnext");
+  CHECK(display.text() == "run folder: a\\x1b[2Jb\nnext\n");
+}

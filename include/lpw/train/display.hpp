@@ -11,6 +11,8 @@
 #include <string>
 #include <utility>
 
+#include <lpw/train/printable.hpp>
+
 namespace lpw::train {
 
 /// Seconds as "1:02:03" or "2:03"; "-" for what is no duration.
@@ -36,10 +38,10 @@ class Display {
   explicit Display(std::FILE* out = stdout, std::function<Clock::time_point()> now = Clock::now)
       : out_(out), terminal_(isatty(fileno(out)) != 0), now_(std::move(now)), next_(terminal_ ? now_() : now_() + silence) {}
 
-  /// A line that stays.
+  /// A line that stays; of what it quotes, nothing reaches a terminal but characters and ends of lines.
   void line(const std::string& text) {
     if (!terminal_) next_ = now_() + silence;
-    std::fprintf(out_, "%s%s\n", terminal_ ? "\r\033[K" : "", text.c_str());
+    std::fprintf(out_, "%s%s\n", terminal_ ? "\r\033[K" : "", printable(text).c_str());
     std::fflush(out_);
   }
 
@@ -49,7 +51,7 @@ class Display {
     if (now_() < next_) return;
     if (!terminal_) return line(make_text());
     next_ = now_() + redraw_interval;
-    std::string text = make_text();
+    std::string text = one_line(make_text());
     winsize size{};
     if (ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && text.size() >= size.ws_col) text.resize(size.ws_col - 1u);
     std::fprintf(out_, "\r\033[K%s", text.c_str());
