@@ -248,3 +248,31 @@ TEST_CASE("model file: of tied weights one name is enough, where the metadata na
   io::load_safetensors(folder / "f", loaded);
   CHECK(state_of(loaded) == state_of(network));
 }
+
+TEST_CASE("model file: what is not finite, and a variance below zero, is refused by tensor and file, and the network untouched", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1);
+  const auto spoil = [&](const std::string& name, float value) {
+    rewrite(folder / "f", network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
+      if (tensor.name != name) return to.add(tensor);
+      auto values = io::NamedTensors("f");
+      values.add(tensor);
+      auto changed = values.get<float>(name, tensor.shape);
+      changed.data()[2] = value;
+      to.add(name, changed);
+    });
+  };
+  auto other = random_net(2);
+  const auto spoilt = [&](const std::string& name, float value) {
+    spoil(name, value);
+    return refusal_of(folder / "f", other);
+  };
+  const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
+  const std::string file = (folder / "f").string();
+  CHECK(contains(spoilt("conv.weight", nan), file + ": tensor 'conv.weight' holds nan at element 2"));
+  CHECK(contains(spoilt("last.weight", -infinity), file + ": tensor 'last.weight' holds -inf at element 2"));
+  CHECK(contains(spoilt("bn1.running_mean", infinity), file + ": tensor 'bn1.running_mean' holds inf at element 2"));
+  CHECK(contains(spoilt("bn1.running_var", -0.5f), file + ": tensor 'bn1.running_var' holds -0.5 at element 2, which is no variance"));
+  spoil("bn1.running_var", 0);
+  CHECK_NOTHROW(io::load_safetensors(folder / "f", other));
+}

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 
+#include <lpw/io/finite.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
@@ -71,7 +72,8 @@ struct LoadOptions {
 };
 
 /// Reads such a file into a plain network of the same architecture. Throws FileError naming the tensor that is missing, of another shape or
-/// type, or left over, and OptionError for a network that is not plain; the network is untouched then.
+/// type, left over, or holds what is not finite or a variance below zero, and OptionError for a network that is not plain; the network is
+/// untouched then.
 template <nn::Visitable M>
 void load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;
@@ -88,6 +90,8 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
     require<FileError>(options.convert || tensor.dtype == dtype_name<W>(), path.string(), ": tensor '", from, "' is ", tensor.dtype, " ",
                        tensor.shape, ", expected ", dtype_name<W>(), " ", stored, "; ask for it to be converted (convert)");
     values[name] = detail::from_oihw(content.tensors.get_converted<W>(from, stored));
+    require_finite(tensor, path.string());
+    require_variance(name, values[name], path.string());
     taken.insert(from);
   };
   nn::for_each_parameter(network, read);
