@@ -247,6 +247,13 @@ TEST_CASE("batch_norm: shapes that do not fit", "[batch_norm]") {
                     "batch_norm: running statistics are [1 16], x has K=3 members and 16 channels");
   CHECK_THROWS_AS(batch_norm(x, variable({1, 16}), variable({1, 16}), random_statistics<float>(1, 16)), ShapeError);
   CHECK_THROWS_AS(batch_norm(variable({3, 16}), variable({1, 16}), variable({1, 16}), running), ShapeError);
+  CHECK_THROWS_WITH(batch_norm(variable({3, 16}), variable({1, 16}), variable({1, 16}), running),
+                    "batch_norm: expected x [K B ... C], got [3 16]; K is the axis of the members, 1 for a plain network");
+  // Of a network that was released with its head alone, too, every member has running statistics of its own.
+  CHECK_THROWS_WITH(
+      batch_norm(variable({1, 8, 2, 2, 16}), variable({1, 16}), variable({1, 16}), running),
+      "batch_norm: running mean has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], a minibatch for each "
+      "member, or evaluate one member with Tape::evaluation({k, 1})");
   CHECK_THROWS_WITH(batch_norm_add(x, variable({3, 8, 2, 1, 16}), variable({1, 16}), variable({1, 16}), running),
                     "batch_norm_add: x [3 8 2 2 16], residual [3 8 2 1 16]");
 }

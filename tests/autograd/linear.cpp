@@ -35,4 +35,9 @@ TEST_CASE("linear: shapes that do not fit", "[linear]") {
   CHECK_THROWS_AS(linear(x, variable({1, 10, 640}), variable({1, 9})), ShapeError);
   CHECK_THROWS_AS(linear(x, variable({1, 10, 640}), variable({2, 10})), ShapeError);
   CHECK_THROWS_AS(linear(variable({128, 640}), variable({1, 10, 640})), ShapeError);
+  CHECK_THROWS_WITH(linear(variable({2, 4}), variable({1, 3, 4})),
+                    "linear: expected x [K B F], got [2 4]; K is the axis of the members, 1 for a plain network");
+  CHECK_THROWS_WITH(linear(variable({1, 2, 4}), variable({3, 5, 4})),
+                    "linear: weight has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], a minibatch for each member, "
+                    "or evaluate one member with Tape::evaluation({k, 1})");
 }

@@ -21,7 +21,7 @@ template <class T, class D, class W = Accumulate<T>>
 void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
                       const RunningStatistics<W, D>& running) {
   const Shape& in = x.shape();
-  require<ShapeError>(in.rank() >= 3, "batch_norm: expected x [K B ... C], got ", in);
+  require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
   require<ShapeError>(x.mode() != Mode::training || in.size() > in[0] * in[-1], "batch_norm: x ", in,
                       " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
@@ -31,6 +31,7 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
                         ", gamma and beta are ", describe(gamma.shape(), "KC"), " and ", describe(beta.shape(), "KC"));
     require_member_rows("batch_norm", "gamma or beta", parameter->shape()[0], in[0]);
   }
+  if (running.mean.shape().rank() > 0) require_member_rows("batch_norm", "running mean", running.mean.dim(0), in[0]);
   require<ShapeError>(running.mean.shape() == row.prepend(in[0]) && running.variance.shape() == running.mean.shape(),
                       "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ", in[-1],
                       " channels");

@@ -13,8 +13,8 @@ namespace detail {
 template <class T, class D>
 void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options) {
   const Shape &in = x.shape(), &kernel = weight.shape();
-  require<ShapeError>(in.rank() == 5 && kernel.rank() == 5, "conv2d: expected x [K B H W C] and weight [K O kh kw C], got ", in, " and ",
-                      kernel);
+  require_axes("conv2d", "[K B H W C]", in.rank() == 5, in);
+  require<ShapeError>(kernel.rank() == 5, "conv2d: expected weight [1 or K, O kh kw C], got ", kernel);
   require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4],
                       " [O=", kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
   require_elements("conv2d", in);

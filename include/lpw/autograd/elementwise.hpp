@@ -12,10 +12,18 @@ inline void require_elements(const char* operation, const Shape& shape) {
   require<ShapeError>(shape.size() > 0, operation, ": a tensor of shape ", shape, " has no elements");
 }
 
+/// Throws ShapeError for an input without the axes that an operation reads: most often without that of the members.
+inline void require_axes(const char* operation, const char* axes, bool fits, const Shape& x) {
+  require<ShapeError>(fits, operation, ": expected x ", axes, ", got ", x, "; K is the axis of the members, 1 for a plain network");
+}
+
 /// A parameter of x [K, ..., C] has one row, shared by all members, or one row per member.
 inline void require_member_rows(const char* operation, const char* name, std::int64_t rows, std::int64_t members) {
-  require<ShapeError>(rows == 1 || rows == members, operation, ": ", name, " has ", rows, " member rows, the input has K=", members,
-                      " members; expected 1 (shared) or ", members);
+  if (rows == 1 || rows == members) return;
+  require<ShapeError>(members != 1, operation, ": ", name, " has ", rows, " member rows, the input is one minibatch [1 B ...]; pass [",
+                      rows, " B ...], a minibatch for each member, or evaluate one member with Tape::evaluation({k, 1})");
+  fail<ShapeError>(operation, ": ", name, " has ", rows, " member rows, the input has K=", members, " members; expected 1 (shared) or ",
+                   members);
 }
 
 }  // namespace detail
@@ -51,8 +59,9 @@ template <class T, class D>
 /// x [K, ..., C] times factor [1 or K, C] in every row: x o s_k.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> scale_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& factor) {
-  require<ShapeError>(x.shape().rank() >= 2 && factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ",
-                      x.shape(), " has ", x.shape().rank() ? x.shape()[-1] : 0, " channels, factor is ", describe(factor.shape(), "KC"));
+  detail::require_axes("scale_channels", "[K ... C]", x.shape().rank() >= 2, x.shape());
+  require<ShapeError>(factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ", x.shape(), " has ",
+                      x.shape()[-1], " channels, factor is ", describe(factor.shape(), "KC"));
   detail::require_elements("scale_channels", x.shape());
   detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
   const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
@@ -74,8 +83,9 @@ template <class T, class D>
 /// x [K, ..., C] plus bias [1 or K, C] in every row.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> add_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& bias) {
-  require<ShapeError>(x.shape().rank() >= 2 && bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(),
-                      ", bias ", describe(bias.shape(), "KC"));
+  detail::require_axes("add_channels", "[K ... C]", x.shape().rank() >= 2, x.shape());
+  require<ShapeError>(bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(), ", bias ",
+                      describe(bias.shape(), "KC"));
   detail::require_elements("add_channels", x.shape());
   detail::require_member_rows("add_channels", "bias", bias.shape()[0], x.shape()[0]);
   return record(

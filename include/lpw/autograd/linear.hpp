@@ -10,8 +10,9 @@ namespace detail {
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<W, D>& weight, const Variable<W, D>* bias) {
   const Shape &in = x.shape(), &matrix = weight.shape();
-  require<ShapeError>(in.rank() == 3 && matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in.rank() ? in[-1] : 0, " features ",
-                      describe(in, "KBF"), ", weight is ", describe(matrix, "KOF"));
+  require_axes("linear", "[K B F]", in.rank() == 3, in);
+  require<ShapeError>(matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in[2], " features ", describe(in, "KBF"), ", weight is ",
+                      describe(matrix, "KOF"));
   require_elements("linear", in);
   require_elements("linear", matrix);
   require_member_rows("linear", "weight", matrix[0], in[0]);

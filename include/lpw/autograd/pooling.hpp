@@ -9,7 +9,7 @@ namespace lpw {
 template <class T, class D>
 [[nodiscard]] Variable<T, D> max_pool2d(const Variable<T, D>& x, PoolOptions options = {}) {
   const Shape& in = x.shape();
-  require<ShapeError>(in.rank() == 5, "max_pool2d: expected x [K B H W C], got ", in);
+  detail::require_axes("max_pool2d", "[K B H W C]", in.rank() == 5, in);
   detail::require_elements("max_pool2d", in);
   require<OptionError>(
       options.kernel_size >= 1 && options.stride >= 0 && options.padding >= 0 && 2 * options.padding <= options.kernel_size,
@@ -31,7 +31,7 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> global_average_pool(const Variable<T, D>& x) {
   const Shape in = x.shape();
-  require<ShapeError>(in.rank() == 5, "global_average_pool: expected x [K B H W C], got ", in);
+  detail::require_axes("global_average_pool", "[K B H W C]", in.rank() == 5, in);
   detail::require_elements("global_average_pool", in);
   return record(
       global_average_pool_forward(x.value()),
