@@ -136,4 +136,12 @@ void release(M& network, const ReleaseOptions& options) {
   release(network, NoOptimizer{}, options);
 }
 
+/// For what is no module: says so.
+template <class M>
+  requires(!nn::Visitable<M>)
+typename nn::detail::NotAModule<M>::value_type release(M&, const ReleaseOptions&);
+template <class M, class Optimizer>
+  requires(!nn::Visitable<M>)
+typename nn::detail::NotAModule<M>::value_type release(M&, Optimizer&&, const ReleaseOptions&);
+
 }  // namespace lpw

@@ -41,6 +41,29 @@ concept Module = Visitable<M> && requires(M& module, const Variable<typename M::
   { module.forward(x) } -> std::same_as<Variable<typename M::value_type, typename M::device_type>>;
 };
 
+namespace detail {
+
+/// Ends the compilation with one line where a function that needs a module is given something else. It is an overload of its own beside the
+/// constrained ones, since a compiler's account of unsatisfied constraints fills a screen.
+template <class M>
+struct NotAModule {
+  static_assert(
+      Visitable<M>,
+      "lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of its parameters, buffers "
+      "and modules");
+  using value_type = float;
+};
+
+/// Ends the compilation where visit(f) names something that no walk over the network would see.
+template <class Member>
+constexpr void require_member() {
+  static_assert(Visitable<Member> || is_parameter<Member> || is_buffer<Member>,
+                "lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, device_type and "
+                "visit(f)");
+}
+
+}  // namespace detail
+
 /// Type of a module's parameters.
 template <Visitable M>
 using WeightOf = Accumulate<typename M::value_type>;
@@ -67,6 +90,7 @@ template <Visitable M>
 void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::string& prefix = {}) {
   module.visit([&](const std::string& name, auto& member) {
     using Member = std::remove_reference_t<decltype(member)>;
+    detail::require_member<Member>();
     if constexpr (Visitable<Member>) for_each_parameter(member, f, prefix + name + '.');
     if constexpr (detail::is_parameter<Member>) f(prefix + name, member);
   });
@@ -77,6 +101,7 @@ template <Visitable M>
 void for_each_buffer(M& module, const BufferFunction<M>& f, const std::string& prefix = {}) {
   module.visit([&](const std::string& name, auto& member) {
     using Member = std::remove_reference_t<decltype(member)>;
+    detail::require_member<Member>();
     if constexpr (Visitable<Member>) for_each_buffer(member, f, prefix + name + '.');
     if constexpr (detail::is_buffer<Member>) f(prefix + name, member);
   });

@@ -102,5 +102,9 @@ template <nn::Visitable M>
 Adam(M&, const AdamOptions&) -> Adam<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 Adam(M&) -> Adam<nn::WeightOf<M>, typename M::device_type>;
+template <class M>  // for what is no module: says so
+  requires(!nn::Visitable<M>)
+Adam(M&, const AdamOptions&)
+->Adam<typename nn::detail::NotAModule<M>::value_type, Cpu>;
 
 }  // namespace lpw::optim

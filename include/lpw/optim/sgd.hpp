@@ -60,5 +60,9 @@ template <nn::Visitable M>
 Sgd(M&, const SgdOptions&) -> Sgd<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 Sgd(M&) -> Sgd<nn::WeightOf<M>, typename M::device_type>;
+template <class M>  // for what is no module: says so
+  requires(!nn::Visitable<M>)
+Sgd(M&, const SgdOptions&)
+->Sgd<typename nn::detail::NotAModule<M>::value_type, Cpu>;
 
 }  // namespace lpw::optim

@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Usage: compile_errors.sh PROJECT COMPILER FLAG...
+# compile_errors.cpp does not compile, and the compiler says so in the lines that lpw has for it, the first of them before anything else.
+set -euo pipefail
+project=$1 compiler=$2
+shift 2
+module="lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of its parameters, buffers and modules"
+member="lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, device_type and visit(f)"
+
+if said=$("$compiler" "$@" -I "$project/include" -fsyntax-only "$project/tests/structure/compile_errors.cpp" 2>&1); then
+  echo "compile_errors.cpp compiles"
+  exit 1
+fi
+errors=$(grep ' error: ' <<<"$said")
+failed=0
+expect() {  # COUNT LINE: that many errors are this line
+  [ "$(grep -cF "$2" <<<"$errors")" = "$1" ] && return
+  echo "expected $1 errors with: $2"
+  failed=1
+}
+expect 4 "$module"
+expect 2 "$member"
+[[ $(head -1 <<<"$errors") == *"$module"* ]] || { echo "the first error is another"; failed=1; }
+[ $failed = 0 ] || { echo "in:"; echo "$errors"; }
+exit $failed
