@@ -44,8 +44,10 @@ for i in "${!runs[@]}"; do
     }
     { line = ""
       for (n = 1; n <= 5; n++) {
-        if ($column[names[n]] !~ /^[0-9.eE+-]+$/) { print "plot.sh: " csv ":" NR ": " names[n] " is not a number" > "/dev/stderr"; exit 1 }
-        line = line $column[names[n]] " "
+        value = $column[names[n]]
+        if (names[n] == held_out && value == "" && NF >= column[held_out]) value = "?"  # an epoch that was not scored
+        else if (value !~ /^[0-9.eE+-]+$/) { print "plot.sh: " csv ":" NR ": " names[n] " is not a number" > "/dev/stderr"; exit 1 }
+        line = line value " "
       }
       print line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?"), $column["phase"] }
   ' <"$csv" >"$work/$i" || exit 1
@@ -57,7 +59,8 @@ for i in "${!runs[@]}"; do
   released=$(LC_ALL=C awk '$7 ~ /^late/ { print $1 - 1; exit }' <"$work/$i")
   [ -z "$released" ] || releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
   loss+="$data using 1:2 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name', "
-  metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: ${held_out%%_*}', "
+  awk '$4 != "?" { found = 1 } END { exit !found }' <"$work/$i" &&
+    metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: ${held_out%%_*}', "
   metrics+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
   rates+="$data using 1:5 with fsteps linewidth 2 $colour title '$name', "
   awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' <"$work/$i" &&

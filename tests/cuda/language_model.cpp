@@ -108,7 +108,7 @@ struct TextRun {
   }
   [[nodiscard]] std::vector<double> history() const {
     std::vector<double> result;
-    for (const auto& record : trainer.progress().history) result.insert(result.end(), {record.train_loss, record.test_metric});
+    for (const auto& record : trainer.progress().history) result.insert(result.end(), {record.train_loss, record.test_metric.value()});
     return result;
   }
   TextNetwork<float, D> net = text_network<float, D>();

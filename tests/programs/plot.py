@@ -45,6 +45,18 @@ def text_run(folder):
     check_picture(folder / "run" / "curves.png")
 
 
+def seldom_scored_run(folder):
+    """Empty cells, of epochs that were not scored, are passed over: the curve goes from score to score. There may be no score yet."""
+    def rows(scored):
+        return HEADER + "".join(f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n" for epoch in range(1, 8))
+    pictures = set()
+    for number, scored in enumerate([range(1, 8), (1, 7), ()]):
+        done = plot(make_run(folder / str(number) / "run", rows(scored)))
+        check(done.returncode == 0 and done.stderr == "", done.stderr)
+        pictures.add(check_picture(folder / str(number) / "run" / "curves.png"))
+    check(len(pictures) == 3, "scores that are missing are drawn all the same")
+
+
 def several_runs(folder):
     names = [make_run(folder / "one"), make_run(folder / "two", HEADER + ROWS.replace("4,late+swa", "4,base")), make_run(folder / "one-epoch", HEADER + ROWS.splitlines()[0])]
     done = plot(*names, "--out", folder / "all.png")
@@ -105,4 +117,4 @@ def without_gnuplot(folder):
 if shutil.which("gnuplot") is None:
     print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
     sys.exit(77)
-main(one_run, text_run, several_runs, refusals, names_that_tools_take_for_something_else, without_gnuplot)
+main(one_run, text_run, seldom_scored_run, several_runs, refusals, names_that_tools_take_for_something_else, without_gnuplot)

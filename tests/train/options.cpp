@@ -42,10 +42,18 @@ TEST_CASE("release is due after its epoch, or after its step where there is one"
   CHECK_FALSE(TrainOptions{.members = 1, .release_step = 3}.due(0, 3));
 }
 
+TEST_CASE("the network is scored after each so many epochs, and after the last") {
+  const TrainOptions o{.epochs = 7, .eval_every = 3};
+  for (const std::int64_t epoch : {1, 2, 4, 5}) CHECK_FALSE(o.scores_after(epoch));
+  for (const std::int64_t epoch : {3, 6, 7}) CHECK(o.scores_after(epoch));
+  CHECK(TrainOptions{.epochs = 7}.scores_after(1));
+}
+
 TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) { o.epochs = 0; }) == "epochs 0; expected at least 1");
   CHECK(refusal([](auto& o) { o.members = 0; }) == "members 0; expected at least 1");
   CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "release epoch -1; expected at least 0");
+  CHECK(refusal([](auto& o) { o.eval_every = 0; }) == "epochs between scorings 0; expected at least 1");
   CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "sigma -0.5; expected at least 0");
   CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
   CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) ==

@@ -69,4 +69,7 @@ TEST_CASE("the line of an epoch says which network was tested") {
         "epoch 3/8  base  lr 0.1  loss 1.5000  train 0.5000  test 0.2500  0 samples/s  2.0 s  ETA 0:10");
   record.phase = "late+swa";
   CHECK(contains(epoch_line(record, 8, words, pace, "0:10"), "late+swa  lr 0.1  loss 1.5000  train 0.5000  test (collapsed) 0.2500"));
+  record.test_metric = std::nullopt;
+  CHECK(epoch_line(record, 8, words, pace, "0:10") ==
+        "epoch 3/8  late+swa  lr 0.1  loss 1.5000  train 0.5000  0 samples/s  2.0 s  ETA 0:10");
 }

@@ -14,10 +14,12 @@ TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456}, second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
-  CHECK(format_csv({first, second}, {"bpc", "valid", "characters"}) ==
+  const EpochRecord unscored{3, "late", 0.1, 0, 0.5, 1, std::nullopt, 1};
+  CHECK(format_csv({first, second, unscored}, {"bpc", "valid", "characters"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"
         "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346\n"
-        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n");
+        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n"
+        "3,late,0.1,0,0.5,1,,1.000\n");
 }
 
 TEST_CASE("numbers are written and read alike in every locale") {
@@ -51,11 +53,13 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true, .averaged = 2};
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
-  progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5}};
+  progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5}, {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5}};
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
   CHECK(back.history.front().train_loss == 2.0 / 3);
+  CHECK(back.history[0].test_metric == 0.25);
+  CHECK(back.history[1].test_metric == std::nullopt);
 }
 
 TEST_CASE("a checkpoint of other options is refused by the names of all that differ") {
@@ -67,4 +71,18 @@ TEST_CASE("a checkpoint of other options is refused by the names of all that dif
   CHECK(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }) ==
         "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was \"wrn-10-1\", now "
         "\"wrn-16-1\"; new was not set, now true; resume with those, or start another run with --out");
+}
+
+TEST_CASE("a run may go on for more epochs, not for fewer") {
+  const nlohmann::json saved{{"epochs", 4}, {"lr", 0.1}};
+  nlohmann::json present = saved;
+  present["epochs"] = 5;
+  CHECK_NOTHROW(require_same_options(saved, present, "c.lpw"));
+  present["lr"] = 0.2;
+  CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }), "options: lr was 0.1, now 0.2; resume"));
+  present = saved;
+  for (const nlohmann::json& epochs : {nlohmann::json(3), nlohmann::json("5"), nlohmann::json()}) {
+    present["epochs"] = epochs;
+    CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }), "epochs was 4, now " + epochs.dump()));
+  }
 }

@@ -158,6 +158,43 @@ TEST_CASE("a signal before anything was trained leaves a run that can be resumed
   CHECK(model_after(folder) == model_after(undisturbed));
 }
 
+TEST_CASE("fewer epochs are scored where that is asked for, the last among them, and the weights are the same") {
+  const TemporaryFolder each, third, interrupted;
+  TrainOptions o = options;
+  REQUIRE(Run(o).train(each / "run") == 0);
+  o.eval_every = 3;
+  Run run(o);
+  REQUIRE(run.train(third / "run") == 0);
+  CHECK(run.task.evaluation == 2 + 1 + 3);  // of epochs, before release, at the end: members, and both collapsed networks
+  CHECK(model_after(third) == model_after(each));
+  for (const auto& record : run.trainer.progress().history) CHECK(record.test_metric.has_value() == (record.epoch >= 3));
+  Run first(o);
+  first.task.hook = [](int pass, Toy&) {
+    if (pass == 15) raise(SIGINT);
+  };
+  REQUIRE(first.train(interrupted / "run") == SIGINT);
+  Run rest(o);
+  REQUIRE(rest.train(interrupted / "run", true) == 0);
+  CHECK(rest.trainer.progress().history[1].test_metric == std::nullopt);
+  CHECK(rest.trainer.progress().history[2].test_metric == run.trainer.progress().history[2].test_metric);
+  CHECK(model_after(interrupted) == model_after(each));
+}
+
+TEST_CASE("a finished run goes on for more epochs as if it had been planned so") {
+  const TemporaryFolder plain, extended;
+  const auto described = [](std::int64_t epochs) { return nlohmann::json{{"model", "toy"}, {"epochs", epochs}}; };
+  TrainOptions shorter = options, longer = options;
+  shorter.epochs = 3, shorter.swa_start = longer.swa_start = -1;
+  REQUIRE(Run(longer, described(4)).train(plain / "run") == 0);
+  REQUIRE(Run(shorter, described(3)).train(extended / "run") == 0);
+  CHECK(model_after(extended) != model_after(plain));
+  Run rest(longer, described(4));
+  REQUIRE(rest.train(extended / "run", true) == 0);
+  CHECK(rest.trainer.progress().history.size() == 4);
+  CHECK(model_after(extended) == model_after(plain));
+  CHECK(contains(message_of<FileError>([&] { (void)Run(shorter, described(3)).train(extended / "run", true); }), "epochs was 4, now 3"));
+}
+
 TEST_CASE("release after a number of iterations ends the epoch under way") {
   const TemporaryFolder folder;
   TrainOptions o = options;
@@ -225,6 +262,45 @@ TEST_CASE("training that diverges stops, and no checkpoint holds what is not fin
   CHECK(contains(message, "lower the learning rate"));
   Run rest(o);
   CHECK(rest.train(folder / "run", true) == 0);
+}
+
+TEST_CASE("outputs that overflow in evaluation alone stop a run with the epoch and a cure") {
+  const TemporaryFolder folder;
+  Run run;
+  run.task.hook = [](int pass, Toy& network) {  // finite, and of no effect on a training pass
+    if (pass == 23) fill(network.bn.running_mean.value(), std::numeric_limits<float>::lowest());
+  };
+  const auto message = message_of<NonFinite>([&] { (void)run.train(folder / "run"); });
+  CHECK(contains(message, "after epoch 2 the outputs for the test set are not finite"));
+  CHECK(contains(message, "lower the learning rate"));
+  CHECK(io::load_checkpoint(folder / "run/checkpoint.lpw").meta["progress"]["epoch"] == 1);
+}
+
+TEST_CASE("a checkpoint with weights that are not finite, or a negative variance, is refused by the tensor's name") {
+  for (const auto& [value, name] : {std::pair{std::numeric_limits<float>::quiet_NaN(), "'buffers' holds nan at element 1"},
+                                    {std::numeric_limits<float>::infinity(), "'buffers' holds inf at element 1"},
+                                    {-1.f, "'bn.running_var' holds -1 at element 0"}}) {
+    const TemporaryFolder folder;
+    Run run;
+    run.task.hook = [](int pass, Toy&) {
+      if (pass == 5) raise(SIGTERM);
+    };
+    REQUIRE(run.train(folder / "run") == SIGTERM);
+    const auto saved = io::load_checkpoint(folder / "run/checkpoint.lpw");
+    io::Checkpoint spoilt{saved.meta, io::NamedTensors("checkpoint")};
+    for (const auto& tensor : saved.tensors) {
+      if (tensor.name != "buffers") {
+        spoilt.tensors.add(tensor);
+        continue;
+      }
+      auto buffers = saved.tensors.get<float>(tensor.name, tensor.shape);  // running_mean [3], running_var [3]
+      buffers.data()[value < 0 ? 3 : 1] = value;
+      spoilt.tensors.add(tensor.name, buffers);
+    }
+    io::save_checkpoint(folder / "run/checkpoint.lpw", spoilt);
+    const auto message = message_of<FileError>([&] { (void)Run().train(folder / "run", true); });
+    CHECK(contains(message, std::string("checkpoint.lpw: tensor ") + name));
+  }
 }
 
 TEST_CASE("weights that overflow in the last step before a checkpoint are not saved") {

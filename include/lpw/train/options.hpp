@@ -19,10 +19,13 @@ struct TrainOptions {
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
   std::int64_t member_chunk = 0;  // members computed at a time; 0: all
   std::uint64_t seed = 0;
+  std::int64_t eval_every = 1;     // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const { return members > 1 && late != Group::none && (release_step >= 0 || release_epoch < epochs); }
+  /// Whether the network is scored after so many epochs.
+  [[nodiscard]] bool scores_after(std::int64_t epoch) const { return epoch % eval_every == 0 || epoch == epochs; }
   /// Whether a network is due for release after so many epochs and iterations.
   [[nodiscard]] bool due(std::int64_t epoch, std::int64_t step) const {
     return releases() && (release_step >= 0 ? step >= release_step : epoch >= release_epoch);
@@ -38,6 +41,7 @@ inline void validate(const TrainOptions& o) {
   at_least("members", o.members, 1);
   at_least("release epoch", o.release_epoch, 0);
   at_least("sigma", o.sigma, 0);
+  at_least("epochs between scorings", o.eval_every, 1);
   std::visit(
       [&](const auto& optimizer) {
         at_least("learning rate", optimizer.learning_rate, 0);

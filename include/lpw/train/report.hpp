@@ -74,13 +74,15 @@ template <class Task>
                 "  train ", fixed(train_metric, 4));
 }
 
-/// The line of a finished epoch.
+/// The line of a finished epoch; without a score where none was taken.
 [[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Words& words, const Pace& pace,
                                             const std::string& time_left) {
   const bool late = r.phase.starts_with("late");
+  const std::string score =
+      r.test_metric ? concat(words.held_out, late ? " (collapsed) " : " ", fixed(*r.test_metric, 4), "  ") : std::string();
   return concat("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ", fixed(r.train_loss, 4),
-                "  train ", fixed(r.train_metric, 4), "  ", words.held_out, late ? " (collapsed) " : " ", fixed(r.test_metric, 4), "  ",
-                fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ", fixed(r.seconds, 1), " s  ETA ", time_left);
+                "  train ", fixed(r.train_metric, 4), "  ", score, fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ",
+                fixed(r.seconds, 1), " s  ETA ", time_left);
 }
 
 }  // namespace lpw::train

@@ -29,10 +29,29 @@ namespace lpw::train {
 struct EpochRecord {
   std::int64_t epoch = 0;  // counted from 1
   std::string phase = {};  // base, late, with "+swa" while weights are averaged
-  double learning_rate = 0, late_learning_rate = 0, train_loss = 0, train_metric = 0, test_metric = 0, seconds = 0;
+  double learning_rate = 0, late_learning_rate = 0, train_loss = 0, train_metric = 0;
+  std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
+  double seconds = 0;
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(EpochRecord, epoch, phase, learning_rate, late_learning_rate, train_loss, train_metric, test_metric,
-                                   seconds)
+
+inline void to_json(nlohmann::json& json, const EpochRecord& r) {
+  json = {{"epoch", r.epoch},
+          {"phase", r.phase},
+          {"learning_rate", r.learning_rate},
+          {"late_learning_rate", r.late_learning_rate},
+          {"train_loss", r.train_loss},
+          {"train_metric", r.train_metric},
+          {"test_metric", r.test_metric ? nlohmann::json(*r.test_metric) : nlohmann::json()},
+          {"seconds", r.seconds}};
+}
+inline void from_json(const nlohmann::json& json, EpochRecord& r) {
+  const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
+  get("epoch", r.epoch), get("phase", r.phase), get("seconds", r.seconds);
+  get("learning_rate", r.learning_rate), get("late_learning_rate", r.late_learning_rate);
+  get("train_loss", r.train_loss), get("train_metric", r.train_metric);
+  const auto& score = json.at("test_metric");
+  r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
+}
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sums, loss, correct, seen)
 
@@ -61,14 +80,14 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, a
          std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) { return whole(row, {"epoch"}); });
 }
 
-/// metrics.csv.
+/// metrics.csv. The cell of a score that was not taken is empty.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
   std::string csv = concat("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
                            words.metric, ",seconds\n");
   const auto exact = [](double x) { return significant(x, 9); };
   for (const EpochRecord& r : history)
     csv += concat(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',', exact(r.train_loss), ',',
-                  exact(r.train_metric), ',', exact(r.test_metric), ',', fixed(r.seconds, 3), '\n');
+                  exact(r.train_metric), ',', r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
   return csv;
 }
 
@@ -86,7 +105,8 @@ void get_pair(const io::NamedTensors& tensors, const std::string& name, nn::Flat
   copy(to_device<D>(tensors.get<W>(name + ".late", pair.late.shape())), pair.late);
 }
 
-/// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones.
+/// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones. Of "epochs" there may be more
+/// now: whatever depends on their number must be recorded under another name, with the value that follows from it.
 inline void require_same_options(const nlohmann::json& saved, const nlohmann::json& present, const std::string& path) {
   std::string differences;
   const auto text = [](const nlohmann::json& options, const std::string& key) {
@@ -94,8 +114,12 @@ inline void require_same_options(const nlohmann::json& saved, const nlohmann::js
   };
   nlohmann::json keys = saved;
   keys.update(present);
+  const auto more_epochs = [&](const std::string& key) {
+    const auto epochs = [&](const nlohmann::json& options) { return options.value(key, nlohmann::json()); };
+    return key == "epochs" && epochs(saved).is_number() && epochs(present).is_number() && epochs(present) > epochs(saved);
+  };
   for (const auto& [key, value] : keys.items())
-    if (text(saved, key) != text(present, key))
+    if (text(saved, key) != text(present, key) && !more_epochs(key))
       differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
   require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
                      "; resume with those, or start another run with --out");

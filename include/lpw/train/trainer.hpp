@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/io/finite.hpp>
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
@@ -55,6 +56,7 @@ class Trainer {
     } catch (const nlohmann::json::exception&) {
       fail<FileError>(path.string(), ": is not the checkpoint of a training run");
     }
+    for (const auto& tensor : checkpoint.tensors) io::require_finite(tensor, path.string());
     require<FileError>(possible(progress_), path.string(), ": damaged: it stands at epoch ", progress_.epoch, ", iteration ",
                        progress_.iteration, ", where this run never is");
     if (progress_.released) release_network(0);
@@ -69,6 +71,8 @@ class Trainer {
     optimizer_.set_steps({progress_.base_steps, progress_.late_steps});
     if constexpr (requires { task_.load(checkpoint.tensors, members()); }) task_.load(checkpoint.tensors, members());
     copy(to_device<D>(checkpoint.tensors.get<W>("buffers", flat->buffers.shape())), flat->buffers);
+    nn::for_each_buffer(
+        network_, [&](const std::string& name, const auto& buffer) { io::require_variance(name, to_host(buffer.value()), path.string()); });
   }
 
   /// What run() is going to do, for the user to read before.
@@ -179,7 +183,7 @@ class Trainer {
 
   void announce_release(Display& display) {
     display.progress([] { return "evaluating the network before release"; });
-    progress_.before_release = task_.evaluate(network_);
+    progress_.before_release = scored([&] { return task_.evaluate(network_); });
     release_network(options_.sigma);
     D::trim();
     const auto flat = nn::flatten(network_);
@@ -264,6 +268,19 @@ class Trainer {
                     ": training diverged; lower the learning rate; checkpoints written before are intact");
   }
 
+  /// What a scoring of finite weights returns. Its outputs can overflow all the same, by running statistics of before the last steps, say.
+  template <class Score>
+  [[nodiscard]] auto scored(Score&& score) const {
+    try {
+      return score();
+    } catch (const NonFinite& error) {
+      const std::int64_t epoch = progress_.epoch + (progress_.iteration > 0);
+      fail<NonFinite>(epoch > 0 ? concat("after epoch ", epoch) : "before the first epoch", " the outputs for the ", words.held_out,
+                      " set are not finite (", error.what(),
+                      "): training diverged; lower the learning rate; checkpoints written before are intact");
+    }
+  }
+
   /// Weights can overflow in a step whose loss was still finite.
   void require_finite_weights() {
     const auto flat = nn::flatten(network_);
@@ -273,8 +290,11 @@ class Trainer {
 
   void finish_epoch(const RunFolder& folder, Display& display) {
     require_finite_weights();
-    display.progress([] { return "evaluating"; });
-    const double held_out = held_out_collapsed();  // before anything changes: a signal may cut it short
+    std::optional<double> held_out;
+    if (options_.scores_after(progress_.epoch + 1)) {
+      display.progress([] { return "evaluating"; });
+      held_out = scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
+    }
     const double epoch = static_cast<double>(progress_.epoch + 1);
     const bool averaging = options_.swa_start >= 0 && epoch > static_cast<double>(options_.swa_start);
     if (averaging) {
@@ -310,7 +330,7 @@ class Trainer {
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(network_);
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
-    const FinalScores scores = final_scores(display);
+    const FinalScores scores = scored([&] { return final_scores(display); });
     if (members > 1)
       display.line(concat("collapse: ", members, " members averaged into one plain network of ", nn::flatten(network_)->value.base.dim(1),
                           " parameters"));
@@ -325,7 +345,7 @@ class Trainer {
                          {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
     folder.write_metrics(format_csv(progress_.history, words));
     folder.write_summary(summary);
-    display.line(concat("saved ", folder.model().string(), ", ", folder.summary().string()));
+    display.line(concat("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));
     display.line(concat("\n", format_table(scores), "\n"));
   }
 
