@@ -11,14 +11,16 @@ void declare_own_options(Options& o, Add&& add) {
   using namespace example;
   using CLI::IsMember;
   add("--data", o.data, "folder of the CIFAR binary files (scripts/download_data.sh), or synthetic: ten procedural classes")
-      ->check(not_empty());
+      ->check(path_name());
   add("--dataset", o.dataset, "cifar10 or cifar100")->check(IsMember({"cifar10", "cifar100"}));
   add("--model", o.model, "wrn-DEPTH-WIDEN, DEPTH = 6n + 4");
-  add("--label-smoothing", o.label_smoothing, "label smoothing")->check(range(0.0, 0.999));
-  add("--cutout", o.cutout, "side of the square that cutout erases; 0: none")->check(range(0, 32));
+  add("--label-smoothing", o.label_smoothing, "label smoothing")->transform(range(0.0, 0.999));
+  add("--cutout", o.cutout, "side of the square that cutout erases; 0: none")->transform(range(0, 32));
   add("--augment", o.augment, "standard (pad-crop and flip) or none")->check(IsMember({"standard", "none"}));
-  add("--train-subset", o.train_subset, "train on this many images, class-balanced; 0: all")->check(at_least<std::int64_t>(0));
-  add("--test-subset", o.test_subset, "evaluate on this many images, class-balanced; 0: all")->check(at_least<std::int64_t>(0));
+  add("--convolution", o.convolution, "3x3 convolutions on the CPU: winograd (where it is faster) or direct")
+      ->check(IsMember({"winograd", "direct"}));
+  add("--train-subset", o.train_subset, "train on this many images, class-balanced; 0: all")->transform(at_least<std::int64_t>(0));
+  add("--test-subset", o.test_subset, "evaluate on this many images, class-balanced; 0: all")->transform(at_least<std::int64_t>(0));
 }
 
 }  // namespace cifar

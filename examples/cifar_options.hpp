@@ -31,7 +31,7 @@ struct Options : example::RunOptions {
   std::string data = "synthetic", dataset = "cifar10", model = "wrn-28-10";
   double label_smoothing = 0;
   int cutout = 0;
-  std::string augment = "standard";
+  std::string augment = "standard", convolution = "winograd";
   std::int64_t train_subset = 0, test_subset = 0;
 
   /// Which images there are: synthetic, cifar10 or cifar100.
@@ -47,7 +47,7 @@ template <class O, class F>
   requires std::is_same_v<std::remove_const_t<O>, Options>
 void for_each_own_option(O& o, F&& f) {
   f("model", o.model), f("label-smoothing", o.label_smoothing), f("cutout", o.cutout), f("augment", o.augment);
-  f("train-subset", o.train_subset), f("test-subset", o.test_subset);
+  f("train-subset", o.train_subset), f("test-subset", o.test_subset), f("convolution", o.convolution);
 }
 
 inline void complete(Options& o) {

@@ -7,47 +7,67 @@
 //   adopt_model(options, content, given)     for --eval: what a saved model says of its network, as far as the command line leaves it open
 #pragma once
 
+#include <concepts>
 #include <filesystem>
 #include <limits>
 #include <optional>
+#include <set>
 #include <string>
+#include <system_error>
 
 #include <CLI/CLI.hpp>
 
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/safetensors.hpp>
+#include <lpw/train/printable.hpp>
 
 #include "config_file.hpp"
+#include "numbers.hpp"
 #include "run_options.hpp"
 
 namespace example {
 
-/// A number in [low, high], or `instead`. Unlike CLI11's own range this refuses "nan", and "-1" for what is unsigned. `expected` completes
-/// "expected a number ...".
+/// A number in [low, high], or `instead`; rewritten so that CLI11 reads the same number (give it to transform(): check() does not rewrite).
+/// `expected` completes "expected a number ...".
 template <class T>
 CLI::Validator number(const std::string& expected, T low, T high, std::optional<T> instead = {}) {
   return CLI::Validator(
       [=](std::string& text) {
-        T value{};
-        const bool valid = (std::is_signed_v<T> || !text.starts_with('-')) && CLI::detail::lexical_cast(text, value) &&
-                           ((value >= low && value <= high) || (instead && value == *instead));
-        return valid ? std::string()
-                     : lpw::concat("expected a ", std::is_integral_v<T> ? "whole " : "", "number ", expected, ", found ", text);
+        const auto value = read_number<T>(text);
+        if (!value || !((*value >= low && *value <= high) || (instead && *value == *instead)))
+          return lpw::concat("expected a ", std::integral<T> ? "whole " : "", "number ", expected, ", found ",
+                             text.empty() ? "nothing" : text);
+        text = write_number(*value);
+        return std::string();
       },
       "");
 }
 template <class T>
-CLI::Validator range(T low, T high) {
-  return number(lpw::concat("from ", low, " to ", high), low, high);
+CLI::Validator range(T low, T high, std::optional<T> instead = {}) {
+  return number("from " + write_number(low) + " to " + write_number(high) + (instead ? ", or " + write_number(*instead) : ""), low, high,
+                instead);
 }
 template <class T>
 CLI::Validator at_least(T low, std::optional<T> instead = {}, T high = static_cast<T>(1e12)) {
-  return number(lpw::concat("of at least ", low, instead ? lpw::concat(", or ", *instead) : ""), low, high, instead);
+  return range(low, high, instead);
 }
-inline CLI::Validator not_empty() {
-  return CLI::Validator([](std::string& text) { return text.empty() ? "expected a name, found nothing" : std::string(); }, "");
+inline CLI::Validator positive(double high = 1e12) {
+  return number("above 0 and at most " + write_number(high), std::numeric_limits<double>::min(), high);
 }
-inline CLI::Validator positive() { return number("above 0", std::numeric_limits<double>::min(), 1e12); }
+/// The name of a file or a folder. A word that begins as options do is one whose value was forgotten.
+inline CLI::Validator path_name() {
+  return CLI::Validator(
+      [](std::string& text) {
+        if (text.empty()) return std::string("expected a name, found nothing");
+        return text.starts_with("--") ? lpw::concat("expected a name, found ", text, "; write ./", text, " if that is one") : std::string();
+      },
+      "");
+}
+/// What follows the sign in --flag=true.
+inline CLI::Validator truth() {
+  return CLI::Validator(
+      [](std::string& text) { return text == "true" || text == "false" ? std::string() : "expected true or false, found " + text; }, "");
+}
 
 template <class Options>
 class CommandLine {
@@ -70,7 +90,7 @@ class CommandLine {
       std::fputs(app_.help().c_str(), stdout);
       return 0;
     } catch (const CLI::ParseError& error) {
-      std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, error.what());
+      std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, lpw::train::one_line(error.what()).c_str());
       return 2;
     }
     finish();
@@ -81,15 +101,17 @@ class CommandLine {
   [[nodiscard]] std::string config() const {
     std::string text = lpw::concat("# The options of this run. ", Options::program,
                                    " --config FILE repeats it; options on the command line go before those here.\n");
-    const auto line = [&text](const char* name, const auto& value) {
+    const auto line = [&text, this](const char* name, const auto& value) {
       if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
         if (value.empty()) return;  // the default of the options that can be empty
       }
+      if (idle(name)) return;
       text += config_file::line(name, value);
     };
     for_each_data_option(options, line);
     for_each_run_option(options, line);
     line("threads", options.threads);
+    line("eval-every", options.eval_every);
     line("checkpoint-minutes", options.checkpoint_minutes);
     line("convert", options.convert);
     return text;
@@ -102,66 +124,72 @@ class CommandLine {
   CLI::Option* add(const char* name, T& value, const char* help) {
     return app_.add_option(name, value, help)->capture_default_str();
   }
+  CLI::Option* add_flag(const char* name, bool& value, const char* help) { return app_.add_flag(name, value, help)->check(truth()); }
   [[nodiscard]] bool given(const std::string& option) const { return app_.get_option("--" + option)->count() > 0; }
 
   void declare_training() {
     using CLI::IsMember;
     Options& o = options;
-    add("--epochs", o.epochs, "passes over the training data")->check(at_least<std::int64_t>(1));
-    add("--batch", o.batch, Options::batch_help)->check(at_least<std::int64_t>(1));
+    add("--epochs", o.epochs,
+        "passes over the training data; a run may be resumed with more if its schedule does not depend on their number")
+        ->transform(at_least<std::int64_t>(1));
+    add("--batch", o.batch, Options::batch_help)->transform(at_least<std::int64_t>(1));
     add("--optimizer", o.optimizer, "sgd, adam or adamw")->check(IsMember({"sgd", "adam", "adamw"}));
-    add("--lr", o.lr, "initial learning rate")->check(positive());
-    add("--momentum", o.momentum, "Nesterov momentum of sgd; 0: plain SGD")->check(range(0.0, 0.999999));
-    add("--weight-decay", o.weight_decay, "weight decay")->check(at_least(0.0));
-    add("--clip", o.clip, "largest norm of the gradient of all weights together; 0: any")->check(at_least(0.0));
+    add("--lr", o.lr, "initial learning rate")->transform(positive(lpw::optim::max_learning_rate));
+    add("--momentum", o.momentum, "Nesterov momentum of sgd; 0: plain SGD")->transform(range(0.0, 0.999999));
+    add("--weight-decay", o.weight_decay, "weight decay")->transform(at_least(0.0));
+    add("--clip", o.clip, "largest norm of the gradient of all weights together; 0: any")->transform(at_least(0.0));
     add("--schedule", o.schedule,
-        "anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, steps:a,b,..:gamma or constant, by epoch");
+        "anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, cosine:EPOCHS, steps:a,b,..:gamma or constant, by "
+        "epoch");
     add("--swa-start", o.swa_start, "epochs before weight averaging: the weights after every later epoch are averaged; -1: never")
-        ->check(at_least<std::int64_t>(0, -1));
-    add("--dropout", o.dropout, Options::dropout_help)->check(range(0.0, 0.999));
+        ->transform(at_least<std::int64_t>(0, -1));
+    add("--dropout", o.dropout, Options::dropout_help)->transform(range(0.0, 0.999));
     add("--precision", o.precision, "fp32, bf16, or on a GPU tf32: fp32 with products on tensor cores")
         ->check(IsMember({"fp32", "bf16", "tf32"}));
-    add("--init", o.init, "start from a saved plain network (model.safetensors)")->check(not_empty());
-    app_.add_flag("--convert", o.convert, "take F16, BF16 or F64 weights of the file given to --init or --eval, rounded to F32");
-    add("--seed", o.seed, "seed of everything random")->check(at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()));
+    add("--init", o.init, "start from a saved plain network (model.safetensors)")->check(path_name());
+    add_flag("--convert", o.convert, "take F16, BF16 or F64 weights of the file given to --init or --eval, rounded to F32");
+    add("--seed", o.seed, "seed of everything random")
+        ->transform(at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()));
   }
 
   void declare_late_phase() {
     Options& o = options;
-    add("--members", o.members, "K, late-phase members after release; 1 trains one plain network")->check(at_least<std::int64_t>(1));
+    add("--members", o.members, "K, late-phase members after release; 1 trains one plain network")->transform(at_least<std::int64_t>(1));
     add("--release-epoch", o.release_epoch, "T0, epochs before release; 0 releases at once, --epochs or more never")
-        ->check(at_least<std::int64_t>(0));
+        ->transform(at_least<std::int64_t>(0));
     add("--release-step", o.release_step, "T0 in iterations, with which their epoch ends; goes before --release-epoch; -1: that counts")
-        ->check(at_least<std::int64_t>(0, -1));
+        ->transform(at_least<std::int64_t>(0, -1));
     add("--late", o.late, Options::late_help);
-    add("--sigma", o.sigma, "sigma_0, release noise relative to each parameter's rms")->check(at_least(0.0));
+    add("--sigma", o.sigma, "sigma_0, release noise relative to each parameter's rms")->transform(at_least(0.0));
     add("--base-gradient", o.base_gradient, "base gradient over the members: sum or mean")->check(CLI::IsMember({"sum", "mean"}));
-    add("--late-lr", o.late_lr, "--lr of late-phase weights; -1: --lr")->check(at_least(0.0, std::optional(-1.0)));
+    add("--late-lr", o.late_lr, "--lr of late-phase weights; -1: --lr")->transform(at_least(0.0, std::optional(-1.0)));
     add("--late-weight-decay", o.late_weight_decay, "--weight-decay of late-phase weights; -1: --weight-decay")
-        ->check(at_least(0.0, std::optional(-1.0)));
+        ->transform(at_least(0.0, std::optional(-1.0)));
     add("--late-schedule", o.late_schedule, "--schedule of late-phase weights; default: --schedule");
-    add("--member-chunk", o.member_chunk, "members computed at a time, for less memory; 0: all")->check(at_least<std::int64_t>(0));
+    add("--member-chunk", o.member_chunk, "members computed at a time, for less memory; 0: all")->transform(at_least<std::int64_t>(0));
   }
 
   void declare_run() {
     Options& o = options;
     add("--config", config_file_,
         "read options from a file, such as those in examples/configs or a run folder's config.toml; those on the command line go before")
-        ->check(not_empty())
+        ->check(path_name())
         ->configurable(false);
-    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")->check(range(0, 4096));
+    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")
+        ->transform(range(0, 4096));
     add("--device", o.device, "cpu, or cuda: an NVIDIA GPU")->check(CLI::IsMember({"cpu", "cuda"}));
-    add("--convolution", o.convolution, "3x3 convolutions on the CPU: winograd (where it is faster) or direct")
-        ->check(CLI::IsMember({"winograd", "direct"}));
-    app_.add_flag("--deterministic", o.deterministic, "the same bits in every run on a GPU too, which may be slower; the CPU's always are");
+    add_flag("--deterministic", o.deterministic, "the same bits in every run on a GPU too, which may be slower; the CPU's always are");
+    add("--eval-every", o.eval_every, "epochs from one scoring of the collapsed network to the next; the last epoch is always scored")
+        ->transform(at_least<std::int64_t>(1));
     add("--checkpoint-minutes", o.checkpoint_minutes, "minutes between checkpoints within an epoch; each epoch ends with one")
-        ->check(positive());
-    add("--out", o.out, "run folder; default: runs/DATE-TIME")->check(not_empty())->configurable(false);
-    app_.add_flag("--resume", o.resume, "continue the run in --out, with the options in its config.toml; start it if there is none yet")
+        ->transform(positive());
+    add("--out", o.out, "run folder; default: runs/DATE-TIME")->check(path_name())->configurable(false);
+    add_flag("--resume", o.resume, "continue the run in --out, with the options in its config.toml; start it if there is none yet")
         ->configurable(false);
-    app_.add_flag("--dry-run", o.dry_run, "print the options and what would be trained, and exit")->configurable(false);
+    add_flag("--dry-run", o.dry_run, "print the options and what would be trained, and exit")->configurable(false);
     add("--eval", o.eval, "evaluate a checkpoint.lpw or model.safetensors, on the data it was trained for, and exit")
-        ->check(not_empty())
+        ->check(path_name())
         ->configurable(false);
   }
 
@@ -173,6 +201,9 @@ class CommandLine {
                          o.resume    ? "--resume"
                          : o.dry_run ? "--dry-run"
                                      : "--out");
+    require_run_to_resume();
+    for (const CLI::Option* option : app_.get_options())
+      if (option->count() > 0) typed_.insert(option->get_name());
     read_config();
     const auto is_given = [this](const std::string& name) { return given(name); };
     if (o.evaluates_model()) {
@@ -181,8 +212,44 @@ class CommandLine {
       adopt(o, lpw::io::load_checkpoint(o.eval).meta.value("options", nlohmann::json::object()), is_given);
     }
     require_machine();
+    require_effect();
     complete(o);
     if (!o.init.empty()) o.init = absolute_path(o.init);
+  }
+
+  /// Throws OptionError where --resume names a folder without a run, and nothing says what to train there: that is a mistyped name.
+  void require_run_to_resume() const {
+    if (!options.resume || given("config")) return;
+    const std::filesystem::path folder = options.out;
+    std::error_code unreadable;
+    for (const char* file : {"checkpoint.lpw", "config.toml"})
+      if (std::filesystem::exists(folder / file, unreadable)) return;
+    bool any = false;
+    const auto find = [&](const char* name, const auto&) { any = any || given(name); };
+    for_each_data_option(options, find);
+    for_each_run_option(options, find);
+    lpw::require<lpw::OptionError>(any, "--resume --out ", options.out,
+                                   ": there is no run in this folder; mend the name, or give the options of the run to start");
+  }
+
+  /// Why an option does nothing: another one, and what that means.
+  struct Idle {
+    std::string because, reason;
+  };
+  /// Nothing where it does something. An idle option is refused where it is given, and not written to config.toml.
+  [[nodiscard]] std::optional<Idle> idle(const std::string& name) const {
+    if (name == "momentum" && options.optimizer != "sgd") return Idle{"--optimizer", options.optimizer + " has no such momentum"};
+    if (name == "convolution" && options.device != "cpu") return Idle{"--device", "it says how the CPU convolves"};
+    return std::nullopt;
+  }
+  /// Throws OptionError for an idle option, but for one of a file that the command line has set aside.
+  void require_effect() const {
+    for_each_run_option(options, [&](const std::string& name, const auto&) {
+      const auto why = idle(name);
+      const bool set_aside = why && !typed_.contains("--" + name) && typed_.contains(why->because);
+      lpw::require<lpw::OptionError>(!why || !given(name) || set_aside, "--", name, " does nothing here: ", why ? why->reason : "",
+                                     "; leave it out");
+    });
   }
 
   void require_machine() const {
@@ -197,7 +264,8 @@ class CommandLine {
   void read_config() {
     if (!config_file_.empty()) return config_file::apply(app_, config_file_);
     const auto saved = std::filesystem::path(options.out) / "config.toml";
-    if (!options.resume || !std::filesystem::exists(saved)) return;
+    std::error_code unreadable;
+    if (!options.resume || !std::filesystem::exists(saved, unreadable)) return;
     try {
       config_file::apply(app_, saved);
     } catch (const lpw::FileError& error) {
@@ -207,6 +275,7 @@ class CommandLine {
 
   CLI::App app_;
   std::string config_file_;
+  std::set<std::string> typed_;  // options that stand on the command line, with their dashes
 };
 
 }  // namespace example

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdio>
 #include <filesystem>
 #include <map>
 #include <string>
@@ -14,6 +15,8 @@
 #include <CLI/CLI.hpp>
 
 #include <lpw/io/file.hpp>
+
+#include "numbers.hpp"
 
 namespace config_file {
 
@@ -29,7 +32,25 @@ inline std::string_view trimmed(std::string_view text) {
   return first == std::string_view::npos ? std::string_view() : text.substr(first, text.find_last_not_of(" \t\r") - first + 1);
 }
 
-/// Takes a value off the front of `text`: a "string" with \" and \\, a 'string' without escapes, or a bare word. False if it is none.
+/// Takes an escape sequence of a "string" off the front of `text`, which follows its backslash. False if it is none.
+inline bool take_escape(std::string_view& text, std::string& value) {
+  constexpr std::string_view letters = "\"\\ntrbf", meanings = "\"\\\n\t\r\b\f";
+  if (text.empty()) return false;
+  if (const auto found = letters.find(text.front()); found != std::string_view::npos) {
+    value += meanings[found];
+    text.remove_prefix(1);
+    return true;
+  }
+  unsigned code = 0;
+  if (text.front() != 'u' || text.size() < 5) return false;
+  const auto [end, error] = std::from_chars(text.data() + 1, text.data() + 5, code, 16);
+  if (error != std::errc() || end != text.data() + 5 || code == 0 || code >= 0x80) return false;  // others stand for themselves
+  value += static_cast<char>(code);
+  text.remove_prefix(5);
+  return true;
+}
+
+/// Takes a value off the front of `text`: a "string" with escapes, a 'string' without, or a bare word. False if it is none.
 inline bool take_value(std::string_view& text, std::string& value) {
   const char quote = text.empty() ? '\0' : text.front();
   if (quote != '"' && quote != '\'') {
@@ -40,12 +61,10 @@ inline bool take_value(std::string_view& text, std::string& value) {
   }
   text.remove_prefix(1);
   while (!text.empty() && text.front() != quote) {
-    if (quote == '"' && text.front() == '\\') {
-      text.remove_prefix(1);
-      if (text.empty() || (text.front() != '"' && text.front() != '\\')) return false;
-    }
-    value += text.front();
+    const bool escape = quote == '"' && text.front() == '\\';
+    if (!escape) value += text.front();
     text.remove_prefix(1);
+    if (escape && !take_escape(text, value)) return false;
   }
   if (text.empty()) return false;
   text.remove_prefix(1);
@@ -73,6 +92,9 @@ inline bool parse_line(std::string_view line, Setting& setting) {
 /// twice.
 [[nodiscard]] inline std::vector<Setting> parse(std::string_view text, const std::string& source) {
   constexpr std::size_t longest = 4096;  // of a line: whatever is longer is no list of options
+  lpw::require<lpw::FileError>(!text.starts_with("\xff\xfe") && !text.starts_with("\xfe\xff"), source,
+                               ": is written in UTF-16; save it as UTF-8");
+  if (text.starts_with("\xef\xbb\xbf")) text.remove_prefix(3);  // a mark with which some editors begin a file
   std::vector<Setting> settings;
   std::map<std::string, int> lines;
   for (int number = 1; !text.empty(); ++number) {
@@ -117,15 +139,17 @@ template <class T>
   if constexpr (std::is_convertible_v<T, std::string>) {
     text += '"';
     for (const char c : std::string(value)) {
+      char escape[8];
+      std::snprintf(escape, sizeof escape, "\\u%04x", static_cast<unsigned>(static_cast<unsigned char>(c)));
+      const bool control = static_cast<unsigned char>(c) < ' ' || c == 0x7f;
       if (c == '"' || c == '\\') text += '\\';
-      text += c;
+      text += control ? std::string(escape) : std::string(1, c);
     }
     text += '"';
   } else if constexpr (std::is_same_v<T, bool>) {
     text += value ? "true" : "false";
   } else {
-    char digits[64];
-    text.append(digits, std::to_chars(digits, digits + sizeof digits, value).ptr);
+    text += example::write_number(value);
   }
   return text + '\n';
 }

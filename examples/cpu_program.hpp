@@ -9,7 +9,8 @@ namespace example {
 template <class Example, class T>
 int run_on_cpu(const typename Example::Options& options, const std::string& config) {
   if (options.threads > 0) lpw::set_max_threads(options.threads);
-  lpw::convolution() = options.convolution == "direct" ? lpw::Convolution::direct : lpw::Convolution::winograd;
+  if constexpr (requires { options.convolution; })
+    lpw::convolution() = options.convolution == "direct" ? lpw::Convolution::direct : lpw::Convolution::winograd;
   return TrainerProgram<Example, T, lpw::Cpu>(options, config).run();
 }
 

@@ -2,7 +2,6 @@
 #pragma once
 
 #include <array>
-#include <charconv>
 #include <limits>
 #include <string>
 #include <type_traits>
@@ -14,6 +13,7 @@
 #include <lpw/train/language_modelling.hpp>
 
 #include "enwik8_headers.hpp"
+#include "numbers.hpp"
 #include "run_options.hpp"
 
 namespace enwik8 {
@@ -51,19 +51,16 @@ void for_each_own_option(O& o, F&& f) {
   f("hidden", o.hidden), f("layers", o.layers), f("embedding", o.embedding), f("bptt", o.bptt), f("pre-batch", o.pre_batch);
 }
 
-/// A number that is the whole text.
-template <class Number>
-[[nodiscard]] bool read_number(std::string_view text, Number& value) {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  return error == std::errc() && end == text.data() + text.size();
-}
-
 /// "90,5,5" with the shares of the parts that have a file of their own given to the training text.
 inline lpw::data::TextShares parse_split(const Options& o) {
   std::array<double, 3> shares{};
   const auto parts = lpw::optim::detail::split(o.split, ',');
   bool valid = parts.size() == shares.size();
-  for (std::size_t i = 0; valid && i < shares.size(); ++i) valid = read_number(parts[i], shares[i]) && shares[i] >= 0 && shares[i] <= 100;
+  for (std::size_t i = 0; valid && i < shares.size(); ++i) {
+    const auto share = example::read_number<double>(parts[i]);
+    valid = share && *share >= 0 && *share <= 100;
+    shares[i] = share.value_or(0);
+  }
   lpw::require<lpw::OptionError>(valid && std::abs(shares[0] + shares[1] + shares[2] - 100) < 1e-9, "--split ", o.split,
                                  ": expected per cents for training, validation and test that sum to 100, such as 90,5,5");
   if (!o.valid.empty()) shares[0] += std::exchange(shares[1], 0);
@@ -79,10 +76,11 @@ inline std::int64_t pre_batch(const Options& o) {
     return o.members * o.batch;
   }
   if (o.pre_batch == "batch") return o.batch;
-  std::int64_t streams = 0;
-  lpw::require<lpw::OptionError>(read_number(o.pre_batch, streams) && streams >= 1, "--pre-batch ", o.pre_batch,
-                                 ": expected members, batch, or a number of streams of at least 1");
-  return streams;
+  constexpr std::int64_t most = 1'000'000'000'000;
+  const auto streams = example::read_number<std::int64_t>(o.pre_batch);
+  lpw::require<lpw::OptionError>(streams && *streams >= 1 && *streams <= most, "--pre-batch ", o.pre_batch,
+                                 ": expected members, batch, or a number of streams from 1 to ", most);
+  return *streams;
 }
 
 inline void complete(Options& o) {

@@ -10,11 +10,13 @@
 #include <iterator>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 
 #include <nlohmann/json.hpp>
 
 #include <lpw/train/options.hpp>
+#include <lpw/train/printable.hpp>
 
 namespace example {
 
@@ -42,14 +44,17 @@ struct RunOptions {
   std::string precision = "fp32", init = {};
   std::uint64_t seed = 0;
   int threads = 0;
-  std::string device = "cpu", convolution = "winograd";
+  std::string device = "cpu";
   bool deterministic = false;
   std::string out = {};
   bool resume = false, dry_run = false, convert = false;
+  std::int64_t eval_every = 1;
   double checkpoint_minutes = 10;
   std::string eval = {};
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
 
+  /// The initial learning rate of late-phase weights.
+  [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
   /// Whether `eval` is a saved plain network, and not a checkpoint.
   [[nodiscard]] bool evaluates_model() const { return eval.ends_with(".safetensors"); }
 };
@@ -64,7 +69,21 @@ void for_each_run_option(Options& o, F&& f) {
   f("weight-decay", o.weight_decay), f("late-weight-decay", o.late_weight_decay), f("clip", o.clip), f("schedule", o.schedule);
   f("late-schedule", o.late_schedule), f("swa-start", o.swa_start), f("dropout", o.dropout), f("member-chunk", o.member_chunk);
   f("precision", o.precision), f("init", o.init), f("seed", o.seed), f("device", o.device);
-  f("convolution", o.convolution), f("deterministic", o.deterministic);
+  f("deterministic", o.deterministic);
+}
+
+/// The value of an option as checkpoints record it: texts without what JSON cannot hold, and schedules with the number of epochs written
+/// out, so that a run whose schedule does not depend on that goes on for more epochs, and another is told which schedule to name.
+template <class T>
+[[nodiscard]] T recorded_value(const RunOptions& o, const std::string& name, const T& value) {
+  if constexpr (std::is_same_v<T, std::string>) {
+    const auto epochs = static_cast<double>(o.epochs);
+    if (name == "schedule") return lpw::optim::expand_schedule(value, o.lr, epochs);
+    if (name == "late-schedule") return lpw::optim::expand_schedule(value, o.late_rate(), epochs);
+    return lpw::train::one_line(value);
+  } else {
+    return value;
+  }
 }
 
 /// What a checkpoint records of its run: one made with other options, or a program whose sums round otherwise, is not continued. One that
@@ -74,7 +93,7 @@ template <class Options, class Data>
   if (!o.recorded.is_null()) return o.recorded;
   nlohmann::json result = describe(o, data);
   result["engine"] = engine;
-  for_each_run_option(o, [&](const char* name, const auto& value) { result[name] = value; });
+  for_each_run_option(o, [&](const char* name, const auto& value) { result[name] = recorded_value(o, name, value); });
   return result;
 }
 
@@ -94,7 +113,7 @@ void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
       lpw::require<lpw::FileError>(recorded.at(name).is_number_integer(), o.eval, ": damaged: its ", name, " is not a whole number");
     recorded.at(name).get_to(trained);
     if (given(name) && (names_machine(name) || Options::for_evaluation(name))) return;
-    if (given(name) && value != trained)
+    if (given(name) && recorded_value(o, name, value) != trained)
       differences += lpw::concat(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ", nlohmann::json(value));
     value = std::move(trained);
   };
@@ -126,6 +145,7 @@ lpw::Group parse_late(const std::string& text, const NamedGroup (&known)[N]) {
     const auto found = std::find_if(std::begin(known), std::end(known), [&](const NamedGroup& named) { return named.name == part; });
     lpw::require<lpw::OptionError>(found != std::end(known), "--late ", text, ": \"", part, "\" is not one of ", names,
                                    "; expected some of them joined by commas, or none");
+    lpw::require<lpw::OptionError>(!contains(groups, found->group), "--late ", text, ": names ", part, " twice");
     groups = groups | found->group;
   }
   return groups;
@@ -150,7 +170,7 @@ inline lpw::optim::OptimizerOptions optimizer_options(const RunOptions& o) {
 
 template <class Options>
 lpw::train::TrainOptions train_options(const Options& o) {
-  const double late_lr = o.late_lr < 0 ? o.lr : o.late_lr, epochs = static_cast<double>(o.epochs);
+  const auto epochs = static_cast<double>(o.epochs);
   return {.epochs = o.epochs,
           .members = o.members,
           .release_epoch = o.release_epoch,
@@ -160,10 +180,11 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .optimizer = optimizer_options(o),
           .schedule = lpw::optim::parse_schedule(o.schedule, o.lr, epochs),
           .late_schedule = o.late_schedule.empty() ? lpw::optim::parse_schedule(o.schedule, o.lr, epochs)
-                                                   : lpw::optim::parse_schedule(o.late_schedule, late_lr, epochs),
+                                                   : lpw::optim::parse_schedule(o.late_schedule, o.late_rate(), epochs),
           .swa_start = o.swa_start,
           .member_chunk = o.member_chunk,
           .seed = o.seed,
+          .eval_every = o.eval_every,
           .checkpoint_minutes = o.checkpoint_minutes};
 }
 

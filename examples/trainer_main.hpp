@@ -35,7 +35,7 @@ int trainer_main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", Options::program, error.what());
+    std::fprintf(stderr, "%s: %s\n", Options::program, lpw::train::one_line(error.what()).c_str());
   }
   return 1;
 }

@@ -60,12 +60,13 @@ class TrainerProgram {
   int run() {
     const auto train_options = example::train_options(options_);
     lpw::train::validate(train_options);
-    Network network(network_options(options_), lpw::Philox(options_.seed));
+    const auto shape = network_options(options_);
+    const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
+    Network network(shape, lpw::Philox(options_.seed));
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
-    const auto data = load_data(options_);
     Task task(data, task_options(options_));
     if (options_.evaluates_model()) {
-      display_.line(lpw::train::format_table({.collapsed = task.evaluate(network)}));
+      display_.line(lpw::train::format_table(scored([&] { return lpw::train::FinalScores{.collapsed = task.evaluate(network)}; })));
       return concluded(network);
     }
     lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
@@ -75,10 +76,21 @@ class TrainerProgram {
   }
 
  private:
+  /// What a scoring of the saved network returns; where its outputs are not finite, it is that file's network that diverged.
+  template <class Score>
+  [[nodiscard]] auto scored(Score&& score) const {
+    try {
+      return score();
+    } catch (const lpw::NonFinite& error) {
+      lpw::fail<lpw::NonFinite>(options_.eval, ": the network's outputs are not finite (", error.what(),
+                                "): its training diverged; take a checkpoint or model of before");
+    }
+  }
+
   template <class Trainer, class Data>
   int evaluate(Trainer& trainer, Network& network, const Data& data) {
     trainer.load(options_.eval);
-    auto scores = trainer.final_scores(display_);
+    auto scores = scored([&] { return trainer.final_scores(display_); });
     if (other_data(options_, data)) scores.before_release.clear();  // recorded in training, on the data of then
     display_.line(lpw::train::format_table(scores));
     return concluded(network);
@@ -86,7 +98,7 @@ class TrainerProgram {
 
   void show(const Banner& what, Network& network) {
     display_.line(lpw::concat(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision, " on ",
-                              Machine<Device>::description(), "; ", what.data));
+                              Machine<Device>::description(), "; ", lpw::train::one_line(what.data)));
   }
 
   template <class Trainer>
@@ -106,13 +118,14 @@ class TrainerProgram {
       lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});
     }
     folder.write_config(config_);
-    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", out, " yet, starting"));
+    const auto shown = lpw::train::one_line(out);
+    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", shown, " yet, starting"));
     for (const auto& line : trainer.plan()) display_.line(line);
-    display_.line(lpw::concat("run folder: ", out));
+    display_.line(lpw::concat("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network);
-    display_.line(lpw::concat("interrupted; everything up to this step is in ", folder.checkpoint().string(),
-                              "; continue with: ", Options::program, " --resume --out ", out));
+    display_.line(lpw::concat("interrupted; everything up to this step is in ", lpw::train::one_line(folder.checkpoint().string()),
+                              "; continue with: ", Options::program, " --resume --out ", shown));
     return 128 + signal;
   }
 

@@ -36,9 +36,9 @@ def spoilt(content, path):
 def options(folder):
     out = ["--out", folder / "out"]
     for arguments, says in [
-            (["--members", 0], ["--members", "at least 1"]),
-            (["--release-epoch", -1], ["--release-epoch", "at least 0"]),
-            (["--epochs", "many"], ["--epochs", "whole number", "many"]),
+            (["--members", 0], ["--members", "from 1 to 1000000000000"]),
+            (["--release-epoch", -1], ["--release-epoch", "from 0 to"]),
+            (["--epochs", "many"], ["--epochs", "whole number from 1 to 1000000000000", "many"]),
             (["--epochs", 2.5], ["--epochs", "whole number", "2.5"]),
             (["--data", ""], ["--data", "found nothing"]),
             (["--model", "resnet50"], ["--model resnet50", "wrn-28-10"]),
@@ -46,6 +46,9 @@ def options(folder):
             (["--schedule", "foo"], ["foo", "anneal:START:END:FINAL"]),
             (["--schedule", "anneal:5:1:0.1"], "0 <= START < END"),
             (["--schedule", "steps:1,x:0.1"], "\"x\" is not a number"),
+            (["--schedule", "steps:-5:0.1"], "milestone -5 is negative"),
+            (["--schedule", "anneal:1:2:1e300"], "FINAL from 0 to 1e+12"),
+            (["--schedule", "steps:1,2:1e7"], "learning rate of 1e+13"),
             (["--late-schedule", "anneal:1:2"], "anneal:1:2"),
             (["--members", 3, "--member-chunk", 4], "member chunk 4"),
             (["--label-smoothing", 2], ["--label-smoothing", "found 2"]),
@@ -59,6 +62,13 @@ def options(folder):
             (["--late", "foo"], ["--late foo", "batchnorm, head, rank1"]),
             (["--late", "head,bogus"], ["\"bogus\"", "batchnorm, head, rank1"]),
             (["--late", ""], "--late"),
+            (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
+            (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
+            (["--eval-every", 0], ["--eval-every", "from 1 to"]),
+            (["--deterministic=5x"], ["--deterministic", "true or false", "5x"]),
+            (["--resume=3"], ["--resume", "true or false"]),
+            (["--init", "--resume"], ["--init", "expected a name, found --resume"]),
+            (["--model", "wrn\n10\x1b[31m-1"], ["--model wrn\\x0a10\\x1b[31m-1", "wrn-28-10"]),
             (["--swa-start", 4], ["weight averaging starts after epoch 4", "4 epochs"]),
             (["--members", 301, "--release-epoch", 0], ["members 301", "300 training samples"]),
             (["--train-subset", 1000000], "--train-subset 1000000"),
@@ -74,6 +84,8 @@ def options(folder):
     ]:
         refused(*TINY, *out, *arguments, says=says)
     refused("--resume", says="--out")
+    for others in [[], ["--threads", 1], ["--checkpoint-minutes", 3, "--eval-every", 2]]:
+        refused("--resume", "--out", folder / "mistyped", *others, says=["mistyped", "no run in this folder", "options of the run"])
     refused("--eval", "missing.lpw", says="missing.lpw")
     refused("--eval", folder, says="is not a regular file")
     refused("--eval", "", says=["--eval", "found nothing"])
@@ -131,7 +143,7 @@ def checkpoints(folder):
         refused(*TINY, "--out", folder / "run", "--resume", says=["checkpoint.lpw", what])
         check(contents(folder / "run") == before, f"resuming from a {what} checkpoint changed the run")
     (folder / "run" / "checkpoint.lpw").write_bytes(whole["checkpoint.lpw"])
-    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2, says=["epochs was 4, now 5", "lr was 0.1, now 0.2"])
+    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2, says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"])
     refused(*TINY, "--out", folder / "run", says=["holds a run already", "--resume", "--out"])
     check(contents(folder / "run") == whole, "refused runs changed the folder")
     (folder / "run" / "config.toml").write_text("epochs = four\n")
@@ -172,6 +184,11 @@ def models(folder):
             check("flipped" in what, f"{what} was taken for a whole model")
     damaged.write_bytes(content[:1000])
     refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
+    (length,) = struct.unpack_from("<Q", content)
+    for value in [math.nan, math.inf]:
+        damaged.write_bytes(content[:8 + length] + struct.pack("<f", value) + content[12 + length:])
+        for arguments in [["--eval", damaged, "--test-subset", 10], [*TINY, "--init", damaged, "--out", folder / "init"]]:
+            refused(*arguments, says=["damaged.safetensors: tensor '", f"holds {value} at element 0"])
     refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model", "wrn-10-2", "--out", folder / "init", says="model.safetensors")
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
     wide = folder / "wide.safetensors"
@@ -190,7 +207,13 @@ def configurations(folder):
     for text, says in [
             ("epochs = 4\nlearning-rate = 0.1\n", ["config.toml:2: ", "no option learning-rate"]),
             ("\n# comment\nepochs = four\n", ["config.toml:3: ", "four"]),
-            ("epochs = 0\n", ["config.toml:1: ", "at least 1"]),
+            ("epochs = 0\n", ["config.toml:1: ", "from 1 to 1000000000000"]),
+            ("epochs = 0x10\n", ["config.toml:1: ", "found 0x10"]),
+            ("seed = 18446744073709551616\n", ["config.toml:1: ", "from 0 to 18446744073709551615"]),
+            ("deterministic = 5x\n", ["config.toml:1: ", "true or false"]),
+            ("data = \"a\\q\"\n", "config.toml:1: "),
+            ("data = \"a\\u00\"\n", "config.toml:1: "),
+            ("\xff\xfee\0p\0".encode("latin-1"), ["config.toml", "UTF-16", "UTF-8"]),
             ("late = \"head\nepochs = 3\n", "config.toml:1: "),
             ("epochs\n", "config.toml:1: "),
             ("[section]\nepochs = 4\n", "config.toml:1: "),
@@ -203,7 +226,7 @@ def configurations(folder):
             ("epochs = 99999999999999999999\n", "config.toml:1: "),
             ("late = \"head,bogus\"\n", "missing.lpw"),
     ]:
-        path.write_text(text)
+        path.write_bytes(text if isinstance(text, bytes) else text.encode())
         refused(*aside, says=says)
     path.unlink()
     refused(*aside, says="config.toml")

@@ -32,12 +32,17 @@ def options(folder):
             (["--late", "batchnorm"], ["--late batchnorm", "rank1, head"]),
             (["--late", "rank1,bogus"], ["\"bogus\"", "rank1, head"]),
             (["--optimizer", "lion"], ["--optimizer", "adamw"]),
-            (["--clip", -1], ["--clip", "at least 0"]),
+            (["--clip", -1], ["--clip", "from 0 to 1e+12"]),
             (["--sample", -1], ["--sample", "from 0 to"]),
-            (["--temperature", -0.5], ["--temperature", "at least 0"]),
+            (["--temperature", -0.5], ["--temperature", "from 0 to 1e+12"]),
             (["--release-step", -2], ["--release-step", "or -1"]),
             (["--release-step", 361], ["release step 361", "4 epochs of 120 iterations", "earlier step or more epochs"]),
             (["--model", "wrn-10-1"], "--model"),
+            (["--convolution", "direct"], "--convolution"),
+            (["--momentum", 0.5], ["--momentum does nothing", "adam"]),
+            (["--late", "rank1,head,rank1"], "names rank1 twice"),
+            (["--pre-batch", "0x10"], ["--pre-batch 0x10", "from 1 to 1000000000000"]),
+            (["--split", "90,5,0x5"], "--split 90,5,0x5"),
     ]:
         refused(*TINY, *out, *arguments, says=says)
     check(contents(folder) == {}, f"files were left behind: {list(contents(folder))}")

@@ -42,7 +42,7 @@ def keeps(folder):
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
     for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.01], ["--late-schedule", "anneal"],
-                                        ["--member-chunk", 3], ["--pre-batch", 30], ["--sample", 10], ["--momentum", 0.5]]):
+                                        ["--member-chunk", 3], ["--pre-batch", 30], ["--sample", 10], ["--eval-every", 1]]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)

@@ -2,7 +2,7 @@
 Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it leaves."""
 import math
 
-from trainer import FILES, check, check_same, contents, main, metrics, results, run, start, summary, table, train
+from trainer import FILES, check, check_same, contents, main, metrics, refused, results, run, start, summary, table, train
 
 RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2", "--members", "2",
        "--release-epoch", "1", "--threads", "1"]
@@ -143,6 +143,92 @@ def resume_may_change_some(folder):
     check(done.returncode == 0 and "2 threads" in done.stdout, done.stdout + done.stderr)
 
 
+def evaluating_less_often(folder):
+    """--eval-every scores fewer epochs, the last among them, and changes nothing else; a run may be resumed in between."""
+    arguments = [*RUN, "--epochs", 5, "--release-epoch", 2]
+    train(folder / "each", *arguments)
+    printed, _ = train(folder / "third", *arguments, "--eval-every", 3)
+    expected = results(folder / "each")
+    for row, scored in zip(expected["metrics"], [False, False, True, False, True]):
+        row["test_accuracy"] = row["test_accuracy"] if scored else ""
+        (line,) = [line for line in printed.splitlines() if line.startswith(f"epoch {row['epoch']}/5  ")]
+        check((" test " in line) == scored and "ETA" in line, line)
+    check_same(folder / "third", expected, "--eval-every 3")
+    check("eval-every = 3\n" in (folder / "third" / "config.toml").read_text(), "config.toml does not say so")
+    process = start(*arguments, "--out", folder / "killed", "--eval-every", 3)
+    for line in process.stdout:
+        if line.startswith("epoch 2"):
+            break
+    process.kill()
+    process.communicate()
+    train(folder / "killed", "--resume")
+    check_same(folder / "killed", expected, "--eval-every 3, killed and resumed")
+
+
+def more_epochs(folder):
+    """A finished run goes on for more epochs where its schedule does not depend on their number, and is as if it had been planned so."""
+    for name, arguments in {"constant": ["--schedule", "constant", "--late-schedule", "steps:1,3:0.5"],
+                            "averaged": ["--schedule", "anneal:1:4:0.01", "--swa-start", 1]}.items():
+        train(folder / f"{name}-planned", *RUN, *arguments, "--epochs", 4)
+        train(folder / name, *RUN, *arguments)
+        printed, _ = train(folder / name, "--resume", "--epochs", 4)
+        check("resuming in epoch 3/4" in printed, printed)
+        check_same(folder / name, results(folder / f"{name}-planned"), f"{name}: four epochs after two")
+        check("all 4 epochs are trained already" in train(folder / name, "--resume")[0], f"{name}: its new length was not kept")
+        refused("--resume", "--out", folder / name, "--epochs", 3, says="epochs was 4, now 3")
+    train(folder / "late", *RUN, "--schedule", "constant", "--release-epoch", 3)  # more epochs bring the release
+    train(folder / "late", "--resume", "--epochs", 4)
+    train(folder / "late-planned", *RUN, "--schedule", "constant", "--release-epoch", 3, "--epochs", 4)
+    check_same(folder / "late", results(folder / "late-planned"), "a release past the first end")
+    for name, arguments, cure in [("anneal", [], "anneal:1:1.8:0.001"), ("late-cosine", ["--schedule", "constant", "--late-schedule", "cosine"], "cosine:2")]:
+        train(folder / name, *RUN, *arguments)
+        option = "late-schedule" if name == "late-cosine" else "schedule"
+        refused("--resume", "--out", folder / name, "--epochs", 4, says=[f'{option} was "{cure}", now'])
+        before = (folder / name / "checkpoint.lpw").read_bytes()
+        printed, _ = train(folder / name, "--resume", "--epochs", 4, f"--{option}", cure)
+        check("resuming in epoch 3/4" in printed and before != (folder / name / "checkpoint.lpw").read_bytes(), printed)
+
+
+def numbers(folder):
+    """Numbers are decimal, in files too, and what CLI11 makes of them is what was written."""
+    written = {"epochs": "010", "batch": "+7", "members": "08", "release-epoch": "0009", "seed": "18446744073709551615", "lr": ".5", "sigma": "1e-1",
+               "weight-decay": "-0", "late-lr": "00.25", "swa-start": "007", "cutout": "08", "test-subset": "010", "train-subset": "0100",
+               "eval-every": "02", "threads": "01", "checkpoint-minutes": "012.5", "clip": "1E1"}
+    read = {"epochs": "10", "batch": "7", "members": "8", "release-epoch": "9", "seed": "18446744073709551615", "lr": "0.5", "sigma": "0.1",
+            "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10", "train-subset": "100",
+            "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
+    (folder / "config.toml").write_bytes(b"\xef\xbb\xbf" + "".join(f"{name} = {text}\r\n" for name, text in written.items()).encode())
+    for arguments in [[f"--{name}={text}" for name, text in written.items()], ["--config", folder / "config.toml"]]:
+        done = run("--dry-run", "--model", "wrn-10-1", *arguments)
+        check(done.returncode == 0, done.stderr)
+        for name, text in read.items():
+            check(f"\n{name} = {text}\n" in done.stdout, f"{name} = {written[name]} is not read as {text}:\n{done.stdout}")
+
+
+def idle_options(folder):
+    """An option that does nothing is refused, also from a file, unless the command line has set it aside there; config.toml has none."""
+    config = folder / "config.toml"
+    config.write_text("momentum = 0.5\n")
+    done = run("--dry-run", *RUN, "--config", config, "--optimizer", "adam")
+    check(done.returncode == 0 and "momentum" not in done.stdout, done.stdout + done.stderr)
+    refused("--dry-run", *RUN, "--config", config, "--optimizer", "adam", "--momentum", 0.9, says="--momentum does nothing here: adam")
+    config.write_text("momentum = 0.5\noptimizer = \"adam\"\n")
+    refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
+
+
+def quoted(folder):
+    """A name that holds quotes, ends of lines and escape sequences is shown in one line and kept in config.toml."""
+    name = 'a "run"\\ \n\t\x1b[2J\x7f'
+    (folder / name).mkdir()
+    train(folder / name / "first", *RUN, "--epochs", 1)
+    model = folder / name / "first" / "model.safetensors"
+    printed, _ = train(folder / name / "second", *RUN, "--init", model, "--release-epoch", 0)
+    check(all(c == "\n" or c.isprintable() for c in printed), repr(printed))
+    check("\\x0a\\x09\\x1b[2J\\x7f" in printed, printed)
+    train(folder / "again", "--config", folder / name / "second" / "config.toml")
+    check_same(folder / "again", results(folder / name / "second"), "repeated from its config.toml")
+
+
 def dry_run(folder):
     done = run("--dry-run", "--out", folder / "run", *RUN)
     check(done.returncode == 0 and "after 1 of 2 epochs 2 members" in done.stdout and "seed = 0" in done.stdout, done.stdout + done.stderr)
@@ -150,4 +236,4 @@ def dry_run(folder):
 
 
 main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_without_a_checkpoint,
-     resume_may_change_some, dry_run)
+     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, quoted, dry_run)

@@ -67,6 +67,7 @@ def refused(*arguments, says=(), **options):
     done = run(*arguments, **options)
     check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
     check(done.stderr.startswith(f"{NAME}: ") and done.stderr.count("\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
+    check(all(map(str.isprintable, done.stderr[:-1])), f"{arguments}: not printable: {done.stderr!r}")
     for words in [says] if isinstance(says, str) else says:
         check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
     return done.stderr

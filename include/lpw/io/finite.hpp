@@ -2,7 +2,6 @@
 // NaN somewhere, far from the file that brought them.
 #pragma once
 
-#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
@@ -10,6 +9,7 @@
 
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/tensor/dtype.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::io {
 
@@ -20,7 +20,7 @@ void require_finite_as(const NamedTensor& tensor, const std::string& source) {
   T value;
   for (std::size_t i = 0; i < tensor.data.size() / sizeof(T); ++i) {
     std::memcpy(static_cast<void*>(&value), tensor.data.data() + i * sizeof(T), sizeof(T));  // of any alignment
-    require<FileError>(std::isfinite(static_cast<double>(value)), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value),
+    require<FileError>(is_finite(value), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value),
                        " at element ", i, ", which is no weight; the training that saved it had diverged");
   }
 }
@@ -31,6 +31,7 @@ void require_finite_as(const NamedTensor& tensor, const std::string& source) {
 inline void require_finite(const NamedTensor& tensor, const std::string& source) {
   if (tensor.dtype == dtype_name<float>()) detail::require_finite_as<float>(tensor, source);
   if (tensor.dtype == dtype_name<double>()) detail::require_finite_as<double>(tensor, source);
+  if (tensor.dtype == dtype_name<half>()) detail::require_finite_as<half>(tensor, source);
   if (tensor.dtype == dtype_name<bfloat16>()) detail::require_finite_as<bfloat16>(tensor, source);
 }
 

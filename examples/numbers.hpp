@@ -1,0 +1,36 @@
+// Numbers as users write them: decimal, and nothing beside the number. CLI11 reads 010 as eight, 08 as nothing, and an integer that is too
+// large as the largest there is; all that takes a number here goes through read_number.
+#pragma once
+
+#include <charconv>
+#include <cmath>
+#include <concepts>
+#include <optional>
+#include <string>
+#include <string_view>
+
+namespace example {
+
+/// The decimal number that is the whole text, with or without a sign; nothing where it is none or does not fit into T.
+template <class T>
+  requires std::integral<T> || std::floating_point<T>
+[[nodiscard]] std::optional<T> read_number(std::string_view text) {
+  if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
+  T value{};
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  if (error != std::errc() || end != text.data() + text.size()) return {};
+  if constexpr (std::floating_point<T>) {
+    if (!std::isfinite(value)) return {};
+    return value + T(0);  // of two zeros the one without a sign
+  }
+  return value;
+}
+
+/// The shortest text that reads back exactly.
+template <class T>
+[[nodiscard]] std::string write_number(T value) {
+  char digits[64];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
+
+}  // namespace example

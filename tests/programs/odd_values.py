@@ -1,0 +1,116 @@
+"""Usage: odd_values.py CIFAR|ENWIK8
+Every option that --help lists with values that nobody means: each is refused in one line that names it, its limits and the value, or taken
+for what it says; never by a crash, in silence, or as another number. On the command line and in files. A part of the values for each
+option; with LPW_TEST_LONG=1 all of them, half a minute."""
+import json
+import os
+import random
+import re
+
+from trainer import NAME, check, main, refused, run
+
+LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
+random.seed(20210503)
+
+MOST = 10**12
+INT, UINT, FLOAT = r"\+?\d+|-\d+", r"\+?\d+", r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?"
+TINIEST = 2.2250738585072014e-308
+COUNT, FROM_ONE, OR_NOT = (INT, 0, MOST, None), (INT, 1, MOST, None), (INT, 0, MOST, -1)
+AMOUNT, ABOVE_ZERO, AMOUNT_OR_NOT = (FLOAT, 0, MOST, None), (FLOAT, TINIEST, MOST, None), (FLOAT, 0, MOST, -1)
+NUMBERS = {  # form, lowest, highest, and another that stands for something else
+    "epochs": FROM_ONE, "batch": FROM_ONE, "members": FROM_ONE, "release-epoch": COUNT, "release-step": OR_NOT, "swa-start": OR_NOT,
+    "member-chunk": COUNT, "eval-every": FROM_ONE, "seed": (UINT, 0, 2**64 - 1, None), "threads": (INT, 0, 4096, None), "lr": ABOVE_ZERO,
+    "late-lr": AMOUNT_OR_NOT, "momentum": (FLOAT, 0, 0.999999, None), "weight-decay": AMOUNT, "late-weight-decay": AMOUNT_OR_NOT,
+    "clip": AMOUNT, "dropout": (FLOAT, 0, 0.999, None), "sigma": AMOUNT, "checkpoint-minutes": ABOVE_ZERO,
+} | ({"label-smoothing": (FLOAT, 0, 0.999, None), "cutout": (INT, 0, 32, None), "train-subset": COUNT, "test-subset": COUNT}
+     if NAME == "cifar" else
+     {"hidden": (INT, 1, 10**5, None), "layers": (INT, 1, 1000, None), "embedding": (INT, 1, 10**5, None), "bptt": (INT, 1, 10**6, None),
+      "sample": (INT, 0, 10**9, None), "temperature": AMOUNT})
+CHOICES = {"optimizer", "base-gradient", "precision", "device"} | ({"dataset", "augment", "convolution"} if NAME == "cifar" else set())
+TEXTS = {"late", "schedule", "late-schedule"} | ({"model"} if NAME == "cifar" else {"split", "pre-batch"})
+NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
+FLAGS = {"resume", "dry-run", "deterministic"}
+ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
+
+ODD_NUMBERS = ["", " ", "0", "1", "2", "-1", "-2", "-0", "007", "010", "08", "+3", "++3", "+-3", "--3", "0x10", "0b1", "0o7", "1_000", "1'000", "1,5",
+               "1.5", "1.", ".5", ".", "1e3", "1e-3", "1e", "1e400", "-1e400", "nan", "NaN", "-nan", "inf", "-inf", "infinity", "9" * 25, "-" + "9" * 25,
+               str(2**31), str(2**32), str(2**63 - 1), str(2**63), str(2**64 - 1), str(2**64), str(MOST), str(MOST + 1), "1e12", "1.1e12", " 5", "5 ",
+               "5x", "x5", "5%", "5\n", "5\x1b[0m", "5\t6", "\u0663", "\u00bd", "\uff15", "[5]", "[1,2]", "{5}", "{}", "'5'", '"5"', "true", "none", "-", "%s%n"]
+ODD_TEXTS = ["", " ", ",", ":", "none,none", "a\nb", "\x1b[2J\x07", "\udcff\udcfe", "\u202e", "x" * 5000, "[x]", "[]", "{}", "%s%n", "0", "-1", "nan", "SGD", "Ü"]
+ODD_FLAGS = ["5x", "5", "0", "-1", "yes", "TRUE", "", "2\x1b[0m"]
+
+
+def drawn(values, count):
+    return values if LONG else random.sample(values, min(count, len(values)))
+
+
+def allowed(text, form, low, high, instead):
+    if not re.fullmatch(form, text, re.ASCII):
+        return False
+    value = float(text) if form == FLOAT else int(text)
+    return low <= value <= high or value == instead
+
+
+def outcome(folder, name, text, in_file):
+    """What the program says of an option's value. It ends where the data is read, which there is not."""
+    missing = ["--data", folder / "missing"] if name != "data" else []
+    if not in_file:
+        return refused(*missing, f"--{name}={text}" if text else f"--{name}", *([] if text else [""]))
+    shown = json.dumps(text, ensure_ascii=False) if random.random() < 0.5 or not re.fullmatch(r"[\w.+-]+", text, re.ASCII) else text
+    shown = re.sub(r"[\x7f]", lambda c: f"\\u{ord(c[0]):04x}", shown)
+    (folder / "config.toml").write_bytes(f"{name} = {shown}\n".encode(errors="surrogateescape"))
+    return refused(*missing, "--config", folder / "config.toml")
+
+
+def check_numbers(folder):
+    for name, limits in NUMBERS.items():
+        for text in drawn(ODD_NUMBERS, 8):
+            for in_file in [False, True] if LONG else [random.random() < 0.3]:
+                said, what = outcome(folder, name, text, in_file), f"{name} = {text!r} {'in a file' if in_file else ''}"
+                complaint = f"--{name}: expected a {'' if limits[0] == FLOAT else 'whole '}number "
+                check((complaint in said) != allowed(text, *limits), f"{what}: {said}")
+                highest = f"{limits[2]:g}" if limits[0] == FLOAT else str(limits[2])
+                check(complaint not in said or (highest in said and "found" in said), f"{what}: limits or value are not named: {said}")
+                check(in_file == ("config.toml:1: " in said) or complaint not in said, f"{what}: {said}")
+
+
+def check_texts(folder):
+    for name in sorted(CHOICES | TEXTS):
+        for text in drawn(ODD_TEXTS, 5):
+            in_file = "\udcff" not in text and len(text) < 4000 and random.random() < 0.3
+            said = outcome(folder, name, text, in_file)
+            if text == "" and name == "late-schedule":
+                continue  # the schedule of the other weights
+            check(name.removeprefix("late-") in said or name in said, f"{name} = {text!r}: {said}")
+
+
+def check_names(folder):
+    for name in sorted(NAMES - {"data"}):
+        for text in drawn(ODD_TEXTS, 3) + ["--seed"]:
+            said = outcome(folder, name, text, False)
+            complaint = f"--{name}: expected a name"
+            check((complaint in said) == (text in ("", "--seed")), f"{name} = {text!r}: {said}")
+
+
+def check_flags(folder):
+    for name in sorted(FLAGS):
+        for text in drawn(ODD_FLAGS, 4):
+            if text == "":
+                continue  # --flag= is --flag
+            said = refused("--data", folder / "missing", "--out", folder / "out", f"--{name}={text}")
+            check(f"--{name}: expected true or false, found {text[0]}" in said, f"{name} = {text!r}: {said}")
+
+
+def files_hold_no_commands(folder):
+    for name in sorted(ON_THE_COMMAND_LINE):
+        check("command line" in outcome(folder, name, "true", True), name)
+
+
+def every_option_is_here(folder):
+    """A new option is to be added to the tables above."""
+    listed = set(re.findall(r"^ +(?:-h,)?--([a-z-]+)", run("--help").stdout, re.MULTILINE)) - {"help"}
+    known = set(NUMBERS) | CHOICES | TEXTS | NAMES | FLAGS
+    check(listed == known, f"of --help and these tables only one has {sorted(listed ^ known)}")
+
+
+main(every_option_is_here, check_numbers, check_texts, check_names, check_flags, files_hold_no_commands)
