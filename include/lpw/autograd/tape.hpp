@@ -52,7 +52,7 @@ struct Slot {
 
 template <class T, class D>
 struct GradientSlot final : Slot {
-  explicit GradientSlot(const Shape& shape) : shape(shape) {}
+  explicit GradientSlot(const Shape& value) : shape(value) {}
   Shape shape;  // of the node's value
   Tensor<T, D> gradient;
   Tensor<double, D> sums;  // see Edge::put_sums
@@ -66,7 +66,7 @@ struct Step {
 
 template <class T, class D, class F>
 struct StepOf final : Step {
-  explicit StepOf(F backward) : backward(std::move(backward)) {}
+  explicit StepOf(F step) : backward(std::move(step)) {}
   void run(Slot& slot) override {
     auto& [shape, gradient, sums, borrowed] = static_cast<GradientSlot<T, D>&>(slot);
     if (gradient.empty()) return;
@@ -151,7 +151,7 @@ class Edge {
 
  private:
   [[nodiscard]] detail::GradientSlot<T, D>& slot() const {
-    return static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[node_].slot);
+    return static_cast<detail::GradientSlot<T, D>&>(*recording_->nodes[to_size(node_)].slot);
   }
   [[nodiscard]] detail::GradientSlot<T, D>& checked_slot(const Shape& shape) const {
     auto& slot = this->slot();

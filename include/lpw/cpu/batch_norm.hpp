@@ -52,7 +52,7 @@ template <class T>
   Moments<W, Cpu> result{Tensor<W, Cpu>({view.members, channels}), Tensor<W, Cpu>({view.members, channels})};
   Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
   parallel_runs(view.members * blocks.count, block_cost(view, blocks), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<W> scratch(2 * channels);
+    std::vector<W> scratch(to_size(2 * channels));
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t k = item / blocks.count, b = item % blocks.count;
       const T* block = x.data() + (k * view.rows + blocks.first(b)) * channels;
@@ -175,7 +175,7 @@ template <bool Relu, bool Residual, class T>
   const std::int64_t channels = view.channels;
   Tensor<double, Cpu> partial({view.members * blocks.count, 2, channels});
   parallel_runs(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t begin, std::int64_t end) {
-    std::vector<W> scratch(2 * channels);
+    std::vector<W> scratch(to_size(2 * channels));
     W *sum = scratch.data(), *product = sum + channels;
     for (std::int64_t item = begin; item < end; ++item) {
       const std::int64_t k = item / blocks.count, b = item % blocks.count;

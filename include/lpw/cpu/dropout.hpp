@@ -22,7 +22,7 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
     const std::int64_t first = quad * 4, count = std::min<std::int64_t>(4, length - first);
     for (std::int64_t i = 0; i < count; ++i) {
       const std::int64_t at = k * length + first + i;
-      const W value = Philox::to_uniform(bits[i]) >= rate ? W(x.data()[at]) * keep : W(0);
+      const W value = Philox::to_uniform(bits[to_size(i)]) >= rate ? W(x.data()[at]) * keep : W(0);
       store(y.tensor.data()[at], y.accumulate ? W(y.tensor.data()[at]) + value : value);
     }
   });

@@ -129,11 +129,11 @@ void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu
   });
   if (!dfactor.accumulate) fill(dfactor.tensor, W(0));
   for (std::int64_t k = 0; k < view.members; ++k) {
-    std::vector<double> sum(view.channels, 0.0);
+    std::vector<double> sum(to_size(view.channels), 0.0);
     for (std::int64_t b = 0; b < blocks.count; ++b)
-      for (std::int64_t c = 0; c < view.channels; ++c) sum[c] += double(partial.row(k * blocks.count + b)[c]);
+      for (std::int64_t c = 0; c < view.channels; ++c) sum[to_size(c)] += double(partial.row(k * blocks.count + b)[c]);
     W* out = dfactor.tensor.dim(0) == 1 ? dfactor.tensor.data() : dfactor.tensor.row(k);
-    for (std::int64_t c = 0; c < view.channels; ++c) out[c] += static_cast<W>(sum[c]);
+    for (std::int64_t c = 0; c < view.channels; ++c) out[c] += static_cast<W>(sum[to_size(c)]);
   }
 }
 

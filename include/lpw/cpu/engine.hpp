@@ -6,8 +6,8 @@
 #define LPW_WITH_ONEDNN 0
 #endif
 
-// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp, autograd/compiled.hpp and lpw/compiled.hpp
-// list are declared, not made.
+// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp, autograd/compiled.hpp and
+// lpw/compiled.hpp list are declared, not made.
 #ifndef LPW_COMPILED
 #define LPW_COMPILED 0
 #endif

@@ -90,12 +90,12 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
     for (std::int64_t row = 0; row < part.rows; ++row) {
       const T* in = part.data + row * part.row_stride;
 #pragma omp simd
-      for (std::int64_t c = 0; c < columns; ++c) sum[c] += W(in[c]);
+      for (std::int64_t c = 0; c < columns; ++c) sum[to_size(c)] += W(in[c]);
       if ((row + 1) % run == 0 || row + 1 == part.rows)
-        for (std::int64_t c = 0; c < columns; ++c) total[c] += std::exchange(sum[c], W(0));
+        for (std::int64_t c = 0; c < columns; ++c) total[to_size(c)] += std::exchange(sum[to_size(c)], W(0));
     }
     W* target = dbias.tensor.row(k) + first;
-    for (std::int64_t c = 0; c < columns; ++c) target[c] = dbias.accumulate ? target[c] + total[c] : total[c];
+    for (std::int64_t c = 0; c < columns; ++c) target[c] = dbias.accumulate ? target[c] + total[to_size(c)] : total[to_size(c)];
   });
 }
 

@@ -23,7 +23,7 @@ struct RecurrentWeight {
   void multiply(std::int64_t k, MatrixView<const T> a, MatrixView<const Accumulate<T>> b, MatrixView<T> c) {
     if (!prepare) return gemm(a, b, c);
     if (std::ssize(prepared) == k) prepared.emplace_back(b, a.rows);
-    prepared[k].multiply(a, c);
+    prepared[to_size(k)].multiply(a, c);
   }
 };
 template <class T>

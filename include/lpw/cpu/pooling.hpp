@@ -50,15 +50,15 @@ void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);
   parallel_runs(in[0] * in[1], 2 * (pixels + 4 * windows) * channels, [&](std::int64_t first, std::int64_t last) {
-    std::vector<W> sum(pixels * channels);  // windows may overlap: sum in W, round once
+    std::vector<W> sum(to_size(pixels * channels));  // windows may overlap: sum in W, round once
     for (std::int64_t image = first; image < last; ++image) {
       T* out = dx.tensor.data() + image * pixels * channels;
-      for (std::int64_t i = 0; i < pixels * channels; ++i) sum[i] = dx.accumulate ? W(out[i]) : W(0);
+      for (std::int64_t i = 0; i < pixels * channels; ++i) sum[to_size(i)] = dx.accumulate ? W(out[i]) : W(0);
       for (std::int64_t i = 0; i < windows * channels; ++i) {
         const std::int64_t from = image * windows * channels + i;
-        sum[winner.data()[from] * channels + i % channels] += W(dy.data()[from]);
+        sum[to_size(winner.data()[from] * channels + i % channels)] += W(dy.data()[from]);
       }
-      for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], sum[i]);
+      for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], sum[to_size(i)]);
     }
   });
 }
@@ -71,14 +71,14 @@ template <class T>
   const std::int64_t pixels = in[2] * in[3], channels = in[4];
   Tensor<T, Cpu> y({in[0], in[1], channels});
   parallel_runs(in[0] * in[1], pixels * channels, [&](std::int64_t first, std::int64_t last) {
-    std::vector<W> sum(channels);
+    std::vector<W> sum(to_size(channels));
     for (std::int64_t image = first; image < last; ++image) {
       std::fill(sum.begin(), sum.end(), W(0));
       for (std::int64_t p = 0; p < pixels; ++p) {
         const T* pixel = x.data() + (image * pixels + p) * channels;
-        for (std::int64_t c = 0; c < channels; ++c) sum[c] += W(pixel[c]);
+        for (std::int64_t c = 0; c < channels; ++c) sum[to_size(c)] += W(pixel[c]);
       }
-      for (std::int64_t c = 0; c < channels; ++c) store(y.data()[image * channels + c], sum[c] / static_cast<W>(pixels));
+      for (std::int64_t c = 0; c < channels; ++c) store(y.data()[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
     }
   });
   return y;

@@ -161,7 +161,7 @@ class ThreadPool {
     shared_loops_.fetch_add(1, std::memory_order_relaxed);
     loop_ = &loop;
     gate_.store(open);
-    for (int i = 0; i < helpers; ++i)
+    for (std::size_t i = 0; i < static_cast<std::size_t>(helpers); ++i)
       if (helpers_[i]->signal.exchange(offered) == asleep) helpers_[i]->signal.notify_one();
     const Time offered_all = now();
     const std::int64_t own = loop.work();

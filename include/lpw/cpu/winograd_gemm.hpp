@@ -32,7 +32,7 @@ namespace detail {
 /// A block of C; depth >= 1.
 template <int Rows, int Vectors>
 void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_stride, std::int64_t depth, bool accumulate) {
-  Lanes sum[Rows][Vectors];
+  Lanes sum[to_size(Rows)][to_size(Vectors)];
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r)
 #pragma GCC unroll 2
@@ -42,7 +42,7 @@ void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_strid
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) will_write(c + r * c_stride + j * lanes);
   do {
-    Lanes right[Vectors];
+    Lanes right[to_size(Vectors)];
 #pragma GCC unroll 2
     for (int j = 0; j < Vectors; ++j) right[j] = load(b + j * lanes);
 #pragma GCC unroll 12

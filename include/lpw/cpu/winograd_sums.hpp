@@ -46,9 +46,9 @@ inline constexpr NoSums no_sums;
 class MomentSums {
  public:
   MomentSums(const TileGrid& grid, const ImageShape& out, std::int64_t images)
-      : groups_(grid), channels_(out.channels), partial_({images * groups_.per_image, 3, channels_}), pixels_(groups_.per_image) {
+      : groups_(grid), channels_(out.channels), partial_({images * groups_.per_image, 3, channels_}), pixels_(to_size(groups_.per_image)) {
     for (std::int64_t index = 0; index < grid.per_image(); ++index)
-      pixels_[groups_.group(index)] +=
+      pixels_[to_size(groups_.group(index))] +=
           std::min<std::int64_t>(tile, out.height - grid.row(index)) * std::min<std::int64_t>(tile, out.width - grid.column(index));
   }
 
@@ -102,7 +102,7 @@ class MomentSums {
   void merge(std::int64_t first, std::int64_t count, std::int64_t c, float* mean, float* variance) const {
     double sum[lanes] = {}, square[lanes] = {}, total = 0;
     const auto for_each_group = [&](auto&& f) {
-      for (std::int64_t i = 0; i < count; ++i) f(partial_.row(first + i) + c, static_cast<double>(pixels_[i % groups_.per_image]));
+      for (std::int64_t i = 0; i < count; ++i) f(partial_.row(first + i) + c, static_cast<double>(pixels_[to_size(i % groups_.per_image)]));
     };
     for_each_group([&](const float* row, double n) {
       total += n;

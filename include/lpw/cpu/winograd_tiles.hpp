@@ -78,9 +78,9 @@ class BlankedWindow {
   }
 
  private:
-  const T* rows_[Rows];
-  std::int64_t columns_[Columns];
-  std::int32_t masks_[Rows][Columns];
+  const T* rows_[to_size(Rows)];
+  std::int64_t columns_[to_size(Columns)];
+  std::int32_t masks_[to_size(Rows)][to_size(Columns)];
 };
 
 }  // namespace detail
@@ -91,13 +91,13 @@ template <int Stride, int Phases, class F>
 struct PointPlaces {
   F* first;
   std::int64_t stride;
-  std::int64_t offset[Phases][Phases] = {};
+  std::int64_t offset[to_size(Phases)][to_size(Phases)] = {};
 
   /// Of the pair (row, column), from `channel` on of `channels`: place(pairs, column) says where a column of a matrix of so many pairs
   /// lies.
   template <class Place>
-  PointPlaces(F* first, std::int64_t stride, int row, int column, std::int64_t channel, std::int64_t channels, Place&& place)
-      : first(first), stride(stride) {
+  PointPlaces(F* points, std::int64_t apart, int row, int column, std::int64_t channel, std::int64_t channels, Place&& place)
+      : first(points), stride(apart) {
     for (int i = row; i < Phases; ++i)
       for (int j = column; j < Phases; ++j) offset[i][j] = place((i + 1) * (j + 1), (row * (j + 1) + column) * channels + channel);
   }

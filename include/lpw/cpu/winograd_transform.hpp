@@ -67,7 +67,7 @@ struct InputTransform;
 template <>
 struct InputTransform<3> {
   static constexpr int inputs = 6, outputs = 6;
-  static void apply(const Lanes (&d)[inputs], Lanes (&v)[outputs]) {
+  static void apply(const Lanes (&d)[to_size(inputs)], Lanes (&v)[to_size(outputs)]) {
     const Lanes a = d[4] - 4.f * d[2], b = d[3] - 4.f * d[1], c = d[4] - d[2], e = d[3] - d[1];
     v[0] = d[4] - 5.f * d[2] + 4.f * d[0];
     v[1] = a + b;
@@ -82,7 +82,7 @@ template <int Taps>
   requires(Taps < 3)
 struct InputTransform<Taps> {
   static constexpr int inputs = tile + Taps - 1, outputs = inputs;
-  static void apply(const Lanes (&d)[inputs], Lanes (&v)[outputs]) {
+  static void apply(const Lanes (&d)[to_size(inputs)], Lanes (&v)[to_size(outputs)]) {
     const Lanes a = d[3] - d[1], b = d[3] - d[2];
     v[0] = a + 2.f * (d[0] - d[2]);
     v[1] = b - 2.f * d[1];
@@ -99,7 +99,7 @@ struct OutputTransform;
 template <>
 struct OutputTransform<3> {
   static constexpr int inputs = 6, outputs = tile;
-  static void apply(const Lanes (&m)[inputs], Lanes (&y)[outputs]) {
+  static void apply(const Lanes (&m)[to_size(inputs)], Lanes (&y)[to_size(outputs)]) {
     const Lanes a = m[1] + m[2], b = m[1] - m[2], c = m[3] + m[4], d = m[3] - m[4];
     y[0] = m[0] + a + c;
     y[1] = b + 2.f * d;
@@ -112,7 +112,7 @@ template <int Taps>
   requires(Taps < 3)
 struct OutputTransform<Taps> {
   static constexpr int inputs = tile + Taps - 1, outputs = tile;
-  static void apply(const Lanes (&m)[inputs], Lanes (&y)[outputs]) {
+  static void apply(const Lanes (&m)[to_size(inputs)], Lanes (&y)[to_size(outputs)]) {
     const Lanes a = m[1] + m[2], b = m[1] - m[2];
     y[0] = m[0] + a + m[3];
     y[1] = b + 2.f * m[3];
@@ -129,7 +129,7 @@ struct OutputGradientTransform;
 template <>
 struct OutputGradientTransform<3> {
   static constexpr int inputs = tile, outputs = 6;
-  static void apply(const Lanes (&dy)[inputs], Lanes (&m)[outputs]) {
+  static void apply(const Lanes (&dy)[inputs], Lanes (&m)[to_size(outputs)]) {
     const Lanes a = dy[0] + dy[2], b = dy[1] + dy[3], c = dy[0] + 4.f * dy[2], d = dy[1] + 4.f * dy[3];
     m[0] = dy[0];
     m[1] = a + b;
@@ -143,7 +143,7 @@ struct OutputGradientTransform<3> {
 template <>
 struct OutputGradientTransform<2> {
   static constexpr int inputs = tile, outputs = 5;
-  static void apply(const Lanes (&dy)[inputs], Lanes (&m)[outputs]) {
+  static void apply(const Lanes (&dy)[inputs], Lanes (&m)[to_size(outputs)]) {
     const Lanes a = dy[0] + dy[2], b = dy[1] + dy[3];
     m[0] = dy[0];
     m[1] = a + b;
@@ -160,7 +160,7 @@ struct KernelTransform;
 template <>
 struct KernelTransform<3> {
   static constexpr int inputs = 3, outputs = 6;
-  static void apply(const Lanes (&g)[inputs], Lanes (&u)[outputs]) {
+  static void apply(const Lanes (&g)[to_size(inputs)], Lanes (&u)[to_size(outputs)]) {
     const Lanes a = -1.f / 6 * (g[0] + g[2]), b = -1.f / 6 * g[1], c = 1.f / 24 * g[0] + 1.f / 6 * g[2], d = 1.f / 12 * g[1];
     u[0] = 0.25f * g[0];
     u[1] = a + b;
@@ -174,7 +174,7 @@ struct KernelTransform<3> {
 template <>
 struct KernelTransform<2> {
   static constexpr int inputs = 2, outputs = 5;
-  static void apply(const Lanes (&g)[inputs], Lanes (&u)[outputs]) {
+  static void apply(const Lanes (&g)[to_size(inputs)], Lanes (&u)[to_size(outputs)]) {
     u[0] = 0.5f * g[0];
     u[1] = -0.5f * (g[0] + g[1]);
     u[2] = 1.f / 6 * (g[1] - g[0]);
@@ -186,7 +186,7 @@ struct KernelTransform<2> {
 template <>
 struct KernelTransform<1> {
   static constexpr int inputs = 1, outputs = 4;
-  static void apply(const Lanes (&g)[inputs], Lanes (&u)[outputs]) {
+  static void apply(const Lanes (&g)[to_size(inputs)], Lanes (&u)[to_size(outputs)]) {
     u[0] = 0.5f * g[0];
     u[1] = -0.5f * g[0];
     u[2] = -1.f / 6 * g[0];
@@ -201,7 +201,7 @@ struct KernelGradientTransform;
 template <>
 struct KernelGradientTransform<3> {
   static constexpr int inputs = 6, outputs = 3;
-  static void apply(const Lanes (&u)[inputs], Lanes (&g)[outputs]) {
+  static void apply(const Lanes (&u)[to_size(inputs)], Lanes (&g)[to_size(outputs)]) {
     const Lanes a = -1.f / 6 * (u[1] + u[2]), b = u[3] + u[4];
     g[0] = 0.25f * u[0] + a + 1.f / 24 * b;
     g[1] = 1.f / 6 * (u[2] - u[1]) + 1.f / 12 * (u[3] - u[4]);
@@ -213,7 +213,7 @@ template <int Taps>
   requires(Taps < 3)
 struct KernelGradientTransform<Taps> {
   static constexpr int inputs = tile + Taps - 1, outputs = Taps;
-  static void apply(const Lanes (&u)[inputs], Lanes (&g)[outputs]) {
+  static void apply(const Lanes (&u)[to_size(inputs)], Lanes (&g)[to_size(outputs)]) {
     g[0] = 0.5f * (u[0] - u[1]) + 1.f / 6 * (u[3] - u[2]);
     if constexpr (Taps == 2) g[1] = u[4] - 0.5f * u[1] + 1.f / 6 * (u[2] + 2.f * u[3]);
   }
@@ -222,10 +222,10 @@ struct KernelGradientTransform<Taps> {
 /// Transforms both axes of a rectangle: read(row, column) gives its elements, write(row, column, value) takes those of the result.
 template <class Rows, class Columns, class Read, class Write>
 [[gnu::always_inline]] inline void transform(Read&& read, Write&& write) {
-  Lanes half[Rows::outputs][Columns::inputs];
+  Lanes half[to_size(Rows::outputs)][to_size(Columns::inputs)];
 #pragma GCC unroll 6
   for (int j = 0; j < Columns::inputs; ++j) {
-    Lanes column[Rows::inputs], result[Rows::outputs];
+    Lanes column[to_size(Rows::inputs)], result[to_size(Rows::outputs)];
 #pragma GCC unroll 6
     for (int i = 0; i < Rows::inputs; ++i) column[i] = read(i, j);
     Rows::apply(column, result);
@@ -234,7 +234,7 @@ template <class Rows, class Columns, class Read, class Write>
   }
 #pragma GCC unroll 6
   for (int i = 0; i < Rows::outputs; ++i) {
-    Lanes result[Columns::outputs];
+    Lanes result[to_size(Columns::outputs)];
     Columns::apply(half[i], result);
 #pragma GCC unroll 6
     for (int j = 0; j < Columns::outputs; ++j) write(i, j, result[j]);

@@ -84,18 +84,18 @@ class NormalizationTable {
                          "normalization: expected ", channels, " means and standard deviations, found ", normalization.mean.size(), " and ",
                          normalization.stddev.size());
     for (std::int64_t c = 0; c < channels; ++c) {
-      const double mean = normalization.mean[c], stddev = normalization.stddev[c];
+      const double mean = normalization.mean[to_size(c)], stddev = normalization.stddev[to_size(c)];
       require<OptionError>(is_finite(mean) && is_finite(stddev) && stddev > 0,
                            "normalization: expected a finite mean and a positive stddev, found ", mean, " and ", stddev, " for channel ",
                            c);
-      for (int value = 0; value < 256; ++value) values_[256 * c + value] = T(static_cast<float>((value / 255.0 - mean) / stddev));
+      for (int value = 0; value < 256; ++value) values_[to_size(256 * c + value)] = T(static_cast<float>((value / 255.0 - mean) / stddev));
     }
   }
 
   [[nodiscard]] std::int64_t channels() const { return channels_; }
   /// The table itself, [C, 256].
   [[nodiscard]] const std::vector<T>& values() const { return values_; }
-  [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const { return values_[256 * channel + value]; }
+  [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const { return values_[to_size(256 * channel + value)]; }
 
  private:
   std::int64_t channels_ = 0;

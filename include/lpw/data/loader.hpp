@@ -39,10 +39,10 @@ struct LoaderOptions {
 /// The order in which an epoch visits `count` samples: a uniform permutation (Fisher and Yates), the same for any batch size,
 /// number of members or threads.
 [[nodiscard]] inline std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::uint32_t epoch) {
-  std::vector<std::int64_t> order(count);
+  std::vector<std::int64_t> order(to_size(count));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   const Philox random(seed, Stream::order, epoch);
-  for (std::int64_t i = count - 1; i > 0; --i) std::swap(order[i], order[random.below(i, static_cast<std::uint32_t>(i + 1))]);
+  for (std::size_t i = order.size(); i-- > 1;) std::swap(order[i], order[random.below(i, static_cast<std::uint32_t>(i + 1))]);
   return order;
 }
 
@@ -91,7 +91,7 @@ class MinibatchPlan {
   /// epoch_order, or the stored order without shuffle.
   [[nodiscard]] std::vector<std::int64_t> order(std::int64_t epoch) const {
     if (options_.shuffle) return epoch_order(count_, options_.seed, static_cast<std::uint32_t>(epoch));
-    std::vector<std::int64_t> order(count_);
+    std::vector<std::int64_t> order(to_size(count_));
     std::iota(order.begin(), order.end(), std::int64_t{0});
     return order;
   }
@@ -151,10 +151,10 @@ class Loader {
     Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
                     Tensor<std::int32_t, Cpu>({members, batch})};
     for (std::int64_t j = 0; j < members * batch; ++j) {
-      const std::int64_t index = order[first + j];
+      const std::int64_t index = order[to_size(first + j)];
       const auto how = draw_augmentation(options_.augment, options_.seed, epoch, index, set_->height, set_->width);
       augment(set_->image(index), set_->height, set_->width, how, table_, result.images.data() + j * set_->image_size());
-      result.labels.data()[j] = set_->labels[index];
+      result.labels.data()[j] = set_->labels[to_size(index)];
     }
     return result;
   }

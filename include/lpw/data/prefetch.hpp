@@ -43,9 +43,7 @@ class Prefetch {
   };
 
   Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
-      : depth_(depth),
-        remaining_(count),
-        producer_([this, count, make = std::move(make)] { produce(count, make); }) {}
+      : depth_(depth), remaining_(count), producer_([this, count, make = std::move(make)] { produce(count, make); }) {}
   Prefetch(const Prefetch&) = delete;  // the thread refers to this object
   Prefetch& operator=(const Prefetch&) = delete;
   ~Prefetch() {

@@ -64,7 +64,7 @@ template <class M>
 /// FNV-1a: gives every parameter noise of its own, whatever else is released.
 [[nodiscard]] inline std::uint32_t name_hash(const std::string& name) {
   std::uint32_t hash = 2166136261u;
-  for (const unsigned char c : name) hash = (hash ^ c) * 16777619u;
+  for (const char c : name) hash = (hash ^ static_cast<unsigned char>(c)) * 16777619u;
   return hash;
 }
 

@@ -25,7 +25,7 @@ struct Relu : Stateless<T, D> {
 /// In training each element becomes 0 with probability rate, else x / (1 - rate).
 template <class T, class D>
 struct Dropout : Stateless<T, D> {
-  explicit Dropout(double rate) : rate(rate) {
+  explicit Dropout(double share) : rate(share) {
     require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)");
   }
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return dropout(x, rate); }
@@ -35,7 +35,7 @@ struct Dropout : Stateless<T, D> {
 /// Largest element of every window, x [K, B, H, W, C].
 template <class T, class D>
 struct MaxPool2d : Stateless<T, D> {
-  explicit MaxPool2d(PoolOptions options = {}) : options(options) {}
+  explicit MaxPool2d(PoolOptions o = {}) : options(o) {}
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return max_pool2d(x, options); }
   PoolOptions options;
 };

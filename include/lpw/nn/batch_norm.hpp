@@ -14,8 +14,8 @@ struct BatchNorm {
   using device_type = D;
   using W = Accumulate<T>;
 
-  explicit BatchNorm(std::int64_t channels, BatchNormOptions options = {})
-      : options(options),
+  explicit BatchNorm(std::int64_t channels, BatchNormOptions o = {})
+      : options(o),
         weight(full<W, D>({1, channels}, W(1)), Group::batch_norm),
         bias(zeros<W, D>({1, channels}), Group::batch_norm),
         running_mean(zeros<W, D>({1, channels})),

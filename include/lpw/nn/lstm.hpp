@@ -54,7 +54,7 @@ struct Lstm {
   };
 
   /// All weights uniform in [-1, 1) / sqrt(hidden), as PyTorch. Throws OptionError for an impossible shape.
-  Lstm(const LstmShape& shape, Initializer& init) : shape(checked(shape)) {
+  Lstm(const LstmShape& s, Initializer& init) : shape(checked(s)) {
     const std::int64_t gates = 4 * shape.hidden_features;
     const double bound = 1 / std::sqrt(static_cast<double>(shape.hidden_features));
     const auto weights = [&](std::int64_t columns) {

@@ -27,11 +27,11 @@ struct WideBlock {
   using value_type = T;
   using device_type = D;
 
-  WideBlock(std::int64_t in, std::int64_t out, std::int64_t stride, double dropout, Initializer& init)
+  WideBlock(std::int64_t in, std::int64_t out, std::int64_t stride, double dropout_rate, Initializer& init)
       : bn1(in, {.relu = true}),
         conv1({.in_channels = in, .out_channels = out, .stride = stride, .padding = 1}, init),
         bn2(out, {.relu = true}),
-        dropout(dropout),
+        dropout(dropout_rate),
         conv2({.in_channels = out, .out_channels = out, .padding = 1}, init) {
     if (in != out || stride != 1)
       shortcut.emplace(Conv2dShape{.in_channels = in, .out_channels = out, .kernel_size = 1, .stride = stride}, init);
@@ -66,7 +66,7 @@ struct WideResNet {
   using device_type = D;
 
   /// He-normal weights drawn from `random`. Throws OptionError unless depth = 6n + 4, n >= 1, and widen, classes, in_channels >= 1.
-  WideResNet(const WideResNetOptions& options, Philox random) : WideResNet(options, Initializer(random)) {}
+  WideResNet(const WideResNetOptions& o, Philox random) : WideResNet(o, Initializer(random)) {}
 
   /// Images [K, B, H, W, in_channels] -> logits [K, B, classes].
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& images) {

@@ -9,6 +9,7 @@
 #include <string_view>
 
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/to_size.hpp>
 
 namespace lpw {
 
@@ -25,12 +26,12 @@ class Shape {
   constexpr void append(std::int64_t extent) {
     if (rank_ == max_rank) fail<ShapeError>("shape: more than ", max_rank, " axes");
     if (extent < 0) fail<ShapeError>("shape: negative extent ", extent);
-    extents_[rank_++] = extent;
+    extents_[to_size(rank_++)] = extent;
   }
 
   [[nodiscard]] constexpr int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end.
-  [[nodiscard]] constexpr std::int64_t operator[](int axis) const { return extents_[axis < 0 ? rank_ + axis : axis]; }
+  [[nodiscard]] constexpr std::int64_t operator[](int axis) const { return extents_[to_size(axis < 0 ? rank_ + axis : axis)]; }
   [[nodiscard]] constexpr const std::int64_t* begin() const { return extents_.data(); }
   [[nodiscard]] constexpr const std::int64_t* end() const { return extents_.data() + rank_; }
 
@@ -39,20 +40,20 @@ class Shape {
   /// Number of elements in the axes from `axis` on.
   [[nodiscard]] constexpr std::int64_t size_from(int axis) const {
     std::int64_t product = 1;
-    for (int i = axis; i < rank_; ++i) product *= extents_[i];
+    for (int i = axis; i < rank_; ++i) product *= extents_[to_size(i)];
     return product;
   }
 
   /// The same shape with one axis' extent replaced.
   [[nodiscard]] constexpr Shape with(int axis, std::int64_t extent) const {
     Shape result = *this;
-    result.extents_[axis < 0 ? rank_ + axis : axis] = extent;
+    result.extents_[to_size(axis < 0 ? rank_ + axis : axis)] = extent;
     return result;
   }
   /// The axes [first, last).
   [[nodiscard]] constexpr Shape slice(int first, int last) const {
     Shape result;
-    for (int i = first; i < last; ++i) result.append(extents_[i]);
+    for (int i = first; i < last; ++i) result.append(extents_[to_size(i)]);
     return result;
   }
   /// A new first axis in front.
@@ -65,7 +66,7 @@ class Shape {
   friend constexpr bool operator==(const Shape& a, const Shape& b) {
     if (a.rank_ != b.rank_) return false;
     for (int i = 0; i < a.rank_; ++i)
-      if (a.extents_[i] != b.extents_[i]) return false;
+      if (a[i] != b[i]) return false;
     return true;
   }
 
@@ -79,7 +80,7 @@ class Shape {
   std::string text = "[";
   for (int i = 0; i < shape.rank(); ++i) {
     if (i) text += ' ';
-    if (static_cast<int>(axes.size()) == shape.rank()) text += std::string(1, axes[i]) + '=';
+    if (static_cast<int>(axes.size()) == shape.rank()) text += std::string(1, axes[to_size(i)]) + '=';
     text += std::to_string(shape[i]);
   }
   return text + "]";

@@ -129,10 +129,10 @@ void copy(const Tensor<T, Cpu>& from, Tensor<T, Cpu>& to) {
   require<ShapeError>(from.shape() == to.shape(), "copy: from ", from.shape(), " to ", to.shape());
   if (from.size() == 0) return;
   if (from.contiguous() && to.contiguous()) {
-    std::memcpy(static_cast<void*>(to.data()), from.data(), from.size() * sizeof(T));
+    std::memcpy(static_cast<void*>(to.data()), from.data(), to_size(from.size()) * sizeof(T));
     return;
   }
-  const std::size_t bytes = from.shape().size_from(1) * sizeof(T);
+  const std::size_t bytes = to_size(from.shape().size_from(1)) * sizeof(T);
   for (std::int64_t i = 0; i < from.dim(0); ++i) std::memcpy(static_cast<void*>(to.row(i)), from.row(i), bytes);
 }
 

@@ -73,7 +73,7 @@ class ImageClassification {
 
   /// Scores of the members of a network and of their ensemble on the test set. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    std::vector<metrics::Evaluator> members(nn::members(network));
+    std::vector<metrics::Evaluator> members(to_size(nn::members(network)));
     metrics::Evaluator ensemble;
     for (auto& [images, labels] : test_.epoch(0)) {
       InterruptGuard::check();
