@@ -93,7 +93,7 @@ void for_each_record(const std::filesystem::path& path, const CifarLayout& layou
   constexpr std::int64_t at_once = 256;
   check_file(path, layout, records);
   const std::int64_t record = layout.label_bytes + cifar_pixels;
-  std::vector<std::uint8_t> bytes(std::min(at_once, records) * record);
+  std::vector<std::uint8_t> bytes(to_size(std::min(at_once, records) * record));
   std::ifstream file(path, std::ios::binary);
   for (std::int64_t first = 0; first < records; first += at_once) {
     const std::int64_t count = std::min(at_once, records - first);
@@ -135,7 +135,7 @@ struct CifarSet {
                .width = cifar_side,
                .channels = cifar_channels,
                .classes = layout.classes,
-               .pixels = std::vector<std::uint8_t>((all ? count : std::clamp<std::int64_t>(size, 1, count)) * cifar_pixels),
+               .pixels = std::vector<std::uint8_t>(to_size((all ? count : std::clamp<std::int64_t>(size, 1, count)) * cifar_pixels)),
                .labels = {}};
   const auto for_each = [&](auto&& f) {
     for (const auto& file : files) for_each_record(folder / file, layout, records, f);

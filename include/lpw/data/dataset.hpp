@@ -51,14 +51,14 @@ inline void validate(const ImageSet& set) {
           " pixel bytes (N=", set.count, " H=", set.height, " W=", set.width, " C=", set.channels, "), found ", set.pixels.size());
   require(std::ssize(set.labels) == set.count, "image set: expected ", set.count, " labels, found ", set.labels.size());
   for (std::int64_t i = 0; i < set.count; ++i)
-    require(set.labels[i] >= 0 && set.labels[i] < set.classes, "image set: label ", set.labels[i], " of image ", i, " is not in [0, ",
-            set.classes, ")");
+    require(set.labels[to_size(i)] >= 0 && set.labels[to_size(i)] < set.classes, "image set: label ", set.labels[to_size(i)], " of image ",
+            i, " is not in [0, ", set.classes, ")");
 }
 
 /// Sums over pixels of which Normalization is made. They are exact integers, so the order of images does not matter.
 class ChannelSums {
  public:
-  explicit ChannelSums(std::int64_t channels) : sum_(channels), squares_(channels) {}
+  explicit ChannelSums(std::int64_t channels) : sum_(to_size(channels)), squares_(to_size(channels)) {}
 
   /// Adds `count` pixels [count, C].
   void add(const std::uint8_t* pixel, std::int64_t count) {
@@ -113,11 +113,13 @@ struct SubsetSizes {
 [[nodiscard]] inline std::vector<std::int64_t> balanced_choice(std::span<const std::int32_t> labels, int classes, std::int64_t size) {
   const std::int64_t count = std::ssize(labels);
   require<OptionError>(size > 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
-  std::vector<std::int64_t> rank(count), seen(classes, 0), chosen(count);  // rank: how many of its class come before it
-  for (std::int64_t i = 0; i < count; ++i) rank[i] = seen[labels[i]]++;
+  std::vector<std::int64_t> rank(labels.size()), seen(to_size(classes), 0),
+      chosen(labels.size());  // rank: how many of its class come before it
+  for (std::size_t i = 0; i < labels.size(); ++i) rank[i] = seen[to_size(labels[i])]++;
   std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
-  std::sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return std::pair(rank[a], labels[a]) < std::pair(rank[b], labels[b]); });
-  chosen.resize(size);
+  const auto place = [&](std::int64_t i) { return std::pair(rank[to_size(i)], labels[to_size(i)]); };
+  std::sort(chosen.begin(), chosen.end(), [&](auto a, auto b) { return place(a) < place(b); });
+  chosen.resize(to_size(size));
   std::sort(chosen.begin(), chosen.end());
   return chosen;
 }
@@ -132,10 +134,10 @@ struct SubsetSizes {
                   .classes = set.classes,
                   .pixels = {},
                   .labels = {}};
-  result.pixels.reserve(size * set.image_size());
+  result.pixels.reserve(to_size(size * set.image_size()));
   for (const auto i : chosen) {
     result.pixels.insert(result.pixels.end(), set.image(i), set.image(i) + set.image_size());
-    result.labels.push_back(set.labels[i]);
+    result.labels.push_back(set.labels[to_size(i)]);
   }
   return result;
 }

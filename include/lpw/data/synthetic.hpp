@@ -77,7 +77,7 @@ class ImageDraws {
   }
   /// Independent noise of variance 1 for the channels of a pixel: the sum of a word's four bytes, which is close enough to normal.
   [[nodiscard]] Colour noise(std::int64_t pixel) const {
-    const auto bits = philox_(first_ + scene_blocks + pixel);
+    const auto bits = philox_(first_ + scene_blocks + to_size(pixel));
     const auto normal = [](std::uint32_t word) {
       const auto sum = static_cast<float>((word & 255) + (word >> 8 & 255) + (word >> 16 & 255) + (word >> 24));
       return (sum - 510.f) * (1 / 147.8f);  // four bytes: mean 4 * 127.5, variance 4 * (256^2 - 1) / 12
@@ -247,10 +247,10 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
                .classes = classes,
                .pixels = {},
                .labels = {}};
-  set.pixels.resize(set.count * set.image_size());
+  set.pixels.resize(to_size(set.count * set.image_size()));
   for (const std::int64_t i : chosen) set.labels.push_back(static_cast<std::int32_t>(i % classes));
   in_threads(options.threads, set.count, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) draw_synthetic(options, split, chosen[i], set.image(i));
+    for (std::int64_t i = first; i < last; ++i) draw_synthetic(options, split, chosen[to_size(i)], set.image(i));
   });
   return set;
 }

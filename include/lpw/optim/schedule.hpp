@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numbers>
 #include <string>
@@ -12,6 +11,7 @@
 
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/tensor/parse_double.hpp>
 
 namespace lpw::optim {
 
@@ -74,11 +74,9 @@ inline constexpr const char* schedule_forms =
 }
 
 [[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
-  double value = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  require<OptionError>(error == std::errc() && end == text.data() + text.size() && is_finite(value), "schedule \"", whole, "\": \"",
-                       text, "\" is not a number; ", schedule_forms);
-  return value;
+  const auto value = parse_double(text);
+  require<OptionError>(value && is_finite(*value), "schedule \"", whole, "\": \"", text, "\" is not a number; ", schedule_forms);
+  return *value;
 }
 
 /// The shortest digits that read back exactly.
