@@ -13,6 +13,7 @@
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/to_size.hpp>
 
 namespace lpw::data {
 
