@@ -277,7 +277,7 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 /// Which of `count` images are wanted: the first, whose classes take turns.
 [[nodiscard]] inline std::vector<std::int64_t> synthetic_choice(std::int64_t count, std::int64_t size) {
   require<OptionError>(size >= 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
-  std::vector<std::int64_t> chosen(size > 0 ? size : count);
+  std::vector<std::int64_t> chosen(to_size(size > 0 ? size : count));
   std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
   return chosen;
 }

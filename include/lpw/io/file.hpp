@@ -141,7 +141,7 @@ class AtomicFile {
 
   /// Appends. May be called any number of times before commit().
   void write(ByteView bytes) { detail::write_fully(file_, bytes, path_); }
-  void write(std::string_view text) { write(std::as_bytes(std::span(text))); }
+  void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
   /// Makes what was written the content of `path`.
   void commit() {
@@ -238,7 +238,7 @@ inline void write_file_atomically(const std::filesystem::path& path, ByteView by
   file.commit();
 }
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
-  write_file_atomically(path, std::as_bytes(std::span(text)));
+  write_file_atomically(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 
 }  // namespace lpw::io

@@ -66,7 +66,7 @@ struct GroupMount {
   std::vector<std::string> controllers;
 
   [[nodiscard]] bool has(std::string_view controller) const {
-    return unified || std::count(controllers.begin(), controllers.end(), controller) > 0;
+    return unified || std::find(controllers.begin(), controllers.end(), controller) != controllers.end();
   }
 };
 
