@@ -1,5 +1,5 @@
 #!/usr/bin/env bash
-# Compiles trains.cpp with a compiler and flags that are not the project's own, and unless only the syntax is checked, runs it and holds its
+# Compiles a program with a compiler and flags that are not the project's own, and unless only the syntax is checked, runs it and holds its
 # losses to a reference. Headers warn as in a project of its own, and warnings are errors.
 # usage: builds.sh SYNTAX|RUN SOURCE REFERENCE CXX [FLAGS...]; exits with 77 where the compiler, or the library it is to use, is missing
 set -euo pipefail
