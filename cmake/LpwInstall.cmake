@@ -17,4 +17,4 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/lpwConfigVersion.cmake CO
 install(FILES ${PROJECT_BINARY_DIR}/lpwConfig.cmake ${PROJECT_BINARY_DIR}/lpwConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/LpwOneDnn.cmake ${PROJECT_SOURCE_DIR}/cmake/LpwCompiled.cmake ${PROJECT_SOURCE_DIR}/cmake/FindOneDNN.cmake
   DESTINATION ${lpw_package_dir})
-install(DIRECTORY ${PROJECT_SOURCE_DIR}/src DESTINATION ${lpw_package_dir} FILES_MATCHING PATTERN "compiled_*.cpp")
+install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/lpw/compiled DESTINATION ${lpw_package_dir} FILES_MATCHING PATTERN "*.cpp")

@@ -18,6 +18,14 @@
 #define LPW_T float
 #include <lpw/autograd/compiled_operations.inc>
 #undef LPW_T
+#if LPW_COMPILED > 1
+#define LPW_T double
+#include <lpw/autograd/compiled_operations.inc>
+#undef LPW_T
+#define LPW_T lpw::bfloat16
+#include <lpw/autograd/compiled_operations.inc>
+#undef LPW_T
+#endif
 
 #undef LPW_TEMPLATE
 #endif

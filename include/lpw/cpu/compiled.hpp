@@ -1,4 +1,5 @@
-// Declares the primitives that lpw::compiled holds. A program that does not link it makes its own.
+// Declares the primitives that lpw::compiled holds. A program that does not link it makes its own. LPW_COMPILED is 1 for those of float, 2 in
+// this project's own build, whose library holds those of double and bfloat16 as well.
 #pragma once
 
 #include <lpw/cpu/activation.hpp>
@@ -23,6 +24,17 @@
 #include <lpw/cpu/compiled_primitives.inc>
 #include <lpw/cpu/compiled_stores.inc>
 #undef LPW_T
+#if LPW_COMPILED > 1
+#define LPW_T double
+#include <lpw/cpu/compiled_convolution.inc>
+#include <lpw/cpu/compiled_primitives.inc>
+#include <lpw/cpu/compiled_stores.inc>
+#undef LPW_T
+#define LPW_T lpw::bfloat16
+#include <lpw/cpu/compiled_convolution.inc>
+#include <lpw/cpu/compiled_primitives.inc>
+#undef LPW_T
+#endif
 
 #undef LPW_TEMPLATE
 #endif

@@ -141,7 +141,7 @@ class NamedTensors {
       std::uint8_t bytes[sizeof(From)];
       std::memcpy(bytes, from.data.data() + static_cast<std::size_t>(i) * sizeof(From), sizeof(From));
       const double value = exact<From>(bytes);
-      require<FileError>(!(std::isfinite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ", i, " is ", value,
+      require<FileError>(!(is_finite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ", i, " is ", value,
                          ", beyond the largest of ", dtype_name<T>(), ", ", largest);
       result.data()[i] = static_cast<T>(value);
     }

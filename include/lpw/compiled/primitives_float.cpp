@@ -4,4 +4,3 @@
 #define LPW_TEMPLATE template
 #define LPW_T float
 #include <lpw/cpu/compiled_primitives.inc>
-#include <lpw/cpu/compiled_stores.inc>
