@@ -9,6 +9,8 @@
 #include <string>
 #include <string_view>
 
+#include <lpw/tensor/float_bits.hpp>
+
 namespace example {
 
 /// The decimal number that is the whole text, with or without a sign; nothing where it is none or does not fit into T.
@@ -20,7 +22,7 @@ template <class T>
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size()) return {};
   if constexpr (std::floating_point<T>) {
-    if (!std::isfinite(value)) return {};
+    if (!lpw::is_finite(value)) return {};
     return value + T(0);  // of two zeros the one without a sign
   }
   return value;

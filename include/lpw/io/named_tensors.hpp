@@ -17,6 +17,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw::io {
