@@ -29,7 +29,7 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
 CHOICES = {"optimizer", "base-gradient", "precision", "device"} | ({"dataset", "augment", "convolution"} if NAME == "cifar" else set())
 TEXTS = {"late", "schedule", "late-schedule"} | ({"model"} if NAME == "cifar" else {"split", "pre-batch"})
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
-FLAGS = {"resume", "dry-run", "deterministic"}
+FLAGS = {"resume", "dry-run", "deterministic", "convert"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
 ODD_NUMBERS = ["", " ", "0", "1", "2", "-1", "-2", "-0", "007", "010", "08", "+3", "++3", "+-3", "--3", "0x10", "0b1", "0o7", "1_000", "1'000", "1,5",
