@@ -2,6 +2,7 @@
 #include <lpw/optim/optimizer.hpp>
 
 #include <lpw/optim/adam.hpp>
+#include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/sgd.hpp>
 
 #include "two_weights.hpp"

@@ -201,7 +201,7 @@ TEST_CASE("states go on from window to window, and start at zero with every epoc
   Tape tape({.members = {0, 1}});
   auto range = task.epoch(0, 1, 0);  // from zero states, the third window
   auto windows = range.begin();
-  windows += 2;
+  ++windows, ++windows;
   task.accumulate_gradient(network, tape, *windows, outputs);
   CHECK(std::abs(outputs.losses.data()[0] - first[2]) > 1e-6);
 }

@@ -83,7 +83,7 @@ class PackedMatrix {
         packed.parts_.push_back({first, plan, Buffer(plan->product.b)});
       }
       parallel_for(parts, b.rows * b.columns / parts, [&](std::int64_t i) {
-        const Part& part = packed.parts_[static_cast<std::size_t>(i)];
+        const Part& part = packed.parts_[to_size(i)];
         part.plan->pack.run(
             {{DNNL_ARG_FROM, memory(part.plan->from, b.data + part.first * b.column_stride)}, {DNNL_ARG_TO, part.memory.get()}});
       });
@@ -95,7 +95,7 @@ class PackedMatrix {
   void multiply(const T* a, T* c) const {
     translate_errors("matmul", [&] {
       parallel_for(std::ssize(parts_), cost() / std::ssize(parts_), [&](std::int64_t i) {
-        const Part& part = parts_[static_cast<std::size_t>(i)];
+        const Part& part = parts_[to_size(i)];
         const MatmulPlan& product = part.plan->product;
         product.matmul.run({{DNNL_ARG_SRC, memory(product.a, a)},
                             {DNNL_ARG_WEIGHTS, part.memory.get()},

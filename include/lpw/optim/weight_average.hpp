@@ -65,7 +65,8 @@ class WeightAverage {
     const auto same = [](const nn::Segment& a, const nn::Segment& b) {
       return a.name == b.name && a.late_phase == b.late_phase && a.size == b.size;
     };
-    require(std::ranges::equal(flat->segments, flat_->segments, same) && flat->members == flat_->members,
+    require(std::equal(flat->segments.begin(), flat->segments.end(), flat_->segments.begin(), flat_->segments.end(), same) &&
+                flat->members == flat_->members,
             "WeightAverage: the network has other weights than the averaged ones");
     copy(average_.base, flat->value.base);
     copy(average_.late, flat->value.late);
