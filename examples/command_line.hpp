@@ -176,8 +176,7 @@ class CommandLine {
         "read options from a file, such as those in examples/configs or a run folder's config.toml; those on the command line go before")
         ->check(path_name())
         ->configurable(false);
-    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")
-        ->transform(range(0, 4096));
+    add("--threads", o.threads, "CPU threads, 0: as many as the process may use; results do not depend on it")->transform(range(0, 4096));
     add("--device", o.device, "cpu, or cuda: an NVIDIA GPU")->check(CLI::IsMember({"cpu", "cuda"}));
     add_flag("--deterministic", o.deterministic, "the same bits in every run on a GPU too, which may be slower; the CPU's always are");
     add("--eval-every", o.eval_every, "epochs from one scoring of the collapsed network to the next; the last epoch is always scored")

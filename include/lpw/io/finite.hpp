@@ -20,8 +20,8 @@ void require_finite_as(const NamedTensor& tensor, const std::string& source) {
   T value;
   for (std::size_t i = 0; i < tensor.data.size() / sizeof(T); ++i) {
     std::memcpy(static_cast<void*>(&value), tensor.data.data() + i * sizeof(T), sizeof(T));  // of any alignment
-    require<FileError>(is_finite(value), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value),
-                       " at element ", i, ", which is no weight; the training that saved it had diverged");
+    require<FileError>(is_finite(value), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value), " at element ", i,
+                       ", which is no weight; the training that saved it had diverged");
   }
 }
 
