@@ -11,7 +11,7 @@ trap 'rm -rf "$folder"' EXIT
   -o "$folder/kernels.cubin" "$root/tests/structure/kernels.cu" 2> "$folder/log" || { cat "$folder/log" >&2; exit 1; }
 c++filt < "$folder/log" | awk -v architecture="$architecture" '
   /Compiling entry function/ { name = $0; sub(/.*Compiling entry function ./, "", name); sub(/. for .*/, "", name)
-                               sub(/^void lpw::kernels::/, "", name); sub(/\(.*/, "", name) }
+                               sub(/^void lpw::[a-z0-9_]+::kernels::/, "", name); sub(/\(.*/, "", name) }
   /bytes stack frame/ { local_memory = $0 ~ /^ *0 bytes stack frame, 0 bytes spill stores, 0 bytes spill loads/ ? 0 : 1; text = $0 }
   /Used [0-9]+ registers/ { match($0, /Used [0-9]+/); registers = substr($0, RSTART + 5, RLENGTH - 5)
                             shared = match($0, /[0-9]+ bytes smem/) ? substr($0, RSTART, RLENGTH - 11) : 0

@@ -164,6 +164,7 @@ TEST_CASE("fewer epochs are scored where that is asked for, the last among them,
   REQUIRE(Run(o).train(each / "run") == 0);
   o.eval_every = 3;
   Run run(o);
+  run.task.at_evaluation = [](int) {};  // counts
   REQUIRE(run.train(third / "run") == 0);
   CHECK(run.task.evaluation == 2 + 1 + 3);  // of epochs, before release, at the end: members, and both collapsed networks
   CHECK(model_after(third) == model_after(each));

@@ -7,7 +7,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 struct BatchNormOptions {
   double epsilon = 1e-5;
@@ -92,4 +92,4 @@ template <class T, class D, class W = Accumulate<T>>
   return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

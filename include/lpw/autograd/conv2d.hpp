@@ -6,7 +6,7 @@
 #include <lpw/autograd/rank_one.hpp>
 #include <lpw/tensor/conv2d_geometry.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -115,4 +115,4 @@ template <class T, class D>
                                    factors.input);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

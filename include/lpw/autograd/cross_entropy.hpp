@@ -4,7 +4,7 @@
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 struct CrossEntropyOptions {
   double label_smoothing = 0;
@@ -31,4 +31,4 @@ template <class T, class D>
       logits);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,7 +4,7 @@
 #include <lpw/autograd/tape.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// In training each element becomes 0 with probability `rate`, else x / (1 - rate); otherwise x itself. The mask depends on the tape's
 /// random seed and step, the place of this call in the pass, the member and the element. Throws OptionError unless 0 <= rate < 1,
@@ -29,4 +29,4 @@ template <class T, class D>
       x);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -3,7 +3,7 @@
 
 #include <lpw/autograd/tape.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -101,4 +101,4 @@ template <class T, class D>
       x, bias);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -3,7 +3,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws ShapeError, and on the
 /// CPU Error for an index outside [0, V); on a device whose work is not waited for, the row of such an index is NaN.
@@ -25,4 +25,4 @@ template <class T, class D>
       weight, indices);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

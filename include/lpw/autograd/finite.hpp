@@ -4,7 +4,7 @@
 #include <lpw/autograd/tape.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Whether no element of a tensor is NaN or infinite; reads it to the host.
 template <class T, class D>
@@ -29,4 +29,4 @@ void require_finite(const Variable<T, D>& loss) {
                       ": training diverged; expected a finite number; lower the learning rate, or clip gradients");
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -3,7 +3,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -56,4 +56,4 @@ template <class T, class D>
   return detail::linear(x, weight, &bias);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

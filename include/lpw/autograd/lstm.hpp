@@ -13,7 +13,7 @@
 #include <lpw/autograd/rank_one.hpp>
 #include <lpw/tensor/lstm_cell.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The input matrix [1 or K, 4H, I] or the recurrent matrix [1 or K, 4H, H], and what goes with it.
 template <class W, class D>
@@ -243,4 +243,4 @@ template <class T, class D>
   return {std::move(result), std::move(after)};
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

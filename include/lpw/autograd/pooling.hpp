@@ -3,7 +3,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Largest element of every window of x [K, B, H, W, C] -> [K, B, Ho, Wo, C]; padding never wins, of equal elements the first does.
 template <class T, class D>
@@ -42,4 +42,4 @@ template <class T, class D>
       x);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -8,7 +8,7 @@
 
 #include <lpw/autograd/tape.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Rank-1 factors r [1 or K, O] and s [1 or K, C] of a weight [O, ..., C].
 template <class W, class D>
@@ -100,4 +100,4 @@ class ConvolutionWeight {
 };
 
 }  // namespace detail
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

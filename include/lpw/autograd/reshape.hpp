@@ -3,7 +3,7 @@
 
 #include <lpw/autograd/tape.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// x in row-major order as `shape`; shares memory. Throws ShapeError unless the sizes are equal.
 template <class T, class D>
@@ -12,4 +12,4 @@ template <class T, class D>
       x.value().reshaped(shape), [in = x.shape(), dx = x.edge()](Tensor<T, D> dy) { dx.add(dy.reshaped(in)); }, x);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -15,7 +15,7 @@
 #include <lpw/tensor/operands.hpp>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose minibatches batch norms
 /// pool into fresh running statistics.
@@ -326,4 +326,4 @@ template <class T, class D, class F, class First, class... Rest>
   return record(Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

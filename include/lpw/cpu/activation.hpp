@@ -10,7 +10,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// scale (x - mean) + shift: the difference rounded, which is exact for x near the mean, and the rest rounded once.
 template <class W>
@@ -56,4 +56,4 @@ template <class T>
   return y;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -14,7 +14,7 @@
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -284,4 +284,4 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
   return detail::batch_norm_backward<true, true>(saved, dy, dgamma, dbeta, dx, dresidual, known);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

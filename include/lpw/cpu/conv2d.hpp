@@ -16,7 +16,7 @@
 #include <lpw/cpu/onednn_conv2d.hpp>
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -182,4 +182,4 @@ void conv2d_backward_weight(const Activation<T, Cpu>& x, const Tensor<T, Cpu>& d
     detail::conv2d_backward_weight(g, input.row(k), dy.row(k), dweight.tensor.row(k), dweight.accumulate);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

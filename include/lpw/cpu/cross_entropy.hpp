@@ -9,7 +9,7 @@
 #include <lpw/cpu/sigmoid.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -89,4 +89,4 @@ template <class T>
   return full<std::int32_t, Cpu>({1}, correct);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,7 +4,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
 template <class T>
@@ -28,4 +28,4 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -7,7 +7,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// target += value, for contiguous tensors or tensors of strided rows.
 template <class T>
@@ -137,4 +137,4 @@ void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu
   }
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

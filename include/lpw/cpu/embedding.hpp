@@ -7,7 +7,7 @@
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// y [K, B..., E]: the rows of weight [1 or K, V, E] at indices [K, B...]. Throws Error for an index outside [0, V).
 template <class T>
@@ -47,4 +47,4 @@ void embedding_backward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<T
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -2,6 +2,8 @@
 // whether oneDNN is compiled in; where it is, tests and benchmarks may still switch to Eigen at run time.
 #pragma once
 
+#include <lpw/tensor/abi.hpp>
+
 #ifndef LPW_WITH_ONEDNN
 #define LPW_WITH_ONEDNN 0
 #endif
@@ -12,7 +14,7 @@
 #define LPW_COMPILED 0
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// `onednn` falls back to `eigen` for what oneDNN cannot do (double; types that the processor lacks), or where it is not compiled in.
 enum class CpuEngine { onednn, eigen };
@@ -34,4 +36,4 @@ enum class Convolution { winograd, direct };
   return algorithm;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

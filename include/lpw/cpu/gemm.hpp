@@ -16,7 +16,7 @@
 #include <lpw/cpu/gemm_eigen.hpp>
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -118,4 +118,4 @@ class RightMatrix {
   [[maybe_unused]] std::int64_t rows_;
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -15,7 +15,7 @@
 #include <lpw/cpu/matrix.hpp>
 #include <lpw/cpu/parallel.hpp>
 
-namespace lpw::detail {
+namespace lpw::inline LPW_ABI::detail {
 
 template <class F, int Order>
 [[nodiscard]] auto eigen_map(MatrixView<const F> m) {
@@ -46,4 +46,4 @@ void gemm_on_thread(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> 
   return gemm_ordered<column, column>(a, b, c, accumulate);
 }
 
-}  // namespace lpw::detail
+}  // namespace lpw::inline LPW_ABI::detail

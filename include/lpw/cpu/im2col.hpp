@@ -7,7 +7,7 @@
 #include <lpw/cpu/gemm.hpp>
 #include <lpw/cpu/parts.hpp>
 
-namespace lpw::im2col {
+namespace lpw::inline LPW_ABI::im2col {
 
 namespace detail {
 
@@ -194,4 +194,4 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
   add_parts(std::as_const(partial), dweight, accumulate);
 }
 
-}  // namespace lpw::im2col
+}  // namespace lpw::inline LPW_ABI::im2col

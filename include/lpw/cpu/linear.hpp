@@ -10,7 +10,7 @@
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -99,4 +99,4 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -9,7 +9,7 @@
 #include <lpw/cpu/sigmoid.hpp>
 #include <lpw/tensor/lstm_cell.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The recurrent matrix [1 or K, out, in] for the products of `steps` steps in one direction, by recurrent_forward or
 /// recurrent_backward_data: prepared by the first of them, if preparing pays.
@@ -186,4 +186,4 @@ void lstm_cell_backward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Te
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

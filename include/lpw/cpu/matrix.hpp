@@ -7,7 +7,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// rows x columns elements, element (i, j) at data[i row_stride + j column_stride]. One of the strides is 1.
 template <class T>
@@ -72,4 +72,4 @@ class ConvertedMatrix {
   MatrixView<const To> view_;
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

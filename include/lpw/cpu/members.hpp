@@ -5,7 +5,7 @@
 #include <lpw/tensor/operands.hpp>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Mean of the rows [K, ...] -> [1, ...], as row 0 plus the mean of the differences from it: exact where all rows are equal.
 template <class W>
@@ -50,4 +50,4 @@ void move_average(Tensor<W, Cpu>& average, const Tensor<W, Cpu>& value, double w
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

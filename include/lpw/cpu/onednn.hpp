@@ -21,7 +21,7 @@
 #include <lpw/cpu/openmp.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::onednn {
+namespace lpw::inline LPW_ABI::onednn {
 
 /// Whether the processor has AMX but does not say how large its tiles are (CPUID leaf 0x1D), as under some hypervisors. oneDNN then runs
 /// into illegal instructions.
@@ -198,4 +198,4 @@ auto translate_errors(const char* operation, Body&& body) {
   }
 }
 
-}  // namespace lpw::onednn
+}  // namespace lpw::inline LPW_ABI::onednn

@@ -12,7 +12,7 @@
 #include <lpw/cpu/onednn.hpp>
 #include <lpw/cpu/parts.hpp>
 
-namespace lpw::onednn {
+namespace lpw::inline LPW_ABI::onednn {
 
 enum class Conv2dPass : std::int64_t { forward, backward_data, backward_weight };
 
@@ -245,4 +245,4 @@ template <class T>
   });
 }
 
-}  // namespace lpw::onednn
+}  // namespace lpw::inline LPW_ABI::onednn

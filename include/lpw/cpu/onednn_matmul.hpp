@@ -7,7 +7,7 @@
 #include <lpw/cpu/onednn.hpp>
 #include <lpw/cpu/product_cut.hpp>
 
-namespace lpw::onednn {
+namespace lpw::inline LPW_ABI::onednn {
 
 struct MatmulPlan {
   Operation matmul;
@@ -143,4 +143,4 @@ class PackedMatrix {
   std::vector<Part> parts_;
 };
 
-}  // namespace lpw::onednn
+}  // namespace lpw::inline LPW_ABI::onednn

@@ -5,7 +5,9 @@
 
 #include <dlfcn.h>
 
-namespace lpw::detail {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::detail {
 
 /// What calls of the program's OpenMP runtime resolve to; null where it has none.
 struct OpenMpRuntime {
@@ -38,4 +40,4 @@ class SerialOpenMp {
   int before_ = 0;
 };
 
-}  // namespace lpw::detail
+}  // namespace lpw::inline LPW_ABI::detail

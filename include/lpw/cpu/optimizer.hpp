@@ -8,7 +8,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/optimizer_step.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -109,4 +109,4 @@ template <class W>
   return full<W, Cpu>({1}, static_cast<W>(std::min(max_norm / (std::sqrt(square) + clip_epsilon), 1.0)));
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

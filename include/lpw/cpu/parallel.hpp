@@ -13,7 +13,7 @@
 #include <lpw/cpu/processors.hpp>
 #include <lpw/cpu/thread_pool.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -81,4 +81,4 @@ void parallel_elements(std::int64_t size, std::int64_t cost, F&& f) {
 /// The first item of part `part` when `count` items are cut into `parts` nearly equal runs.
 [[nodiscard]] constexpr std::int64_t part_begin(std::int64_t count, std::int64_t parts, std::int64_t part) { return count * part / parts; }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,7 +4,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// sum [N] (+)= the rows of parts [P, N], in order.
 template <class W>
@@ -21,4 +21,4 @@ void add_parts(const Tensor<W, Cpu>& parts, W* sum, bool accumulate) {
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -8,7 +8,7 @@
 #include <lpw/cpu/linear.hpp>
 #include <lpw/tensor/conv2d_geometry.hpp>
 
-namespace lpw::pointwise {
+namespace lpw::inline LPW_ABI::pointwise {
 
 /// What these functions compute.
 [[nodiscard]] inline bool supports(const Conv2dGeometry& g) { return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0; }
@@ -98,4 +98,4 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const Activation<T, Cpu>& x
   linear_backward_weight(detail::pixels_read(x, g), detail::rows_of(dy), target);
 }
 
-}  // namespace lpw::pointwise
+}  // namespace lpw::inline LPW_ABI::pointwise

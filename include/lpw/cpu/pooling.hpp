@@ -9,7 +9,7 @@
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order
 /// wins, and NaN before all others.
@@ -102,4 +102,4 @@ void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

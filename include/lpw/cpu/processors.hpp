@@ -10,7 +10,7 @@
 
 #include <lpw/tensor/control_groups.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -45,4 +45,4 @@ namespace detail {
   return default_threads(std::getenv("OMP_NUM_THREADS"), detail::processors_in_mask(), group_limits());
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

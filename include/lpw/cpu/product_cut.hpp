@@ -5,7 +5,7 @@
 #include <lpw/cpu/matrix.hpp>
 #include <lpw/cpu/parts.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -65,4 +65,4 @@ void multiply_in_parts(MatrixView<const A> a, MatrixView<const A> b, MatrixView<
 
 }  // namespace detail
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

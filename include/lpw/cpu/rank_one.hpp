@@ -12,7 +12,7 @@
 #include <lpw/tensor/layout.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -71,4 +71,4 @@ void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weig
   }
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,7 +4,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/tensor/layout.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// What a pass over a block costs.
 [[nodiscard]] inline std::int64_t block_cost(const MemberRows& view, const RowBlocks& blocks) {
@@ -21,4 +21,4 @@ void for_each_row_block(const MemberRows& view, F&& f) {
   });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

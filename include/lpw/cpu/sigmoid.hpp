@@ -9,7 +9,7 @@
 
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -66,4 +66,4 @@ struct Exponential {
 }
 [[nodiscard]] inline double hyperbolic_tangent(double x) { return std::tanh(x); }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

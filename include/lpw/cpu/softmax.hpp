@@ -8,7 +8,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// softmax of every row of logits [B, classes], in double: exp(z_c - max z) / sum. Throws ShapeError, and NonFinite for a row that holds
 /// NaN, +infinity, or -infinity alone.
@@ -31,4 +31,4 @@ template <Real T>
   return result;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -24,7 +24,7 @@
 #include <lpw/cpu/openmp.hpp>
 #include <lpw/tensor/error.hpp>
 
-namespace lpw::detail {
+namespace lpw::inline LPW_ABI::detail {
 
 using Clock = std::chrono::steady_clock;
 using Time = std::chrono::nanoseconds;
@@ -289,4 +289,4 @@ class ThreadPool {
   return *current_thread_pool().load(std::memory_order_acquire);
 }
 
-}  // namespace lpw::detail
+}  // namespace lpw::inline LPW_ABI::detail

@@ -9,7 +9,7 @@
 
 #include <lpw/cpu/winograd_gradient.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 namespace detail {
 
@@ -122,4 +122,4 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const PendingMa
   });
 }
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

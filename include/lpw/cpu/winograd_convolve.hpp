@@ -8,7 +8,7 @@
 #include <lpw/cpu/winograd_kernel.hpp>
 #include <lpw/cpu/winograd_sums.hpp>
 
-namespace lpw::winograd::detail {
+namespace lpw::inline LPW_ABI::winograd::detail {
 
 /// Calls f with the type of a pending map.
 template <class F>
@@ -105,4 +105,4 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
   });
 }
 
-}  // namespace lpw::winograd::detail
+}  // namespace lpw::inline LPW_ABI::winograd::detail

@@ -9,7 +9,7 @@
 #include <lpw/cpu/parallel.hpp>
 #include <lpw/cpu/winograd_vector.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 /// Columns of a panel of B, and rows of A that go with it: 2 vectors by as many rows as the accumulators of 16 (or AVX-512's 32) registers.
 inline constexpr std::int64_t panel = 2 * lanes;
@@ -87,4 +87,4 @@ inline void multiply(const LeftMatrix& a, std::int64_t rows, const float* b, std
   }
 }
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

@@ -5,7 +5,7 @@
 #include <lpw/cpu/parts.hpp>
 #include <lpw/cpu/winograd_convolve.hpp>
 
-namespace lpw::winograd::detail {
+namespace lpw::inline LPW_ABI::winograd::detail {
 
 /// How a kernel gradient's sum over tiles is cut, by shape alone. Where the sums, `sums` floats, fit into a core's cache beside the tiles
 /// of a block, `values` floats each, parts of the tiles are summed side by side, each by one thread, and merged in order; else there is one
@@ -90,4 +90,4 @@ void kernel_gradient(const Side<const T>& x, const PendingMap& map, const Side<c
   add_parts(std::as_const(partial), dkernel, accumulate);
 }
 
-}  // namespace lpw::winograd::detail
+}  // namespace lpw::inline LPW_ABI::winograd::detail

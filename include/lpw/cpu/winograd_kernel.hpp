@@ -5,7 +5,7 @@
 #include <lpw/cpu/winograd_gemm.hpp>
 #include <lpw/cpu/winograd_transform.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 /// Elements of a kernel.
 inline constexpr int taps = 9;
@@ -86,4 +86,4 @@ void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64
   });
 }
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

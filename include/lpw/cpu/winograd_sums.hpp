@@ -10,7 +10,7 @@
 
 #include <lpw/cpu/winograd_tiles.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 /// The map pending on a stack of images, for as many members as it holds: rows of channels, `images` images each; null: none.
 struct PendingMap {
@@ -194,4 +194,4 @@ class GradientSums {
   Tensor<float, Cpu> partial_;
 };
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

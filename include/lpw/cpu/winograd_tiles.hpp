@@ -9,7 +9,7 @@
 #include <lpw/cpu/winograd_transform.hpp>
 #include <lpw/tensor/conv2d_geometry.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 /// The extents of one image, channels last.
 struct ImageShape {
@@ -144,4 +144,4 @@ void leave(const Window<T>& window, std::int64_t channels, const T* addend, Plac
   }
 }
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

@@ -11,7 +11,7 @@
 
 #include <lpw/cpu/winograd_vector.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 /// Extent of a tile of outputs.
 inline constexpr int tile = 4;
@@ -241,4 +241,4 @@ template <class Rows, class Columns, class Read, class Write>
   }
 }
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

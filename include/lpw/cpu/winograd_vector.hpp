@@ -9,7 +9,7 @@
 
 #include <lpw/cpu/activation.hpp>
 
-namespace lpw::winograd {
+namespace lpw::inline LPW_ABI::winograd {
 
 using Lanes [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = float;
 inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
@@ -120,4 +120,4 @@ struct IdentityMap {
   [[nodiscard]] Lanes operator()(Lanes x) const { return x; }
 };
 
-}  // namespace lpw::winograd
+}  // namespace lpw::inline LPW_ABI::winograd

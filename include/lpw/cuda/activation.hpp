@@ -4,7 +4,7 @@
 #include <lpw/cuda/rows.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The values f(raw), shape [K, ..., C]; shares raw's memory where nothing is pending. NaN stays NaN.
 template <class T>
@@ -18,4 +18,4 @@ template <class T>
   return y;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

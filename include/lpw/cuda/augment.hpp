@@ -4,7 +4,7 @@
 #include <lpw/cuda/rows.hpp>
 #include <lpw/kernels/augment.cuh>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// Makes p.samples samples, on a stream of the caller's choice: minibatches are made while others are trained on.
 template <class T>
@@ -15,4 +15,4 @@ void augment(const kernels::Augment<T>& p, cudaStream_t on) {
   with_width<T>(width, [&](auto n) { launch(kernels::augment<T, n()>, plan, p, on); });
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -6,7 +6,7 @@
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -116,4 +116,4 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_backward<T, n()>, launch.plan.launch, p); });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

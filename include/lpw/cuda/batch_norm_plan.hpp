@@ -11,7 +11,7 @@
 
 #include <lpw/cuda/launch_plan.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// What a plan must know of a GPU.
 struct GpuLimits {
@@ -145,4 +145,4 @@ namespace detail {
   return plan;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -7,7 +7,7 @@
 #include <lpw/cuda/cudnn.hpp>
 #include <lpw/cuda/elementwise.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -108,4 +108,4 @@ void conv2d_backward_weight(const Activation<T, Cuda>& x, const Tensor<T, Cuda>&
   }
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

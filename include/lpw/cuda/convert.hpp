@@ -3,7 +3,7 @@
 
 #include <lpw/cuda/device.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// to (+)= from, rounded to To, row by row where either is strided.
 template <class From, class To>
@@ -32,4 +32,4 @@ template <class T>
   }
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -7,7 +7,7 @@
 #include <lpw/kernels/softmax_cross_entropy.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -75,4 +75,4 @@ template <class T>
   return correct;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

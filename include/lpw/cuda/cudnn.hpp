@@ -12,7 +12,7 @@
 #include <lpw/cuda/settings.hpp>
 #include <lpw/tensor/conv2d_geometry.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 namespace detail {
 
@@ -238,4 +238,4 @@ void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operan
   detail::check(Pass::run(plan.descriptors, operands, plan.algorithm, workspace, &one, &kept), Pass::name, place);
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -8,7 +8,7 @@
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda {
 
@@ -127,4 +127,4 @@ template <class T>
   return result;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

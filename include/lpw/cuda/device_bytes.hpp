@@ -7,7 +7,7 @@
 #include <lpw/cuda/device.hpp>
 #include <lpw/cuda/pinned.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 class DeviceBytes {
  public:
@@ -33,4 +33,4 @@ class DeviceBytes {
   PinnedArray<std::uint8_t> on_host_;
 };
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

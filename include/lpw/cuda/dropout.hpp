@@ -5,7 +5,7 @@
 #include <lpw/cuda/rows.hpp>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
 template <class T>
@@ -26,4 +26,4 @@ void apply_dropout(const Tensor<T, Cuda>& x, const DropoutMask& mask, Gradient<T
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::dropout<T, n()>, plan, p); });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -5,7 +5,7 @@
 #include <lpw/kernels/rank_one.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -125,4 +125,4 @@ void linear_backward_bias(const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dbia
   cuda::detail::sum_products("linear", {}, dy, dbias);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

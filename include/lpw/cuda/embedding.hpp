@@ -9,7 +9,7 @@
 #include <lpw/kernels/embedding.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -74,4 +74,4 @@ void embedding_backward(const Tensor<std::int32_t, Cuda>& indices, const Tensor<
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::embedding_backward<T, n()>, plan, p); });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

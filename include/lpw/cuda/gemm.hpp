@@ -6,7 +6,7 @@
 #include <lpw/cuda/convert.hpp>
 #include <lpw/cuda/settings.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// A stack of row-major matrices: `rows` x `columns` with rows row_stride apart, matrices matrix_stride apart (0: the same for all).
 template <class T>
@@ -74,4 +74,4 @@ void gemm(std::int64_t count, const Matrices<const T>& a, const Matrices<const T
                 "cublasGemmStridedBatchedEx", place);
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -13,7 +13,7 @@
 #include <lpw/cuda/device.hpp>
 #include <lpw/tensor/replay.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda {
 
@@ -149,4 +149,4 @@ class Replay<Cuda> {
   std::vector<Entry> recent_;  // the latest first
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

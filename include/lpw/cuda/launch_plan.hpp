@@ -10,7 +10,7 @@
 
 #include <lpw/kernels/member_tiling.cuh>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// A launch of blocks of kernels::member_threads (256) threads.
 struct LaunchPlan {
@@ -78,4 +78,4 @@ struct MemberLaunch {
   return {tiling, {static_cast<unsigned>(tiling.groups * tiling.group), 1, shared}};
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -6,7 +6,7 @@
 #include <lpw/cuda/elementwise.hpp>
 #include <lpw/cuda/gemm.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -70,4 +70,4 @@ void linear_backward_weight(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy,
                 cuda::detail::weight_matrices<float>(dweight.tensor), dweight.accumulate);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

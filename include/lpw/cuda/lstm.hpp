@@ -9,7 +9,7 @@
 #include <lpw/kernels/lstm_cell.cuh>
 #include <lpw/tensor/lstm_cell.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// A matrix as recurrent_forward and recurrent_backward_data multiply by it: rounded to T, once for all steps of a window.
 template <class T>
@@ -122,4 +122,4 @@ void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T,
       p.cell_before, p.cell, p.dy, step_rows<const T>(product), step_rows<float>(dcell), step_rows<T>(before));
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

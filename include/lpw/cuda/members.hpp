@@ -5,7 +5,7 @@
 #include <lpw/kernels/members.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Mean of the rows [K, ...] -> [1, ...], as row 0 plus the mean of the differences from it: exact where all rows are equal.
 template <class T>
@@ -37,4 +37,4 @@ inline void move_average(Tensor<float, Cuda>& average, const Tensor<float, Cuda>
   cuda::with_width<float>(width, [&](auto n) { cuda::launch(kernels::move_average<n()>, cuda::element_plan(value.size() / width), p); });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -9,7 +9,7 @@
 #include <lpw/kernels/optimizer.cuh>
 #include <lpw/tensor/optimizer_step.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -110,4 +110,4 @@ inline void adam_step(const AdamStore<float, Cuda>& base, const AdamStore<float,
   return factor;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -5,7 +5,7 @@
 
 #include <lpw/cuda/runtime.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// `size` elements of page-locked host memory, uninitialised. Throws OutOfMemory.
 template <class T>
@@ -55,4 +55,4 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

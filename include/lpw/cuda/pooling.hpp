@@ -5,7 +5,7 @@
 #include <lpw/kernels/pooling.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -77,4 +77,4 @@ void global_average_pool_backward(const Tensor<T, Cuda>& dy, Gradient<T, Cuda>& 
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::global_average_pool_backward<T, n()>, plan, p); });
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -8,7 +8,7 @@
 #include <lpw/kernels/rank_one_backward.cuh>
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
@@ -65,4 +65,4 @@ inline void rank_one_backward(const Tensor<float, Cuda>& product, const Tensor<f
   if (!dinput.tensor.empty()) cuda::detail::rank_one_input(partial, dinput);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

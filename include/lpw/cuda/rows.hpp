@@ -8,7 +8,7 @@
 #include <lpw/kernels/device.cuh>
 #include <lpw/tensor/layout.hpp>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// body(std::integral_constant) for a width as from vector_width: kernels are instantiated for 1 element and for those of 16 bytes.
 template <class T, class Body>
@@ -55,4 +55,4 @@ void with_row_plan(const MemberRows& view, std::initializer_list<const void*> ar
   return plan_elements(limits().multiprocessors, vectors, rows);
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -11,7 +11,7 @@
 #include <lpw/cuda/launch_plan.hpp>
 #include <lpw/tensor/error.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// A call of CUDA or one of its libraries failed.
 class CudaError : public Error {
@@ -133,4 +133,4 @@ void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_
 }
 
 }  // namespace cuda
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

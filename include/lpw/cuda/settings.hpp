@@ -3,7 +3,9 @@
 
 #include <cstddef>
 
-namespace lpw::cuda {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::cuda {
 
 struct Settings {
   bool tf32 = false;           // products of floats on tensor cores, which read 10 bits of each fraction; sums stay float
@@ -17,4 +19,4 @@ inline Settings& settings() {
   return settings;
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

@@ -3,7 +3,7 @@
 
 #include <lpw/cuda/launch_plan.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The numbers of kernels::SoftmaxTiling, and the launch of forward; backward's takes no shared memory.
 struct SoftmaxPlan {
@@ -24,4 +24,4 @@ struct SoftmaxPlan {
   return {block_per_row, resident, launch};
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

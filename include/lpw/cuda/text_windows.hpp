@@ -4,7 +4,7 @@
 #include <lpw/cuda/rows.hpp>
 #include <lpw/kernels/text_windows.cuh>
 
-namespace lpw::cuda {
+namespace lpw::inline LPW_ABI::cuda {
 
 /// inputs [K, T, B] = the bytes `first` to first + T of K B streams of stream_bytes each, one after another; targets = those that follow.
 inline void read_windows(const std::uint8_t* text, std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs,
@@ -20,4 +20,4 @@ inline void read_windows(const std::uint8_t* text, std::int64_t stream_bytes, st
   launch(kernels::text_windows<std::int32_t>, element_plan(inputs.size()), p);
 }
 
-}  // namespace lpw::cuda
+}  // namespace lpw::inline LPW_ABI::cuda

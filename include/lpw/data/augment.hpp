@@ -15,7 +15,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// Random changes to training images; sizes in pixels, 0 for none. The padding of pad_crop is raw 0 (black), applied before
 /// normalisation, as PyTorch's RandomCrop(H, padding = 4) does. Cutout (DeVries and Taylor, "Improved regularization of convolutional
@@ -145,4 +145,4 @@ void augment(const std::uint8_t* image, std::int64_t height, std::int64_t width,
   }
 }
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

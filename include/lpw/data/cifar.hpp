@@ -17,7 +17,7 @@
 #include <lpw/data/dataset.hpp>
 #include <lpw/tensor/error.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// Where a CIFAR dataset keeps what. The label used is the last label byte: of CIFAR-100's coarse and fine label the fine one.
 struct CifarLayout {
@@ -202,4 +202,4 @@ struct CifarSet {
   return read_cifar(directory, cifar100_layout(), subset);
 }
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

@@ -15,7 +15,7 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/to_size.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// N labelled images of one size.
 struct ImageSet {
@@ -143,4 +143,4 @@ struct SubsetSizes {
   return result;
 }
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

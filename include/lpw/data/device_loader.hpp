@@ -10,7 +10,7 @@
 #include <lpw/cuda/device_bytes.hpp>
 #include <lpw/data/loader.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// As Loader, for batches on the GPU. Batches alternate between two buffers that stay where they are, so that a captured step finds its
 /// input again: a batch is valid until the next but one.
@@ -179,4 +179,4 @@ struct LoaderFor<T, Cuda> {
   using type = DeviceLoader<T>;
 };
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

@@ -6,7 +6,7 @@
 #include <lpw/cuda/text_windows.hpp>
 #include <lpw/data/text.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 template <>
 class TextSource<Cuda> {
@@ -20,4 +20,4 @@ class TextSource<Cuda> {
   cuda::DeviceBytes bytes_;
 };
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

@@ -17,7 +17,7 @@
 #include <lpw/tensor/philox.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// One minibatch for each of K members.
 template <class T, class Device = Cpu>
@@ -180,4 +180,4 @@ struct LoaderFor<T, Cpu> {
   using type = Loader<T>;
 };
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

@@ -14,7 +14,9 @@
 #include <thread>
 #include <utility>
 
-namespace lpw::data {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::data {
 
 /// The items make(0), make(1), ..., make(count - 1), in order, as a single-pass range. make runs in one background thread, at most
 /// `depth` finished items ahead of the consumer. What it throws is rethrown to the consumer in that item's place and ends the range.
@@ -108,4 +110,4 @@ class Prefetch {
   std::thread producer_;  // last: it starts when everything else exists (libc++ has std::jthread only since version 20)
 };
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

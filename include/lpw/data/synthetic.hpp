@@ -22,7 +22,7 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 /// What makes the synthetic classes hard to tell apart. Colours are in [0, 1]. With these values a WRN-10-1 trained on 10000 images
 /// (batch 128, Nesterov SGD, learning rate 0.1 with cosine decay, crop and flip) reached 89 % of the test set in six epochs.
@@ -303,4 +303,4 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
   return dataset;
 }
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

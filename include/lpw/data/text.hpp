@@ -15,7 +15,7 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::data {
+namespace lpw::inline LPW_ABI::data {
 
 using Text = std::vector<std::uint8_t>;
 
@@ -177,4 +177,4 @@ class TextLoader {
   TextBatch<Device> current_;
 };
 
-}  // namespace lpw::data
+}  // namespace lpw::inline LPW_ABI::data

@@ -23,7 +23,7 @@
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/io/tensor_directory.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 struct Checkpoint {
   nlohmann::json meta;  // the caller's; finite numbers come back exactly, NaN and infinity as null
@@ -103,4 +103,4 @@ inline void save_checkpoint(const std::filesystem::path& path, const Checkpoint&
   return parse_checkpoint(read_file(path), path.string());
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

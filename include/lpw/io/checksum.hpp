@@ -9,7 +9,9 @@
 #include <cstring>
 #include <span>
 
-namespace lpw::io {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::io {
 
 namespace detail {
 
@@ -59,4 +61,4 @@ class Crc32c {
   return checksum.value();
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

@@ -25,7 +25,7 @@
 
 #include <lpw/tensor/error.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 using Bytes = std::vector<std::byte>;
 using ByteView = std::span<const std::byte>;
@@ -241,4 +241,4 @@ inline void write_file_atomically(const std::filesystem::path& path, std::string
   write_file_atomically(path, std::as_bytes(std::span(text.data(), text.size())));
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

@@ -11,7 +11,7 @@
 #include <lpw/tensor/dtype.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 namespace detail {
 
@@ -45,4 +45,4 @@ void require_variance(const std::string& name, const Tensor<W, Cpu>& values, con
                        ", which is no variance: expected 0 or more");
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

@@ -10,7 +10,7 @@
 #include <lpw/io/safetensors.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 namespace detail {
 
@@ -107,4 +107,4 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
   nn::set_statistics_stale(network, false);
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

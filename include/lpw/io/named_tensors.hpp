@@ -20,7 +20,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 static_assert(std::endian::native == std::endian::little, "files hold little-endian numbers, which are copied as they are");
 
@@ -162,4 +162,4 @@ class NamedTensors {
   std::map<std::string, std::size_t, std::less<>> positions_;
 };
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

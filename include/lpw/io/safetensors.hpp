@@ -16,7 +16,7 @@
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/io/tensor_directory.hpp>
 
-namespace lpw::io {
+namespace lpw::inline LPW_ABI::io {
 
 struct Safetensors {
   NamedTensors tensors;
@@ -84,4 +84,4 @@ inline void save_safetensors(const std::filesystem::path& path, const Safetensor
   return parse_safetensors(read_file(path), path.string());
 }
 
-}  // namespace lpw::io
+}  // namespace lpw::inline LPW_ABI::io

@@ -23,7 +23,7 @@
 #include <lpw/io/file.hpp>
 #include <lpw/io/named_tensors.hpp>
 
-namespace lpw::io::detail {
+namespace lpw::inline LPW_ABI::io::detail {
 
 /// How a checkpoint starts.
 inline constexpr std::string_view checkpoint_magic = "LPWCKPT1";
@@ -188,4 +188,4 @@ template <class Unsigned>
   return std::as_bytes(std::span(&value, 1));
 }
 
-}  // namespace lpw::io::detail
+}  // namespace lpw::inline LPW_ABI::io::detail

@@ -8,7 +8,7 @@
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/rank_one.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Two averages exist for batch norm. `affine` makes the exact mean of the members' evaluation-mode maps (what averaging the members'
 /// outputs layer by layer gives); `parameters` averages gamma, beta and both running statistics separately.
@@ -101,4 +101,4 @@ template <nn::Visitable M>
   return copy;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,7 +4,7 @@
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host. One member is computed at a
 /// time, so this needs the memory of one.
@@ -35,4 +35,4 @@ template <nn::Module M>
   return ensemble_of(predict_members(network, inputs));
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

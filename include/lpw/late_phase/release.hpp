@@ -12,7 +12,7 @@
 #include <lpw/nn/rank_one.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 struct ReleaseOptions {
   std::int64_t members = 10;                       // K
@@ -144,4 +144,4 @@ template <class M, class Optimizer>
   requires(!nn::Visitable<M>)
 typename nn::detail::NotAModule<M>::value_type release(M&, Optimizer&&, const ReleaseOptions&);
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -9,7 +9,7 @@
 
 #include <lpw/metrics/probabilities.hpp>
 
-namespace lpw::metrics {
+namespace lpw::inline LPW_ABI::metrics {
 
 /// Means over `count` samples.
 struct Evaluation {
@@ -83,4 +83,4 @@ class Evaluator {
   double log_likelihood_ = 0;
 };
 
-}  // namespace lpw::metrics
+}  // namespace lpw::inline LPW_ABI::metrics

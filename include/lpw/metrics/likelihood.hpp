@@ -11,7 +11,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::metrics {
+namespace lpw::inline LPW_ABI::metrics {
 
 /// log softmax(logits)_label of every row of logits [N, classes] with its label in [0, classes), in nats and double: [N]. Throws
 /// ShapeError, Error for an impossible label, and NonFinite for a row of logits that is not finite.
@@ -52,4 +52,4 @@ template <Real T>
   return result;
 }
 
-}  // namespace lpw::metrics
+}  // namespace lpw::inline LPW_ABI::metrics

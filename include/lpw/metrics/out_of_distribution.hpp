@@ -13,7 +13,7 @@
 #include <lpw/metrics/probabilities.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw::metrics {
+namespace lpw::inline LPW_ABI::metrics {
 
 /// -sum_c p_c log p_c in nats for every row of probabilities [B, classes], with 0 log 0 = 0. For an ensemble, p is the members' mean.
 /// Throws ShapeError, or Error for a row that is no distribution.
@@ -54,4 +54,4 @@ template <Real T>
   return wins / (static_cast<double>(in_distribution.size()) * static_cast<double>(out_of_distribution.size()));
 }
 
-}  // namespace lpw::metrics
+}  // namespace lpw::inline LPW_ABI::metrics

@@ -7,7 +7,7 @@
 
 #include <lpw/cpu/softmax.hpp>
 
-namespace lpw::metrics {
+namespace lpw::inline LPW_ABI::metrics {
 
 using lpw::softmax_rows;
 
@@ -35,4 +35,4 @@ void check_probabilities(const Tensor<T, Cpu>& probabilities, const char* where)
 
 }  // namespace detail
 
-}  // namespace lpw::metrics
+}  // namespace lpw::inline LPW_ABI::metrics

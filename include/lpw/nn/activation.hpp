@@ -5,7 +5,7 @@
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/pooling.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 /// Base of modules without parameters, buffers or children.
 template <class T, class D>
@@ -46,4 +46,4 @@ struct GlobalAveragePool : Stateless<T, D> {
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return global_average_pool(x); }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

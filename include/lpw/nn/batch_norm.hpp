@@ -4,7 +4,7 @@
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/nn/parameter.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 /// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) over the channels of x [K, B, ..., C], each member normalised over its own
 /// minibatch. In evaluation it uses running statistics and throws Error if they belong to other weights (see mark_statistics_stale).
@@ -50,4 +50,4 @@ struct BatchNorm {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

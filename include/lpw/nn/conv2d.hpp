@@ -7,7 +7,7 @@
 #include <lpw/nn/initializer.hpp>
 #include <lpw/nn/rank_one.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct Conv2dShape {
   std::int64_t in_channels, out_channels;
@@ -62,4 +62,4 @@ struct Conv2d {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

@@ -4,7 +4,7 @@
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/nn/initializer.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct EmbeddingShape {
   std::int64_t vocabulary, features;
@@ -37,4 +37,4 @@ struct Embedding {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

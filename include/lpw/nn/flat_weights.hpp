@@ -10,7 +10,7 @@
 #include <lpw/autograd/finite.hpp>
 #include <lpw/nn/module.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 /// One tensor for each store of a network: weights, gradients, momenta and averages all come in this form.
 template <class W, class D>
@@ -152,4 +152,4 @@ template <class W, class D>
   return result;
 }
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

@@ -5,7 +5,7 @@
 
 #include <lpw/nn/parameter.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 class Initializer {
  public:
@@ -42,4 +42,4 @@ class Initializer {
   std::uint32_t step_ = 0;
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

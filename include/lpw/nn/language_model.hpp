@@ -9,7 +9,7 @@
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct LanguageModelOptions {
   std::int64_t hidden = 500;      // units of a layer
@@ -71,4 +71,4 @@ template <class T, class D>
   return result;
 }
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

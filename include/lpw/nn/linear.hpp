@@ -7,7 +7,7 @@
 #include <lpw/nn/initializer.hpp>
 #include <lpw/nn/rank_one.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct LinearShape {
   std::int64_t in_features, out_features;
@@ -59,4 +59,4 @@ struct Linear {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

@@ -12,7 +12,7 @@
 #include <lpw/nn/initializer.hpp>
 #include <lpw/nn/rank_one.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct LstmShape {
   std::int64_t in_features, hidden_features;
@@ -129,4 +129,4 @@ struct Lstm {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

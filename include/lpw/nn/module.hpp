@@ -9,7 +9,7 @@
 
 #include <lpw/nn/parameter.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 namespace detail {
 struct AnyVisitor {
@@ -148,4 +148,4 @@ template <Visitable M>
   return copy;
 }
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

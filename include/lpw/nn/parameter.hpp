@@ -7,7 +7,7 @@
 
 #include <lpw/autograd/tape.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer, rank-1 factors.
 /// Combine with |.
@@ -150,4 +150,4 @@ class Buffer {
 };
 
 }  // namespace nn
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -7,7 +7,7 @@
 #include <lpw/autograd/rank_one.hpp>
 #include <lpw/nn/parameter.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 template <class W, class D>
 struct RankOne {
@@ -64,4 +64,4 @@ void fold_rank_one(M& module) {
   });
 }
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

@@ -6,7 +6,7 @@
 
 #include <lpw/nn/module.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 /// Feeds each module's output to the next; children are named "0", "1", ...
 template <Module First, Module... Rest>
@@ -34,4 +34,4 @@ struct Sequential {
   std::tuple<First, Rest...> modules;
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

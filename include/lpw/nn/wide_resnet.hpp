@@ -11,7 +11,7 @@
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/module.hpp>
 
-namespace lpw::nn {
+namespace lpw::inline LPW_ABI::nn {
 
 struct WideResNetOptions {
   std::int64_t depth = 28;       // 6n + 4
@@ -119,4 +119,4 @@ struct WideResNet {
   }
 };
 
-}  // namespace lpw::nn
+}  // namespace lpw::inline LPW_ABI::nn

@@ -6,7 +6,7 @@
 
 #include <lpw/optim/optimizer.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 struct AdamOptions {
   double learning_rate = 1e-3;        // base weights
@@ -107,4 +107,4 @@ template <class M>  // for what is no module: says so
 Adam(M&, const AdamOptions&)
 ->Adam<typename nn::detail::NotAModule<M>::value_type, Cpu>;
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

@@ -6,7 +6,7 @@
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/sgd.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions>;
 
@@ -59,4 +59,4 @@ class AnyOptimizer {
   Chosen chosen_;
 };
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

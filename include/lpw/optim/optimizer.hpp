@@ -14,7 +14,7 @@
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 /// How the members' gradients of the shared base weights combine: summed (gamma_theta = 1) or averaged (gamma_theta = 1/K).
 enum class BaseGradient { sum, mean };
@@ -101,4 +101,4 @@ class FlatOptimizer {
   }
 };
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

@@ -14,7 +14,7 @@
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/parse_double.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 /// Always 1.
 struct Constant {
@@ -135,4 +135,4 @@ inline constexpr const char* schedule_forms =
   fail<OptionError>("schedule \"", text, "\": ", detail::schedule_forms);
 }
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

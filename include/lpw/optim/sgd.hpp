@@ -4,7 +4,7 @@
 
 #include <lpw/optim/optimizer.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 struct SgdOptions {
   double learning_rate = 0.1;      // base weights
@@ -65,4 +65,4 @@ template <class M>  // for what is no module: says so
 Sgd(M&, const SgdOptions&)
 ->Sgd<typename nn::detail::NotAModule<M>::value_type, Cpu>;
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

@@ -7,7 +7,7 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
-namespace lpw::optim {
+namespace lpw::inline LPW_ABI::optim {
 
 /// Marks all running statistics as belonging to other weights: evaluation throws until they are recomputed.
 template <nn::Visitable M>
@@ -101,4 +101,4 @@ class WeightAverage {
 template <nn::Visitable M>
 WeightAverage(M&) -> WeightAverage<nn::WeightOf<M>, typename M::device_type>;
 
-}  // namespace lpw::optim
+}  // namespace lpw::inline LPW_ABI::optim

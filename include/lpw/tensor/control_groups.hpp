@@ -15,7 +15,9 @@
 #include <string_view>
 #include <vector>
 
-namespace lpw {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI {
 
 /// Processors' time per time, and bytes; none: unlimited, or not to be found out.
 struct GroupLimits {
@@ -161,4 +163,4 @@ inline void lower(GroupLimits& limits, const GroupMount& mount, const std::strin
   return *limits.memory - std::min(*limits.memory / 4, std::size_t{64} << 20);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

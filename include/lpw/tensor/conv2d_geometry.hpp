@@ -6,7 +6,7 @@
 
 #include <lpw/tensor/operands.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Input [images, height, width, channels], weight [out_channels, kernel_height, kernel_width, channels], all contiguous.
 struct Conv2dGeometry {
@@ -49,4 +49,4 @@ struct Conv2dGeometry {
   return {x[0], x[1], g.out_height(), g.out_width(), g.out_channels};
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

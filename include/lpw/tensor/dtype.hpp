@@ -8,6 +8,8 @@
 #include <string_view>
 #include <type_traits>
 
+#include <lpw/tensor/abi.hpp>
+
 #if defined(__CUDACC__)
 #include <cuda_bf16.h>
 #include <cuda_fp16.h>
@@ -16,7 +18,7 @@
 #define LPW_HOST_DEVICE
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Brain floating point: the upper half of a float. Converts from float by rounding to nearest even; NaN stays NaN.
 struct bfloat16 {
@@ -150,4 +152,4 @@ template <class T>
   if constexpr (std::is_same_v<T, double>) return 0x1p-52;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

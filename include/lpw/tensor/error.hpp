@@ -7,7 +7,7 @@
 
 #include <lpw/tensor/text.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Base of everything lpw throws on purpose.
 class Error : public std::runtime_error {
@@ -64,4 +64,4 @@ void require(bool condition, const Parts&... parts) {
     fail<E>(parts...);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

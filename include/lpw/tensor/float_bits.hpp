@@ -13,7 +13,7 @@
 #error "lpw: nvcc, and GCC before 12, cannot keep sums in order under -ffast-math: leave it out for these sources"
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
@@ -110,4 +110,4 @@ template <class T>
   return detail::of_bits<T>(bits > detail::negative_infinity_bits<T> ? bits : decltype(bits)(0));
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

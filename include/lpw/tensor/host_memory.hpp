@@ -25,7 +25,7 @@
 #include <sanitizer/asan_interface.h>
 #endif
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would promise more and
 /// kill the process later.
@@ -116,4 +116,4 @@ class HostMemory {
   std::size_t limit_;
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

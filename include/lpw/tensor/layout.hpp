@@ -3,7 +3,7 @@
 
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// A tensor [K, ..., C] as [K, M, C]: K members, M rows (pixels of a minibatch) each, C channels.
 struct MemberRows {
@@ -35,4 +35,4 @@ template <class T, class D>
   return parameter.dim(0) == 1 ? parameter.data() : parameter.row(member);
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

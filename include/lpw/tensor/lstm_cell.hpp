@@ -8,7 +8,7 @@
 
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Parameters of one row, shared, or a row for each member. Factors are both empty where no matrix has any.
 template <class W, class D>
@@ -25,4 +25,4 @@ struct LstmStep {
   Tensor<Accumulate<T>, D> cell_before, cell;  // c_{t-1} and c_t [K, B, H]
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

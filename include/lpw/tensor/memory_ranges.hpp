@@ -10,7 +10,9 @@
 #include <unordered_map>
 #include <vector>
 
-namespace lpw::detail {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::detail {
 
 /// A stretch of a segment. What lies absent is address space without memory.
 struct MemoryRange {
@@ -237,4 +239,4 @@ class MemoryRanges {
   RangeList absent_;
 };
 
-}  // namespace lpw::detail
+}  // namespace lpw::inline LPW_ABI::detail

@@ -7,7 +7,7 @@
 #include <lpw/tensor/philox.hpp>
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Geometry of a convolution; the kernel's height and width are the weight's.
 struct Conv2dOptions {
@@ -114,4 +114,4 @@ struct DropoutMask {
   double rate = 0;
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

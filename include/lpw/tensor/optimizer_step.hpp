@@ -6,7 +6,7 @@
 
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 struct SgdStep {
   double learning_rate = 0.1;
@@ -53,4 +53,4 @@ struct ScaledGradient {
 /// Where a norm is clipped, it is as PyTorch does it: gradients times max_norm / (norm + 1e-6), if that is below 1.
 inline constexpr double clip_epsilon = 1e-6;
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

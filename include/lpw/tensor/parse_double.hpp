@@ -9,7 +9,9 @@
 #include <string_view>
 #include <system_error>
 
-namespace lpw {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI {
 
 /// The decimal number that all of `text` is, infinity and NaN included where the library reads them; nothing for any other text, or a
 /// number out of range.
@@ -28,4 +30,4 @@ namespace lpw {
   return value;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -9,7 +9,7 @@
 
 #include <lpw/tensor/dtype.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// What a stream of random numbers is for. Streams of one seed never overlap.
 enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample };
@@ -71,4 +71,4 @@ class Philox {
   std::uint32_t stream_, step_;
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

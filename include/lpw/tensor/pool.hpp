@@ -19,7 +19,7 @@
 #include <lpw/tensor/host_memory.hpp>
 #include <lpw/tensor/memory_ranges.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Bytes handed out by a pool: now, at most since the last reset_peak, and held in total (handed out or kept for reuse).
 struct PoolUsage {
@@ -298,4 +298,4 @@ inline CpuPool& cpu_pool() {
   return pool;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

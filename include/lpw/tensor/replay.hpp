@@ -7,7 +7,7 @@
 
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// Where a tensor lies and what it holds, for a key.
 template <class T, class D>
@@ -26,4 +26,4 @@ class Replay {
   }
 };
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

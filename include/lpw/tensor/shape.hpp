@@ -11,7 +11,7 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/to_size.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 class Shape {
  public:
@@ -88,4 +88,4 @@ class Shape {
 
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << describe(shape); }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

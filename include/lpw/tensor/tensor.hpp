@@ -15,7 +15,7 @@
 #include <lpw/tensor/pool.hpp>
 #include <lpw/tensor/shape.hpp>
 
-namespace lpw {
+namespace lpw::inline LPW_ABI {
 
 /// The host processor.
 struct Cpu {
@@ -186,4 +186,4 @@ template <class T>
   return tensor;
 }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

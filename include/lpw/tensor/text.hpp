@@ -8,7 +8,9 @@
 #include <sstream>
 #include <string>
 
-namespace lpw {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI {
 
 /// A stream into a string that no locale changes.
 [[nodiscard]] inline std::ostringstream text_stream() {
@@ -31,4 +33,4 @@ template <class... Parts>
 /// x with up to `digits` digits in all: printf's %.<digits>g.
 [[nodiscard]] inline std::string significant(double x, int digits) { return concat(std::setprecision(digits), x); }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

@@ -4,9 +4,11 @@
 #include <cstddef>
 #include <cstdint>
 
-namespace lpw {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI {
 
 /// A count or an index, not negative, as the standard library's containers take it.
 [[nodiscard]] constexpr std::size_t to_size(std::int64_t n) { return static_cast<std::size_t>(n); }
 
-}  // namespace lpw
+}  // namespace lpw::inline LPW_ABI

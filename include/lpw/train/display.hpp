@@ -13,7 +13,7 @@
 
 #include <lpw/train/printable.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 /// Seconds as "1:02:03" or "2:03"; "-" for what is no duration.
 [[nodiscard]] inline std::string format_duration(double seconds) {
@@ -65,4 +65,4 @@ class Display {
   Clock::time_point next_;  // when progress is shown again
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

@@ -8,7 +8,7 @@
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 struct ImageClassificationOptions {
   std::int64_t batch = 128;  // per member
@@ -105,4 +105,4 @@ class ImageClassification {
   typename data::LoaderFor<T, D>::type train_, test_;
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

@@ -7,7 +7,9 @@
 #include <csignal>
 #include <string_view>
 
-namespace lpw::train {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::train {
 
 /// Thrown out of what a signal cuts short, such as an evaluation, which is begun anew when the run goes on. Not an error.
 struct Interrupted {
@@ -61,4 +63,4 @@ class InterruptGuard {
   std::array<Taken, 3> before_{{{SIGINT}, {SIGTERM}, {SIGHUP}}};
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

@@ -20,7 +20,7 @@
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 struct LanguageModellingOptions {
   std::int64_t batch = 20;      // B, streams per member
@@ -204,4 +204,4 @@ class LanguageModelling {
   States states_;
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

@@ -5,7 +5,7 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 struct TrainOptions {
   std::int64_t epochs = 200;
@@ -61,4 +61,4 @@ inline void validate(const TrainOptions& o) {
                        "; expected at least 0");
 }
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

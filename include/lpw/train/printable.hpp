@@ -8,7 +8,9 @@
 #include <string>
 #include <string_view>
 
-namespace lpw::train {
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::train {
 
 namespace detail {
 
@@ -52,4 +54,4 @@ namespace detail {
 /// The same for what belongs into a single line, such as a name: ends of lines and tabs are written as \x0a and \x09 too.
 [[nodiscard]] inline std::string one_line(std::string_view text) { return detail::escaped(text, ""); }
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

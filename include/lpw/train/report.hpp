@@ -12,7 +12,7 @@
 #include <lpw/train/options.hpp>
 #include <lpw/train/state.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 /// How fast this process trains: samples a second within the current epoch, evaluation and files apart, and the time to the end at the
 /// pace so far, with all that training includes.
@@ -85,4 +85,4 @@ template <class Task>
                 fixed(r.seconds, 1), " s  ETA ", time_left);
 }
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

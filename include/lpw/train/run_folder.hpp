@@ -12,7 +12,7 @@
 
 #include <lpw/io/file.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 /// Makes a folder that is nobody else's, with those above it: `path`, or where there is one of that name, path-2 and so on. Returns its
 /// name. Throws FileError.
@@ -71,4 +71,4 @@ class RunFolder {
   io::detail::Descriptor directory_;
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

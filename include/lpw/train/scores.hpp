@@ -11,7 +11,7 @@
 
 #include <lpw/tensor/tensor.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 /// Named values, the headline first: test_accuracy, test_nll and test_ece for image classification.
 using Scores = std::vector<std::pair<std::string, double>>;
@@ -107,4 +107,4 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   return table;
 }
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

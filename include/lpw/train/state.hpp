@@ -13,7 +13,7 @@
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/train/scores.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 /// What an epoch's row says of it.
 [[nodiscard]] inline std::string phase_of(bool released, bool averaging) {
@@ -125,4 +125,4 @@ inline void require_same_options(const nlohmann::json& saved, const nlohmann::js
                      "; resume with those, or start another run with --out");
 }
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

@@ -28,7 +28,7 @@
 #include <lpw/train/run_folder.hpp>
 #include <lpw/train/state.hpp>
 
-namespace lpw::train {
+namespace lpw::inline LPW_ABI::train {
 
 template <nn::Visitable Network, class Task>
 class Trainer {
@@ -394,4 +394,4 @@ class Trainer {
   Clock::time_point last_checkpoint_{}, mark_{};  // mark_: up to where time has been accounted
 };
 
-}  // namespace lpw::train
+}  // namespace lpw::inline LPW_ABI::train

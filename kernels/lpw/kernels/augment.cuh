@@ -6,7 +6,7 @@
 #include <lpw/kernels/elements.cuh>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class T>
 struct Augment {
@@ -99,4 +99,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) augment(const
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -11,7 +11,7 @@
 
 #include <lpw/kernels/member_rows.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Global memory that blocks combine their sums in.
 struct MemberWorkspace {
@@ -387,4 +387,4 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_back
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -4,7 +4,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// The coefficients of a thread's channels: row `member` of a parameter (member, channel) whose rows lie `stride` apart, 0 if shared.
 template <int N>
@@ -44,4 +44,4 @@ __device__ __forceinline__ void map_rows(const MemberPlace& place, const T* x, T
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -29,7 +29,7 @@
 #error "kernels are compiled by nvcc, or as C++ after tests/emulator/emulator.hpp"
 #endif
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// How an access treats the caches. `streaming`: this byte is not wanted again. `fresh`: past the caches that blocks do not share.
 enum class Cache { normal, streaming, fresh };
@@ -295,4 +295,4 @@ __device__ __forceinline__ void group_barrier(unsigned* counter, unsigned blocks
   return last;
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -4,7 +4,7 @@
 
 #include <lpw/kernels/member_rows.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Threads of a block in kernels over flat arrays, and blocks for which a multiprocessor has registers.
 inline constexpr int element_threads = 256;
@@ -100,4 +100,4 @@ __device__ __forceinline__ void map_elements(std::int64_t count, const T* const 
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -10,7 +10,7 @@
 #include <lpw/kernels/channel_map.cuh>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class T>
 struct Fill {
@@ -210,4 +210,4 @@ __global__ void __launch_bounds__(member_threads, row_blocks) add_channels(const
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -6,7 +6,7 @@
 
 #include <lpw/kernels/sort_places.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class T>
 struct Embedding {
@@ -120,4 +120,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) embedding_bac
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -9,7 +9,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Blocks for which a multiprocessor has registers: a step has no more than that.
 inline constexpr int cell_blocks = 2;
@@ -177,4 +177,4 @@ __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_backwa
   });
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

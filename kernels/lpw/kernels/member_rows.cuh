@@ -5,7 +5,7 @@
 #include <lpw/kernels/device.cuh>
 #include <lpw/kernels/member_tiling.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Where this thread stands in an item.
 struct MemberPlace {
@@ -216,4 +216,4 @@ struct Channels {
   __device__ __forceinline__ float operator[](int j) const { return value[j]; }
 };
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -11,7 +11,7 @@
 
 #include <lpw/tensor/dtype.hpp>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Threads of every block.
 inline constexpr int member_threads = 256;
@@ -46,4 +46,4 @@ struct MemberTiling {
   [[nodiscard]] LPW_HOST_DEVICE constexpr int group_floats() const { return 2 * width() * (group + 1); }
 };
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -7,7 +7,7 @@
 #include <lpw/kernels/elements.cuh>
 #include <lpw/kernels/philox.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class W>
 struct ReleaseRows {
@@ -91,4 +91,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) move_average(
   map_elements<N>(p.late.size, late, p.late.average, moved);
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

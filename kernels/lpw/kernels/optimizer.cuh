@@ -9,7 +9,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// A flat store and its step; arrays are contiguous and aligned to 16 bytes.
 template <class T>
@@ -210,4 +210,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) adam_step(con
   detail::adam_step(p.late, p);
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

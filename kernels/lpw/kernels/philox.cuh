@@ -6,7 +6,7 @@
 #include <lpw/kernels/device.cuh>
 #include <lpw/tensor/philox.hpp>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 namespace detail {
 
@@ -34,4 +34,4 @@ namespace detail {
   return sqrtf(-2.f * logarithm) * detail::cos_of_turn(bits[1]);
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -4,7 +4,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 struct PoolGeometry {
   std::int64_t images;  // K B
@@ -203,4 +203,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) global_averag
     }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -5,7 +5,7 @@
 
 #include <lpw/kernels/channel_map.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class T>
 struct ScaleChannels {
@@ -131,4 +131,4 @@ __global__ void __launch_bounds__(member_threads, member_blocks) scale_channels_
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -7,7 +7,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Outputs of a block: their sums for dr are in registers.
 inline constexpr int rank_one_outputs = 8;
@@ -128,4 +128,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) rank_one_back
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

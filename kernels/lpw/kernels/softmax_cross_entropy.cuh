@@ -8,7 +8,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// How rows are shared out: by plan_softmax.
 struct SoftmaxTiling {
@@ -236,4 +236,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) count_correct
   if (lane_index() == 0 && count > 0) atomicAdd(p.correct, count);
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

@@ -5,7 +5,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 /// Places of a chunk, and digits: one for each thread of a block.
 inline constexpr int sort_chunk = element_threads;
@@ -106,4 +106,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) scatter_place
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels

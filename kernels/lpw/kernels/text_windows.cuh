@@ -3,7 +3,7 @@
 
 #include <lpw/kernels/elements.cuh>
 
-namespace lpw::kernels {
+namespace lpw::inline LPW_ABI::kernels {
 
 template <class Index>
 struct TextWindows {
@@ -25,4 +25,4 @@ __global__ void __launch_bounds__(element_threads, element_blocks) text_windows(
   }
 }
 
-}  // namespace lpw::kernels
+}  // namespace lpw::inline LPW_ABI::kernels
