@@ -60,8 +60,9 @@ run_tests() {  # run_tests PRESET OPTION...
 # the one of eight.
 supports() { [ "$(uname -m)" = x86_64 ] && grep -qw "$1" /proc/cpuinfo; }
 
-# The sanitizers' build tests the kernels; kernel_resources.sh makes machine code of them for every architecture, the programs for one.
-stage "Release build ($jobs jobs)" build release -DLPW_EMULATOR=OFF -DCMAKE_CUDA_ARCHITECTURES=90
+# The sanitizers' build tests the kernels. nvcc's programs are compiled here, not measured: for one architecture and without the host's
+# optimisation. kernel_resources.sh makes machine code of the kernels for every architecture.
+stage "Release build ($jobs jobs)" build release -DLPW_EMULATOR=OFF -DCMAKE_CUDA_ARCHITECTURES=90 "-DCMAKE_CUDA_FLAGS_RELEASE=-O0 -DNDEBUG"
 if supports avx2; then march=(-DLPW_MARCH=x86-64-v3); fi
 stage "Sanitizer build ($jobs jobs)" build asan ${march[@]+"${march[@]}"}
 stage "Tests under the sanitizers" run_tests asan
