@@ -60,9 +60,9 @@ run_tests() {  # run_tests PRESET OPTION...
 # the one of eight.
 supports() { [ "$(uname -m)" = x86_64 ] && grep -qw "$1" /proc/cpuinfo; }
 
-# The sanitizers' build tests the kernels. nvcc's programs are compiled here, not measured: for one architecture and without the host's
-# optimisation. kernel_resources.sh makes machine code of the kernels for every architecture.
-stage "Release build ($jobs jobs)" build release -DLPW_EMULATOR=OFF -DCMAKE_CUDA_ARCHITECTURES=90 "-DCMAKE_CUDA_FLAGS_RELEASE=-O0 -DNDEBUG"
+# A GPU's programs are for its own architecture.
+if nvidia-smi -L 2>/dev/null | grep -q GPU; then gpu=(-DCMAKE_CUDA_ARCHITECTURES=native); fi
+stage "Release build ($jobs jobs)" build ci ${gpu[@]+"${gpu[@]}"}
 if supports avx2; then march=(-DLPW_MARCH=x86-64-v3); fi
 stage "Sanitizer build ($jobs jobs)" build asan ${march[@]+"${march[@]}"}
 stage "Tests under the sanitizers" run_tests asan
@@ -72,28 +72,28 @@ if supports sse4_2; then
 fi
 
 kernels='^structure\.kernel_resources_'
-if ctest --preset release -N -R "$kernels" | grep -q 'Total Tests: 0'; then
+if ctest --preset ci -N -R "$kernels" | grep -q 'Total Tests: 0'; then
   say "CUDA"
   echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled. The emulator runs the kernels all the same."
 else
   say "CUDA: nvcc compiled the backend, its tests, the trainers and the benchmarks. What each kernel takes:"
-  stage "Machine code of the kernels" ctest --preset release -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
+  stage "Machine code of the kernels" ctest --preset ci -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
 fi
 
 # The slowest ten of what was built, and of what was tested.
 slowest_builds() {
   local preset
-  for preset in release asan x86-64-v2; do
+  for preset in ci asan x86-64-v2; do
     [ -f "build/$preset/.ninja_log" ] || continue
     awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' "build/$preset/.ninja_log"
-  done | sort -rn | awk '!seen[$0]++' | sed 10q
+  done | sort -rn | awk '!seen[$0]++' | awk 'NR <= 10'
 }
 slowest_tests() {
   local preset
-  for preset in release asan x86-64-v2; do
+  for preset in ci asan x86-64-v2; do
     awk -v preset="$preset" '/^---/ { exit } { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
       "build/$preset/Testing/Temporary/CTestCostData.txt" 2>/dev/null || true
-  done | sort -rn | sed 10q
+  done | sort -rn | awk 'NR <= 10'
 }
 
 # ctest's summary comes last, so it is kept until the lists have been printed; where tests fail they are printed as well.
@@ -101,7 +101,7 @@ log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 say "Tests of the release build"
 begin=$SECONDS status=0
-run_tests release -E "$kernels" | tee "$log" || status=$?
+run_tests ci -E "$kernels" | tee "$log" || status=$?
 took "$begin" "Tests of the release build"
 took 0 "in all"
 say "Stages"

@@ -200,7 +200,7 @@ TEST_CASE("weight average: it follows a release, where new rank-1 factors count 
   });
 }
 
-TEST_CASE("weight average: weights that the network no longer has are not averaged or put back", "[optim]") {
+TEST_CASE("weight average: weights that the network no longer has are not averaged", "[optim]") {
   auto network = SmallNet<double>();
   WeightAverage average(network);
   average.update();
@@ -209,7 +209,7 @@ TEST_CASE("weight average: weights that the network no longer has are not averag
   CHECK(average.updates() == 1);
   network = copy;
   CHECK_THROWS_AS(average.update(), lpw::Error);
-  CHECK_THROWS_AS(average.apply(network), lpw::Error);
+  CHECK_NOTHROW(average.apply(network));  // an average of its own, for any network of the form
   CHECK(average.updates() == 1);
 }
 

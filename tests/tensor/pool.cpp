@@ -1,10 +1,12 @@
 #include <lpw/tensor/pool.hpp>
 
 #include <sys/resource.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <cstring>
 #include <fstream>
@@ -390,4 +392,31 @@ TEST_CASE("a pool short of memory drops what recordings reserved, and says so") 
   pool.deallocate(small, 100'000);
   pool.deallocate(large, 600'000);
   pool.forget_recording();
+}
+
+TEST_CASE("addresses that are rationed come back for a larger block", "[tensor]") {
+  const pid_t child = fork();
+  REQUIRE(child >= 0);
+  if (child == 0) {  // sizes of which no two have room beside each other
+    long pages = 0;
+    if (std::FILE* file = std::fopen("/proc/self/statm", "r")) {
+      if (std::fscanf(file, "%ld", &pages) != 1) pages = 0;
+      std::fclose(file);
+    }
+    constexpr std::size_t megabyte = std::size_t{1} << 20;
+    const auto limit = static_cast<rlim_t>(pages) * static_cast<rlim_t>(sysconf(_SC_PAGESIZE)) + 600 * megabyte;
+    const rlimit rationed{limit, limit};
+    if (pages == 0 || setrlimit(RLIMIT_AS, &rationed) != 0) _exit(2);
+    try {
+      lpw::CpuPool pool;
+      for (const std::size_t size : {250 * megabyte, 350 * megabyte, 450 * megabyte}) pool.deallocate(pool.allocate(size), size);
+    } catch (const lpw::OutOfMemory&) {
+      _exit(1);
+    }
+    _exit(0);
+  }
+  int status = 0;
+  REQUIRE(waitpid(child, &status, 0) == child);
+  CHECK(WIFEXITED(status));
+  CHECK(WEXITSTATUS(status) == 0);
 }

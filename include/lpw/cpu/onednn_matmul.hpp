@@ -57,6 +57,7 @@ template <class T, class C>
     if (!detail::find_matmul(a, b, c, accumulate)) return false;  // whether it does depends on the types
     lpw::detail::multiply_in_parts(a, b, c, accumulate, [](auto left, auto right, auto product, bool add) {
       const auto plan = detail::find_matmul(left, right, product, add);
+      require(plan != nullptr, "matmul: oneDNN multiplies the whole but not a part of it; take the engine Eigen");
       plan->matmul.run({{DNNL_ARG_SRC, memory(plan->a, left.data)},
                         {DNNL_ARG_WEIGHTS, memory(plan->b, right.data)},
                         {DNNL_ARG_DST, memory(plan->c, product.data)}});

@@ -16,7 +16,7 @@ namespace detail {
 
 /// The processors that the calling thread may run on.
 [[nodiscard]] inline int processors_in_mask() {
-  for (std::size_t size = 1024; size <= (1 << 20); size *= 2) {  // the kernel refuses a mask that is too short for its machine
+  for (std::size_t size = 1024; size <= (1 << 20); size *= 2) {         // the kernel refuses a mask that is too short for its machine
     std::vector<unsigned long> bits(size / 8 / sizeof(unsigned long));  // nvcc 13 fails on vectors of cpu_set_t, which has no name
     auto* const mask = static_cast<cpu_set_t*>(static_cast<void*>(bits.data()));
     if (sched_getaffinity(0, size / 8, mask) == 0) return CPU_COUNT_S(size / 8, mask);

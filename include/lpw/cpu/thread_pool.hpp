@@ -17,6 +17,7 @@
 #include <exception>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <system_error>
 #include <thread>
 #include <vector>
@@ -246,11 +247,15 @@ class ThreadPool {
     for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
+      helpers_.reserve(static_cast<std::size_t>(helpers));  // a helper that runs must not be lost to a failing push_back
       while (std::ssize(helpers_) < helpers) {
         auto helper = std::make_unique<Helper>();
         std::thread([this, self = helper.get(), number = static_cast<int>(helpers_.size()) + 1] { help(*self, number); }).detach();
         helpers_.push_back(std::move(helper));
       }
+    } catch (const std::bad_alloc&) {
+      pthread_sigmask(SIG_SETMASK, &before, nullptr);
+      throw;
     } catch (const std::system_error& error) {
       pthread_sigmask(SIG_SETMASK, &before, nullptr);
       fail<Error>("cannot start thread ", helpers_.size() + 2, " of ", helpers + 1, ": ", error.code().message(),

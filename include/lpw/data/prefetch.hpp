@@ -11,10 +11,11 @@
 #include <iterator>
 #include <mutex>
 #include <optional>
+#include <system_error>
 #include <thread>
 #include <utility>
 
-#include <lpw/tensor/abi.hpp>
+#include <lpw/tensor/error.hpp>
 
 namespace lpw::inline LPW_ABI::data {
 
@@ -44,8 +45,14 @@ class Prefetch {
     Prefetch* range_;
   };
 
-  Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
-      : depth_(depth), remaining_(count), producer_([this, count, make = std::move(make)] { produce(count, make); }) {}
+  Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2) : depth_(depth), remaining_(count) {
+    try {
+      producer_ = std::thread([this, count, make = std::move(make)] { produce(count, make); });
+    } catch (const std::system_error& error) {
+      fail<Error>("cannot start a thread for minibatches: ", error.code().message(),
+                  "; the system's limit on processes or memory is reached");
+    }
+  }
   Prefetch(const Prefetch&) = delete;  // the thread refers to this object
   Prefetch& operator=(const Prefetch&) = delete;
   ~Prefetch() {

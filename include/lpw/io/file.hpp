@@ -200,7 +200,9 @@ class AtomicFile {
     if (::lstat(temporary_.c_str(), &named) != 0) return;  // gone meanwhile
     require<FileError>(S_ISREG(named.st_mode), path_.string(), ": cannot create ", temporary_.string(),
                        ": something that is not a regular file has that name; remove it");
-    const detail::Descriptor file(temporary_, O_WRONLY | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
+    // Killed after it took the mode of a file that is not to be written, it is not to be written either.
+    const int access = named.st_mode & S_IWUSR ? O_WRONLY : O_RDONLY;
+    const detail::Descriptor file(temporary_, access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (!file.valid() && errno == ENOENT) return;
     if (!file.valid()) detail::fail_from_errno(path_, concat("cannot replace ", temporary_.string()));
     lock(file);

@@ -2,7 +2,6 @@
 // are shared, not copied: they belong to the tensor that was added or to the file that was read, and live as long as they are needed.
 #pragma once
 
-#include <bit>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -139,21 +138,24 @@ class NamedTensors {
     constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
     Tensor<T, Cpu> result(shape);
     for (std::int64_t i = 0; i < result.size(); ++i) {
-      std::uint8_t bytes[sizeof(From)];
-      std::memcpy(bytes, from.data.data() + static_cast<std::size_t>(i) * sizeof(From), sizeof(From));
-      const double value = exact<From>(bytes);
+      const double value = exact<From>(from.data.data() + static_cast<std::size_t>(i) * sizeof(From));
       require<FileError>(!(is_finite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ", i, " is ", value,
                          ", beyond the largest of ", dtype_name<T>(), ", ", largest);
       result.data()[i] = static_cast<T>(value);
     }
     return result;
   }
+  /// The number whose bits lie at `bytes`, of any alignment.
   template <class From>
-  [[nodiscard]] static double exact(const std::uint8_t (&bytes)[sizeof(From)]) {
+  [[nodiscard]] static double exact(const std::byte* bytes) {
     if constexpr (sizeof(From) == 2) {
-      return static_cast<double>(static_cast<float>(From::from_bits(std::bit_cast<std::uint16_t>(bytes))));
+      std::uint16_t bits;
+      std::memcpy(&bits, bytes, sizeof bits);
+      return static_cast<double>(static_cast<float>(From::from_bits(bits)));
     } else {
-      return static_cast<double>(std::bit_cast<From>(bytes));
+      From value;
+      std::memcpy(&value, bytes, sizeof value);
+      return static_cast<double>(value);
     }
   }
 

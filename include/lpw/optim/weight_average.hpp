@@ -20,7 +20,7 @@ void mark_statistics_stale(M& network) {
 /// (mean_b - mean)^2) / sum_b m_b, over minibatches of m_b samples, each normalised by its own statistics on the way: what the channel's
 /// values have together, whatever the minibatches' sizes. (PyTorch's update_bn weighs minibatches, not samples.) `member_chunk` members are
 /// computed at a time (0: all). Throws OptionError for an empty range, ShapeError for inputs of another number of members than the
-/// network's. A batch norm used twice in one forward keeps its last use's statistics.
+/// network's. A batch norm used twice in one forward pools the statistics of both uses.
 template <nn::Module M, class Batches, class InputsOf = std::identity>
 void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
   const std::int64_t members = nn::members(network);
@@ -56,10 +56,9 @@ class WeightAverage {
   }
 
   /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged, for a network
-  /// of other weights, and where the averaged network has others by now.
+  /// of other weights. It may be another network of the same form.
   template <nn::Visitable M>
   void apply(M& network) const {
-    require_current();
     const auto flat = nn::flatten(network);
     require(updates_ > 0, "WeightAverage: no weights have been averaged yet");
     const auto same = [](const nn::Segment& a, const nn::Segment& b) {

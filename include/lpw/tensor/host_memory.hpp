@@ -52,10 +52,11 @@ class HostMemory {
   [[nodiscard]] std::span<std::byte> reserve(std::size_t size) const {
     if (size > limit_) return {};
     const auto whole = [](std::size_t length) { return (length + granule - 1) / granule * granule; };
-    for (std::size_t length = whole(std::max(size, preferred_reservation())); length >= size; length = whole(length / 2)) {
+    const std::size_t least = whole(size);
+    for (std::size_t length = std::max(least, whole(preferred_reservation()));; length = std::max(least, whole(length / 2))) {
       void* block = mmap(nullptr, length + granule, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (block == MAP_FAILED) {
-        if (length == granule) break;
+        if (length == least) return {};
         continue;
       }
       auto* begin = static_cast<std::byte*>(block);
@@ -64,7 +65,6 @@ class HostMemory {
       munmap(begin + lead + length, granule - lead);
       return {begin + lead, length};
     }
-    return {};
   }
   static void release(std::span<std::byte> reserved) noexcept {
     unpoison(reserved.data(), reserved.size());  // for who gets these addresses next

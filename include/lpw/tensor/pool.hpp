@@ -188,13 +188,29 @@ class Pool {
     if (size > std::size_t{1} << 62) return nullptr;
     if constexpr (paged) {
       if (Range* range = grow_in_segments(size)) return range;
-      const auto reserved = source_.reserve(size);
+      auto reserved = source_.reserve(size);
+      if (reserved.empty() && release_absent_segments()) reserved = source_.reserve(size);
       if (reserved.empty()) return nullptr;
       add_segment(reserved.data(), reserved.size(), State::absent, false);
       return grow_in_segments(size);
     } else {
       return grow_by_segment(size);
     }
+  }
+
+  /// Returns the addresses of segments without memory, where these are rationed; whether there were any.
+  bool release_absent_segments() {
+    std::vector<Range*> whole;
+    ranges_.for_each_absent([&](Range& range) {
+      if (!range.left && !range.right) whole.push_back(&range);
+    });
+    for (Range* range : whole) {
+      const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const auto& s) { return s.data() == range->begin; });
+      release_segment(*segment);
+      segments_.erase(segment);
+      ranges_.remove(*range);
+    }
+    return !whole.empty();
   }
 
   /// Small ranges share a granule, medium ones ten of them; a large one has a segment as long as itself, to be given back with it.

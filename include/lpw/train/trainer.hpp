@@ -69,7 +69,8 @@ class Trainer {
     get_pair(checkpoint.tensors, "weights", flat->value);
     for (auto& [name, pair] : optimizer_.states()) get_pair(checkpoint.tensors, name, pair);
     optimizer_.set_steps({progress_.base_steps, progress_.late_steps});
-    if constexpr (requires { task_.load(checkpoint.tensors, members()); }) task_.load(checkpoint.tensors, members());
+    if constexpr (requires { task_.load(checkpoint.tensors, members()); })
+      if (progress_.step > 0) task_.load(checkpoint.tensors, members());  // before, there is nothing to carry on
     copy(to_device<D>(checkpoint.tensors.get<W>("buffers", flat->buffers.shape())), flat->buffers);
     nn::for_each_buffer(
         network_, [&](const std::string& name, const auto& buffer) { io::require_variance(name, to_host(buffer.value()), path.string()); });
@@ -364,6 +365,15 @@ class Trainer {
                                   });
   }
 
+  /// A checkpoint with an optimizer's infinite state could not be resumed, and would replace one that can.
+  void require_finite_tensors(const io::NamedTensors& tensors) const {
+    for (const io::NamedTensor& tensor : tensors) try {
+        io::require_finite(tensor, "checkpoint");
+      } catch (const FileError&) {
+        fail_diverged(concat("a value of '", tensor.name, "' became infinite or NaN"));
+      }
+  }
+
   void save(const RunFolder& folder) {
     require_finite_weights();
     const auto steps = optimizer_.steps();
@@ -375,6 +385,7 @@ class Trainer {
     if constexpr (requires { task_.save(checkpoint.tensors); }) task_.save(checkpoint.tensors);
     checkpoint.tensors.add("buffers", to_host(flat->buffers));
     if (average_) add_pair(checkpoint.tensors, "average", average_->average());
+    require_finite_tensors(checkpoint.tensors);
     io::save_checkpoint(folder.checkpoint(), checkpoint);
     last_checkpoint_ = Clock::now();
   }
