@@ -174,11 +174,11 @@ class ThreadPool {
 
   /// The time that helpers saved: alone the caller would have done their items at its own pace, which it may have lost the processor at,
   /// and neither called nor waited for anybody.
-  [[nodiscard]] static Time saved(const Loop& loop, std::int64_t own, Time offering, Time working, Time waiting, int helpers) {
+  [[nodiscard]] static Time saved(const Loop& loop, std::int64_t own, Time calling, Time working, Time lingering, int helpers) {
     if (own == 0) return Time(0);
     const double pace = static_cast<double>(working.count()) / static_cast<double>(own);
     const Time theirs(static_cast<Time::rep>(pace * static_cast<double>(loop.count - own)));
-    return std::min(theirs, helpers * (working + waiting)) - waiting - offering;
+    return std::min(theirs, helpers * (working + lingering)) - lingering - calling;
   }
 
   void wait_for_helpers() {
