@@ -52,11 +52,12 @@ int main() {
   if (read_text() != 3 * 32) return 1;
   nn::Initializer init(Philox{7});
   const auto images = init.normal<float, Cpu>({1, 8, 8, 8, 16});
-  const nn::Sequential convolutional(nn::Conv2d<float, Cpu>({.in_channels = 16, .out_channels = 16, .padding = 1}, init),
+  // In braces: in parentheses each compiler makes the arguments, and draws their weights, in an order of its own.
+  const nn::Sequential convolutional{nn::Conv2d<float, Cpu>({.in_channels = 16, .out_channels = 16, .padding = 1}, init),
                                      nn::BatchNorm<float, Cpu>(16, {.relu = true}), nn::GlobalAveragePool<float, Cpu>(),
-                                     nn::Linear<float, Cpu>({.in_features = 16, .out_features = 4, .head = true}, init));
-  const nn::Sequential perceptron(nn::Linear<float, Cpu>({.in_features = 24, .out_features = 32}, init), nn::Relu<float, Cpu>(),
-                                  nn::Linear<float, Cpu>({.in_features = 32, .out_features = 4, .head = true}, init));
+                                     nn::Linear<float, Cpu>({.in_features = 16, .out_features = 4, .head = true}, init)};
+  const nn::Sequential perceptron{nn::Linear<float, Cpu>({.in_features = 24, .out_features = 32}, init), nn::Relu<float, Cpu>(),
+                                  nn::Linear<float, Cpu>({.in_features = 32, .out_features = 4, .head = true}, init)};
   const bool trained = train("convolutional", convolutional, images);
   return train("perceptron", perceptron, init.normal<float, Cpu>({1, 16, 24})) && trained ? 0 : 1;
 }
