@@ -37,14 +37,14 @@ CLI::Validator number(const std::string& expected, T low, T high, std::optional<
         if (!value || !((*value >= low && *value <= high) || (instead && *value == *instead)))
           return lpw::concat("expected a ", std::integral<T> ? "whole " : "", "number ", expected, ", found ",
                              text.empty() ? "nothing" : text);
-        text = write_number(*value);
+        text = lpw::shortest(*value);
         return std::string();
       },
       "");
 }
 template <class T>
 CLI::Validator range(T low, T high, std::optional<T> instead = {}) {
-  return number("from " + write_number(low) + " to " + write_number(high) + (instead ? ", or " + write_number(*instead) : ""), low, high,
+  return number("from " + lpw::shortest(low) + " to " + lpw::shortest(high) + (instead ? ", or " + lpw::shortest(*instead) : ""), low, high,
                 instead);
 }
 template <class T>
@@ -52,7 +52,7 @@ CLI::Validator at_least(T low, std::optional<T> instead = {}, T high = static_ca
   return range(low, high, instead);
 }
 inline CLI::Validator positive(double high = 1e12) {
-  return number("above 0 and at most " + write_number(high), std::numeric_limits<double>::min(), high);
+  return number("above 0 and at most " + lpw::shortest(high), std::numeric_limits<double>::min(), high);
 }
 /// The name of a file or a folder. A word that begins as options do is one whose value was forgotten.
 inline CLI::Validator path_name() {

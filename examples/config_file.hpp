@@ -149,7 +149,7 @@ template <class T>
   } else if constexpr (std::is_same_v<T, bool>) {
     text += value ? "true" : "false";
   } else {
-    text += example::write_number(value);
+    text += lpw::shortest(value);
   }
   return text + '\n';
 }

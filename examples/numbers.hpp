@@ -3,36 +3,30 @@
 #pragma once
 
 #include <charconv>
-#include <cmath>
 #include <concepts>
 #include <optional>
-#include <string>
 #include <string_view>
 
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/tensor/parse_double.hpp>
 
 namespace example {
 
 /// The decimal number that is the whole text, with or without a sign; nothing where it is none or does not fit into T.
 template <class T>
-  requires std::integral<T> || std::floating_point<T>
+  requires std::integral<T> || std::same_as<T, double>
 [[nodiscard]] std::optional<T> read_number(std::string_view text) {
   if (text.starts_with('+') && !text.starts_with("+-")) text.remove_prefix(1);
-  T value{};
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size()) return {};
-  if constexpr (std::floating_point<T>) {
-    if (!lpw::is_finite(value)) return {};
-    return value + T(0);  // of two zeros the one without a sign
+  if constexpr (std::same_as<T, double>) {
+    const auto value = lpw::parse_double(text);
+    if (!value || !lpw::is_finite(*value)) return {};
+    return *value + 0.0;  // of two zeros the one without a sign
+  } else {
+    T value{};
+    const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+    if (error != std::errc() || end != text.data() + text.size()) return {};
+    return value;
   }
-  return value;
-}
-
-/// The shortest text that reads back exactly.
-template <class T>
-[[nodiscard]] std::string write_number(T value) {
-  char digits[64];
-  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
 }
 
 }  // namespace example

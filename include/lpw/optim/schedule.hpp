@@ -2,7 +2,6 @@
 #pragma once
 
 #include <algorithm>
-#include <charconv>
 #include <cmath>
 #include <numbers>
 #include <string>
@@ -80,12 +79,6 @@ inline constexpr const char* schedule_forms =
   return *value;
 }
 
-/// The shortest digits that read back exactly.
-[[nodiscard]] inline std::string digits(double value) {
-  char text[32];
-  return {text, std::to_chars(text, text + sizeof text, value).ptr};
-}
-
 [[nodiscard]] inline LinearAnneal parse_anneal(std::string_view text, const std::vector<std::string_view>& parts, double learning_rate) {
   const double start = number(parts[1], text), end = number(parts[2], text), rate = number(parts[3], text);
   const bool frozen = learning_rate == 0 && rate == 0;
@@ -113,9 +106,8 @@ inline constexpr const char* schedule_forms =
 /// becomes "anneal:START:END:FINAL" with START half of the epochs, END nine tenths and FINAL a hundredth of the rate, as in the method's
 /// CIFAR runs. Others are returned as they are.
 [[nodiscard]] inline std::string expand_schedule(std::string_view text, double learning_rate, double epochs) {
-  if (text == "cosine") return "cosine:" + detail::digits(std::max(epochs, 1.0));
-  if (text == "anneal")
-    return "anneal:" + detail::digits(0.5 * epochs) + ':' + detail::digits(0.9 * epochs) + ':' + detail::digits(0.01 * learning_rate);
+  if (text == "cosine") return "cosine:" + shortest(std::max(epochs, 1.0));
+  if (text == "anneal") return "anneal:" + shortest(0.5 * epochs) + ':' + shortest(0.9 * epochs) + ':' + shortest(0.01 * learning_rate);
   return std::string(text);
 }
 

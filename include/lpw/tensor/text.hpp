@@ -2,6 +2,7 @@
 // locale the program has: files are read again, and a message is to name a number as it was given.
 #pragma once
 
+#include <charconv>
 #include <iomanip>
 #include <ios>
 #include <locale>
@@ -32,5 +33,12 @@ template <class... Parts>
 
 /// x with up to `digits` digits in all: printf's %.<digits>g.
 [[nodiscard]] inline std::string significant(double x, int digits) { return concat(std::setprecision(digits), x); }
+
+/// The shortest text that reads back exactly.
+template <class T>
+[[nodiscard]] std::string shortest(T value) {
+  char digits[64];
+  return {digits, std::to_chars(digits, digits + sizeof digits, value).ptr};
+}
 
 }  // namespace lpw::inline LPW_ABI
