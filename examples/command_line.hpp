@@ -237,18 +237,33 @@ class CommandLine {
   };
   /// Nothing where it does something. An idle option is refused where it is given, and not written to config.toml.
   [[nodiscard]] std::optional<Idle> idle(const std::string& name) const {
-    if (name == "momentum" && options.optimizer != "sgd") return Idle{"--optimizer", options.optimizer + " has no such momentum"};
-    if (name == "convolution" && options.device != "cpu") return Idle{"--device", "it says how the CPU convolves"};
+    const Options& o = options;
+    if (name == "momentum" && o.optimizer != "sgd") return Idle{"--optimizer", o.optimizer + " has no such momentum"};
+    if (name == "convolution" && o.device != "cpu") return Idle{"--device", "it says how the CPU convolves"};
+    if (name == "convert" && o.init.empty() && !o.evaluates_model())
+      return Idle{"--eval", "there is no model.safetensors to take weights from (--init or --eval)"};
+    const auto is_one_of = [&](auto... names) { return (... || (name == names)); };
+    const bool late = is_one_of("sigma", "base-gradient", "late-lr", "late-weight-decay", "late-schedule", "member-chunk");
+    if (late && o.members == 1) return Idle{"--members", "one member has no weights of its own"};
+    if (late && o.late == "none") return Idle{"--late", "no late-phase weights are released"};
+    if (o.evaluates_model() && (late || is_one_of("epochs", "members", "release-epoch", "release-step", "late", "optimizer", "lr", "momentum",
+                                                  "weight-decay", "clip", "schedule", "swa-start", "dropout", "init")))
+      return Idle{"--eval", "nothing is trained"};
+    if constexpr (requires { o.sample; })
+      if (name == "temperature" && o.sample == 0) return Idle{"--sample", "nothing is sampled"};
     return std::nullopt;
   }
   /// Throws OptionError for an idle option, but for one of a file that the command line has set aside.
   void require_effect() const {
-    for_each_run_option(options, [&](const std::string& name, const auto&) {
+    const auto require_one = [this](const std::string& name, const auto&) {
       const auto why = idle(name);
       const bool set_aside = why && !typed_.contains("--" + name) && typed_.contains(why->because);
       lpw::require<lpw::OptionError>(!why || !given(name) || set_aside, "--", name, " does nothing here: ", why ? why->reason : "",
                                      "; leave it out");
-    });
+    };
+    for_each_data_option(options, require_one);
+    for_each_run_option(options, require_one);
+    require_one("convert", options.convert);
   }
 
   void require_machine() const {

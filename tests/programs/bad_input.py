@@ -64,6 +64,10 @@ def options(folder):
             (["--late", ""], "--late"),
             (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
             (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
+            (["--members", 1, "--sigma", 0.1], ["--sigma does nothing", "one member"]),
+            (["--late", "none", "--late-lr", 0.1], ["--late-lr does nothing", "no late-phase weights"]),
+            (["--late", "none", "--member-chunk", 1], "--member-chunk does nothing"),
+            (["--convert"], ["--convert does nothing", "--init or --eval"]),
             (["--eval-every", 0], ["--eval-every", "from 1 to"]),
             (["--deterministic=5x"], ["--deterministic", "true or false", "5x"]),
             (["--resume=3"], ["--resume", "true or false"]),
@@ -191,6 +195,8 @@ def models(folder):
             refused(*arguments, says=["damaged.safetensors: tensor '", f"holds {value} at element 0"])
     refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model", "wrn-10-2", "--out", folder / "init", says="model.safetensors")
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
+    refused("--eval", folder / "run" / "model.safetensors", "--lr", 3, says=["--lr does nothing", "nothing is trained"])
+    refused("--eval", folder / "run" / "checkpoint.lpw", "--convert", says="--convert does nothing")
     wide = folder / "wide.safetensors"
     wide.write_bytes(widen(content))
     refused("--eval", wide, "--test-subset", 10, says=["wide.safetensors", "F64", "expected F32", "(convert)"])
