@@ -62,7 +62,7 @@ inline void add_benchmark(const std::string& name, std::int64_t iterations, std:
 
 /// "32x32x160": an image of height, width and channels.
 [[nodiscard]] inline std::string image_name(std::int64_t side, std::int64_t channels) {
-  return lpw::concat(side, 'x', side, 'x', channels);
+  return lpw::to_text(side, 'x', side, 'x', channels);
 }
 
 }  // namespace benchmarks

@@ -82,8 +82,8 @@ const bool registered = [] {
   for (const Layer& layer : layers)
     for (const std::int64_t batch : {64, 128})
       for (const auto& [name, pass] : passes) {
-        const auto title = lpw::concat(layer.model, '/', layer.channels, "->", layer.out_channels, '@', layer.size,
-                                       layer.stride > 1 ? "/strided" : "", "/batch:", batch, '/', name);
+        const auto title = lpw::to_text(layer.model, '/', layer.channels, "->", layer.out_channels, '@', layer.size,
+                                        layer.stride > 1 ? "/strided" : "", "/batch:", batch, '/', name);
         benchmark::RegisterBenchmark(title.c_str(),
                                      [&layer, pass = pass, batch](benchmark::State& state) { compare(state, layer, pass, batch); })
             ->UseManualTime()

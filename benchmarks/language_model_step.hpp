@@ -6,7 +6,7 @@
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/nn/language_model.hpp>
+#include <lpw/models/language_model.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/tensor/replay.hpp>
 

@@ -8,7 +8,7 @@
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/elementwise.hpp>
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/optim/sgd.hpp>
 
@@ -72,6 +72,6 @@ int main(int argc, char** argv) {
     const double mean = std::accumulate(milliseconds.begin(), milliseconds.end(), 0.0) / static_cast<double>(milliseconds.size());
     std::printf("mlp-%-6lld batch %lld, %d threads: %9.4f ms a step\n", static_cast<long long>(width), static_cast<long long>(batch),
                 lpw::max_threads(), mean);
-    if (file) file << nlohmann::ordered_json{{"work", lpw::concat("mlp-", width)}, {"milliseconds", mean}} << std::endl;
+    if (file) file << nlohmann::ordered_json{{"work", lpw::to_text("mlp-", width)}, {"milliseconds", mean}} << std::endl;
   }
 }

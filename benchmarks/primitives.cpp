@@ -61,7 +61,7 @@ void add_batch_norm(const std::string& type, std::int64_t side, std::int64_t cha
           running{lpw::zeros<W, Cpu>({members, channels}), lpw::zeros<W, Cpu>({members, channels})} {}
     [[nodiscard]] auto forward() { return lpw::batch_norm_forward(x, {}, gamma, beta, running, {.relu = true}); }
   };
-  const std::string name = lpw::concat('/', type, '/', image_name(side, channels));
+  const std::string name = lpw::to_text('/', type, '/', image_name(side, channels));
   add_benchmark("batch_norm_relu_forward" + name, iterations, [=](benchmark::State& state) {
     Setting s(side, channels);
     beside_copy(state, 3 * bytes_of(s.x), [&] { benchmark::DoNotOptimize(lpw::materialize(s.forward().y)); });
@@ -211,7 +211,7 @@ void add_optimizers() {
 }
 
 void add_cross_entropy(std::int64_t rows, std::int64_t classes) {
-  add_benchmark(lpw::concat("cross_entropy/", rows, 'x', classes), iterations, [=](benchmark::State& state) {
+  add_benchmark(lpw::to_text("cross_entropy/", rows, 'x', classes), iterations, [=](benchmark::State& state) {
     const auto logits = random_tensor<float>({members, rows, classes});
     const auto labels = random_labels({members, rows}, classes);
     const auto dloss = lpw::full<float, Cpu>({members}, 1.f);
@@ -225,7 +225,7 @@ void add_cross_entropy(std::int64_t rows, std::int64_t classes) {
 
 /// The three products of a linear layer beside the library's bare products of the same sizes, in layouts the library likes.
 void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
-  add_benchmark(lpw::concat("linear/", rows, 'x', in, 'x', out), iterations, [=](benchmark::State& state) {
+  add_benchmark(lpw::to_text("linear/", rows, 'x', in, 'x', out), iterations, [=](benchmark::State& state) {
     const auto x = random_tensor<float>({1, rows, in}), weight = random_tensor<float>({1, out, in}), bias = random_tensor<float>({1, out}),
                dy = random_tensor<float>({1, rows, out});
     Gradient<float, Cpu> dx{lpw::clone(x)}, dweight{lpw::clone(weight)}, dbias{lpw::clone(bias)};

@@ -11,7 +11,7 @@
 #include <CLI/CLI.hpp>
 #include <nlohmann/json.hpp>
 
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 
 #include "step_options.hpp"
 
@@ -88,7 +88,7 @@ class StepReport {
   [[nodiscard]] Json described(const StepShape& shape, const std::string& precision) const {
     return {{"program", "lpw"},
             {"work", shape.model},
-            {"variant", shape.chunk ? lpw::concat("chunk ", shape.chunk) : "batched"},
+            {"variant", shape.chunk ? lpw::to_text("chunk ", shape.chunk) : "batched"},
             {"members", shape.members},
             {"batch", shape.batch},
             {"precision", precision},

@@ -15,7 +15,7 @@ struct Example {
 };
 
 inline example::Banner banner(const Options& o, const lpw::data::Dataset& dataset) {
-  return {o.model, lpw::concat(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
+  return {o.model, lpw::to_text(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
 }
 
 }  // namespace cifar

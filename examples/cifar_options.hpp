@@ -9,7 +9,7 @@
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/io/safetensors.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/train/image_classification.hpp>
 
 #include "run_options.hpp"
@@ -89,7 +89,7 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) { return o.r
 inline lpw::nn::WideResNetOptions parse_model(const std::string& text) {
   int depth = 0, widen = 0;
   const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
-  lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::concat("wrn-", depth, '-', widen), "--model ", text,
+  lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::to_text("wrn-", depth, '-', widen), "--model ", text,
                                  ": expected wrn-DEPTH-WIDEN, such as wrn-28-10");
   return {.depth = depth, .widen = widen};
 }

@@ -35,8 +35,8 @@ CLI::Validator number(const std::string& expected, T low, T high, std::optional<
       [=](std::string& text) {
         const auto value = read_number<T>(text);
         if (!value || !((*value >= low && *value <= high) || (instead && *value == *instead)))
-          return lpw::concat("expected a ", std::integral<T> ? "whole " : "", "number ", expected, ", found ",
-                             text.empty() ? "nothing" : text);
+          return lpw::to_text("expected a ", std::integral<T> ? "whole " : "", "number ", expected, ", found ",
+                              text.empty() ? "nothing" : text);
         text = lpw::shortest(*value);
         return std::string();
       },
@@ -59,7 +59,8 @@ inline CLI::Validator path_name() {
   return CLI::Validator(
       [](std::string& text) {
         if (text.empty()) return std::string("expected a name, found nothing");
-        return text.starts_with("--") ? lpw::concat("expected a name, found ", text, "; write ./", text, " if that is one") : std::string();
+        return text.starts_with("--") ? lpw::to_text("expected a name, found ", text, "; write ./", text, " if that is one")
+                                      : std::string();
       },
       "");
 }
@@ -99,8 +100,8 @@ class CommandLine {
 
   /// The options of the run as a text that --config reads.
   [[nodiscard]] std::string config() const {
-    std::string text = lpw::concat("# The options of this run. ", Options::program,
-                                   " --config FILE repeats it; options on the command line go before those here.\n");
+    std::string text = lpw::to_text("# The options of this run. ", Options::program,
+                                    " --config FILE repeats it; options on the command line go before those here.\n");
     const auto line = [&text, this](const char* name, const auto& value) {
       if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
         if (value.empty()) return;  // the default of the options that can be empty
@@ -246,8 +247,8 @@ class CommandLine {
     const bool late = is_one_of("sigma", "base-gradient", "late-lr", "late-weight-decay", "late-schedule", "member-chunk");
     if (late && o.members == 1) return Idle{"--members", "one member has no weights of its own"};
     if (late && o.late == "none") return Idle{"--late", "no late-phase weights are released"};
-    if (o.evaluates_model() && (late || is_one_of("epochs", "members", "release-epoch", "release-step", "late", "optimizer", "lr", "momentum",
-                                                  "weight-decay", "clip", "schedule", "swa-start", "dropout", "init")))
+    if (o.evaluates_model() && (late || is_one_of("epochs", "members", "release-epoch", "release-step", "late", "optimizer", "lr",
+                                                  "momentum", "weight-decay", "clip", "schedule", "swa-start", "dropout", "init")))
       return Idle{"--eval", "nothing is trained"};
     if constexpr (requires { o.sample; })
       if (name == "temperature" && o.sample == 0) return Idle{"--sample", "nothing is sampled"};

@@ -118,7 +118,7 @@ inline void apply(CLI::App& app, const std::filesystem::path& path) {
   const auto bytes = lpw::io::read_file(path);
   const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
   for (const Setting& setting : parse(text, path.string())) {
-    const auto where = lpw::concat(path.string(), ':', setting.line, ": ");
+    const auto where = lpw::to_text(path.string(), ':', setting.line, ": ");
     CLI::Option* option = app.get_option_no_throw("--" + setting.name);
     lpw::require<lpw::FileError>(option != nullptr, where, "there is no option ", setting.name, "; --help lists them");
     lpw::require<lpw::FileError>(option->get_configurable(), where, setting.name, " belongs on the command line, not into a file");

@@ -13,8 +13,8 @@ namespace example {
 
 template <>
 struct Machine<lpw::Cuda> {
-  static std::string engine() { return lpw::concat("cuDNN ", cudnnGetVersion()); }
-  static std::string description() { return lpw::concat(lpw::cuda::device_name(), " (", engine(), ")"); }
+  static std::string engine() { return lpw::to_text("cuDNN ", cudnnGetVersion()); }
+  static std::string description() { return lpw::to_text(lpw::cuda::device_name(), " (", engine(), ")"); }
 };
 
 /// Runs a trainer of which --device cuda was asked. Returns the exit code.

@@ -16,14 +16,15 @@ struct Example {
 };
 
 inline example::Banner banner(const Options& o, const Data& data) {
-  return {lpw::concat("LSTM ", o.layers, " x ", o.hidden), lpw::concat(data.name, ": ", data.train.size(), " training, ", data.valid.size(),
-                                                                       " validation and ", data.test.size(), " test bytes")};
+  return {lpw::to_text("LSTM ", o.layers, " x ", o.hidden),
+          lpw::to_text(data.name, ": ", data.train.size(), " training, ", data.valid.size(), " validation and ", data.test.size(),
+                       " test bytes")};
 }
 
 /// Prints --sample bytes that the collapsed network makes up.
 template <class Network>
 void conclude(const Options& o, Network& network, lpw::train::Display& display) {
-  if (o.sample > 0) display.line(lpw::concat("\n", sample(network, o.sample, o.temperature, lpw::Philox(o.seed))));
+  if (o.sample > 0) display.line(lpw::to_text("\n", sample(network, o.sample, o.temperature, lpw::Philox(o.seed))));
 }
 
 }  // namespace enwik8

@@ -114,7 +114,7 @@ inline lpw::data::Text library_text() {
 inline std::string fingerprint(const lpw::data::Text& text) {
   char digits[16];
   std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(lpw::io::crc32c(std::as_bytes(std::span(text)))));
-  return lpw::concat(text.size(), " bytes, CRC-32C ", digits);
+  return lpw::to_text(text.size(), " bytes, CRC-32C ", digits);
 }
 
 [[nodiscard]] inline nlohmann::json describe(const Options&, const Data& data) {
@@ -174,7 +174,7 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
   if (!given("embedding")) columns("embedding.weight", o.embedding);
   if (!given("hidden")) columns("lstm.weight_hh_l0", o.hidden);
   if (given("layers")) return;
-  for (o.layers = 1; content.tensors.contains(lpw::concat("lstm.weight_hh_l", o.layers));) ++o.layers;
+  for (o.layers = 1; content.tensors.contains(lpw::to_text("lstm.weight_hh_l", o.layers));) ++o.layers;
 }
 
 inline lpw::nn::LanguageModelOptions network_options(const Options& o) {

@@ -6,7 +6,7 @@
 #include <string>
 
 #include <lpw/cpu/softmax.hpp>
-#include <lpw/nn/language_model.hpp>
+#include <lpw/models/language_model.hpp>
 
 namespace enwik8 {
 

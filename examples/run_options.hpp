@@ -114,7 +114,7 @@ void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
     recorded.at(name).get_to(trained);
     if (given(name) && (names_machine(name) || Options::for_evaluation(name))) return;
     if (given(name) && recorded_value(o, name, value) != trained)
-      differences += lpw::concat(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ", nlohmann::json(value));
+      differences += lpw::to_text(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ", nlohmann::json(value));
     value = std::move(trained);
   };
   try {

@@ -26,8 +26,8 @@ template <class Device>
 struct Machine {
   static std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
   static std::string description() {
-    return lpw::concat("the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
-                       lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
+    return lpw::to_text("the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+                        lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
   }
 };
 
@@ -90,21 +90,21 @@ class TrainerProgram {
   template <class Trainer, class Data>
   int evaluate(Trainer& trainer, Network& network, const Data& data) {
     trainer.load(options_.eval);
-    auto scores = scored([&] { return trainer.final_scores(display_); });
+    auto scores = scored([&] { return trainer.collapse_and_score(display_); });
     if (other_data(options_, data)) scores.before_release.clear();  // recorded in training, on the data of then
     display_.line(lpw::train::format_table(scores));
     return concluded(network);
   }
 
   void show(const Banner& what, Network& network) {
-    display_.line(lpw::concat(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision, " on ",
-                              Machine<Device>::description(), "; ", lpw::train::one_line(what.data)));
+    display_.line(lpw::to_text(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision,
+                               " on ", Machine<Device>::description(), "; ", lpw::train::one_line(what.data)));
   }
 
   template <class Trainer>
   int show_plan(Trainer& trainer) {
     for (const auto& line : trainer.plan()) display_.line(line);
-    display_.line(lpw::concat("\n", config_));
+    display_.line(lpw::to_text("\n", config_));
     return 0;
   }
 
@@ -119,13 +119,13 @@ class TrainerProgram {
     }
     folder.write_config(config_);
     const auto shown = lpw::train::one_line(out);
-    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::concat("no checkpoint in ", shown, " yet, starting"));
+    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
     for (const auto& line : trainer.plan()) display_.line(line);
-    display_.line(lpw::concat("run folder: ", shown));
+    display_.line(lpw::to_text("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network);
-    display_.line(lpw::concat("interrupted; everything up to this step is in ", lpw::train::one_line(folder.checkpoint().string()),
-                              "; continue with: ", Options::program, " --resume --out ", shown));
+    display_.line(lpw::to_text("interrupted; everything up to this step is in ", lpw::train::one_line(folder.checkpoint().string()),
+                               "; continue with: ", Options::program, " --resume --out ", shown));
     return 128 + signal;
   }
 

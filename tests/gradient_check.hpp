@@ -149,10 +149,10 @@ template <class Operation>
         const double want = expected.derivative[input].data()[i], got = found[input].data()[i];
         largest = std::max(largest, std::abs(want));
         if (!(std::abs(got - want) <= expected.tolerance(want)))  // true for NaN
-          return concat(name, ": gradient of input ", input, " ", inputs[input].shape(), " (", path.name(), "), element ", i, ": expected ",
-                        want, " +- ", expected.tolerance(want), ", found ", got);
+          return to_text(name, ": gradient of input ", input, " ", inputs[input].shape(), " (", path.name(), "), element ", i,
+                         ": expected ", want, " +- ", expected.tolerance(want), ", found ", got);
       }
-      if (path.wants(input) && largest <= expected.tolerance(0)) return concat(name, ": input ", input, " has no influence on the output");
+      if (path.wants(input) && largest <= expected.tolerance(0)) return to_text(name, ": input ", input, " has no influence on the output");
     }
   }
   return {};

@@ -1,7 +1,7 @@
 // The number of threads, set for a while, and whether a computation gives the same bits on any number of them.
 #pragma once
 
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 
 namespace lpw::test {
 

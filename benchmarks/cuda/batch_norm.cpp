@@ -65,7 +65,7 @@ void add(const std::string& type) {
   for (const std::int64_t members : {10, 1})
     for (const auto& [side, channels] : {std::pair{32, 160}, {16, 320}, {8, 640}, {32, 16}}) {
       const Shape shape{members, batch, side, side, channels};
-      add_benchmark(lpw::concat("bn/", type, "/K", members, '/', image_name(side, channels)), iterations,
+      add_benchmark(lpw::to_text("bn/", type, "/K", members, '/', image_name(side, channels)), iterations,
                     [=](benchmark::State& state) { measure<T>(state, shape); });
     }
 }

@@ -3,7 +3,7 @@
 
 #include <array>
 
-#include <lpw/cuda/cudnn.hpp>
+#include <lpw/cuda/base/cudnn.hpp>
 
 #include "device_time.hpp"
 

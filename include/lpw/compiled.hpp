@@ -6,8 +6,8 @@
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/nn/language_model.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/language_model.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/sgd.hpp>

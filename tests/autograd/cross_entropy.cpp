@@ -74,7 +74,7 @@ TEST_CASE("cross_entropy: labels, shapes and options that cannot work", "[cross_
   for (const std::int32_t bad : {-1, 4}) {
     auto labels = zeros<std::int32_t, Cpu>({2, 3});
     labels.data()[5] = bad;
-    CHECK_THROWS_WITH(cross_entropy(logits, labels), concat("cross_entropy: label ", bad, " of member 1, sample 2 is outside [0, 4)"));
+    CHECK_THROWS_WITH(cross_entropy(logits, labels), to_text("cross_entropy: label ", bad, " of member 1, sample 2 is outside [0, 4)"));
     CHECK_THROWS_AS(cross_entropy(logits, labels), Error);
   }
   CHECK_THROWS_WITH(cross_entropy(logits, zeros<std::int32_t, Cpu>({3, 2})),

@@ -44,7 +44,7 @@ struct Problem {
   using W = Accumulate<T>;
   Tensor<T, Cpu> x, residual, dy;
   Tensor<W, Cpu> gamma, beta;
-  Normalization<W, Cpu> by;
+  Normalizer<W, Cpu> by;
 
   explicit Problem(const BatchNormCase& c)
       : x(random_tensor<T>(c.x, 1)),
@@ -52,7 +52,7 @@ struct Problem {
         dy(random_tensor<T>(c.x, 3)),
         gamma(random_parameter<W>(c.parameter(), c.strided, 4)),
         beta(random_parameter<W>(c.parameter(), c.strided, 5)),
-        by(make_normalization(batch_moments(x), gamma, beta, 1e-3)) {}
+        by(make_normalizer(batch_moments(x), gamma, beta, 1e-3)) {}
 
   /// What the forward rounds before ReLU and the conversion to T.
   [[nodiscard]] W before_relu(std::int64_t i, std::int64_t column, bool with_residual) const {
@@ -158,7 +158,7 @@ TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mea
         INFO("mean " << mean << " constant " << constant << " residual " << with_residual);
         auto x = random_tensor<TestType>({1, rows, channels}, 1);
         for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = TestType(mean + (constant ? 0.f : float(x.data()[i])));
-        const auto by = make_normalization(batch_moments(x), one, quarter, 1e-5);
+        const auto by = make_normalizer(batch_moments(x), one, quarter, 1e-5);
         const auto y = normalize(x, by, with_residual ? zeros<TestType, Cpu>(x.shape()) : Tensor<TestType, Cpu>(), false);
         int wrong = 0;
         for (std::int64_t c = 0; c < channels; ++c) {

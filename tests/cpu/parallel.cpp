@@ -1,4 +1,4 @@
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 
 #include <sys/resource.h>
 #include <sys/wait.h>

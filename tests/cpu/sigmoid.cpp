@@ -1,4 +1,4 @@
-#include <lpw/cpu/sigmoid.hpp>
+#include <lpw/cpu/base/sigmoid.hpp>
 
 #include <limits>
 

@@ -6,11 +6,10 @@
 #include <utility>
 #include <vector>
 
-#include <lpw/cpu/engine.hpp>
+#include <lpw/cpu/base/engine.hpp>
 #if LPW_WITH_ONEDNN
-#include <lpw/cpu/onednn.hpp>
+#include <lpw/cpu/onednn/plan.hpp>
 #endif
-#include <lpw/tensor/operands.hpp>
 #include <lpw/tensor/philox.hpp>
 
 #include "catch.hpp"
@@ -78,14 +77,14 @@ struct Expected {
 template <class T, class Stored>
 [[nodiscard]] std::string mismatch(const Tensor<Stored, Cpu>& found, const Expected& expected) {
   const auto values = values_of(found);
-  if (values.size() != expected.sum.size()) return concat(values.size(), " elements, expected ", expected.sum.size());
+  if (values.size() != expected.sum.size()) return to_text(values.size(), " elements, expected ", expected.sum.size());
   const double relative = expected.terms * epsilon<Accumulate<T>>() + 2 * epsilon<T>();
   double worst = 1;
   std::string report;
   for (std::size_t i = 0; i < values.size(); ++i) {
     const double error = std::abs(values[i] - expected.sum[i]), allowed = relative * expected.magnitude[i] + 1e-300;
     if (error / allowed <= worst) continue;  // false for NaN
-    report = concat("element ", i, ": found ", values[i], ", expected ", expected.sum[i], " +- ", allowed);
+    report = to_text("element ", i, ": found ", values[i], ", expected ", expected.sum[i], " +- ", allowed);
     if (std::isnan(error)) break;
     worst = error / allowed;
   }

@@ -1,4 +1,4 @@
-#include <lpw/cpu/winograd.hpp>
+#include <lpw/cpu/winograd/convolution.hpp>
 
 #include <cstring>
 
@@ -111,7 +111,7 @@ template <class T>
   }
   const double rms = std::sqrt(square / static_cast<double>(expected.size()));
   if (std::sqrt(error / square) <= 1e-5 && worst <= 1e-4 * rms) return "";
-  return concat("relative error ", std::sqrt(error / square), ", worst element ", worst, " at a root mean square of ", rms);
+  return to_text("relative error ", std::sqrt(error / square), ", worst element ", worst, " at a root mean square of ", rms);
 }
 
 void check(const WinogradResults<float>& found, const WinogradResults<double>& expected) {

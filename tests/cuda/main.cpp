@@ -5,7 +5,7 @@
 #include <cstdio>
 #include <cstring>
 
-#include <lpw/cuda/runtime.hpp>
+#include <lpw/cuda/base/runtime.hpp>
 
 int main(int argc, char** argv) {
   bool listing = false;

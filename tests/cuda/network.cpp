@@ -5,7 +5,7 @@
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
 

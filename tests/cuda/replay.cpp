@@ -4,7 +4,7 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/tensor/replay.hpp>
 

@@ -33,7 +33,7 @@ class Comparison {
   void add(const char* what, std::size_t index, double found, double expected, double tolerance) {
     const double ratio = std::abs(found - expected) / (tolerance + 1e-30);
     if (ratio <= worst_) return;  // false for NaN
-    if (!std::isnan(worst_)) report_ = concat(what, '[', index, "]: found ", found, ", expected ", expected, " +- ", tolerance);
+    if (!std::isnan(worst_)) report_ = to_text(what, '[', index, "]: found ", found, ", expected ", expected, " +- ", tolerance);
     worst_ = ratio;
   }
   [[nodiscard]] std::string report() const { return report_; }
@@ -67,7 +67,7 @@ template <class T>
     update_running(running_mean, running_variance, moments, found.of.rows, 0.1, found.of.pooled);
   }
   const auto gamma = tensor_of<W>(found.gamma, shapes.parameters), beta = tensor_of<W>(found.beta, shapes.parameters);
-  const auto by = make_normalization(moments, gamma, beta, 1e-5);
+  const auto by = make_normalizer(moments, gamma, beta, 1e-5);
   const auto residual = found.of.residual ? tensor_of<R>(found.residual, shapes.full) : Tensor<R, Cpu>();
   const auto y = normalize(x, by, residual, found.of.relu);
 

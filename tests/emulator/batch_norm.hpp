@@ -4,7 +4,7 @@
 
 #include "emulator/emulator.hpp"
 
-#include <lpw/cuda/batch_norm_plan.hpp>
+#include <lpw/cuda/plans/batch_norm.hpp>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/tensor/philox.hpp>
 

@@ -1,5 +1,5 @@
 // The plan of batch norm's launches on the GPUs it is made for.
-#include <lpw/cuda/batch_norm_plan.hpp>
+#include <lpw/cuda/plans/batch_norm.hpp>
 
 #include "catch.hpp"
 

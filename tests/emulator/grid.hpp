@@ -75,11 +75,11 @@ struct Block {
 /// Thrown through the kernels that are under way when another thread has failed.
 struct Aborted {};
 
-[[nodiscard]] inline std::string name_of(uint3 index) { return concat('(', index.x, ", ", index.y, ", ", index.z, ')'); }
+[[nodiscard]] inline std::string name_of(uint3 index) { return to_text('(', index.x, ", ", index.y, ", ", index.z, ')'); }
 
 [[nodiscard]] inline std::string name_of(const Site& site) {
   const std::string_view path = site.file_name();
-  return concat(path.substr(path.rfind('/') + 1), ':', site.line());
+  return to_text(path.substr(path.rfind('/') + 1), ':', site.line());
 }
 
 [[nodiscard]] inline bool same_place(const Site& a, const Site& b) {
@@ -376,7 +376,7 @@ class Grid {
       spinning = spins;
     }
     const std::string who =
-        concat("block ", name_of(spinning->block->index), ", thread ", name_of(spinning->index), " spins at ", name_of(spinning->site));
+        to_text("block ", name_of(spinning->block->index), ", thread ", name_of(spinning->index), " spins at ", name_of(spinning->site));
     if (options_.cooperative) fail(who, " for ever: all ", blocks_, " blocks have returned or wait");
     fail(who, " for blocks that may not be resident: 1 of ", blocks_, " is; a barrier between blocks needs a cooperative launch");
   }
@@ -401,7 +401,7 @@ class Grid {
       if (!here && !missing) missing = &thread;
     }
     const std::string where =
-        missing->state == State::returned ? "has returned" : concat("waits in ", missing->call, " at ", name_of(missing->site));
+        missing->state == State::returned ? "has returned" : to_text("waits in ", missing->call, " at ", name_of(missing->site));
     fail("block ", name_of(block.index), ": ", waiting.call, " at ", name_of(waiting.site), " is reached by ", arrived, " of the ",
          expected, warp ? " lanes of its mask" : " threads", ": thread ", name_of(missing->index), " ", where);
   }

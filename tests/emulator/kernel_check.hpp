@@ -3,7 +3,7 @@
 
 #include "emulator/emulator.hpp"
 
-#include <lpw/cuda/launch_plan.hpp>
+#include <lpw/cuda/plans/launch.hpp>
 #include <lpw/kernels/device.cuh>
 
 #include <cmath>

@@ -1,5 +1,5 @@
-#include <lpw/cuda/launch_plan.hpp>
-#include <lpw/cuda/softmax_cross_entropy_plan.hpp>
+#include <lpw/cuda/plans/launch.hpp>
+#include <lpw/cuda/plans/softmax_cross_entropy.hpp>
 
 #include <lpw/tensor/dtype.hpp>
 

@@ -1,6 +1,6 @@
 #include "emulator/kernel_check.hpp"
 
-#include <lpw/cuda/softmax_cross_entropy_plan.hpp>
+#include <lpw/cuda/plans/softmax_cross_entropy.hpp>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
 
 #include <lpw/cpu/cross_entropy.hpp>

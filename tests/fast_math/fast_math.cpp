@@ -104,7 +104,7 @@ void check_batch_norm() {
   for (const float mean : {0.f, 1e3f}) {
     const auto x = filled({1, rows, channels}, mean), dy = full<float, Cpu>({1, rows, channels}, 1.f);
     const auto residual = filled({1, rows, channels}, 0.5f);
-    const auto by = make_normalization(batch_moments(x), gamma, beta, 1e-5);
+    const auto by = make_normalizer(batch_moments(x), gamma, beta, 1e-5);
     for (const bool with_residual : {false, true}) {
       const auto y = normalize(x, by, with_residual ? residual : Tensor<float, Cpu>(), true);
       // With constant moments dx = scale where the mask is open, else 0.
@@ -117,7 +117,7 @@ void check_batch_norm() {
     }
   }
   const auto constant = full<float, Cpu>({1, rows, channels}, 100.1f);
-  const auto y = normalize(constant, make_normalization(batch_moments(constant), gamma, beta, 1e-5), {}, false);
+  const auto y = normalize(constant, make_normalizer(batch_moments(constant), gamma, beta, 1e-5), {}, false);
   check(y.data()[0] == 0.125f && y.data()[y.size() - 1] == 0.125f, "a constant channel is beta");
 }
 

@@ -8,7 +8,7 @@
 #include <vector>
 
 #include <lpw/io/model.hpp>
-#include <lpw/nn/language_model.hpp>
+#include <lpw/models/language_model.hpp>
 
 using namespace lpw;
 

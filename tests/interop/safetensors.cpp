@@ -31,7 +31,7 @@ void add_every_rank(lpw::io::NamedTensors& tensors, json& expect) {
   for (const Shape& shape : {Shape{}, Shape{3}, Shape{2, 0}, Shape{2, 3}, Shape{2, 2, 3}, Shape{1, 2, 1, 2}, Shape{2, 1, 2, 1, 2, 1}}) {
     Tensor<T, Cpu> tensor(shape);
     for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(static_cast<float>(7 * i + shape.rank()));
-    add(tensors, expect, lpw::concat(lpw::dtype_name<T>(), " ", shape), tensor);
+    add(tensors, expect, lpw::to_text(lpw::dtype_name<T>(), " ", shape), tensor);
   }
 }
 

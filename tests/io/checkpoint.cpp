@@ -135,7 +135,7 @@ TEST_CASE("checkpoint: impossible header lengths are refused before anything is 
   for (const std::uint64_t length : {std::uint64_t{1000}, UINT64_MAX, UINT64_MAX - 19, std::uint64_t{1} << 63}) {
     io::Bytes bytes = small_file();
     std::memcpy(bytes.data() + 8, &length, 8);
-    CHECK(contains(refusal(bytes), lpw::concat("the header's length is ", length, " in a file of ")));
+    CHECK(contains(refusal(bytes), lpw::to_text("the header's length is ", length, " in a file of ")));
   }
 }
 

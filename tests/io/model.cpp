@@ -107,7 +107,7 @@ TEST_CASE("model file: released networks are neither written nor read into", "[i
     auto network = random_net(2);
     lpw::release(network, {.members = members});
     const auto before = state_of(network);
-    const auto message = lpw::concat("safetensors: the network is released into ", members, " members; ");
+    const auto message = lpw::to_text("safetensors: the network is released into ", members, " members; ");
     CHECK(message_of<lpw::OptionError>([&] { io::save_safetensors(folder / "f", network); }) == "save_" + message + "collapse it first");
     CHECK(message_of<lpw::OptionError>([&] { io::load_safetensors(folder / "plain", network); }) ==
           "load_" + message + "load before release");

@@ -127,7 +127,7 @@ TEST_CASE("safetensors: impossible header lengths are refused before anything is
   for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, UINT64_MAX, UINT64_MAX - 7, std::uint64_t{1} << 63}) {
     io::Bytes bytes = file_of("{}");
     std::memcpy(bytes.data(), &length, 8);
-    CHECK(safetensors_refusal(bytes) == lpw::concat("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
+    CHECK(safetensors_refusal(bytes) == lpw::to_text("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
   }
 }
 
@@ -179,8 +179,8 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
 
 TEST_CASE("safetensors: what the format has and lpw has not is unsupported, not damaged", "[io]") {
   for (const char* dtype : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F4", "C64"})
-    CHECK(refusal_of_tensor(lpw::concat(R"("dtype":")", dtype, R"(","shape":[1,8],"data_offsets":[0,8])")) ==
-          lpw::concat("f: unsupported: tensor 'w': dtype ", dtype, "; convert it to F32 with the program that wrote it"));
+    CHECK(refusal_of_tensor(lpw::to_text(R"("dtype":")", dtype, R"(","shape":[1,8],"data_offsets":[0,8])")) ==
+          lpw::to_text("f: unsupported: tensor 'w': dtype ", dtype, "; convert it to F32 with the program that wrote it"));
   CHECK(refusal_of_tensor(R"("dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8])") ==
         "f: unsupported: tensor 'w': it has 7 axes, expected at most 6");
 }

@@ -10,7 +10,7 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/sgd.hpp>
 
 using lpw::Cpu;

@@ -247,7 +247,7 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
     auto released = SmallNet<float>();
     lpw::release(released, {.members = members});
     CHECK(refusal<OptionError>([&] { lpw::release(released, {.members = 3}); }) ==
-          lpw::concat("release: the network already has ", members, " released members; collapse it first"));
+          lpw::to_text("release: the network already has ", members, " released members; collapse it first"));
   }
 }
 

@@ -39,7 +39,7 @@ TEST_CASE("BatchNorm with a residual adds it before the ReLU", "[batch_norm]") {
 TEST_CASE("BatchNorm keeps the statistics of the members that a pass computes", "[batch_norm]") {
   nn::BatchNorm<double, Cpu> norm(2, {.momentum = 1});
   norm.weight.set_late_phase(true);
-  const auto flat = nn::restore_flat(norm, 3);
+  const auto flat = nn::lay_out(norm, 3);
   const Tape tape({.members = {.first = 1, .count = 1}});
   (void)norm.forward(tape.input(full<double, Cpu>({1, 4, 2}, 5.0)));
   CHECK(values_of(norm.running_mean.value()) == std::vector<double>{0, 0, 5, 5, 0, 0});

@@ -85,12 +85,12 @@ TEST_CASE("flatten is idempotent, and the parameters are views of the stores", "
   });
 }
 
-TEST_CASE("restore_flat gives late-phase weights and running statistics a row per member", "[flat_weights]") {
+TEST_CASE("lay_out gives late-phase weights and running statistics a row per member", "[flat_weights]") {
   auto network = make_network();
   const auto before = all_values(network), mean = values_of(norm(network).running_mean.value());
   mark_late_phase(network);
   const auto old = nn::flatten(network);
-  const auto flat = nn::restore_flat(network, 3);
+  const auto flat = nn::lay_out(network, 3);
   CHECK(nn::flatten(network) == flat);
   CHECK(nn::members(network) == 3);
   CHECK(flat->value.base.shape() == Shape{1, 16});
@@ -108,7 +108,7 @@ TEST_CASE("restore_flat gives late-phase weights and running statistics a row pe
   CHECK(weight.value().row_stride() == 18);
   CHECK(inside(weight.value(), flat->value.late));
   CHECK(weight.shape() == Shape{2, 4});
-  CHECK_THROWS_AS(nn::restore_flat(network, 2), ShapeError);  // three rows do not become two
+  CHECK_THROWS_AS(nn::lay_out(network, 2), ShapeError);  // three rows do not become two
 }
 
 TEST_CASE("a weight of two modules lies in one place", "[flat_weights]") {
@@ -143,7 +143,7 @@ TEST_CASE("rearrange carries tensors over to new stores", "[flat_weights]") {
   momentum.base = random_tensor<double>(momentum.base.shape(), 5);
   mark_late_phase(network);
   nn::attach_rank_one(head(network));  // weights without a past
-  const auto after = nn::restore_flat(network, 2);
+  const auto after = nn::lay_out(network, 2);
   auto start = after->zeros_like();
   fill(start.base, 7.0);
   const auto moved = nn::rearrange(momentum, *before, *after, start);

@@ -1,4 +1,4 @@
-#include <lpw/nn/language_model.hpp>
+#include <lpw/models/language_model.hpp>
 
 #include <map>
 #include <string>

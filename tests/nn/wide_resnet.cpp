@@ -1,4 +1,4 @@
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 
 #include <map>
 
@@ -45,7 +45,7 @@ std::int64_t parameter_count(M& network) {
 template <class T>
 void make_members(Network<T>& network, std::int64_t members) {
   nn::for_each_parameter(network, [](const std::string&, auto& parameter) { parameter.set_late_phase(parameter.group() != Group::none); });
-  const auto flat = nn::restore_flat(network, members);
+  const auto flat = nn::lay_out(network, members);
   auto noise = random_tensor<Accumulate<T>>(flat->value.late.shape(), 9);
   for (std::int64_t i = 0; i < noise.size(); ++i) flat->value.late.data()[i] += noise.data()[i] / 4;
 }
@@ -123,7 +123,7 @@ TEST_CASE("WideResNet: computes the paper's network", "[wide_resnet]") {
   const auto images = tape.input(random_tensor<double>({1, 4, 8, 8, 3}, 1));
   auto x = conv(images, "conv1", {.padding = 1});
   for (int group = 1; group <= 3; ++group) {
-    const std::string block = concat("layer", group, ".0.");
+    const std::string block = to_text("layer", group, ".0.");
     const std::int64_t stride = group == 1 ? 1 : 2;
     const auto a = norm_relu(x, block + "bn1");
     const auto h = norm_relu(conv(a, block + "conv1", {.stride = stride, .padding = 1}), block + "bn2");

@@ -30,6 +30,7 @@ unplant() { rm "$tree/$1"; }
 plant include/lpw/lpw.hpp '#include <lpw/train/fit.hpp>'
 plant include/lpw/tensor/dtype.hpp '#include <bit>' 'struct Real;'
 plant include/lpw/cpu/gemm.hpp '#include <lpw/tensor/dtype.hpp>' '#include <lpw/cpu/pack.hpp>'
+plant include/lpw/cpu/base/pack.hpp '#include <lpw/cpu/base/matrix.hpp>' '#include <lpw/primitives/conv2d.hpp>'
 plant include/lpw/cuda/gemm.hpp '#include <lpw/kernels/gemm.cuh>'
 plant kernels/lpw/kernels/gemm.cuh '#include <lpw/tensor/dtype.hpp>'
 expect_clean include_direction
@@ -42,6 +43,7 @@ try_include() {
 try_include include/lpw/tensor/up.hpp '<lpw/nn/linear.hpp>' 'include/lpw/tensor/up.hpp:1: tensor may not include lpw/nn/linear.hpp'
 try_include include/lpw/cpu/side.hpp '<lpw/cuda/gemm.hpp>' 'cpu may not include'
 try_include include/lpw/cuda/side.hpp ' <lpw/cpu/gemm.hpp>' 'cuda may not include'
+try_include include/lpw/cpu/base/side.hpp '<lpw/cpu/gemm.hpp>' 'cpu/base may not include'
 try_include include/lpw/nn/release.hpp '<lpw/late_phase/release.hpp>' 'nn may not include'
 try_include include/lpw/nn/all.hpp '<lpw/lpw.hpp>' 'only files directly under include/lpw'
 try_include include/lpw/nn/near.hpp '"linear.hpp"' 'write lpw includes as'

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: include_direction.sh ROOT
 # A file under include/lpw/<folder> includes lpw headers of its own folder and of folders earlier in the list below only; cpu and
-# cuda do not know each other. Files under kernels/ see two headers of the ground, and each other. Prints every violation.
+# cuda do not know each other. Within a backend, base and plans include only each other. Files under
+# kernels/ see two headers of the ground, and each other. Prints every violation.
 set -euo pipefail
 root=${1:?usage: include_direction.sh ROOT}
 cd "$root"
@@ -12,9 +13,11 @@ files=$(find include kernels -type f \( -name '*.hpp' -o -name '*.cuh' \) 2>/dev
 # shellcheck disable=SC2086  # file names here have no spaces
 awk '
   BEGIN {
-    count = split("tensor cpu cuda autograd nn late_phase optim data metrics io train", order, " ")
+    count = split("tensor primitives cpu cuda autograd nn models late_phase optim data metrics io train", order, " ")
     for (i = 1; i <= count; ++i) rank[order[i]] = i
   }
+  # Whether a header lies in the lowest rooms of its folder; first: where the folder stands in its path.
+  function low(step, first) { return step[first + 1] ~ /^(base|plans)$/ }
   function violation(why) { printf "%s:%d: %s\n", FILENAME, FNR, why; ++bad }
   FNR == 1 {
     kernel = FILENAME ~ /^kernels\//
@@ -39,6 +42,8 @@ awk '
       violation("only files directly under include/lpw may include " header)
     } else if (rank[to] > rank[folder] || (folder == "cuda" && to == "cpu")) {
       violation(folder " may not include " header)
+    } else if (to == folder && folder ~ /^(cpu|cuda)$/ && low(part, 3) && !low(step, 2)) {
+      violation(folder "/" part[4] " may not include " header ", which lies above it")
     }
   }
   END { exit bad > 0 }

@@ -64,5 +64,5 @@ TEST_CASE("describe names the axes where there is a name for each") {
   CHECK(describe({4, 128, 32}) == "[4 128 32]");
   CHECK(describe({4, 128, 32}, "KBC") == "[K=4 B=128 C=32]");
   CHECK(describe({4, 128, 32}, "KB") == "[4 128 32]");
-  CHECK(lpw::concat(Shape{1, 2}) == "[1 2]");
+  CHECK(lpw::to_text(Shape{1, 2}) == "[1 2]");
 }

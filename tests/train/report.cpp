@@ -8,7 +8,7 @@ using namespace lpw::train;
 namespace {
 
 struct PlannedTask {
-  [[nodiscard]] static std::string describe_iteration(std::int64_t members) { return lpw::concat(members, " at once"); }
+  [[nodiscard]] static std::string describe_iteration(std::int64_t members) { return lpw::to_text(members, " at once"); }
   [[nodiscard]] static std::int64_t iterations(std::int64_t members) { return members == 1 ? 7 : 3; }
 };
 

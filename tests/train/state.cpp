@@ -34,13 +34,13 @@ TEST_CASE("numbers are written and read alike in every locale") {
     pace.start_epoch();
     pace.trained(1234567, 1);
     const Progress progress{.epoch = 1233, .iteration = 1000, .sums = {1234.5, 1000, 2000}};
-    return lpw::concat(format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
-                       epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
-                       message_of<lpw::OptionError>([] { (void)lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
-                       message_of<lpw::Error>([] {
-                         lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
-                       }),
-                       lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
+    return lpw::to_text(format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
+                        epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
+                        message_of<lpw::OptionError>([] { (void)lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
+                        message_of<lpw::Error>([] {
+                          lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
+                        }),
+                        lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
   };
   const std::string plain = text();
   CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679\n"));

@@ -8,7 +8,7 @@
 #include <limits>
 
 #include <lpw/data/synthetic.hpp>
-#include <lpw/nn/wide_resnet.hpp>
+#include <lpw/models/wide_resnet.hpp>
 #include <lpw/train/image_classification.hpp>
 
 #include "catch.hpp"

@@ -24,7 +24,7 @@ struct RowsSetting {
 template <class T>
 void add_pass(const std::string& kernel, const std::string& type, std::int64_t passes, const std::function<void(RowsSetting<T>&)>& work) {
   for (const std::int64_t bytes : {256 * megabyte, 4 * megabyte})
-    add_kernel(lpw::concat(kernel, '/', type, '/', bytes / megabyte, "MB"), [=](benchmark::State& state) {
+    add_kernel(lpw::to_text(kernel, '/', type, '/', bytes / megabyte, "MB"), [=](benchmark::State& state) {
       RowsSetting<T> s(bytes);
       beside_copy(state, passes * bytes_of(s.x), [&] { work(s); });
     });
@@ -72,7 +72,7 @@ template <class T>
 void add_pooling(const std::string& type, std::int64_t side, std::int64_t channels) {
   const Shape shape{10, 128, side, side, channels};
   for (const bool backward : {false, true}) {
-    const std::string name = lpw::concat(backward ? "_backward/" : "_forward/", type, '/', image_name(side, channels));
+    const std::string name = lpw::to_text(backward ? "_backward/" : "_forward/", type, '/', image_name(side, channels));
     add_kernel("max_pool2d" + name, [=](benchmark::State& state) { measure_max_pool<T>(state, shape, backward); });
     add_kernel("global_average_pool" + name, [=](benchmark::State& state) { measure_average_pool<T>(state, shape, backward); });
   }

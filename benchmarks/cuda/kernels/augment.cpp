@@ -47,7 +47,7 @@ struct MinibatchSetting {
 
 template <class T>
 void add_augment(const std::string& type, std::int64_t samples) {
-  add_kernel(lpw::concat("augment/", type, '/', samples, "x32x32x3"), [=](benchmark::State& state) {
+  add_kernel(lpw::to_text("augment/", type, '/', samples, "x32x32x3"), [=](benchmark::State& state) {
     MinibatchSetting<T> s(samples);
     const auto p = s.parameters();
     beside_copy(state, s.out.size() + bytes_of(s.out), [&] { lpw::cuda::augment(p, lpw::cuda::stream()); });

@@ -45,7 +45,7 @@ void add_batch_norm(const std::string& type, std::int64_t members) {
   for (const bool residual : {false, true})
     for (const auto& [side, channels] : {std::pair{32, 16}, {32, 160}, {16, 320}, {8, 640}}) {
       const Shape shape{members, 128, side, side, channels};
-      const std::string name = lpw::concat(residual ? "_add_relu/" : "_relu/", type, "/K", members, '/', image_name(side, channels));
+      const std::string name = lpw::to_text(residual ? "_add_relu/" : "_relu/", type, "/K", members, '/', image_name(side, channels));
       add_kernel("batch_norm_forward" + name, [=](benchmark::State& state) { measure_forward<T>(state, shape, residual); });
       add_kernel("batch_norm_backward" + name, [=](benchmark::State& state) { measure_backward<T>(state, shape, residual); });
     }

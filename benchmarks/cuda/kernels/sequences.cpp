@@ -37,7 +37,7 @@ struct CellSetting {
 template <class T>
 void add_lstm_cell(const std::string& type, std::int64_t rows, std::int64_t units) {
   const std::int64_t count = members * rows * units, element = sizeof(T);
-  const std::string name = lpw::concat('/', type, "/K", members, '/', rows, 'x', units);
+  const std::string name = lpw::to_text('/', type, "/K", members, '/', rows, 'x', units);
   add_kernel("lstm_cell_forward" + name, [=](benchmark::State& state) {
     CellSetting<T> s(rows, units);
     beside_copy(state, count * (14 * element + 8), [&] { lpw::lstm_cell_forward(s.parameters, s.product, s.step, s.hidden, s.next); });
@@ -52,7 +52,7 @@ void add_lstm_cell(const std::string& type, std::int64_t rows, std::int64_t unit
 /// Indices and the table's rows that occur are read, the places' rows written, or the other way about.
 template <class T>
 void add_embedding(const std::string& type, std::int64_t places, std::int64_t rows, std::int64_t features) {
-  const std::string name = lpw::concat('/', type, "/K", members, '/', places, 'x', features);
+  const std::string name = lpw::to_text('/', type, "/K", members, '/', places, 'x', features);
   add_kernel("embedding_forward" + name, [=](benchmark::State& state) {
     const auto indices = random_labels<Cuda>({members, places}, rows);
     const auto weight = random_tensor<float, Cuda>({1, rows, features});
@@ -70,7 +70,7 @@ void add_embedding(const std::string& type, std::int64_t places, std::int64_t ro
 /// Logits are read and their probabilities written; backward reads these and writes the gradient.
 template <class T>
 void add_cross_entropy(const std::string& type, std::int64_t rows, std::int64_t classes) {
-  const std::string name = lpw::concat('/', type, "/K", members, '/', rows, 'x', classes);
+  const std::string name = lpw::to_text('/', type, "/K", members, '/', rows, 'x', classes);
   const Shape shape{members, rows, classes};
   const auto labels = [=] { return random_labels<Cuda>({members, rows}, classes); };
   add_kernel("softmax_cross_entropy" + name, [=](benchmark::State& state) {

@@ -15,7 +15,7 @@ using FloatTensor = Tensor<float, Cuda>;
 
 /// Registers the work that make_work() returns, which makes so many passes over all weights.
 void add_step(const std::string& kernel, std::int64_t passes, const std::function<Work()>& make_work) {
-  add_kernel(lpw::concat(kernel, '/', base_size),
+  add_kernel(lpw::to_text(kernel, '/', base_size),
              [=](benchmark::State& state) { beside_copy(state, passes * 4 * (base_size + late_size), make_work()); });
 }
 
@@ -46,20 +46,20 @@ void add_step(const std::string& kernel, std::int64_t passes, const std::functio
 
 /// Rows of members, each as long as all the weights.
 void add_rows() {
-  add_kernel(lpw::concat("mean_rows/K", members, '/', base_size), [](benchmark::State& state) {
+  add_kernel(lpw::to_text("mean_rows/K", members, '/', base_size), [](benchmark::State& state) {
     const auto rows = random_tensor<float, Cuda>({members, base_size});
     beside_copy(state, 4 * (members + 1) * base_size, [&] { benchmark::DoNotOptimize(lpw::mean_rows(rows)); });
   });
-  add_kernel(lpw::concat("release_rows/K", members, '/', late_size), [](benchmark::State& state) {
+  add_kernel(lpw::to_text("release_rows/K", members, '/', late_size), [](benchmark::State& state) {
     const auto rows = random_tensor<float, Cuda>({members, late_size});
     beside_copy(state, 4 * (members + 1) * late_size, [&] { lpw::add_member_noise(rows, 0.1, lpw::Philox(1)); });
   });
-  add_kernel(lpw::concat("convert/fp32 to bf16/", base_size), [](benchmark::State& state) {
+  add_kernel(lpw::to_text("convert/fp32 to bf16/", base_size), [](benchmark::State& state) {
     const auto weight = random_tensor<float, Cuda>({base_size});
     Tensor<lpw::bfloat16, Cuda> rounded(weight.shape());
     beside_copy(state, bytes_of(weight) + bytes_of(rounded), [&] { lpw::cuda::convert(weight, rounded); });
   });
-  add_kernel(lpw::concat("fill/", base_size), [](benchmark::State& state) {
+  add_kernel(lpw::to_text("fill/", base_size), [](benchmark::State& state) {
     auto weight = random_tensor<float, Cuda>({base_size});
     beside_copy(state, bytes_of(weight), [&] { lpw::fill(weight, 1.f); });
   });
@@ -67,7 +67,7 @@ void add_rows() {
 
 /// Products of all members read, the shared weight read and its gradient written.
 void add_rank_one(std::int64_t outputs, std::int64_t inputs) {
-  add_kernel(lpw::concat("rank_one_backward/K", members, '/', outputs, 'x', inputs), [=](benchmark::State& state) {
+  add_kernel(lpw::to_text("rank_one_backward/K", members, '/', outputs, 'x', inputs), [=](benchmark::State& state) {
     const auto product = random_tensor<float, Cuda>({members, outputs, inputs}),
                weight = random_tensor<float, Cuda>({1, outputs, inputs}, 1), r = random_tensor<float, Cuda>({members, outputs}, 2),
                s = random_tensor<float, Cuda>({members, inputs}, 3);

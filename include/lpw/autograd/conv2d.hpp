@@ -4,7 +4,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/rank_one.hpp>
-#include <lpw/tensor/conv2d_geometry.hpp>
+#include <lpw/primitives/conv2d.hpp>
 
 namespace lpw::inline LPW_ABI {
 

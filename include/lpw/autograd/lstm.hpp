@@ -2,7 +2,7 @@
 //
 // Within a member time comes first, [K, T, B, ...], so that a step's rows lie together. The product with the input matrix is one over the
 // window, that with the recurrent matrix one per step over the rows of all members; everything else of a step is one pass (see
-// tensor/lstm_cell.hpp). Forward keeps activated gates and cell states; backward turns the gates into their gradients in place, and the
+// primitives/lstm.hpp). Forward keeps activated gates and cell states; backward turns the gates into their gradients in place, and the
 // gradients of each matrix are one product over all steps. Gradients do not pass from window to window: states are data.
 #pragma once
 
@@ -11,7 +11,7 @@
 
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/rank_one.hpp>
-#include <lpw/tensor/lstm_cell.hpp>
+#include <lpw/primitives/lstm.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -216,7 +216,7 @@ void check_lstm_matrix(const char* name, const LstmMatrix<W, D>& m, std::int64_t
 }  // namespace detail
 
 /// h of all steps, [K, T, B, H], from x [K, T, B, I] and the states before the first step, hidden and cell [K, B, H]; and the states after
-/// the last, as data. Formulas in tensor/lstm_cell.hpp. Throws ShapeError.
+/// the last, as data. Formulas in primitives/lstm.hpp. Throws ShapeError.
 template <class T, class D>
 [[nodiscard]] LstmResult<T, D> lstm(const Variable<T, D>& x, const Variable<T, D>& hidden, const Variable<Accumulate<T>, D>& cell,
                                     const LstmMatrix<Accumulate<T>, D>& ih, const LstmMatrix<Accumulate<T>, D>& hh) {

@@ -12,7 +12,8 @@
 #include <vector>
 
 #include <lpw/autograd/primitives.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/activation.hpp>
+#include <lpw/primitives/gradient.hpp>
 #include <lpw/tensor/philox.hpp>
 
 namespace lpw::inline LPW_ABI {

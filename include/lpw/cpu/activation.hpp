@@ -6,9 +6,9 @@
 
 #include <cmath>
 
-#include <lpw/cpu/row_blocks.hpp>
+#include <lpw/cpu/base/row_blocks.hpp>
+#include <lpw/primitives/activation.hpp>
 #include <lpw/tensor/float_bits.hpp>
-#include <lpw/tensor/operands.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -11,8 +11,8 @@
 #include <vector>
 
 #include <lpw/cpu/activation.hpp>
-#include <lpw/tensor/layout.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/batch_norm.hpp>
+#include <lpw/primitives/layout.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -98,10 +98,10 @@ void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance
 
 /// The normalisation by the given moments [K, C]; gamma and beta are [1, C] or [K, C].
 template <class W>
-[[nodiscard]] Normalization<W, Cpu> make_normalization(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma,
-                                                       const Tensor<W, Cpu>& beta, double epsilon) {
+[[nodiscard]] Normalizer<W, Cpu> make_normalizer(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma, const Tensor<W, Cpu>& beta,
+                                                 double epsilon) {
   const Shape shape = moments.mean.shape();
-  Normalization<W, Cpu> result{clone(moments.mean), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape)};
+  Normalizer<W, Cpu> result{clone(moments.mean), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape)};
   for (std::int64_t k = 0; k < shape[0]; ++k) {
     const W *g = member_row(gamma, k), *b = member_row(beta, k);
     for (std::int64_t c = 0; c < shape[1]; ++c) {
@@ -116,7 +116,7 @@ template <class W>
 
 /// y = relu?(scale (x - mean) + shift + residual) in one pass; an empty residual is none.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalization<Accumulate<T>, Cpu>& by, const Tensor<T, Cpu>& residual,
+[[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalizer<Accumulate<T>, Cpu>& by, const Tensor<T, Cpu>& residual,
                                        bool relu) {
   using W = Accumulate<T>;
   if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.mean, by.scale, by.shift, relu});
@@ -149,7 +149,7 @@ template <class T>
     moments = known.variance.empty() ? batch_moments(x) : known;
     update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum, pass.pooled);
   }
-  const auto by = make_normalization(moments, gamma, beta, pass.epsilon);
+  const auto by = make_normalizer(moments, gamma, beta, pass.epsilon);
   const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
   if (residual.empty()) return {{x, by.mean, by.scale, by.shift, pass.relu}, saved};
   return {{normalize(x, by, residual, pass.relu)}, saved};

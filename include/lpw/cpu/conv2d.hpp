@@ -7,13 +7,13 @@
 #include <cassert>
 
 #include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/base/engine.hpp>
+#include <lpw/cpu/convolution/im2col.hpp>
+#include <lpw/cpu/convolution/pointwise.hpp>
 #include <lpw/cpu/elementwise.hpp>
-#include <lpw/cpu/engine.hpp>
-#include <lpw/cpu/im2col.hpp>
-#include <lpw/cpu/pointwise.hpp>
-#include <lpw/cpu/winograd.hpp>
+#include <lpw/cpu/winograd/convolution.hpp>
 #if LPW_WITH_ONEDNN
-#include <lpw/cpu/onednn_conv2d.hpp>
+#include <lpw/cpu/onednn/conv2d.hpp>
 #endif
 
 namespace lpw::inline LPW_ABI {

@@ -5,9 +5,9 @@
 #include <cmath>
 #include <numeric>
 
-#include <lpw/cpu/parallel.hpp>
-#include <lpw/cpu/sigmoid.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cpu/base/parallel.hpp>
+#include <lpw/cpu/base/sigmoid.hpp>
+#include <lpw/primitives/cross_entropy.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,8 +1,8 @@
 // Dropout on the CPU. The mask is not stored: it is a pure function of (seed, step, operation, member, element), drawn again by backward.
 #pragma once
 
-#include <lpw/cpu/parallel.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cpu/base/parallel.hpp>
+#include <lpw/primitives/dropout.hpp>
 
 namespace lpw::inline LPW_ABI {
 

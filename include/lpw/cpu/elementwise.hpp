@@ -3,9 +3,9 @@
 
 #include <vector>
 
-#include <lpw/cpu/row_blocks.hpp>
+#include <lpw/cpu/base/row_blocks.hpp>
+#include <lpw/primitives/gradient.hpp>
 #include <lpw/tensor/float_bits.hpp>
-#include <lpw/tensor/operands.hpp>
 
 namespace lpw::inline LPW_ABI {
 

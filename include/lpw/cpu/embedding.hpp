@@ -3,9 +3,9 @@
 
 #include <algorithm>
 
-#include <lpw/cpu/parallel.hpp>
-#include <lpw/tensor/layout.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cpu/base/parallel.hpp>
+#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/layout.hpp>
 
 namespace lpw::inline LPW_ABI {
 

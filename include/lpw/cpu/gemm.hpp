@@ -7,13 +7,13 @@
 #include <cassert>
 #include <optional>
 
-#include <lpw/cpu/engine.hpp>
-#include <lpw/cpu/product_cut.hpp>
+#include <lpw/cpu/base/engine.hpp>
+#include <lpw/cpu/base/product_cut.hpp>
 #if LPW_WITH_ONEDNN
-#include <lpw/cpu/onednn_matmul.hpp>
+#include <lpw/cpu/onednn/matmul.hpp>
 #endif
 #if !LPW_COMPILED
-#include <lpw/cpu/gemm_eigen.hpp>
+#include <lpw/cpu/base/gemm_eigen.hpp>
 #endif
 
 namespace lpw::inline LPW_ABI {

@@ -7,8 +7,8 @@
 #include <utility>
 
 #include <lpw/cpu/gemm.hpp>
-#include <lpw/tensor/layout.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/layout.hpp>
 
 namespace lpw::inline LPW_ABI {
 

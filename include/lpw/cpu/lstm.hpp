@@ -5,9 +5,9 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/cpu/base/sigmoid.hpp>
 #include <lpw/cpu/linear.hpp>
-#include <lpw/cpu/sigmoid.hpp>
-#include <lpw/tensor/lstm_cell.hpp>
+#include <lpw/primitives/lstm.hpp>
 
 namespace lpw::inline LPW_ABI {
 

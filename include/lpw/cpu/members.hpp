@@ -1,8 +1,7 @@
 // Primitives over rows of members: [K, P] matrices of late-phase weights.
 #pragma once
 
-#include <lpw/cpu/parallel.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 #include <lpw/tensor/philox.hpp>
 
 namespace lpw::inline LPW_ABI {

@@ -5,8 +5,8 @@
 #include <cassert>
 #include <vector>
 
-#include <lpw/cpu/parallel.hpp>
-#include <lpw/tensor/optimizer_step.hpp>
+#include <lpw/cpu/base/parallel.hpp>
+#include <lpw/primitives/optimizer.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -4,10 +4,10 @@
 #include <limits>
 #include <vector>
 
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
+#include <lpw/primitives/layout.hpp>
+#include <lpw/primitives/pooling.hpp>
 #include <lpw/tensor/float_bits.hpp>
-#include <lpw/tensor/layout.hpp>
-#include <lpw/tensor/operands.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,8 +1,8 @@
 // The pending map of an activation on the GPU, relu?(scale (x - mean) + shift), in one read and one write.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cuda/base/rows.hpp>
+#include <lpw/primitives/activation.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,7 +1,7 @@
 // Minibatches of augmented, normalised images, made on the GPU from stored bytes.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/augment.cuh>
 
 namespace lpw::inline LPW_ABI::cuda {

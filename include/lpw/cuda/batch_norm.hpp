@@ -2,9 +2,9 @@
 // stored: the convolution that reads it is a library's.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/batch_norm.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/batch_norm.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -48,7 +48,7 @@ template <class T>
                                                           const Moments<float, Cuda>& /*known: this launch sums them itself*/ = {}) {
   const auto view = cuda::member_rows("batch_norm", x.shape());
   const auto statistic = [&] { return Tensor<float, Cuda>({view.members, view.channels}); };
-  Normalization<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
+  Normalizer<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
   Tensor<T, Cuda> y(x.shape());
   const int width = vector_width<T>(view.channels, {x.data(), residual.data(), y.data()});
   const cuda::detail::BatchNormLaunch launch(

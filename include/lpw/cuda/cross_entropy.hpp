@@ -2,10 +2,10 @@
 // loss NaN.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
-#include <lpw/cuda/softmax_cross_entropy_plan.hpp>
+#include <lpw/cuda/base/rows.hpp>
+#include <lpw/cuda/plans/softmax_cross_entropy.hpp>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/cross_entropy.hpp>
 
 namespace lpw::inline LPW_ABI {
 

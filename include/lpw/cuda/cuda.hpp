@@ -3,14 +3,14 @@
 #pragma once
 
 #include <lpw/cuda/activation.hpp>
+#include <lpw/cuda/base/device.hpp>
+#include <lpw/cuda/base/graph.hpp>
 #include <lpw/cuda/batch_norm.hpp>
 #include <lpw/cuda/conv2d.hpp>
 #include <lpw/cuda/cross_entropy.hpp>
-#include <lpw/cuda/device.hpp>
 #include <lpw/cuda/dropout.hpp>
 #include <lpw/cuda/elementwise.hpp>
 #include <lpw/cuda/embedding.hpp>
-#include <lpw/cuda/graph.hpp>
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>
 #include <lpw/cuda/members.hpp>

@@ -1,9 +1,9 @@
 // Dropout on the GPU, with the CPU's masks. In a captured graph the random numbers' step is the one that is replayed.
 #pragma once
 
-#include <lpw/cuda/graph.hpp>
-#include <lpw/cuda/rows.hpp>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/cuda/base/graph.hpp>
+#include <lpw/cuda/base/rows.hpp>
+#include <lpw/primitives/dropout.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,9 +1,9 @@
 // Element-wise primitives on the GPU, and the per-channel sums that are their gradients.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/rank_one.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/gradient.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -5,9 +5,9 @@
 
 #include <utility>
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/embedding.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/gradient.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -3,8 +3,8 @@
 
 #include <cublas_v2.h>
 
-#include <lpw/cuda/convert.hpp>
-#include <lpw/cuda/settings.hpp>
+#include <lpw/cuda/base/convert.hpp>
+#include <lpw/cuda/base/settings.hpp>
 
 namespace lpw::inline LPW_ABI::cuda {
 

@@ -7,7 +7,7 @@
 
 #include <lpw/cuda/linear.hpp>
 #include <lpw/kernels/lstm_cell.cuh>
-#include <lpw/tensor/lstm_cell.hpp>
+#include <lpw/primitives/lstm.hpp>
 
 namespace lpw::inline LPW_ABI {
 

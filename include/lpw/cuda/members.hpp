@@ -1,9 +1,8 @@
 // Primitives over rows of members on the GPU: [K, P] matrices of late-phase weights.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/members.cuh>
-#include <lpw/tensor/operands.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -4,10 +4,10 @@
 #include <cassert>
 #include <cmath>
 
-#include <lpw/cuda/graph.hpp>
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/graph.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/optimizer.cuh>
-#include <lpw/tensor/optimizer_step.hpp>
+#include <lpw/primitives/optimizer.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,9 +1,9 @@
 // Max pooling and global average pooling on the GPU, channels last.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/pooling.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/pooling.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -4,9 +4,9 @@
 
 #include <algorithm>
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/rank_one_backward.cuh>
-#include <lpw/tensor/operands.hpp>
+#include <lpw/primitives/gradient.hpp>
 
 namespace lpw::inline LPW_ABI {
 

@@ -1,7 +1,7 @@
 // Windows of texts that lie on the GPU.
 #pragma once
 
-#include <lpw/cuda/rows.hpp>
+#include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/text_windows.cuh>
 
 namespace lpw::inline LPW_ABI::cuda {

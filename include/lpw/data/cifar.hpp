@@ -58,7 +58,7 @@ inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane =
                               cifar_pixels = cifar_channels * cifar_plane;
 
 [[nodiscard]] inline std::string fetch_hint(const CifarLayout& layout) {
-  return concat("; scripts/download_data.sh ", layout.name, " DIR fetches it");
+  return to_text("; scripts/download_data.sh ", layout.name, " DIR fetches it");
 }
 
 /// The layout's folder inside `directory` if there is one, else `directory` itself.

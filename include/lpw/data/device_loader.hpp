@@ -7,7 +7,7 @@
 #include <memory>
 
 #include <lpw/cuda/augment.hpp>
-#include <lpw/cuda/device_bytes.hpp>
+#include <lpw/cuda/base/device_bytes.hpp>
 #include <lpw/data/loader.hpp>
 
 namespace lpw::inline LPW_ABI::data {

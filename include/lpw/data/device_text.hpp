@@ -2,7 +2,7 @@
 // Nothing is copied from window to window. Include this before anything that reads texts on the GPU.
 #pragma once
 
-#include <lpw/cuda/device_bytes.hpp>
+#include <lpw/cuda/base/device_bytes.hpp>
 #include <lpw/cuda/text_windows.hpp>
 #include <lpw/data/text.hpp>
 

@@ -186,7 +186,7 @@ class AtomicFile {
         remove_abandoned();
         continue;
       }
-      if (!file.valid()) detail::fail_from_errno(path_, concat("cannot create ", temporary_.string()));
+      if (!file.valid()) detail::fail_from_errno(path_, to_text("cannot create ", temporary_.string()));
       lock(file);
       if (is_named(file, temporary_)) return file;
     }
@@ -204,10 +204,10 @@ class AtomicFile {
     const int access = named.st_mode & S_IWUSR ? O_WRONLY : O_RDONLY;
     const detail::Descriptor file(temporary_, access | O_NOFOLLOW | O_NONBLOCK | O_CLOEXEC);
     if (!file.valid() && errno == ENOENT) return;
-    if (!file.valid()) detail::fail_from_errno(path_, concat("cannot replace ", temporary_.string()));
+    if (!file.valid()) detail::fail_from_errno(path_, to_text("cannot replace ", temporary_.string()));
     lock(file);
     if (is_named(file, temporary_) && !removed() && errno != ENOENT)
-      detail::fail_from_errno(path_, concat("cannot replace ", temporary_.string()));
+      detail::fail_from_errno(path_, to_text("cannot replace ", temporary_.string()));
   }
 
   [[nodiscard]] bool removed() const {

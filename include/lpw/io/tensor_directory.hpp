@@ -96,7 +96,7 @@ struct Entry {
 
 /// How a tensor of a file is called in a message that it is `fault`.
 [[nodiscard]] inline std::string place(const std::string& source, const char* fault, const std::string& name) {
-  return concat(source, ": ", fault, ": tensor '", name, "': ");
+  return to_text(source, ": ", fault, ": tensor '", name, "': ");
 }
 
 /// Whether safetensors has an element type of this name that has no counterpart here: 8, 6 and 4 bits of floating point, complex numbers.

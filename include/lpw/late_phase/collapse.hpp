@@ -90,7 +90,7 @@ void collapse(M& network, Collapse form = Collapse::affine) {
   nn::for_each_module(network, [](const std::string&, auto& module) {
     if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) nn::fold_rank_one(module);
   });
-  nn::restore_flat(network, 1);
+  nn::lay_out(network, 1);
 }
 
 /// The collapsed network as a new one; the given one is left as it is.

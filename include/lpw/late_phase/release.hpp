@@ -122,7 +122,7 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
     if (contains(options.groups, parameter.group())) parameter.set_late_phase(true);
   });
-  const auto flat = nn::restore_flat(network, options.members);
+  const auto flat = nn::lay_out(network, options.members);
   optimizer.rearrange(*old, flat);
   std::set<const void*> seen;  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {

@@ -6,7 +6,7 @@
 #include <cstdint>
 #include <vector>
 
-#include <lpw/cpu/parallel.hpp>
+#include <lpw/cpu/base/parallel.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/tensor.hpp>

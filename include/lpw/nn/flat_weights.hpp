@@ -56,7 +56,7 @@ void copy_rows(const Tensor<W, D>& from, Tensor<W, D> to) {
 /// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row per member
 /// (a single row is repeated), the others with one. Gradients start at zero. The stores that the parameters leave are retired.
 template <Visitable M>
-std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> restore_flat(M& module, std::int64_t members) {
+std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(M& module, std::int64_t members) {
   using W = WeightOf<M>;
   using D = typename M::device_type;
   auto flat = std::make_shared<FlatWeights<W, D>>();
@@ -122,7 +122,7 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
     seen.insert(parameter.id());
   });
   if (together && home && !home->retired && home->segments.size() == seen.size()) return home;
-  return restore_flat(module, members(module));
+  return lay_out(module, members(module));
 }
 
 /// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss was still finite.

@@ -54,7 +54,7 @@ class NonFinite : public Error {
 /// Throws E with a message made of all parts.
 template <class E = Error, class... Parts>
 [[noreturn]] void fail(const Parts&... parts) {
-  throw E(concat(parts...));
+  throw E(to_text(parts...));
 }
 
 /// Throws E with a message made of all parts unless `condition` holds.

@@ -96,7 +96,7 @@ class HostMemory {
   }
 
   [[nodiscard]] static std::string shortage(std::size_t used) {
-    return concat("with ", used, " in use; take a smaller batch, member chunk or model");
+    return to_text("with ", used, " in use; take a smaller batch, member chunk or model");
   }
 
  private:

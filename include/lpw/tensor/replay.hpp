@@ -12,7 +12,7 @@ namespace lpw::inline LPW_ABI {
 /// Where a tensor lies and what it holds, for a key.
 template <class T, class D>
 [[nodiscard]] std::string place_of(const Tensor<T, D>& tensor) {
-  return concat(static_cast<const void*>(tensor.data()), ' ', tensor.shape(), ' ');
+  return to_text(static_cast<const void*>(tensor.data()), ' ', tensor.shape(), ' ');
 }
 
 template <class Device>

@@ -22,17 +22,17 @@ namespace lpw::inline LPW_ABI {
 
 /// Streams all parts into one string.
 template <class... Parts>
-[[nodiscard]] std::string concat(const Parts&... parts) {
+[[nodiscard]] std::string to_text(const Parts&... parts) {
   std::ostringstream out = text_stream();
   (out << ... << parts);
   return out.str();
 }
 
 /// x with `digits` digits after the point: printf's %.<digits>f.
-[[nodiscard]] inline std::string fixed(double x, int digits) { return concat(std::fixed, std::setprecision(digits), x); }
+[[nodiscard]] inline std::string fixed(double x, int digits) { return to_text(std::fixed, std::setprecision(digits), x); }
 
 /// x with up to `digits` digits in all: printf's %.<digits>g.
-[[nodiscard]] inline std::string significant(double x, int digits) { return concat(std::setprecision(digits), x); }
+[[nodiscard]] inline std::string significant(double x, int digits) { return to_text(std::setprecision(digits), x); }
 
 /// The shortest text that reads back exactly.
 template <class T>

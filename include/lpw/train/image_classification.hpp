@@ -46,9 +46,10 @@ class ImageClassification {
   /// of an epoch is larger.
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = std::min(options_.batch, samples() / members);
-    return concat(members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members), " iterations an epoch",
-                  batch < options_.batch ? concat(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "",
-                  train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
+    return to_text(
+        members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members), " iterations an epoch",
+        batch < options_.batch ? to_text(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "",
+        train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
   }
   /// The minibatches of an epoch: every member has its own, and together they visit the training set once.
   [[nodiscard]] auto epoch(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {

@@ -15,8 +15,8 @@
 #include <lpw/data/text.hpp>
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/metrics/likelihood.hpp>
+#include <lpw/models/language_model.hpp>
 #include <lpw/nn/flat_weights.hpp>
-#include <lpw/nn/language_model.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
 
@@ -61,8 +61,8 @@ class LanguageModelling {
   }
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = streams(members) / members;
-    return concat(members, " x ", batch, " streams x ", options_.window, " = ", members * batch * options_.window,
-                  " characters an iteration, ", iterations(members), " iterations an epoch");
+    return to_text(members, " x ", batch, " streams x ", options_.window, " = ", members * batch * options_.window,
+                   " characters an iteration, ", iterations(members), " iterations an epoch");
   }
 
   /// The windows of an epoch. States start at zero with the first, and go on as they are from a later one.
@@ -111,8 +111,8 @@ class LanguageModelling {
   /// What a checkpoint holds of the task: the carried states.
   void save(io::NamedTensors& tensors) const {
     for (std::size_t layer = 0; layer < states_.size(); ++layer) {
-      tensors.add(concat("hidden.", layer), to_host(states_[layer].hidden));
-      tensors.add(concat("cell.", layer), to_host(states_[layer].cell));
+      tensors.add(to_text("hidden.", layer), to_host(states_[layer].hidden));
+      tensors.add(to_text("cell.", layer), to_host(states_[layer].cell));
     }
   }
   /// Takes them from a checkpoint. Throws FileError where they are missing, or not those of so many members' streams.
@@ -125,8 +125,8 @@ class LanguageModelling {
       return to_device<D>(tensors.get<V>(name, shape));
     };
     states_.clear();
-    for (std::size_t layer = 0; layer == 0 || tensors.contains(concat("hidden.", layer)); ++layer)
-      states_.push_back({get(concat("hidden.", layer), T()), get(concat("cell.", layer), Accumulate<T>())});
+    for (std::size_t layer = 0; layer == 0 || tensors.contains(to_text("hidden.", layer)); ++layer)
+      states_.push_back({get(to_text("hidden.", layer), T()), get(to_text("cell.", layer), Accumulate<T>())});
   }
 
  private:

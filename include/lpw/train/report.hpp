@@ -45,22 +45,22 @@ template <class Task>
   std::vector<std::string> lines;
   if (progress.step > 0 && progress.epoch < options.epochs) {
     const bool trained = progress.iteration == task.iterations(progress.released ? options.members : 1);
-    lines.push_back(concat("resuming in epoch ", progress.epoch + 1, "/", options.epochs,
-                           trained ? ", which is trained, with its evaluation" : concat(", before iteration ", progress.iteration + 1)));
+    lines.push_back(to_text("resuming in epoch ", progress.epoch + 1, "/", options.epochs,
+                            trained ? ", which is trained, with its evaluation" : to_text(", before iteration ", progress.iteration + 1)));
   }
-  if (progress.epoch >= options.epochs) return {concat("all ", options.epochs, " epochs are trained already; evaluating again")};
+  if (progress.epoch >= options.epochs) return {to_text("all ", options.epochs, " epochs are trained already; evaluating again")};
   const bool by_step = options.release_step >= 0;
   if (!options.due(0, 0)) lines.push_back("one network: " + task.describe_iteration(1));
   if (options.releases()) {
-    lines.push_back(
-        concat("after ",
-               by_step ? concat(options.release_step, " iterations ") : concat(options.release_epoch, " of ", options.epochs, " epochs "),
-               options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
+    lines.push_back(to_text(
+        "after ",
+        by_step ? to_text(options.release_step, " iterations ") : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
+        options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1 ? "there is 1 member"
                                : options.late == Group::none
                                    ? "no late-phase weights are chosen"
-                                   : concat("training ends at epoch ", options.epochs, ", release would be after ", options.release_epoch);
+                                   : to_text("training ends at epoch ", options.epochs, ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
   }
   return lines;
@@ -69,9 +69,9 @@ template <class Task>
 /// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the rest off.
 [[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Words& words,
                                                double train_metric, const Pace& pace, const std::string& time_left) {
-  return concat("epoch ", p.epoch + 1, '/', epochs, p.released ? " late " : " base ", p.iteration, '/', iterations, "  ",
-                fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ETA ", time_left, "  loss ", fixed(p.sums.mean_loss(), 4),
-                "  train ", fixed(train_metric, 4));
+  return to_text("epoch ", p.epoch + 1, '/', epochs, p.released ? " late " : " base ", p.iteration, '/', iterations, "  ",
+                 fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ETA ", time_left, "  loss ", fixed(p.sums.mean_loss(), 4),
+                 "  train ", fixed(train_metric, 4));
 }
 
 /// The line of a finished epoch; without a score where none was taken.
@@ -79,10 +79,10 @@ template <class Task>
                                             const std::string& time_left) {
   const bool late = r.phase.starts_with("late");
   const std::string score =
-      r.test_metric ? concat(words.held_out, late ? " (collapsed) " : " ", fixed(*r.test_metric, 4), "  ") : std::string();
-  return concat("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ", fixed(r.train_loss, 4),
-                "  train ", fixed(r.train_metric, 4), "  ", score, fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ",
-                fixed(r.seconds, 1), " s  ETA ", time_left);
+      r.test_metric ? to_text(words.held_out, late ? " (collapsed) " : " ", fixed(*r.test_metric, 4), "  ") : std::string();
+  return to_text("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ", fixed(r.train_loss, 4),
+                 "  train ", fixed(r.train_metric, 4), "  ", score, fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ",
+                 fixed(r.seconds, 1), " s  ETA ", time_left);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -20,7 +20,7 @@ namespace lpw::inline LPW_ABI::train {
   std::error_code ignored;
   std::filesystem::create_directories(path.parent_path(), ignored);
   for (int number = 1;; ++number) {
-    const auto numbered = number == 1 ? path : std::filesystem::path(concat(path.string(), '-', number));
+    const auto numbered = number == 1 ? path : std::filesystem::path(to_text(path.string(), '-', number));
     if (io::detail::uninterrupted([&] { return ::mkdir(numbered.c_str(), 0777); }) == 0) return numbered;
     if (errno != EEXIST) io::detail::fail_from_errno(numbered, "cannot create the run folder");
   }

@@ -99,7 +99,7 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
       for (const Scores& member : members) sum += member[i].second;
       mean[i].second = sum / static_cast<double>(members.size());
     }
-    row(concat("mean of ", members.size(), " members"), mean);
+    row(to_text("mean of ", members.size(), " members"), mean);
     row("ensemble of members", scores.released.ensemble);
     row("collapsed (parameters)", scores.collapsed_parameters);
   }

@@ -82,12 +82,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, a
 
 /// metrics.csv. The cell of a score that was not taken is empty.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
-  std::string csv = concat("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
-                           words.metric, ",seconds\n");
+  std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
+                            words.metric, ",seconds\n");
   const auto exact = [](double x) { return significant(x, 9); };
   for (const EpochRecord& r : history)
-    csv += concat(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',', exact(r.train_loss), ',',
-                  exact(r.train_metric), ',', r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
+    csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',', exact(r.train_loss), ',',
+                   exact(r.train_metric), ',', r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
   return csv;
 }
 

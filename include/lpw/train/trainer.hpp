@@ -98,12 +98,12 @@ class Trainer {
   }
 
   /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
-  [[nodiscard]] FinalScores final_scores(Display& display) {
+  [[nodiscard]] FinalScores collapse_and_score(Display& display) {
     D::trim();
     if (average_) {
       const bool statistics = nn::flatten(network_)->buffers.size() > 0;
-      display.line(concat("averaging: the mean of ", average_->updates(), " weights",
-                          statistics ? "; recomputing batch-norm statistics with one pass over the training set" : ""));
+      display.line(to_text("averaging: the mean of ", average_->updates(), " weights",
+                           statistics ? "; recomputing batch-norm statistics with one pass over the training set" : ""));
       average_->apply(network_);
       if (statistics) recompute_statistics();
     }
@@ -188,9 +188,9 @@ class Trainer {
     release_network(options_.sigma);
     D::trim();
     const auto flat = nn::flatten(network_);
-    display.line(concat("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ",
-                        flat->value.late.dim(1), " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ",
-                        words.held_out, ' ', words.metric, " before ", progress_.before_release.front().second));
+    display.line(to_text("release after ", progress_.epoch, " epochs, ", progress_.step, " iterations: ", options_.members, " members, ",
+                         flat->value.late.dim(1), " late-phase weights each beside ", flat->value.base.dim(1), " shared ones; ",
+                         words.held_out, ' ', words.metric, " before ", progress_.before_release.front().second));
     account();
   }
 
@@ -237,8 +237,8 @@ class Trainer {
     optimizer_.advance();
     const auto bits = [](double factor) { return std::bit_cast<std::uint64_t>(factor); };  // digits would not tell close ones apart
     const auto& weights = optimizer_.weights().value;
-    const std::string key = concat(members(), ' ', bits(base), ' ', bits(late), ' ', place_of(weights.base), place_of(weights.late),
-                                   place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    const std::string key = to_text(members(), ' ', bits(base), ' ', bits(late), ' ', place_of(weights.base), place_of(weights.late),
+                                    place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(progress_.step), [&](std::uint32_t number) {
       for (const MemberRange range : member_chunks(members(), options_.member_chunk)) {
         Tape tape({.members = range, .random = Philox(options_.seed, Stream::dropout, number)});
@@ -257,7 +257,7 @@ class Trainer {
     const auto correct = to_host(outputs_->correct);
     for (std::int64_t k = 0; k < members(); ++k) {
       const double loss = static_cast<double>(losses.data()[k]);
-      if (!is_finite(loss)) fail_diverged(concat("the loss of member ", k, " became ", loss));
+      if (!is_finite(loss)) fail_diverged(to_text("the loss of member ", k, " became ", loss));
       progress_.sums.loss += loss * static_cast<double>(samples) / static_cast<double>(members());
       progress_.sums.correct += correct.data()[k];
     }
@@ -276,7 +276,7 @@ class Trainer {
       return score();
     } catch (const NonFinite& error) {
       const std::int64_t epoch = progress_.epoch + (progress_.iteration > 0);
-      fail<NonFinite>(epoch > 0 ? concat("after epoch ", epoch) : "before the first epoch", " the outputs for the ", words.held_out,
+      fail<NonFinite>(epoch > 0 ? to_text("after epoch ", epoch) : "before the first epoch", " the outputs for the ", words.held_out,
                       " set are not finite (", error.what(),
                       "): training diverged; lower the learning rate; checkpoints written before are intact");
     }
@@ -331,10 +331,10 @@ class Trainer {
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(network_);
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
-    const FinalScores scores = scored([&] { return final_scores(display); });
+    const FinalScores scores = scored([&] { return collapse_and_score(display); });
     if (members > 1)
-      display.line(concat("collapse: ", members, " members averaged into one plain network of ", nn::flatten(network_)->value.base.dim(1),
-                          " parameters"));
+      display.line(to_text("collapse: ", members, " members averaged into one plain network of ", nn::flatten(network_)->value.base.dim(1),
+                           " parameters"));
     account();
     nlohmann::ordered_json summary = to_json(scores);
     summary["members"] = members;
@@ -346,8 +346,8 @@ class Trainer {
                          {{"model", description_.value("model", "")}, {"dataset", description_.value("dataset", "")}});
     folder.write_metrics(format_csv(progress_.history, words));
     folder.write_summary(summary);
-    display.line(concat("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));
-    display.line(concat("\n", format_table(scores), "\n"));
+    display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));
+    display.line(to_text("\n", format_table(scores), "\n"));
   }
 
   [[nodiscard]] std::string time_left() const {
@@ -370,7 +370,7 @@ class Trainer {
     for (const io::NamedTensor& tensor : tensors) try {
         io::require_finite(tensor, "checkpoint");
       } catch (const FileError&) {
-        fail_diverged(concat("a value of '", tensor.name, "' became infinite or NaN"));
+        fail_diverged(to_text("a value of '", tensor.name, "' became infinite or NaN"));
       }
   }
 

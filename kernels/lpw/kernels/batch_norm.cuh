@@ -1,6 +1,6 @@
 // Batch norm per member and channel over x [K, M, C], fused with residual add, ReLU and the update of the running statistics.
 //
-// One kernel forward and one backward serve every size; lpw/cuda/batch_norm_plan.hpp chooses the tiling. Each keeps the first rows of a
+// One kernel forward and one backward serve every size; lpw/cuda/plans/batch_norm.hpp chooses the tiling. Each keeps the first rows of a
 // block's chunk in shared memory and reads the others twice, the second time in reverse, while the L2 cache still has the last of them:
 // a chunk that fits is read once. Statistics are formed as mean and M2 from sums shifted by each thread's first row, so a large mean costs
 // no digits, and merge in fixed order. ReLU's mask is never stored: backward recomputes it with the forward's explicit fma. The mean is

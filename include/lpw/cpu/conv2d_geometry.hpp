@@ -1,3 +1,0 @@
-#pragma once
-
-#include <lpw/tensor/conv2d_geometry.hpp>

@@ -1,0 +1,130 @@
+// The GPU as a device of tensors: its memory, and moving tensors to and from it.
+//
+// Everything that touches device memory goes to one stream, in the program's order. A block of memory may therefore be handed out again as
+// soon as its last handle is gone: whatever still uses it is ahead in the stream. Only copies to the host are waited for.
+#pragma once
+
+#include <lpw/cuda/base/runtime.hpp>
+#include <lpw/kernels/elementwise.cuh>
+#include <lpw/tensor/tensor.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+namespace cuda {
+
+/// Memory from the driver, which gives and takes whole segments.
+class DeviceMemory {
+ public:
+  static constexpr std::size_t alignment = 256;
+  static constexpr std::size_t small = std::size_t{1} << 20;    // smaller requests share segments
+  static constexpr std::size_t granule = std::size_t{2} << 20;  // what the driver hands out memory in
+
+  [[nodiscard]] static void* allocate(std::size_t size, std::size_t) {
+    static_cast<void>(stream());  // says so where there is no GPU
+    void* block = nullptr;
+    const cudaError_t status = cudaMalloc(&block, size);
+    if (status == cudaSuccess) return block;
+    static_cast<void>(cudaGetLastError());
+    if (status != cudaErrorMemoryAllocation) check(status, "cudaMalloc");
+    return nullptr;
+  }
+  static void release(void* block) noexcept { static_cast<void>(cudaFree(block)); }
+  [[nodiscard]] static std::string shortage(std::size_t used) {
+    std::size_t free = 0, total = 0;
+    static_cast<void>(cudaMemGetInfo(&free, &total));
+    return to_text("on the GPU, which has ", free, " free of ", total, " with ", used,
+                   " in use by this program; lower --member-chunk, or take a smaller batch or model");
+  }
+};
+
+using Pool = lpw::Pool<DeviceMemory>;
+
+/// The process's pool of device memory. Never destroyed, like the CPU's.
+inline Pool& pool() {
+  static Pool& pool = *new Pool;
+  return pool;
+}
+
+}  // namespace cuda
+
+/// An NVIDIA GPU. Its tensors' elements can be float, bfloat16, half and integers; data() is an address on the GPU.
+struct Cuda {
+  static constexpr const char* name = "cuda";
+  [[nodiscard]] static void* allocate(std::size_t bytes) { return cuda::pool().allocate(bytes); }
+  static void deallocate(void* block, std::size_t bytes) noexcept { cuda::pool().deallocate(block, bytes); }
+  static void trim() { cuda::pool().trim(); }
+};
+
+namespace cuda {
+
+/// At least `count` words that are zero before every launch that uses them: kernels that count arrivals leave them so. They stay where
+/// they are for good, since captured graphs hold their address.
+[[nodiscard]] inline unsigned* counters(std::size_t count) {
+  static std::vector<Tensor<std::int32_t, Cuda>>& words = *new std::vector<Tensor<std::int32_t, Cuda>>;
+  if (words.empty() || static_cast<std::size_t>(words.back().size()) < count) {
+    words.emplace_back(Shape{static_cast<std::int64_t>(std::max<std::size_t>(count, 1 << 14))});
+    check(cudaMemsetAsync(words.back().data(), 0, static_cast<std::size_t>(words.back().size()) * 4, stream()), "cudaMemsetAsync");
+  }
+  return reinterpret_cast<unsigned*>(words.back().data());
+}
+
+namespace detail {
+
+template <class T, class From, class To>
+void copy_rows(const Tensor<T, From>& from, Tensor<T, To>& to, cudaMemcpyKind kind, cudaStream_t on, const Place& place) {
+  require<ShapeError>(from.shape() == to.shape(), "copy: from ", from.shape(), " to ", to.shape());
+  if (from.size() == 0) return;
+  const bool flat = from.contiguous() && to.contiguous();
+  const auto rows = static_cast<std::size_t>(flat ? 1 : from.dim(0)), width = static_cast<std::size_t>(from.size()) / rows * sizeof(T);
+  if (flat) return check(cudaMemcpyAsync(to.data(), from.data(), width, kind, on), "cudaMemcpyAsync", place);
+  check(cudaMemcpy2DAsync(to.data(), static_cast<std::size_t>(to.row_stride()) * sizeof(T), from.data(),
+                          static_cast<std::size_t>(from.row_stride()) * sizeof(T), width, rows, kind, on),
+        "cudaMemcpy2DAsync", place);
+}
+
+}  // namespace detail
+}  // namespace cuda
+
+/// Copies on the GPU, row by row where either is strided. Throws ShapeError unless the shapes are equal.
+template <class T>
+void copy(const Tensor<T, Cuda>& from, Tensor<T, Cuda>& to, const cuda::Place& place = cuda::Place::current()) {
+  cuda::detail::copy_rows(from, to, cudaMemcpyDeviceToDevice, cuda::stream(), place);
+}
+
+/// Sets every element.
+template <class T>
+void fill(Tensor<T, Cuda>& tensor, T value) {
+  if (tensor.size() == 0) return;
+  const bool flat = tensor.contiguous();
+  const kernels::Fill<T> p{tensor.data(), value, flat ? 1 : tensor.dim(0), flat ? tensor.size() : tensor.shape().size_from(1),
+                           flat ? 0 : tensor.row_stride()};
+  cuda::launch(kernels::fill<T>, plan_elements(cuda::limits().multiprocessors, p.length, p.rows), p);
+}
+
+/// Copies a host tensor to the GPU. It may be overwritten when this returns.
+template <class Device, class T>
+  requires std::is_same_v<Device, Cuda>
+[[nodiscard]] Tensor<T, Cuda> to_device(const Tensor<T, Cpu>& host, const cuda::Place& place = cuda::Place::current()) {
+  if (host.empty()) return {};
+  Tensor<T, Cuda> result(host.shape());
+  cuda::detail::copy_rows(host, result, cudaMemcpyHostToDevice, cuda::stream(), place);
+  cuda::synchronize(place);
+  return result;
+}
+
+/// What is on the GPU already.
+template <class Device, class T>
+  requires std::is_same_v<Device, Cuda>
+[[nodiscard]] Tensor<T, Cuda> to_device(const Tensor<T, Cuda>& tensor) { return tensor; }
+
+/// Copies a tensor to the host, after all work issued so far.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> to_host(const Tensor<T, Cuda>& tensor, const cuda::Place& place = cuda::Place::current()) {
+  if (tensor.empty()) return {};
+  Tensor<T, Cpu> result(tensor.shape());
+  cuda::detail::copy_rows(tensor, result, cudaMemcpyDeviceToHost, cuda::stream(), place);
+  cuda::synchronize(place);
+  return result;
+}
+
+}  // namespace lpw::inline LPW_ABI

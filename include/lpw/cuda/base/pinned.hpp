@@ -1,0 +1,58 @@
+// Host memory that the GPU reads by itself: copies from it overlap with work, and kernels can address it.
+#pragma once
+
+#include <utility>
+
+#include <lpw/cuda/base/runtime.hpp>
+
+namespace lpw::inline LPW_ABI::cuda {
+
+/// `size` elements of page-locked host memory, uninitialised. Throws OutOfMemory.
+template <class T>
+class PinnedArray {
+ public:
+  PinnedArray() = default;
+  explicit PinnedArray(std::size_t size) : size_(size) {
+    void* block = nullptr;
+    if (cudaMallocHost(&block, size * sizeof(T)) != cudaSuccess) {
+      static_cast<void>(cudaGetLastError());
+      fail<OutOfMemory>("out of memory: ", size * sizeof(T), " bytes of page-locked host memory requested; see `ulimit -l`");
+    }
+    data_ = static_cast<T*>(block);
+  }
+  PinnedArray(PinnedArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  PinnedArray& operator=(PinnedArray&& other) noexcept {
+    std::swap(data_, other.data_);
+    std::swap(size_, other.size_);
+    return *this;
+  }
+  ~PinnedArray() { static_cast<void>(cudaFreeHost(data_)); }
+
+  [[nodiscard]] T* data() { return data_; }
+  [[nodiscard]] const T* data() const { return data_; }
+  [[nodiscard]] std::size_t size() const { return size_; }
+
+ private:
+  T* data_ = nullptr;
+  std::size_t size_ = 0;
+};
+
+/// A point in a stream for another stream, or the host, to wait for.
+class Event {
+ public:
+  Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
+  Event(const Event&) = delete;
+  Event& operator=(const Event&) = delete;
+  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
+
+  void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
+  /// What is issued to the stream later waits for the event's last record.
+  void hold(cudaStream_t waiting) const { check(cudaStreamWaitEvent(waiting, event_, 0), "cudaStreamWaitEvent"); }
+  /// The host waits.
+  void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+}  // namespace lpw::inline LPW_ABI::cuda

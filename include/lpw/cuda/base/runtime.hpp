@@ -1,0 +1,136 @@
+// CUDA's runtime as lpw uses it: one device, one stream that all work goes to, one for copies that overlap with it, and errors that name
+// the call and the place. Include this from files that nvcc compiles.
+#pragma once
+
+#include <cuda_runtime.h>
+
+#include <source_location>
+#include <string_view>
+
+#include <lpw/cuda/plans/batch_norm.hpp>
+#include <lpw/cuda/plans/launch.hpp>
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+/// A call of CUDA or one of its libraries failed.
+class CudaError : public Error {
+ public:
+  using Error::Error;
+};
+
+namespace cuda {
+
+using Place = std::source_location;
+
+/// Throws CudaError with the message of a library's status.
+[[noreturn]] inline void fail_call(std::string_view call, std::string_view message, const Place& place) {
+  fail<CudaError>(call, ": ", message, " (", place.file_name(), ':', place.line(), ')');
+}
+
+/// Throws OutOfMemory for a call that found too little memory on the GPU.
+[[noreturn]] inline void fail_memory(std::string_view call, const Place& place) {
+  std::size_t free = 0, total = 0;
+  static_cast<void>(cudaMemGetInfo(&free, &total));
+  fail<OutOfMemory>(call, ": out of memory on the GPU, which has ", free, " bytes free of ", total,
+                    "; lower --member-chunk, or take a smaller batch or model (", place.file_name(), ':', place.line(), ')');
+}
+
+/// Throws CudaError, or OutOfMemory, naming `call` and the caller's place unless the call succeeded. Errors of kernels under way surface
+/// here too.
+inline void check(cudaError_t status, std::string_view call, const Place& place = Place::current()) {
+  if (status == cudaErrorMemoryAllocation) [[unlikely]]
+    fail_memory(call, place);
+  if (status != cudaSuccess) [[unlikely]]
+    fail_call(call, to_text(cudaGetErrorName(status), ", ", cudaGetErrorString(status)), place);
+}
+
+/// Whether there is a GPU that programs built by this toolkit can use.
+[[nodiscard]] inline bool available() {
+  int count = 0;
+  const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
+  static_cast<void>(cudaGetLastError());  // a failure is not to surface elsewhere
+  return found;
+}
+
+namespace detail {
+
+[[nodiscard]] inline int attribute(cudaDeviceAttr which) {
+  int device = 0, value = 0;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
+  return value;
+}
+
+[[nodiscard]] inline cudaStream_t make_stream() {
+  if (!available())
+    fail<CudaError>("no usable NVIDIA GPU was found: check that `nvidia-smi` lists one and that its driver is not older than this program");
+  cudaStream_t stream = nullptr;
+  check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
+  return stream;
+}
+
+}  // namespace detail
+
+/// The stream that all launches, copies and library calls go to. Throws CudaError if there is no GPU.
+[[nodiscard]] inline cudaStream_t stream() {
+  static const cudaStream_t stream = detail::make_stream();
+  return stream;
+}
+
+/// The stream of input copies that overlap with work on stream().
+[[nodiscard]] inline cudaStream_t copy_stream() {
+  static const cudaStream_t stream = detail::make_stream();
+  return stream;
+}
+
+/// Waits for all work issued to stream().
+inline void synchronize(const Place& place = Place::current()) { check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place); }
+
+/// What launch plans must know of the GPU.
+[[nodiscard]] inline const GpuLimits& limits() {
+  static const GpuLimits limits{detail::attribute(cudaDevAttrMultiProcessorCount),
+                                detail::attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor),
+                                detail::attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), detail::attribute(cudaDevAttrL2CacheSize)};
+  return limits;
+}
+
+/// "NVIDIA H100 80GB HBM3", say.
+[[nodiscard]] inline std::string device_name() {
+  int device = 0;
+  cudaDeviceProp properties;
+  check(cudaGetDevice(&device), "cudaGetDevice");
+  check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
+  return properties.name;
+}
+
+/// Runs kernel(parameters) on stream `on`, once for each thread of the plan's grid.
+template <class Parameters>
+void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters, cudaStream_t on,
+            const Place& place = Place::current()) {
+  constexpr std::size_t always_allowed = 48 << 10;
+  if (plan.shared_bytes > always_allowed)
+    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes)),
+          "cudaFuncSetAttribute", place);
+  cudaLaunchAttribute attribute{};
+  attribute.id = cudaLaunchAttributeCooperative;
+  attribute.val.cooperative = 1;
+  cudaLaunchConfig_t config{};
+  config.gridDim = dim3(plan.grid_x, plan.grid_y);
+  config.blockDim = dim3(LaunchPlan::block);
+  config.dynamicSmemBytes = plan.shared_bytes;
+  config.stream = on;
+  config.attrs = &attribute;
+  config.numAttrs = plan.cooperative ? 1 : 0;
+  check(cudaLaunchKernelEx(&config, kernel, parameters), "cudaLaunchKernelEx", place);
+}
+
+/// Runs kernel(parameters) on stream().
+template <class Parameters>
+void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters,
+            const Place& place = Place::current()) {
+  launch(kernel, plan, parameters, stream(), place);
+}
+
+}  // namespace cuda
+}  // namespace lpw::inline LPW_ABI

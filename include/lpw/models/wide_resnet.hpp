@@ -1,0 +1,122 @@
+// Wide residual networks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide Residual Networks"), pre-activation, as in the method's runs:
+// WRN-d-w has depth d = 6n + 4, n blocks in each of three groups of 16w, 32w and 64w channels, at full, half and quarter resolution.
+#pragma once
+
+#include <optional>
+#include <vector>
+
+#include <lpw/nn/activation.hpp>
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/linear.hpp>
+#include <lpw/nn/module.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+struct WideResNetOptions {
+  std::int64_t depth = 28;       // 6n + 4
+  std::int64_t widen = 10;       //
+  std::int64_t classes = 10;     //
+  std::int64_t in_channels = 3;  //
+  double dropout = 0;            // between the two convolutions of a block
+};
+
+/// x -> conv2(relu(bn2(conv1(a)))) + shortcut, a = relu(bn1(x)); the shortcut is x, or a 1x1 convolution of a where the shape changes.
+template <class T, class D>
+struct WideBlock {
+  using value_type = T;
+  using device_type = D;
+
+  WideBlock(std::int64_t in, std::int64_t out, std::int64_t stride, double dropout_rate, Initializer& init)
+      : bn1(in, {.relu = true}),
+        conv1({.in_channels = in, .out_channels = out, .stride = stride, .padding = 1}, init),
+        bn2(out, {.relu = true}),
+        dropout(dropout_rate),
+        conv2({.in_channels = out, .out_channels = out, .padding = 1}, init) {
+    if (in != out || stride != 1)
+      shortcut.emplace(Conv2dShape{.in_channels = in, .out_channels = out, .kernel_size = 1, .stride = stride}, init);
+  }
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    const auto a = bn1.forward(x);
+    const auto h = dropout.forward(bn2.forward(conv1.forward(a)));
+    return conv2.forward(h, shortcut ? shortcut->forward(a) : x);
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("bn1", bn1);
+    f("conv1", conv1);
+    f("bn2", bn2);
+    f("conv2", conv2);
+    if (shortcut) f("shortcut", *shortcut);
+  }
+
+  BatchNorm<T, D> bn1;
+  Conv2d<T, D> conv1;
+  BatchNorm<T, D> bn2;
+  Dropout<T, D> dropout;
+  Conv2d<T, D> conv2;
+  std::optional<Conv2d<T, D>> shortcut;
+};
+
+template <class T, class D>
+struct WideResNet {
+  using value_type = T;
+  using device_type = D;
+
+  /// He-normal weights drawn from `random`. Throws OptionError unless depth = 6n + 4, n >= 1, and widen, classes, in_channels >= 1.
+  WideResNet(const WideResNetOptions& o, Philox random) : WideResNet(o, Initializer(random)) {}
+
+  /// Images [K, B, H, W, in_channels] -> logits [K, B, classes].
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& images) {
+    auto x = conv1.forward(images);
+    for (auto& block : blocks) x = block.forward(x);
+    return fc.forward(global_average_pool(bn.forward(x)));
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("conv1", conv1);
+    const std::size_t per_group = blocks.size() / 3;
+    for (std::size_t i = 0; i < blocks.size(); ++i) f(to_text("layer", i / per_group + 1, '.', i % per_group), blocks[i]);
+    f("bn", bn);
+    f("fc", fc);
+  }
+
+  WideResNetOptions options;
+  Conv2d<T, D> conv1;
+  std::vector<WideBlock<T, D>> blocks;
+  BatchNorm<T, D> bn;
+  Linear<T, D> fc;
+
+ private:
+  WideResNet(const WideResNetOptions& o, Initializer init)
+      : options(checked(o)),
+        conv1({.in_channels = o.in_channels, .out_channels = 16, .padding = 1}, init),
+        blocks(make_blocks(o, init)),
+        bn(64 * o.widen, {.relu = true}),
+        fc({.in_features = 64 * o.widen, .out_features = o.classes, .head = true}, init) {}
+
+  static const WideResNetOptions& checked(const WideResNetOptions& o) {
+    require<OptionError>(o.depth >= 10 && (o.depth - 4) % 6 == 0, "WideResNet: depth ", o.depth,
+                         " is not 6n + 4 with n >= 1 (10, 16, 22, 28, 40, ...)");
+    require<OptionError>(o.widen >= 1 && o.classes >= 1 && o.in_channels >= 1, "WideResNet: widen ", o.widen, ", classes ", o.classes,
+                         ", in_channels ", o.in_channels, "; all must be positive");
+    return o;
+  }
+
+  static std::vector<WideBlock<T, D>> make_blocks(const WideResNetOptions& o, Initializer& init) {
+    std::vector<WideBlock<T, D>> blocks;
+    std::int64_t channels = 16;
+    for (int group = 0; group < 3; ++group)
+      for (std::int64_t i = 0; i < (o.depth - 4) / 6; ++i) {
+        const std::int64_t out = (std::int64_t{16} << group) * o.widen;
+        blocks.emplace_back(channels, out, group > 0 && i == 0 ? 2 : 1, o.dropout, init);
+        channels = out;
+      }
+    return blocks;
+  }
+};
+
+}  // namespace lpw::inline LPW_ABI::nn

@@ -1,0 +1,46 @@
+// Batch norm, for each member over its own minibatch: y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual?).
+#pragma once
+
+#include <lpw/primitives/activation.hpp>
+#include <lpw/primitives/gradient.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+/// What normalises a minibatch, each [K, C]: mean, 1/sqrt(variance + epsilon), and with gamma and beta the map
+/// scale (x - mean) + shift: scale = gamma / sqrt(variance + epsilon), shift = beta.
+template <class W, class Device>
+struct Normalizer {
+  Tensor<W, Device> mean, inverse_deviation, scale, shift;
+};
+
+/// Running mean and (unbiased) variance [K, C] of the members a pass computes; rows may be strided.
+template <class W, class Device>
+struct RunningStatistics {
+  Tensor<W, Device> mean, variance;
+};
+
+/// How batch norm's forward normalises: by the minibatch, which moves the running statistics, or by these, which stay as they are.
+struct BatchNormPass {
+  double epsilon = 1e-5;
+  double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; 1: a new beginning
+  bool relu = false;
+  bool batch_statistics = true;
+  bool pooled = false;  // instead: running becomes that of all values so far, of which this minibatch's are the share `momentum`
+};
+
+/// What batch norm's backward needs of its forward.
+template <class T, class Device>
+struct BatchNormSaved {
+  Tensor<T, Device> x;                         // [K, ..., C]
+  Normalizer<Accumulate<T>, Device> by;        //
+  Tensor<T, Device> residual;                  // with a residual and ReLU: needed for the mask
+  bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
+};
+
+template <class T, class Device>
+struct BatchNormResult {
+  Activation<T, Device> y;
+  BatchNormSaved<T, Device> saved;
+};
+
+}  // namespace lpw::inline LPW_ABI

@@ -1,0 +1,60 @@
+// 2-d convolutions over members: y[k, b, p, o] = sum over the window at p of x[k, b, q, c] weight[k or 0, o, q - p, c].
+#pragma once
+
+#include <array>
+#include <cassert>
+
+#include <lpw/primitives/activation.hpp>
+#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/window.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+/// Geometry of a convolution; the kernel's height and width are the weight's.
+struct Conv2dOptions {
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+};
+
+/// Input [images, height, width, channels], weight [out_channels, kernel_height, kernel_width, channels], all contiguous.
+struct Conv2dGeometry {
+  std::int64_t images, height, width, channels;
+  std::int64_t out_channels, kernel_height, kernel_width;
+  std::int64_t stride, padding;
+
+  [[nodiscard]] std::int64_t out_height() const { return window_count(height, kernel_height, stride, padding); }
+  [[nodiscard]] std::int64_t out_width() const { return window_count(width, kernel_width, stride, padding); }
+  /// Inputs that one output element reads.
+  [[nodiscard]] std::int64_t patch() const { return kernel_height * kernel_width * channels; }
+  [[nodiscard]] std::int64_t weight_size() const { return out_channels * patch(); }
+  /// Elements of one input and one output image.
+  [[nodiscard]] std::int64_t in_size() const { return height * width * channels; }
+  [[nodiscard]] std::int64_t out_size() const { return out_height() * out_width() * out_channels; }
+  /// A 1x1 kernel that reads every pixel once: the convolution is a matrix product of the images as they lie.
+  [[nodiscard]] bool pointwise() const { return kernel_height == 1 && kernel_width == 1 && stride == 1 && padding == 0; }
+
+  [[nodiscard]] std::array<std::int64_t, 9> numbers() const {
+    return {images, height, width, channels, out_channels, kernel_height, kernel_width, stride, padding};
+  }
+};
+
+/// The geometry of one call to an implementation: of all members' images if `rows` is 1, else of one member's.
+[[nodiscard]] inline Conv2dGeometry conv2d_geometry(const Shape& x, const Shape& weight, Conv2dOptions options) {
+  assert(x.rank() == 5 && weight.rank() == 5 && x[4] == weight[4] && (weight[0] == 1 || weight[0] == x[0]));
+  return {.images = weight[0] == 1 ? x[0] * x[1] : x[1],
+          .height = x[2],
+          .width = x[3],
+          .channels = x[4],
+          .out_channels = weight[1],
+          .kernel_height = weight[2],
+          .kernel_width = weight[3],
+          .stride = options.stride,
+          .padding = options.padding};
+}
+
+/// The shape [K, B, Ho, Wo, O] of g's output for an input x [K, B, H, W, C].
+[[nodiscard]] inline Shape conv2d_output(const Shape& x, const Conv2dGeometry& g) {
+  return {x[0], x[1], g.out_height(), g.out_width(), g.out_channels};
+}
+
+}  // namespace lpw::inline LPW_ABI
