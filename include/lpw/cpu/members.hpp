@@ -3,6 +3,7 @@
 
 #include <lpw/cpu/base/parallel.hpp>
 #include <lpw/tensor/philox.hpp>
+#include <lpw/tensor/tensor.hpp>
 
 namespace lpw::inline LPW_ABI {
 
