@@ -44,10 +44,7 @@ class Sequential {
   /// From now on the groups' weights are late-phase. Member k starts from row k of `released` with the momentum gathered so far.
   template <class State>
   void release(Group groups, const State& released) {
-    if (contains(groups, Group::rank_one))
-      lpw::nn::for_each_module(network_, [](const std::string&, auto& module) {
-        if constexpr (lpw::nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) lpw::nn::attach_rank_one(module);
-      });
+    if (contains(groups, Group::rank_one)) lpw::nn::attach_rank_one(network_);
     late_.assign(members, {});
     statistics_.assign(members, statistics_[0]);
     lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {

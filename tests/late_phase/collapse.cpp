@@ -149,8 +149,8 @@ TEMPLATE_TEST_CASE("collapse: folded rank-1 factors compute what the averaged fa
   lpw::collapse(network, Collapse::parameters);
   const Minibatches<TestType> test(1, 6, 1);
   CHECK(relative_difference(logits_of(network, test.images).values, logits_of(unfolded, test.images).values) < tolerance);
-  CHECK_FALSE(network.conv.rank_one);
-  CHECK_FALSE(network.hidden.rank_one);
+  CHECK(network.conv.weight.rank_one() == nullptr);
+  CHECK(network.hidden.weight.rank_one() == nullptr);
 
   const auto folded = state_of(network);
   const auto &weight = members.at("hidden.weight").values, &bias = members.at("hidden.bias").values;

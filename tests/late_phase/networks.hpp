@@ -16,6 +16,7 @@
 using lpw::Cpu;
 using lpw::Group;
 using lpw::Philox;
+using lpw::Selectors;
 using lpw::Shape;
 
 /// Groups of late-phase weights, alone and together.

@@ -286,3 +286,54 @@ TEST_CASE("release: a pass needs a minibatch for every member", "[late_phase]") 
     CHECK_THROWS_AS(network.forward(tape.input(Minibatches<float>(members, 4, 0).images)), lpw::ShapeError);
   }
 }
+
+TEST_CASE("release: parameters by name, alone, beside groups and all of them", "[late_phase]") {
+  const auto late = [](const Selectors& groups) {
+    SmallNet<float> network;
+    lpw::release(network, {.members = 2, .groups = groups});
+    std::set<std::string> names;
+    lpw::nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
+      if (parameter.late_phase()) names.insert(name);
+      CHECK(parameter.value().dim(0) == (parameter.late_phase() ? 2 : 1));
+    });
+    return names;
+  };
+  std::set<std::string> all;
+  SmallNet<float> plain;
+  lpw::nn::for_each_parameter(plain, [&](const std::string& name, const auto&) { all.insert(name); });
+  CHECK(late(Selectors::parse("conv.weight")) == std::set<std::string>{"conv.weight"});
+  CHECK(late(Selectors::parse("bn*.bias,batchnorm")) == late(Group::batch_norm));
+  CHECK(late(Selectors::parse("all")) == all);
+  auto factored = late(Selectors::parse("rank1,conv.*"));  // what is released itself gets no factors
+  CHECK(factored.contains("conv.weight"));
+  CHECK_FALSE(factored.contains("conv.rank_one_r"));
+  CHECK(factored.contains("hidden.rank_one_r"));
+
+  SmallNet<float> network;
+  CHECK(contains_text(refusal<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
+                      "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
+  CHECK(lpw::nn::members(network) == 1);
+}
+
+TEST_CASE("release: all parameters give K networks in one pass, which collapse to their mean", "[late_phase]") {
+  SmallNet<float> network;
+  lpw::optim::Sgd optimizer(network);
+  lpw::release(network, optimizer, {.members = 3, .groups = Selectors::parse("all"), .sigma = 0.1});
+  train(network, optimizer, 2);
+  const auto flat = lpw::nn::flatten(network);
+  CHECK(flat->value.base.size() == 0);
+  const auto mean = rows_of(mean_rows(flat->value.late)).row(0);
+  lpw::collapse(network, lpw::Collapse::parameters);
+  CHECK(rows_of(lpw::nn::flatten(network)->value.base).row(0) == mean);
+}
+
+TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
+  for (const char* text : {"none", "batchnorm,head", "rank1", "all", "head,layer3.*,fc.weight", "rank1,all"})
+    CHECK(Selectors::parse(text).text() == text);
+  CHECK(Selectors::parse("head,batchnorm") == Selectors(Group::batch_norm | Group::head));
+  CHECK(Selectors::parse("none").empty());
+  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
+  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
+  for (const char* text : {"", "head,", ",head"})
+    CHECK(contains_text(refusal<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
+}

@@ -94,8 +94,8 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
       [&](const auto& in) {
         DoubleVariable x = in[0];
         for (std::size_t layer = 0; layer < 2; ++layer) {
-          const auto matrix = [&](std::size_t at) {  // as visited: weight, bias, r, s
-            return LstmMatrix<double, Cpu>{in[at], in[at + 1], RankOneFactors<double, Cpu>{in[at + 2], in[at + 3]}};
+          const auto matrix = [&](std::size_t at) {  // as visited: weight, r, s, bias
+            return LstmMatrix<double, Cpu>{in[at], in[at + 3], RankOneFactors<double, Cpu>{in[at + 1], in[at + 2]}};
           };
           const DoubleVariable h({states[layer].hidden}, x.recording(), -1), c({states[layer].cell}, x.recording(), -1);
           x = lstm(x, h, c, matrix(1 + 8 * layer), matrix(5 + 8 * layer)).y;
@@ -117,7 +117,7 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
   DoubleVariable x = leaves[0];
   for (std::size_t layer = 0; layer < 2; ++layer) {
     const auto matrix = [&](std::size_t at) {
-      return LstmMatrix<double, Cpu>{leaves[at], leaves[at + 1], RankOneFactors<double, Cpu>{leaves[at + 2], leaves[at + 3]}};
+      return LstmMatrix<double, Cpu>{leaves[at], leaves[at + 3], RankOneFactors<double, Cpu>{leaves[at + 1], leaves[at + 2]}};
     };
     x = lstm(x, other.input(states[layer].hidden), other.input(states[layer].cell), matrix(1 + 8 * layer), matrix(5 + 8 * layer)).y;
   }

@@ -1,5 +1,5 @@
 // Layers with a dense weight: their shapes, and rank-1 factors on them.
-#include <lpw/nn/rank_one.hpp>
+#include <lpw/nn/forms/rank_one.hpp>
 
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/linear.hpp>
@@ -41,20 +41,21 @@ void check_factors(Layer& layer, const Tensor<double, Cpu>& x, Plain&& plain) {
   const auto before = values_of(layer.forward(tape.input(x)).value());
   nn::attach_rank_one(layer);
   CHECK(values_of(layer.forward(tape.input(x)).value()) == before);  // factors of one
-  CHECK(layer.rank_one->output.group() == Group::rank_one);
+  CHECK(layer.weight.rank_one()->output.group() == Group::rank_one);
 
-  randomize(layer.rank_one->output, x.dim(0), 5);
-  randomize(layer.rank_one->input, x.dim(0), 6);
-  const auto weights = member_weights(layer.weight.value(), layer.rank_one->output.value(), layer.rank_one->input.value());
+  randomize(layer.weight.rank_one()->output, x.dim(0), 5);
+  randomize(layer.weight.rank_one()->input, x.dim(0), 6);
+  const auto weights =
+      member_weights(layer.weight.value(), layer.weight.rank_one()->output.value(), layer.weight.rank_one()->input.value());
   check_equal(layer.forward(tape.input(x)).value(), plain(tape.input(x), tape.input(weights)).value());
 
-  randomize(layer.rank_one->output, 1, 7);
-  randomize(layer.rank_one->input, 1, 8);
+  randomize(layer.weight.rank_one()->output, 1, 7);
+  randomize(layer.weight.rank_one()->input, 1, 8);
   const auto factored = layer.forward(tape.input(x)).value();
-  nn::fold_rank_one(layer);
-  CHECK_FALSE(layer.rank_one);
+  layer.weight.fold();
+  CHECK(layer.weight.rank_one() == nullptr);
   check_equal(layer.forward(tape.input(x)).value(), factored);
-  CHECK_NOTHROW(nn::fold_rank_one(layer));
+  CHECK_NOTHROW(layer.weight.fold());
 }
 
 template <class M>
@@ -91,8 +92,8 @@ TEST_CASE("Conv2d and Linear: parameters", "[rank_one]") {
   CHECK(names_of(conv) == "weight ");
   nn::attach_rank_one(conv);
   CHECK(names_of(conv) == "weight rank_one_r rank_one_s ");
-  CHECK(conv.rank_one->output.shape() == Shape{3});
-  CHECK(conv.rank_one->input.shape() == Shape{4});
+  CHECK(conv.weight.rank_one()->output.shape() == Shape{3});
+  CHECK(conv.weight.rank_one()->input.shape() == Shape{4});
 
   nn::Linear<float, Cpu> linear({.in_features = 4, .out_features = 3, .head = true}, init);
   CHECK(linear.weight.shape() == Shape{3, 4});

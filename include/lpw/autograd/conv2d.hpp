@@ -80,6 +80,12 @@ template <class T, class D>
   return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output, factors.input);
 }
 
+/// The same with a weight that has factors or none.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
+  return weight.factors ? conv2d(x, weight.rows, *weight.factors, options) : conv2d(x, weight.rows, options);
+}
+
 namespace detail {
 
 template <class T, class D, class... Inputs>
@@ -113,6 +119,14 @@ template <class T, class D>
   detail::check_conv2d_factors(x, weight, factors);
   return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight, factors), std::move(residual), options, factors.output,
                                    factors.input);
+}
+
+/// The same with a weight that has factors or none.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight, Variable<T, D> residual,
+                                        Conv2dOptions options = {}) {
+  if (!weight.factors) return conv2d_add(x, weight.rows, std::move(residual), options);
+  return conv2d_add(x, weight.rows, *weight.factors, std::move(residual), options);
 }
 
 }  // namespace lpw::inline LPW_ABI

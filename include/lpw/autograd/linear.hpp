@@ -1,7 +1,10 @@
 // The linear operation y = x W^T + b.
 #pragma once
 
+#include <optional>
+
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/rank_one.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -54,6 +57,15 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                     const Variable<Accumulate<T>, D>& bias) {
   return detail::linear(x, weight, &bias);
+}
+
+/// The same with a weight that has factors or none: ((x o s) W^T) o r + b.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
+                                    const std::optional<Variable<Accumulate<T>, D>>& bias = {}) {
+  if (!weight.factors) return bias ? linear(x, weight.rows, *bias) : linear(x, weight.rows);
+  const auto y = scale_channels(linear(scale_channels(x, weight.factors->input), weight.rows), weight.factors->output);
+  return bias ? add_channels(y, *bias) : y;
 }
 
 }  // namespace lpw::inline LPW_ABI

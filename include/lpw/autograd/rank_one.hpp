@@ -16,6 +16,13 @@ struct RankOneFactors {
   Variable<W, D> output, input;
 };
 
+/// A dense weight as operations take it: rows [1 or K, O, ..., C], and factors where the members differ by these.
+template <class W, class D>
+struct MemberWeight {
+  Variable<W, D> rows;
+  std::optional<RankOneFactors<W, D>> factors = {};
+};
+
 namespace detail {
 
 /// A weight [1 or K, O, kh, kw, C] as a convolution's passes see it: its values, with factors where there are any, and where the gradients

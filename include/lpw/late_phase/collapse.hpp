@@ -6,7 +6,6 @@
 
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
-#include <lpw/nn/rank_one.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -57,7 +56,7 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
 
 }  // namespace detail
 
-/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic, rank-1 factors folded
+/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic, forms folded
 /// into their dense weights, and nothing left that is late-phase. Optimizers made for the released network refuse to step afterwards.
 /// The affine form reads running statistics: throws Error where they belong to other weights (see recompute_statistics).
 template <nn::Visitable M>
@@ -87,9 +86,7 @@ void collapse(M& network, Collapse form = Collapse::affine) {
   nn::for_each_buffer(network, [](const std::string&, nn::Buffer<W, D>& buffer) {
     if (buffer.value().dim(0) > 1) buffer.bind(mean_rows(buffer.value()));
   });
-  nn::for_each_module(network, [](const std::string&, auto& module) {
-    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>) nn::fold_rank_one(module);
-  });
+  nn::for_each_dense_weight(network, [](const std::string&, auto& weight) { weight.fold(); });
   nn::lay_out(network, 1);
 }
 

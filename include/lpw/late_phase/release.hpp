@@ -8,17 +8,17 @@
 #include <string>
 #include <tuple>
 
+#include <lpw/late_phase/selectors.hpp>
 #include <lpw/nn/flat_weights.hpp>
-#include <lpw/nn/rank_one.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
 
 struct ReleaseOptions {
-  std::int64_t members = 10;                       // K
-  Group groups = Group::batch_norm | Group::head;  // what becomes late-phase weights
-  double sigma = 0;                                // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
-  Philox random{0};                                // for eps
+  std::int64_t members = 10;                           // K
+  Selectors groups = Group::batch_norm | Group::head;  // what becomes late-phase weights
+  double sigma = 0;                                    // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
+  Philox random{0};                                    // for eps
 };
 
 /// Without an optimizer.
@@ -51,14 +51,13 @@ class Followers {
 
 namespace detail {
 
-/// Whether release gives a module rank-1 factors: it can have them, and is not a head that is released whole.
-template <class M>
-[[nodiscard]] bool takes_rank_one(M& module, Group groups) {
-  bool takes = contains(groups, Group::rank_one) && nn::HasDenseWeights<M>;
-  if constexpr (nn::HasDenseWeights<M>)
-    module.for_each_dense(
-        [&](auto& weight, auto&) { takes = takes && !(contains(groups, Group::head) && contains(weight.group(), Group::head)); });
-  return takes;
+/// Calls f(name, weight) for the dense weights that get rank-1 factors: all that are not selected themselves.
+template <nn::Visitable M, class F>
+void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
+  if (!contains(selectors.groups, Group::rank_one)) return;
+  nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
+    if (!selectors.selects(name, weight)) f(name, weight);
+  });
 }
 
 /// FNV-1a: gives every parameter noise of its own, whatever else is released.
@@ -70,38 +69,42 @@ template <class M>
 
 /// Throws OptionError if two layers that would take rank-1 factors share one weight: a collapsed weight could not serve both.
 template <nn::Visitable M>
-void require_untied_weights(M& network, Group groups) {
+void require_untied_weights(M& network, const Selectors& selectors) {
   std::set<const void*> seen;
-  nn::for_each_module(network, [&](const std::string& name, auto& module) {
-    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>)
-      if (takes_rank_one(module, groups))
-        module.for_each_dense([&](auto& weight, auto&) {
-          require<OptionError>(seen.insert(weight.id()).second, "release: layer '", name,
-                               "' shares its weight with another, so it cannot have rank-1 factors of its own");
-        });
+  for_each_factored_weight(network, selectors, [&](const std::string& name, auto& weight) {
+    require<OptionError>(seen.insert(weight.id()).second, "release: '", name,
+                         "' shares its weight with another layer, so it cannot have rank-1 factors of its own");
   });
 }
 
-/// Throws OptionError unless every chosen group will have parameters.
+/// Throws OptionError unless every selector has parameters.
 template <nn::Visitable M>
-void require_groups(M& network, Group groups) {
+void require_selected(M& network, const Selectors& selectors) {
   Group found = Group::none;
-  nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) { found = found | parameter.group(); });
-  nn::for_each_module(network, [&](const std::string&, auto& module) {
-    if (takes_rank_one(module, groups)) found = found | Group::rank_one;
+  std::vector<std::string> names;
+  nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
+    found = found | parameter.group();
+    names.push_back(name);
   });
-  const auto missing = [&](Group group) { return contains(groups, group) && !contains(found, group); };
+  for_each_factored_weight(network, selectors, [&](const std::string&, auto&) { found = found | Group::rank_one; });
+  const auto missing = [&](Group group) { return contains(selectors.groups, group) && !contains(found, group); };
   require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
   require<OptionError>(!missing(Group::head), "release: the network has no head to release; mark its last layer with .head = true");
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
+  for (const std::string& pattern : selectors.patterns) {
+    const bool any = std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); });
+    const auto close = any ? std::vector<std::string>() : close_names(pattern, names);
+    require<OptionError>(any, "release: the network has no parameter '", pattern, "'",
+                         close.empty() ? std::string() : "; close to it: " + quoted_list(close));
+  }
 }
 
 }  // namespace detail
 
-/// Replicates the parameters of the chosen groups, all running statistics, and their optimizer state from one row to K, and adds release
-/// noise to the parameters. Rank-1 factors are attached as ones; a head that is released itself gets none. With sigma = 0 every member
+/// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds release
+/// noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none. With sigma = 0 every member
 /// computes exactly what the network did. `optimizer` is any type with follows(stores) and rearrange(from, to), as lpw::optim's have.
-/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a chosen group of which the network has no
+/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network has no
 /// parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
 void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
@@ -111,16 +114,16 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
   require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ", old->members,
                        " released members; collapse it first");
-  require<OptionError>(options.members == 1 || options.groups != Group::none, "release: no group of late-phase weights is chosen");
+  require<OptionError>(options.members == 1 || !options.groups.empty(), "release: no group of late-phase weights is chosen");
   require(optimizer.follows(*old), "release: the optimizer was made for another network, or before this one was moved to other stores");
-  detail::require_groups(network, options.groups);
+  detail::require_selected(network, options.groups);
   detail::require_untied_weights(network, options.groups);
-  nn::for_each_module(network, [&](const std::string&, auto& module) {
-    if constexpr (nn::HasDenseWeights<std::remove_reference_t<decltype(module)>>)
-      if (detail::takes_rank_one(module, options.groups)) nn::attach_rank_one(module);
+  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
+    if (options.groups.selects(name, parameter)) parameter.set_late_phase(true);
   });
-  nn::for_each_parameter(network, [&](const std::string&, Parameter& parameter) {
-    if (contains(options.groups, parameter.group())) parameter.set_late_phase(true);
+  detail::for_each_factored_weight(network, options.groups, [](const std::string&, auto& weight) {
+    weight.attach(nn::RankOne<nn::WeightOf<M>, typename M::device_type>(weight.shape()));
+    for (auto* factor : {&weight.rank_one()->output, &weight.rank_one()->input}) factor->set_late_phase(true);
   });
   const auto flat = nn::lay_out(network, options.members);
   optimizer.rearrange(*old, flat);

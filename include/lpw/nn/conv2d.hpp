@@ -1,11 +1,9 @@
 // Convolution module.
 #pragma once
 
-#include <optional>
-
 #include <lpw/autograd/conv2d.hpp>
+#include <lpw/nn/forms/dense_weight.hpp>
 #include <lpw/nn/initializer.hpp>
-#include <lpw/nn/rank_one.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
@@ -28,30 +26,20 @@ struct Conv2d {
       : options{shape.stride, shape.padding},
         weight(init.he_normal<W, D>(checked(shape), shape.in_channels * shape.kernel_size * shape.kernel_size)) {}
 
-  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
-    return rank_one ? conv2d(x, weight.on(x), rank_one->on(x), options) : conv2d(x, weight.on(x), options);
-  }
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return conv2d(x, weight.on(x), options); }
 
   /// conv(x, weight) + residual, perhaps in the residual's memory if that was its last handle.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x, Variable<T, D> residual) {
-    if (!rank_one) return conv2d_add(x, weight.on(x), std::move(residual), options);
-    return conv2d_add(x, weight.on(x), rank_one->on(x), std::move(residual), options);
+    return conv2d_add(x, weight.on(x), std::move(residual), options);
   }
 
   template <class F>
   void visit(F&& f) {
     f("weight", weight);
-    if (rank_one) f("rank_one_r", rank_one->output), f("rank_one_s", rank_one->input);
-  }
-
-  template <class F>
-  void for_each_dense(F&& f) {
-    f(weight, rank_one);
   }
 
   Conv2dOptions options;
-  Parameter<W, D> weight;
-  std::optional<RankOne<W, D>> rank_one;
+  DenseWeight<W, D> weight;
 
  private:
   static Shape checked(const Conv2dShape& s) {

@@ -4,8 +4,8 @@
 #include <optional>
 
 #include <lpw/autograd/linear.hpp>
+#include <lpw/nn/forms/dense_weight.hpp>
 #include <lpw/nn/initializer.hpp>
-#include <lpw/nn/rank_one.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
@@ -29,27 +29,17 @@ struct Linear {
   }
 
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
-    if (!rank_one) return bias ? linear(x, weight.on(x), bias->on(x)) : linear(x, weight.on(x));
-    const auto scaled = scale_channels(x, rank_one->input.on(x));
-    const auto y = scale_channels(linear(scaled, weight.on(x)), rank_one->output.on(x));
-    return bias ? add_channels(y, bias->on(x)) : y;
+    return bias ? linear(x, weight.on(x), std::optional(bias->on(x))) : linear(x, weight.on(x));
   }
 
   template <class F>
   void visit(F&& f) {
     f("weight", weight);
     if (bias) f("bias", *bias);
-    if (rank_one) f("rank_one_r", rank_one->output), f("rank_one_s", rank_one->input);
   }
 
-  template <class F>
-  void for_each_dense(F&& f) {
-    f(weight, rank_one);
-  }
-
-  Parameter<W, D> weight;
+  DenseWeight<W, D> weight;
   std::optional<Parameter<W, D>> bias;
-  std::optional<RankOne<W, D>> rank_one;
 
  private:
   static Shape checked(const LinearShape& s) {

@@ -2,15 +2,14 @@
 #pragma once
 
 #include <cmath>
-#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/lstm.hpp>
+#include <lpw/nn/forms/dense_weight.hpp>
 #include <lpw/nn/initializer.hpp>
-#include <lpw/nn/rank_one.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
@@ -23,15 +22,14 @@ struct LstmShape {
 /// A dense weight with its bias, as a layer has two.
 template <class W, class D>
 struct LstmWeights {
-  Parameter<W, D> weight, bias;
-  std::optional<RankOne<W, D>> rank_one = {};
+  DenseWeight<W, D> weight;
+  Parameter<W, D> bias;
 
   /// On the tape of `x`.
   template <class T>
   [[nodiscard]] LstmMatrix<W, D> on(const Variable<T, D>& x) const {
-    LstmMatrix<W, D> matrix{weight.on(x), bias.on(x)};
-    if (rank_one) matrix.factors = rank_one->on(x);
-    return matrix;
+    auto [rows, factors] = weight.on(x);
+    return {std::move(rows), bias.on(x), std::move(factors)};
   }
 };
 
@@ -58,7 +56,7 @@ struct Lstm {
     const std::int64_t gates = 4 * shape.hidden_features;
     const double bound = 1 / std::sqrt(static_cast<double>(shape.hidden_features));
     const auto weights = [&](std::int64_t columns) {
-      return LstmWeights<W, D>{Parameter<W, D>(init.uniform<W, D>({1, gates, columns}, bound)),
+      return LstmWeights<W, D>{DenseWeight<W, D>(init.uniform<W, D>({1, gates, columns}, bound)),
                                Parameter<W, D>(init.uniform<W, D>({1, gates}, bound))};
     };
     for (std::int64_t layer = 0; layer < shape.layers; ++layer) {
@@ -105,16 +103,7 @@ struct Lstm {
         const std::string name = (weights == &layers[layer].ih ? "ih_l" : "hh_l") + std::to_string(layer);
         f("weight_" + name, weights->weight);
         f("bias_" + name, weights->bias);
-        if (weights->rank_one) f("rank_one_r_" + name, weights->rank_one->output), f("rank_one_s_" + name, weights->rank_one->input);
       }
-  }
-
-  template <class F>
-  void for_each_dense(F&& f) {
-    for (Layer& layer : layers) {
-      f(layer.ih.weight, layer.ih.rank_one);
-      f(layer.hh.weight, layer.hh.rank_one);
-    }
   }
 
   LstmShape shape;

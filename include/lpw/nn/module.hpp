@@ -7,7 +7,7 @@
 #include <map>
 #include <string>
 
-#include <lpw/nn/parameter.hpp>
+#include <lpw/nn/forms/dense_weight.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
@@ -20,6 +20,10 @@ template <class X>
 inline constexpr bool is_parameter = false;
 template <class W, class D>
 inline constexpr bool is_parameter<Parameter<W, D>> = true;
+template <class X>
+inline constexpr bool is_dense_weight = false;
+template <class W, class D>
+inline constexpr bool is_dense_weight<DenseWeight<W, D>> = true;
 template <class X>
 inline constexpr bool is_buffer = false;
 template <class W, class D>
@@ -57,7 +61,7 @@ struct NotAModule {
 /// Ends the compilation where visit(f) names something that no walk over the network would see.
 template <class Member>
 constexpr void require_member() {
-  static_assert(Visitable<Member> || is_parameter<Member> || is_buffer<Member>,
+  static_assert(Visitable<Member> || is_parameter<Member> || is_dense_weight<Member> || is_buffer<Member>,
                 "lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, device_type and "
                 "visit(f)");
 }
@@ -92,8 +96,26 @@ void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::str
     using Member = std::remove_reference_t<decltype(member)>;
     detail::require_member<Member>();
     if constexpr (Visitable<Member>) for_each_parameter(member, f, prefix + name + '.');
+    if constexpr (detail::is_dense_weight<Member>) member.visit(prefix + name, f);
     if constexpr (detail::is_parameter<Member>) f(prefix + name, member);
   });
+}
+
+/// Calls f(name, weight) for every dense weight.
+template <Visitable M, class F>
+void for_each_dense_weight(M& module, F&& f, const std::string& prefix = {}) {
+  module.visit([&](const std::string& name, auto& member) {
+    using Member = std::remove_reference_t<decltype(member)>;
+    if constexpr (Visitable<Member>) for_each_dense_weight(member, f, prefix + name + '.');
+    if constexpr (detail::is_dense_weight<Member>) f(prefix + name, member);
+  });
+}
+
+/// Gives all dense weights rank-1 factors of ones, which change nothing.
+template <Visitable M>
+void attach_rank_one(M& module) {
+  for_each_dense_weight(
+      module, [](const std::string&, auto& weight) { weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape())); });
 }
 
 /// Calls f(name, buffer) for every buffer.

@@ -1,6 +1,7 @@
 // What a training run is, whatever the task.
 #pragma once
 
+#include <lpw/late_phase/selectors.hpp>
 #include <lpw/optim/any_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
@@ -12,8 +13,8 @@ struct TrainOptions {
   std::int64_t members = 10;         // K; 1: nothing is released
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
   std::int64_t release_step = -1;    // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
-  Group late = Group::batch_norm | Group::head;
-  double sigma = 0;  // release noise
+  Selectors late = Group::batch_norm | Group::head;  // late-phase weights
+  double sigma = 0;                                  // release noise
   optim::OptimizerOptions optimizer = optim::SgdOptions();
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
@@ -23,7 +24,7 @@ struct TrainOptions {
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
-  [[nodiscard]] bool releases() const { return members > 1 && late != Group::none && (release_step >= 0 || release_epoch < epochs); }
+  [[nodiscard]] bool releases() const { return members > 1 && !late.empty() && (release_step >= 0 || release_epoch < epochs); }
   /// Whether the network is scored after so many epochs.
   [[nodiscard]] bool scores_after(std::int64_t epoch) const { return epoch % eval_every == 0 || epoch == epochs; }
   /// Whether a network is due for release after so many epochs and iterations.

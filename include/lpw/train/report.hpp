@@ -58,7 +58,7 @@ template <class Task>
         options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1 ? "there is 1 member"
-                               : options.late == Group::none
+                               : options.late.empty()
                                    ? "no late-phase weights are chosen"
                                    : to_text("training ends at epoch ", options.epochs, ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
