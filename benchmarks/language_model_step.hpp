@@ -38,7 +38,7 @@ class LanguageModelStep {
     optimizer_.advance();
     replay_.run("step", 0, [&](std::uint32_t) {
       for (const auto range : lpw::member_chunks(text_.dim(0), chunk_)) accumulate_gradient(range);
-      optimizer_.apply(1, 1);
+      optimizer_.apply();
     });
   }
 

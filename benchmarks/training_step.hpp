@@ -53,7 +53,7 @@ class WideResNetStep {
     optimizer_.advance();
     replay_.run("step", 0, [&](std::uint32_t) {
       for (const auto range : lpw::member_chunks(images_.dim(0), chunk_)) accumulate_gradient(range);
-      optimizer_.apply(1, 1);
+      optimizer_.apply();
     });
   }
 

@@ -254,11 +254,25 @@ class CommandLine {
       if (name == "temperature" && o.sample == 0) return Idle{"--sample", "nothing is sampled"};
     return std::nullopt;
   }
-  /// Throws OptionError for an idle option, but for one of a file that the command line has set aside.
+  /// Whether an option has the value that it has where it is not given.
+  template <class T>
+  [[nodiscard]] static bool is_default(const std::string& name, const T& value) {
+    const Options untouched;
+    bool same = false;
+    if constexpr (std::is_same_v<T, bool>) same = name == "convert" && !value;
+    const auto compare = [&](const std::string& other, const auto& initial) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(initial)>, T>) same = same || (name == other && initial == value);
+    };
+    for_each_data_option(untouched, compare);
+    for_each_run_option(untouched, compare);
+    return same;
+  }
+
+  /// Throws OptionError for an idle option, but for one of a file that the command line has set aside, or that says nothing new.
   void require_effect() const {
-    const auto require_one = [this](const std::string& name, const auto&) {
+    const auto require_one = [this](const std::string& name, const auto& value) {
       const auto why = idle(name);
-      const bool set_aside = why && !typed_.contains("--" + name) && typed_.contains(why->because);
+      const bool set_aside = why && !typed_.contains("--" + name) && (typed_.contains(why->because) || is_default(name, value));
       lpw::require<lpw::OptionError>(!why || !given(name) || set_aside, "--", name, " does nothing here: ", why ? why->reason : "",
                                      "; leave it out");
     };

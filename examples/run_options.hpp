@@ -155,9 +155,9 @@ lpw::Group parse_late(const std::string& text, const NamedGroup (&known)[N]) {
 template <class Optimizer>
 Optimizer with_shared(const RunOptions& o, Optimizer optimizer) {
   optimizer.learning_rate = o.lr;
-  optimizer.late_learning_rate = o.late_lr;
   optimizer.weight_decay = o.weight_decay;
-  optimizer.late_weight_decay = o.late_weight_decay;
+  if (o.late_lr >= 0 || o.late_weight_decay >= 0)
+    optimizer.late = {.learning_rate = o.late_rate(), .weight_decay = o.late_weight_decay < 0 ? o.weight_decay : o.late_weight_decay};
   optimizer.base_gradient = o.base_gradient == "mean" ? lpw::optim::BaseGradient::mean : lpw::optim::BaseGradient::sum;
   optimizer.clip = o.clip;
   return optimizer;

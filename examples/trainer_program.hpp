@@ -66,7 +66,7 @@ class TrainerProgram {
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
     Task task(data, task_options(options_));
     if (options_.evaluates_model()) {
-      display_.line(lpw::train::format_table(scored([&] { return lpw::train::FinalScores{.collapsed = task.evaluate(network)}; })));
+      display_.line(lpw::train::format_table(scored([&] { return lpw::train::Results{{"collapsed", task.evaluate(network)}}; })));
       return concluded(network);
     }
     lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
@@ -91,7 +91,7 @@ class TrainerProgram {
   int evaluate(Trainer& trainer, Network& network, const Data& data) {
     trainer.load(options_.eval);
     auto scores = scored([&] { return trainer.collapse_and_score(display_); });
-    if (other_data(options_, data)) scores.before_release.clear();  // recorded in training, on the data of then
+    if (other_data(options_, data)) std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });  // of then
     display_.line(lpw::train::format_table(scores));
     return concluded(network);
   }

@@ -9,7 +9,7 @@
 #include <lpw/models/language_model.hpp>
 #include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/adam.hpp>
-#include <lpw/optim/any_optimizer.hpp>
+#include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/sgd.hpp>
 
 #if LPW_COMPILED

@@ -40,7 +40,7 @@
 #include <lpw/nn/module.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/adam.hpp>
-#include <lpw/optim/any_optimizer.hpp>
+#include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>

@@ -32,12 +32,14 @@ struct ReplayedTraining {
     const auto loss = cross_entropy(network.forward(tape.input(images)), labels);
     copy(loss.value(), losses);
     tape.backward(loss);
-    optimizer.apply(1, 1);
+    optimizer.apply();
   }
+  /// A cosine by iterations.
+  [[nodiscard]] static double factor(std::uint32_t step) { return 0.5 * (1 + std::cos(0.6 * step)); }
   /// Each member's loss.
   [[nodiscard]] std::vector<double> take(std::uint32_t step, bool replayed) {
     copy(on_device(random_tensor<float>(images.shape(), 10 + step)), images);
-    optimizer.advance();
+    optimizer.advance(factor(step), factor(step + 1));
     if (replayed) {
       replay.run("step", step, [this](std::uint32_t at) { issue(at); });
     } else {
@@ -50,7 +52,7 @@ struct ReplayedTraining {
 
 }  // namespace
 
-TEST_CASE("a training step replayed from its graph leaves the bits of one that is issued", "[gpu]") {
+TEST_CASE("a training step replayed from its graph leaves the bits of one that is issued, with rates that change every time", "[gpu]") {
   cuda::settings().deterministic = true;
   ReplayedTraining eager, graph;
   for (std::uint32_t step = 0; step < 5; ++step) {

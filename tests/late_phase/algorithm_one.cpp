@@ -109,10 +109,9 @@ class Sequential {
 
 lpw::optim::SgdOptions sgd(lpw::optim::BaseGradient base_gradient) {
   return {.learning_rate = base_rate,
-          .late_learning_rate = late_rate,
           .momentum = momentum,
           .weight_decay = base_decay,
-          .late_weight_decay = late_decay,
+          .late = lpw::optim::Rates{late_rate, late_decay},
           .base_gradient = base_gradient};
 }
 

@@ -52,9 +52,8 @@ TEMPLATE_TEST_CASE("adam: twenty steps are the algorithm's, base and late-phase 
   const bool mean = GENERATE(false, true);
 
   AdamOptions chosen = options();
-  chosen.late_learning_rate = separate ? 0.03 : -1;
   chosen.weight_decay = decay;
-  chosen.late_weight_decay = separate ? 0.2 : -1;
+  if (separate) chosen.late = {.learning_rate = 0.03, .weight_decay = 0.2};
   chosen.decoupled = decoupled;
   if (mean) chosen.base_gradient = lpw::optim::BaseGradient::mean;
   TwoWeights<TestType> network;
@@ -134,7 +133,7 @@ TEST_CASE("adam: impossible options are refused", "[optim]") {
   CHECK(message({.beta2 = -0.5}) == "Adam: betas 0.9 and -0.5; expected both in [0, 1)");
   CHECK(message({.epsilon = 0}) == "Adam: epsilon 0; expected above 0");
   CHECK(message({.weight_decay = -1}) == "Adam: weight decay -1 is negative");
-  CHECK(message({.late_learning_rate = std::nan("")}) == "Adam: a learning rate or weight decay is nan");
+  CHECK(message({.late = lpw::optim::Rates{std::nan(""), 0}}) == "Adam: a learning rate or weight decay is nan");
   CHECK(message({.clip = -1}) == "Adam: clip -1; expected a norm above 0, or 0 for none");
   CHECK(message({}).empty());
 }

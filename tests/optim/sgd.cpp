@@ -41,11 +41,10 @@ TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights
 
   TwoWeights<TestType> network;
   lpw::optim::Sgd optimizer(network, {.learning_rate = 0.1,
-                                      .late_learning_rate = separate ? 0.03 : -1,
                                       .momentum = momentum,
                                       .nesterov = nesterov,
                                       .weight_decay = decay,
-                                      .late_weight_decay = separate ? 0.2 : -1});
+                                      .late = separate ? std::optional(lpw::optim::Rates{0.03, 0.2}) : std::nullopt});
   lpw::release(network, optimizer, {.members = 4, .groups = Group::head, .sigma = 0.5});
   const auto flat = lpw::nn::flatten(network);
   SgdReference base{values(flat->value.base)}, late{values(flat->value.late)};

@@ -214,6 +214,10 @@ def idle_options(folder):
     refused("--dry-run", *RUN, "--config", config, "--optimizer", "adam", "--momentum", 0.9, says="--momentum does nothing here: adam")
     config.write_text("momentum = 0.5\noptimizer = \"adam\"\n")
     refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
+    # What a file says of an option as if it were not there is no mistake: older programs wrote all of them.
+    config.write_text("members = 1\nsigma = 0\nlate-lr = -1\nbase-gradient = \"sum\"\nconvert = false\n")
+    done = run("--dry-run", *RUN, "--config", config)
+    check(done.returncode == 0, done.stderr)
 
 
 def quoted(folder):

@@ -58,7 +58,9 @@ TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
   CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) ==
         "learning rate inf; expected at least 0");
-  CHECK(contains(refusal([](auto& o) { o.optimizer = lpw::optim::AdamOptions{.late_weight_decay = NAN}; }), "must be finite"));
+  CHECK(refusal([](auto& o) {
+          o.optimizer = lpw::optim::AdamOptions{.late = lpw::optim::Rates{0.1, NAN}};
+        }) == "weight decay of late-phase weights nan; expected at least 0");
   CHECK(refusal([](auto& o) { o.swa_start = 200; }) == "weight averaging starts after epoch 200, but there are only 200 epochs");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
   CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");

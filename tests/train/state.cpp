@@ -26,10 +26,9 @@ TEST_CASE("numbers are written and read alike in every locale") {
   const auto text = [] {
     const Words words{"accuracy", "test", "samples"};
     const EpochRecord record{1234, "base", 0.1, 1e-5, 2.5, 0.125, 0.1, 12345.6789};
-    FinalScores scores;
     const Scores nll{{"test_nll", 1234.5678}};
-    scores.released.members = {nll, nll};
-    scores.released.ensemble = scores.collapsed = scores.collapsed_parameters = nll;
+    Results scores;
+    for (const char* name : {"member_1", "member_2", "ensemble", "collapsed_parameters", "collapsed"}) scores.push_back({name, nll});
     Pace pace;
     pace.start_epoch();
     pace.trained(1234567, 1);

@@ -18,9 +18,17 @@ template <class W>
   return factor.empty() ? static_cast<W>(scale) : static_cast<W>(scale) * factor.data()[0];
 }
 
+/// A store's step with the learning rate that is in force.
+template <class Store>
+[[nodiscard]] auto present_step(const Store& store) {
+  auto step = store.step;
+  if (!store.learning_rate.empty()) step.learning_rate = store.learning_rate.data()[0];
+  return step;
+}
+
 template <class W>
 void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
-  const SgdStep& step = store.step;
+  const SgdStep step = present_step(store);
   const W rate = static_cast<W>(step.learning_rate), momentum = static_cast<W>(step.momentum), decay = static_cast<W>(step.weight_decay);
   const W scale = gradient_scale(step.gradient_scale, factor);
   const bool nesterov = step.nesterov;
@@ -40,7 +48,7 @@ void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
 
 template <class W>
 void adam_step(const AdamStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
-  const AdamStep& step = store.step;
+  const AdamStep step = present_step(store);
   const W rate = static_cast<W>(step.learning_rate), epsilon = static_cast<W>(step.epsilon);
   const W beta1 = static_cast<W>(step.beta1), beta2 = static_cast<W>(step.beta2);
   const W complement1 = static_cast<W>(1 - step.beta1), complement2 = static_cast<W>(1 - step.beta2);

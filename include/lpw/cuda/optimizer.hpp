@@ -31,7 +31,8 @@ namespace cuda::detail {
           .size = store.weight.size(),
           .learning_rate = static_cast<float>(step.learning_rate),
           .weight_decay = static_cast<float>(step.weight_decay),
-          .gradient_scale = static_cast<float>(step.gradient_scale)};
+          .gradient_scale = static_cast<float>(step.gradient_scale),
+          .rate = store.learning_rate.data()};
 }
 
 [[nodiscard]] inline kernels::AdamStore<float> kernel_store(const AdamStore<float, Cuda>& store) {
@@ -45,7 +46,8 @@ namespace cuda::detail {
           .learning_rate = static_cast<float>(step.learning_rate),
           .weight_decay = static_cast<float>(step.weight_decay),
           .gradient_scale = static_cast<float>(step.gradient_scale),
-          .count = static_cast<std::int32_t>(step.count)};
+          .count = static_cast<std::int32_t>(step.count),
+          .rate = store.learning_rate.data()};
 }
 
 }  // namespace cuda::detail

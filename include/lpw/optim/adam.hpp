@@ -9,64 +9,34 @@
 namespace lpw::inline LPW_ABI::optim {
 
 struct AdamOptions {
-  double learning_rate = 1e-3;        // base weights
-  double late_learning_rate = -1;     // late-phase weights; negative: as the base weights
+  double learning_rate = 1e-3;        // of base weights
   double beta1 = 0.9, beta2 = 0.999;  //
   double epsilon = 1e-8;              //
-  double weight_decay = 0;            // base weights
-  double late_weight_decay = -1;      // late-phase weights; negative: as the base weights
+  double weight_decay = 0;            // of base weights
+  std::optional<Rates> late = {};     // of late-phase weights; none: as the base weights
   bool decoupled = false;             // weight decay outside the moments: AdamW
   BaseGradient base_gradient = BaseGradient::sum;
   double clip = 0;  // largest norm of all gradients together; 0: any
 };
 
+/// The update is written beside adam_step (primitives/optimizer.hpp).
 template <class W, class D>
-class Adam : public FlatOptimizer<AdamOptions, W, D> {
-  using Base = FlatOptimizer<AdamOptions, W, D>;
+class Adam final : public Optimizer<W, D> {
+  using Base = Optimizer<W, D>;
   using Flat = nn::FlatWeights<W, D>;
 
  public:
+  /// Throws OptionError for what cannot be: a negative rate, a beta outside of [0, 1), an epsilon of 0.
   template <nn::Visitable M>
-  explicit Adam(M& network, const AdamOptions& options = {}) : Base("Adam", checked(options), network, {"mean", "square"}) {}
+  explicit Adam(M& network, const AdamOptions& options = {})
+      : Base("Adam", Base::rules(checked(options)), network, {"mean", "square"}), options_(options) {}
 
-  /// As Sgd::step.
-  void step(double base_factor, double late_factor) {
-    advance();
-    apply(base_factor, late_factor);
-  }
-  void step(double factor = 1) { step(factor, factor); }
-
-  void advance() {
-    this->require_current();
-    ++this->steps_.base;
-    ++this->steps_.late;
-  }
-  void apply(double base_factor, double late_factor) {
-    this->require_current();
-    const AdamOptions& o = this->options_;
-    const auto &value = this->flat_->value, &gradient = this->flat_->gradient, &mean = this->states_[0].pair,
-               &square = this->states_[1].pair;
-    AdamStep base{.learning_rate = o.learning_rate * base_factor,
-                  .beta1 = o.beta1,
-                  .beta2 = o.beta2,
-                  .epsilon = o.epsilon,
-                  .weight_decay = o.weight_decay,
-                  .decoupled = o.decoupled,
-                  .gradient_scale = this->base_scale(),
-                  .count = this->steps_.base};
-    AdamStep late = base;
-    late.learning_rate = this->late_learning_rate() * late_factor;
-    late.weight_decay = this->late_weight_decay();
-    late.gradient_scale = 1;
-    late.count = this->steps_.late;
-    adam_step(AdamStore<W, D>{value.base, gradient.base, mean.base, square.base, base},
-              AdamStore<W, D>{value.late, gradient.late, mean.late, square.late, late}, this->clipping());
-  }
+  [[nodiscard]] const AdamOptions& options() const { return options_; }
 
   /// Follows the network to new stores; called by release. A store in which some weights are new (rank-1 factors) starts from zero moments
   /// and counts its steps from there: bias correction by a count that its moments have not seen would make the first steps some three to
   /// six times too long. A store whose weights all have a past takes moments and count along.
-  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
+  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     const StepCounts carried{carried_steps(from, *to, false), carried_steps(from, *to, true)};
     Base::rearrange(from, to);
     for (auto& [name, pair] : this->states_) {
@@ -77,6 +47,32 @@ class Adam : public FlatOptimizer<AdamOptions, W, D> {
   }
 
  private:
+  void count() override {
+    ++this->steps_.base;
+    ++this->steps_.late;
+  }
+
+  void update() override {
+    const AdamOptions& o = options_;
+    const auto &value = this->flat_->value, &gradient = this->flat_->gradient, &mean = this->states_[0].pair,
+               &square = this->states_[1].pair;
+    AdamStep base{.learning_rate = this->rates().learning_rate,
+                  .beta1 = o.beta1,
+                  .beta2 = o.beta2,
+                  .epsilon = o.epsilon,
+                  .weight_decay = this->rates().weight_decay,
+                  .decoupled = o.decoupled,
+                  .gradient_scale = this->base_scale(),
+                  .count = this->steps_.base};
+    AdamStep late = base;
+    late.learning_rate = this->late_rates().learning_rate;
+    late.weight_decay = this->late_rates().weight_decay;
+    late.gradient_scale = 1;
+    late.count = this->steps_.late;
+    adam_step(AdamStore<W, D>{value.base, gradient.base, mean.base, square.base, base, this->base_rate()},
+              AdamStore<W, D>{value.late, gradient.late, mean.late, square.late, late, this->late_rate()}, this->clipping());
+  }
+
   /// The steps behind all moments that a store takes along; 0 if one of its weights is new, or they come with different counts.
   [[nodiscard]] std::int64_t carried_steps(const Flat& from, const Flat& to, bool late_phase) const {
     std::optional<std::int64_t> steps;
@@ -96,6 +92,8 @@ class Adam : public FlatOptimizer<AdamOptions, W, D> {
     require<OptionError>(o.epsilon > 0 && is_finite(o.epsilon), "Adam: epsilon ", o.epsilon, "; expected above 0");
     return o;
   }
+
+  AdamOptions options_;
 };
 
 template <nn::Visitable M>

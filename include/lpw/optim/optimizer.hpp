@@ -1,12 +1,10 @@
-// What all optimizers share: the flat stores they step, states in the form of the weights, rates per store, and clipping.
-//
-// An optimizer is any type with step(base_factor, late_factor), follows, rearrange, states, steps and set_steps: a trainer, release and a
-// checkpoint need no more. States and step counts are all that changes in the course of a run. step is advance(), which counts, and then
-// apply(...), which is work on the device only: what a device may record once and replay.
+// What all optimizers are: the flat stores they step, states in the form of the weights, rates per store, and clipping.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -18,6 +16,13 @@ namespace lpw::inline LPW_ABI::optim {
 
 /// How the members' gradients of the shared base weights combine: summed (gamma_theta = 1) or averaged (gamma_theta = 1/K).
 enum class BaseGradient { sum, mean };
+
+/// What a group of weights is stepped with, before a schedule multiplies the rate.
+struct Rates {
+  double learning_rate = 0;
+  double weight_decay = 0;
+  [[nodiscard]] bool operator==(const Rates&) const = default;
+};
 
 /// A state of an optimizer, such as momentum, in the form of the weights.
 template <class W, class D>
@@ -32,16 +37,43 @@ struct StepCounts {
   [[nodiscard]] bool operator==(const StepCounts&) const = default;
 };
 
-/// Options: an aggregate with learning_rate, late_learning_rate, weight_decay, late_weight_decay, base_gradient and clip.
-template <class Options, class W, class D>
-class FlatOptimizer {
+/// An optimizer of all weights of a network. States and step counts are all that changes in the course of a run. A step is advance(...),
+/// which counts and puts the rates where the device reads them, and then apply(), which is work on the device only: what a device may
+/// record once and replay, whatever the rates become.
+template <class W, class D>
+class Optimizer {
  public:
+  using Flat = nn::FlatWeights<W, D>;
+  virtual ~Optimizer() = default;
+
+  /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed. `base_factor` and
+  /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network has other weights
+  /// by now: it was assigned to, collapsed, or released elsewhere.
+  void step(double base_factor, double late_factor) {
+    advance(base_factor, late_factor);
+    apply();
+  }
+  void step(double factor = 1) { step(factor, factor); }
+
+  /// Counts a step with these factors. Throws as step does.
+  void advance(double base_factor = 1, double late_factor = 1) {
+    require_current();
+    count();
+    fill(base_rate_, rates().learning_rate * base_factor);
+    fill(late_rate_, late_rates().learning_rate * late_factor);
+  }
+  /// The updates of the step that advance() has counted. Throws as step does.
+  void apply() {
+    require_current();
+    update();
+  }
+
   /// The stores it steps.
-  [[nodiscard]] const nn::FlatWeights<W, D>& weights() const { return *flat_; }
+  [[nodiscard]] const Flat& weights() const { return *flat_; }
   /// Whether this optimizer's weights are in these stores.
-  [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
+  [[nodiscard]] bool follows(const Flat& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; called by release. What is new there starts with zero states.
-  void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
+  virtual void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     for (auto& state : states_) state.pair = nn::rearrange(state.pair, from, *to, to->zeros_like());
     flat_ = to;
   }
@@ -51,54 +83,78 @@ class FlatOptimizer {
   [[nodiscard]] StepCounts steps() const { return steps_; }
   void set_steps(StepCounts steps) { steps_ = steps; }
 
-  [[nodiscard]] const Options& options() const { return options_; }
-  [[nodiscard]] double late_learning_rate() const {
-    return options_.late_learning_rate < 0 ? options_.learning_rate : options_.late_learning_rate;
-  }
-  [[nodiscard]] double late_weight_decay() const {
-    return options_.late_weight_decay < 0 ? options_.weight_decay : options_.late_weight_decay;
-  }
+  /// Of base weights, and of late-phase weights.
+  [[nodiscard]] const Rates& rates() const { return rules_.base; }
+  [[nodiscard]] const Rates& late_rates() const { return rules_.late ? *rules_.late : rules_.base; }
 
  protected:
-  template <nn::Visitable M>
-  FlatOptimizer(const char* name, const Options& options, M& network, std::initializer_list<const char*> states)
-      : name_(name), options_(checked(name, options)), flat_(nn::flatten(network)) {
-    for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
+  /// What the options of all optimizers have.
+  struct Rules {
+    Rates base;
+    std::optional<Rates> late;
+    BaseGradient base_gradient;
+    double clip;
+  };
+  template <class Options>
+  [[nodiscard]] static Rules rules(const Options& o) {
+    return {{o.learning_rate, o.weight_decay}, o.late, o.base_gradient, o.clip};
   }
 
+  template <nn::Visitable M>
+  Optimizer(const char* name, const Rules& rules, M& network, std::initializer_list<const char*> states)
+      : name_(name), rules_(checked(name, rules)), flat_(nn::flatten(network)) {
+    for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
+  }
+  Optimizer(const Optimizer&) = default;
+  Optimizer& operator=(const Optimizer&) = default;
+
+  virtual void count() {}
+  virtual void update() = 0;
+
+ private:
+  const char* name_;
+  Rules rules_;  // checked before the network is touched
+
+ protected:
+  /// gamma_theta.
+  [[nodiscard]] double base_scale() const {
+    return rules_.base_gradient == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
+  }
+  /// The learning rate [1] of this step, of base weights and of late-phase weights.
+  [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_; }
+  [[nodiscard]] const Tensor<double, D>& late_rate() const { return late_rate_; }
+  /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps the weights: the
+  /// base gradient times gamma_theta together with the late-phase gradients of all members. For a plain network that is PyTorch's
+  /// clip_grad_norm_.
+  [[nodiscard]] Tensor<W, D> clipping() const {
+    if (rules_.clip == 0) return {};
+    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()}, ScaledGradient<W, D>{flat_->gradient.late}, rules_.clip);
+  }
+
+  std::shared_ptr<Flat> flat_;
+  std::vector<NamedState<W, D>> states_;
+  StepCounts steps_;
+
+ private:
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,
             ": the network has been assigned to, collapsed, released without this optimizer, flattened together with or as a part of "
             "another, or is gone; make a new optimizer for it");
   }
-  /// gamma_theta.
-  [[nodiscard]] double base_scale() const {
-    return options_.base_gradient == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
-  }
-  /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps the weights: the
-  /// base gradient times gamma_theta together with the late-phase gradients of all members. For a plain network that is PyTorch's
-  /// clip_grad_norm_.
-  [[nodiscard]] Tensor<W, D> clipping() const {
-    if (options_.clip == 0) return {};
-    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()}, ScaledGradient<W, D>{flat_->gradient.late}, options_.clip);
-  }
 
-  const char* name_;
-  Options options_;
-  std::shared_ptr<nn::FlatWeights<W, D>> flat_;
-  std::vector<NamedState<W, D>> states_;
-  StepCounts steps_;
-
- private:
-  static const Options& checked(const char* name, const Options& o) {
-    const double values[] = {o.learning_rate, o.late_learning_rate, o.weight_decay, o.late_weight_decay};
-    for (const double value : values) require<OptionError>(is_finite(value), name, ": a learning rate or weight decay is ", value);
-    require<OptionError>(o.learning_rate >= 0, name, ": learning rate ", o.learning_rate, " is negative");
-    require<OptionError>(o.weight_decay >= 0, name, ": weight decay ", o.weight_decay, " is negative");
+  static const Rules& checked(const char* name, const Rules& o) {
+    for (const Rates& rates : {o.base, o.late.value_or(o.base)}) {
+      for (const double value : {rates.learning_rate, rates.weight_decay})
+        require<OptionError>(is_finite(value), name, ": a learning rate or weight decay is ", value);
+      require<OptionError>(rates.learning_rate >= 0, name, ": learning rate ", rates.learning_rate, " is negative");
+      require<OptionError>(rates.weight_decay >= 0, name, ": weight decay ", rates.weight_decay, " is negative");
+    }
     require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip, "; expected a norm above 0, or 0 for none");
     return o;
   }
+
+  Tensor<double, D> base_rate_{{1}}, late_rate_{{1}};
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

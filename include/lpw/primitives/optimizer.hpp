@@ -35,12 +35,14 @@ template <class W, class D>
 struct SgdStore {
   Tensor<W, D> weight, gradient, velocity;
   SgdStep step;
+  Tensor<double, D> learning_rate = {};  // [1], read when the step is made, in place of step.learning_rate; empty: that
 };
 
 template <class W, class D>
 struct AdamStore {
   Tensor<W, D> weight, gradient, mean, square;  // mean, square: the running moments m and v
   AdamStep step;
+  Tensor<double, D> learning_rate = {};  // as for SGD
 };
 
 /// A flat store's gradient and its gradient_scale.

@@ -2,7 +2,7 @@
 #pragma once
 
 #include <lpw/late_phase/selectors.hpp>
-#include <lpw/optim/any_optimizer.hpp>
+#include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
@@ -49,9 +49,9 @@ inline void validate(const TrainOptions& o) {
         at_least("weight decay", optimizer.weight_decay, 0);
         at_least("gradient clipping", optimizer.clip, 0);
         if constexpr (requires { optimizer.momentum; }) at_least("momentum", optimizer.momentum, 0);
-        require<OptionError>(is_finite(optimizer.late_learning_rate) && is_finite(optimizer.late_weight_decay), "learning rate ",
-                             optimizer.late_learning_rate, " and weight decay ", optimizer.late_weight_decay,
-                             " of late-phase weights must be finite");
+        if (!optimizer.late) return;
+        at_least("learning rate of late-phase weights", optimizer.late->learning_rate, 0);
+        at_least("weight decay of late-phase weights", optimizer.late->weight_decay, 0);
       },
       o.optimizer);
   require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs,

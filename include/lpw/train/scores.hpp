@@ -46,13 +46,33 @@ struct MemberScores {
   Scores ensemble;
 };
 
-/// Everything that is known of a finished run's networks.
-struct FinalScores {
-  Scores before_release = {};  // empty if nothing was released
-  MemberScores released = {};
-  Scores collapsed = {};             // by the affine average
-  Scores collapsed_parameters = {};  // by the parameters' averages
+/// What predicting with a network takes.
+struct Cost {
+  std::int64_t passes = 1;      // forward passes of a plain network for a prediction
+  std::int64_t parameters = 0;  // numbers that must be kept for them, running statistics apart
 };
+
+/// What something that a run has to offer scores, and what it costs: "before_release", "member_1" to "member_K", "ensemble",
+/// "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), or what a part of the trainer offers.
+struct Result {
+  std::string name;
+  Scores scores;
+  Cost cost = {};
+};
+using Results = std::vector<Result>;
+
+/// The scores of that name; empty where there are none.
+[[nodiscard]] inline Scores scores_of(const Results& results, const std::string& name) {
+  const auto found = std::find_if(results.begin(), results.end(), [&](const Result& result) { return result.name == name; });
+  return found == results.end() ? Scores() : found->scores;
+}
+
+/// The members' scores, in their order.
+[[nodiscard]] inline std::vector<Scores> members_of(const Results& results) {
+  std::vector<Scores> members;
+  for (Scores next; !(next = scores_of(results, to_text("member_", members.size() + 1))).empty();) members.push_back(std::move(next));
+  return members;
+}
 
 /// Adds <name>_<what> for every score; null where there is none.
 inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
@@ -60,24 +80,39 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     summary[names[i].first + "_" + what] = i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
-/// summary.json's scores.
-[[nodiscard]] inline nlohmann::ordered_json to_json(const FinalScores& scores) {
+/// summary.json's scores: <score>_<name> for those that every run has, and the list of all results with their costs.
+[[nodiscard]] inline nlohmann::ordered_json to_json(const Results& results) {
   nlohmann::ordered_json summary;
-  const Scores& names = scores.collapsed;
-  add_scores(summary, names, "before_release", scores.before_release);
+  const Scores names = scores_of(results, "collapsed");
+  add_scores(summary, names, "before_release", scores_of(results, "before_release"));
   for (std::size_t i = 0; i < names.size(); ++i) {
     auto& list = summary[names[i].first + "_members"] = nlohmann::ordered_json::array();
-    for (const Scores& member : scores.released.members) list.push_back(member[i].second);
+    for (const Scores& member : members_of(results)) list.push_back(member[i].second);
   }
-  add_scores(summary, names, "ensemble", scores.released.ensemble);
-  add_scores(summary, names, "collapsed", scores.collapsed);
-  add_scores(summary, names, "collapsed_parameters", scores.collapsed_parameters);
+  for (const char* name : {"ensemble", "collapsed", "collapsed_parameters"}) add_scores(summary, names, name, scores_of(results, name));
+  auto& list = summary["results"] = nlohmann::ordered_json::array();
+  for (const Result& result : results) {
+    nlohmann::ordered_json entry{{"name", result.name}, {"passes", result.cost.passes}, {"parameters", result.cost.parameters}};
+    for (const auto& [name, value] : result.scores) entry[name] = value;
+    list.push_back(std::move(entry));
+  }
   return summary;
 }
 
+/// The mean of several networks' scores, one by one.
+[[nodiscard]] inline Scores mean_scores(const std::vector<Scores>& all) {
+  Scores mean = all.front();
+  for (std::size_t i = 0; i < mean.size(); ++i) {
+    double sum = 0;
+    for (const Scores& scores : all) sum += scores[i].second;
+    mean[i].second = sum / static_cast<double>(all.size());
+  }
+  return mean;
+}
+
 /// The result table that ends a run.
-[[nodiscard]] inline std::string format_table(const FinalScores& scores) {
-  const Scores& names = scores.collapsed;
+[[nodiscard]] inline std::string format_table(const Results& results) {
+  const Scores names = scores_of(results, "collapsed");
   std::string table = "                               ";
   const auto right = [&](const std::string& text) { table += std::string(text.size() < 15 ? 15 - text.size() : 0, ' ') + text; };
   for (const auto& [name, value] : names) {
@@ -90,20 +125,14 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     table += "\n  " + title + std::string(title.size() < 29 ? 29 - title.size() : 0, ' ');
     for (const auto& [name, value] : values) right(fixed(value, 4));
   };
-  row("before release", scores.before_release);
-  const auto& members = scores.released.members;
+  row("before release", scores_of(results, "before_release"));
+  const auto members = members_of(results);
   if (members.size() > 1) {
-    Scores mean = members.front();
-    for (std::size_t i = 0; i < mean.size(); ++i) {
-      double sum = 0;
-      for (const Scores& member : members) sum += member[i].second;
-      mean[i].second = sum / static_cast<double>(members.size());
-    }
-    row(to_text("mean of ", members.size(), " members"), mean);
-    row("ensemble of members", scores.released.ensemble);
-    row("collapsed (parameters)", scores.collapsed_parameters);
+    row(to_text("mean of ", members.size(), " members"), mean_scores(members));
+    row("ensemble of members", scores_of(results, "ensemble"));
+    row("collapsed (parameters)", scores_of(results, "collapsed_parameters"));
   }
-  row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores.collapsed);
+  row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores_of(results, "collapsed"));
   return table;
 }
 

@@ -18,6 +18,7 @@ struct SgdStore {
   T* rounded;                           // (element): the new weights as T; null: not wanted
   std::int64_t size;
   float learning_rate, weight_decay, gradient_scale;
+  const double* rate = nullptr;  // one number on the device in place of learning_rate, which may change from replay to replay; null: that
 };
 
 template <class T>
@@ -34,7 +35,8 @@ struct AdamStore {
   T* rounded;                                // (element): the new weights as T; null: not wanted
   std::int64_t size;
   float learning_rate, weight_decay, gradient_scale;
-  std::int32_t count;  // this step's number since the moments were zero, from 1 on
+  std::int32_t count;            // this step's number since the moments were zero, from 1 on
+  const double* rate = nullptr;  // as for SGD
 };
 
 template <class T>
@@ -89,9 +91,14 @@ __device__ __forceinline__ void for_each_weight(std::int64_t size, Update update
 
 [[nodiscard]] __device__ __forceinline__ float gradient_scale(float scale, const float* factor) { return factor ? scale * *factor : scale; }
 
+template <class Store>
+[[nodiscard]] __device__ __forceinline__ float learning_rate(const Store& store) {
+  return store.rate ? static_cast<float>(*store.rate) : store.learning_rate;
+}
+
 template <class T>
 __device__ __forceinline__ void sgd_step(const SgdStore<T>& store, const SgdParameters<T>& p) {
-  const float scale = gradient_scale(store.gradient_scale, p.gradient_factor);
+  const float scale = gradient_scale(store.gradient_scale, p.gradient_factor), rate = learning_rate(store);
   for_each_weight(store.size, [&](std::int64_t at, auto width) {
     constexpr int N = decltype(width)::value;
     auto w = load_vector<N>(store.weight + at), v = load_vector<N>(store.velocity + at);
@@ -100,7 +107,7 @@ __device__ __forceinline__ void sgd_step(const SgdStore<T>& store, const SgdPara
     for (int j = 0; j < N; ++j) {
       const float d = scale * g[j] + store.weight_decay * w[j];
       v[j] = p.momentum * v[j] + d;
-      w[j] -= store.learning_rate * (p.nesterov ? d + p.momentum * v[j] : v[j]);
+      w[j] -= rate * (p.nesterov ? d + p.momentum * v[j] : v[j]);
     }
     store_vector(store.weight + at, w);
     store_vector(store.velocity + at, v);
@@ -114,7 +121,7 @@ __device__ __forceinline__ void sgd_step(const SgdStore<T>& store, const SgdPara
 
 template <class T>
 __device__ __forceinline__ void adam_step(const AdamStore<T>& store, const AdamParameters<T>& p) {
-  const float scale = gradient_scale(store.gradient_scale, p.gradient_factor);
+  const float scale = gradient_scale(store.gradient_scale, p.gradient_factor), rate = learning_rate(store);
   const auto count = static_cast<float>(store.count + static_cast<std::int32_t>(p.later ? *p.later : 0u));
   const float correction1 = moment_correction(p.log_beta1, count), correction2 = moment_correction(p.log_beta2, count);
   for_each_weight(store.size, [&](std::int64_t at, auto width) {
@@ -125,13 +132,13 @@ __device__ __forceinline__ void adam_step(const AdamStore<T>& store, const AdamP
     for (int j = 0; j < N; ++j) {
       float d = scale * g[j];
       if (p.decoupled) {
-        w[j] -= store.learning_rate * store.weight_decay * w[j];
+        w[j] -= rate * store.weight_decay * w[j];
       } else {
         d += store.weight_decay * w[j];
       }
       m[j] = p.beta1 * m[j] + p.complement1 * d;
       v[j] = p.beta2 * v[j] + p.complement2 * d * d;
-      w[j] -= store.learning_rate * (m[j] * correction1) / (sqrtf(v[j] * correction2) + p.epsilon);
+      w[j] -= rate * (m[j] * correction1) / (sqrtf(v[j] * correction2) + p.epsilon);
     }
     store_vector(store.weight + at, w);
     store_vector(store.mean + at, m);

@@ -1,0 +1,101 @@
+// A run's way into a checkpoint and back.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <string>
+
+#include <lpw/io/checkpoint.hpp>
+#include <lpw/io/finite.hpp>
+#include <lpw/train/run.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+namespace detail {
+
+/// Whether a run can stand at this point. A checkpoint may say anything, and sums of what it says must not overflow.
+template <class Run>
+[[nodiscard]] bool possible(const Run& run, const Progress& p) {
+  const TrainOptions& o = run.options;
+  const auto within = [](std::int64_t count, std::int64_t most) { return count >= 0 && count <= most; };
+  if (!within(p.epoch, o.epochs) || p.history.size() != static_cast<std::size_t>(p.epoch)) return false;
+  for (std::size_t i = 0; i < p.history.size(); ++i)
+    if (p.history[i].epoch != static_cast<std::int64_t>(i + 1) || !is_phase(p.history[i].phase)) return false;
+  const std::int64_t before = run.task.iterations(1), after = o.releases() ? run.task.iterations(o.members) : before;
+  if (!within(p.iteration, p.epoch == o.epochs ? 0 : p.released ? after : before)) return false;
+  // Every epoch takes at least one iteration, and at most those of the phase with more of them.
+  if (p.step < 0) return false;
+  const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
+  if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
+  if (p.released && !o.due(p.epoch, p.step)) return false;
+  if (p.averaged != (o.swa_start < 0 ? 0 : std::max<std::int64_t>(p.epoch - o.swa_start, 0))) return false;
+  return within(p.base_steps, p.step) && within(p.late_steps, p.step) && within(p.sums.seen, p.iteration > 0 ? run.task.samples() : 0) &&
+         within(p.sums.correct, p.sums.seen);
+}
+
+/// The progress that a checkpoint records. Throws FileError for one of other options, or that says what cannot be.
+template <class Run>
+[[nodiscard]] Progress recorded_progress(const Run& run, const io::Checkpoint& checkpoint, const std::string& path) {
+  Progress progress;
+  try {
+    require_same_options(checkpoint.meta.at("options"), run.description, path);
+    const auto& recorded = checkpoint.meta.at("progress");
+    require<FileError>(counts_are_whole(recorded), path, ": damaged: its progress is not in whole numbers");
+    progress = recorded.get<Progress>();
+  } catch (const nlohmann::json::exception&) {
+    fail<FileError>(path, ": is not the checkpoint of a training run");
+  }
+  for (const auto& tensor : checkpoint.tensors) io::require_finite(tensor, path);
+  require<FileError>(possible(run, progress), path, ": damaged: it stands at epoch ", progress.epoch, ", iteration ", progress.iteration,
+                     ", where this run never is");
+  return progress;
+}
+
+/// A checkpoint with an optimizer's infinite state could not be resumed, and would replace one that can.
+template <class Run>
+void require_finite_tensors(const Run& run, const io::NamedTensors& tensors) {
+  for (const io::NamedTensor& tensor : tensors) try {
+      io::require_finite(tensor, "checkpoint");
+    } catch (const FileError&) {
+      run.fail_diverged(to_text("a value of '", tensor.name, "' became infinite or NaN"));
+    }
+}
+
+}  // namespace detail
+
+/// Continues a run that has not begun from a checkpoint. Throws FileError for one that is damaged or of other options.
+template <class Run>
+void load_run(Run& run, const std::filesystem::path& path) {
+  const io::Checkpoint checkpoint = io::load_checkpoint(path);
+  run.progress = detail::recorded_progress(run, checkpoint, path.string());
+  for (auto& part : run.parts) part->load(run, checkpoint.tensors);
+  auto& flat = run.weights();
+  get_pair(checkpoint.tensors, "weights", flat.value);
+  for (auto& [name, pair] : run.optimizer->states()) get_pair(checkpoint.tensors, name, pair);
+  run.optimizer->set_steps({run.progress.base_steps, run.progress.late_steps});
+  if constexpr (requires { run.task.load(checkpoint.tensors, run.members()); })
+    if (run.progress.step > 0) run.task.load(checkpoint.tensors, run.members());  // before, there is nothing to carry on
+  copy(to_device<typename Run::D>(checkpoint.tensors.template get<typename Run::W>("buffers", flat.buffers.shape())), flat.buffers);
+  nn::for_each_buffer(run.network, [&](const std::string& name, const auto& buffer) {
+    io::require_variance(name, to_host(buffer.value()), path.string());
+  });
+}
+
+/// Writes a checkpoint. Throws NonFinite for a run that has diverged, FileError where it cannot be written: an older one is intact then.
+template <class Run>
+void save_run(Run& run, const std::filesystem::path& path) {
+  run.require_finite_weights();
+  const auto steps = run.optimizer->steps();
+  run.progress.base_steps = steps.base, run.progress.late_steps = steps.late;
+  io::Checkpoint checkpoint{{{"options", run.description}, {"progress", run.progress}}, io::NamedTensors("checkpoint")};
+  const auto& flat = run.weights();
+  add_pair(checkpoint.tensors, "weights", flat.value);
+  for (const auto& [name, pair] : run.optimizer->states()) add_pair(checkpoint.tensors, name, pair);
+  if constexpr (requires { run.task.save(checkpoint.tensors); }) run.task.save(checkpoint.tensors);
+  checkpoint.tensors.add("buffers", to_host(flat.buffers));
+  for (auto& part : run.parts) part->save(checkpoint.tensors);
+  detail::require_finite_tensors(run, checkpoint.tensors);
+  io::save_checkpoint(path, checkpoint);
+}
+
+}  // namespace lpw::inline LPW_ABI::train

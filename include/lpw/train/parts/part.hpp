@@ -1,0 +1,46 @@
+// A part of a run beside training itself: what the trainer's loop calls between iterations and epochs, and at the end.
+#pragma once
+
+#include <memory>
+
+#include <lpw/io/named_tensors.hpp>
+#include <lpw/nn/flat_weights.hpp>
+#include <lpw/train/display.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+template <nn::Visitable Network, class Task>
+struct TrainingRun;
+
+/// Does nothing where it is not overridden. Parts are called in the order in which they were added.
+template <nn::Visitable Network, class Task>
+class Part {
+ public:
+  using Run = TrainingRun<Network, Task>;
+  using Flat = nn::FlatWeights<nn::WeightOf<Network>, typename Network::device_type>;
+  virtual ~Part() = default;
+
+  /// Before the first iteration of an epoch.
+  virtual void before_epoch(Run&, Display&) {}
+  /// After an iteration, which progress counts already.
+  virtual void after_step(Run&) {}
+  /// Whether the epoch is to end before its next iteration.
+  [[nodiscard]] virtual bool ends_epoch(const Run&) const { return false; }
+  /// After the last iteration of an epoch and its scoring; progress still stands in it.
+  virtual void after_epoch(Run&) {}
+  /// What an epoch's phase is called besides, such as "+swa"; nothing else tells.
+  [[nodiscard]] virtual const char* phase(const Run&) const { return ""; }
+  /// At the end: puts what it has gathered into the network where that is what is to be scored and saved.
+  virtual void offer(Run&, Display&) {}
+
+  /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with the run's progress
+  /// in place, in the order of the parts.
+  virtual void save(io::NamedTensors&) {}
+  virtual void load(Run&, const io::NamedTensors&) {}
+
+  /// As an optimizer's: whether what it holds belongs to these stores, and the way to others, with a release.
+  [[nodiscard]] virtual bool follows(const Flat&) const { return true; }
+  virtual void rearrange(const Flat&, const std::shared_ptr<Flat>&) {}
+};
+
+}  // namespace lpw::inline LPW_ABI::train

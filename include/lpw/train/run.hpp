@@ -1,0 +1,96 @@
+// What a run is made of: the network, its task and optimizer, how far it is, and the parts that the loop calls.
+#pragma once
+
+#include <chrono>
+#include <memory>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include <lpw/late_phase/release.hpp>
+#include <lpw/optim/make_optimizer.hpp>
+#include <lpw/train/options.hpp>
+#include <lpw/train/parts/part.hpp>
+#include <lpw/train/report.hpp>
+#include <lpw/train/state.hpp>
+#include <lpw/train/task.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+/// The state of a training run. Holds references to the network and the task.
+template <nn::Visitable Network, class Task>
+struct TrainingRun {
+  using W = nn::WeightOf<Network>;
+  using D = typename Network::device_type;
+  using Clock = std::chrono::steady_clock;
+  static constexpr Words words = Task::words();
+
+  Network& network;
+  Task& task;
+  const TrainOptions options;
+  const nlohmann::json description;  // the options that make up the run: a checkpoint of others is refused
+  std::unique_ptr<optim::Optimizer<W, D>> optimizer;
+  std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};
+  Progress progress = {};
+  Pace pace = {};
+  Clock::time_point mark = Clock::now();  // up to which time is accounted for
+
+  [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
+  [[nodiscard]] double base_factor() const { return optim::factor(options.schedule, static_cast<double>(progress.epoch)); }
+  [[nodiscard]] double late_factor() const { return optim::factor(options.late_schedule, static_cast<double>(progress.epoch)); }
+  [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
+
+  /// Adds the time since the last call to the run's and the epoch's. Returns it.
+  double account() {
+    const auto now = Clock::now();
+    const double seconds = std::chrono::duration<double>(now - std::exchange(mark, now)).count();
+    progress.epoch_seconds += seconds;
+    progress.seconds += seconds;
+    return seconds;
+  }
+  [[nodiscard]] std::string time_left() const {
+    const auto epochs = static_cast<double>(options.epochs - progress.epoch);
+    return pace.time_for(epochs * static_cast<double>(task.samples()) - static_cast<double>(progress.sums.seen));
+  }
+
+  [[noreturn]] void fail_diverged(const std::string& what) const {
+    fail<NonFinite>(what, " in epoch ", progress.epoch + 1, ", iteration ", progress.iteration + 1,
+                    ": training diverged; lower the learning rate; checkpoints written before are intact");
+  }
+  /// Weights can overflow in a step whose loss was still finite.
+  void require_finite_weights() {
+    const auto& flat = weights();
+    if (!all_finite(flat.value.base) || !all_finite(flat.value.late) || !all_finite(flat.buffers))
+      fail_diverged("a weight became infinite or NaN");
+  }
+  /// What a scoring of finite weights returns. Its outputs can overflow all the same, by running statistics of before the last steps, say.
+  template <class Score>
+  [[nodiscard]] auto scored(Score&& score) const {
+    try {
+      return score();
+    } catch (const NonFinite& error) {
+      const std::int64_t epoch = progress.epoch + (progress.iteration > 0);
+      fail<NonFinite>(epoch > 0 ? to_text("after epoch ", epoch) : "before the first epoch", " the outputs for the ", words.held_out,
+                      " set are not finite (", error.what(),
+                      "): training diverged; lower the learning rate; checkpoints written before are intact");
+    }
+  }
+
+  /// Whether a part wants the epoch to end here.
+  [[nodiscard]] bool epoch_ends() const {
+    return std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part->ends_epoch(*this); });
+  }
+
+  /// As what follows a release: the optimizer and all parts.
+  template <class Flat>
+  [[nodiscard]] bool follows(const Flat& flat) const {
+    return optimizer->follows(flat) && std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return part->follows(flat); });
+  }
+  template <class Flat>
+  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
+    optimizer->rearrange(from, to);
+    for (auto& part : parts) part->rearrange(from, to);
+  }
+};
+
+}  // namespace lpw::inline LPW_ABI::train

@@ -1,0 +1,44 @@
+// What the trainer asks of a task: minibatches, their losses, and test scores.
+#pragma once
+
+#include <concepts>
+#include <string>
+
+#include <lpw/nn/module.hpp>
+#include <lpw/train/scores.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+/// A task for networks of type Network, K members of which are trained at once. ImageClassification shows one. It has
+///   Batch                               what epoch() is a range of: a minibatch for every member, on the device
+///   words(), train_metric(sums)         how it speaks of itself, and its metric of an epoch's training
+///   samples(), iterations(K)            of an epoch: samples that are visited, and iterations with K members
+///   check(K)                            throws OptionError where K members cannot be trained
+///   describe_iteration(K)               says what an iteration holds
+///   epoch(epoch, K, first)              the minibatches of an epoch from iteration `first` on
+///   samples_in(batch), place(batch)     how many, and where it lies (place_of its tensors)
+///   accumulate_gradient(network, tape, batch, outputs)   forward and backward for the tape's members
+///   evaluate_members(network), evaluate(network)         scores of members and ensemble, and of a plain network
+///   held_out(network)                   the metric of a plain network for an epoch's line
+/// and may have
+///   inputs(batch)                       for networks with running statistics: what the network takes of a batch
+///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
+template <class T, class Network>
+concept Task = requires(T& task, const T& fixed, Network& network, Tape& tape, const typename T::Batch& batch,
+                        StepOutputs<nn::WeightOf<Network>, typename Network::device_type>& outputs, const Sums& sums) {
+  { T::words() } -> std::same_as<Words>;
+  { T::train_metric(sums) } -> std::convertible_to<double>;
+  { fixed.samples() } -> std::convertible_to<std::int64_t>;
+  { fixed.iterations(std::int64_t{}) } -> std::convertible_to<std::int64_t>;
+  fixed.check(std::int64_t{});
+  { fixed.describe_iteration(std::int64_t{}) } -> std::convertible_to<std::string>;
+  task.epoch(std::int64_t{}, std::int64_t{}, std::int64_t{});
+  { task.samples_in(batch) } -> std::convertible_to<std::int64_t>;
+  { T::place(batch) } -> std::convertible_to<std::string>;
+  task.accumulate_gradient(network, tape, batch, outputs);
+  { task.evaluate_members(network) } -> std::same_as<MemberScores>;
+  { task.evaluate(network) } -> std::same_as<Scores>;
+  { task.held_out(network) } -> std::convertible_to<double>;
+};
+
+}  // namespace lpw::inline LPW_ABI::train
