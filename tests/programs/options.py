@@ -216,7 +216,7 @@ def idle_options(folder):
     refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
     # What a file says of an option as if it were not there is no mistake: older programs wrote all of them.
     config.write_text("members = 1\nsigma = 0\nlate-lr = -1\nbase-gradient = \"sum\"\nconvert = false\n")
-    done = run("--dry-run", *RUN, "--config", config)
+    done = run("--dry-run", "--model", "wrn-10-1", "--config", config)
     check(done.returncode == 0, done.stderr)
 
 

@@ -4,6 +4,7 @@
 #include <lpw/nn/linear.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/sgd.hpp>
+#include <lpw/train/trainer.hpp>
 
 template <int mistake>
 struct WithoutVisit {
@@ -34,4 +35,14 @@ void without_visit(WithoutVisit<0>& sgd, WithoutVisit<1>& adam, WithoutVisit<2>&
 void member_without_visit(Holding<WithoutVisit<4>>& network, Holding<int>& number) {
   lpw::nn::for_each_parameter(network, [](const std::string&, auto&) {});
   lpw::nn::for_each_parameter(number, [](const std::string&, auto&) {});
+}
+
+void what_does_not_follow(lpw::nn::Linear<float, lpw::Cpu>& network) {
+  double learning_rate = 0.1;
+  lpw::release(network, learning_rate, {.members = 3});
+}
+
+struct NoTask {};
+lpw::train::Trainer<lpw::nn::Linear<float, lpw::Cpu>, NoTask>* trainer_of(void* p) {
+  return static_cast<lpw::train::Trainer<lpw::nn::Linear<float, lpw::Cpu>, NoTask>*>(p) + 1;
 }

@@ -2,6 +2,7 @@
 // [K, B, ...], computes all members in one pass.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 #include <memory>
 #include <set>
@@ -19,6 +20,15 @@ struct ReleaseOptions {
   Selectors groups = Group::batch_norm | Group::head;  // what becomes late-phase weights
   double sigma = 0;                                    // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
   Philox random{0};                                    // for eps
+};
+
+/// What follows a network from stores of type Flat to others: optimizers, averages, and whatever else is in the form of the weights.
+///   follows(flat)        whether what it holds belongs to these stores
+///   rearrange(from, to)  takes it to the stores `to`
+template <class F, class Flat>
+concept Follower = requires(F& follower, const F& fixed, const Flat& flat, const std::shared_ptr<Flat>& to) {
+  { fixed.follows(flat) } -> std::same_as<bool>;
+  follower.rearrange(flat, to);
 };
 
 /// Without an optimizer.
@@ -103,12 +113,17 @@ void require_selected(M& network, const Selectors& selectors) {
 
 /// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds release
 /// noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none. With sigma = 0 every member
-/// computes exactly what the network did. `optimizer` is any type with follows(stores) and rearrange(from, to), as lpw::optim's have.
+/// computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are.
 /// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network has no
 /// parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
 void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
+  using Flat = nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>;
+  static_assert(
+      Follower<std::remove_reference_t<Optimizer>, Flat>,
+      "lpw: release takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), which have follows(stores) and "
+      "rearrange(from, to)");
   const auto old = nn::flatten(network);
   require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
   require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");

@@ -24,6 +24,8 @@ namespace lpw::inline LPW_ABI::train {
 /// Trains a network for a task.
 template <nn::Visitable Network, class Task>
 class Trainer {
+  static_assert(train::Task<Task, Network>, "lpw: this is no task for that network; lpw/train/task.hpp says what one has to have");
+
  public:
   using W = nn::WeightOf<Network>;
   using D = typename Network::device_type;
@@ -32,7 +34,6 @@ class Trainer {
   /// Throws OptionError for options that cannot work with this task, at the start and not when members are released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
       : run_{network, task, checked(options, task), std::move(description), optim::make_optimizer(network, options.optimizer)} {
-    static_assert(train::Task<Task, Network>, "lpw: this is no task for that network; what one has to have is said in lpw/train/task.hpp");
     add(std::make_unique<ReleasePlan<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
   }
