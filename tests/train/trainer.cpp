@@ -424,3 +424,65 @@ TEST_CASE("a run of training, evaluation, release and collapse peaks near the fl
   CHECK(task.faults[5] - task.faults[2] <= 60);
   CHECK(task.faults[8] - task.faults[7] <= 60);
 }
+
+namespace {
+
+/// Counts what the loop tells it, ends the second epoch after two iterations, and keeps its counts in checkpoints.
+struct CountingPart final : Part<Toy, HookedTask> {
+  using Run = Part<Toy, HookedTask>::Run;
+  struct Counts {
+    std::int64_t epochs = 0, steps = 0, ended = 0, releases = 0, offers = 0;
+    bool operator==(const Counts&) const = default;
+  };
+
+  explicit CountingPart(Counts& counts) : counts(counts) {}
+  void before_epoch(Run&, Display&) override { ++counts.epochs; }
+  void after_step(Run&) override { ++counts.steps; }
+  bool ends_epoch(const Run& run) const override { return run.progress.epoch == 1 && run.progress.iteration == 2; }
+  void after_epoch(Run&) override { ++counts.ended; }
+  const char* phase(const Run& run) const override { return run.progress.epoch == 1 ? "+short" : ""; }
+  void offer(Run&, Display&) override { ++counts.offers; }
+  void rearrange(const Flat&, const std::shared_ptr<Flat>& to) override { counts.releases += to->members; }
+  void save(io::NamedTensors& tensors) override {
+    Tensor<std::int32_t, Cpu> saved({2});
+    saved.data()[0] = static_cast<std::int32_t>(counts.epochs), saved.data()[1] = static_cast<std::int32_t>(counts.steps);
+    tensors.add("counts", saved);
+  }
+  void load(Run&, const io::NamedTensors& tensors) override {
+    const auto saved = tensors.get<std::int32_t>("counts", {2});
+    counts.epochs = saved.data()[0], counts.steps = saved.data()[1];
+  }
+  Counts& counts;
+};
+
+}  // namespace
+
+TEST_CASE("a part of one's own is called by the loop, follows the release, and is resumed") {
+  CountingPart::Counts counts, resumed;
+  const TemporaryFolder folder;
+  Run whole;
+  whole.trainer.add(std::make_unique<CountingPart>(counts));
+  REQUIRE(whole.train(folder / "whole") == 0);
+  CHECK(counts == CountingPart::Counts{.epochs = 4, .steps = 12 + 2 + 4 + 4, .ended = 4, .releases = 3, .offers = 1});
+  CHECK(whole.trainer.progress().history[1].phase == "base+short");
+
+  Run first;
+  first.trainer.add(std::make_unique<CountingPart>(resumed));
+  first.task.hook = [](int pass, Toy&) {
+    if (pass == 15) raise(SIGTERM);
+  };
+  REQUIRE(first.train(folder / "run") == SIGTERM);
+  Run rest;
+  resumed = {};
+  rest.trainer.add(std::make_unique<CountingPart>(resumed));
+  REQUIRE(rest.train(folder / "run", true) == 0);
+  CHECK(resumed.epochs == counts.epochs);
+  CHECK(resumed.steps == counts.steps);
+  CHECK(model_after(folder) == text_of(io::read_file(folder / "whole/model.safetensors")));
+}
+
+TEST_CASE("late-phase weights that the network does not have are refused before training") {
+  TrainOptions o = options;
+  o.late = Selectors::parse("layer9.*");
+  CHECK(contains(message_of<OptionError>([&] { Run never(o); }), "the network has no parameter 'layer9.*'"));
+}

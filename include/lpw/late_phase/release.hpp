@@ -105,11 +105,20 @@ void require_selected(M& network, const Selectors& selectors) {
     const bool any = std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); });
     const auto close = any ? std::vector<std::string>() : close_names(pattern, names);
     require<OptionError>(any, "release: the network has no parameter '", pattern, "'",
-                         close.empty() ? std::string() : "; close to it: " + quoted_list(close));
+                         close.empty() ? std::string("; expected batchnorm, head, rank1, all, or names of parameters")
+                                       : "; close to it: " + quoted_list(close));
   }
 }
 
 }  // namespace detail
+
+/// Throws OptionError for selectors with which this network cannot be released: of which it has nothing, or that would give two layers that
+/// share a weight factors of their own.
+template <nn::Visitable M>
+void require_releasable(M& network, const Selectors& selectors) {
+  detail::require_selected(network, selectors);
+  detail::require_untied_weights(network, selectors);
+}
 
 /// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds release
 /// noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none. With sigma = 0 every member
@@ -131,8 +140,7 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
                        " released members; collapse it first");
   require<OptionError>(options.members == 1 || !options.groups.empty(), "release: no group of late-phase weights is chosen");
   require(optimizer.follows(*old), "release: the optimizer was made for another network, or before this one was moved to other stores");
-  detail::require_selected(network, options.groups);
-  detail::require_untied_weights(network, options.groups);
+  require_releasable(network, options.groups);
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (options.groups.selects(name, parameter)) parameter.set_late_phase(true);
   });

@@ -31,9 +31,9 @@ class Trainer {
   using D = typename Network::device_type;
 
   /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must outlive the trainer.
-  /// Throws OptionError for options that cannot work with this task, at the start and not when members are released.
+  /// Throws OptionError for options that cannot work with this task or network, at the start and not when members are released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
-      : run_{network, task, checked(options, task), std::move(description), optim::make_optimizer(network, options.optimizer)} {
+      : run_{network, task, checked(options, task, network), std::move(description), optim::make_optimizer(network, options.optimizer)} {
     add(std::make_unique<ReleasePlan<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
   }
@@ -100,8 +100,9 @@ class Trainer {
   using Run = TrainingRun<Network, Task>;
   using Clock = typename Run::Clock;
 
-  static const TrainOptions& checked(const TrainOptions& options, const Task& task) {
+  static const TrainOptions& checked(const TrainOptions& options, const Task& task, Network& network) {
     validate(options);
+    if (options.releases()) require_releasable(network, options.late);
     task.check(options.releases() ? options.members : 1);
     // The epoch of that step ends with it, and there must be one after.
     const std::int64_t step = options.release_step, iterations = task.iterations(1);
