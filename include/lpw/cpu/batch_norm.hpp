@@ -79,20 +79,21 @@ template <class T>
   return result;
 }
 
-/// Moves running statistics [K, C] by a minibatch of M = `rows` rows, as batch_norm_forward does.
+/// Moves the running statistics `mean` and `variance` [K, C] by a minibatch of M = `rows` rows, as batch_norm_forward
+/// does.
 template <class W>
-void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch,
-                    std::int64_t rows, double momentum, bool pooled = false) {
+void update_running(Tensor<W, Cpu> mean, Tensor<W, Cpu> variance, const Moments<W, Cpu>& batch, std::int64_t rows,
+                    double momentum, bool pooled = false) {
   const W keep = static_cast<W>(1 - momentum), take = static_cast<W>(momentum);
   const W unbias = rows > 1 && !pooled ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
   for (std::int64_t k = 0; k < batch.mean.dim(0); ++k)
     for (std::int64_t c = 0; c < batch.mean.dim(1); ++c) {
-      W &mean = running_mean.row(k)[c], &variance = running_variance.row(k)[c];
-      if (momentum == 1) mean = variance = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
-      const W distance = batch.mean.row(k)[c] - mean;
-      mean = pooled && momentum != 1 ? mean + take * distance : keep * mean + take * batch.mean.row(k)[c];
+      W &m = mean.row(k)[c], &v = variance.row(k)[c];
+      if (momentum == 1) m = v = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
+      const W distance = batch.mean.row(k)[c] - m;
+      m = pooled && momentum != 1 ? m + take * distance : keep * m + take * batch.mean.row(k)[c];
       const W between = pooled && momentum != 1 ? take * distance * distance : W(0);
-      variance = keep * (variance + between) + take * unbias * batch.variance.row(k)[c];
+      v = keep * (v + between) + take * unbias * batch.variance.row(k)[c];
     }
 }
 
