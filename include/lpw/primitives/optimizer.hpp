@@ -1,5 +1,6 @@
 // Optimizer steps. Each takes both flat stores of a network, base and late-phase weights, so that a device does all its
 // weights at once, and leaves the gradients zero. gradient_factor [1], or empty for 1, is for both: see clip_factor.
+// learning_rate is the store's tensor's where it has one, else its step's.
 //
 // sgd_step(base, late, gradient_factor): with g = gradient_scale gradient_factor gradient + weight_decay w:
 //   v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v).
