@@ -60,9 +60,7 @@ template <class T>
 /// The same in the type in which T is multiplied here.
 template <class T>
 [[nodiscard]] Bare fastest_bare_work(const StepShape& shape) {
-#if LPW_WITH_ONEDNN
-  if (!lpw::onednn::bfloat16_is_fast()) return bare_work<float>(shape);
-#endif
+  if (!lpw::multiplies_bfloat16()) return bare_work<float>(shape);
   return bare_work<T>(shape);
 }
 

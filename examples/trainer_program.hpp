@@ -34,10 +34,7 @@ struct Machine {
 /// The engine, and the type of its products where that is not T.
 template <class T, class Device>
 [[nodiscard]] std::string engine_for() {
-#if LPW_WITH_ONEDNN
-  if constexpr (std::is_same_v<Device, lpw::Cpu> && std::is_same_v<T, lpw::bfloat16>)
-    if (lpw::cpu_engine() == lpw::CpuEngine::onednn && !lpw::onednn::bfloat16_is_fast()) return "oneDNN, products of float32";
-#endif
+  if constexpr (std::is_same_v<Device, lpw::Cpu>) return lpw::describe_products<T>();
   return Machine<Device>::engine();
 }
 

@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# The other checks are worth something only if they fail when they should: each is run on a small tree with a planted violation.
+# The other checks are worth something only if they fail when they should: each is run on a small tree with a planted
+# violation.
 set -euo pipefail
 unset CDPATH
 here=$(cd -- "$(dirname -- "$0")" && pwd)
@@ -8,11 +9,18 @@ trap 'rm -rf "$tree"' EXIT
 failed=0
 
 # expect_clean CHECK / expect_violation CHECK TEXT: the check's verdict on the tree, and what its message must contain.
+run_check() {
+  if [ -e "$here/$1.py" ]; then
+    python3 -B "$here/$1.py" "$tree"
+  else
+    "$here/$1.sh" "$tree"
+  fi
+}
 expect_clean() {
-  output=$("$here/$1.sh" "$tree" 2>&1) || { echo "$1 complains about a clean tree: $output"; failed=1; }
+  output=$(run_check "$1" 2>&1) || { echo "$1 complains about a clean tree: $output"; failed=1; }
 }
 expect_violation() {
-  if output=$("$here/$1.sh" "$tree" 2>&1); then
+  if output=$(run_check "$1" 2>&1); then
     echo "$1 overlooks: $2"
     failed=1
   elif ! grep -qF -- "$2" <<<"$output"; then
@@ -40,7 +48,8 @@ try_include() {
   expect_violation include_direction "$3"
   unplant "$1"
 }
-try_include include/lpw/tensor/up.hpp '<lpw/nn/linear.hpp>' 'include/lpw/tensor/up.hpp:1: tensor may not include lpw/nn/linear.hpp'
+try_include include/lpw/tensor/up.hpp '<lpw/nn/linear.hpp>' \
+  'include/lpw/tensor/up.hpp:1: tensor may not include lpw/nn/linear.hpp'
 try_include include/lpw/cpu/side.hpp '<lpw/cuda/gemm.hpp>' 'cpu may not include'
 try_include include/lpw/cuda/side.hpp ' <lpw/cpu/gemm.hpp>' 'cuda may not include'
 try_include include/lpw/cpu/base/side.hpp '<lpw/cpu/gemm.hpp>' 'cpu/base may not include'
@@ -66,6 +75,78 @@ try_citation 'run scripts/gone.sh' scripts/gone.sh
 try_citation '#include <lpw/gone.hpp>' '<lpw/gone.hpp>'
 try_citation 'call lpw::nn::Gone{}' lpw::nn::Gone
 try_citation 'set LPW_GONE' LPW_GONE
+
+if ! command -v python3 >/dev/null; then
+  echo "SKIPPED: primitives, for want of python3"
+  exit $((failed ? 1 : 77))
+fi
+primitives_header='// Dense layers.
+//
+// linear(x, weight, dx): y [K, B, out].
+#pragma once'
+# primitives_page ROW...: the page, with these rows after the one that is right.
+primitives_page() {
+  plant docs/primitives.md '# Primitives' '## Dense: `include/lpw/primitives/linear.hpp`' \
+    '`x`, `dx` [K, B, in], `weight` [1 or K, out, in].' '' \
+    '| primitive | of | computes | CPU | CUDA |' '|---|---|---|---|---|' \
+    '| `linear(x, weight, dx)` | T | y | loop | `gemm` |' "$@"
+}
+# primitives_of DEVICE LINE...: the device's overload, in namespaces and beside what is none.
+primitives_of() {
+  plant "include/lpw/${1,,}/linear.hpp" '#pragma once' 'namespace lpw::inline LPW_ABI {' \
+    'namespace detail {' "template <class T> void helper(const Tensor<T, $1>& x) { if (x) { gemm(x); } }" \
+    '}  // namespace detail' 'struct Shape { int size(); };' 'template <class T>' \
+    "[[nodiscard]] Tensor<T, $1> linear(const Tensor<T, $1>& x, const Tensor<Accumulate<T>, $1>& weight," \
+    "                                   Gradient<T, $1>& /*dx*/ = {}) {" '  return {gemm(x)};' '}' "${@:2}" \
+    '}  // namespace lpw::inline LPW_ABI'
+}
+# try_primitives TEXT: what the tree as it is now violates; then it is put right.
+try_primitives() {
+  expect_violation primitives "$1"
+  primitives_tree
+}
+primitives_tree() {
+  plant include/lpw/primitives/linear.hpp "$primitives_header"
+  primitives_of Cpu
+  primitives_of Cuda
+  primitives_page
+}
+primitives_tree
+expect_clean primitives
+primitives_page '| `gone(x)` | T | y | loop | none: fused |'
+try_primitives 'gone(x) is not overloaded for Cpu'
+primitives_page '| `linear(x, dx)` | T | y | loop | none: fused |'
+try_primitives 'linear(x, dx) is not overloaded for Cpu'
+primitives_of Cpu 'template <class T> void add(Tensor<T, Cpu>& x);'
+try_primitives 'add(x) has no row'
+primitives_of Cuda 'inline void add(Tensor<float, Cuda>& x, const Shape& = {1, 2}) {}'
+try_primitives 'add(x, ?) has no row'
+primitives_of Cpu 'template <class T> void add(Tensor<T, Cpu>& x) {}'
+primitives_page '| `add(x)` | T | y | loop | `gemm` |'
+try_primitives 'add(x) is not overloaded for Cuda'
+primitives_of Cpu 'template <class T> void add(Tensor<T, Cpu>& x) {}'
+primitives_page '| `add(x)` | T | y | loop | none: fused |'
+expect_clean primitives
+primitives_page '| `add(x)` | T | y | loop | none |'
+try_primitives 'say why, as none: WHY'
+for device in Cpu Cuda; do primitives_of $device 'template <class T> void add(Tensor<T, '$device'>& x) {}'; done
+primitives_page '| `add(x)` | T | y | loop | none: fused |'
+try_primitives 'but its row says none'
+for device in Cpu Cuda; do primitives_of $device 'template <class T> void add(Tensor<T, '$device'>& x) {}'; done
+primitives_page '| `add(x)` | T | y | loop | `gemm` |'
+try_primitives 'linear.hpp does not say what add(x) computes'
+primitives_page '| `linear(x, weight, dx)` | T | y | loop | `gemm` |'
+try_primitives 'has another row'
+primitives_page '| `linear(x, weight, dx)` | T | | loop | `gemm` |'
+try_primitives 'expected a row'
+sed -i 's/`gemm`/`other_gemm`/' "$tree/docs/primitives.md"
+try_primitives 'served by other_gemm'
+sed -i 's/`weight` \[/[/' "$tree/docs/primitives.md"
+try_primitives 'does not say what `weight`'
+mv "$tree/include/lpw/cuda/linear.hpp" "$tree/include/lpw/cuda/dense.hpp"
+expect_violation primitives 'files of different names'
+unplant include/lpw/cuda/dense.hpp
+try_primitives '0 primitives of Cuda'
 
 plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths

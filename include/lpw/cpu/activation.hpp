@@ -1,7 +1,9 @@
-// The pending map of an activation, relu?(scale (x - mean) + shift), applied on the CPU in one read and one write.
-// centred() is the only place where the map is evaluated: batch norm's backward recomputes ReLU's mask from it, so every user must round
-// alike, which the explicit fma guarantees whatever the compiler does with the surrounding code. The mean is subtracted before anything is
-// scaled: scale x and a shift that holds -scale mean would each be large beside a large mean, and their rounding errors would remain.
+// primitives/activation.hpp on the CPU: the pending map is applied in one read and one write, with arithmetic in W.
+//
+// centred() is the only place where the map is evaluated: batch norm's backward recomputes ReLU's mask from it, so
+// every user must round alike, which the explicit fma guarantees whatever the compiler does with the surrounding code.
+// The mean is subtracted before anything is scaled: scale x and a shift that holds -scale mean would each be large
+// beside a large mean, and their rounding errors would remain.
 #pragma once
 
 #include <cmath>
@@ -21,7 +23,8 @@ template <class W>
 namespace detail {
 
 template <bool Relu, class T, class W>
-inline void apply_centred(const T* in, const W* mean, const W* scale, const W* shift, std::int64_t rows, std::int64_t channels, T* out) {
+inline void apply_centred(const T* in, const W* mean, const W* scale, const W* shift, std::int64_t rows,
+                          std::int64_t channels, T* out) {
   for (std::int64_t r = 0; r < rows; ++r, in += channels, out += channels) {
 #pragma omp simd
     for (std::int64_t c = 0; c < channels; ++c) {
@@ -44,7 +47,6 @@ void apply_pending(const Activation<T, Cpu>& x, std::int64_t k, const T* in, std
 
 }  // namespace detail
 
-/// The values f(raw), shape [K, ..., C]; shares raw's memory where nothing is pending. Arithmetic in Accumulate<T>; NaN stays NaN.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> materialize(const Activation<T, Cpu>& x) {
   if (!x.pending()) return x.raw;

@@ -1,10 +1,11 @@
-// Batch norm on the CPU, per member and channel, over x as [K, M, C].
+// primitives/batch_norm.hpp on the CPU, per member and channel, over x as [K, M, C].
 //
-// Passes over memory: the statistics read x once, unless the convolution that made x has summed them; the normalisation is left pending
-// (Activation) or done by normalize() in one read and one write; backward reads x and dy twice, or once if the convolution that made dy has
-// summed it, and writes dx once. ReLU's mask is never stored: it is recomputed from x with the forward's own rounding. Sums run over fixed
-// row blocks in W, shifted by the block's first row so that a large mean costs no digits, and blocks merge in double in fixed order by
-// Chan's rule: the result does not depend on the number of threads.
+// Passes over memory: the statistics read x once, unless the convolution that made x has summed them; the normalisation
+// is left pending (Activation) or done by normalize() in one read and one write; backward reads x and dy twice, or once
+// if the convolution that made dy has summed it, and writes dx once. ReLU's mask is never stored: it is recomputed from
+// x with the forward's own rounding. Sums run over fixed row blocks in W, shifted by the block's first row so that a
+// large mean costs no digits, and blocks merge in double in fixed order by Chan's rule: the result does not depend on
+// the number of threads.
 #pragma once
 
 #include <cmath>
@@ -20,7 +21,8 @@ namespace detail {
 
 /// Sums of (x - s) and (x - s)^2 over the rows [first, last) of one block, s its first row; then (mean, M2) in double.
 template <class T>
-void block_moments(const T* x, std::int64_t rows, std::int64_t channels, Accumulate<T>* scratch, double* mean, double* m2) {
+void block_moments(const T* x, std::int64_t rows, std::int64_t channels, Accumulate<T>* scratch, double* mean,
+                   double* m2) {
   using W = Accumulate<T>;
   W *sum = scratch, *square = scratch + channels;
   std::fill_n(scratch, 2 * channels, W(0));
@@ -57,7 +59,8 @@ template <class T>
       const std::int64_t k = item / blocks.count, b = item % blocks.count;
       const T* block = x.data() + (k * view.rows + blocks.first(b)) * channels;
       double* moments = partial.data() + item * 2 * channels;
-      detail::block_moments(block, blocks.last(b) - blocks.first(b), channels, scratch.data(), moments, moments + channels);
+      detail::block_moments(block, blocks.last(b) - blocks.first(b), channels, scratch.data(), moments,
+                            moments + channels);
     }
   });
   for (std::int64_t k = 0; k < view.members; ++k)
@@ -76,30 +79,28 @@ template <class T>
   return result;
 }
 
-/// running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does. `rows` is M, running tensors [K, C].
-///
-/// Pooled: mean and biased variance of all values so far, of which the minibatch's are the share w: mean <- mean + w d and variance <-
-/// (1 - w) (variance + w d^2) + w batch, where d = batch mean - mean (the law of total variance; Chan, Golub, LeVeque 1979).
+/// Moves the running statistics `mean` and `variance` [K, C] by a minibatch of M = `rows` rows, as batch_norm_forward
+/// does.
 template <class W>
-void update_running(Tensor<W, Cpu> running_mean, Tensor<W, Cpu> running_variance, const Moments<W, Cpu>& batch, std::int64_t rows,
+void update_running(Tensor<W, Cpu> mean, Tensor<W, Cpu> variance, const Moments<W, Cpu>& batch, std::int64_t rows,
                     double momentum, bool pooled = false) {
   const W keep = static_cast<W>(1 - momentum), take = static_cast<W>(momentum);
   const W unbias = rows > 1 && !pooled ? static_cast<W>(double(rows) / double(rows - 1)) : W(1);
   for (std::int64_t k = 0; k < batch.mean.dim(0); ++k)
     for (std::int64_t c = 0; c < batch.mean.dim(1); ++c) {
-      W &mean = running_mean.row(k)[c], &variance = running_variance.row(k)[c];
-      if (momentum == 1) mean = variance = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
-      const W distance = batch.mean.row(k)[c] - mean;
-      mean = pooled && momentum != 1 ? mean + take * distance : keep * mean + take * batch.mean.row(k)[c];
+      W &m = mean.row(k)[c], &v = variance.row(k)[c];
+      if (momentum == 1) m = v = W(0);  // a new beginning: 0 times a NaN of before would stay NaN
+      const W distance = batch.mean.row(k)[c] - m;
+      m = pooled && momentum != 1 ? m + take * distance : keep * m + take * batch.mean.row(k)[c];
       const W between = pooled && momentum != 1 ? take * distance * distance : W(0);
-      variance = keep * (variance + between) + take * unbias * batch.variance.row(k)[c];
+      v = keep * (v + between) + take * unbias * batch.variance.row(k)[c];
     }
 }
 
 /// The normalisation by the given moments [K, C]; gamma and beta are [1, C] or [K, C].
 template <class W>
-[[nodiscard]] Normalizer<W, Cpu> make_normalizer(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma, const Tensor<W, Cpu>& beta,
-                                                 double epsilon) {
+[[nodiscard]] Normalizer<W, Cpu> make_normalizer(const Moments<W, Cpu>& moments, const Tensor<W, Cpu>& gamma,
+                                                 const Tensor<W, Cpu>& beta, double epsilon) {
   const Shape shape = moments.mean.shape();
   Normalizer<W, Cpu> result{clone(moments.mean), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape), Tensor<W, Cpu>(shape)};
   for (std::int64_t k = 0; k < shape[0]; ++k) {
@@ -116,8 +117,8 @@ template <class W>
 
 /// y = relu?(scale (x - mean) + shift + residual) in one pass; an empty residual is none.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalizer<Accumulate<T>, Cpu>& by, const Tensor<T, Cpu>& residual,
-                                       bool relu) {
+[[nodiscard]] Tensor<T, Cpu> normalize(const Tensor<T, Cpu>& x, const Normalizer<Accumulate<T>, Cpu>& by,
+                                       const Tensor<T, Cpu>& residual, bool relu) {
   using W = Accumulate<T>;
   if (residual.empty()) return materialize(Activation<T, Cpu>{x, by.mean, by.scale, by.shift, relu});
   const auto view = MemberRows::of(x.shape());
@@ -137,12 +138,13 @@ template <class T>
   return y;
 }
 
-/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x [K, ..., C], gamma and beta [1 or K, C], running [K, C]. The
-/// result is pending on x where the residual is empty. `known`: the moments of x, or empty.
+/// The result is pending on x where the residual is empty.
 template <class T>
 [[nodiscard]] BatchNormResult<T, Cpu> batch_norm_forward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& residual,
-                                                         const Tensor<Accumulate<T>, Cpu>& gamma, const Tensor<Accumulate<T>, Cpu>& beta,
-                                                         const RunningStatistics<Accumulate<T>, Cpu>& running, const BatchNormPass& pass,
+                                                         const Tensor<Accumulate<T>, Cpu>& gamma,
+                                                         const Tensor<Accumulate<T>, Cpu>& beta,
+                                                         const RunningStatistics<Accumulate<T>, Cpu>& running,
+                                                         const BatchNormPass& pass,
                                                          const Moments<Accumulate<T>, Cpu>& known = {}) {
   Moments<Accumulate<T>, Cpu> moments{running.mean, running.variance};
   if (pass.batch_statistics) {
@@ -183,7 +185,8 @@ template <bool Relu, bool Residual, class T>
       std::fill_n(sum, 2 * channels, W(0));
       for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
         const std::int64_t offset = (k * view.rows + r) * channels;
-        const T *x = saved.x.data() + offset, *d = dy.data() + offset, *other = Residual ? saved.residual.data() + offset : x;
+        const T *x = saved.x.data() + offset, *d = dy.data() + offset,
+                *other = Residual ? saved.residual.data() + offset : x;
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
           const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
@@ -206,8 +209,8 @@ template <bool Relu, bool Residual, class T>
 
 /// dx = scale (g - mean(g) - (x - mean) inverse^2 mean(g (x - mean))), or scale g with constant moments; dresidual = g.
 template <bool Relu, bool Residual, class T>
-void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, const Tensor<double, Cpu>& sums,
-                              Gradient<T, Cpu>& dx, Gradient<T, Cpu>* dresidual) {
+void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy,
+                              const Tensor<double, Cpu>& sums, Gradient<T, Cpu>& dx, Gradient<T, Cpu>* dresidual) {
   using W = Accumulate<T>;
   const auto view = MemberRows::of(dy.shape());
   const auto blocks = RowBlocks::of(view);
@@ -217,7 +220,8 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
     for (std::int64_t c = 0; c < channels; ++c) {
       const double inverse = saved.by.inverse_deviation.row(k)[c], m = static_cast<double>(view.rows);
       coefficients.row(k)[c] = saved.batch_statistics ? static_cast<W>(sums.row(k)[c] / m) : W(0);
-      coefficients.row(k)[channels + c] = saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
+      coefficients.row(k)[channels + c] =
+          saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
     }
   const bool add = dx.accumulate;
   parallel_for(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t item) {
@@ -226,14 +230,16 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
     const W *mean_g = coefficients.row(k), *slope = mean_g + channels;
     for (std::int64_t r = blocks.first(b); r < blocks.last(b); ++r) {
       const std::int64_t offset = (k * view.rows + r) * channels;
-      const T *x = saved.x.data() + offset, *d = dy.data() + offset, *other = Residual ? saved.residual.data() + offset : x;
+      const T *x = saved.x.data() + offset, *d = dy.data() + offset,
+              *other = Residual ? saved.residual.data() + offset : x;
       T* out = dx.tensor.data() + offset;
       if (dresidual) {
         T* g = dresidual->tensor.data() + offset;
         const bool sum = dresidual->accumulate;
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c)
-          store(g[c], masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
+          store(g[c],
+                masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
       }
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) {
@@ -246,9 +252,9 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
 }
 
 template <bool Relu, bool Residual, class T>
-void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
-                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual,
-                         const Tensor<double, Cpu>& known) {
+void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy,
+                         Gradient<Accumulate<T>, Cpu>* dgamma, Gradient<Accumulate<T>, Cpu>* dbeta,
+                         Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual, const Tensor<double, Cpu>& known) {
   using W = Accumulate<T>;
   const auto sums = known.empty() ? batch_norm_sums<Relu, Residual>(saved, dy) : known;
   const std::int64_t channels = sums.dim(2);
@@ -259,7 +265,9 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
       for (std::int64_t c = 0; c < channels; ++c) row[c] += static_cast<W>(value(k, c));
     }
   };
-  if (dgamma) add_rows(*dgamma, [&](auto k, auto c) { return sums.row(k)[channels + c] * double(saved.by.inverse_deviation.row(k)[c]); });
+  if (dgamma)
+    add_rows(*dgamma,
+             [&](auto k, auto c) { return sums.row(k)[channels + c] * double(saved.by.inverse_deviation.row(k)[c]); });
   if (dbeta) add_rows(*dbeta, [&](auto k, auto c) { return sums.row(k)[c]; });
   if (dx) {
     batch_norm_data_gradient<Relu, Residual>(saved, dy, sums, *dx, dresidual);
@@ -271,13 +279,11 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
 
 }  // namespace detail
 
-/// Gradients of relu?(gamma (x - mean) inverse_deviation + beta + residual) from dy. A null target is not wanted; dgamma and dbeta are
-/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself). `known`: sums of dy
-/// [K, 2, C] as GradientSums makes them, or empty.
+/// Reads x and dy once if their sums are `known`, else twice.
 template <class T>
-void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>* dgamma,
-                         Gradient<Accumulate<T>, Cpu>* dbeta, Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual,
-                         const Tensor<double, Cpu>& known = {}) {
+void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy,
+                         Gradient<Accumulate<T>, Cpu>* dgamma, Gradient<Accumulate<T>, Cpu>* dbeta,
+                         Gradient<T, Cpu>* dx, Gradient<T, Cpu>* dresidual, const Tensor<double, Cpu>& known = {}) {
   const bool residual = saved.relu && !saved.residual.empty();
   if (!saved.relu) return detail::batch_norm_backward<false, false>(saved, dy, dgamma, dbeta, dx, dresidual, known);
   if (!residual) return detail::batch_norm_backward<true, false>(saved, dy, dgamma, dbeta, dx, dresidual, known);

@@ -1,4 +1,5 @@
-// Softmax cross-entropy on the CPU: one read of the logits gives the loss and the probabilities that backward needs.
+// primitives/cross_entropy.hpp on the CPU: one read of the logits gives the loss and the probabilities that backward
+// needs.
 #pragma once
 
 #include <algorithm>
@@ -13,7 +14,8 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// Softmax of one row of logits into p; returns the row's loss. The exponentials are taken relative to the largest logit.
+/// Softmax of one row of logits into p; returns the row's loss. The exponentials are taken relative to the largest
+/// logit.
 template <class T, class W>
 [[nodiscard]] double cross_entropy_row(const T* row, std::int64_t classes, std::int32_t label, double smoothing, W* p) {
   W largest = W(row[0]);
@@ -36,16 +38,15 @@ template <class T, class W>
 
 }  // namespace detail
 
-/// loss_k = mean_b -sum_c t_c log softmax(logits)_c with targets t = (1 - smoothing) [c = label] + smoothing / classes.
-/// logits [K, B, classes], labels [K, B] in [0, classes).
+/// Each row's loss in double; those of a member are added in order.
 template <class T>
-[[nodiscard]] CrossEntropy<T, Cpu> cross_entropy_forward(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels,
-                                                         double smoothing) {
+[[nodiscard]] CrossEntropy<T, Cpu> cross_entropy_forward(const Tensor<T, Cpu>& logits,
+                                                         const Tensor<std::int32_t, Cpu>& labels, double smoothing) {
   using W = Accumulate<T>;
   const std::int64_t members = logits.dim(0), batch = logits.dim(1), classes = logits.dim(2);
   for (std::int64_t i = 0; i < members * batch; ++i)
-    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "cross_entropy: label ", labels.data()[i], " of member ", i / batch,
-            ", sample ", i % batch, " is outside [0, ", classes, ")");
+    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "cross_entropy: label ", labels.data()[i],
+            " of member ", i / batch, ", sample ", i % batch, " is outside [0, ", classes, ")");
   CrossEntropy<T, Cpu> result{Tensor<W, Cpu>({members}), Tensor<W, Cpu>(logits.shape())};
   Tensor<double, Cpu> losses({members, batch});
   parallel_for(members * batch, 16 * classes, [&](std::int64_t i) {
@@ -53,14 +54,14 @@ template <class T>
                                                  result.probabilities.data() + i * classes);
   });
   for (std::int64_t k = 0; k < members; ++k)
-    result.loss.data()[k] = static_cast<W>(std::accumulate(losses.row(k), losses.row(k) + batch, 0.0) / static_cast<double>(batch));
+    result.loss.data()[k] =
+        static_cast<W>(std::accumulate(losses.row(k), losses.row(k) + batch, 0.0) / static_cast<double>(batch));
   return result;
 }
 
-/// dlogits = dloss_k (softmax - t) / B.
 template <class T>
-void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels, double smoothing,
-                            const Tensor<Accumulate<T>, Cpu>& dloss, Gradient<T, Cpu>& dlogits) {
+void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels,
+                            double smoothing, const Tensor<Accumulate<T>, Cpu>& dloss, Gradient<T, Cpu>& dlogits) {
   using W = Accumulate<T>;
   const std::int64_t members = probabilities.dim(0), batch = probabilities.dim(1), classes = probabilities.dim(2);
   const W floor = static_cast<W>(smoothing / static_cast<double>(classes)), peak = static_cast<W>(1 - smoothing);
@@ -77,9 +78,9 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
   });
 }
 
-/// [1]: the samples of logits [K, B, classes] whose largest logit, the first of equals, is that of their label [K, B].
 template <class T>
-[[nodiscard]] Tensor<std::int32_t, Cpu> count_correct(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {
+[[nodiscard]] Tensor<std::int32_t, Cpu> count_correct(const Tensor<T, Cpu>& logits,
+                                                      const Tensor<std::int32_t, Cpu>& labels) {
   const std::int64_t classes = logits.dim(2);
   std::int32_t correct = 0;
   for (std::int64_t i = 0; i < labels.size(); ++i) {

@@ -1,4 +1,4 @@
-// Dropout on the CPU. The mask is not stored: it is a pure function of (seed, step, operation, member, element), drawn again by backward.
+// primitives/dropout.hpp on the CPU: four draws at a time.
 #pragma once
 
 #include <lpw/cpu/base/parallel.hpp>
@@ -6,7 +6,6 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
 template <class T>
 void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T, Cpu>& y) {
   using W = Accumulate<T>;
@@ -16,8 +15,8 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
   constexpr std::int64_t quad_cost = 80;  // Philox's ten rounds
   parallel_for(x.dim(0) * quads, quad_cost, [&](std::int64_t item) {
     const std::int64_t k = item / quads, quad = item % quads;
-    const std::uint64_t counter =
-        (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) + static_cast<std::uint64_t>(quad);
+    const std::uint64_t counter = (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) +
+                                  static_cast<std::uint64_t>(quad);
     const auto bits = mask.random(counter);
     const std::int64_t first = quad * 4, count = std::min<std::int64_t>(4, length - first);
     for (std::int64_t i = 0; i < count; ++i) {

@@ -1,15 +1,14 @@
-// Element-wise primitives on the CPU: one read of each input, one write of the output.
+// primitives/elementwise.hpp on the CPU: one read of each input, one write of the output.
 #pragma once
 
 #include <vector>
 
 #include <lpw/cpu/base/row_blocks.hpp>
-#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/elementwise.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// target += value, for contiguous tensors or tensors of strided rows.
 template <class T>
 void add_in_place(Tensor<T, Cpu>& target, const Tensor<T, Cpu>& value) {
   using W = Accumulate<T>;
@@ -27,7 +26,6 @@ void add_in_place(Tensor<T, Cpu>& target, const Tensor<T, Cpu>& value) {
   }
 }
 
-/// a + b; overwrites a's memory if nobody else holds it.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> add_forward(Tensor<T, Cpu> a, const Tensor<T, Cpu>& b) {
   Tensor<T, Cpu> sum = a.unique() && a.contiguous() ? std::move(a) : clone(a);
@@ -35,7 +33,6 @@ template <class T>
   return sum;
 }
 
-/// max(x, 0); NaN stays NaN.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> relu_forward(const Tensor<T, Cpu>& x) {
   Tensor<T, Cpu> y(x.shape());
@@ -48,7 +45,6 @@ template <class T>
   return y;
 }
 
-/// dy where the forward's result y was positive.
 template <class T>
 void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;
@@ -66,7 +62,8 @@ void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T
 
 namespace detail {
 
-/// out = f(in, coefficient of the channel, out before), coefficients [1 or K, C] broadcast over the rows of [K, ..., C].
+/// out = f(in, coefficient of the channel, out before), coefficients [1 or K, C] broadcast over the rows of [K, ...,
+/// C].
 template <class T, class F>
 void map_channels(const Tensor<T, Cpu>& in, const Tensor<Accumulate<T>, Cpu>& coefficients, Tensor<T, Cpu>& out, F f) {
   using W = Accumulate<T>;
@@ -84,7 +81,6 @@ void map_channels(const Tensor<T, Cpu>& in, const Tensor<Accumulate<T>, Cpu>& co
 
 }  // namespace detail
 
-/// y = x s, s [1 or K, C] broadcast over the rows of x [K, ..., C]: a rank-1 factor.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> scale_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& factor) {
   Tensor<T, Cpu> y(x.shape());
@@ -92,7 +88,6 @@ template <class T>
   return y;
 }
 
-/// y = x + b, b [1 or K, C] broadcast over the rows of x [K, ..., C].
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> add_channels_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& bias) {
   Tensor<T, Cpu> y(x.shape());
@@ -100,19 +95,21 @@ template <class T>
   return y;
 }
 
-/// dx = dy s.
 template <class T>
-void scale_channels_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& factor, Gradient<T, Cpu>& dx) {
+void scale_channels_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& factor,
+                                  Gradient<T, Cpu>& dx) {
   if (dx.accumulate) {
-    detail::map_channels(dy, factor, dx.tensor, [](auto in, auto s, T before) { return in * s + Accumulate<T>(before); });
+    detail::map_channels(dy, factor, dx.tensor,
+                         [](auto in, auto s, T before) { return in * s + Accumulate<T>(before); });
   } else {
     detail::map_channels(dy, factor, dx.tensor, [](auto in, auto s, T) { return in * s; });
   }
 }
 
-/// ds [1 or K, C] = sum over the rows of dy x, in fixed blocks merged in double.
+/// Summed in fixed blocks, which are merged in double.
 template <class T>
-void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dfactor) {
+void scale_channels_backward_factor(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy,
+                                    Gradient<Accumulate<T>, Cpu>& dfactor) {
   using W = Accumulate<T>;
   const auto view = MemberRows::of(x.shape());
   const auto blocks = RowBlocks::of(view);

@@ -1,21 +1,22 @@
-// Table look-up on the CPU, and the sum of gradients over the places where an index occurs.
+// primitives/embedding.hpp on the CPU.
 #pragma once
 
 #include <algorithm>
 
 #include <lpw/cpu/base/parallel.hpp>
-#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/embedding.hpp>
 #include <lpw/primitives/layout.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// y [K, B..., E]: the rows of weight [1 or K, V, E] at indices [K, B...]. Throws Error for an index outside [0, V).
+/// Throws Error for an index outside [0, V).
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> embedding_forward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<Accumulate<T>, Cpu>& weight) {
+[[nodiscard]] Tensor<T, Cpu> embedding_forward(const Tensor<std::int32_t, Cpu>& indices,
+                                               const Tensor<Accumulate<T>, Cpu>& weight) {
   const std::int64_t rows = weight.dim(1), width = weight.dim(2), length = indices.shape().size_from(1);
   for (std::int64_t i = 0; i < indices.size(); ++i)
-    require(indices.data()[i] >= 0 && indices.data()[i] < rows, "embedding: index ", indices.data()[i], " of member ", i / length,
-            ", position ", i % length, " is outside [0, ", rows, ")");
+    require(indices.data()[i] >= 0 && indices.data()[i] < rows, "embedding: index ", indices.data()[i], " of member ",
+            i / length, ", position ", i % length, " is outside [0, ", rows, ")");
   Shape shape = indices.shape();
   shape.append(width);
   Tensor<T, Cpu> y(shape);
@@ -28,12 +29,14 @@ template <class T>
   return y;
 }
 
-/// dweight [1 or K, V, E] (+)= the sum of dy [K, B..., E] over the places of each index, in their order. Blocks of columns run in parallel.
+/// An index's places are added in their order; blocks of columns run in parallel.
 template <class T>
-void embedding_backward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dweight) {
+void embedding_backward(const Tensor<std::int32_t, Cpu>& indices, const Tensor<T, Cpu>& dy,
+                        Gradient<Accumulate<T>, Cpu>& dweight) {
   using W = Accumulate<T>;
   constexpr std::int64_t block = 64;
-  const std::int64_t products = dweight.tensor.dim(0), width = dweight.tensor.dim(2), length = indices.size() / products;
+  const std::int64_t products = dweight.tensor.dim(0), width = dweight.tensor.dim(2),
+                     length = indices.size() / products;
   const std::int64_t blocks = (width + block - 1) / block;
   if (!dweight.accumulate) fill(dweight.tensor, W(0));
   parallel_for(products * blocks, length * std::min(block, width), [&](std::int64_t item) {

@@ -1,6 +1,7 @@
-// C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type. Where the processor
-// multiplies bfloat16 no faster than float, its matrices are widened, and float ones among them stay as they are; else those are rounded.
-// Either library computes parts of a product on the thread that calls it: see product_cut.hpp.
+// C (+)= A B for row-major C and A, B of either orientation: by oneDNN for float and bfloat16, by Eigen for every type.
+// Where bfloat16 is not multiplied as it is (products.hpp), its matrices are widened, and float ones among them stay as
+// they are; else those are rounded. Either library computes parts of a product on the thread that calls it: see
+// product_cut.hpp.
 #pragma once
 
 #include <algorithm>
@@ -9,6 +10,7 @@
 
 #include <lpw/cpu/base/engine.hpp>
 #include <lpw/cpu/base/product_cut.hpp>
+#include <lpw/cpu/products.hpp>
 #if LPW_WITH_ONEDNN
 #include <lpw/cpu/onednn/matmul.hpp>
 #endif
@@ -20,7 +22,8 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// c = a b, or c += a b, on the calling thread; F is float or double. lpw::compiled holds both, so that its users need not parse Eigen.
+/// c = a b, or c += a b, on the calling thread; F is float or double. lpw::compiled holds both, so that its users need
+/// not parse Eigen.
 template <class F>
 void gemm_on_thread(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bool accumulate);
 
@@ -34,13 +37,13 @@ void gemm_wide(MatrixView<const F> a, MatrixView<const F> b, MatrixView<F> c, bo
   multiply_in_parts(a, b, c, accumulate, [](auto... operands) { gemm_on_thread<F>(operands...); });
 }
 
-/// The product of matrices of which some are bfloat16, the others rounded to it; false where products of float are faster.
+/// The product of matrices of which some are bfloat16, the others rounded to it; false where they are to be widened.
 template <class A, class B, class C>
 [[nodiscard]] bool gemm_bfloat16([[maybe_unused]] MatrixView<const A> a, [[maybe_unused]] MatrixView<const B> b,
                                  [[maybe_unused]] MatrixView<C> c, [[maybe_unused]] bool accumulate) {
 #if LPW_WITH_ONEDNN
   if constexpr (std::is_same_v<A, bfloat16> || std::is_same_v<B, bfloat16> || std::is_same_v<C, bfloat16>)
-    return cpu_engine() == CpuEngine::onednn && onednn::bfloat16_is_fast() &&
+    return multiplies_bfloat16() &&
            onednn::matmul(ConvertedMatrix<bfloat16>(a).view(), ConvertedMatrix<bfloat16>(b).view(), c, accumulate);
 #endif
   return false;
@@ -48,7 +51,8 @@ template <class A, class B, class C>
 
 }  // namespace detail
 
-/// c = a b, or c += a b: a [M, K], b [K, N], c [M, N] with contiguous rows. Types: all double, or any mix of float and bfloat16.
+/// c = a b, or c += a b: a [M, K], b [K, N], c [M, N] with contiguous rows. Types: all double, or any mix of float and
+/// bfloat16.
 template <class A, class B, class C>
 void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool accumulate = false) {
   using F = Accumulate<C>;
@@ -65,8 +69,8 @@ void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool ac
   }
 }
 
-/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it multiplies T in,
-/// or where oneDNN does not multiply T, a view of b.
+/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it
+/// multiplies T in, or where oneDNN does not multiply T, a view of b.
 template <class T>
 class RightMatrix {
   using W = Accumulate<T>;
@@ -76,7 +80,7 @@ class RightMatrix {
 #if LPW_WITH_ONEDNN
     if constexpr (onednn::supports<T>) {
       if (cpu_engine() != CpuEngine::onednn) return;
-      if (std::is_same_v<T, W> || !onednn::bfloat16_is_fast()) {
+      if (std::is_same_v<T, W> || !multiplies_bfloat16()) {
         wide_ = onednn::PackedMatrix<W>::of(b, rows);
       } else {
         packed_ = onednn::PackedMatrix<T>::of(ConvertedMatrix<T>(b).view(), rows);

@@ -1,5 +1,6 @@
-// Fully connected layers on the CPU, as matrix products. Like convolutions: a weight with one row makes one product over K B rows, a
-// weight with a row per member makes K of them. The bias is added in a pass of its own; it is small beside the product.
+// primitives/linear.hpp on the CPU, as matrix products. Like convolutions: a weight with one row makes one product over
+// K B rows, a weight with a row per member makes K of them. The bias is added in a pass of its own; it is small beside
+// the product.
 #pragma once
 
 #include <array>
@@ -7,8 +8,8 @@
 #include <utility>
 
 #include <lpw/cpu/gemm.hpp>
-#include <lpw/primitives/gradient.hpp>
 #include <lpw/primitives/layout.hpp>
+#include <lpw/primitives/linear.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -43,7 +44,6 @@ void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
 
 }  // namespace detail
 
-/// y [K, B, out] = x [K, B, in] weight^T + bias; weight [1 or K, out, in], bias [1 or K, out] or empty.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> linear_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
                                             const Tensor<Accumulate<T>, Cpu>& bias) {
@@ -57,7 +57,6 @@ template <class T>
   return y;
 }
 
-/// dx [K, B, in] (+)= dy [K, B, out] weight.
 template <class T>
 void linear_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, Cpu>& weight, Gradient<T, Cpu>& dx) {
   const std::int64_t out = weight.dim(1), in = weight.dim(2);
@@ -66,17 +65,17 @@ void linear_backward_data(const Tensor<T, Cpu>& dy, const Tensor<Accumulate<T>, 
     gemm(rows.of(dy.data(), k, out), matrix(weight.row(k), out, in), rows.of(dx.tensor.data(), k, in), dx.accumulate);
 }
 
-/// dweight [1 or K, out, in] (+)= dy^T x, summed over the minibatch, and over the members if dweight has one row.
 template <class T>
 void linear_backward_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dweight) {
   const std::int64_t in = x.dim(2), out = dy.dim(2);
   const detail::LinearRows rows(x.shape(), dweight.tensor.dim(0));
   for (std::int64_t k = 0; k < rows.products; ++k)
-    gemm(rows.of(dy.data(), k, out).transposed(), rows.of(x.data(), k, in), matrix(dweight.tensor.row(k), out, in), dweight.accumulate);
+    gemm(rows.of(dy.data(), k, out).transposed(), rows.of(x.data(), k, in), matrix(dweight.tensor.row(k), out, in),
+         dweight.accumulate);
 }
 
-/// dbias [1 or K, out] (+)= the sum of dy over the minibatch, and over the members if dbias has one row. Blocks of 64 columns, each
-/// summed over runs of 128 rows before the runs are added up: the rounding error grows with rows / 128, not with rows.
+/// Blocks of 64 columns, each summed over runs of 128 rows before the runs are added up: the rounding error grows with
+/// rows / 128, not with rows.
 template <class T>
 void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dbias) {
   using W = Accumulate<T>;
@@ -95,7 +94,8 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
         for (std::int64_t c = 0; c < columns; ++c) total[to_size(c)] += std::exchange(sum[to_size(c)], W(0));
     }
     W* target = dbias.tensor.row(k) + first;
-    for (std::int64_t c = 0; c < columns; ++c) target[c] = dbias.accumulate ? target[c] + total[to_size(c)] : total[to_size(c)];
+    for (std::int64_t c = 0; c < columns; ++c)
+      target[c] = dbias.accumulate ? target[c] + total[to_size(c)] : total[to_size(c)];
   });
 }
 

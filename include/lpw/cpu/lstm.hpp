@@ -1,4 +1,4 @@
-// LSTM steps on the CPU: the product with the recurrent matrix, and everything else in one pass over the rows.
+// primitives/lstm.hpp on the CPU: the product with the recurrent matrix, and everything else in one pass over the rows.
 #pragma once
 
 #include <cassert>
@@ -11,8 +11,7 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// The recurrent matrix [1 or K, out, in] for the products of `steps` steps in one direction, by recurrent_forward or
-/// recurrent_backward_data: prepared by the first of them, if preparing pays.
+/// The recurrent matrix, prepared by the first product with it, if there are enough of them for preparing to pay.
 template <class T>
 struct RecurrentWeight {
   Tensor<Accumulate<T>, Cpu> values;
@@ -31,7 +30,6 @@ template <class T>
   return {weight, steps >= 4};
 }
 
-/// y [K, B, out] = x [K, B, in] weight^T.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> recurrent_forward(const Tensor<T, Cpu>& x, RecurrentWeight<T>& weight) {
   const std::int64_t in = x.dim(2), out = weight.values.dim(1);
@@ -43,14 +41,14 @@ template <class T>
   return y;
 }
 
-/// dx [K, B, in] = dy [K, B, out] weight.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> recurrent_backward_data(const Tensor<T, Cpu>& dy, RecurrentWeight<T>& weight) {
   const std::int64_t out = weight.values.dim(1), in = weight.values.dim(2);
   const detail::LinearRows rows(dy.shape(), weight.values.dim(0));
   Tensor<T, Cpu> dx({dy.dim(0), dy.dim(1), in});
   for (std::int64_t k = 0; k < rows.products; ++k)
-    weight.multiply(k, rows.of(dy.data(), k, out), matrix(std::as_const(weight.values).row(k), out, in), rows.of(dx.data(), k, in));
+    weight.multiply(k, rows.of(dy.data(), k, out), matrix(std::as_const(weight.values).row(k), out, in),
+                    rows.of(dx.data(), k, in));
   return dx;
 }
 
@@ -75,7 +73,8 @@ template <class T>
 
 /// a = product_ih r_ih + product_hh r_hh + b_ih + b_hh for one row.
 template <class T, class W>
-void lstm_preactivations(const LstmCell<W, Cpu>& p, std::int64_t k, const T* product_ih, const T* product_hh, std::int64_t columns, W* a) {
+void lstm_preactivations(const LstmCell<W, Cpu>& p, std::int64_t k, const T* product_ih, const T* product_hh,
+                         std::int64_t columns, W* a) {
   const W *b1 = member_row(p.bias_ih, k), *b2 = member_row(p.bias_hh, k);
   if (p.output_ih.empty()) {
 #pragma omp simd
@@ -84,7 +83,8 @@ void lstm_preactivations(const LstmCell<W, Cpu>& p, std::int64_t k, const T* pro
   }
   const W *r1 = member_row(p.output_ih, k), *r2 = member_row(p.output_hh, k);
 #pragma omp simd
-  for (std::int64_t j = 0; j < columns; ++j) a[j] = W(product_ih[j]) * r1[j] + W(product_hh[j]) * r2[j] + (b1[j] + b2[j]);
+  for (std::int64_t j = 0; j < columns; ++j)
+    a[j] = W(product_ih[j]) * r1[j] + W(product_hh[j]) * r2[j] + (b1[j] + b2[j]);
 }
 
 /// out = in factor for one row, or in where there is no factor.
@@ -120,7 +120,8 @@ void lstm_row_forward(W* a, const W* cell_before, std::int64_t hidden, T* gates,
 
 /// dh = dy + product s for one row.
 template <class T, class W>
-void lstm_hidden_gradient(const T* dy, const T* product, const Tensor<W, Cpu>& factor, std::int64_t k, std::int64_t hidden, W* dh) {
+void lstm_hidden_gradient(const T* dy, const T* product, const Tensor<W, Cpu>& factor, std::int64_t k,
+                          std::int64_t hidden, W* dh) {
   if (factor.empty()) {
 #pragma omp simd
     for (std::int64_t j = 0; j < hidden; ++j) dh[j] = W(dy[j]) + W(product[j]);
@@ -148,12 +149,9 @@ void lstm_row_backward(const W* dh, const W* cell_before, const W* cell, std::in
 
 }  // namespace detail
 
-/// One step: from the products with the input matrix, in step.gates, and with the recurrent matrix, `product` [K, B, 4H], to the activated
-/// gates in their place, c_t in step.cell and h_t in `hidden` [K, B, H]; and h_t o s_hh in `next` [K, B, H], contiguous, which the next
-/// step's product takes.
 template <class T>
-void lstm_cell_forward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Tensor<T, Cpu>& product, LstmStep<T, Cpu>& step,
-                       Tensor<T, Cpu>& hidden, Tensor<T, Cpu>& next) {
+void lstm_cell_forward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Tensor<T, Cpu>& product,
+                       LstmStep<T, Cpu>& step, Tensor<T, Cpu>& hidden, Tensor<T, Cpu>& next) {
   using W = Accumulate<T>;
   using detail::step_row;
   const std::int64_t columns = product.dim(2), size = columns / 4;
@@ -167,12 +165,10 @@ void lstm_cell_forward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Ten
   });
 }
 
-/// The step backwards: from dy [K, B, H], the gradient that h_t has from outside, and `product` [K, B, H], the next step's `before` times
-/// the recurrent matrix, dh_t = dy + product o s_hh; with dc_t in `dcell` [K, B, H]. Leaves the gradients of the pre-activations in
-/// step.gates, which held the activated gates, dc_{t-1} in `dcell`, and the former times r_hh in `before` [K, B, 4H], contiguous.
 template <class T>
-void lstm_cell_backward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Tensor<T, Cpu>& dy, const Tensor<T, Cpu>& product,
-                        LstmStep<T, Cpu>& step, Tensor<Accumulate<T>, Cpu>& dcell, Tensor<T, Cpu>& before) {
+void lstm_cell_backward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Tensor<T, Cpu>& dy,
+                        const Tensor<T, Cpu>& product, LstmStep<T, Cpu>& step, Tensor<Accumulate<T>, Cpu>& dcell,
+                        Tensor<T, Cpu>& before) {
   using W = Accumulate<T>;
   using detail::step_row;
   const std::int64_t size = product.dim(2);
@@ -181,7 +177,8 @@ void lstm_cell_backward(const LstmCell<Accumulate<T>, Cpu>& parameters, const Te
     dh.resize(static_cast<std::size_t>(size));
     T* gates = step_row(step.gates, k, b);
     detail::lstm_hidden_gradient(step_row(dy, k, b), step_row(product, k, b), parameters.input_hh, k, size, dh.data());
-    detail::lstm_row_backward(dh.data(), step_row(step.cell_before, k, b), step_row(step.cell, k, b), size, gates, step_row(dcell, k, b));
+    detail::lstm_row_backward(dh.data(), step_row(step.cell_before, k, b), step_row(step.cell, k, b), size, gates,
+                              step_row(dcell, k, b));
     detail::scale_row(gates, parameters.output_hh, k, 4 * size, step_row(before, k, b));
   });
 }

@@ -1,13 +1,13 @@
-// Primitives over rows of members: [K, P] matrices of late-phase weights.
+// primitives/members.hpp on the CPU.
 #pragma once
 
 #include <lpw/cpu/base/parallel.hpp>
-#include <lpw/tensor/philox.hpp>
+#include <lpw/primitives/members.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// Mean of the rows [K, ...] -> [1, ...], as row 0 plus the mean of the differences from it: exact where all rows are equal.
+/// Summed in double.
 template <class W>
 [[nodiscard]] Tensor<W, Cpu> mean_rows(const Tensor<W, Cpu>& rows) {
   Tensor<W, Cpu> mean(rows.shape().with(0, 1));
@@ -17,19 +17,19 @@ template <class W>
       const double first = static_cast<double>(rows.data()[i]);
       double difference = 0;
       for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
-      mean.data()[i] = difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
+      mean.data()[i] =
+          difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
     }
   });
   return mean;
 }
 
-/// rows_k += deviation * rms(row 0) * eps_k, eps ~ N(0, 1): release noise, for rows that are all equal. The draw for an element depends on
-/// the random stream, the member and the element only.
 template <class W>
 void add_member_noise(Tensor<W, Cpu> rows, double deviation, const Philox& random) {
   const std::int64_t size = rows.shape().size_from(1);
   double square = 0;
-  for (std::int64_t i = 0; i < size; ++i) square += static_cast<double>(rows.data()[i]) * static_cast<double>(rows.data()[i]);
+  for (std::int64_t i = 0; i < size; ++i)
+    square += static_cast<double>(rows.data()[i]) * static_cast<double>(rows.data()[i]);
   const double amount = deviation * std::sqrt(square / static_cast<double>(std::max<std::int64_t>(size, 1)));
   for (std::int64_t k = 0; k < rows.dim(0); ++k)
     for (std::int64_t i = 0; i < size; ++i) {
@@ -38,7 +38,6 @@ void add_member_noise(Tensor<W, Cpu> rows, double deviation, const Philox& rando
     }
 }
 
-/// average += (value - average) * weight.
 template <class W>
 void move_average(Tensor<W, Cpu>& average, const Tensor<W, Cpu>& value, double weight) {
   require<ShapeError>(average.shape() == value.shape(), "average: ", average.shape(), " of values ", value.shape());

@@ -1,4 +1,4 @@
-// Optimizer steps on the CPU: one pass over the flat stores reads gradient, state and weight once and leaves the gradient zero.
+// primitives/optimizer.hpp on the CPU: one pass over each flat store reads gradient, state and weight once.
 #pragma once
 
 #include <algorithm>
@@ -29,7 +29,8 @@ template <class Store>
 template <class W>
 void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   const SgdStep step = present_step(store);
-  const W rate = static_cast<W>(step.learning_rate), momentum = static_cast<W>(step.momentum), decay = static_cast<W>(step.weight_decay);
+  const W rate = static_cast<W>(step.learning_rate), momentum = static_cast<W>(step.momentum),
+          decay = static_cast<W>(step.weight_decay);
   const W scale = gradient_scale(step.gradient_scale, factor);
   const bool nesterov = step.nesterov;
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, velocity = store.velocity;
@@ -72,25 +73,21 @@ void adam_step(const AdamStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
 
 }  // namespace detail
 
-/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v);
-/// gradient = 0. PyTorch's convention (Sutskever et al. 2013, with the rate outside the velocity). `gradient_factor` [1], or empty for 1,
-/// is for both stores: see clip_factor.
 template <class W>
 void sgd_step(const SgdStore<W, Cpu>& base, const SgdStore<W, Cpu>& late, const Tensor<W, Cpu>& gradient_factor = {}) {
   detail::sgd_step(base, gradient_factor);
   detail::sgd_step(late, gradient_factor);
 }
 
-/// Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019. With g = gradient_scale gradient_factor gradient (+ weight_decay w unless
-/// decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^
-/// are m and v times their corrections; if decoupled, w was first multiplied by 1 - learning_rate weight_decay; gradient = 0.
 template <class W>
-void adam_step(const AdamStore<W, Cpu>& base, const AdamStore<W, Cpu>& late, const Tensor<W, Cpu>& gradient_factor = {}) {
+void adam_step(const AdamStore<W, Cpu>& base, const AdamStore<W, Cpu>& late,
+               const Tensor<W, Cpu>& gradient_factor = {}) {
   detail::adam_step(base, gradient_factor);
   detail::adam_step(late, gradient_factor);
 }
 
-/// The sum of the squares of a contiguous tensor, in double: of blocks of 4096 elements first, then of the blocks, in order.
+/// The sum of the squares of a contiguous tensor, in double: of blocks of 4096 elements first, then of the blocks, in
+/// order.
 template <class W>
 [[nodiscard]] double squared_norm(const Tensor<W, Cpu>& tensor) {
   constexpr std::int64_t length = 4096;
@@ -110,10 +107,11 @@ template <class W>
   return total;
 }
 
-/// [1]: min(1, max_norm / (norm + 1e-6)), where norm is that of all scaled gradients together. What the steps take as gradient_factor.
 template <class W>
-[[nodiscard]] Tensor<W, Cpu> clip_factor(const ScaledGradient<W, Cpu>& base, const ScaledGradient<W, Cpu>& late, double max_norm) {
-  const double square = base.scale * base.scale * squared_norm(base.gradient) + late.scale * late.scale * squared_norm(late.gradient);
+[[nodiscard]] Tensor<W, Cpu> clip_factor(const ScaledGradient<W, Cpu>& base, const ScaledGradient<W, Cpu>& late,
+                                         double max_norm) {
+  const double square =
+      base.scale * base.scale * squared_norm(base.gradient) + late.scale * late.scale * squared_norm(late.gradient);
   return full<W, Cpu>({1}, static_cast<W>(std::min(max_norm / (std::sqrt(square) + clip_epsilon), 1.0)));
 }
 

@@ -1,4 +1,4 @@
-// Max pooling and global average pooling on the CPU, channels last.
+// primitives/pooling.hpp on the CPU, channels last.
 #pragma once
 
 #include <limits>
@@ -11,8 +11,6 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Largest element of every window of x [K, B, H, W, C]; padding never wins; of equal elements the first in row-major order
-/// wins, and NaN before all others.
 template <class T>
 [[nodiscard]] MaxPooled<T, Cpu> max_pool2d_forward(const Tensor<T, Cpu>& x, PoolOptions options) {
   const Shape& in = x.shape();
@@ -34,7 +32,8 @@ template <class T>
         for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + options.kernel_size); ++j)
           for (std::int64_t c = 0; c < channels; ++c) {
             const T candidate = pixels[(i * width + j) * channels + c];
-            if (winner[c] >= 0 && (is_nan(best[c]) || (!is_nan(candidate) && candidate <= best[c]))) continue;  // NaN wins and stays
+            if (winner[c] >= 0 && (is_nan(best[c]) || (!is_nan(candidate) && candidate <= best[c])))
+              continue;  // NaN wins and stays
             best[c] = candidate;
             winner[c] = static_cast<std::int32_t>(i * width + j);
           }
@@ -43,9 +42,10 @@ template <class T>
   return result;
 }
 
-/// Sends each dy to its window's winner. (A device that gathers needs the windows' geometry; here it is not used.)
+/// Scatters. (A device that gathers needs the windows' geometry; here it is not used.)
 template <class T>
-void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, PoolOptions, Gradient<T, Cpu>& dx) {
+void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, PoolOptions,
+                         Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);
@@ -63,7 +63,6 @@ void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T
   });
 }
 
-/// Mean over the image: x [K, B, H, W, C] -> [K, B, C].
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> global_average_pool_forward(const Tensor<T, Cpu>& x) {
   using W = Accumulate<T>;
@@ -78,13 +77,13 @@ template <class T>
         const T* pixel = x.data() + (image * pixels + p) * channels;
         for (std::int64_t c = 0; c < channels; ++c) sum[to_size(c)] += W(pixel[c]);
       }
-      for (std::int64_t c = 0; c < channels; ++c) store(y.data()[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
+      for (std::int64_t c = 0; c < channels; ++c)
+        store(y.data()[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
     }
   });
   return y;
 }
 
-/// Spreads dy / (H W) over the image.
 template <class T>
 void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;

@@ -1,16 +1,12 @@
-// Gradients of a dense weight with rank-1 factors, on the CPU.
-//
-// Member k computes with W_k = W o (r_k s_k^T). The product P_k = dy_k^T x_k over all rows, which for a plain weight is the gradient, holds
-// all that is needed of the data: dW = sum_k r_k s_k^T o P_k, dr_k = (W o P_k) s_k, ds_k = (W o P_k)^T r_k. So neither the scaled inputs
-// nor the products before scaling have to be kept.
+// The gradients of a dense weight with rank-1 factors on the CPU: primitives/linear.hpp.
 #pragma once
 
 #include <algorithm>
 #include <vector>
 
 #include <lpw/cpu/base/parallel.hpp>
-#include <lpw/primitives/gradient.hpp>
 #include <lpw/primitives/layout.hpp>
+#include <lpw/primitives/linear.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -38,14 +34,14 @@ W rank_one_row(const W* product, const W* weight, W r, const W* s, std::int64_t 
 
 }  // namespace detail
 
-/// From P [K, O, C], weight [1 or K, O, C] and factors r [1 or K, O], s [1 or K, C], adds to or writes the gradients of the three, each of
-/// its parameter's rows, summed over the members where it has one. A gradient without a tensor is not wanted. Blocks of 32 outputs, each
-/// with a partial ds; added up in order.
+/// Blocks of 32 outputs, each with a partial ds; added up in order.
 template <class W>
 void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weight, const Tensor<W, Cpu>& output,
-                       const Tensor<W, Cpu>& input, Gradient<W, Cpu>& dweight, Gradient<W, Cpu>& doutput, Gradient<W, Cpu>& dinput) {
+                       const Tensor<W, Cpu>& input, Gradient<W, Cpu>& dweight, Gradient<W, Cpu>& doutput,
+                       Gradient<W, Cpu>& dinput) {
   constexpr std::int64_t length = 32;
-  const std::int64_t members = product.dim(0), outputs = product.dim(1), inputs = product.dim(2), blocks = (outputs + length - 1) / length;
+  const std::int64_t members = product.dim(0), outputs = product.dim(1), inputs = product.dim(2),
+                     blocks = (outputs + length - 1) / length;
   for (Gradient<W, Cpu>* gradient : {&dweight, &doutput, &dinput})
     if (!gradient->tensor.empty() && !gradient->accumulate) fill(gradient->tensor, W(0));
   Tensor<W, Cpu> partial = zeros<W, Cpu>({blocks, members, inputs});
@@ -55,8 +51,9 @@ void rank_one_backward(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& weig
       for (std::int64_t o = block * length; o < std::min(outputs, (block + 1) * length); ++o)
         for (std::int64_t k = 0; k < members; ++k) {
           W* dw = dweight.tensor.empty() ? unwanted.data() : detail::gradient_row(dweight, k) + o * inputs;
-          const W dr = detail::rank_one_row(product.row(k) + o * inputs, member_row(weight, k) + o * inputs, member_row(output, k)[o],
-                                            member_row(input, k), inputs, dw, partial.row(block) + k * inputs);
+          const W dr = detail::rank_one_row(product.row(k) + o * inputs, member_row(weight, k) + o * inputs,
+                                            member_row(output, k)[o], member_row(input, k), inputs, dw,
+                                            partial.row(block) + k * inputs);
           if (!doutput.tensor.empty()) detail::gradient_row(doutput, k)[o] += dr;
         }
   });

@@ -1,5 +1,6 @@
-// Batch norm on the GPU: one launch forward (statistics, running statistics, normalisation, residual, ReLU) and one backward. The result is
-// stored: the convolution that reads it is a library's.
+// primitives/batch_norm.hpp on the GPU: one launch forward (statistics, running statistics, normalisation, residual,
+// ReLU) and one backward, which sum themselves what may be known. The result is stored: the convolution that reads it
+// is a library's.
 #pragma once
 
 #include <lpw/cuda/base/rows.hpp>
@@ -39,20 +40,23 @@ template <class T>
 
 }  // namespace cuda::detail
 
-/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x [K, ..., C], gamma and beta [1 or K, C], running [K, C]; an
-/// empty residual is none. Throws ShapeError past 2^30 rows or channels.
+/// Throws ShapeError past 2^30 rows or channels.
 template <class T>
 [[nodiscard]] BatchNormResult<T, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
-                                                          const Tensor<float, Cuda>& gamma, const Tensor<float, Cuda>& beta,
-                                                          RunningStatistics<float, Cuda> running, const BatchNormPass& pass,
-                                                          const Moments<float, Cuda>& /*known: this launch sums them itself*/ = {}) {
+                                                          const Tensor<float, Cuda>& gamma,
+                                                          const Tensor<float, Cuda>& beta,
+                                                          RunningStatistics<float, Cuda> running,
+                                                          const BatchNormPass& pass,
+                                                          const Moments<float, Cuda>& /*known*/ = {}) {
   const auto view = cuda::member_rows("batch_norm", x.shape());
   const auto statistic = [&] { return Tensor<float, Cuda>({view.members, view.channels}); };
   Normalizer<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
   Tensor<T, Cuda> y(x.shape());
   const int width = vector_width<T>(view.channels, {x.data(), residual.data(), y.data()});
-  const cuda::detail::BatchNormLaunch launch(
-      view, {.element_bytes = sizeof(T), .vector = width, .read_twice = pass.batch_statistics, .sums = pass.batch_statistics});
+  const cuda::detail::BatchNormLaunch launch(view, {.element_bytes = sizeof(T),
+                                                    .vector = width,
+                                                    .read_twice = pass.batch_statistics,
+                                                    .sums = pass.batch_statistics});
   const kernels::BatchNormForward<T> p{.x = x.data(),
                                        .residual = residual.data(),
                                        .y = y.data(),
@@ -76,20 +80,22 @@ template <class T>
                                        .tiling = launch.plan.tiling,
                                        .workspace = launch.workspace};
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_forward<T, n()>, launch.plan.launch, p); });
-  return {{std::move(y)}, {x, std::move(by), pass.relu ? residual : Tensor<T, Cuda>(), pass.relu, pass.batch_statistics}};
+  return {{std::move(y)},
+          {x, std::move(by), pass.relu ? residual : Tensor<T, Cuda>(), pass.relu, pass.batch_statistics}};
 }
 
-/// Gradients of relu?(gamma (x - mean) inverse_deviation + beta + residual) from dy. A null target is not wanted; dgamma and dbeta are
-/// [1, C] (summed over the members) or [K, C]; `dresidual` is meant for a forward with ReLU (without, it is dy itself).
+/// Throws as above.
 template <class T>
 void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>* dgamma,
                          Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual,
-                         const Tensor<double, Cuda>& /*known: this launch sums dy itself*/ = {}) {
+                         const Tensor<double, Cuda>& /*known*/ = {}) {
   using namespace cuda::detail;
   const auto view = cuda::member_rows("batch_norm", dy.shape());
-  const std::int64_t dgamma_stride = target_stride(dgamma, view.members), dbeta_stride = target_stride(dbeta, view.members);
+  const std::int64_t dgamma_stride = target_stride(dgamma, view.members),
+                     dbeta_stride = target_stride(dbeta, view.members);
   const Tensor<T, Cuda> residual = saved.relu ? saved.residual : Tensor<T, Cuda>();
-  const int width = vector_width<T>(view.channels, {saved.x.data(), dy.data(), residual.data(), target_data(dx), target_data(dresidual)});
+  const int width = vector_width<T>(
+      view.channels, {saved.x.data(), dy.data(), residual.data(), target_data(dx), target_data(dresidual)});
   const BatchNormLaunch launch(view, {.element_bytes = sizeof(T), .vector = width, .read_twice = 2},
                                (dgamma && dgamma_stride == 0) || (dbeta && dbeta_stride == 0));
   const kernels::BatchNormBackward<T> p{.x = saved.x.data(),
@@ -113,7 +119,8 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
                                         .batch_statistics = saved.batch_statistics,
                                         .tiling = launch.plan.tiling,
                                         .workspace = launch.workspace};
-  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_backward<T, n()>, launch.plan.launch, p); });
+  cuda::with_width<T>(width,
+                      [&](auto n) { cuda::launch(kernels::batch_norm_backward<T, n()>, launch.plan.launch, p); });
 }
 
 }  // namespace lpw::inline LPW_ABI

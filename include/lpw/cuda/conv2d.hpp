@@ -1,4 +1,6 @@
-// Convolutions on the GPU: cuDNN. A weight with one row makes one convolution of all members' images; a row per member makes K of them.
+// primitives/conv2d.hpp on the GPU: cuDNN. A weight with one row makes one convolution of all members' images; a row
+// per member makes K of them. A pending x is materialised, a residual added in a pass of its own, and nothing summed on
+// the way: batch norm's launches sum what they need.
 #pragma once
 
 #include <cassert>
@@ -11,8 +13,8 @@ namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
-/// `size` elements from an address on, as an operand of a convolution: there, or where that is not aligned as cuDNN's algorithms want it,
-/// in a copy. A result that is formed in a copy is brought back by give_back().
+/// `size` elements from an address on, as an operand of a convolution: there, or where that is not aligned as cuDNN's
+/// algorithms want it, in a copy. A result that is formed in a copy is brought back by give_back().
 template <class T>
 class AlignedOperand {
  public:
@@ -30,8 +32,9 @@ class AlignedOperand {
 
  private:
   void transfer(const T* from, T* to) const {
-    cuda::check(cudaMemcpyAsync(to, from, static_cast<std::size_t>(size_) * sizeof(T), cudaMemcpyDeviceToDevice, stream()),
-                "cudaMemcpyAsync");
+    cuda::check(
+        cudaMemcpyAsync(to, from, static_cast<std::size_t>(size_) * sizeof(T), cudaMemcpyDeviceToDevice, stream()),
+        "cudaMemcpyAsync");
   }
 
   T* there_;
@@ -46,7 +49,8 @@ void convolve_rows(const Conv2dGeometry& g, X& x, Weight& weight, Y& y, bool acc
     const auto operand = [&](auto& tensor, std::int64_t size, Operand which) {
       return AlignedOperand<T>(const_cast<T*>(tensor.row(k)), size, accumulate || which != Pass::output);
     };
-    auto in = operand(x, g.images * g.in_size(), Operand::x), kernel = operand(weight, weight.shape().size_from(1), Operand::w),
+    auto in = operand(x, g.images * g.in_size(), Operand::x),
+         kernel = operand(weight, weight.shape().size_from(1), Operand::w),
          out = operand(y, g.images * g.out_size(), Operand::y);
     auto& result = Pass::output == Operand::x ? in : Pass::output == Operand::w ? kernel : out;
     convolve<Pass, T>(g, {in.data(), kernel.data(), out.data()}, result.size(), accumulate);
@@ -56,9 +60,9 @@ void convolve_rows(const Conv2dGeometry& g, X& x, Weight& weight, Y& y, bool acc
 
 }  // namespace cuda::detail
 
-/// y [K, B, Ho, Wo, O] = x [K, B, H, W, C] * weight [1 or K, O, kh, kw, C] (cross-correlation), Ho and Wo by window_count.
 template <class T>
-[[nodiscard]] Tensor<T, Cuda> conv2d_forward(const Activation<T, Cuda>& x, const Tensor<float, Cuda>& weight, Conv2dOptions options) {
+[[nodiscard]] Tensor<T, Cuda> conv2d_forward(const Activation<T, Cuda>& x, const Tensor<float, Cuda>& weight,
+                                             Conv2dOptions options) {
   const Conv2dGeometry g = conv2d_geometry(x.shape(), weight.shape(), options);
   const auto input = materialize(x);
   const auto w = cuda::weights_as<T>(weight);
@@ -67,32 +71,30 @@ template <class T>
   return y;
 }
 
-/// The same plus `residual`, an empty one being none.
 template <class T>
-[[nodiscard]] Activation<T, Cuda> conv2d_forward(const Activation<T, Cuda>& x, const Tensor<float, Cuda>& weight, Conv2dOptions options,
-                                                 Tensor<T, Cuda> residual, bool /*moments: batch norm's launch sums them*/) {
+[[nodiscard]] Activation<T, Cuda> conv2d_forward(const Activation<T, Cuda>& x, const Tensor<float, Cuda>& weight,
+                                                 Conv2dOptions options, Tensor<T, Cuda> residual, bool /*moments*/) {
   auto y = conv2d_forward(x, weight, options);
   return {residual.empty() ? std::move(y) : add_forward(std::move(y), residual)};
 }
 
-/// dx [K, B, H, W, C] from dy [K, B, Ho, Wo, O].
 template <class T>
-void conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Conv2dOptions options, Gradient<T, Cuda>& dx) {
+void conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Conv2dOptions options,
+                          Gradient<T, Cuda>& dx) {
   const Conv2dGeometry g = conv2d_geometry(dx.tensor.shape(), weight.shape(), options);
   const auto w = cuda::weights_as<T>(weight);
   cuda::detail::convolve_rows<cuda::detail::BackwardDataPass, T>(g, dx.tensor, w, dy, dx.accumulate);
 }
 
-/// The same; no sums, since batch norm's launch makes them.
 template <class T>
-[[nodiscard]] Tensor<double, Cuda> conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Conv2dOptions options,
-                                                        Gradient<T, Cuda>& dx, const Activation<T, Cuda>&) {
+[[nodiscard]] Tensor<double, Cuda> conv2d_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight,
+                                                        Conv2dOptions options, Gradient<T, Cuda>& dx,
+                                                        const Activation<T, Cuda>& /*x*/) {
   conv2d_backward_data(dy, weight, options, dx);
   return {};
 }
 
-/// dweight [1 or K, O, kh, kw, C] from x and dy: summed over the images, and over the members too if it has one row. In bfloat16 cuDNN
-/// rounds the sum, which is then added in float.
+/// In bfloat16 cuDNN rounds the sum, which is then added in float.
 template <class T>
 void conv2d_backward_weight(const Activation<T, Cuda>& x, const Tensor<T, Cuda>& dy, Conv2dOptions options,
                             Gradient<float, Cuda>& dweight) {

@@ -1,4 +1,4 @@
-// Dropout on the GPU, with the CPU's masks. In a captured graph the random numbers' step is the one that is replayed.
+// primitives/dropout.hpp on the GPU. In a captured graph the random numbers' step is the one that is replayed.
 #pragma once
 
 #include <lpw/cuda/base/graph.hpp>
@@ -7,7 +7,6 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// y = x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own backward.
 template <class T>
 void apply_dropout(const Tensor<T, Cuda>& x, const DropoutMask& mask, Gradient<T, Cuda>& y) {
   const kernels::Dropout<T> p{.x = x.data(),

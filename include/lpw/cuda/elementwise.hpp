@@ -1,9 +1,9 @@
-// Element-wise primitives on the GPU, and the per-channel sums that are their gradients.
+// primitives/elementwise.hpp on the GPU.
 #pragma once
 
 #include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/rank_one.cuh>
-#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/elementwise.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -18,7 +18,8 @@ void add(const Tensor<T, Cuda>& a, const Tensor<T, Cuda>& b, Tensor<T, Cuda>& su
   const auto stride = [&](const auto& tensor) { return flat ? 0 : tensor.row_stride(); };
   const std::int64_t rows = flat ? 1 : a.dim(0);
   const kernels::Add<T> p{a.data(), b.data(), sum.data(), rows, a.size() / rows, stride(a), stride(b), stride(sum)};
-  const int width = vector_width<T>(p.a_stride | p.b_stride | p.sum_stride, {p.a, p.b, p.sum});  // | keeps every factor's low bits
+  const int width =
+      vector_width<T>(p.a_stride | p.b_stride | p.sum_stride, {p.a, p.b, p.sum});  // | keeps every factor's low bits
   with_width<T>(width, [&](auto n) { launch(kernels::add<T, n()>, element_plan(p.length / width, rows), p); });
 }
 
@@ -35,7 +36,8 @@ void scale_channels(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& factor,
 
 /// sum [1 or K, C] (+)= the sum over the rows of x dy, and over the members if it has one row; an empty x is ones.
 template <class T>
-void sum_products(const char* primitive, const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& sum) {
+void sum_products(const char* primitive, const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy,
+                  Gradient<float, Cuda>& sum) {
   const auto view = member_rows(primitive, dy.shape());
   with_row_plan<T>(view, {x.data(), dy.data()}, true, [&](auto width, const auto& plan) {
     Tensor<float, Cuda> partial({view.members * plan.tiling.group * view.channels});
@@ -54,13 +56,11 @@ void sum_products(const char* primitive, const Tensor<T, Cuda>& x, const Tensor<
 
 }  // namespace cuda::detail
 
-/// target += value, for contiguous tensors or tensors of strided rows.
 template <class T>
 void add_in_place(Tensor<T, Cuda>& target, const Tensor<T, Cuda>& value) {
   cuda::detail::add(target, value, target);
 }
 
-/// a + b; overwrites a's memory if nobody else holds it.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> add_forward(Tensor<T, Cuda> a, const Tensor<T, Cuda>& b) {
   const bool in_place = a.unique() && a.contiguous();
@@ -69,25 +69,24 @@ template <class T>
   return sum;
 }
 
-/// max(x, 0); NaN stays NaN.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> relu_forward(const Tensor<T, Cuda>& x) {
   Tensor<T, Cuda> y(x.shape());
   const kernels::ReluForward<T> p{x.data(), y.data(), x.size()};
   const int width = vector_width<T>(0, {p.x, p.y});  // of one row; the kernel takes what is left at its end
-  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::relu_forward<T, n()>, cuda::element_plan(p.size / width), p); });
+  cuda::with_width<T>(
+      width, [&](auto n) { cuda::launch(kernels::relu_forward<T, n()>, cuda::element_plan(p.size / width), p); });
   return y;
 }
 
-/// dy where the forward's result y was positive.
 template <class T>
 void relu_backward(const Tensor<T, Cuda>& y, const Tensor<T, Cuda>& dy, Gradient<T, Cuda>& dx) {
   const kernels::ReluBackward<T> p{y.data(), dy.data(), dx.tensor.data(), y.size(), dx.accumulate};
   const int width = vector_width<T>(0, {p.y, p.dy, p.dx});
-  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::relu_backward<T, n()>, cuda::element_plan(p.size / width), p); });
+  cuda::with_width<T>(
+      width, [&](auto n) { cuda::launch(kernels::relu_backward<T, n()>, cuda::element_plan(p.size / width), p); });
 }
 
-/// y = x s, s [1 or K, C] broadcast over the rows of x [K, ..., C]: a rank-1 factor.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> scale_channels_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& factor) {
   Tensor<T, Cuda> y(x.shape());
@@ -95,34 +94,27 @@ template <class T>
   return y;
 }
 
-/// dx = dy s.
 template <class T>
 void scale_channels_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& factor, Gradient<T, Cuda>& dx) {
   cuda::detail::scale_channels(dy, factor, dx.tensor, dx.accumulate);
 }
 
-/// ds [1 or K, C] = sum over the rows of dy x.
 template <class T>
-void scale_channels_backward_factor(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dfactor) {
+void scale_channels_backward_factor(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy,
+                                    Gradient<float, Cuda>& dfactor) {
   cuda::detail::sum_products("scale_channels", x, dy, dfactor);
 }
 
-/// y = x + b, b [1 or K, C] broadcast over the rows of x [K, ..., C].
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> add_channels_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& bias) {
   const auto view = cuda::member_rows("add_channels", x.shape());
   Tensor<T, Cuda> y(x.shape());
   cuda::with_row_plan<T>(view, {x.data(), y.data()}, false, [&](auto width, const auto& plan) {
-    const kernels::AddChannels<T> p{x.data(), y.data(), bias.data(), cuda::member_stride(bias, view.members), plan.tiling};
+    const kernels::AddChannels<T> p{x.data(), y.data(), bias.data(), cuda::member_stride(bias, view.members),
+                                    plan.tiling};
     cuda::launch(kernels::add_channels<T, width()>, plan.launch, p);
   });
   return y;
-}
-
-/// dbias [1 or K, out] (+)= the sum of dy [K, B, out] over the minibatch, and over the members if dbias has one row.
-template <class T>
-void linear_backward_bias(const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dbias) {
-  cuda::detail::sum_products("linear", {}, dy, dbias);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,16 +1,18 @@
-// Fully connected layers on the GPU: cuBLAS for the product, all members in one call, and a kernel for the bias.
+// primitives/linear.hpp on the GPU: cuBLAS for the product, all members in one call, and kernels for the bias.
 #pragma once
 
 #include <cassert>
 
 #include <lpw/cuda/elementwise.hpp>
 #include <lpw/cuda/gemm.hpp>
+#include <lpw/primitives/linear.hpp>
 
 namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
-/// How [K, B, features] meets a weight: one product over all K B rows if it has one row, a product for each member if it has K.
+/// How [K, B, features] meets a weight: one product over all K B rows if it has one row, a product for each member if
+/// it has K.
 struct LinearProducts {
   std::int64_t count, rows;
 
@@ -34,8 +36,8 @@ template <class T>
 [[nodiscard]] Tensor<T, Cuda> linear_product(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& weight) {
   const LinearProducts products(x.shape(), weight.dim(0));
   Tensor<T, Cuda> y({x.dim(0), x.dim(1), weight.dim(1)});
-  gemm<T>(products.count, products.of(x.data(), x.dim(2)), weight_matrices<const T>(weight).transpose(), products.of(y.data(), y.dim(2)),
-          false);
+  gemm<T>(products.count, products.of(x.data(), x.dim(2)), weight_matrices<const T>(weight).transpose(),
+          products.of(y.data(), y.dim(2)), false);
   return y;
 }
 
@@ -43,31 +45,35 @@ template <class T>
 template <class T>
 void linear_product_backward(const Tensor<T, Cuda>& dy, const Tensor<T, Cuda>& weight, Gradient<T, Cuda>& dx) {
   const LinearProducts products(dy.shape(), weight.dim(0));
-  gemm<T>(products.count, products.of(dy.data(), dy.dim(2)), weight_matrices<const T>(weight), products.of(dx.tensor.data(), weight.dim(2)),
-          dx.accumulate);
+  gemm<T>(products.count, products.of(dy.data(), dy.dim(2)), weight_matrices<const T>(weight),
+          products.of(dx.tensor.data(), weight.dim(2)), dx.accumulate);
 }
 
 }  // namespace cuda::detail
 
-/// y [K, B, out] = x [K, B, in] weight^T + bias; weight [1 or K, out, in], bias [1 or K, out] or empty.
 template <class T>
-[[nodiscard]] Tensor<T, Cuda> linear_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& weight, const Tensor<float, Cuda>& bias) {
+[[nodiscard]] Tensor<T, Cuda> linear_forward(const Tensor<T, Cuda>& x, const Tensor<float, Cuda>& weight,
+                                             const Tensor<float, Cuda>& bias) {
   const auto y = cuda::detail::linear_product(x, cuda::weights_as<T>(weight));
   return bias.empty() ? y : add_channels_forward(y, bias);
 }
 
-/// dx [K, B, in] (+)= dy [K, B, out] weight.
 template <class T>
 void linear_backward_data(const Tensor<T, Cuda>& dy, const Tensor<float, Cuda>& weight, Gradient<T, Cuda>& dx) {
   cuda::detail::linear_product_backward(dy, cuda::weights_as<T>(weight), dx);
 }
 
-/// dweight [1 or K, out, in] (+)= dy^T x, in float.
+/// Sums in float.
 template <class T>
 void linear_backward_weight(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dweight) {
   const cuda::detail::LinearProducts products(x.shape(), dweight.tensor.dim(0));
   cuda::gemm<T>(products.count, products.of(dy.data(), dy.dim(2)).transpose(), products.of(x.data(), x.dim(2)),
                 cuda::detail::weight_matrices<float>(dweight.tensor), dweight.accumulate);
+}
+
+template <class T>
+void linear_backward_bias(const Tensor<T, Cuda>& dy, Gradient<float, Cuda>& dbias) {
+  cuda::detail::sum_products("linear", {}, dy, dbias);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,5 +1,6 @@
-// LSTM steps on the GPU: cuBLAS for the product with the recurrent matrix, over the rows of all members, and one launch for everything else
-// of a step. A window is hundreds of small launches: it is meant to be replayed as a graph, so nothing here waits or remembers.
+// primitives/lstm.hpp on the GPU: cuBLAS for the product with the recurrent matrix, over the rows of all members, and
+// one launch for everything else of a step. A window is hundreds of small launches: it is meant to be replayed as a
+// graph, so nothing here waits or remembers.
 #pragma once
 
 #include <cassert>
@@ -11,19 +12,17 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// A matrix as recurrent_forward and recurrent_backward_data multiply by it: rounded to T, once for all steps of a window.
+/// Rounded to T, once for all steps of a window.
 template <class T>
-[[nodiscard]] Tensor<T, Cuda> recurrent_weight(const Tensor<float, Cuda>& weight, std::int64_t) {
+[[nodiscard]] Tensor<T, Cuda> recurrent_weight(const Tensor<float, Cuda>& weight, std::int64_t /*steps*/) {
   return cuda::weights_as<T>(weight);
 }
 
-/// y [K, B, out] = x [K, B, in] weight^T; weight [1 or K, out, in] from recurrent_weight.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> recurrent_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& weight) {
   return cuda::detail::linear_product(x, weight);
 }
 
-/// dx [K, B, in] = dy [K, B, out] weight.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> recurrent_backward_data(const Tensor<T, Cuda>& dy, const Tensor<T, Cuda>& weight) {
   Gradient<T, Cuda> dx{Tensor<T, Cuda>({dy.dim(0), dy.dim(1), weight.dim(2)})};
@@ -44,7 +43,8 @@ struct CellSize {
   }
 };
 
-[[nodiscard]] inline kernels::LstmCellParameters cell_parameters(const LstmCell<float, Cuda>& cell, std::int64_t members) {
+[[nodiscard]] inline kernels::LstmCellParameters cell_parameters(const LstmCell<float, Cuda>& cell,
+                                                                 std::int64_t members) {
   const auto of = [&](const Tensor<float, Cuda>& tensor) {
     return kernels::MemberParameter{tensor.data(), member_stride(tensor, members)};
   };
@@ -57,24 +57,23 @@ template <class V, class Rows>
   return {tensor.data(), tensor.row_stride()};
 }
 
-/// body(width, LaunchPlan) for a step: a width of 4 units, which are 16 bytes of float, where all arrays and their members begin at
-/// multiples of 4 elements; else 1.
+/// body(width, LaunchPlan) for a step: a width of 4 units, which are 16 bytes of float, where all arrays and their
+/// members begin at multiples of 4 elements; else 1.
 template <class Body, class... V>
 void with_cell_plan(const CellSize& size, const Body& body, const kernels::StepRows<V>&... arrays) {
   const auto aligned = [](const auto& array) {
-    return reinterpret_cast<std::uintptr_t>(array.data) % (4 * sizeof(*array.data)) == 0 && array.member_stride % 4 == 0;
+    return reinterpret_cast<std::uintptr_t>(array.data) % (4 * sizeof(*array.data)) == 0 &&
+           array.member_stride % 4 == 0;
   };
   const int width = size.units % 4 == 0 && (aligned(arrays) && ...) ? 4 : 1;
-  const auto plan =
-      plan_elements(limits().multiprocessors, std::int64_t{size.rows} * size.units / width, size.members, kernels::cell_blocks);
+  const auto plan = plan_elements(limits().multiprocessors, std::int64_t{size.rows} * size.units / width, size.members,
+                                  kernels::cell_blocks);
   with_width<float>(width, [&](auto n) { body(n, plan); });
 }
 
 }  // namespace cuda::detail
 
-/// One step: from the products with the input matrix, in step.gates, and with the recurrent matrix, `product` [K, B, 4H], to the activated
-/// gates in their place, c_t in step.cell and h_t in `hidden` [K, B, H]; and h_t o s_hh in `next` [K, B, H], which the next step's product
-/// takes. `product` and `next` are contiguous. Throws ShapeError past 2^30 members or units of a member.
+/// Throws ShapeError past 2^30 members or units of a member.
 template <class T>
 void lstm_cell_forward(const LstmCell<float, Cuda>& parameters, const Tensor<T, Cuda>& product, LstmStep<T, Cuda>& step,
                        Tensor<T, Cuda>& hidden, Tensor<T, Cuda>& next) {
@@ -92,17 +91,15 @@ void lstm_cell_forward(const LstmCell<float, Cuda>& parameters, const Tensor<T, 
                                       .rows = size.rows,
                                       .units = size.units};
   with_cell_plan(
-      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_forward<T, width()>, plan, p); }, p.gates,
-      step_rows<const T>(product), p.cell_before, p.cell, p.hidden, step_rows<T>(next));
+      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_forward<T, width()>, plan, p); },
+      p.gates, step_rows<const T>(product), p.cell_before, p.cell, p.hidden, step_rows<T>(next));
 }
 
-/// The step backwards: from dy [K, B, H], the gradient that h_t has from outside, and `product` [K, B, H], the next step's `before` times
-/// the recurrent matrix, dh_t = dy + product o s_hh; with dc_t in `dcell` [K, B, H]. Leaves the gradients of the pre-activations in
-/// step.gates, which held the activated gates, dc_{t-1} in `dcell`, and the former times r_hh in `before` [K, B, 4H]. `product`, `dcell`
-/// and `before` are contiguous. Throws as above.
+/// Throws as above.
 template <class T>
-void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T, Cuda>& dy, const Tensor<T, Cuda>& product,
-                        LstmStep<T, Cuda>& step, Tensor<float, Cuda>& dcell, Tensor<T, Cuda>& before) {
+void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T, Cuda>& dy,
+                        const Tensor<T, Cuda>& product, LstmStep<T, Cuda>& step, Tensor<float, Cuda>& dcell,
+                        Tensor<T, Cuda>& before) {
   using namespace cuda::detail;
   assert(product.contiguous() && dcell.contiguous() && before.contiguous());
   const CellSize size(dcell.shape());
@@ -118,8 +115,8 @@ void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T,
                                        .rows = size.rows,
                                        .units = size.units};
   with_cell_plan(
-      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_backward<T, width()>, plan, p); }, p.gates,
-      p.cell_before, p.cell, p.dy, step_rows<const T>(product), step_rows<float>(dcell), step_rows<T>(before));
+      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_backward<T, width()>, plan, p); },
+      p.gates, p.cell_before, p.cell, p.dy, step_rows<const T>(product), step_rows<float>(dcell), step_rows<T>(before));
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,39 +1,41 @@
-// Primitives over rows of members on the GPU: [K, P] matrices of late-phase weights.
+// primitives/members.hpp on the GPU.
 #pragma once
 
 #include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/members.cuh>
+#include <lpw/primitives/members.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// Mean of the rows [K, ...] -> [1, ...], as row 0 plus the mean of the differences from it: exact where all rows are equal.
+/// Throws ShapeError past 2^30 rows.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> mean_rows(const Tensor<T, Cuda>& rows) {
   cuda::require_countable("mean_rows", "rows", rows.dim(0));
   Tensor<T, Cuda> mean(rows.shape().with(0, 1));
   const kernels::MeanRows<T> p{rows.data(), mean.data(), rows.row_stride(), static_cast<int>(rows.dim(0)), mean.size()};
   const int width = vector_width<T>(p.length | p.row_stride, {p.rows, p.mean});
-  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::mean_rows<T, n()>, cuda::element_plan(p.length / width), p); });
+  cuda::with_width<T>(
+      width, [&](auto n) { cuda::launch(kernels::mean_rows<T, n()>, cuda::element_plan(p.length / width), p); });
   return mean;
 }
 
-/// rows_k += deviation * rms(row 0) * eps_k, eps ~ N(0, 1): release noise, for rows that are all equal. The draws are the CPU's.
 template <class W>
 void add_member_noise(Tensor<W, Cuda> rows, double deviation, const Philox& random) {
   const auto from = clone(rows.rows(0, 1));
-  const kernels::ReleaseRows<W> p{from.data(), rows.data(), rows.row_stride(), rows.dim(0), from.size(), static_cast<float>(deviation),
-                                  random};
+  const kernels::ReleaseRows<W> p{
+      from.data(), rows.data(), rows.row_stride(), rows.dim(0), from.size(), static_cast<float>(deviation), random};
   auto plan = cuda::element_plan(p.length, p.members);
   plan.shared_bytes = kernels::shared_bytes<float>(LaunchPlan::block / 32);
   cuda::launch(kernels::release_rows<W>, plan, p);
 }
 
-/// average += (value - average) * weight.
 inline void move_average(Tensor<float, Cuda>& average, const Tensor<float, Cuda>& value, double weight) {
   require<ShapeError>(average.shape() == value.shape(), "average: ", average.shape(), " of values ", value.shape());
   const kernels::MoveAverage p{{average.data(), value.data(), value.size()}, {}, static_cast<float>(weight)};
-  const int width = vector_width<float>(0, {p.base.average, p.base.value});  // of one row; the kernel takes what is left at its end
-  cuda::with_width<float>(width, [&](auto n) { cuda::launch(kernels::move_average<n()>, cuda::element_plan(value.size() / width), p); });
+  const int width =
+      vector_width<float>(0, {p.base.average, p.base.value});  // of one row; the kernel takes what is left at its end
+  cuda::with_width<float>(
+      width, [&](auto n) { cuda::launch(kernels::move_average<n()>, cuda::element_plan(value.size() / width), p); });
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,4 +1,5 @@
-// Optimizer steps on the GPU: one launch for both flat stores, and one before it where gradients are clipped. Nothing waits for the GPU.
+// primitives/optimizer.hpp on the GPU: one launch for both flat stores, and one before it where gradients are clipped.
+// Nothing waits for the GPU.
 #pragma once
 
 #include <cassert>
@@ -14,7 +15,9 @@ namespace lpw::inline LPW_ABI {
 namespace cuda::detail {
 
 /// A thread for each four weights of both stores.
-[[nodiscard]] inline LaunchPlan weight_plan(std::int64_t base, std::int64_t late) { return element_plan((base + late) / 4); }
+[[nodiscard]] inline LaunchPlan weight_plan(std::int64_t base, std::int64_t late) {
+  return element_plan((base + late) / 4);
+}
 
 /// The address of a store's contiguous tensor, which vectors of four can begin at.
 [[nodiscard]] inline float* store_data(Tensor<float, Cuda> tensor) {
@@ -52,9 +55,7 @@ namespace cuda::detail {
 
 }  // namespace cuda::detail
 
-/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v);
-/// gradient = 0. `gradient_factor` [1], or empty for 1, is for both stores: see clip_factor. Both have the same momentum and form; throws
-/// OptionError otherwise.
+/// Both stores have the same momentum and form; throws OptionError otherwise.
 inline void sgd_step(const SgdStore<float, Cuda>& base, const SgdStore<float, Cuda>& late,
                      const Tensor<float, Cuda>& gradient_factor = {}) {
   const SgdStep &step = base.step, &other = late.step;
@@ -68,14 +69,14 @@ inline void sgd_step(const SgdStore<float, Cuda>& base, const SgdStore<float, Cu
   cuda::launch(kernels::sgd_step<float>, cuda::detail::weight_plan(p.base.size, p.late.size), p);
 }
 
-/// Adam, decoupled: AdamW; the update is written beside kernels::adam_step. The stores may differ in rate, decay, scale and count; throws
-/// OptionError where they do in anything else. In a captured graph the counts go on from those at the capture.
+/// The stores may differ in rate, decay, scale and count; throws OptionError where they do in anything else. In a
+/// captured graph the counts go on from those at the capture.
 inline void adam_step(const AdamStore<float, Cuda>& base, const AdamStore<float, Cuda>& late,
                       const Tensor<float, Cuda>& gradient_factor = {}) {
   const AdamStep &step = base.step, &other = late.step;
-  require<OptionError>(
-      step.beta1 == other.beta1 && step.beta2 == other.beta2 && step.epsilon == other.epsilon && step.decoupled == other.decoupled,
-      "adam_step: base and late-phase weights must share betas, epsilon and decoupled on the GPU");
+  require<OptionError>(step.beta1 == other.beta1 && step.beta2 == other.beta2 && step.epsilon == other.epsilon &&
+                           step.decoupled == other.decoupled,
+                       "adam_step: base and late-phase weights must share betas, epsilon and decoupled on the GPU");
   const kernels::AdamParameters<float> p{.base = cuda::detail::kernel_store(base),
                                          .late = cuda::detail::kernel_store(late),
                                          .beta1 = static_cast<float>(step.beta1),
@@ -91,11 +92,11 @@ inline void adam_step(const AdamStore<float, Cuda>& base, const AdamStore<float,
   cuda::launch(kernels::adam_step<float>, cuda::detail::weight_plan(p.base.size, p.late.size), p);
 }
 
-/// [1]: min(1, max_norm / (norm + 1e-6)), where norm is that of all scaled gradients together. What the steps take as gradient_factor.
-[[nodiscard]] inline Tensor<float, Cuda> clip_factor(const ScaledGradient<float, Cuda>& base, const ScaledGradient<float, Cuda>& late,
-                                                     double max_norm) {
+[[nodiscard]] inline Tensor<float, Cuda> clip_factor(const ScaledGradient<float, Cuda>& base,
+                                                     const ScaledGradient<float, Cuda>& late, double max_norm) {
   const auto scaled = [](const ScaledGradient<float, Cuda>& store) {
-    return kernels::ScaledGradient<float>{cuda::detail::store_data(store.gradient), store.gradient.size(), static_cast<float>(store.scale)};
+    return kernels::ScaledGradient<float>{cuda::detail::store_data(store.gradient), store.gradient.size(),
+                                          static_cast<float>(store.scale)};
   };
   const std::int64_t chunks = kernels::clip_chunks(base.gradient.size()) + kernels::clip_chunks(late.gradient.size());
   Tensor<double, Cuda> partial({chunks});

@@ -1,12 +1,11 @@
-// Gradients of a dense weight with rank-1 factors, on the GPU, from the products dy_k^T x_k of the members. cpu/rank_one.hpp has the
-// formulas.
+// The gradients of a dense weight with rank-1 factors on the GPU: primitives/linear.hpp.
 #pragma once
 
 #include <algorithm>
 
 #include <lpw/cuda/base/rows.hpp>
 #include <lpw/kernels/rank_one_backward.cuh>
-#include <lpw/primitives/gradient.hpp>
+#include <lpw/primitives/linear.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -21,7 +20,8 @@ inline void rank_one_input(const Tensor<float, Cuda>& partial, Gradient<float, C
                                                .blocks = static_cast<int>(partial.dim(0)),
                                                .members = static_cast<int>(partial.dim(1)),
                                                .inputs = static_cast<int>(partial.dim(2))};
-  const std::int64_t rows = std::min<std::int64_t>(dinput.tensor.dim(0), 65535);  // the kernel loops over members, but not over inputs
+  const std::int64_t rows =
+      std::min<std::int64_t>(dinput.tensor.dim(0), 65535);  // the kernel loops over members, but not over inputs
   LaunchPlan plan{static_cast<unsigned>(lpw::detail::blocks_for(p.inputs, 32)), static_cast<unsigned>(rows)};
   plan.shared_bytes = kernels::shared_bytes<float>(LaunchPlan::block);
   launch(kernels::rank_one_backward_input<float>, plan, p);
@@ -29,11 +29,11 @@ inline void rank_one_input(const Tensor<float, Cuda>& partial, Gradient<float, C
 
 }  // namespace cuda::detail
 
-/// From P [K, O, C], weight [1 or K, O, C] and factors r [1 or K, O], s [1 or K, C], adds to or writes the gradients of the three, each of
-/// its parameter's rows, summed over the members where it has one. A gradient without a tensor is not wanted. Throws ShapeError past 2^30
+/// One launch for all but ds, of which each block leaves a part that a second adds up. Throws ShapeError past 2^30
 /// members or elements of a weight.
-inline void rank_one_backward(const Tensor<float, Cuda>& product, const Tensor<float, Cuda>& weight, const Tensor<float, Cuda>& output,
-                              const Tensor<float, Cuda>& input, Gradient<float, Cuda>& dweight, Gradient<float, Cuda>& doutput,
+inline void rank_one_backward(const Tensor<float, Cuda>& product, const Tensor<float, Cuda>& weight,
+                              const Tensor<float, Cuda>& output, const Tensor<float, Cuda>& input,
+                              Gradient<float, Cuda>& dweight, Gradient<float, Cuda>& doutput,
                               Gradient<float, Cuda>& dinput) {
   const std::int64_t members = product.dim(0), outputs = product.dim(1), inputs = product.dim(2);
   cuda::require_countable("rank_one", "members", members);

@@ -1,4 +1,16 @@
-// Batch norm, for each member over its own minibatch: y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual?).
+// Batch norm, for each member over its own minibatch.
+//
+// batch_norm_forward(x, residual, gamma, beta, running, pass, known):
+//   y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual) for x and residual [K, ..., C], an empty
+//   one being none, gamma and beta [1 or K, C]. The moments are those of x, `known` where its maker has summed them, or
+//   with pass.batch_statistics false the running ones. y may be left pending on x. Those of x move the running
+//   statistics: running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does; or
+//   with pooled, mean <- mean + w d and variance <- (1 - w) (variance + w d^2) + w batch, where d = batch mean - mean
+//   and w is the minibatch's share of all values so far (the law of total variance; Chan, Golub, LeVeque 1979).
+// batch_norm_backward(saved, dy, dgamma, dbeta, dx, dresidual, known):
+//   the gradients of that from dy [K, ..., C]. A null target is not wanted. dgamma and dbeta are [1 or K, C]; dresidual
+//   is meant for a forward with ReLU (without, it is dy itself). known: what conv2d_backward_data returned for this dy,
+//   or empty.
 #pragma once
 
 #include <lpw/primitives/activation.hpp>
@@ -19,13 +31,14 @@ struct RunningStatistics {
   Tensor<W, Device> mean, variance;
 };
 
-/// How batch norm's forward normalises: by the minibatch, which moves the running statistics, or by these, which stay as they are.
+/// How batch norm's forward normalises: by the minibatch, which moves the running statistics, or by these, which stay
+/// as they are.
 struct BatchNormPass {
   double epsilon = 1e-5;
-  double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; 1: a new beginning
+  double momentum = 0.1;  // 1: a new beginning
   bool relu = false;
   bool batch_statistics = true;
-  bool pooled = false;  // instead: running becomes that of all values so far, of which this minibatch's are the share `momentum`
+  bool pooled = false;  // running becomes that of all values so far, of which this minibatch's are the share `momentum`
 };
 
 /// What batch norm's backward needs of its forward.

@@ -1,4 +1,16 @@
-// 2-d convolutions over members: y[k, b, p, o] = sum over the window at p of x[k, b, q, c] weight[k or 0, o, q - p, c].
+// 2-d convolutions (cross-correlations) over members: y[k, b, p, o] is the sum over the window at p of
+// x[k, b, q, c] weight[k or 0, o, q - p, c], for x [K, B, H, W, C], weight [1 or K, O, kh, kw, C] and
+// y [K, B, Ho, Wo, O], Ho and Wo by window_count. x may be pending: gradients are those of its materialised values.
+//
+// conv2d_forward(x, weight, options): y.
+// conv2d_forward(x, weight, options, residual, moments):
+//   y plus residual [K, B, Ho, Wo, O], an empty one being none, whose memory may become y's if nobody else holds it.
+//   With `moments` set y comes with its own where the device sums them on the way.
+// conv2d_backward_data(dy, weight, options, dx): dx [K, B, H, W, C] (+)= the adjoint applied to dy [K, B, Ho, Wo, O].
+// conv2d_backward_data(dy, weight, options, dx, x):
+//   the same. Where x, of which dx is the gradient, is a batch norm with ReLU pending on its input, and the device sums
+//   on the way: dx's sums for batch_norm_backward, [K, 2, C]; else nothing.
+// conv2d_backward_weight(x, dy, options, dweight): dweight [1 or K, O, kh, kw, C] (+)= the sum over the images.
 #pragma once
 
 #include <array>
@@ -16,7 +28,8 @@ struct Conv2dOptions {
   std::int64_t padding = 0;
 };
 
-/// Input [images, height, width, channels], weight [out_channels, kernel_height, kernel_width, channels], all contiguous.
+/// Input [images, height, width, channels], weight [out_channels, kernel_height, kernel_width, channels], all
+/// contiguous.
 struct Conv2dGeometry {
   std::int64_t images, height, width, channels;
   std::int64_t out_channels, kernel_height, kernel_width;
@@ -31,7 +44,9 @@ struct Conv2dGeometry {
   [[nodiscard]] std::int64_t in_size() const { return height * width * channels; }
   [[nodiscard]] std::int64_t out_size() const { return out_height() * out_width() * out_channels; }
   /// A 1x1 kernel that reads every pixel once: the convolution is a matrix product of the images as they lie.
-  [[nodiscard]] bool pointwise() const { return kernel_height == 1 && kernel_width == 1 && stride == 1 && padding == 0; }
+  [[nodiscard]] bool pointwise() const {
+    return kernel_height == 1 && kernel_width == 1 && stride == 1 && padding == 0;
+  }
 
   [[nodiscard]] std::array<std::int64_t, 9> numbers() const {
     return {images, height, width, channels, out_channels, kernel_height, kernel_width, stride, padding};

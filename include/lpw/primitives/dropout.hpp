@@ -1,4 +1,8 @@
-// Dropout whose masks are functions of (random numbers, operation, member, element).
+// Dropout whose masks are not stored: each is a pure function of (random numbers, operation, member, element), the same
+// on every device, which backward draws again.
+//
+// apply_dropout(x, mask, y): y (+)= x / (1 - rate) where kept, else 0, for x [K, ...]; applied to dy it is its own
+//   backward.
 #pragma once
 
 #include <lpw/primitives/gradient.hpp>

@@ -1,4 +1,9 @@
 // Where backward primitives write.
+//
+// What all primitives share: K members; a parameter [1 or K, ...] has one row, which the members share, or a row for
+// each, and its gradient as many, which are then sums over the members or each member's own. (+)= overwrites or adds,
+// as the Gradient says. Sums and parameters of elements T are Accumulate<T>, which below and in the devices' files
+// is W.
 #pragma once
 
 #include <lpw/tensor/tensor.hpp>

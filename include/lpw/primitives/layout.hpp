@@ -17,7 +17,8 @@ struct MemberRows {
   [[nodiscard]] std::int64_t size() const { return members * rows * channels; }
 };
 
-/// A cut of M rows into blocks of about 64 KB. It depends on the shape alone, so that block-wise sums do not depend on the threads.
+/// A cut of M rows into blocks of about 64 KB. It depends on the shape alone, so that block-wise sums do not depend on
+/// the threads.
 struct RowBlocks {
   std::int64_t rows, length, count;
 

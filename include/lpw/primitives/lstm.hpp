@@ -1,9 +1,24 @@
-// What the devices' LSTM cells read, beside the products of a step with the two matrices.
+// LSTMs step by step: the products with the recurrent matrix, and the cell beside the products with the two matrices.
 //
-// Gates are PyTorch's, in its order: i, f, g, o, each H of the 4H columns. With the rank-1 factors r, s of the input matrix (ih) and of the
-// recurrent matrix (hh), all ones where there are none (BatchEnsemble, Wen et al. 2020):
+// Gates are PyTorch's, in its order: i, f, g, o, each H of the 4H columns. With the rank-1 factors r, s of the input
+// matrix (ih) and of the recurrent matrix (hh), all ones where there are none (BatchEnsemble, Wen et al. 2020):
 //   a_t = r_ih o ((x_t o s_ih) W_ih^T) + b_ih + r_hh o ((h_{t-1} o s_hh) W_hh^T) + b_hh
 //   i, f, o = sigmoid(a), g = tanh(a);  c_t = f c_{t-1} + i g;  h_t = o tanh(c_t)
+//
+// recurrent_weight(weight, steps):
+//   the recurrent matrix [1 or K, out, in], prepared for that many products in one direction, as the next two take it.
+// recurrent_forward(x, weight): y [K, B, out] = x [K, B, in] weight^T.
+// recurrent_backward_data(dy, weight): dx [K, B, in] = dy [K, B, out] weight.
+// lstm_cell_forward(parameters, product, step, hidden, next):
+//   from the products with the input matrix, in step.gates, and with the recurrent matrix, `product` [K, B, 4H], to the
+//   activated gates in their place, c_t in step.cell and h_t in `hidden` [K, B, H]; and h_t o s_hh in `next` [K, B, H],
+//   which the next step's product takes.
+// lstm_cell_backward(parameters, dy, product, step, dcell, before):
+//   from dy [K, B, H], the gradient that h_t has from outside, and `product` [K, B, H], the next step's `before` times
+//   the recurrent matrix, dh_t = dy + product o s_hh; with dc_t in `dcell` [K, B, H]. Leaves the gradients of the
+//   pre-activations in step.gates, which held the activated gates, dc_{t-1} in `dcell`, and the former times r_hh in
+//   `before` [K, B, 4H].
+// `product`, `next`, `dcell` and `before` are contiguous.
 #pragma once
 
 #include <lpw/tensor/tensor.hpp>

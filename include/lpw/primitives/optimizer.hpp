@@ -1,5 +1,17 @@
-// What one optimizer step does to a store of weights, the same for every device. A step takes both flat stores of a network, so that a
-// device does all its weights at once.
+// Optimizer steps. Each takes both flat stores of a network, base and late-phase weights, so that a device does all its
+// weights at once, and leaves the gradients zero. gradient_factor [1], or empty for 1, is for both: see clip_factor.
+// learning_rate is the store's tensor's where it has one, else its step's.
+//
+// sgd_step(base, late, gradient_factor): with g = gradient_scale gradient_factor gradient + weight_decay w:
+//   v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v).
+//   PyTorch's convention (Sutskever et al. 2013, with the rate outside the velocity).
+// adam_step(base, late, gradient_factor): Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019.
+//   With g = gradient_scale gradient_factor gradient (+ weight_decay w unless decoupled): m = beta1 m + (1 - beta1) g;
+//   v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^ are m and v times
+//   their corrections; if decoupled, w was first multiplied by 1 - learning_rate weight_decay.
+// clip_factor(base, late, max_norm): [1], min(1, max_norm / (norm + 1e-6)), where norm is that of all scaled gradients
+//   together; what the steps take as gradient_factor.
+// On a GPU the stores may differ in rate, decay, scale and Adam's count alone; in anything else it is an OptionError.
 #pragma once
 
 #include <cmath>
@@ -52,7 +64,7 @@ struct ScaledGradient {
   double scale = 1;
 };
 
-/// Where a norm is clipped, it is as PyTorch does it: gradients times max_norm / (norm + 1e-6), if that is below 1.
+/// What is added to a norm before it divides, as in PyTorch's clipping.
 inline constexpr double clip_epsilon = 1e-6;
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,4 +1,10 @@
-// Poolings over windows and over whole images.
+// Poolings over windows and over whole images, x [K, B, H, W, C].
+//
+// max_pool2d_forward(x, options): the largest element of every window, [K, B, Ho, Wo, C], Ho and Wo by window_count.
+//   Padding never wins; of equal elements the first in row-major order wins, and NaN before all others.
+// max_pool2d_backward(winner, dy, options, dx): dx (+)= each dy at its window's winner.
+// global_average_pool_forward(x): the mean over the image, [K, B, C].
+// global_average_pool_backward(dy, dx): dx (+)= dy / (H W) all over the image.
 #pragma once
 
 #include <lpw/primitives/gradient.hpp>

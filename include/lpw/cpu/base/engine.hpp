@@ -1,5 +1,6 @@
-// Which library does the CPU's convolutions and matrix products, and by which algorithm. LPW_WITH_ONEDNN (0 or 1, set by CMake) says
-// whether oneDNN is compiled in; where it is, tests and benchmarks may still switch to Eigen at run time.
+// Which library does the CPU's convolutions and matrix products, and by which algorithm. LPW_WITH_ONEDNN (0 or 1, set
+// by CMake) says whether oneDNN is compiled in; where it is, tests and benchmarks may still switch to Eigen at run
+// time.
 #pragma once
 
 #include <lpw/tensor/abi.hpp>
@@ -8,15 +9,16 @@
 #define LPW_WITH_ONEDNN 0
 #endif
 
-// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp, autograd/compiled.hpp and
-// lpw/compiled.hpp list are declared, not made.
+// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp, autograd/compiled.hpp
+// and lpw/compiled.hpp list are declared, not made.
 #ifndef LPW_COMPILED
 #define LPW_COMPILED 0
 #endif
 
 namespace lpw::inline LPW_ABI {
 
-/// `onednn` falls back to `eigen` for what oneDNN cannot do (double; types that the processor lacks), or where it is not compiled in.
+/// `onednn` falls back to `eigen` for what oneDNN cannot do (double; types that the processor lacks), or where it is
+/// not compiled in.
 enum class CpuEngine { onednn, eigen };
 
 /// The process's choice; change it only while no primitive runs.
@@ -25,9 +27,8 @@ enum class CpuEngine { onednn, eigen };
   return engine;
 }
 
-/// `winograd` is lpw's own, for the convolutions that it is faster for (winograd::pays; of bfloat16 unless oneDNN multiplies that faster
-/// than float), and `direct`, the engine's, for the others. Results differ by rounding errors, so a run that is to be repeated bit
-/// for bit keeps its choice.
+/// `winograd` lets choose_convolution() take lpw's own algorithm where it is faster, `direct` never. Results differ by
+/// rounding errors, so a run that is to be repeated bit for bit keeps its choice.
 enum class Convolution { winograd, direct };
 
 /// The process's choice; change it only while no primitive runs.
