@@ -278,6 +278,7 @@ class Tape {
     if (recording_) recording_->clear();
   }
 
+  /// As the tape was made.
   [[nodiscard]] const TapeOptions& options() const { return recording_->options; }
   /// Number of recorded nodes.
   [[nodiscard]] std::size_t size() const { return recording_->nodes.size(); }
@@ -392,6 +393,7 @@ template <class T, class D, class F, class First, class... Rest>
   return Variable<T, D>(std::move(value), recording, node, traced);
 }
 
+/// The same for a result without a pending map: what most operations call.
 template <class T, class D, class F, class First, class... Rest>
 [[nodiscard]] Variable<T, D> record(const Operation& operation, Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
   return record(operation, Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
@@ -403,6 +405,7 @@ template <class T, class D, class F, class First, class... Rest>
   return record(Operation(""), std::move(value), std::move(backward), first, rest...);
 }
 
+/// The same for a result without a pending map.
 template <class T, class D, class F, class First, class... Rest>
 [[nodiscard]] Variable<T, D> record(Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
   return record(Operation(""), std::move(value), std::move(backward), first, rest...);

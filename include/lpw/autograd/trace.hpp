@@ -31,6 +31,7 @@ class Operation {
   Operation(const char* name) : name_(name) {}  // a name alone is an operation: record("relu", ...)
   Operation(const char* name, std::initializer_list<Attribute> attributes) : name_(name), attributes_(attributes) {}
 
+  /// For tapes, like attributes(): both are valid during the call of record().
   [[nodiscard]] const char* name() const { return name_; }
   [[nodiscard]] std::initializer_list<Attribute> attributes() const { return attributes_; }
 
@@ -41,6 +42,7 @@ class Operation {
 
 /// A tensor that a traced pass reads or makes.
 struct TracedValue {
+  /// Where it comes from.
   enum class Kind {
     input,   // Tape::input
     leaf,    // Tape::leaf: a parameter
@@ -67,7 +69,9 @@ class Trace {
  public:
   using Kind = TracedValue::Kind;
 
+  /// All tensors, by their numbers.
   [[nodiscard]] const std::vector<TracedValue>& values() const { return values_; }
+  /// The steps in the order of the pass.
   [[nodiscard]] const std::vector<TracedOperation>& operations() const { return operations_; }
 
   /// The number of a tensor that came from outside (a parameter's value(), say), or -1 where the pass did not read it.

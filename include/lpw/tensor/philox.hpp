@@ -14,6 +14,8 @@ namespace lpw::inline LPW_ABI {
 /// What a stream of random numbers is for. Streams of one seed never overlap.
 enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample };
 
+/// Random numbers as a function of (seed, stream, step, index): a value to be passed on, which has no state to be
+/// advanced.
 class Philox {
  public:
   using Block = std::array<std::uint32_t, 4>;
@@ -29,6 +31,7 @@ class Philox {
     result.step_ += steps;
     return result;
   }
+  /// As the numbers were made.
   [[nodiscard]] constexpr std::uint64_t seed() const { return seed_; }
 
   /// 128 random bits for an index.
@@ -52,6 +55,7 @@ class Philox {
     return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
   }
 
+  /// The upper 24 of 32 random bits as a number in [0, 1).
   [[nodiscard]] LPW_HOST_DEVICE static constexpr float to_uniform(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
   /// The bare function on a 128-bit counter and a 64-bit key, as its authors' known answers use it.

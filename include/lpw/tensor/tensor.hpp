@@ -23,7 +23,9 @@ namespace lpw::inline LPW_ABI {
 /// The host processor.
 struct Cpu {
   static constexpr const char* name = "cpu";
+  /// A block of the process's pool. Throws OutOfMemory.
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cpu_pool().allocate(bytes); }
+  /// Gives a block back.
   static void deallocate(void* block, std::size_t bytes) noexcept { cpu_pool().deallocate(block, bytes); }
   /// Gives unused memory back to the system, when what comes next is of other sizes.
   static void trim() { cpu_pool().trim(); }
@@ -88,6 +90,7 @@ class Tensor {
 
   /// Whether this handle has no memory; a tensor of zero elements has some.
   [[nodiscard]] bool empty() const { return data_ == nullptr; }
+  /// Its extents; [] for an empty handle.
   [[nodiscard]] const Shape& shape() const { return shape_; }
   /// Extent of an axis; negative axes count from the end.
   [[nodiscard]] std::int64_t dim(int axis) const { return shape_[axis]; }
