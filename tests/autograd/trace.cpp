@@ -21,7 +21,8 @@ namespace {
 using Floats = Tensor<float, Cpu>;
 using Kind = TracedValue::Kind;
 
-/// Weights of a small network for two members: convolution, batch norm with ReLU, convolution plus a residual, pool, dropout, head.
+/// Weights of a small network for two members: convolution, batch norm with ReLU, convolution plus a residual, pool,
+/// dropout, head.
 struct Weights {
   Floats images = random_tensor<float>({2, 3, 8, 8, 4}, 1), kernel = random_tensor<float>({1, 4, 3, 3, 4}, 2),
          gamma = random_tensor<float>({2, 4}, 3), beta = random_tensor<float>({2, 4}, 4), mean = zeros<float, Cpu>({2, 4}),

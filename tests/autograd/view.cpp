@@ -1,5 +1,6 @@
-// Operations on tensors that view memory which lpw did not allocate and must not write: values and gradients are those of copies, to the
-// bit. The memory is of exactly the size that is viewed, begins at an odd place, and is compared afterwards.
+// Operations on tensors that view memory which lpw did not allocate and must not write: values and gradients are those
+// of copies, to the bit. The memory is of exactly the size that is viewed, begins at an odd place, and is compared
+// afterwards.
 #include <lpw/tensor/tensor.hpp>
 
 #include <functional>

@@ -23,7 +23,8 @@ std::int64_t count(const lpw::Trace& trace, const std::string& name) {
   return std::count_if(all.begin(), all.end(), [&](const auto& operation) { return operation.name == name; });
 }
 
-/// Every weight and running statistic is a value of the trace, and every value that an operation reads was there before.
+/// Every weight and running statistic is a value of the trace, and every value that an operation reads was there
+/// before.
 template <class M>
 void check_whole(M& network, const lpw::Trace& trace) {
   lpw::nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {

@@ -1,4 +1,5 @@
-// Networks on memory that lpw did not allocate: training on inputs that are views, and weights that are views of a file in memory, say.
+// Networks on memory that lpw did not allocate: training on inputs that are views, and weights that are views of a file
+// in memory, say.
 #include <lpw/tensor/tensor.hpp>
 
 #include <memory>
@@ -11,7 +12,8 @@
 
 namespace {
 
-/// A view, read-only, of a tensor's values one element past an allocation's begin, with `gap` elements of other values between member rows.
+/// A view, read-only, of a tensor's values one element past an allocation's begin, with `gap` elements of other values
+/// between member rows.
 template <class T>
 lpw::Tensor<T, Cpu> viewed(const lpw::Tensor<T, Cpu>& own, std::int64_t gap) {
   const std::int64_t row = own.shape().size_from(1), stride = row + gap;

@@ -1,5 +1,5 @@
-// Tensors over memory that lpw did not allocate. The memory here is of exactly the size that is viewed, so that a sanitizer sees whatever
-// is read or written beside it.
+// Tensors over memory that lpw did not allocate. The memory here is of exactly the size that is viewed, so that a
+// sanitizer sees whatever is read or written beside it.
 #include <lpw/tensor/tensor.hpp>
 
 #include <cstring>

@@ -1,8 +1,9 @@
 // The tape: a flat vector of nodes, run backwards by a plain loop. It is a value that the caller owns, not a global.
 //
-// Memory policy: the tape holds no values. A Variable carries its own value, an operation's backward step captures exactly the
-// tensors it needs, and memory is shared by handles; so an activation lives as long as somebody may still read it and is freed in
-// the middle of the backward pass, when the step that saved it has run. The tape holds one gradient slot per node.
+// Memory policy: the tape holds no values. A Variable carries its own value, an operation's backward step captures
+// exactly the tensors it needs, and memory is shared by handles; so an activation lives as long as somebody may still
+// read it and is freed in the middle of the backward pass, when the step that saved it has run. The tape holds one
+// gradient slot per node.
 #pragma once
 
 #include <cassert>
@@ -19,8 +20,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose minibatches batch norms
-/// pool into fresh running statistics.
+/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose
+/// minibatches batch norms pool into fresh running statistics.
 enum class Mode { training, evaluation, statistics };
 
 /// The members [first, first + count) that a pass computes; count 0 means all of them.
@@ -127,7 +128,8 @@ class Edge {
   /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.
   [[nodiscard]] bool needed() const { return node_ >= 0; }
 
-  /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
+  /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied
+  /// first.
   [[nodiscard]] Gradient<T, D> sink(const Shape& shape) const {
     auto& slot = checked_slot(shape);
     slot.sums = {};
@@ -152,8 +154,9 @@ class Edge {
     add_in_place(target.tensor, gradient);
   }
 
-  /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them as its second
-  /// argument. A later sink() or add() voids them. Only where needed(), and there is a gradient. Empty: none.
+  /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them
+  /// as its second argument. A later sink() or add() voids them. Only where needed(), and there is a gradient. Empty:
+  /// none.
   void put_sums(Tensor<double, D> sums) const {
     assert(needed() && !slot().gradient.empty());
     slot().sums = std::move(sums);
@@ -175,7 +178,8 @@ class Edge {
 
 namespace detail {
 
-/// A node between a strided leaf and an operation that wants contiguous memory: its gradient is added to the leaf's rows.
+/// A node between a strided leaf and an operation that wants contiguous memory: its gradient is added to the leaf's
+/// rows.
 template <class T, class D>
 [[nodiscard]] Edge<T, D> contiguous_edge(Recording& recording, std::int64_t leaf, const Shape& shape) {
   auto step = [to = Edge<T, D>(&recording, leaf)](Tensor<T, D> dy) { to.add(std::move(dy)); };
@@ -185,16 +189,17 @@ template <class T, class D>
 
 }  // namespace detail
 
-/// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy.
-/// A late-phase parameter's rows lie strided in their store. value() and edge() hide that by copying; operations that take a parameter
-/// as such read it through rows() and row_edge().
+/// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy. A
+/// late-phase parameter's rows lie strided in their store. value() and edge() hide that by copying; operations that
+/// take a parameter as such read it through rows() and row_edge().
 template <class T, class D>
 class Variable {
  public:
   Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node, std::int64_t traced = -1)
       : value_(std::move(value)), recording_(std::move(recording)), node_(node), traced_(traced), generation_(recording_->generation) {}
 
-  /// [K, ...]: members, their minibatches and the axes of one sample; of a parameter the rows, one or K, and the axes of its weights.
+  /// [K, ...]: members, their minibatches and the axes of one sample; of a parameter the rows, one or K, and the axes
+  /// of its weights.
   [[nodiscard]] const Shape& shape() const { return value_.shape(); }
   /// The finished tensor, contiguous; applies a pending map.
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
@@ -254,7 +259,8 @@ class Variable {
   std::uint64_t generation_;
 };
 
-/// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a computation.
+/// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a
+/// computation.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> leaf(const std::shared_ptr<detail::Recording>& recording, Tensor<T, D> value, Tensor<T, D> gradient) {
   require<ShapeError>(value.shape() == gradient.shape(), "leaf: value ", value.shape(), ", gradient ", gradient.shape());
@@ -263,8 +269,8 @@ template <class T, class D>
   return Variable<T, D>({std::move(value)}, recording, node, traced);
 }
 
-/// What a pass writes down to be run backwards: make one for each iteration, or clear it. Movable, not copyable; its end makes the
-/// variables on it stale.
+/// What a pass writes down to be run backwards: make one for each iteration, or clear it. Movable, not copyable; its
+/// end makes the variables on it stale.
 class Tape {
  public:
   explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) { recording_->options = options; }
@@ -366,11 +372,12 @@ template <class T, class D>
 
 }  // namespace detail
 
-/// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the backward pass
-/// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(), or
-/// `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever tensors it needs. Nothing is recorded where
-/// no input wants a gradient. Inputs are variables; after the first also pointers to variables, null for one that is missing, and tensors
-/// that are data. `operation` and their order are what a Trace lists. Throws TapeError if the variables belong to different tapes.
+/// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the
+/// backward pass with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if
+/// it is unique(), or `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever
+/// tensors it needs. Nothing is recorded where no input wants a gradient. Inputs are variables; after the first also
+/// pointers to variables, null for one that is missing, and tensors that are data. `operation` and their order are what
+/// a Trace lists. Throws TapeError if the variables belong to different tapes.
 ///
 /// docs/custom-operations.md shows one.
 template <class T, class D, class F, class First, class... Rest>

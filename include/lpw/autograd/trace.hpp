@@ -1,8 +1,10 @@
-// What a forward pass computes, as a list: each operation with its name, attributes, inputs and outputs, in the order of the pass. That is
-// what an export to another format walks over. A tape without a trace looks at one null pointer per operation.
+// What a forward pass computes, as a list: each operation with its name, attributes, inputs and outputs, in the order
+// of the pass. That is what an export to another format walks over. A tape without a trace looks at one null pointer
+// per operation.
 //
-// A trace knows values by number. Operations' results carry theirs in the Variable; what comes from outside (parameters, running
-// statistics, labels, inputs) is known by its memory, which the trace keeps alive, so that a weight used twice is one value.
+// A trace knows values by number. Operations' results carry theirs in the Variable; what comes from outside
+// (parameters, running statistics, labels, inputs) is known by its memory, which the trace keeps alive, so that a
+// weight used twice is one value.
 #pragma once
 
 #include <cstdint>
@@ -24,8 +26,9 @@ struct Attribute {
   std::variant<std::int64_t, double> value;
 };
 
-/// What record() is told of an operation: its name, and its options where it has some, record({"conv2d", {{"stride", 2}}}, ...). They live
-/// as long as the call; nothing is copied unless the tape has a trace.
+/// What record() is told of an operation: its name, and its options where it has some,
+/// record({"conv2d", {{"stride", 2}}}, ...). They live as long as the call; nothing is copied unless the tape has a
+/// trace.
 class Operation {
  public:
   Operation(const char* name) : name_(name) {}  // a name alone is an operation: record("relu", ...)
@@ -56,8 +59,8 @@ struct TracedValue {
   std::shared_ptr<void> kept;  // keeps the memory
 };
 
-/// A step of a traced pass. Inputs and outputs are numbers of values, inputs in the order of the operation's operands; none is there for -1
-/// (a linear layer's bias, say).
+/// A step of a traced pass. Inputs and outputs are numbers of values, inputs in the order of the operation's operands;
+/// none is there for -1 (a linear layer's bias, say).
 struct TracedOperation {
   std::string name;  // "" for a custom operation that gave none
   std::vector<Attribute> attributes;

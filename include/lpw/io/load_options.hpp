@@ -1,9 +1,8 @@
-// How a file's tensors are matched with a network's weights: names are changed and passed over, and what then does not fit is an error that
-// names all of it.
+// How a file's tensors are matched with a network's weights: names are changed and passed over, and what then does not
+// fit is an error that names all of it.
 #pragma once
 
 #include <algorithm>
-#include <concepts>
 #include <functional>
 #include <initializer_list>
 #include <map>
@@ -18,8 +17,15 @@
 
 namespace lpw::inline LPW_ABI::io {
 
-/// What a file's names become: pairs of a pattern and a name ({{"module.*", "*"}}; see lpw::renamed), of which the first that matches
-/// counts, or a function from name to name. Names that nothing matches stay as they are.
+namespace detail {
+
+template <class F, class Result>
+concept FunctionOfNames = std::is_invocable_r_v<Result, const F&, const std::string&>;
+
+}  // namespace detail
+
+/// What a file's names become: pairs of a pattern and a name ({{"module.*", "*"}}; see lpw::renamed), of which the
+/// first that matches counts, or a function from name to name. Names that nothing matches stay as they are.
 class Renaming {
  public:
   using Pair = std::pair<std::string, std::string>;
@@ -32,14 +38,14 @@ class Renaming {
             if (auto result = renamed(name, pattern, to)) return *result;
           return name;
         }) {}
-  template <class F>
-    requires std::is_invocable_r_v<std::string, const F&, const std::string&> Renaming(F function) : function_(std::move(function)) {}
+  template <detail::FunctionOfNames<std::string> F>
+  Renaming(F function) : function_(std::move(function)) {}
 
-    /// The new name.
-    [[nodiscard]] std::string apply(const std::string& name) const { return function_ ? function_(name) : name; }
+  /// The new name.
+  [[nodiscard]] std::string apply(const std::string& name) const { return function_ ? function_(name) : name; }
 
-   private:
-    std::function<std::string(const std::string&)> function_;
+ private:
+  std::function<std::string(const std::string&)> function_;
 };
 
 /// A choice of names: those that match one of some patterns ({"fc.*"}), or for which a function is true.
@@ -48,18 +54,20 @@ class NameChoice {
   NameChoice() = default;
   NameChoice(std::initializer_list<std::string> patterns) : patterns_(patterns) {}
   NameChoice(std::vector<std::string> patterns) : patterns_(std::move(patterns)) {}
-  template <class F>
-    requires std::is_invocable_r_v<bool, const F&, const std::string&> NameChoice(F function) : function_(std::move(function)) {}
+  template <detail::FunctionOfNames<bool> F>
+  NameChoice(F function) : function_(std::move(function)) {}
 
-    [[nodiscard]] bool contains(const std::string& name) const {
-      return (function_ && function_(name)) ||
-             std::any_of(patterns_.begin(), patterns_.end(), [&](const std::string& pattern) { return matches(name, pattern); });
-    }
-    [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
+  /// Whether it is chosen.
+  [[nodiscard]] bool contains(const std::string& name) const {
+    return (function_ && function_(name)) ||
+           std::any_of(patterns_.begin(), patterns_.end(), [&](const std::string& pattern) { return matches(name, pattern); });
+  }
+  /// As given; a function has none.
+  [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
 
-   private:
-    std::vector<std::string> patterns_;
-    std::function<bool(const std::string&)> function_;
+ private:
+  std::vector<std::string> patterns_;
+  std::function<bool(const std::string&)> function_;
 };
 
 /// By default file and network must agree in all names, shapes and element types.
@@ -103,7 +111,8 @@ class RenamedTensors {
   std::map<std::string, std::string> stored_;  // the network's name, the file's
 };
 
-/// Throws OptionError for a pattern to be skipped that is no name of either side: a typing error would load what was to be kept.
+/// Throws OptionError for a pattern to be skipped that is no name of either side: a typing error would load what was to
+/// be kept.
 inline void require_known(const NameChoice& skip, const std::string& source, const std::vector<NetworkName>& network,
                           const RenamedTensors& file) {
   std::set<std::string> names;
@@ -140,8 +149,8 @@ inline void require_all(const std::string& source, const std::vector<std::string
                   list(left_over, "left over"), close, "; names can be changed (rename) or passed over (skip)");
 }
 
-/// For each name of a network that is to be read the name in the file. Of tied weights (one id) one name is enough. Counters of batches,
-/// which PyTorch keeps, are passed over.
+/// For each name of a network that is to be read the name in the file. Of tied weights (one id) one name is enough.
+/// Counters of batches, which PyTorch keeps, are passed over.
 [[nodiscard]] inline std::map<std::string, std::string> match_names(const Safetensors& content, const std::vector<NetworkName>& network,
                                                                     const LoadOptions& options) {
   const RenamedTensors file(content, options.rename);

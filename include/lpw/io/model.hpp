@@ -1,4 +1,5 @@
-// Plain networks as safetensors files that other programs read: PyTorch's names, convolution weights in PyTorch's order (OIHW).
+// Plain networks as safetensors files that other programs read: PyTorch's names, convolution weights in PyTorch's order
+// (OIHW).
 #pragma once
 
 #include <filesystem>
@@ -49,9 +50,9 @@ void require_plain(M& network, const char* function, const char* cure) {
 
 }  // namespace detail
 
-/// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64 for double), with
-/// texts for the file's metadata. Throws OptionError for a network that is not plain, Error for one whose running statistics
-/// belong to other weights, FileError if the file cannot be written.
+/// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64
+/// for double), with texts for the file's metadata. Throws OptionError for a network that is not plain, Error for one
+/// whose running statistics belong to other weights, FileError if the file cannot be written.
 template <nn::Visitable M>
 void save_safetensors(const std::filesystem::path& path, M& network, std::map<std::string, std::string> metadata = {}) {
   detail::require_plain(network, "save_safetensors", "collapse it first");
@@ -68,10 +69,11 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
   save_safetensors(path, content);
 }
 
-/// Reads such a file into a plain network of the same architecture, or of one that the options make it. Of tied weights, which are one
-/// parameter under several names, the file may hold any. Throws FileError that lists what is missing and left over, or names the tensor
-/// of another shape or type, or that holds what is not finite or a variance below zero; OptionError for a network that is not plain or a
-/// name to skip that is none. The network is untouched then.
+/// Reads such a file into a plain network of the same architecture, or of one that the options make it. Of tied
+/// weights, which are one parameter under several names, the file may hold any. Throws FileError that lists what is
+/// missing and left over, or names the tensor of another shape or type, or that holds what is not finite or a variance
+/// below zero; OptionError for a network that is not plain or a name to skip that is none. The network is untouched
+/// then.
 template <nn::Visitable M>
 void load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;

@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011).
-// A draw is a pure function of (seed, stream, step, index): the same on every device and with any number of threads.
+// Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", 2011). A draw is a pure function of (seed, stream, step, index): the same on every device and with any number of
+// threads.
 #pragma once
 
 #include <array>

@@ -1,7 +1,7 @@
-// Tensor<T, Device>: a handle to an array on a device. Copying a handle shares the memory (clone() copies it); memory comes from
-// the device's pool and returns to it with the last handle, or it is somebody else's, kept by an owner (view). Row-major and
-// contiguous, with one exception: the rows along the first axis may lie further apart than their size, which is how a parameter
-// views its columns of the K x P late-phase store.
+// Tensor<T, Device>: a handle to an array on a device. Copying a handle shares the memory (clone() copies it); memory
+// comes from the device's pool and returns to it with the last handle, or it is somebody else's, kept by an owner
+// (view). Row-major and contiguous, with one exception: the rows along the first axis may lie further apart than their
+// size, which is how a parameter views its columns of the K x P late-phase store.
 #pragma once
 
 #include <algorithm>
@@ -50,14 +50,15 @@ class Tensor {
     data_ = static_cast<T*>(block);
   }
 
-  /// Elements that lpw did not allocate: `shape` at `data`, an address on the device, aligned to T. Row-major; the rows of the first axis
-  /// lie `row_stride` elements apart, by default as many as they have. Nothing is copied: `owner` keeps the memory alive, up to the end of
-  /// the last handle to it (null: the caller does). The tensor serves wherever others do, and writing to it writes there; no operation
-  /// overwrites it of its own accord (unique() is false). Throws ShapeError for rows that overlap, Error for an address that is null or not
-  /// aligned.
+  /// Elements that lpw did not allocate: `shape` at `data`, an address on the device, aligned to T. Row-major; the rows
+  /// of the first axis lie `row_stride` elements apart, by default as many as they have. Nothing is copied: `owner`
+  /// keeps the memory alive, up to the end of the last handle to it (null: the caller does). The tensor serves wherever
+  /// others do, and writing to it writes there; no operation overwrites it of its own accord (unique() is false).
+  /// Throws ShapeError for rows that overlap, Error for an address that is null or not aligned.
   ///
-  /// On a GPU: what other streams write there must have been waited for, and as the last handle may go while lpw's stream still reads, the
-  /// owner frees the memory as cudaFree does, or in that stream's order. A captured graph holds the address and no handle.
+  /// On a GPU: what other streams write there must have been waited for, and as the last handle may go while lpw's
+  /// stream still reads, the owner frees the memory as cudaFree does, or in that stream's order. A captured graph holds
+  /// the address and no handle.
   [[nodiscard]] static Tensor view(T* data, const Shape& shape, std::shared_ptr<const void> owner,
                                    std::optional<std::int64_t> row_stride = {}) {
     return make_view(data, shape, std::move(owner), row_stride, Access::foreign);
@@ -113,10 +114,11 @@ class Tensor {
   [[nodiscard]] const T* row(std::int64_t i) const { return data_ + i * row_stride_; }
   /// Whether the elements lie one after another.
   [[nodiscard]] bool contiguous() const { return shape_.rank() == 0 || shape_[0] <= 1 || row_stride_ == shape_.size_from(1); }
-  /// True if nobody else knows this memory, so that it may be overwritten: no other handle shares it, and it is no view of memory that
-  /// lpw did not allocate.
+  /// True if nobody else knows this memory, so that it may be overwritten: no other handle shares it, and it is no view
+  /// of memory that lpw did not allocate.
   [[nodiscard]] bool unique() const { return access_ == Access::own && storage_.use_count() == 1; }
-  /// Whether this views memory that must not be written: whoever asks for a pointer to write by (copy and fill do) gets an Error.
+  /// Whether this views memory that must not be written: whoever asks for a pointer to write by (copy and fill do) gets
+  /// an Error.
   [[nodiscard]] bool read_only() const { return access_ == Access::read_only; }
 
   /// The rows [first, first + count) of the first axis, sharing memory.
@@ -192,7 +194,8 @@ class Tensor {
   Access access_ = Access::own;
 };
 
-/// Copies `from` into `to`, row by row where either is strided. Throws ShapeError unless the sizes and row counts are equal.
+/// Copies `from` into `to`, row by row where either is strided. Throws ShapeError unless the sizes and row counts are
+/// equal.
 template <class T>
 void copy(const Tensor<T, Cpu>& from, Tensor<T, Cpu>& to) {
   require<ShapeError>(from.shape() == to.shape(), "copy: from ", from.shape(), " to ", to.shape());
