@@ -13,6 +13,7 @@
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/trace.hpp>
 #include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>
 #include <lpw/data/cifar.hpp>
@@ -21,6 +22,7 @@
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/io/checkpoint.hpp>
+#include <lpw/io/load_options.hpp>
 #include <lpw/io/model.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/late_phase/collapse.hpp>

@@ -1,6 +1,8 @@
 // A whole training step on both devices: network, loss, release, optimizer, weight averaging, collapse.
 #include "cuda/support.hpp"
 
+#include <memory>
+
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/predict.hpp>
@@ -14,7 +16,13 @@ using namespace lpw::test;
 
 namespace {
 
-/// Three iterations of a network with K members, and what they leave.
+/// The tensor by its address, as memory that must not be written.
+template <class T, class D>
+[[nodiscard]] Tensor<T, D> viewed(const Tensor<T, D>& own) {
+  return Tensor<T, D>::view(own.data(), own.shape(), std::make_shared<const Tensor<T, D>>(own));
+}
+
+/// Three iterations of a network with K members, and what they leave. Its inputs are views.
 template <class D>
 struct Training {
   using Network = nn::WideResNet<float, D>;
@@ -32,8 +40,8 @@ struct Training {
     const auto images = random_tensor<float>({members, 2, 8, 8, 3}, 10 + step);
     Tensor<std::int32_t, Cpu> labels({members, 2});
     for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>((i + step) % 5);
-    const auto x = to_device<D>(images);
-    const auto y = to_device<D>(labels);
+    const auto x = viewed(to_device<D>(images));
+    const auto y = viewed(to_device<D>(labels));
     for (const MemberRange range : member_chunks(members, chunk)) {
       Tape tape({.members = range, .random = Philox(1, Stream::dropout, step)});
       auto loss = cross_entropy(network.forward(tape.input(x.rows(range.first, range.count))), y.rows(range.first, range.count));

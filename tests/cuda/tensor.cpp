@@ -1,3 +1,7 @@
+#include <memory>
+
+#include <lpw/autograd/elementwise.hpp>
+
 #include "cuda/support.hpp"
 
 using namespace lpw;
@@ -44,4 +48,40 @@ TEST_CASE("a shortage of GPU memory says how much there is and what to do", "[gp
 TEST_CASE("an error of CUDA names the call and the place", "[gpu]") {
   CHECK_THROWS_WITH(cuda::check(cudaErrorInvalidValue, "cudaSomething"),
                     Contains("cudaSomething: cudaErrorInvalidValue") && Contains("tensor.cpp:"));
+}
+
+TEST_CASE("a view of memory on the GPU is that memory, owned by whoever allocated it", "[gpu]") {
+  void* block = nullptr;
+  cuda::check(cudaMalloc(&block, 12 * sizeof(float)), "cudaMalloc");
+  int released = 0;
+  {
+    std::shared_ptr<void> owner(block, [&](void* memory) {
+      ++released;
+      static_cast<void>(cudaFree(memory));
+    });
+    auto all = Tensor<float, Cuda>::view(static_cast<float*>(block), {12}, owner);
+    fill(all, 7.f);
+    const auto before = cuda::pool().usage().used;
+    auto view = Tensor<float, Cuda>::view(static_cast<float*>(block) + 1, {2, 3}, owner, 5);  // neither aligned to 16 bytes nor contiguous
+    CHECK(cuda::pool().usage().used == before);
+    CHECK_FALSE(view.unique());
+    fill(view, 2.f);
+    CHECK(values_of(to_host(all)) == std::vector<double>{7, 2, 2, 2, 7, 7, 2, 2, 2, 7, 7, 7});
+    copy(to_device<Cuda>(random_tensor<float>({2, 3}, 1)), view);
+    CHECK(values_of(to_host(clone(view))) == values_of(random_tensor<float>({2, 3}, 1)));
+    owner.reset();
+    all = {};
+
+    const auto* memory = static_cast<const float*>(block);
+    auto constant = Tensor<float, Cuda>::view(memory + 1, {1, 3}, nullptr);
+    CHECK_THROWS_AS(fill(constant, 1.f), Error);
+    CHECK_THROWS_AS(copy(clone(constant), constant), Error);
+    const Tape tape = Tape::evaluation();
+    const auto sum = add(tape.input(constant), tape.input(constant)).value();  // add() would overwrite a tensor of its own
+    CHECK(sum.data() != memory + 1);
+    CHECK(distance(sum, to_host(add(tape.input(clone(constant)), tape.input(constant)).value())) == 0);
+    CHECK(released == 0);
+    cuda::synchronize();
+  }
+  CHECK(released == 1);
 }

@@ -126,7 +126,8 @@ TEST_CASE("model file: a missing tensor is named and the network untouched", "[i
     rewrite(folder / "f", network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
       if (tensor.name != missing) to.add(tensor);
     });
-    CHECK(refusal_of(folder / "f", other) == (folder / "f").string() + ": has no tensor '" + missing + "' among its 12");
+    CHECK(refusal_of(folder / "f", other) == (folder / "f").string() + ": was not saved from this network: '" + missing +
+                                                 "' is missing; names can be changed (rename) or passed over (skip)");
   }
 }
 
@@ -141,7 +142,8 @@ TEST_CASE("model file: a tensor too many is named and the network untouched, but
   };
   save_with("other.bias");
   CHECK(refusal_of(folder / "f", other) ==
-        (folder / "f").string() + ": holds tensor 'other.bias', which this network does not have; was it saved from another architecture?");
+        (folder / "f").string() +
+            ": was not saved from this network: 'other.bias' is left over; names can be changed (rename) or passed over (skip)");
   save_with("bn1.num_batches_tracked");
   io::load_safetensors(folder / "f", other);
   CHECK(state_of(other) == state_of(network));
@@ -152,10 +154,11 @@ TEST_CASE("model file: another architecture or element type is refused", "[io]")
   lpw::nn::WideResNet<float, Cpu> wider({.depth = 10, .widen = 2, .classes = 3}, Philox(1));
   auto narrow = wide_resnet<float>();
   io::save_safetensors(folder / "wider", wider);
-  CHECK(refusal_of(folder / "wider", narrow) ==
-        (folder / "wider").string() + ": tensor 'layer1.0.conv1.weight' is F32 [32 16 3 3], expected F32 [16 16 3 3]");
+  CHECK(refusal_of(folder / "wider", narrow) == (folder / "wider").string() +
+                                                    ": was not saved from this network: 'layer1.0.shortcut.weight' is left over; names can "
+                                                    "be changed (rename) or passed over (skip)");
   auto small = random_net(1);
-  CHECK(contains(refusal_of(folder / "wider", small), "has no tensor 'conv.weight'"));
+  CHECK(contains(refusal_of(folder / "wider", small), "was not saved from this network: 'conv.weight', "));
   io::save_safetensors(folder / "small", small);
   SmallNet<double> exact;
   CHECK(contains(refusal_of(folder / "small", exact), "tensor 'conv.weight' is F32 [5 3 3 3], expected F64 [5 3 3 3]"));
@@ -242,7 +245,7 @@ TEST_CASE("model file: of tied weights one name is enough, where the metadata na
   for (const auto& tensor : content.tensors)
     tied.tensors.add({tensor.name == name ? "kept" : tensor.name, tensor.dtype, tensor.shape, tensor.data, tensor.owner});
   io::save_safetensors(folder / "f", tied);
-  CHECK(contains(refusal_of(folder / "f", loaded), "has no tensor '" + name + "'"));
+  CHECK(contains(refusal_of(folder / "f", loaded), "'" + name + "' is missing, 'kept' is left over"));
   tied.metadata[name] = "kept";
   io::save_safetensors(folder / "f", tied);
   io::load_safetensors(folder / "f", loaded);
@@ -275,4 +278,132 @@ TEST_CASE("model file: what is not finite, and a variance below zero, is refused
   CHECK(contains(spoilt("bn1.running_var", -0.5f), file + ": tensor 'bn1.running_var' holds -0.5 at element 2, which is no variance"));
   spoil("bn1.running_var", 0);
   CHECK_NOTHROW(io::load_safetensors(folder / "f", other));
+}
+
+namespace {
+
+/// A file of a network with other names, which may be "", for tensors that are left out.
+template <class M, class Name>
+void save_renamed(const std::filesystem::path& path, M& network, Name name) {
+  rewrite(path, network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
+    const std::string other = name(tensor.name);
+    if (!other.empty()) to.add({other, tensor.dtype, tensor.shape, tensor.data, tensor.owner});
+  });
+}
+
+/// An embedding and an output layer over the same weight, which "encoder.weight" and "decoder.weight" both name.
+struct TiedNet {
+  using value_type = float;
+  using device_type = Cpu;
+
+  explicit TiedNet(float first)
+      : encoder(lpw::full<float, Cpu>({1, 2, 3}, first)), decoder(encoder), bias(lpw::zeros<float, Cpu>({1, 2})) {}
+  template <class F>
+  void visit(F&& f) {
+    f("encoder.weight", encoder);
+    f("decoder.weight", decoder);
+    f("decoder.bias", bias);
+  }
+  lpw::nn::Parameter<float, Cpu> encoder, decoder, bias;
+};
+
+}  // namespace
+
+TEST_CASE("model file: names are changed by patterns or by a function", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1);
+  save_renamed(folder / "f", network,
+               [](const std::string& name) { return name.starts_with("last.") ? "module.head." + name.substr(5) : "module." + name; });
+  auto loaded = random_net(2);
+  io::load_safetensors(folder / "f", loaded, {.rename = {{"module.head.*", "last.*"}, {"module.*", "*"}}});
+  CHECK(state_of(loaded) == state_of(network));
+  auto again = random_net(3);
+  const auto rename = [](const std::string& name) { return name.starts_with("module.head.") ? "last." + name.substr(12) : name.substr(7); };
+  io::load_safetensors(folder / "f", again, {.rename = rename});
+  CHECK(state_of(again) == state_of(network));
+  const auto twice = message_of<lpw::FileError>([&] { io::load_safetensors(folder / "f", again, {.rename = {{"module.*", "same"}}}); });
+  CHECK(contains(twice, (folder / "f").string() + ": the tensors 'module."));
+  CHECK(contains(twice, "' are both renamed to 'same'"));
+  CHECK(state_of(again) == state_of(network));
+}
+
+TEST_CASE("model file: what is missing and left over is listed, with names that were perhaps meant", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), other = random_net(2);
+  save_renamed(folder / "f", network, [](const std::string& name) {
+    return name == "hidden.bias" ? "hiden.bias" : name == "conv.weight" ? "first" : name == "bn1.bias" ? "" : name;
+  });
+  CHECK(refusal_of(folder / "f", other) ==
+        (folder / "f").string() +
+            ": was not saved from this network: 'conv.weight', 'bn1.bias' and 'hidden.bias' are missing, 'first' and 'hiden.bias' are left "
+            "over; 'hidden.bias' is close to 'hiden.bias'; names can be changed (rename) or passed over (skip)");
+}
+
+TEST_CASE("model file: a head that the file lacks, or has for other classes, keeps the network's values by wish", "[io]") {
+  const TemporaryFolder folder;
+  lpw::nn::WideResNet<float, Cpu> many({.depth = 10, .widen = 1, .classes = 7}, Philox(8));
+  auto few = wide_resnet<float>();
+  const auto before = state_of(few);
+  io::save_safetensors(folder / "many", many);
+  CHECK(contains(refusal_of(folder / "many", few), ": tensor 'fc.weight' is F32 [7 64], expected F32 [3 64]; pass it over (skip)"));
+  const auto check = [&](const lpw::io::LoadOptions& options, const std::string& file) {
+    auto loaded = wide_resnet<float>();
+    io::load_safetensors(folder / file, loaded, options);
+    auto expected = state_of(many), found = state_of(loaded);
+    for (const char* name : {"fc.weight", "fc.bias"}) {
+      CHECK(found.at(name) == before.at(name));
+      expected.erase(name);
+      found.erase(name);
+    }
+    CHECK(found == expected);
+  };
+  check({.skip = {"fc.*"}}, "many");
+  check({.skip = [](const std::string& name) { return name.starts_with("fc"); }}, "many");
+  save_renamed(folder / "headless", many, [](const std::string& name) { return name.starts_with("fc.") ? "" : name; });
+  CHECK(contains(refusal_of(folder / "headless", few), "'fc.weight' and 'fc.bias' are missing; names"));
+  check({.skip = {"fc.weight", "fc.bias"}}, "headless");
+  save_renamed(folder / "other", many, [](const std::string& name) { return name.starts_with("fc.") ? "classifier." + name : name; });
+  check({.skip = {"fc.*", "classifier.*"}}, "other");
+  CHECK(message_of<lpw::OptionError>([&] {
+          io::load_safetensors(folder / "many", few, {.skip = {"fb.*", "fc.*"}});
+        }) == (folder / "many").string() +
+                  ": skip 'fb.*' matches no tensor of the file and no weight of the network; close names: 'fc.bias' and 'fc.weight'");
+  CHECK(state_of(few) == before);
+}
+
+TEST_CASE("model file: of tied weights any one name is enough, two that differ are refused", "[io]") {
+  const TemporaryFolder folder;
+  TiedNet network(3);
+  io::save_safetensors(folder / "f", network);
+  for (const std::string left_out : {"encoder.weight", "decoder.weight", ""}) {
+    save_renamed(folder / "f", network, [&](const std::string& name) { return name == left_out ? "" : name; });
+    TiedNet loaded(1);
+    io::load_safetensors(folder / "f", loaded);
+    CHECK(loaded.encoder.id() == loaded.decoder.id());
+    CHECK(state_of(loaded) == state_of(network));
+  }
+  save_renamed(folder / "f", network, [](const std::string& name) { return name.ends_with("bias") ? name : ""; });
+  TiedNet loaded(1);
+  CHECK(contains(refusal_of(folder / "f", loaded), "'encoder.weight' and 'decoder.weight' are missing"));
+
+  io::Safetensors two{io::NamedTensors("f"), {}};
+  two.tensors.add("encoder.weight", lpw::full<float, Cpu>({2, 3}, 4.f));
+  two.tensors.add("decoder.weight", lpw::full<float, Cpu>({2, 3}, 5.f));
+  two.tensors.add("decoder.bias", lpw::zeros<float, Cpu>({2}));
+  io::save_safetensors(folder / "two", two);
+  CHECK(contains(refusal_of(folder / "two", loaded), "' differ, and are one weight in this network; pass over one of them (skip)"));
+  io::load_safetensors(folder / "two", loaded, {.skip = {"encoder.*"}});
+  CHECK(loaded.encoder.value().data()[0] == 5);
+}
+
+TEST_CASE("model file: skipped statistics stay as they are, stale ones stale", "[io]") {
+  const TemporaryFolder folder;
+  auto network = random_net(1), averaged = random_net(2);
+  const auto before = state_of(averaged);
+  io::save_safetensors(folder / "f", network);
+  lpw::optim::mark_statistics_stale(averaged);
+  io::load_safetensors(folder / "f", averaged, {.skip = {"*.running_*"}});
+  CHECK(state_of(averaged).at("bn1.running_var") == before.at("bn1.running_var"));
+  CHECK(state_of(averaged).at("bn1.weight") == state_of(network).at("bn1.weight"));
+  CHECK(lpw::nn::statistics_stale(averaged));
 }

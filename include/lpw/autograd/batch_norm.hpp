@@ -9,6 +9,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// See batch_norm.
 struct BatchNormOptions {
   double epsilon = 1e-5;
   double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; ignored in Mode::statistics
@@ -57,6 +58,14 @@ template <class T, class D, class W = Accumulate<T>>
   };
 }
 
+/// What a trace says of either form; running statistics are inputs, which only evaluation reads.
+template <class T, class D, class F, class... Inputs>
+[[nodiscard]] Variable<T, D> record_batch_norm(const char* name, const BatchNormOptions& options, Activation<T, D> y, F step,
+                                               const Variable<T, D>& x, const Inputs&... inputs) {
+  return record({name, {{"epsilon", options.epsilon}, {"momentum", options.momentum}, {"relu", options.relu}}}, std::move(y),
+                std::move(step), x, inputs...);
+}
+
 [[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
   const bool pooled = pass.mode == Mode::statistics;
   return {options.epsilon, pooled ? pass.share : options.momentum, options.relu, pass.mode != Mode::evaluation, pooled};
@@ -77,7 +86,9 @@ template <class T, class D, class W = Accumulate<T>>
   detail::check_batch_norm(x, gamma, beta, running);
   auto forward = batch_norm_forward(x.value(), Tensor<T, D>(), gamma.rows(), beta.rows(), running,
                                     detail::batch_norm_pass(x.recording()->options, options), x.moments());
-  return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, {}), x, gamma, beta);
+  auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, {});
+  return detail::record_batch_norm<T, D>("batch_norm", options, std::move(forward.y), std::move(step), x, gamma, beta, running.mean,
+                                         running.variance);
 }
 
 /// relu?(batch_norm(x) + residual), stored.
@@ -89,7 +100,9 @@ template <class T, class D, class W = Accumulate<T>>
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
   auto forward = batch_norm_forward(x.value(), residual.value(), gamma.rows(), beta.rows(), running,
                                     detail::batch_norm_pass(x.recording()->options, options), x.moments());
-  return record(std::move(forward.y), detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge()), x, residual, gamma, beta);
+  auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge());
+  return detail::record_batch_norm<T, D>("batch_norm_add", options, std::move(forward.y), std::move(step), x, residual, gamma, beta,
+                                         running.mean, running.variance);
 }
 
 }  // namespace lpw::inline LPW_ABI

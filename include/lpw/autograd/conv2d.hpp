@@ -39,12 +39,12 @@ void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>,
 /// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the inputs to record, by
 /// its place, as factors do.
 template <class T, class D, class... Inputs>
-[[nodiscard]] Variable<T, D> record_conv2d(const Variable<T, D>& x, ConvolutionWeight<Accumulate<T>, D> weight, Conv2dOptions options,
-                                           Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
+[[nodiscard]] Variable<T, D> record_conv2d(const char* name, const Variable<T, D>& x, ConvolutionWeight<Accumulate<T>, D> weight,
+                                           Conv2dOptions options, Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
   return record(
-      std::move(y),
+      {name, {{"stride", options.stride}, {"padding", options.padding}}}, std::move(y),
       [saved, options, in = x.shape(), weight = std::move(weight), dx = x.edge(), dr](Tensor<T, D> dy) mutable {
         if (weight.needs_gradient()) {
           weight.add_gradients(saved, dy, options);
@@ -68,7 +68,7 @@ template <class T, class D, class... Inputs>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight), options, {}, {}, weight);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight), options, {}, {}, weight);
 }
 
 /// The same with W o (r_k s_k^T) for member k. Throws ShapeError also for factors that do not fit.
@@ -77,7 +77,8 @@ template <class T, class D>
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d<T, D>(x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output, factors.input);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output,
+                                     factors.input);
 }
 
 /// The same with a weight that has factors or none.
@@ -96,7 +97,7 @@ template <class T, class D, class... Inputs>
   require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
   const Variable<T, D> place = residual.without_value();
   const auto dr = residual.edge();
-  return record_conv2d<T, D>(x, std::move(operand), options, std::move(residual).take(), dr, weight, place, factors...);
+  return record_conv2d<T, D>("conv2d_add", x, std::move(operand), options, std::move(residual).take(), dr, weight, place, factors...);
 }
 
 }  // namespace detail

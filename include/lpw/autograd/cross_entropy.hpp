@@ -6,6 +6,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// See cross_entropy.
 struct CrossEntropyOptions {
   double label_smoothing = 0;
 };
@@ -23,12 +24,12 @@ template <class T, class D>
                        "cross_entropy: label_smoothing ", options.label_smoothing, " is outside [0, 1)");
   auto forward = cross_entropy_forward(logits.value(), labels, options.label_smoothing);
   return record(
-      forward.loss,
+      {"cross_entropy", {{"label_smoothing", options.label_smoothing}}}, forward.loss,
       [labels, in, p = forward.probabilities, smoothing = options.label_smoothing, dx = logits.edge()](Tensor<Accumulate<T>, D> dloss) {
         auto target = dx.sink(in);
         cross_entropy_backward(p, labels, smoothing, dloss, target);
       },
-      logits);
+      logits, labels);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -21,7 +21,7 @@ template <class T, class D>
   Gradient<T, D> y{Tensor<T, D>(x.shape()), false};
   apply_dropout(x.value(), mask, y);
   return record(
-      y.tensor,
+      {"dropout", {{"rate", rate}}}, y.tensor,
       [mask, dx = x.edge()](Tensor<T, D> dy) {
         auto target = dx.sink(dy.shape());
         apply_dropout(dy, mask, target);

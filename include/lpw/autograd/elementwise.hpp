@@ -35,7 +35,7 @@ template <class T, class D>
   const auto inputs = std::pair{a.edge(), b.edge()};
   const Variable<T, D> place = a.without_value();
   return record(
-      add_forward(std::move(a).take(), b.value()),
+      "add", add_forward(std::move(a).take(), b.value()),
       [inputs](Tensor<T, D> dy) {
         if (inputs.first.needed()) inputs.first.add(dy);
         if (inputs.second.needed()) inputs.second.add(std::move(dy));
@@ -48,7 +48,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> relu(const Variable<T, D>& x) {
   auto y = relu_forward(x.value());
   return record(
-      y,
+      "relu", y,
       [y, dx = x.edge()](Tensor<T, D> dy) {
         auto target = dx.sink(y.shape());
         relu_backward(y, dy, target);
@@ -66,7 +66,7 @@ template <class T, class D>
   detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
   const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
   return record(
-      scale_channels_forward(value, factor.rows()),
+      "scale_channels", scale_channels_forward(value, factor.rows()),
       [saved, s = factor.rows(), dx = x.edge(), ds = factor.row_edge()](Tensor<T, D> dy) {
         if (ds.needed()) {
           auto target = ds.sink(s.shape());
@@ -89,7 +89,7 @@ template <class T, class D>
   detail::require_elements("add_channels", x.shape());
   detail::require_member_rows("add_channels", "bias", bias.shape()[0], x.shape()[0]);
   return record(
-      add_channels_forward(x.value(), bias.rows()),
+      "add_channels", add_channels_forward(x.value(), bias.rows()),
       [rows = bias.shape(), dx = x.edge(), db = bias.row_edge()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(rows);

@@ -17,12 +17,12 @@ template <class T, class D>
   detail::require_member_rows("embedding", "weight", table[0], in[0]);
   const Tensor<std::int32_t, D> places = indices.activation().raw;
   return record(
-      embedding_forward<T>(places, weight.rows()),
+      "embedding", embedding_forward<T>(places, weight.rows()),
       [places, table, dw = weight.row_edge()](Tensor<T, D> dy) {
         auto target = dw.sink(table);
         embedding_backward(places, dy, target);
       },
-      weight, indices);
+      indices, weight);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -25,7 +25,7 @@ template <class T, class D, class W = Accumulate<T>>
   require_member_rows("linear", "bias", bias_shape[0], in[0]);
   const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
   return record(
-      linear_forward(value, weight.rows(), bias ? bias->rows() : Tensor<W, D>()),
+      "linear", linear_forward(value, weight.rows(), bias ? bias->rows() : Tensor<W, D>()),
       [saved, in, w = weight.rows(), bias_shape, dx = x.edge(), dw = weight.row_edge(),
        db = bias ? bias->row_edge() : Edge<W, D>()](Tensor<T, D> dy) {
         if (db.needed()) {
@@ -41,7 +41,7 @@ template <class T, class D, class W = Accumulate<T>>
           linear_backward_data(dy, w, target);
         }
       },
-      x, weight, bias ? *bias : weight);
+      x, weight, bias);
 }
 
 }  // namespace detail

@@ -29,6 +29,7 @@ struct LstmState {
   Tensor<Accumulate<T>, D> cell;
 };
 
+/// What lstm() gives.
 template <class T, class D>
 struct LstmResult {
   Variable<T, D> y;       // h of all steps [K, T, B, H]
@@ -232,14 +233,18 @@ template <class T, class D>
                                   detail::LstmOperand<Accumulate<T>, D>(hh));
   auto y = window.forward();
   auto after = window.state();
-  const auto& r = [](const auto& m) -> const auto& { return m.factors ? m.factors->output : m.weight; };
-  const auto& s = [](const auto& m) -> const auto& { return m.factors ? m.factors->input : m.weight; };
+  const auto r = [](const auto& m) { return m.factors ? &m.factors->output : nullptr; };
+  const auto s = [](const auto& m) { return m.factors ? &m.factors->input : nullptr; };
   auto result = record(
-      std::move(y),
+      "lstm", std::move(y),
       [window = std::move(window), dx = x.edge(), dh = hidden.edge(), dc = cell.edge()](Tensor<T, D> dy) mutable {
         window.backward(dy, dx, dh, dc);
       },
       x, hidden, cell, ih.weight, ih.bias, r(ih), s(ih), hh.weight, hh.bias, r(hh), s(hh));
+  if (Trace* trace = x.recording()->options.trace) {
+    trace->add_output(after.hidden);
+    trace->add_output(after.cell);
+  }
   return {std::move(result), std::move(after)};
 }
 

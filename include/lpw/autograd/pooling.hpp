@@ -19,7 +19,7 @@ template <class T, class D>
                       "max_pool2d: the window of ", options.kernel_size, " is larger than the padded image ", describe(in, "KBHWC"));
   auto pooled = max_pool2d_forward(x.value(), options);
   return record(
-      pooled.y,
+      {"max_pool2d", {{"kernel_size", options.kernel_size}, {"stride", options.step()}, {"padding", options.padding}}}, pooled.y,
       [winner = pooled.winner, in, options, dx = x.edge()](Tensor<T, D> dy) {
         auto target = dx.sink(in);
         max_pool2d_backward(winner, dy, options, target);
@@ -34,7 +34,7 @@ template <class T, class D>
   detail::require_axes("global_average_pool", "[K B H W C]", in.rank() == 5, in);
   detail::require_elements("global_average_pool", in);
   return record(
-      global_average_pool_forward(x.value()),
+      "global_average_pool", global_average_pool_forward(x.value()),
       [in, dx = x.edge()](Tensor<T, D> dy) {
         auto target = dx.sink(in);
         global_average_pool_backward(dy, target);

@@ -1,8 +1,9 @@
 // The tape: a flat vector of nodes, run backwards by a plain loop. It is a value that the caller owns, not a global.
 //
-// Memory policy: the tape holds no values. A Variable carries its own value, an operation's backward step captures exactly the
-// tensors it needs, and memory is shared by handles; so an activation lives as long as somebody may still read it and is freed in
-// the middle of the backward pass, when the step that saved it has run. The tape holds one gradient slot per node.
+// Memory policy: the tape holds no values. A Variable carries its own value, an operation's backward step captures
+// exactly the tensors it needs, and memory is shared by handles; so an activation lives as long as somebody may still
+// read it and is freed in the middle of the backward pass, when the step that saved it has run. The tape holds one
+// gradient slot per node.
 #pragma once
 
 #include <cassert>
@@ -12,14 +13,15 @@
 #include <vector>
 
 #include <lpw/autograd/primitives.hpp>
+#include <lpw/autograd/trace.hpp>
 #include <lpw/primitives/activation.hpp>
 #include <lpw/primitives/gradient.hpp>
 #include <lpw/tensor/philox.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose minibatches batch norms
-/// pool into fresh running statistics.
+/// What a pass is for. A `statistics` pass normalises like training, without dropout, and is one of several whose
+/// minibatches batch norms pool into fresh running statistics.
 enum class Mode { training, evaluation, statistics };
 
 /// The members [first, first + count) that a pass computes; count 0 means all of them.
@@ -36,12 +38,14 @@ struct MemberRange {
   return ranges;
 }
 
+/// What a pass is and does; see Tape.
 struct TapeOptions {
   bool record = true;                 // false: nothing is recorded and backward throws
   Mode mode = Mode::training;         //
   MemberRange members = {};           // late-phase parameters are read in this range
   double share = 1;                   // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
   std::optional<Philox> random = {};  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
+  Trace* trace = nullptr;             // where the pass is listed, recorded or not
 };
 
 namespace detail {
@@ -90,6 +94,12 @@ struct Recording {
   std::uint64_t generation = 0;
   std::uint64_t random_operations = 0;
 
+  /// The number in the trace, if there is one, of a tensor that comes from outside.
+  template <class T, class D>
+  [[nodiscard]] std::int64_t trace(TracedValue::Kind kind, const Tensor<T, D>& tensor) const {
+    return options.trace ? options.trace->add(kind, tensor) : -1;
+  }
+
   void clear() {
     while (!nodes.empty()) nodes.pop_back();
     ++generation;
@@ -118,7 +128,8 @@ class Edge {
   /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.
   [[nodiscard]] bool needed() const { return node_ >= 0; }
 
-  /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied first.
+  /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied
+  /// first.
   [[nodiscard]] Gradient<T, D> sink(const Shape& shape) const {
     auto& slot = checked_slot(shape);
     slot.sums = {};
@@ -135,7 +146,7 @@ class Edge {
   void add(Tensor<T, D> gradient) const {
     auto& slot = checked_slot(gradient.shape());
     if (slot.gradient.empty()) {
-      slot.gradient = gradient.contiguous() ? std::move(gradient) : clone(gradient);
+      slot.gradient = gradient.contiguous() && !gradient.read_only() ? std::move(gradient) : clone(gradient);
       slot.borrowed = true;
       return;
     }
@@ -143,8 +154,9 @@ class Edge {
     add_in_place(target.tensor, gradient);
   }
 
-  /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them as its second
-  /// argument. A later sink() or add() voids them. Only where needed(), and there is a gradient. Empty: none.
+  /// Hands sums over the whole gradient as it is now, gathered while it was written, to a backward step that takes them
+  /// as its second argument. A later sink() or add() voids them. Only where needed(), and there is a gradient. Empty:
+  /// none.
   void put_sums(Tensor<double, D> sums) const {
     assert(needed() && !slot().gradient.empty());
     slot().sums = std::move(sums);
@@ -166,7 +178,8 @@ class Edge {
 
 namespace detail {
 
-/// A node between a strided leaf and an operation that wants contiguous memory: its gradient is added to the leaf's rows.
+/// A node between a strided leaf and an operation that wants contiguous memory: its gradient is added to the leaf's
+/// rows.
 template <class T, class D>
 [[nodiscard]] Edge<T, D> contiguous_edge(Recording& recording, std::int64_t leaf, const Shape& shape) {
   auto step = [to = Edge<T, D>(&recording, leaf)](Tensor<T, D> dy) { to.add(std::move(dy)); };
@@ -176,15 +189,17 @@ template <class T, class D>
 
 }  // namespace detail
 
-/// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy.
-/// A late-phase parameter's rows lie strided in their store. value() and edge() hide that by copying; operations that take a parameter
-/// as such read it through rows() and row_edge().
+/// A value in a computation: a tensor (or an activation with a pending map) and its place on a tape. Cheap to copy. A
+/// late-phase parameter's rows lie strided in their store. value() and edge() hide that by copying; operations that
+/// take a parameter as such read it through rows() and row_edge().
 template <class T, class D>
 class Variable {
  public:
-  Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node)
-      : value_(std::move(value)), recording_(std::move(recording)), node_(node), generation_(recording_->generation) {}
+  Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node, std::int64_t traced = -1)
+      : value_(std::move(value)), recording_(std::move(recording)), node_(node), traced_(traced), generation_(recording_->generation) {}
 
+  /// [K, ...]: members, their minibatches and the axes of one sample; of a parameter the rows, one or K, and the axes
+  /// of its weights.
   [[nodiscard]] const Shape& shape() const { return value_.shape(); }
   /// The finished tensor, contiguous; applies a pending map.
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
@@ -207,7 +222,7 @@ class Variable {
   }
 
   /// This variable's place on the tape without its value, for recording an operation that has taken the value.
-  [[nodiscard]] Variable without_value() const { return Variable({}, recording(), node_); }
+  [[nodiscard]] Variable without_value() const { return Variable({}, recording(), node_, traced_); }
 
   /// Where the gradient of this value goes, contiguous. Throws TapeError if the tape was cleared since.
   [[nodiscard]] Edge<T, D> edge() const {
@@ -220,12 +235,17 @@ class Variable {
     check();
     return Edge<T, D>(recording_.get(), node_);
   }
+  /// The tape it is on. Throws TapeError if that was cleared since.
   [[nodiscard]] const std::shared_ptr<detail::Recording>& recording() const {
     check();
     return recording_;
   }
+  /// What the pass is for.
   [[nodiscard]] Mode mode() const { return recording()->options.mode; }
+  /// False where no leaf is behind it, or nothing is recorded.
   [[nodiscard]] bool needs_gradient() const { return node_ >= 0; }
+  /// Its number in the tape's trace, or -1.
+  [[nodiscard]] std::int64_t traced() const { return traced_; }
 
  private:
   void check() const {
@@ -235,18 +255,22 @@ class Variable {
 
   Activation<T, D> value_;
   std::shared_ptr<detail::Recording> recording_;
-  std::int64_t node_;
+  std::int64_t node_, traced_;
   std::uint64_t generation_;
 };
 
-/// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a computation.
+/// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a
+/// computation.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> leaf(const std::shared_ptr<detail::Recording>& recording, Tensor<T, D> value, Tensor<T, D> gradient) {
   require<ShapeError>(value.shape() == gradient.shape(), "leaf: value ", value.shape(), ", gradient ", gradient.shape());
   const std::int64_t node = recording->options.record ? detail::add_leaf(*recording, std::move(gradient)) : -1;
-  return Variable<T, D>({std::move(value)}, recording, node);
+  const std::int64_t traced = recording->trace(TracedValue::Kind::leaf, value);
+  return Variable<T, D>({std::move(value)}, recording, node, traced);
 }
 
+/// What a pass writes down to be run backwards: make one for each iteration, or clear it. Movable, not copyable; its
+/// end makes the variables on it stale.
 class Tape {
  public:
   explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) { recording_->options = options; }
@@ -260,6 +284,7 @@ class Tape {
     if (recording_) recording_->clear();
   }
 
+  /// As the tape was made.
   [[nodiscard]] const TapeOptions& options() const { return recording_->options; }
   /// Number of recorded nodes.
   [[nodiscard]] std::size_t size() const { return recording_->nodes.size(); }
@@ -267,7 +292,8 @@ class Tape {
   /// A value without gradient: data.
   template <class T, class D>
   [[nodiscard]] Variable<T, D> input(Tensor<T, D> value) const {
-    return Variable<T, D>({std::move(value)}, recording_, -1);
+    const std::int64_t traced = recording_->trace(TracedValue::Kind::input, value);
+    return Variable<T, D>({std::move(value)}, recording_, -1, traced);
   }
 
   /// A value whose gradient is added to `gradient`, a tensor of the same shape that the caller has zeroed.
@@ -302,29 +328,94 @@ class Tape {
   std::shared_ptr<detail::Recording> recording_;
 };
 
-/// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the backward pass
-/// with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if it is unique(), or
-/// `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever tensors it needs. Nothing is recorded where
-/// no input wants a gradient.
+namespace detail {
+
+/// An operand of record(): a variable, one that may be missing (a pointer), or a tensor that is data.
+template <class T, class D>
+[[nodiscard]] bool lies_on(const std::shared_ptr<Recording>& recording, const Variable<T, D>& operand) {
+  return operand.recording() == recording;
+}
+template <class T, class D>
+[[nodiscard]] bool lies_on(const std::shared_ptr<Recording>& recording, const Variable<T, D>* operand) {
+  return operand == nullptr || lies_on(recording, *operand);
+}
+template <class T, class D>
+[[nodiscard]] bool lies_on(const std::shared_ptr<Recording>&, const Tensor<T, D>&) {
+  return true;
+}
+
+template <class T, class D>
+[[nodiscard]] bool wants_gradient(const Variable<T, D>& operand) {
+  return operand.needs_gradient();
+}
+template <class T, class D>
+[[nodiscard]] bool wants_gradient(const Variable<T, D>* operand) {
+  return operand != nullptr && operand->needs_gradient();
+}
+template <class T, class D>
+[[nodiscard]] bool wants_gradient(const Tensor<T, D>&) {
+  return false;
+}
+
+template <class T, class D>
+[[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>& operand) {
+  return operand.traced() >= 0 ? operand.traced() : trace.add(TracedValue::Kind::input, operand.shape(), dtype_name<T>());
+}
+template <class T, class D>
+[[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>* operand) {
+  return operand == nullptr ? -1 : traced_operand(trace, *operand);
+}
+template <class T, class D>
+[[nodiscard]] std::int64_t traced_operand(Trace& trace, const Tensor<T, D>& operand) {
+  return operand.empty() ? -1 : trace.add(TracedValue::Kind::data, operand);
+}
+
+}  // namespace detail
+
+/// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the
+/// backward pass with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if
+/// it is unique(), or `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever
+/// tensors it needs. Nothing is recorded where no input wants a gradient. Inputs are variables; after the first also
+/// pointers to variables, null for one that is missing, and tensors that are data. `operation` and their order are what
+/// a Trace lists. Throws TapeError if the variables belong to different tapes.
 ///
 /// docs/custom-operations.md shows one.
 template <class T, class D, class F, class First, class... Rest>
-[[nodiscard]] Variable<T, D> record(Activation<T, D> value, F backward, const First& first, const Rest&... rest) {
+[[nodiscard]] Variable<T, D> record(const Operation& operation, Activation<T, D> value, F backward, const First& first,
+                                    const Rest&... rest) {
   const auto& recording = first.recording();
-  require<TapeError>(((rest.recording() == recording) && ...), "operation: its inputs belong to different tapes");
-  const bool wanted = recording->options.record && (first.needs_gradient() || ... || rest.needs_gradient());
-  std::int64_t node = -1;
+  require<TapeError>((detail::lies_on(recording, rest) && ...), "operation: its inputs belong to different tapes");
+  const bool wanted = recording->options.record && (first.needs_gradient() || ... || detail::wants_gradient(rest));
+  std::int64_t node = -1, traced = -1;
   if (wanted) {
     recording->nodes.push_back(
         {std::make_unique<detail::GradientSlot<T, D>>(value.shape()), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
     node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
   }
-  return Variable<T, D>(std::move(value), recording, node);
+  if (Trace* trace = recording->options.trace) [[unlikely]] {
+    std::vector<std::int64_t> inputs{detail::traced_operand(*trace, first), detail::traced_operand(*trace, rest)...};
+    traced = trace->add(TracedValue::Kind::result, value.shape(), dtype_name<T>());
+    trace->add(operation, std::move(inputs), traced);
+  }
+  return Variable<T, D>(std::move(value), recording, node, traced);
 }
 
+/// The same for a result without a pending map: what most operations call.
+template <class T, class D, class F, class First, class... Rest>
+[[nodiscard]] Variable<T, D> record(const Operation& operation, Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
+  return record(operation, Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
+}
+
+/// An operation without a name, which no export knows.
+template <class T, class D, class F, class First, class... Rest>
+[[nodiscard]] Variable<T, D> record(Activation<T, D> value, F backward, const First& first, const Rest&... rest) {
+  return record(Operation(""), std::move(value), std::move(backward), first, rest...);
+}
+
+/// The same for a result without a pending map.
 template <class T, class D, class F, class First, class... Rest>
 [[nodiscard]] Variable<T, D> record(Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
-  return record(Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
+  return record(Operation(""), std::move(value), std::move(backward), first, rest...);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -92,9 +92,11 @@ class NormalizationTable {
     }
   }
 
+  /// C.
   [[nodiscard]] std::int64_t channels() const { return channels_; }
   /// The table itself, [C, 256].
   [[nodiscard]] const std::vector<T>& values() const { return values_; }
+  /// What a network sees of a byte of a channel.
   [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const { return values_[to_size(256 * channel + value)]; }
 
  private:

@@ -28,6 +28,7 @@ struct CifarLayout {
   std::int64_t train_records = 0, test_records = 0;  // in each file
 };
 
+/// CIFAR-10: 50,000 training and 10,000 test images of 10 classes.
 [[nodiscard]] inline CifarLayout cifar10_layout() {
   return {.name = "cifar10",
           .folder = "cifar-10-batches-bin",
@@ -40,6 +41,7 @@ struct CifarLayout {
           .test_records = 10000};
 }
 
+/// CIFAR-100: as many of 100 classes.
 [[nodiscard]] inline CifarLayout cifar100_layout() {
   return {.name = "cifar100",
           .folder = "cifar-100-binary",

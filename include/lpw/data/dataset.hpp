@@ -28,6 +28,7 @@ struct ImageSet {
   [[nodiscard]] std::int64_t image_size() const { return height * width * channels; }
   /// The pixels [H, W, C] of image i.
   [[nodiscard]] const std::uint8_t* image(std::int64_t i) const { return pixels.data() + i * image_size(); }
+  /// The same, to be written.
   [[nodiscard]] std::uint8_t* image(std::int64_t i) { return pixels.data() + i * image_size(); }
 };
 
@@ -71,6 +72,7 @@ class ChannelSums {
       }
     pixels_ += count;
   }
+  /// Adds what another has summed, over as many channels.
   void add(const ChannelSums& other) {
     for (std::size_t c = 0; c < sum_.size(); ++c) sum_[c] += other.sum_[c], squares_[c] += other.squares_[c];
     pixels_ += other.pixels_;

@@ -37,6 +37,7 @@ class DeviceLoader {
   DeviceLoader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
   ~DeviceLoader() { static_cast<void>(cudaDeviceSynchronize()); }
 
+  /// As Loader's, like the next three.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
@@ -174,6 +175,7 @@ class DeviceLoader<T>::Epoch {
   Batch<T, Cuda> current_;
 };
 
+/// On the GPU batches are made there.
 template <Real T>
 struct LoaderFor<T, Cuda> {
   using type = DeviceLoader<T>;

@@ -8,6 +8,7 @@
 
 namespace lpw::inline LPW_ABI::data {
 
+/// As TextSource<Cpu>, with inputs and targets on the GPU. Throws OutOfMemory or CudaError besides.
 template <>
 class TextSource<Cuda> {
  public:

@@ -26,6 +26,7 @@ struct Batch {
   Tensor<std::int32_t, Device> labels;  // [K, B]
 };
 
+/// How an epoch is cut into minibatches.
 struct LoaderOptions {
   std::int64_t batch = 128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
   AugmentOptions augment = no_augmentation;
@@ -84,6 +85,7 @@ class MinibatchPlan {
                          ", found ", first_iteration);
     return count - first_iteration;
   }
+  /// What iteration `iteration` of an epoch takes, from 0 to iterations(members) - 1.
   [[nodiscard]] Slice slice(std::int64_t members, std::int64_t iteration) const {
     const std::int64_t full = per_member(members), first = iteration * members * full, left = (count_ - first) / members;
     return {first, left == full + 1 && joins(members) ? left : std::min(full, left)};
@@ -123,11 +125,14 @@ class Loader {
   }
   Loader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
 
+  /// The set that is read.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
+  /// As the loader was made.
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
 
   /// As MinibatchPlan.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
+  /// As MinibatchPlan::joins.
   [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
 
   /// The batches of an epoch from iteration `first_iteration` on; they do not depend on where one starts. The order is
@@ -175,6 +180,7 @@ class Loader {
 /// The loader of batches for a device.
 template <Real T, class Device>
 struct LoaderFor;
+/// On the processor batches are made by threads, ahead of their use.
 template <Real T>
 struct LoaderFor<T, Cpu> {
   using type = Loader<T>;

@@ -35,6 +35,7 @@ struct SyntheticDifficulty {
   float occluded = 0.3f;                            // share of images with a patch somewhere in front
 };
 
+/// What a drawn data set is like.
 struct SyntheticOptions {
   std::uint64_t seed = 0;
   std::int64_t train = 10000, test = 2000;

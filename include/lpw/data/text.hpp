@@ -17,6 +17,7 @@
 
 namespace lpw::inline LPW_ABI::data {
 
+/// A text is its bytes, whatever they encode.
 using Text = std::vector<std::uint8_t>;
 
 /// A text to train on, and two to be scored on.
@@ -74,6 +75,7 @@ struct TextBatch {
 template <class Device>
 class TextSource;
 
+/// It refers to the text, which must outlive it.
 template <>
 class TextSource<Cpu> {
  public:
@@ -105,7 +107,9 @@ class TextLoader {
     require<OptionError>(window >= 1, "text loader: expected a window of at least 1 byte, found ", window);
   }
 
+  /// Bytes of the text.
   [[nodiscard]] std::int64_t size() const { return size_; }
+  /// Most bytes of a window.
   [[nodiscard]] std::int64_t window() const { return window_; }
   /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes is left out.
   [[nodiscard]] std::int64_t length(std::int64_t streams) const { return size() / streams - 1; }

@@ -25,6 +25,7 @@
 
 namespace lpw::inline LPW_ABI::io {
 
+/// What a checkpoint holds.
 struct Checkpoint {
   nlohmann::json meta;  // the caller's; finite numbers come back exactly, NaN and infinity as null
   NamedTensors tensors;

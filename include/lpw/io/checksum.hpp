@@ -34,6 +34,7 @@ inline constexpr auto crc32c_tables = [] {
 /// The checksum of all bytes given so far, in any division.
 class Crc32c {
  public:
+  /// Adds bytes.
   void update(std::span<const std::byte> bytes) {
     static_assert(std::endian::native == std::endian::little, "the tables are applied to little-endian words");
     const auto& tables = detail::crc32c_tables;
@@ -49,12 +50,14 @@ class Crc32c {
     for (; left > 0; --left, ++p) state_ = (state_ >> 8) ^ tables[0][(state_ ^ std::to_integer<std::uint32_t>(*p)) & 0xff];
   }
 
+  /// CRC-32C (Castagnoli) of all bytes so far.
   [[nodiscard]] std::uint32_t value() const { return ~state_; }
 
  private:
   std::uint32_t state_ = 0xffffffffu;
 };
 
+/// The checksum of some bytes.
 [[nodiscard]] inline std::uint32_t crc32c(std::span<const std::byte> bytes) {
   Crc32c checksum;
   checksum.update(bytes);

@@ -27,6 +27,7 @@
 
 namespace lpw::inline LPW_ABI::io {
 
+/// Contents of a file, and a part of them.
 using Bytes = std::vector<std::byte>;
 using ByteView = std::span<const std::byte>;
 
@@ -141,6 +142,7 @@ class AtomicFile {
 
   /// Appends. May be called any number of times before commit().
   void write(ByteView bytes) { detail::write_fully(file_, bytes, path_); }
+  /// Appends a text.
   void write(std::string_view text) { write(std::as_bytes(std::span(text.data(), text.size()))); }
 
   /// Makes what was written the content of `path`.
@@ -239,6 +241,7 @@ inline void write_file_atomically(const std::filesystem::path& path, ByteView by
   file.write(bytes);
   file.commit();
 }
+/// The same with a text.
 inline void write_file_atomically(const std::filesystem::path& path, std::string_view text) {
   write_file_atomically(path, std::as_bytes(std::span(text.data(), text.size())));
 }

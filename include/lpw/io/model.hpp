@@ -1,12 +1,14 @@
-// Plain networks as safetensors files that other programs read: PyTorch's names, convolution weights in PyTorch's order (OIHW).
+// Plain networks as safetensors files that other programs read: PyTorch's names, convolution weights in PyTorch's order
+// (OIHW).
 #pragma once
 
 #include <filesystem>
 #include <map>
-#include <set>
 #include <string>
+#include <vector>
 
 #include <lpw/io/finite.hpp>
+#include <lpw/io/load_options.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
@@ -48,9 +50,9 @@ void require_plain(M& network, const char* function, const char* cure) {
 
 }  // namespace detail
 
-/// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64 for double), with
-/// texts for the file's metadata. Throws OptionError for a network that is not plain, Error for one whose running statistics
-/// belong to other weights, FileError if the file cannot be written.
+/// Writes a plain network: every parameter and buffer under its name, in the type of the weights (float32, or float64
+/// for double), with texts for the file's metadata. Throws OptionError for a network that is not plain, Error for one
+/// whose running statistics belong to other weights, FileError if the file cannot be written.
 template <nn::Visitable M>
 void save_safetensors(const std::filesystem::path& path, M& network, std::map<std::string, std::string> metadata = {}) {
   detail::require_plain(network, "save_safetensors", "collapse it first");
@@ -67,44 +69,52 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
   save_safetensors(path, content);
 }
 
-struct LoadOptions {
-  bool convert = false;  // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
-};
-
-/// Reads such a file into a plain network of the same architecture. Throws FileError naming the tensor that is missing, of another shape or
-/// type, left over, or holds what is not finite or a variance below zero, and OptionError for a network that is not plain; the network is
-/// untouched then.
+/// Reads such a file into a plain network of the same architecture, or of one that the options make it. Of tied
+/// weights, which are one parameter under several names, the file may hold any. Throws FileError that lists what is
+/// missing and left over, or names the tensor of another shape or type, or that holds what is not finite or a variance
+/// below zero; OptionError for a network that is not plain or a name to skip that is none. The network is untouched
+/// then.
 template <nn::Visitable M>
 void load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   detail::require_plain(network, "load_safetensors", "load before release");
   const auto content = load_safetensors(path);
+  std::vector<detail::NetworkName> names;
+  const auto list = [&](const std::string& name, auto& member) { names.push_back({name, member.id()}); };
+  nn::for_each_parameter(network, list);
+  nn::for_each_buffer(network, list);
+  const auto stored_names = detail::match_names(content, names, options);
+
   std::map<std::string, Tensor<W, Cpu>> values;
-  std::set<std::string> taken;
   const auto read = [&](const std::string& name, auto& member) {
+    const auto found = stored_names.find(name);
+    if (found == stored_names.end()) return;  // skipped
     const Shape shape = member.shape();
     const Shape stored = shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
-    const std::string from = content.stored_name(name);
-    const NamedTensor& tensor = content.tensors.at(from);
-    require<FileError>(options.convert || tensor.dtype == dtype_name<W>(), path.string(), ": tensor '", from, "' is ", tensor.dtype, " ",
-                       tensor.shape, ", expected ", dtype_name<W>(), " ", stored, "; ask for it to be converted (convert)");
-    values[name] = detail::from_oihw(content.tensors.get_converted<W>(from, stored));
+    const NamedTensor& tensor = content.tensors.at(found->second);
+    const auto require_same = [&](bool same, const char* cure) {
+      require<FileError>(same, path.string(), ": tensor '", tensor.name, "' is ", tensor.dtype, " ", tensor.shape, ", expected ",
+                         dtype_name<W>(), " ", stored, cure);
+    };
+    require_same(tensor.shape == stored, "; pass it over (skip) to keep the network's own");
+    require_same(options.convert || tensor.dtype == dtype_name<W>(), "; ask for it to be converted (convert)");
+    values[name] = detail::from_oihw(content.tensors.get_converted<W>(tensor.name, stored));
     require_finite(tensor, path.string());
     require_variance(name, values[name], path.string());
-    taken.insert(from);
   };
   nn::for_each_parameter(network, read);
   nn::for_each_buffer(network, read);
-  for (const auto& tensor : content.tensors)
-    require<FileError>(taken.contains(tensor.name) || tensor.name.ends_with("num_batches_tracked"), path.string(), ": holds tensor '",
-                       tensor.name, "', which this network does not have; was it saved from another architecture?");
   const auto write = [&](const std::string& name, auto& member) {
-    copy(to_device<D>(values.at(name).reshaped(member.shape().prepend(1))), member.value());
+    const auto found = values.find(name);
+    if (found == values.end()) return false;
+    copy(to_device<D>(found->second.reshaped(member.shape().prepend(1))), member.value());
+    return true;
   };
-  nn::for_each_parameter(network, write);
-  nn::for_each_buffer(network, write);
-  nn::set_statistics_stale(network, false);
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) { write(name, parameter); });
+  nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
+    if (write(name, buffer)) buffer.set_stale(false);
+  });
 }
 
 }  // namespace lpw::inline LPW_ABI::io

@@ -83,10 +83,13 @@ class NamedTensors {
     tensors_.push_back(std::move(tensor));
   }
 
+  /// What opens error messages.
   [[nodiscard]] const std::string& source() const { return source_; }
+  /// Number of tensors, which begin() and end() walk over in the order they were added.
   [[nodiscard]] std::size_t size() const { return tensors_.size(); }
   [[nodiscard]] auto begin() const { return tensors_.begin(); }
   [[nodiscard]] auto end() const { return tensors_.end(); }
+  /// Whether there is a tensor of this name.
   [[nodiscard]] bool contains(std::string_view name) const { return positions_.find(name) != positions_.end(); }
 
   /// Throws FileError if there is no tensor of this name.

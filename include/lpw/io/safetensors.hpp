@@ -18,6 +18,7 @@
 
 namespace lpw::inline LPW_ABI::io {
 
+/// What such a file holds.
 struct Safetensors {
   NamedTensors tensors;
   std::map<std::string, std::string> metadata;  // free texts; frameworks look for {"format": "pt"} and the like

@@ -19,6 +19,7 @@ struct Evaluation {
   double ece = 0;       // expected calibration error, a fraction
 };
 
+/// Sums up batches; result() is their means.
 class Evaluator {
  public:
   /// Bins of confidence for the calibration error, as Guo, Pleiss, Sun and Weinberger take them ("On calibration of modern neural

@@ -11,6 +11,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// Sizes of a LanguageModel.
 struct LanguageModelOptions {
   std::int64_t hidden = 500;      // units of a layer
   std::int64_t layers = 1;        //
@@ -19,6 +20,7 @@ struct LanguageModelOptions {
   std::int64_t vocabulary = 256;  //
 };
 
+/// Logits of the symbol that follows each symbol of a window, and states to be carried to the next window.
 template <class T, class D>
 struct LanguageModel {
   using value_type = T;

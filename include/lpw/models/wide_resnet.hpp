@@ -13,6 +13,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// WRN-depth-widen, and what its first and last layers fit.
 struct WideResNetOptions {
   std::int64_t depth = 28;       // 6n + 4
   std::int64_t widen = 10;       //
@@ -60,6 +61,8 @@ struct WideBlock {
   std::optional<Conv2d<T, D>> shortcut;
 };
 
+/// WRN-d-w: conv1, three groups of blocks, batch norm, ReLU, mean over the image, and fc, which release can replicate
+/// as the head.
 template <class T, class D>
 struct WideResNet {
   using value_type = T;

@@ -6,6 +6,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// Sizes of an Embedding's table.
 struct EmbeddingShape {
   std::int64_t vocabulary, features;
 };

@@ -27,6 +27,7 @@ struct Segment {
   std::int64_t offset, size;
 };
 
+/// The stores of a network, and which weight lies where in them.
 template <class W, class D>
 struct FlatWeights : Store {
   std::int64_t members = 1;

@@ -7,6 +7,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// Draws a network's initial weights, layer after layer in the order of its constructor.
 class Initializer {
  public:
   explicit Initializer(Philox random) : random_(random.stream(Stream::weights)) {}

@@ -86,6 +86,7 @@ void for_each_module(M& module, F&& f, const std::string& name = {}) {
 /// walk over a network is compiled once, whatever is done on the way.
 template <Visitable M>
 using ParameterFunction = std::function<void(const std::string&, Parameter<WeightOf<M>, typename M::device_type>&)>;
+/// As ParameterFunction, for buffers.
 template <Visitable M>
 using BufferFunction = std::function<void(const std::string&, Buffer<WeightOf<M>, typename M::device_type>&)>;
 

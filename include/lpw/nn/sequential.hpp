@@ -17,11 +17,13 @@ struct Sequential {
 
   explicit Sequential(First first, Rest... rest) : modules(std::move(first), std::move(rest)...) {}
 
+  /// The last module's output.
   [[nodiscard]] Variable<value_type, device_type> forward(Variable<value_type, device_type> x) {
     std::apply([&](auto&... module) { ((x = module.forward(x)), ...); }, modules);
     return x;
   }
 
+  /// Names the modules "0", "1", ...
   template <class F>
   void visit(F&& f) {
     std::apply(

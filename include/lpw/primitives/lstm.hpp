@@ -37,7 +37,8 @@ struct LstmCell {
 template <class T, class D>
 struct LstmStep {
   Tensor<T, D> gates;                          // [K, B, 4H], see the primitives
-  Tensor<Accumulate<T>, D> cell_before, cell;  // c_{t-1} and c_t [K, B, H]
+  const Tensor<Accumulate<T>, D> cell_before;  // c_{t-1} [K, B, H], which may be memory that must not be written
+  Tensor<Accumulate<T>, D> cell;               // c_t [K, B, H]
 };
 
 }  // namespace lpw::inline LPW_ABI

@@ -28,6 +28,7 @@ struct bfloat16 {
   LPW_HOST_DEVICE constexpr bfloat16(float value) : bits(round(value)) {}
   LPW_HOST_DEVICE constexpr operator float() const { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
 
+  /// The number whose 16 bits these are.
   [[nodiscard]] LPW_HOST_DEVICE static constexpr bfloat16 from_bits(std::uint16_t bits) {
     bfloat16 result(0.f);
     result.bits = bits;
@@ -56,6 +57,7 @@ struct half {
   LPW_HOST_DEVICE constexpr half(float value) : bits(round(value)) {}
   LPW_HOST_DEVICE constexpr operator float() const { return widen(bits); }
 
+  /// The number whose 16 bits these are.
   [[nodiscard]] LPW_HOST_DEVICE static constexpr half from_bits(std::uint16_t bits) {
     half result(0.f);
     result.bits = bits;

@@ -66,6 +66,7 @@ class HostMemory {
       return {begin + lead, length};
     }
   }
+  /// Gives address space back, and what memory is in it.
   static void release(std::span<std::byte> reserved) noexcept {
     unpoison(reserved.data(), reserved.size());  // for who gets these addresses next
     munmap(reserved.data(), reserved.size());
@@ -95,6 +96,7 @@ class HostMemory {
 #endif
   }
 
+  /// The end of a message that there is no more.
   [[nodiscard]] static std::string shortage(std::size_t used) {
     return to_text("with ", used, " in use; take a smaller batch, member chunk or model");
   }

@@ -1,5 +1,6 @@
-// Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2, 3", 2011).
-// A draw is a pure function of (seed, stream, step, index): the same on every device and with any number of threads.
+// Counter-based random numbers: Philox 4x32-10 (Salmon, Moraes, Dror, Shaw, "Parallel random numbers: as easy as 1, 2,
+// 3", 2011). A draw is a pure function of (seed, stream, step, index): the same on every device and with any number of
+// threads.
 #pragma once
 
 #include <array>
@@ -14,6 +15,8 @@ namespace lpw::inline LPW_ABI {
 /// What a stream of random numbers is for. Streams of one seed never overlap.
 enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample };
 
+/// Random numbers as a function of (seed, stream, step, index): a value to be passed on, which has no state to be
+/// advanced.
 class Philox {
  public:
   using Block = std::array<std::uint32_t, 4>;
@@ -29,6 +32,7 @@ class Philox {
     result.step_ += steps;
     return result;
   }
+  /// As the numbers were made.
   [[nodiscard]] constexpr std::uint64_t seed() const { return seed_; }
 
   /// 128 random bits for an index.
@@ -52,6 +56,7 @@ class Philox {
     return std::sqrt(-2.0 * std::log(u)) * std::cos(2.0 * std::numbers::pi * v);
   }
 
+  /// The upper 24 of 32 random bits as a number in [0, 1).
   [[nodiscard]] LPW_HOST_DEVICE static constexpr float to_uniform(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
 
   /// The bare function on a 128-bit counter and a 64-bit key, as its authors' known answers use it.

@@ -76,10 +76,12 @@ class Pool {
     usage_.used -= round_up(bytes);
   }
 
+  /// What is handed out and held now.
   [[nodiscard]] PoolUsage usage() const {
     std::lock_guard lock(mutex_);
     return usage_;
   }
+  /// Begins a new peak.
   void reset_peak() {
     std::lock_guard lock(mutex_);
     usage_.peak = usage_.used;
@@ -306,6 +308,7 @@ class Pool {
   std::uint64_t drops_ = 0;
 };
 
+/// The pool of host memory.
 using CpuPool = Pool<HostMemory>;
 
 /// The process's pool. Never destroyed: tensors with static lifetime may be freed after it would be.

@@ -15,6 +15,7 @@ template <class T, class D>
   return to_text(static_cast<const void*>(tensor.data()), ' ', tensor.shape(), ' ');
 }
 
+/// Issues work again and again; on a device that records nothing, each time from the start.
 template <class Device>
 class Replay {
  public:

@@ -13,6 +13,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// Extents, outermost first: Shape{4, 128, 32}. Zero extents are allowed; rank 0 is a single element.
 class Shape {
  public:
   static constexpr int max_rank = 6;
@@ -29,9 +30,11 @@ class Shape {
     extents_[to_size(rank_++)] = extent;
   }
 
+  /// Number of axes.
   [[nodiscard]] constexpr int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end.
   [[nodiscard]] constexpr std::int64_t operator[](int axis) const { return extents_[to_size(axis < 0 ? rank_ + axis : axis)]; }
+  /// The extents in their order, for loops.
   [[nodiscard]] constexpr const std::int64_t* begin() const { return extents_.data(); }
   [[nodiscard]] constexpr const std::int64_t* end() const { return extents_.data() + rank_; }
 
@@ -86,6 +89,7 @@ class Shape {
   return text + "]";
 }
 
+/// As describe() writes it.
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << describe(shape); }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,0 +1,183 @@
+// How a file's tensors are matched with a network's weights: names are changed and passed over, and what then does not
+// fit is an error that names all of it.
+#pragma once
+
+#include <algorithm>
+#include <functional>
+#include <initializer_list>
+#include <map>
+#include <set>
+#include <string>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <lpw/io/safetensors.hpp>
+#include <lpw/tensor/patterns.hpp>
+
+namespace lpw::inline LPW_ABI::io {
+
+namespace detail {
+
+template <class F, class Result>
+concept FunctionOfNames = std::is_invocable_r_v<Result, const F&, const std::string&>;
+
+}  // namespace detail
+
+/// What a file's names become: pairs of a pattern and a name ({{"module.*", "*"}}; see lpw::renamed), of which the
+/// first that matches counts, or a function from name to name. Names that nothing matches stay as they are.
+class Renaming {
+ public:
+  using Pair = std::pair<std::string, std::string>;
+
+  Renaming() = default;
+  Renaming(std::initializer_list<Pair> pairs) : Renaming(std::vector<Pair>(pairs)) {}
+  Renaming(std::vector<Pair> pairs)
+      : function_([pairs = std::move(pairs)](const std::string& name) {
+          for (const auto& [pattern, to] : pairs)
+            if (auto result = renamed(name, pattern, to)) return *result;
+          return name;
+        }) {}
+  template <detail::FunctionOfNames<std::string> F>
+  Renaming(F function) : function_(std::move(function)) {}
+
+  /// The new name.
+  [[nodiscard]] std::string apply(const std::string& name) const { return function_ ? function_(name) : name; }
+
+ private:
+  std::function<std::string(const std::string&)> function_;
+};
+
+/// A choice of names: those that match one of some patterns ({"fc.*"}), or for which a function is true.
+class NameChoice {
+ public:
+  NameChoice() = default;
+  NameChoice(std::initializer_list<std::string> patterns) : patterns_(patterns) {}
+  NameChoice(std::vector<std::string> patterns) : patterns_(std::move(patterns)) {}
+  template <detail::FunctionOfNames<bool> F>
+  NameChoice(F function) : function_(std::move(function)) {}
+
+  /// Whether it is chosen.
+  [[nodiscard]] bool contains(const std::string& name) const {
+    return (function_ && function_(name)) ||
+           std::any_of(patterns_.begin(), patterns_.end(), [&](const std::string& pattern) { return matches(name, pattern); });
+  }
+  /// As given; a function has none.
+  [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
+
+ private:
+  std::vector<std::string> patterns_;
+  std::function<bool(const std::string&)> function_;
+};
+
+/// By default file and network must agree in all names, shapes and element types.
+struct LoadOptions {
+  bool convert = false;  // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
+  Renaming rename = {};  // from the file's names to the network's
+  NameChoice skip = {};  // of the network's names: weights that keep their values, whatever the file has under these names. A head of
+                         // other classes, or that the file lacks, say
+};
+
+namespace detail {
+
+/// A parameter or buffer of a network: tied weights have several names and one id.
+struct NetworkName {
+  std::string name;
+  const void* id;
+};
+
+/// Tensors of a file by the names that a network has for them.
+class RenamedTensors {
+ public:
+  /// Throws FileError where two tensors get one name.
+  RenamedTensors(const Safetensors& content, const Renaming& rename) {
+    for (const NamedTensor& tensor : content.tensors) {
+      const auto [place, added] = stored_.emplace(rename.apply(tensor.name), tensor.name);
+      require<FileError>(added, content.tensors.source(), ": the tensors '", place->second, "' and '", tensor.name,
+                         "' are both renamed to '", place->first, "'");
+    }
+    for (const auto& [note, text] : content.metadata)
+      if (const auto stored = content.stored_name(note); stored != note) stored_.emplace(rename.apply(note), stored);
+  }
+
+  /// The name in the file, or null.
+  [[nodiscard]] const std::string* find(const std::string& name) const {
+    const auto found = stored_.find(name);
+    return found == stored_.end() ? nullptr : &found->second;
+  }
+  [[nodiscard]] const std::map<std::string, std::string>& all() const { return stored_; }
+
+ private:
+  std::map<std::string, std::string> stored_;  // the network's name, the file's
+};
+
+/// Throws OptionError for a pattern to be skipped that is no name of either side: a typing error would load what was to
+/// be kept.
+inline void require_known(const NameChoice& skip, const std::string& source, const std::vector<NetworkName>& network,
+                          const RenamedTensors& file) {
+  std::set<std::string> names;
+  for (const auto& [name, id] : network) names.insert(name);
+  for (const auto& [name, stored] : file.all()) names.insert(name);
+  const std::vector<std::string> known(names.begin(), names.end());
+  for (const std::string& pattern : skip.patterns()) {
+    if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return matches(name, pattern); })) continue;
+    const auto close = close_names(pattern, known);
+    fail<OptionError>(source, ": skip '", pattern, "' matches no tensor of the file and no weight of the network",
+                      close.empty() ? "" : "; close names: " + quoted_list(close));
+  }
+}
+
+/// Throws FileError for tied weights of which the file has two versions.
+inline void require_tied(const Safetensors& content, const std::string& first, const std::string& second) {
+  const NamedTensor &a = content.tensors.at(first), &b = content.tensors.at(second);
+  const bool same = a.dtype == b.dtype && a.shape == b.shape && std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end());
+  require<FileError>(same, content.tensors.source(), ": the tensors '", first, "' and '", second,
+                     "' differ, and are one weight in this network; pass over one of them (skip)");
+}
+
+/// Throws FileError that lists what the network has and the file lacks, and the other way round.
+inline void require_all(const std::string& source, const std::vector<std::string>& missing, const std::vector<std::string>& left_over) {
+  if (missing.empty() && left_over.empty()) return;
+  const auto list = [](const std::vector<std::string>& names, const char* what) {
+    return names.empty() ? "" : quoted_list(names) + (names.size() == 1 ? " is " : " are ") + what;
+  };
+  std::string close;
+  for (const std::string& name : missing)
+    if (const auto others = close_names(name, left_over); !others.empty())
+      close += (close.empty() ? "; " : ", ") + to_text("'", name, "' is close to ", quoted_list(others));
+  fail<FileError>(source, ": was not saved from this network: ", list(missing, "missing"), missing.empty() || left_over.empty() ? "" : ", ",
+                  list(left_over, "left over"), close, "; names can be changed (rename) or passed over (skip)");
+}
+
+/// For each name of a network that is to be read the name in the file. Of tied weights (one id) one name is enough.
+/// Counters of batches, which PyTorch keeps, are passed over.
+[[nodiscard]] inline std::map<std::string, std::string> match_names(const Safetensors& content, const std::vector<NetworkName>& network,
+                                                                    const LoadOptions& options) {
+  const RenamedTensors file(content, options.rename);
+  require_known(options.skip, content.tensors.source(), network, file);
+  std::map<const void*, std::string> by_id;
+  for (const auto& [name, id] : network)
+    if (const auto* stored = file.find(name); stored && !options.skip.contains(name)) {
+      const auto [known, first] = by_id.emplace(id, *stored);
+      if (!first) require_tied(content, known->second, *stored);
+    }
+  std::map<std::string, std::string> result;
+  std::set<std::string> taken;
+  std::vector<std::string> missing, left_over;
+  for (const auto& [name, id] : network) {
+    if (options.skip.contains(name)) continue;
+    if (const auto found = by_id.find(id); found != by_id.end()) {
+      result.emplace(name, found->second);
+      if (const auto* own = file.find(name)) taken.insert(*own);
+    } else {
+      missing.push_back(name);
+    }
+  }
+  for (const auto& [name, stored] : file.all())
+    if (!taken.contains(stored) && !options.skip.contains(name) && !name.ends_with("num_batches_tracked")) left_over.push_back(name);
+  require_all(content.tensors.source(), missing, left_over);
+  return result;
+}
+
+}  // namespace detail
+}  // namespace lpw::inline LPW_ABI::io
