@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "catch.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -26,22 +27,6 @@ template <class V, class T>
   for (std::size_t i = 0; i < values.size(); ++i) tensor.data()[i] = V(float(values[i]));
   return tensor;
 }
-
-/// A comparison that remembers its worst element.
-class Comparison {
- public:
-  void add(const char* what, std::size_t index, double found, double expected, double tolerance) {
-    const double ratio = std::abs(found - expected) / (tolerance + 1e-30);
-    if (ratio <= worst_) return;  // false for NaN
-    if (!std::isnan(worst_)) report_ = to_text(what, '[', index, "]: found ", found, ", expected ", expected, " +- ", tolerance);
-    worst_ = ratio;
-  }
-  [[nodiscard]] std::string report() const { return report_; }
-
- private:
-  double worst_ = 1;
-  std::string report_;
-};
 
 template <class T>
 struct CpuShapes {

@@ -73,19 +73,16 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy gives loss, probabilities a
             c.plan.launch, [&] { kernels::softmax_cross_entropy<TestType, width()>(p); }, c.loss, c.probabilities, c.dlogits, c.bad_label,
             c.arrivals));
         const auto expected = c.expected();
-        CHECK(error(c.loss, expected.loss) <= cross_entropy_tolerance);
-        CHECK(error(c.probabilities, expected.probabilities) <= cross_entropy_tolerance);
+        CHECK(distance(c.loss, expected.loss) <= cross_entropy_tolerance);
+        CHECK(distance(c.probabilities, expected.probabilities) <= cross_entropy_tolerance);
         CHECK(c.bad_label.data()[0] == 0);
         CHECK(c.arrivals.data()[0] == 0);
 
         Gradient<double, Cpu> gradient{Tensor<double, Cpu>(c.logits.shape())};
         cross_entropy_backward<double>(expected.probabilities, c.labels, smoothing, full<double, Cpu>({members}, 1.0), gradient);
-        CHECK(error(c.dlogits, gradient.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
-        // Relative to the values: an error of 1 / B would be hidden by the 1 in error().
-        double largest = 0;
-        for (const double value : values_of(c.dlogits)) largest = std::max(largest, std::abs(value));
-        double wanted = 0;
-        for (const double value : values_of(gradient.tensor)) wanted = std::max(wanted, std::abs(value));
+        CHECK(distance(c.dlogits, gradient.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
+        // Relative to the values: an error of 1 / B would be hidden by the 1 in distance().
+        const double largest = largest_magnitude(c.dlogits), wanted = largest_magnitude(gradient.tensor);
         CHECK(std::abs(largest - wanted) <= (cross_entropy_tolerance + epsilon<TestType>()) * wanted);
       }
     });
@@ -107,7 +104,7 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy_backward weighs the members
                                                                target_of(0.1, classes), accumulate,      c.tiling()};
         CHECK(same_on_any_order(
             c.plan.launch, [&] { kernels::softmax_cross_entropy_backward<TestType, width()>(p); }, c.dlogits));
-        CHECK(error(c.dlogits, gradient.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
+        CHECK(distance(c.dlogits, gradient.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
       }
     });
 }
