@@ -12,8 +12,8 @@ namespace {
 
 /// The largest relative error of a float function against its double overload, over numbers of all magnitudes up to `largest`.
 template <class F>
-test::Worst worst_relative_error(F f, double largest) {
-  test::Worst worst;
+Worst worst_relative_error(F f, double largest) {
+  Worst worst;
   for (int i = 0; i < 200000; ++i)
     for (const double sign : {-1.0, 1.0}) {
       const float x = static_cast<float>(sign * largest * std::pow(1e-6, i / 200000.0));

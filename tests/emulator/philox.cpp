@@ -3,10 +3,11 @@
 #include <lpw/kernels/philox.cuh>
 
 using namespace lpw;
+using namespace lpw::test;
 
 TEST_CASE("the kernels' normal numbers are Philox::normal's", "[philox]") {
   const Philox random(3, Stream::test);
-  test::Worst worst;
+  Worst worst;
   for (std::uint64_t i = 0; i < 200000; ++i) worst.add(static_cast<std::int64_t>(i), double(kernels::normal(random(i))), random.normal(i));
   CHECK(worst < 2e-6);  // values up to 5, of some ten roundings
   // The ends of both words' ranges: log(u) for u at 2^-32, near 1/2 and at 1, and angles about every eighth of a turn.

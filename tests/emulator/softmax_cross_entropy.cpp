@@ -30,9 +30,8 @@ struct CrossEntropyCase {
   CrossEntropyCase(std::int64_t members, std::int64_t batch, std::int64_t classes, double smoothing, int kept = 8192)
       : members(members), batch(batch), classes(classes), smoothing(smoothing), plan(plan_softmax(1, members * batch, classes, kept)) {
     const Philox random(7, Stream::test, static_cast<std::uint32_t>(classes));
-    for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = T(16 * random.uniform(i) - 8);
-    for (std::int64_t i = 0; i < labels.size(); ++i)
-      labels.data()[i] = static_cast<std::int32_t>(random.below(1000000 + i, static_cast<std::uint32_t>(classes)));
+    logits = drawn<T>(logits.shape(), [&](std::uint64_t i) { return T(16 * random.uniform(i) - 8); });
+    labels = random_indices(labels.shape(), classes, random, 1000000);
   }
 
   [[nodiscard]] kernels::SoftmaxTiling tiling() const {

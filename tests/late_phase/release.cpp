@@ -312,7 +312,7 @@ TEST_CASE("release: parameters by name, alone, beside groups and all of them", "
   CHECK(factored.contains("hidden.rank_one_r"));
 
   SmallNet<float> network;
-  CHECK(contains_text(refusal<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
                       "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
   CHECK(lpw::nn::members(network) == 1);
 }
@@ -334,8 +334,8 @@ TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
     CHECK(Selectors::parse(text).text() == text);
   CHECK(Selectors::parse("head,batchnorm") == Selectors(Group::batch_norm | Group::head));
   CHECK(Selectors::parse("none").empty());
-  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
-  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
+  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
+  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
   for (const char* text : {"", "head,", ",head"})
-    CHECK(contains_text(refusal<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
+    CHECK(contains(message_of<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
 }

@@ -19,7 +19,7 @@ using Catch::Matchers::WithinAbs;
 namespace {
 
 Tensor<double, Cpu> random_logits(std::int64_t rows, std::int64_t classes, std::uint32_t step) {
-  return test::normal_tensor<double>({rows, classes}, Philox(3, Stream::test, step), 5);
+  return normal_tensor<double>({rows, classes}, Philox(3, Stream::test, step), 5);
 }
 
 Tensor<std::int32_t, Cpu> labels_of(std::int64_t rows, std::int64_t classes) {

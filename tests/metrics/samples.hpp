@@ -19,10 +19,9 @@ lpw::Tensor<T, lpw::Cpu> tensor(const lpw::Shape& shape, const std::vector<T>& v
 /// Softmax of normal logits [samples, classes], spread so that confidences fill the range from 1/classes to 1.
 inline lpw::Tensor<double, lpw::Cpu> random_probabilities(std::int64_t samples, std::int64_t classes) {
   const lpw::Philox random(7, lpw::Stream::test);
-  lpw::Tensor<double, lpw::Cpu> logits({samples, classes});
-  for (std::int64_t i = 0; i < logits.size(); ++i)
-    logits.data()[i] = random.normal(static_cast<std::uint64_t>(i)) * static_cast<double>(1 + i / classes % 5);
-  return lpw::metrics::softmax_rows(logits);
+  const auto columns = static_cast<std::uint64_t>(classes);
+  return lpw::metrics::softmax_rows(lpw::test::drawn<double>(
+      {samples, classes}, [&](std::uint64_t i) { return random.normal(i) * static_cast<double>(1 + i / columns % 5); }));
 }
 
 inline lpw::Tensor<std::int32_t, lpw::Cpu> random_labels(std::int64_t samples, std::int64_t classes) {

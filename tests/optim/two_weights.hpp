@@ -27,20 +27,14 @@ struct TwoWeights {
 /// Puts a random gradient into a store, adding to what is there, and returns it.
 template <class T>
 Vector add_gradient(Tensor<T, Cpu>& store, std::uint32_t draw) {
-  const Philox random(21, Stream::test, draw);
-  Vector gradient;
-  for (std::int64_t i = 0; i < store.size(); ++i) {
-    const T value = static_cast<T>(random.normal(static_cast<std::uint64_t>(i)));
-    store.data()[i] += value;
-    gradient.push_back(double(value));
-  }
-  return gradient;
+  const auto gradient = normal_tensor<T>(store.shape(), Philox(21, Stream::test, draw));
+  for (std::int64_t i = 0; i < store.size(); ++i) store.data()[i] += gradient.data()[i];
+  return values_of(gradient);
 }
 
 template <class T>
 Vector values(const Tensor<T, Cpu>& tensor) {
-  const auto rows = rows_of(tensor);
-  return {rows.values.begin(), rows.values.end()};
+  return values_of(tensor);
 }
 
 }  // namespace lpw::test
