@@ -313,7 +313,7 @@ TEST_CASE("release: parameters by name, alone, beside groups and all of them", "
 
   SmallNet<float> network;
   CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
-                      "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
+                 "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
   CHECK(lpw::nn::members(network) == 1);
 }
 
