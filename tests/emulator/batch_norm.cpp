@@ -29,7 +29,7 @@ template <class V, class T>
 }
 
 /// Compares element `index` of what is called `of`, in units of what it may be off by.
-void add(Worst& worst, const char* of, std::size_t index, double found, double expected, double tolerance) {
+void check_element(Worst& worst, const char* of, std::size_t index, double found, double expected, double tolerance) {
   worst.add(static_cast<std::int64_t>(index), found, expected, tolerance + 1e-30, of);
 }
 
@@ -70,15 +70,15 @@ template <class T>
     const double mean_error = float_epsilon * (2 * std::abs(mean) + 32 * deviation);
     const double variance_error = 64 * float_epsilon * (variance + 1e-5) + 4 * mean_error * mean_error,
                  relative = variance_error / (variance + 1e-5);
-    add(result, "mean", i, found.mean[i], mean, mean_error);
-    add(result, "inverse_deviation", i, found.inverse_deviation[i], by.inverse_deviation.data()[i],
-        relative * by.inverse_deviation.data()[i]);
-    add(result, "scale", i, found.scale[i], by.scale.data()[i], relative * std::abs(by.scale.data()[i]));
+    check_element(result, "mean", i, found.mean[i], mean, mean_error);
+    check_element(result, "inverse_deviation", i, found.inverse_deviation[i], by.inverse_deviation.data()[i],
+                  relative * by.inverse_deviation.data()[i]);
+    check_element(result, "scale", i, found.scale[i], by.scale.data()[i], relative * std::abs(by.scale.data()[i]));
     const double unbias = rows > 1 ? double(rows) / double(rows - 1) : 1;
-    add(result, "running_mean", i, found.running_mean[i], running_mean.data()[i],
-        mean_error + 4 * float_epsilon * std::abs(running_mean.data()[i]));
-    add(result, "running_variance", i, found.running_variance[i], running_variance.data()[i],
-        unbias * variance_error + 4 * float_epsilon * running_variance.data()[i]);
+    check_element(result, "running_mean", i, found.running_mean[i], running_mean.data()[i],
+                  mean_error + 4 * float_epsilon * std::abs(running_mean.data()[i]));
+    check_element(result, "running_variance", i, found.running_variance[i], running_variance.data()[i],
+                  unbias * variance_error + 4 * float_epsilon * running_variance.data()[i]);
   }
   for (std::size_t i = 0; i < found.size; ++i) {
     const std::size_t at = i / (rows * channels) * channels + i % channels;
@@ -86,7 +86,8 @@ template <class T>
                  variance = moments.variance.data()[at];
     const double mean_error = float_epsilon * (4 * std::abs(by.mean.data()[at]) + 32 * std::sqrt(variance));
     const double map_error = scale * (mean_error + 80 * float_epsilon * distance) + 4 * float_epsilon, value = y.data()[i];
-    add(result, "y", i, found.y[i], value, map_error + epsilon<T>() * std::abs(value) + (std::is_same_v<T, half> ? 0x1p-24 : 0.0));
+    check_element(result, "y", i, found.y[i], value,
+                  map_error + epsilon<T>() * std::abs(value) + (std::is_same_v<T, half> ? 0x1p-24 : 0.0));
   }
   return result.beyond(1);
 }
@@ -124,18 +125,19 @@ template <class T>
   }
   Worst result;
   for (std::size_t i = 0; i < found.parameters; ++i) {
-    add(result, "dgamma", i, found.dgamma[i], dgamma.tensor.data()[i], dgamma_error[i]);
-    add(result, "dbeta", i, found.dbeta[i], dbeta.tensor.data()[i], dbeta_error[i]);
+    check_element(result, "dgamma", i, found.dgamma[i], dgamma.tensor.data()[i], dgamma_error[i]);
+    check_element(result, "dbeta", i, found.dbeta[i], dbeta.tensor.data()[i], dbeta_error[i]);
   }
   for (std::size_t i = 0; i < found.size; ++i) {
     const std::size_t at = i / (rows * channels) * channels + i % channels;
     const double inverse = found.inverse_deviation[at], distance = std::abs(saved.x.data()[i] - found.mean[at]);
     const double means = (sum[at] + product[at] * distance * inverse * inverse) / double(rows);
     const double arithmetic = 8 * float_epsilon * (std::abs(dy.data()[i]) + means / float_epsilon);
-    add(result, "dx", i, found.dx[i], dx.tensor.data()[i],
-        std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
+    check_element(result, "dx", i, found.dx[i], dx.tensor.data()[i],
+                  std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
     if (found.of.residual)
-      add(result, "dresidual", i, found.dresidual[i], dresidual.tensor.data()[i], epsilon<T>() * std::abs(dresidual.tensor.data()[i]));
+      check_element(result, "dresidual", i, found.dresidual[i], dresidual.tensor.data()[i],
+                    epsilon<T>() * std::abs(dresidual.tensor.data()[i]));
   }
   return result.beyond(1);
 }
