@@ -1,7 +1,7 @@
 #include <lpw/autograd/batch_norm.hpp>
 
-#include "gradient_check.hpp"
-#include "threads.hpp"
+#include "support/gradient_check.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -42,13 +42,6 @@ std::vector<double> per_member(const DoubleTensor& parameter, std::int64_t membe
   for (std::int64_t k = 0; k < members; ++k)
     result.insert(result.end(), member_row(parameter, k), member_row(parameter, k) + parameter.dim(1));
   return result;
-}
-
-void check_close(const std::vector<double>& found, const std::vector<double>& expected, double tolerance) {
-  REQUIRE(found.size() == expected.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) worst = std::max(worst, std::abs(found[i] - expected[i]));
-  CHECK(worst <= tolerance);
 }
 
 constexpr Mode modes[] = {Mode::training, Mode::evaluation, Mode::statistics};
@@ -115,14 +108,14 @@ TEST_CASE("batch_norm: values and running statistics of every member", "[batch_n
     const Tape tape;
     const auto x = tape.input(values[0]), gamma = tape.input(values[1]), beta = tape.input(values[2]);
     const auto y = batch_norm(x, gamma, beta, running, {.epsilon = eps, .momentum = momentum}).value();
-    check_close(values_of(y), plain.y, 1e-12);  // some tens of roundings of 1e-16 each
+    CHECK(largest_difference(values_of(y), plain.y) <= 1e-12);  // some tens of roundings of 1e-16 each
     std::vector<double> mean, variance;
     for (std::size_t i = 0; i < plain.mean.size(); ++i) {
       mean.push_back((1 - momentum) * before.mean.data()[i] + momentum * plain.mean[i]);
       variance.push_back((1 - momentum) * before.variance.data()[i] + momentum * plain.variance[i] * double(rows) / double(rows - 1));
     }
-    check_close(values_of(running.mean), mean, 1e-14);
-    check_close(values_of(running.variance), variance, 1e-14);
+    CHECK(largest_difference(values_of(running.mean), mean) <= 1e-14);
+    CHECK(largest_difference(values_of(running.variance), variance) <= 1e-14);
   }
 }
 
@@ -138,7 +131,7 @@ TEST_CASE("batch_norm: evaluation uses the running statistics and leaves them", 
     const std::size_t c = i % 3, k = i / 15;
     expected[i] = values[1].data()[c] * (expected[i] - mean[3 * k + c]) / std::sqrt(variance[3 * k + c] + 1e-3) + values[2].row(k)[c];
   }
-  check_close(values_of(y), expected, 1e-14);
+  CHECK(largest_difference(values_of(y), expected) <= 1e-14);
   CHECK(values_of(running.mean) == mean);
   CHECK(values_of(running.variance) == variance);
 }
@@ -179,8 +172,8 @@ TEST_CASE("batch_norm: statistics passes pool to the moments of all values", "[b
     }
   }
   for (std::size_t i = 0; i < 6; ++i) variance[i] -= mean[i] * mean[i];
-  check_close(values_of(running.mean), mean, 1e-14);
-  check_close(values_of(running.variance), variance, 1e-14);
+  CHECK(largest_difference(values_of(running.mean), mean) <= 1e-14);
+  CHECK(largest_difference(values_of(running.variance), variance) <= 1e-14);
 }
 
 TEST_CASE("batch_norm_add: values", "[batch_norm]") {

@@ -1,6 +1,6 @@
 #include <lpw/autograd/cross_entropy.hpp>
 
-#include "gradient_check.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

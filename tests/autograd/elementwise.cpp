@@ -2,7 +2,7 @@
 
 #include <utility>
 
-#include "gradient_check.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

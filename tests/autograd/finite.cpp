@@ -5,25 +5,12 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
-#include "contains.hpp"
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
-
-namespace {
-
-template <class F>
-std::string refusal(F&& f) {
-  try {
-    f();
-  } catch (const NonFinite& error) {
-    return error.what();
-  }
-  return "";
-}
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("a loss that is no finite number is refused, naming the member", "[finite]", float, double) {
   const Tape tape;
@@ -32,8 +19,8 @@ TEMPLATE_TEST_CASE("a loss that is no finite number is refused, naming the membe
   for (const TestType bad : {std::numeric_limits<TestType>::quiet_NaN(), std::numeric_limits<TestType>::infinity()})
     for (const TestType sign : {TestType(1), TestType(-1)}) {
       losses.data()[2] = sign * bad;
-      CHECK(contains(refusal([&] { require_finite(tape.input(losses)); }), "the loss of member 2 became "));
-      CHECK(contains(refusal([&] { require_finite(tape.input(losses.reshaped({2, 2}))); }), "the loss of member 1 became "));
+      CHECK(contains(message_of<NonFinite>([&] { require_finite(tape.input(losses)); }), "the loss of member 2 became "));
+      CHECK(contains(message_of<NonFinite>([&] { require_finite(tape.input(losses.reshaped({2, 2}))); }), "the loss of member 1 became "));
     }
 }
 
@@ -41,10 +28,10 @@ TEST_CASE("a weight or running statistic that is no finite number is refused by 
   nn::BatchNorm<float, Cpu> norm(3);
   CHECK_NOTHROW(nn::require_finite(norm));
   norm.running_var.value().data()[1] = std::numeric_limits<float>::infinity();
-  CHECK(contains(refusal([&] { nn::require_finite(norm); }), "'running_var' holds"));
+  CHECK(contains(message_of<NonFinite>([&] { nn::require_finite(norm); }), "'running_var' holds"));
   norm.running_var.value().data()[1] = 1;
   norm.weight.value().data()[2] = std::numeric_limits<float>::quiet_NaN();
-  CHECK(contains(refusal([&] { nn::require_finite(norm); }), "'weight' holds"));
+  CHECK(contains(message_of<NonFinite>([&] { nn::require_finite(norm); }), "'weight' holds"));
 }
 
 TEST_CASE("all_finite sees every element of strided rows, and nothing between them", "[finite]") {

@@ -1,7 +1,6 @@
 // The harness itself: it finds wrong gradients.
-#include "gradient_check.hpp"
-
-#include "contains.hpp"
+#include "support/gradient_check.hpp"
+#include "support/errors.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

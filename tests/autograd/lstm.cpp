@@ -1,7 +1,9 @@
 #include <lpw/autograd/lstm.hpp>
 
-#include "gradient_check.hpp"
-#include "threads.hpp"
+#include "support/engines.hpp"
+#include "support/errors.hpp"
+#include "support/gradient_check.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -204,13 +206,8 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
       const auto found = run(T(0.f), W());
       for (std::size_t i = 0; i < found.size(); ++i) {
         INFO("result " << i);
-        double worst = 0, largest = 0;
-        for (std::size_t j = 0; j < found[i].size(); ++j) {
-          worst = std::max(worst, std::abs(found[i][j] - expected[i][j]));
-          largest = std::max(largest, std::abs(expected[i][j]));
-        }
         // Some ten roundings in each of seven steps, or sums of 70 terms in float, which add up as their square root.
-        CHECK(worst <= std::sqrt(70.0) * epsilon<T>() * largest);
+        CHECK(relative_difference(found[i], expected[i]) <= std::sqrt(70.0) * epsilon<T>());
       }
     });
   }
@@ -253,12 +250,7 @@ TEST_CASE("lstm: shapes that do not fit", "[lstm]") {
     const Tape tape;
     DoubleVariables variables;
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
-    try {
-      (void)apply(variables);
-    } catch (const ShapeError& error) {
-      return error.what();
-    }
-    return "";
+    return message_of<ShapeError>([&] { (void)apply(variables); });
   };
   CHECK(message(0, {2, 6, 3}) == "lstm: x is [2 6 3]; expected [K T B I]");
   CHECK(message(0, {2, 3, 2, 5}) == "lstm: weight_ih is [K=1 O=16 I=3]; expected [1 or 2, 16, 5]");

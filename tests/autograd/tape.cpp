@@ -6,8 +6,8 @@
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/linear.hpp>
 
-#include "gradient_check.hpp"
-#include "threads.hpp"
+#include "support/gradient_check.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -2,7 +2,8 @@
 
 #include <limits>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -3,8 +3,11 @@
 #include <cstring>
 #include <filesystem>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/engines.hpp"
+#include "support/random.hpp"
+#include "support/sums.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -158,11 +161,6 @@ void check_geometries(int variants) {
           c.relu = n % 7 >= 5;
           check_all<T>(c);
         }
-}
-
-template <class T>
-bool same_bits(const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
-  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 template <class T>

@@ -1,22 +1,12 @@
 #include <lpw/cpu/embedding.hpp>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/random.hpp"
+#include "support/sums.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
-
-namespace {
-
-Tensor<std::int32_t, Cpu> random_indices(const Shape& shape, std::uint32_t bound) {
-  Tensor<std::int32_t, Cpu> indices(shape);
-  const Philox random(5, Stream::test);
-  for (std::int64_t i = 0; i < indices.size(); ++i)
-    indices.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), bound));
-  return indices;
-}
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("embedding: rows of the table, and sums over their places", "[embedding]", float, double, bfloat16) {
   using W = Accumulate<TestType>;

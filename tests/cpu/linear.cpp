@@ -2,8 +2,11 @@
 
 #include <cstring>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/engines.hpp"
+#include "support/random.hpp"
+#include "support/sums.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

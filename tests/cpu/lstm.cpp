@@ -1,8 +1,11 @@
 // The primitives of a step. What a whole window gives, and all gradients, are in autograd/lstm.cpp.
 #include <lpw/cpu/lstm.hpp>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/engines.hpp"
+#include "support/random.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -59,12 +62,11 @@ TEMPLATE_TEST_CASE("lstm cell: float and bfloat16 round what double gives", "[ls
       for (const bool factors : {false, true}) {
         INFO("members " << members << " parameter rows " << rows << " factors " << factors);
         const auto found = results<TestType>(members, rows, factors), expected = results<double>(members, rows, factors);
-        for (std::size_t result = 0; result < found.size(); ++result)
-          for (std::size_t i = 0; i < found[result].size(); ++i) {
-            INFO("result " << result << " element " << i);
-            // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates before times r).
-            REQUIRE(std::abs(found[result][i] - expected[result][i]) <= 4 * (20 * epsilon<float>() + epsilon<TestType>()));
-          }
+        for (std::size_t result = 0; result < found.size(); ++result) {
+          INFO("result " << result);
+          // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates before times r).
+          REQUIRE(largest_difference(found[result], expected[result]) <= 4 * (20 * epsilon<float>() + epsilon<TestType>()));
+        }
       }
 }
 
@@ -91,20 +93,14 @@ TEMPLATE_TEST_CASE("recurrent products are those of a linear layer, prepared or 
     const auto weight = random_parameter<W>({rows, 12, 7}, true, 3);
     Gradient<TestType, Cpu> dx{Tensor<TestType, Cpu>(x.shape()), false};
     linear_backward_data(dy, weight, dx);
-    const auto distance = [](const auto& a, const auto& b) {
-      const auto left = values_of(a), right = values_of(b);
-      double worst = 0;
-      for (std::size_t i = 0; i < left.size(); ++i) worst = std::max(worst, std::abs(left[i] - right[i]));
-      return worst;
-    };
     with_each_engine([&] {
       for (const std::int64_t steps : {1, 100}) {
         auto forward = recurrent_weight<TestType>(weight, steps), backward = recurrent_weight<TestType>(weight, steps);
         // Sums of at most 12 terms below 1; the weight, where the processor wants that, and the result are rounded to T.
         const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
         for (int step = 0; step < 2; ++step) {
-          CHECK(distance(recurrent_forward(x, forward), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
-          CHECK(distance(recurrent_backward_data(dy, backward), dx.tensor) <= tolerance);
+          CHECK(largest_difference(recurrent_forward(x, forward), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
+          CHECK(largest_difference(recurrent_backward_data(dy, backward), dx.tensor) <= tolerance);
         }
       }
     });

@@ -1,7 +1,9 @@
 #include <lpw/cpu/optimizer.hpp>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

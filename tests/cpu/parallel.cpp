@@ -11,7 +11,9 @@
 #include <lpw/cpu/elementwise.hpp>
 
 #include "catch.hpp"
-#include "threads.hpp"
+#include "support/threads.hpp"
+
+using namespace lpw::test;
 
 namespace lpw {
 namespace {

@@ -1,7 +1,9 @@
 #include <lpw/cpu/rank_one.hpp>
 
-#include "cpu/support.hpp"
-#include "threads.hpp"
+#include "catch.hpp"
+#include "support/random.hpp"
+#include "support/sums.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -2,21 +2,23 @@
 
 #include <limits>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
+using namespace lpw::test;
 
 namespace {
 
 /// The largest relative error of a float function against its double overload, over numbers of all magnitudes up to `largest`.
 template <class F>
-double worst_relative_error(F f, double largest) {
-  double worst = 0;
+Worst worst_relative_error(F f, double largest) {
+  Worst worst;
   for (int i = 0; i < 200000; ++i)
     for (const double sign : {-1.0, 1.0}) {
       const float x = static_cast<float>(sign * largest * std::pow(1e-6, i / 200000.0));
       const double expected = f(static_cast<double>(x));
-      worst = std::max(worst, std::abs(static_cast<double>(f(x)) - expected) / std::abs(expected));
+      worst.add(i, static_cast<double>(f(x)), expected, std::abs(expected));
     }
   return worst;
 }

@@ -1,21 +1,10 @@
 #include "cuda/support.hpp"
 
-#include <cstring>
-
 #include <lpw/data/device_loader.hpp>
 #include <lpw/data/synthetic.hpp>
 
 using namespace lpw;
 using namespace lpw::test;
-
-namespace {
-
-template <class T>
-bool same_bits(const Tensor<T, Cpu>& a, const Tensor<T, Cpu>& b) {
-  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), static_cast<std::size_t>(a.size()) * sizeof(T)) == 0;
-}
-
-}  // namespace
 
 TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gpu]", float, bfloat16) {
   const auto whole = data::synthetic({});

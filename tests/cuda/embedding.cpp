@@ -1,4 +1,3 @@
-#include "converted.hpp"
 #include "cuda/operands.hpp"
 
 #include <lpw/autograd/embedding.hpp>

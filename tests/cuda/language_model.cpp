@@ -11,6 +11,7 @@
 #include <lpw/train/trainer.hpp>
 
 #include "data/words.hpp"
+#include "support/files.hpp"
 #include "train/support.hpp"
 
 using namespace lpw;

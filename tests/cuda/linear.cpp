@@ -1,4 +1,3 @@
-#include "converted.hpp"
 #include "cuda/support.hpp"
 
 #include <lpw/cpu/linear.hpp>

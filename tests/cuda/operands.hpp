@@ -30,19 +30,10 @@ template <class T>
   return {on_device(host.tensor), host.accumulate};
 }
 
-/// Labels or places of a table: from 0 to bound - 1.
-[[nodiscard]] inline Tensor<std::int32_t, Cpu> random_indices(const Shape& shape, std::int64_t bound) {
-  Tensor<std::int32_t, Cpu> indices(shape);
-  const Philox random(7, Stream::test, 1);
-  for (std::int64_t i = 0; i < indices.size(); ++i)
-    indices.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), static_cast<std::uint32_t>(bound)));
-  return indices;
-}
-
-/// True if both hold the same numbers; no NaN among them.
+/// Both hold the same numbers; no NaN among them.
 template <class T>
-[[nodiscard]] bool equal(const Tensor<T, Cuda>& found, const Tensor<T, Cpu>& expected) {
-  return values_of(to_host(found)) == values_of(expected);
+[[nodiscard]] Verdict equal(const Tensor<T, Cuda>& found, const Tensor<T, Cpu>& expected) {
+  return same_values(to_host(found), expected);
 }
 
 /// True if the elements between the rows of a strided parameter still hold 77. They are brought over as the wider rows they are part of.

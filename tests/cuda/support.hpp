@@ -3,7 +3,9 @@
 
 #include <lpw/cuda/cuda.hpp>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 namespace lpw::test {
 
@@ -23,28 +25,10 @@ template <class T>
   return view;
 }
 
-/// The largest |found - expected| / (1 + |expected|); infinite if any is NaN or the sizes differ.
+/// As of tensors on the host.
 template <class T, class U>
-[[nodiscard]] double distance(const Tensor<T, Cuda>& found, const Tensor<U, Cpu>& expected) {
-  const auto a = values_of(to_host(found)), b = values_of(expected);
-  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double error = std::abs(a[i] - b[i]) / (1 + std::abs(b[i]));
-    worst = std::isnan(error) ? std::numeric_limits<double>::infinity() : std::max(worst, error);
-  }
-  return worst;
-}
-
-/// The largest |found - expected|; infinite if any is NaN or the sizes differ.
-[[nodiscard]] inline double largest_difference(const std::vector<double>& found, const std::vector<double>& expected) {
-  if (found.size() != expected.size()) return std::numeric_limits<double>::infinity();
-  double worst = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    const double difference = std::abs(found[i] - expected[i]);
-    worst = std::isnan(difference) ? std::numeric_limits<double>::infinity() : std::max(worst, difference);
-  }
-  return worst;
+[[nodiscard]] Worst distance(const Tensor<T, Cuda>& found, const Tensor<U, Cpu>& expected) {
+  return distance(to_host(found), expected);
 }
 
 }  // namespace lpw::test

@@ -6,6 +6,7 @@
 #include <lpw/train/image_classification.hpp>
 
 #include "cuda/support.hpp"
+#include "support/files.hpp"
 #include "train/support.hpp"
 #include "train/toy.hpp"
 

@@ -7,6 +7,9 @@
 
 #include "catch.hpp"
 #include "images.hpp"
+#include "support/errors.hpp"
+
+using namespace lpw::test;
 
 using namespace lpw::data;
 

@@ -11,8 +11,12 @@
 #include <vector>
 
 #include "catch.hpp"
-#include "fuzz.hpp"
 #include "images.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+#include "support/fuzz.hpp"
+
+using namespace lpw::test;
 
 using namespace lpw::data;
 namespace fs = std::filesystem;

@@ -9,6 +9,10 @@
 
 #include "catch.hpp"
 #include "images.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+
+using namespace lpw::test;
 
 namespace fs = std::filesystem;
 

@@ -6,8 +6,6 @@
 #include <lpw/data/dataset.hpp>
 #include <lpw/tensor/philox.hpp>
 
-#include "io/support.hpp"
-
 /// Random pixels, and labels 0, 1, ..., classes - 1, 0, ...
 inline lpw::data::ImageSet random_images(std::int64_t count, std::int64_t height, std::int64_t width, std::int64_t channels, int classes) {
   lpw::data::ImageSet set{

@@ -9,6 +9,10 @@
 
 #include "catch.hpp"
 #include "images.hpp"
+#include "support/compare.hpp"
+#include "support/errors.hpp"
+
+using namespace lpw::test;
 
 using namespace lpw::data;
 
@@ -32,11 +36,6 @@ std::vector<std::int64_t> samples(const std::vector<Batch<T>>& batches) {
   std::vector<std::int64_t> result;
   for (const auto& batch : batches) result.insert(result.end(), batch.labels.data(), batch.labels.data() + batch.labels.size());
   return result;
-}
-
-template <class T>
-bool identical(const lpw::Tensor<T, lpw::Cpu>& a, const lpw::Tensor<T, lpw::Cpu>& b) {
-  return a.shape() == b.shape() && std::memcmp(a.data(), b.data(), a.size() * sizeof(T)) == 0;
 }
 
 template <class L>
@@ -75,7 +74,7 @@ TEST_CASE("every sample is equally likely at every place") {
 TEST_CASE("nothing is done to images unless asked for") {
   const auto set = numbered_images(23);
   const Loader<float> loader(set, plain, {.batch = 23, .shuffle = false}), as_stored(set, plain, evaluation(23));
-  CHECK(identical(batches(loader, 3, 1).at(0).images, batches(as_stored, 0, 1).at(0).images));
+  CHECK(same_bits(batches(loader, 3, 1).at(0).images, batches(as_stored, 0, 1).at(0).images));
   // What is asked for is all that is done.
   CHECK_FALSE(LoaderOptions{.augment = {.cutout = 2}}.augment.flip);
   CHECK(LoaderOptions{.augment = {.flip = true}}.augment.pad_crop == 0);
@@ -148,8 +147,8 @@ TEST_CASE("an epoch continued from the middle has the same batches") {
     const auto rest = batches(loader, 4, 2, static_cast<std::int64_t>(first));
     REQUIRE(rest.size() == whole.size() - first);
     for (std::size_t i = 0; i < rest.size(); ++i) {
-      CHECK(identical(rest[i].images, whole[first + i].images));
-      CHECK(identical(rest[i].labels, whole[first + i].labels));
+      CHECK(same_bits(rest[i].images, whole[first + i].images));
+      CHECK(same_bits(rest[i].labels, whole[first + i].labels));
     }
   }
 }
@@ -159,9 +158,9 @@ TEST_CASE("epochs and seeds differ and repeat") {
   const Loader<float> loader(set, plain, small);
   auto other = small;
   other.seed = 10;
-  CHECK(identical(batches(loader, 1, 2)[0].images, batches(loader, 1, 2)[0].images));
-  CHECK_FALSE(identical(batches(loader, 1, 2)[0].images, batches(loader, 2, 2)[0].images));
-  CHECK_FALSE(identical(batches(loader, 1, 2)[0].images, batches(Loader<float>(set, plain, other), 1, 2)[0].images));
+  CHECK(same_bits(batches(loader, 1, 2)[0].images, batches(loader, 1, 2)[0].images));
+  CHECK_FALSE(same_bits(batches(loader, 1, 2)[0].images, batches(loader, 2, 2)[0].images));
+  CHECK_FALSE(same_bits(batches(loader, 1, 2)[0].images, batches(Loader<float>(set, plain, other), 1, 2)[0].images));
 }
 
 TEST_CASE("evaluation visits every sample once in stored order and unchanged") {
@@ -196,8 +195,8 @@ TEST_CASE("two epochs may run at once") {
   auto i = first.begin(), j = second.begin();
   const auto expected0 = batches(loader, 0, 2), expected1 = batches(loader, 1, 2);
   for (std::size_t k = 0; k < expected0.size(); ++k, ++i, ++j) {
-    CHECK(identical(i->images, expected0[k].images));
-    CHECK(identical(j->images, expected1[k].images));
+    CHECK(same_bits(i->images, expected0[k].images));
+    CHECK(same_bits(j->images, expected1[k].images));
   }
   CHECK(i == first.end());
   CHECK(j == second.end());

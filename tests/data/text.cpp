@@ -4,10 +4,11 @@
 #include <string>
 
 #include "catch.hpp"
-#include "fuzz.hpp"
-#include "io/support.hpp"
+#include "support/errors.hpp"
+#include "support/fuzz.hpp"
 
 using namespace lpw;
+using namespace lpw::test;
 using namespace lpw::data;
 
 namespace {

@@ -7,6 +7,7 @@
 #include <tuple>
 
 #include "catch.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -27,21 +28,10 @@ template <class V, class T>
   return tensor;
 }
 
-/// A comparison that remembers its worst element.
-class Comparison {
- public:
-  void add(const char* what, std::size_t index, double found, double expected, double tolerance) {
-    const double ratio = std::abs(found - expected) / (tolerance + 1e-30);
-    if (ratio <= worst_) return;  // false for NaN
-    if (!std::isnan(worst_)) report_ = to_text(what, '[', index, "]: found ", found, ", expected ", expected, " +- ", tolerance);
-    worst_ = ratio;
-  }
-  [[nodiscard]] std::string report() const { return report_; }
-
- private:
-  double worst_ = 1;
-  std::string report_;
-};
+/// Compares element `index` of what is called `of`, in units of what it may be off by.
+void check_element(Worst& worst, const char* of, std::size_t index, double found, double expected, double tolerance) {
+  worst.add(static_cast<std::int64_t>(index), found, expected, tolerance + 1e-30, of);
+}
 
 template <class T>
 struct CpuShapes {
@@ -71,7 +61,7 @@ template <class T>
   const auto residual = found.of.residual ? tensor_of<R>(found.residual, shapes.full) : Tensor<R, Cpu>();
   const auto y = normalize(x, by, residual, found.of.relu);
 
-  Comparison result;
+  Worst result;
   const std::size_t channels = found.of.channels, rows = found.of.rows;
   for (std::size_t i = 0; i < found.statistics; ++i) {
     // A sum of deviations of n rows in a thread, then a tree: a few dozen roundings of numbers of the deviation's size, and one of the
@@ -80,15 +70,15 @@ template <class T>
     const double mean_error = float_epsilon * (2 * std::abs(mean) + 32 * deviation);
     const double variance_error = 64 * float_epsilon * (variance + 1e-5) + 4 * mean_error * mean_error,
                  relative = variance_error / (variance + 1e-5);
-    result.add("mean", i, found.mean[i], mean, mean_error);
-    result.add("inverse_deviation", i, found.inverse_deviation[i], by.inverse_deviation.data()[i],
-               relative * by.inverse_deviation.data()[i]);
-    result.add("scale", i, found.scale[i], by.scale.data()[i], relative * std::abs(by.scale.data()[i]));
+    check_element(result, "mean", i, found.mean[i], mean, mean_error);
+    check_element(result, "inverse_deviation", i, found.inverse_deviation[i], by.inverse_deviation.data()[i],
+                  relative * by.inverse_deviation.data()[i]);
+    check_element(result, "scale", i, found.scale[i], by.scale.data()[i], relative * std::abs(by.scale.data()[i]));
     const double unbias = rows > 1 ? double(rows) / double(rows - 1) : 1;
-    result.add("running_mean", i, found.running_mean[i], running_mean.data()[i],
-               mean_error + 4 * float_epsilon * std::abs(running_mean.data()[i]));
-    result.add("running_variance", i, found.running_variance[i], running_variance.data()[i],
-               unbias * variance_error + 4 * float_epsilon * running_variance.data()[i]);
+    check_element(result, "running_mean", i, found.running_mean[i], running_mean.data()[i],
+                  mean_error + 4 * float_epsilon * std::abs(running_mean.data()[i]));
+    check_element(result, "running_variance", i, found.running_variance[i], running_variance.data()[i],
+                  unbias * variance_error + 4 * float_epsilon * running_variance.data()[i]);
   }
   for (std::size_t i = 0; i < found.size; ++i) {
     const std::size_t at = i / (rows * channels) * channels + i % channels;
@@ -96,9 +86,10 @@ template <class T>
                  variance = moments.variance.data()[at];
     const double mean_error = float_epsilon * (4 * std::abs(by.mean.data()[at]) + 32 * std::sqrt(variance));
     const double map_error = scale * (mean_error + 80 * float_epsilon * distance) + 4 * float_epsilon, value = y.data()[i];
-    result.add("y", i, found.y[i], value, map_error + epsilon<T>() * std::abs(value) + (std::is_same_v<T, half> ? 0x1p-24 : 0.0));
+    check_element(result, "y", i, found.y[i], value,
+                  map_error + epsilon<T>() * std::abs(value) + (std::is_same_v<T, half> ? 0x1p-24 : 0.0));
   }
-  return result.report();
+  return result.beyond(1);
 }
 
 /// "" if the backward's results are the CPU's from the same saved statistics. `before` holds the gradients that it added to.
@@ -132,22 +123,23 @@ template <class T>
     dgamma_error[at % found.parameters] += product[at] * found.inverse_deviation[at] + float_epsilon;
     dbeta_error[at % found.parameters] += sum[at] + float_epsilon;
   }
-  Comparison result;
+  Worst result;
   for (std::size_t i = 0; i < found.parameters; ++i) {
-    result.add("dgamma", i, found.dgamma[i], dgamma.tensor.data()[i], dgamma_error[i]);
-    result.add("dbeta", i, found.dbeta[i], dbeta.tensor.data()[i], dbeta_error[i]);
+    check_element(result, "dgamma", i, found.dgamma[i], dgamma.tensor.data()[i], dgamma_error[i]);
+    check_element(result, "dbeta", i, found.dbeta[i], dbeta.tensor.data()[i], dbeta_error[i]);
   }
   for (std::size_t i = 0; i < found.size; ++i) {
     const std::size_t at = i / (rows * channels) * channels + i % channels;
     const double inverse = found.inverse_deviation[at], distance = std::abs(saved.x.data()[i] - found.mean[at]);
     const double means = (sum[at] + product[at] * distance * inverse * inverse) / double(rows);
     const double arithmetic = 8 * float_epsilon * (std::abs(dy.data()[i]) + means / float_epsilon);
-    result.add("dx", i, found.dx[i], dx.tensor.data()[i],
-               std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
+    check_element(result, "dx", i, found.dx[i], dx.tensor.data()[i],
+                  std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
     if (found.of.residual)
-      result.add("dresidual", i, found.dresidual[i], dresidual.tensor.data()[i], epsilon<T>() * std::abs(dresidual.tensor.data()[i]));
+      check_element(result, "dresidual", i, found.dresidual[i], dresidual.tensor.data()[i],
+                    epsilon<T>() * std::abs(dresidual.tensor.data()[i]));
   }
-  return result.report();
+  return result.beyond(1);
 }
 
 template <class V>

@@ -20,7 +20,7 @@ TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bi
       const kernels::ReluForward<TestType> forward{x.data(), y.data(), size};
       CHECK(same_on_any_order(
           plan, [&] { kernels::relu_forward<TestType, width()>(forward); }, y));
-      CHECK(differences(y, relu_forward(x)) == 0);
+      CHECK(same_values(y, relu_forward(x), Nan::equals_nan));
       for (const bool accumulate : {false, true}) {
         auto dx = random_tensor<TestType>({size}, 3);
         Gradient<TestType, Cpu> expected{clone(dx), accumulate};
@@ -28,7 +28,7 @@ TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bi
         const kernels::ReluBackward<TestType> backward{y.data(), dy.data(), dx.data(), size, accumulate};
         CHECK(same_on_any_order(
             plan, [&] { kernels::relu_backward<TestType, width()>(backward); }, dx));
-        CHECK(differences(dx, expected.tensor) == 0);
+        CHECK(same_values(dx, expected.tensor, Nan::equals_nan));
       }
     });
 }
@@ -47,10 +47,10 @@ TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, an
       const auto plan = small_plan(length / width);
       const auto kernel = [&] { kernels::add<TestType, width()>(p); };
       CHECK(same_on_any_order(plan, kernel, sum));
-      CHECK(differences(sum, expected) == 0);
+      CHECK(same_values(sum, expected, Nan::equals_nan));
       p.sum = a.data();
       CHECK(same_on_any_order(plan, kernel, a));
-      CHECK(differences(a, expected) == 0);
+      CHECK(same_values(a, expected, Nan::equals_nan));
     });
 
   for (const std::int64_t length : {5, 64, 1200}) {
@@ -62,7 +62,7 @@ TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, an
                                    length,        target.row_stride(), length,        target.row_stride()};
     CHECK(same_on_any_order(
         small_plan(length, 3), [&] { kernels::add<TestType, 1>(p); }, target));
-    CHECK(differences(target, expected) == 0);
+    CHECK(same_values(target, expected, Nan::equals_nan));
     CHECK(gaps_untouched(target));
   }
 }
@@ -86,7 +86,7 @@ TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", 
           CHECK(same_on_any_order(
               small_plan(length / 4, members), [&] { kernels::dropout<TestType, width()>(p); }, y));
           // One product and one sum in float of values below 3, then a rounding to T.
-          CHECK(error(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>() / 2);
+          CHECK(distance(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>() / 2);
           std::int64_t kept = 0;
           for (std::int64_t i = 0; i < y.size() && !accumulate; ++i) {
             if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0)) FAIL("the mask differs at element " << i);
@@ -112,7 +112,7 @@ TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwi
                                                    x.shift.data(), relu,     plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::affine_forward<TestType, width()>(p); }, y));
-          CHECK(differences(y, materialize(x)) == 0);
+          CHECK(same_values(y, materialize(x), Nan::equals_nan));
         }
       });
 }
@@ -132,7 +132,7 @@ TEMPLATE_TEST_CASE("the kernel add_channels gives the CPU's bits, for a bias per
           const kernels::AddChannels<TestType> p{x.data(), x.data(), bias.data(), bias_rows == 1 ? 0 : bias.row_stride(), plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::add_channels<TestType, width()>(p); }, x));
-          CHECK(differences(x, expected) == 0);
+          CHECK(same_values(x, expected, Nan::equals_nan));
         }
       });
 }

@@ -9,8 +9,10 @@
 #include <vector>
 
 #include "catch.hpp"
+#include "support/errors.hpp"
 
 using namespace lpw;
+using namespace lpw::test;
 using Catch::Contains;
 using emulator::emulate;
 using emulator::LaunchOptions;
@@ -22,12 +24,7 @@ constexpr int schedules = 8;
 /// The message of the lpw::Error that the launch ends in, or "".
 template <class Kernel>
 [[nodiscard]] std::string error_of(const LaunchOptions& options, const Kernel& kernel) {
-  try {
-    emulate(options, kernel);
-  } catch (const Error& error) {
-    return error.what();
-  }
-  return {};
+  return message_of<Error>([&] { emulate(options, kernel); });
 }
 
 /// Under how many of the schedules the launch leaves something else than `expected` in `out`, which it starts as zeros.

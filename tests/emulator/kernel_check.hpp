@@ -7,13 +7,12 @@
 #include <lpw/kernels/device.cuh>
 
 #include <cmath>
-#include <cstring>
-#include <limits>
 #include <tuple>
 #include <vector>
 
-#include "converted.hpp"
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 #if LPW_ASAN
 #include <sanitizer/asan_interface.h>
@@ -61,14 +60,14 @@ class GuardedEnd {
   std::size_t slack_ = 0;
 };
 
-/// Launches `kernel` under `seeds` orders of threads, each time from the same starting values of `outputs`. True if all leave the same
-/// bits.
+/// Launches `kernel` under `seeds` orders of threads, each time from the same starting values of `outputs`: all are to
+/// leave the same bits.
 template <int seeds = 8, class Kernel, class... V>
-[[nodiscard]] bool same_on_any_order(const LaunchPlan& plan, const Kernel& kernel, Tensor<V, Cpu>&... outputs) {
+[[nodiscard]] Verdict same_on_any_order(const LaunchPlan& plan, const Kernel& kernel, Tensor<V, Cpu>&... outputs) {
   const std::tuple<Tensor<V, Cpu>...> start(clone(outputs)...);
   std::tuple<Tensor<V, Cpu>...> first;
   const std::tuple<GuardedEnd<V>...> guards(outputs...);
-  bool same = true;
+  Verdict same;
   for (int seed = 0; seed < seeds; ++seed) {
     std::apply([&](const auto&... before) { (copy(before, outputs), ...); }, start);
     emulator::emulate({.grid = {plan.grid_x, plan.grid_y},
@@ -82,28 +81,12 @@ template <int seeds = 8, class Kernel, class... V>
     }
     std::apply(
         [&](const auto&... expected) {
-          const auto equal = [](const auto& a, const auto& b) {
-            const auto packed = clone(a);
-            return packed.size() == 0 || std::memcmp(packed.data(), b.data(), static_cast<std::size_t>(b.size()) * sizeof(*b.data())) == 0;
-          };
-          same = same && (equal(outputs, expected) && ...);
+          const auto add = [&](const Verdict& next) { same = same ? next : same; };
+          (add(same_bits(outputs, expected)), ...);
         },
         first);
   }
   return same;
-}
-
-/// The largest |found - expected| / (1 + |expected|); infinite if any is NaN.
-template <class Found, class Expected>
-[[nodiscard]] double error(const Tensor<Found, Cpu>& found, const Tensor<Expected, Cpu>& expected) {
-  const auto a = values_of(found), b = values_of(expected);
-  if (a.size() != b.size()) return std::numeric_limits<double>::infinity();
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double distance = std::abs(a[i] - b[i]) / (1 + std::abs(b[i]));
-    worst = std::isnan(distance) ? std::numeric_limits<double>::infinity() : std::max(worst, distance);
-  }
-  return worst;
 }
 
 /// One channel, odd counts, whole vectors, and slabs of which the last is not full.
@@ -116,16 +99,6 @@ template <class T>
   for (std::int64_t i = 0; i < x.size(); ++i)
     if (i % 7 == 3 || i % 11 == 5) x.data()[i] = T(i % 7 == 3 ? 0.f : std::nanf(""));
   return x;
-}
-
-/// How many elements differ; NaN equals NaN.
-template <class A, class B>
-[[nodiscard]] int differences(const Tensor<A, Cpu>& found, const Tensor<B, Cpu>& expected) {
-  const auto a = values_of(found), b = values_of(expected);
-  REQUIRE(a.size() == b.size());
-  int count = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) count += !(a[i] == b[i] || (std::isnan(a[i]) && std::isnan(b[i])));
-  return count;
 }
 
 /// Both widths of access, the wide one where the kernel may use it.

@@ -116,10 +116,10 @@ TEMPLATE_TEST_CASE("the kernel lstm_cell_forward gives the CPU's step", "[lstm_c
     CHECK(same_on_any_order(
         small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_forward<TestType, width()>(p); }, s.gates, s.cell,
         s.hidden, s.next));
-    CHECK(error(s.gates, step.gates) <= tolerance<TestType>);
-    CHECK(error(s.cell, step.cell) <= tolerance<float>);
-    CHECK(error(s.hidden, hidden) <= tolerance<TestType>);
-    CHECK(error(s.next, next) <= tolerance<TestType>);
+    CHECK(distance(s.gates, step.gates) <= tolerance<TestType>);
+    CHECK(distance(s.cell, step.cell) <= tolerance<float>);
+    CHECK(distance(s.hidden, hidden) <= tolerance<TestType>);
+    CHECK(distance(s.next, next) <= tolerance<TestType>);
     CHECK((gaps_untouched(s.gates) && gaps_untouched(s.cell) && gaps_untouched(s.hidden)));
   });
 }
@@ -134,9 +134,9 @@ TEMPLATE_TEST_CASE("the kernel lstm_cell_backward gives the CPU's step", "[lstm_
     CHECK(same_on_any_order(
         small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_backward<TestType, width()>(p); }, s.gates, s.dcell,
         s.before));
-    CHECK(error(s.gates, step.gates) <= tolerance<TestType>);
-    CHECK(error(s.dcell, dcell) <= tolerance<float>);
-    CHECK(error(s.before, before) <= tolerance<TestType>);
+    CHECK(distance(s.gates, step.gates) <= tolerance<TestType>);
+    CHECK(distance(s.dcell, dcell) <= tolerance<float>);
+    CHECK(distance(s.before, before) <= tolerance<TestType>);
     CHECK(gaps_untouched(s.gates));
   });
 }

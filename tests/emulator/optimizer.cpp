@@ -36,9 +36,9 @@ struct Store {
 
   void check() const {
     INFO("size " << weight.size());
-    CHECK(error(weight, tensor_of<double>(weight.shape(), w)) <= optimizer_tolerance);
-    CHECK(error(first, tensor_of<double>(weight.shape(), m)) <= optimizer_tolerance);
-    CHECK(error(second, tensor_of<double>(weight.shape(), v)) <= optimizer_tolerance);
+    CHECK(distance(weight, tensor_of<double>(weight.shape(), w)) <= optimizer_tolerance);
+    CHECK(distance(first, tensor_of<double>(weight.shape(), m)) <= optimizer_tolerance);
+    CHECK(distance(second, tensor_of<double>(weight.shape(), v)) <= optimizer_tolerance);
     CHECK(values_of(gradient) == std::vector<double>(gradient.size(), 0.0));
     std::int64_t wrong = 0;
     for (std::int64_t i = 0; i < weight.size(); ++i) wrong += double(rounded.data()[i]) != double(T(weight.data()[i]));
@@ -84,9 +84,9 @@ TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, 
             small_plan((base_size + late_size) / 4), [&] { kernels::sgd_step<TestType>(p); }, base.weight, base.gradient, base.first,
             base.rounded, late.weight, late.gradient, late.first, late.rounded));
         // The CPU's compiler may contract other products into fused ones.
-        CHECK(error(base.weight, cpu_base.weight) <= optimizer_tolerance / steps);
-        CHECK(error(base.first, cpu_base.velocity) <= optimizer_tolerance / steps);
-        CHECK(error(late.weight, cpu_late.weight) <= optimizer_tolerance / steps);
+        CHECK(distance(base.weight, cpu_base.weight) <= optimizer_tolerance / steps);
+        CHECK(distance(base.first, cpu_base.velocity) <= optimizer_tolerance / steps);
+        CHECK(distance(late.weight, cpu_late.weight) <= optimizer_tolerance / steps);
       }
       base.check();
       late.check();
@@ -145,9 +145,9 @@ TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and Ada
             small_plan((base_size + late_size) / 4), [&] { kernels::adam_step<TestType>(p); }, base.weight, base.gradient, base.first,
             base.second, base.rounded, late.weight, late.gradient, late.first, late.second, late.rounded));
         for (const auto& [store, expected] : {std::pair{&base, &cpu}, std::pair{&late, &cpu_late}}) {
-          CHECK(error(store->weight, expected->weight) <= optimizer_tolerance / steps);
-          CHECK(error(store->first, expected->mean) <= optimizer_tolerance / steps);
-          CHECK(error(store->second, expected->square) <= optimizer_tolerance / steps);
+          CHECK(distance(store->weight, expected->weight) <= optimizer_tolerance / steps);
+          CHECK(distance(store->first, expected->mean) <= optimizer_tolerance / steps);
+          CHECK(distance(store->second, expected->square) <= optimizer_tolerance / steps);
         }
       }
       base.check();

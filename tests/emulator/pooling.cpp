@@ -49,8 +49,8 @@ TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CP
           CHECK(same_on_any_order(
               small_plan(y.size() / geometry.images / width, geometry.images),
               [&] { kernels::max_pool2d_forward<TestType, width()>(forward); }, y, winner));
-          CHECK(differences(y, expected.y) == 0);
-          CHECK(differences(winner, expected.winner) == 0);
+          CHECK(same_values(y, expected.y, Nan::equals_nan));
+          CHECK(same_values(winner, expected.winner, Nan::equals_nan));
 
           const auto dy = random_tensor<TestType>(y.shape(), 2);
           for (const bool accumulate : {false, true}) {
@@ -61,7 +61,7 @@ TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CP
             CHECK(same_on_any_order(
                 small_plan(dx.size() / geometry.images / width, 2), [&] { kernels::max_pool2d_backward<TestType, width()>(backward); },
                 dx));
-            CHECK(differences(dx, sums.tensor) == 0);
+            CHECK(same_values(dx, sums.tensor, Nan::equals_nan));
           }
         });
 }
@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spre
           const kernels::AveragePoolForward<TestType> forward{x.data(), y.data(), plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::global_average_pool_forward<TestType, width()>(forward); }, y));
-          CHECK(error(y, lpw::global_average_pool_forward(converted<double>(x))) <= 8 * epsilon<float>() + epsilon<TestType>());
+          CHECK(distance(y, lpw::global_average_pool_forward(converted<double>(x))) <= 8 * epsilon<float>() + epsilon<TestType>());
 
           for (const bool accumulate : {false, true}) {
             auto dx = random_tensor<TestType>(shape, 2);
@@ -95,7 +95,7 @@ TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spre
             CHECK(same_on_any_order(
                 small_plan(side * side * channels / width, 2 * members),
                 [&] { kernels::global_average_pool_backward<TestType, width()>(backward); }, dx));
-            CHECK(error(dx, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
+            CHECK(distance(dx, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
           }
         });
 }

@@ -34,8 +34,8 @@ TEMPLATE_TEST_CASE("the kernel scale_channels gives the CPU's bits", "[rank_one]
                   REQUIRE(std::abs(float(y.data()[i]) - float(expected.tensor.data()[i])) <=
                           2 * epsilon<float>() + 2 * epsilon<TestType>());
             } else {
-              CHECK(differences(y, expected.tensor) == 0);
-              CHECK(differences(y, scale_channels_forward(x, factor)) == 0);
+              CHECK(same_values(y, expected.tensor, Nan::equals_nan));
+              CHECK(same_values(y, scale_channels_forward(x, factor), Nan::equals_nan));
             }
           }
       });
@@ -86,9 +86,9 @@ TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums over rows, and over 
                 plan.launch, [&] { kernels::scale_channels_backward<TestType, width()>(p); }, dx, dfactor));
             CHECK(values_of(arrivals) == std::vector<double>(arrivals.size(), 0.0));
             CHECK(gaps_untouched(dfactor));
-            CHECK(error(dx, expected_dx.tensor) <= 2 * epsilon<float>() + epsilon<TestType>());
+            CHECK(distance(dx, expected_dx.tensor) <= 2 * epsilon<float>() + epsilon<TestType>());
             // The sums' terms are below 1; roundings add up as their square root, with a wide margin.
-            CHECK(error(dfactor, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(double(rows * members)));
+            CHECK(distance(dfactor, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(double(rows * members)));
           }
       });
 }
@@ -106,7 +106,7 @@ TEST_CASE("the kernel scale_channels_backward leaves out dx where it is not want
       plan.launch, [&] { kernels::scale_channels_backward<float, 4>(p); }, dfactor));
   Gradient<float, Cpu> expected{Tensor<float, Cpu>({2, 8})};
   scale_channels_backward_factor(x, dy, expected);
-  CHECK(error(dfactor, expected.tensor) <= 50 * epsilon<float>());
+  CHECK(distance(dfactor, expected.tensor) <= 50 * epsilon<float>());
 }
 
 TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums dy where there is no x", "[rank_one]", float, bfloat16, half) {
@@ -130,7 +130,7 @@ TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums dy where there is no
             plan.launch, [&] { kernels::scale_channels_backward<TestType, width()>(p); }, sum));
         Gradient<double, Cpu> expected{Tensor<double, Cpu>(sum.shape())};
         scale_channels_backward_factor(full<double, Cpu>(dy.shape(), 1.0), converted<double>(dy), expected);
-        CHECK(error(sum, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(600.0));  // as above
+        CHECK(distance(sum, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(600.0));  // as above
       }
     });
 }

@@ -85,9 +85,9 @@ TEST_CASE("the kernels rank_one_backward give the gradients of a weight and its 
             block_plan((inputs + 31) / 32, factor_rows, LaunchPlan::block), [&] { kernels::rank_one_backward_input(q); }, c.dinput));
         // Terms are below 1; their roundings add up as the square root of their number, with a wide margin.
         const auto tolerance = [&](int terms) { return 20 * epsilon<float>() * std::sqrt(double(terms)); };
-        CHECK(error(c.dweight, weight.tensor) <= tolerance(members));
-        CHECK(error(c.doutput, output.tensor) <= tolerance(members * inputs));
-        CHECK(error(c.dinput, input.tensor) <= tolerance(members * outputs));
+        CHECK(distance(c.dweight, weight.tensor) <= tolerance(members));
+        CHECK(distance(c.doutput, output.tensor) <= tolerance(members * inputs));
+        CHECK(distance(c.dinput, input.tensor) <= tolerance(members * outputs));
         CHECK((gaps_untouched(c.dweight) && gaps_untouched(c.doutput) && gaps_untouched(c.dinput)));
       }
 }
@@ -108,8 +108,8 @@ TEST_CASE("the kernel rank_one_backward leaves out what is not wanted", "[rank_o
   for (const auto& [weight, output, input] :
        {std::array{false, true, true}, std::array{true, false, true}, std::array{true, true, false}}) {
     const Case some = run(weight, output, input);
-    CHECK(differences(some.dweight, weight ? all.dweight : start.dweight) == 0);
-    CHECK(differences(some.doutput, output ? all.doutput : start.doutput) == 0);
-    CHECK(differences(some.partial, input ? all.partial : start.partial) == 0);
+    CHECK(same_values(some.dweight, weight ? all.dweight : start.dweight, Nan::equals_nan));
+    CHECK(same_values(some.doutput, output ? all.doutput : start.doutput, Nan::equals_nan));
+    CHECK(same_values(some.partial, input ? all.partial : start.partial, Nan::equals_nan));
   }
 }

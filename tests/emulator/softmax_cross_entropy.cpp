@@ -30,9 +30,8 @@ struct CrossEntropyCase {
   CrossEntropyCase(std::int64_t members, std::int64_t batch, std::int64_t classes, double smoothing, int kept = 8192)
       : members(members), batch(batch), classes(classes), smoothing(smoothing), plan(plan_softmax(1, members * batch, classes, kept)) {
     const Philox random(7, Stream::test, static_cast<std::uint32_t>(classes));
-    for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = T(16 * random.uniform(i) - 8);
-    for (std::int64_t i = 0; i < labels.size(); ++i)
-      labels.data()[i] = static_cast<std::int32_t>(random.below(1000000 + i, static_cast<std::uint32_t>(classes)));
+    logits = drawn<T>(logits.shape(), [&](std::uint64_t i) { return T(16 * random.uniform(i) - 8); });
+    labels = random_indices(labels.shape(), classes, random, 1000000);
   }
 
   [[nodiscard]] kernels::SoftmaxTiling tiling() const {
@@ -73,19 +72,16 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy gives loss, probabilities a
             c.plan.launch, [&] { kernels::softmax_cross_entropy<TestType, width()>(p); }, c.loss, c.probabilities, c.dlogits, c.bad_label,
             c.arrivals));
         const auto expected = c.expected();
-        CHECK(error(c.loss, expected.loss) <= cross_entropy_tolerance);
-        CHECK(error(c.probabilities, expected.probabilities) <= cross_entropy_tolerance);
+        CHECK(distance(c.loss, expected.loss) <= cross_entropy_tolerance);
+        CHECK(distance(c.probabilities, expected.probabilities) <= cross_entropy_tolerance);
         CHECK(c.bad_label.data()[0] == 0);
         CHECK(c.arrivals.data()[0] == 0);
 
         Gradient<double, Cpu> gradient{Tensor<double, Cpu>(c.logits.shape())};
         cross_entropy_backward<double>(expected.probabilities, c.labels, smoothing, full<double, Cpu>({members}, 1.0), gradient);
-        CHECK(error(c.dlogits, gradient.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
-        // Relative to the values: an error of 1 / B would be hidden by the 1 in error().
-        double largest = 0;
-        for (const double value : values_of(c.dlogits)) largest = std::max(largest, std::abs(value));
-        double wanted = 0;
-        for (const double value : values_of(gradient.tensor)) wanted = std::max(wanted, std::abs(value));
+        CHECK(distance(c.dlogits, gradient.tensor) <= cross_entropy_tolerance + epsilon<TestType>());
+        // Relative to the values: an error of 1 / B would be hidden by the 1 in distance().
+        const double largest = largest_magnitude(c.dlogits), wanted = largest_magnitude(gradient.tensor);
         CHECK(std::abs(largest - wanted) <= (cross_entropy_tolerance + epsilon<TestType>()) * wanted);
       }
     });
@@ -107,7 +103,7 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy_backward weighs the members
                                                                target_of(0.1, classes), accumulate,      c.tiling()};
         CHECK(same_on_any_order(
             c.plan.launch, [&] { kernels::softmax_cross_entropy_backward<TestType, width()>(p); }, c.dlogits));
-        CHECK(error(c.dlogits, gradient.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
+        CHECK(distance(c.dlogits, gradient.tensor) <= 4 * epsilon<float>() + epsilon<TestType>());
       }
     });
 }

@@ -3,7 +3,9 @@
 #include <string>
 
 #include "../catch.hpp"
-#include "../fuzz.hpp"
+#include "support/fuzz.hpp"
+
+using namespace lpw::test;
 
 namespace {
 

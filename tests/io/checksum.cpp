@@ -5,8 +5,10 @@
 
 #include <lpw/tensor/philox.hpp>
 
-#include "../catch.hpp"
-#include "support.hpp"
+#include "catch.hpp"
+#include "support/files.hpp"
+
+using namespace lpw::test;
 
 namespace {
 

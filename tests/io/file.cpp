@@ -10,8 +10,11 @@
 #include <string>
 #include <vector>
 
-#include "../catch.hpp"
-#include "support.hpp"
+#include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+
+using namespace lpw::test;
 
 namespace io = lpw::io;
 namespace fs = std::filesystem;

@@ -6,10 +6,12 @@
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/safetensors.hpp>
 
-#include "../catch.hpp"
-#include "../fuzz.hpp"
+#include "catch.hpp"
 #include "samples.hpp"
-#include "support.hpp"
+#include "support/files.hpp"
+#include "support/fuzz.hpp"
+
+using namespace lpw::test;
 
 namespace io = lpw::io;
 

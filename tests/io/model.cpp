@@ -7,9 +7,11 @@
 
 #include <lpw/optim/weight_average.hpp>
 
-#include "../catch.hpp"
-#include "../late_phase/networks.hpp"
-#include "support.hpp"
+#include "catch.hpp"
+#include "support/files.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 namespace io = lpw::io;
 

@@ -3,8 +3,10 @@
 
 #include <numeric>
 
-#include "../catch.hpp"
-#include "support.hpp"
+#include "catch.hpp"
+#include "support/errors.hpp"
+
+using namespace lpw::test;
 
 using lpw::Cpu;
 using lpw::Shape;

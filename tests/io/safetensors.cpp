@@ -4,9 +4,12 @@
 #include <cstring>
 #include <string>
 
-#include "../catch.hpp"
+#include "catch.hpp"
 #include "samples.hpp"
-#include "support.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+
+using namespace lpw::test;
 
 namespace io = lpw::io;
 using lpw::Cpu;

@@ -6,7 +6,7 @@
 
 #include <lpw/io/named_tensors.hpp>
 
-#include "../catch.hpp"
+#include "catch.hpp"
 
 /// Distinct values, exact in every element type.
 template <class T>

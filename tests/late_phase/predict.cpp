@@ -1,8 +1,10 @@
 // Member and ensemble predictions against plain loops over members and samples.
 #include <lpw/late_phase/predict.hpp>
 
-#include "../catch.hpp"
-#include "networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 namespace {
 
@@ -88,7 +90,7 @@ TEST_CASE("predict: changes nothing and sees no dropout", "[late_phase]") {
 TEST_CASE("predict: inputs of several members are refused", "[late_phase]") {
   auto network = wide_resnet<float>();
   lpw::release(network, {.members = 2});
-  CHECK(refusal<lpw::ShapeError>([&] { (void)lpw::predict_members(network, Minibatches<float>(2, 4, 0).images); }) ==
+  CHECK(message_of<lpw::ShapeError>([&] { (void)lpw::predict_members(network, Minibatches<float>(2, 4, 0).images); }) ==
         "predict_members: expected inputs [1 B ...], shared by all members, got [2 4 8 8 3]");
   CHECK_THROWS_AS(lpw::predict_members(network, lpw::Tensor<float, Cpu>({1})), lpw::ShapeError);
 }

@@ -4,8 +4,10 @@
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/nn/sequential.hpp>
 
-#include "../catch.hpp"
-#include "networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 namespace {
 
@@ -101,7 +103,7 @@ TEST_CASE("release: weights, running statistics and momentum are replicated, ran
   const auto velocity = velocity_of();
   for (const auto& [name, rows] : after) {
     CAPTURE(name);
-    const bool late = contains_text(name, "bn") || contains_text(name, "rank_one"), factor = contains_text(name, "rank_one");
+    const bool late = contains(name, "bn") || contains(name, "rank_one"), factor = contains(name, "rank_one");
     REQUIRE(rows.shape[0] == (late ? 4 : 1));
     for (std::int64_t k = 0; k < rows.shape[0]; ++k) {
       CHECK(rows.row(k) == (factor ? std::vector(rows.row(0).size(), 1.f) : before.at(name).values));
@@ -140,7 +142,7 @@ TEST_CASE("release: base weights and running statistics get no noise", "[late_ph
   const auto before = state_of(plain);
   for (const auto& [name, rows] : state_of(released)) {
     CAPTURE(name);
-    const bool late = contains_text(name, "fc.weight") || (contains_text(name, "bn") && name.ends_with("weight"));
+    const bool late = contains(name, "fc.weight") || (contains(name, "bn") && name.ends_with("weight"));
     for (std::int64_t k = 0; k < rows.shape[0]; ++k) CHECK((rows.row(k) == before.at(name).values) == !late);
   }
 }
@@ -223,7 +225,7 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
   lpw::optim::Sgd optimizer(network);
   const auto before = state_of(network);
   const auto refused = [&](const lpw::ReleaseOptions& options) {
-    return refusal<OptionError>([&] { lpw::release(network, optimizer, options); });
+    return message_of<OptionError>([&] { lpw::release(network, optimizer, options); });
   };
   CHECK(refused({.members = 0}) == "release: members 0; expected at least 1");
   CHECK(refused({.sigma = -0.5}) == "release: sigma -0.5; expected 0 or more");
@@ -235,18 +237,18 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
 
   lpw::nn::Initializer init(Philox(1));
   lpw::nn::Sequential norm(lpw::nn::BatchNorm<float, Cpu>(3));
-  CHECK(refusal<OptionError>([&] { lpw::release(norm, {.groups = Group::rank_one}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(norm, {.groups = Group::rank_one}); }) ==
         "release: the network has no layer that takes rank-1 factors");
   lpw::nn::Sequential linear(lpw::nn::Linear<float, Cpu>({.in_features = 3, .out_features = 3, .head = true}, init));
-  CHECK(refusal<OptionError>([&] { lpw::release(linear, {.groups = Group::batch_norm}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.groups = Group::batch_norm}); }) ==
         "release: the network has no batch norm to release");
-  CHECK(refusal<OptionError>([&] { lpw::release(linear, {.groups = Group::rank_one | Group::head}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.groups = Group::rank_one | Group::head}); }) ==
         "release: the network has no layer that takes rank-1 factors");
 
   for (const std::int64_t members : {1, 3}) {
     auto released = SmallNet<float>();
     lpw::release(released, {.members = members});
-    CHECK(refusal<OptionError>([&] { lpw::release(released, {.members = 3}); }) ==
+    CHECK(message_of<OptionError>([&] { lpw::release(released, {.members = 3}); }) ==
           lpw::to_text("release: the network already has ", members, " released members; collapse it first"));
   }
 }
@@ -254,20 +256,20 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
 TEST_CASE("release: an optimizer that does not follow refuses to step", "[late_phase]") {
   SmallNet<float> network, other;
   lpw::optim::Sgd left_behind(network), follows(network), of_other(other);
-  CHECK(contains_text(refusal<lpw::Error>([&] { lpw::release(network, of_other, {.members = 2}); }), "made for another network"));
+  CHECK(contains(message_of<lpw::Error>([&] { lpw::release(network, of_other, {.members = 2}); }), "made for another network"));
   CHECK(lpw::nn::members(network) == 1);  // the refused release has changed nothing
   lpw::release(network, follows, {.members = 2});
   train(network, follows, 1);
-  CHECK(contains_text(refusal<lpw::Error>([&] { left_behind.step(); }), "released without this optimizer"));
+  CHECK(contains(message_of<lpw::Error>([&] { left_behind.step(); }), "released without this optimizer"));
 }
 
 TEST_CASE("release: layers that share a weight get no rank-1 factors, which one collapsed weight could not hold", "[late_phase]") {
   lpw::nn::Initializer init(Philox(1));
   const lpw::nn::Linear<float, Cpu> layer({.in_features = 3, .out_features = 3}, init);
   lpw::nn::Sequential tied(layer, layer);
-  CHECK(contains_text(refusal<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::rank_one}); }),
-                      "shares its weight"));
-  CHECK(contains_text(refusal<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::none}); }), "no group"));
+  CHECK(
+      contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::rank_one}); }), "shares its weight"));
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::none}); }), "no group"));
 }
 
 TEST_CASE("release: a part of a network can be asked for its members without moving it", "[late_phase]") {
@@ -310,8 +312,8 @@ TEST_CASE("release: parameters by name, alone, beside groups and all of them", "
   CHECK(factored.contains("hidden.rank_one_r"));
 
   SmallNet<float> network;
-  CHECK(contains_text(refusal<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
-                      "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
+                 "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
   CHECK(lpw::nn::members(network) == 1);
 }
 
@@ -332,8 +334,8 @@ TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
     CHECK(Selectors::parse(text).text() == text);
   CHECK(Selectors::parse("head,batchnorm") == Selectors(Group::batch_norm | Group::head));
   CHECK(Selectors::parse("none").empty());
-  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
-  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
+  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
+  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
   for (const char* text : {"", "head,", ",head"})
-    CHECK(contains_text(refusal<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
+    CHECK(contains(message_of<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
 }

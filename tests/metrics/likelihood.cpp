@@ -6,21 +6,20 @@
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/tensor/philox.hpp>
 
-#include "../io/support.hpp"
 #include "catch.hpp"
-#include "threads.hpp"
+#include "support/errors.hpp"
+#include "support/random.hpp"
+#include "support/threads.hpp"
 
 using namespace lpw;
+using namespace lpw::test;
 using namespace lpw::metrics;
 using Catch::Matchers::WithinAbs;
 
 namespace {
 
 Tensor<double, Cpu> random_logits(std::int64_t rows, std::int64_t classes, std::uint32_t step) {
-  const Philox random(3, Stream::test, step);
-  Tensor<double, Cpu> logits({rows, classes});
-  for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = 5 * random.normal(static_cast<std::uint64_t>(i));
-  return logits;
+  return normal_tensor<double>({rows, classes}, Philox(3, Stream::test, step), 5);
 }
 
 Tensor<std::int32_t, Cpu> labels_of(std::int64_t rows, std::int64_t classes) {

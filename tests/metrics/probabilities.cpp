@@ -3,7 +3,7 @@
 
 #include <limits>
 
-#include "../catch.hpp"
+#include "catch.hpp"
 #include "samples.hpp"
 
 using lpw::metrics::softmax_rows;

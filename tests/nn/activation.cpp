@@ -1,7 +1,9 @@
 #include <lpw/nn/activation.hpp>
 
 #include <lpw/nn/module.hpp>
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -1,7 +1,9 @@
 #include <lpw/nn/batch_norm.hpp>
 
 #include <lpw/nn/flat_weights.hpp>
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

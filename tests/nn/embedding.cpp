@@ -2,7 +2,8 @@
 
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -3,7 +3,9 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/sequential.hpp>
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

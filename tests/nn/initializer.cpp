@@ -1,6 +1,7 @@
 #include <lpw/nn/initializer.hpp>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

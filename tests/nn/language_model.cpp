@@ -8,10 +8,11 @@
 #include <lpw/late_phase/release.hpp>
 
 #include "catch.hpp"
-#include "cpu/support.hpp"
-#include "io/support.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
+using namespace lpw::test;
 
 namespace {
 
@@ -20,19 +21,7 @@ constexpr nn::LanguageModelOptions options{.hidden = 5, .layers = 2, .embedding 
 constexpr Group rank_one_and_head = Group::rank_one | Group::head;
 
 Tensor<std::int32_t, Cpu> symbols(const Shape& shape, std::uint32_t step = 0) {
-  Tensor<std::int32_t, Cpu> result(shape);
-  const Philox random(9, Stream::test, step);
-  for (std::int64_t i = 0; i < result.size(); ++i)
-    result.data()[i] = static_cast<std::int32_t>(random.below(static_cast<std::uint64_t>(i), 7));
-  return result;
-}
-
-double max_difference(const Tensor<double, Cpu>& a, const Tensor<double, Cpu>& b) {
-  const auto x = test::values_of(a), y = test::values_of(b);
-  REQUIRE(x.size() == y.size());
-  double largest = 0;
-  for (std::size_t i = 0; i < x.size(); ++i) largest = std::max(largest, std::abs(x[i] - y[i]));
-  return largest;
+  return test::random_indices(shape, 7, Philox(9, Stream::test, step));
 }
 
 Tensor<double, Cpu> logits_of(TestModel& network, const Tensor<std::int32_t, Cpu>& input) {
@@ -93,8 +82,8 @@ TEST_CASE("every member computes with states and weights of its own") {
   for (std::int64_t k = 0; k < 3; ++k) {
     const auto alone =
         network.forward(Tape::evaluation({k, 1}).input(input.rows(k, 1)), nn::rows(network.start(3, 2), k, 1)).logits.value();
-    CHECK(max_difference(alone, expected.rows(k, 1)) < 1e-14);  // eps times sums of five products
-    CHECK(max_difference(alone, expected.rows((k + 1) % 3, 1)) > 1e-3);
+    CHECK(test::largest_difference(alone, expected.rows(k, 1)) < 1e-14);  // eps times sums of five products
+    CHECK(test::largest_difference(alone, expected.rows((k + 1) % 3, 1)) > 1e-3);
   }
 }
 
@@ -112,7 +101,7 @@ TEST_CASE("a collapsed language model computes what equal members did, its facto
   std::size_t parameters = 0;
   nn::for_each_parameter(network, [&](const std::string&, auto& parameter) { parameters += parameter.value().dim(0) == 1; });
   CHECK(parameters == 11);
-  CHECK(max_difference(logits_of(network, input), expected) < 1e-14);
+  CHECK(test::largest_difference(logits_of(network, input), expected) < 1e-14);
 }
 
 TEST_CASE("gradients of all weights of a released language model, against differences") {
@@ -126,7 +115,7 @@ TEST_CASE("gradients of all weights of a released language model, against differ
   };
   Tape tape;
   tape.backward(cross_entropy(network.forward(tape.input(input), states).logits, labels));
-  double largest = 0;
+  std::vector<double> gradients;
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
     INFO(name);
     for (std::int64_t k = 0; k < parameter.value().dim(0); ++k)
@@ -140,10 +129,10 @@ TEST_CASE("gradients of all weights of a released language model, against differ
         weight = before;
         // The third derivative times step^2 / 6, with losses around 2; and their rounding over step.
         CHECK(std::abs(parameter.gradient().row(k)[i] - (above - below) / (2 * step)) < 1e-8);
-        largest = std::max(largest, std::abs(parameter.gradient().row(k)[i]));
+        gradients.push_back(parameter.gradient().row(k)[i]);
       }
   });
-  CHECK(largest > 0.1);
+  CHECK(test::largest_magnitude(gradients) > 0.1);
 }
 
 TEST_CASE("dropout acts on the embedding's and on every layer's output, in training alone") {
@@ -151,10 +140,10 @@ TEST_CASE("dropout acts on the embedding's and on every layer's output, in train
   auto o = options;
   o.dropout = 0.5;
   TestModel dropping(o, Philox(1)), plain(options, Philox(1));
-  CHECK(max_difference(logits_of(dropping, input), logits_of(plain, input)) == 0);
+  CHECK(test::largest_difference(logits_of(dropping, input), logits_of(plain, input)) == 0);
   const Tape tape({.record = false, .random = Philox(3, Stream::dropout)});
   const auto variable = tape.input(input);
-  CHECK(max_difference(dropping.forward(variable, dropping.start(1, 4)).logits.value(), logits_of(plain, input)) > 1e-3);
+  CHECK(test::largest_difference(dropping.forward(variable, dropping.start(1, 4)).logits.value(), logits_of(plain, input)) > 1e-3);
   CHECK(variable.recording()->random_operations == 3);
 }
 

@@ -4,7 +4,7 @@
 #include <lpw/autograd/linear.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
-#include "gradient_check.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -46,13 +46,6 @@ std::map<std::string, std::vector<double>> weights_of(Net& net) {
   return result;
 }
 
-double distance(const std::vector<double>& a, const std::vector<double>& b) {
-  REQUIRE(a.size() == b.size());
-  double worst = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) worst = std::max(worst, std::abs(a[i] - b[i]));
-  return worst;
-}
-
 }  // namespace
 
 TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)", "[lstm]") {
@@ -60,8 +53,7 @@ TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)"
   std::map<std::string, Shape> shapes;
   nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) {
     shapes[name] = parameter.shape();
-    double largest = 0;
-    for (const double w : values_of(parameter.value())) largest = std::max(largest, std::abs(w));
+    const double largest = largest_magnitude(parameter.value());
     CHECK(largest <= 0.5);
     CHECK(largest >= 0.25);  // all 16 and more numbers in the inner half: 2^-16
   });
@@ -169,7 +161,7 @@ TEST_CASE("Lstm: members of one pass are the members run alone, with carried sta
   }
   for (const auto& [name, values] : gradients()) {  // the three runs added up
     INFO(name);
-    CHECK(distance(values, batched.at(name)) <= 1000 * epsilon<double>());  // sums of some hundred terms below 1
+    CHECK(largest_difference(values, batched.at(name)) <= 1000 * epsilon<double>());  // sums of some hundred terms below 1
   }
 }
 
@@ -209,7 +201,7 @@ TEST_CASE("Lstm: collapse folds the averaged factors into every matrix", "[lstm]
     const auto r = mean("rank_one_r_" + matrix), s = mean("rank_one_s_" + matrix);
     auto expected = members.at("weight_" + matrix);
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= r[i / s.size()] * s[i % s.size()];
-    CHECK(distance(folded.at("weight_" + matrix), expected) <= 10 * epsilon<double>());  // some five roundings
+    CHECK(largest_difference(folded.at("weight_" + matrix), expected) <= 10 * epsilon<double>());  // some five roundings
     CHECK(folded.at("bias_" + matrix) == members.at("bias_" + matrix));
   }
 }
@@ -220,7 +212,7 @@ TEST_CASE("Lstm: weights, biases and all can be late-phase weights too", "[lstm]
   const auto x = random_tensor<double>({2, 3, 2, inputs}, 3);
   const auto alone = output_of(net, x);
   release(net, {.members = 2, .groups = Group::head});
-  CHECK(distance(output_of(net, x), alone) <= 10 * epsilon<double>());
+  CHECK(largest_difference(output_of(net, x), alone) <= 10 * epsilon<double>());
   CHECK_THROWS_WITH(
       [&] {
         auto other = make_net(1);

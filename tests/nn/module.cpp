@@ -6,7 +6,9 @@
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/sgd.hpp>
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

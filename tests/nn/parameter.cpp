@@ -1,6 +1,8 @@
 #include <lpw/nn/parameter.hpp>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -5,7 +5,9 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
-#include "cpu/support.hpp"
+#include "catch.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -155,12 +157,7 @@ TEMPLATE_TEST_CASE("WideResNet: every type agrees with double", "[wide_resnet]",
   for (std::int64_t i = 0; i < x.size(); ++i) wide.data()[i] = double(x.data()[i]);
   const Tape tape;
   const auto found = values_of(network.forward(tape.input(x)).value()), expected = values_of(reference.forward(tape.input(wide)).value());
-  double error = 0, square = 0;
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    error += (found[i] - expected[i]) * (found[i] - expected[i]);
-    square += expected[i] * expected[i];
-  }
-  CHECK(std::sqrt(error / square) <= 20 * epsilon<TestType>());
+  CHECK(relative_norm(found, expected) <= 20 * epsilon<TestType>());
 }
 
 TEST_CASE("WideResNet: member chunks give the gradients of one pass", "[wide_resnet]") {
@@ -181,13 +178,8 @@ TEST_CASE("WideResNet: member chunks give the gradients of one pass", "[wide_res
     return values;
   };
   const auto whole = gradients(0), chunked = gradients(1);
-  double worst = 0, largest = 0;
-  for (std::size_t i = 0; i < whole.size(); ++i) {
-    worst = std::max(worst, std::abs(whole[i] - chunked[i]));
-    largest = std::max(largest, std::abs(whole[i]));
-  }
-  CHECK(largest > 0.01);
-  CHECK(worst <= 1e-12 * largest);  // the same sums of some thousand terms, in another order
+  CHECK(largest_magnitude(whole) > 0.01);
+  CHECK(relative_difference(chunked, whole) <= 1e-12);  // the same sums of some thousand terms, in another order
 }
 
 // A step of 1e-7 keeps nearly all of the 28,000 ReLUs on their side of the kink; it leaves rounding errors of about 1e-9 of the loss,

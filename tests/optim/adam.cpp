@@ -3,6 +3,8 @@
 
 #include "two_weights.hpp"
 
+using namespace lpw::test;
+
 namespace {
 
 using lpw::optim::AdamOptions;
@@ -127,7 +129,7 @@ TEST_CASE("adam: late-phase weights of which some are new start from zero moment
 
 TEST_CASE("adam: impossible options are refused", "[optim]") {
   TwoWeights<float> network;
-  const auto message = [&](const AdamOptions& o) { return refusal<lpw::OptionError>([&] { lpw::optim::Adam(network, o); }); };
+  const auto message = [&](const AdamOptions& o) { return message_of<lpw::OptionError>([&] { lpw::optim::Adam(network, o); }); };
   CHECK(message({.learning_rate = -0.1}) == "Adam: learning rate -0.1 is negative");
   CHECK(message({.beta1 = 1}) == "Adam: betas 1 and 0.999; expected both in [0, 1)");
   CHECK(message({.beta2 = -0.5}) == "Adam: betas 0.9 and -0.5; expected both in [0, 1)");

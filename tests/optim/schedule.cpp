@@ -3,7 +3,8 @@
 
 #include <cmath>
 
-#include "../catch.hpp"
+#include "catch.hpp"
+#include "support/errors.hpp"
 
 using lpw::optim::factor;
 using lpw::optim::parse_schedule;
@@ -11,12 +12,7 @@ using lpw::optim::parse_schedule;
 namespace {
 
 std::string refused(const std::string& text, double learning_rate = 0.1) {
-  try {
-    (void)parse_schedule(text, learning_rate, 200);
-  } catch (const lpw::OptionError& error) {
-    return error.what();
-  }
-  return "";
+  return lpw::test::message_of<lpw::OptionError>([&] { (void)parse_schedule(text, learning_rate, 200); });
 }
 
 constexpr double eps = 1e-15;  // values of order 1, a few roundings

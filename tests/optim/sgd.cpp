@@ -3,6 +3,8 @@
 
 #include "two_weights.hpp"
 
+using namespace lpw::test;
+
 namespace {
 
 struct SgdSettings {
@@ -101,7 +103,7 @@ TEST_CASE("sgd: gradients accumulate until the step, and a plain network has no 
 TEST_CASE("sgd: impossible options are refused", "[optim]") {
   TwoWeights<float> network;
   const auto message = [&](const lpw::optim::SgdOptions& options) {
-    return refusal<lpw::OptionError>([&] { lpw::optim::Sgd(network, options); });
+    return message_of<lpw::OptionError>([&] { lpw::optim::Sgd(network, options); });
   };
   CHECK(message({.learning_rate = -0.1}) == "Sgd: learning rate -0.1 is negative");
   CHECK(message({.momentum = 1}) == "Sgd: momentum 1 is outside [0, 1)");

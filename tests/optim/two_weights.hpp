@@ -1,8 +1,10 @@
 // What the tests of optimizers share: a network of two weights, and random gradients for its stores.
 #pragma once
 
-#include "../catch.hpp"
-#include "../late_phase/networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+namespace lpw::test {
 
 using Vector = std::vector<double>;
 
@@ -18,25 +20,21 @@ struct TwoWeights {
     f("late", late);
   }
 
-  lpw::nn::Parameter<T, Cpu> base{lpw::full<T, Cpu>({1, 7}, T(0.5))};
-  lpw::nn::Parameter<T, Cpu> late{lpw::full<T, Cpu>({1, 3}, T(-0.25)), Group::head};
+  nn::Parameter<T, Cpu> base{full<T, Cpu>({1, 7}, T(0.5))};
+  nn::Parameter<T, Cpu> late{full<T, Cpu>({1, 3}, T(-0.25)), Group::head};
 };
 
 /// Puts a random gradient into a store, adding to what is there, and returns it.
 template <class T>
-Vector add_gradient(lpw::Tensor<T, Cpu>& store, std::uint32_t draw) {
-  const Philox random(21, lpw::Stream::test, draw);
-  Vector gradient;
-  for (std::int64_t i = 0; i < store.size(); ++i) {
-    const T value = static_cast<T>(random.normal(static_cast<std::uint64_t>(i)));
-    store.data()[i] += value;
-    gradient.push_back(double(value));
-  }
-  return gradient;
+Vector add_gradient(Tensor<T, Cpu>& store, std::uint32_t draw) {
+  const auto gradient = normal_tensor<T>(store.shape(), Philox(21, Stream::test, draw));
+  for (std::int64_t i = 0; i < store.size(); ++i) store.data()[i] += gradient.data()[i];
+  return values_of(gradient);
 }
 
 template <class T>
-Vector values(const lpw::Tensor<T, Cpu>& tensor) {
-  const auto rows = rows_of(tensor);
-  return {rows.values.begin(), rows.values.end()};
+Vector values(const Tensor<T, Cpu>& tensor) {
+  return values_of(tensor);
 }
+
+}  // namespace lpw::test

@@ -3,8 +3,10 @@
 
 #include <tuple>
 
-#include "../catch.hpp"
-#include "../late_phase/networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 using lpw::optim::recompute_statistics;
 using lpw::optim::WeightAverage;
@@ -83,7 +85,7 @@ TEST_CASE("weight average: it is the mean of the snapshots, of base and late-pha
   average.apply(network);
   for (const auto& [name, rows] : state_of(network)) {
     CAPTURE(name);
-    if (contains_text(name, "running")) {
+    if (contains(name, "running")) {
       CHECK(rows == last.at(name));
     } else {
       CHECK(relative_difference(rows.values, mean.at(name)) < 1e-14);  // five updates, a rounding or two in each
@@ -100,7 +102,7 @@ TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or sa
   average.update();
   average.apply(network);
   const auto test = Minibatches<double>(1, 4, 0).images;
-  const auto evaluate = [&] { return refusal<lpw::Error>([&] { (void)logits_of(network, test); }); };
+  const auto evaluate = [&] { return message_of<lpw::Error>([&] { (void)logits_of(network, test); }); };
   const std::string message =
       "batch norm: the weights were averaged after these running statistics were gathered; call recompute_statistics(network, batches) "
       "before "
@@ -114,10 +116,10 @@ TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or sa
   lpw::release(network, optimizer, {.members = 2});
   CHECK(evaluate() == message);
 
-  CHECK(refusal<lpw::OptionError>([&] { recompute_statistics(network, std::vector<lpw::Tensor<double, Cpu>>()); }) ==
+  CHECK(message_of<lpw::OptionError>([&] { recompute_statistics(network, std::vector<lpw::Tensor<double, Cpu>>()); }) ==
         "recompute_statistics: no batches to gather statistics from");
   CHECK(evaluate() == message);
-  CHECK(refusal<lpw::ShapeError>([&] { recompute_statistics(network, minibatches(1)); }) ==
+  CHECK(message_of<lpw::ShapeError>([&] { recompute_statistics(network, minibatches(1)); }) ==
         "recompute_statistics: inputs [1 6 8 8 3] for a network of 2 members; expected [K=2 B ...], a minibatch for every member");
   CHECK(evaluate() == message);
   recompute_statistics(network, minibatches(2));
@@ -142,7 +144,7 @@ TEST_CASE("recompute statistics: they are those of all samples together, each me
       CHECK(relative_difference(row(after, name, k), expected) < 1e-13);  // sums of some hundred terms in another order
     }
   for (const auto& [name, rows] : before)
-    if (!contains_text(name, "running")) CHECK(after.at(name) == rows);
+    if (!contains(name, "running")) CHECK(after.at(name) == rows);
   CHECK_NOTHROW(logits_of(network, Minibatches<double>(1, 4, 0).images, 2));
 }
 
@@ -216,12 +218,12 @@ TEST_CASE("weight average: weights that the network no longer has are not averag
 TEST_CASE("weight average: misuse is refused", "[optim]") {
   auto network = SmallNet<double>();
   WeightAverage average(network);
-  CHECK(refusal<lpw::Error>([&] { average.apply(network); }) == "WeightAverage: no weights have been averaged yet");
+  CHECK(message_of<lpw::Error>([&] { average.apply(network); }) == "WeightAverage: no weights have been averaged yet");
   average.update();
   auto other = wide_resnet<double>();
-  CHECK(refusal<lpw::Error>([&] { average.apply(other); }) == "WeightAverage: the network has other weights than the averaged ones");
+  CHECK(message_of<lpw::Error>([&] { average.apply(other); }) == "WeightAverage: the network has other weights than the averaged ones");
   lpw::release(network, {.members = 2});
-  CHECK(refusal<lpw::Error>([&] { average.update(); }) ==
+  CHECK(message_of<lpw::Error>([&] { average.update(); }) ==
         "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a new average for it");
   CHECK_THROWS_AS(average.apply(network), lpw::Error);
   WeightAverage stranger(network);

@@ -153,4 +153,36 @@ expect_clean machine_paths
 plant docs/page.md "it lies in /"home"/someone/data"
 expect_violation machine_paths docs/page.md:1
 
+plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
+  'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' 'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \
+  'CHECK(std::abs(a - b) > 1e-3);' 'if (size > 1000) CHECK(std::abs(a - b) < 0.1);' 'wrong += !(std::abs(a - b) <= tolerance);' \
+  'if (error->size() > 2) difference = compare(a, b);' 'const double largest = std::max<double>(a, b), error = std::abs(a - b);' \
+  'if (count > 0) ece += std::abs(a - b);' 'const auto limit = std::numeric_limits<double>::max(); sum += std::abs(a);'
+expect_clean comparisons
+try_comparison() {
+  plant "${2:-tests/bad.cpp}" 'int main() {' "$1"
+  expect_violation comparisons "${2:-tests/bad.cpp}:$(($(wc -l <<<"$1") + 1)): drops NaN"
+  unplant "${2:-tests/bad.cpp}"
+}
+try_comparison 'worst = std::max(worst, std::abs(a - b));'
+try_comparison 'worst = std::max(worst, std::abs(a - b));' benchmarks/some/bad.hpp
+try_comparison 'for (int i = 0; i < 3; ++i) m = std::max(m, std::abs(a[i] - b[i]) / (1 + std::abs(b[i])));'
+try_comparison 'm = std::max(std::abs(a - b), m);'
+try_comparison 'm = std::max<double>(m, static_cast<double>(std::abs(a - b)));'
+try_comparison 'm = std::max({m, std::abs(a - b), std::abs(c - d)});'
+try_comparison 'm = max(m, fabsf(a - b));'
+try_comparison 'm = std::fmax(m, std::fabs(a - b));'
+try_comparison 'm = fmaxf(m, fabs(a - b));'
+try_comparison $'m =\n    std::max(m,\n             std::abs(a - b));'
+try_comparison 'worst = std::max(worst, relative(a, b));'
+try_comparison 'largest_error = std::isnan(e) ? infinity : e; worst_ = std::fmax(worst_, e);'
+try_comparison 'if (d > worst) worst = d;'
+try_comparison 'if (d >= worst) { worst = d; }'
+try_comparison 'if (worst < d) worst = d;'
+try_comparison $'if (distance(a, b) > largest_difference)\n  largest_difference = distance(a, b);'
+try_comparison 'worst = d > worst ? d : worst;'
+try_comparison 'if (std::abs(a - b) > tolerance) FAIL("they differ");'
+try_comparison 'wrong += std::abs(a - b) > tolerance;'
+try_comparison 'wrong += a != 0 && std::abs(a * scale - 1) >= 2 * epsilon<double>();'
+
 exit $failed

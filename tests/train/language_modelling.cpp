@@ -14,6 +14,7 @@
 #include "catch.hpp"
 #include "data/words.hpp"
 #include "support.hpp"
+#include "support/compare.hpp"
 
 using namespace lpw;
 using namespace lpw::train;
@@ -173,8 +174,7 @@ TEST_CASE("members read as one batch what Algorithm 1 reads one after another, w
         // The same products in another order: eps times sums of tens of terms, passed on by eight steps. A wrong term shows as 1e-3.
         CHECK_THAT(outputs.losses.data()[k], WithinAbs(losses[static_cast<std::size_t>(k)], 1e-12));
         for (const auto& [name, weight] : weights_of(network, k))
-          for (std::size_t i = 0; i < weight.size(); ++i)
-            if (std::abs(weight[i] - sequential.weights(k).at(name)[i]) > 1e-12) FAIL(name << " differs at " << i);
+          CHECK(test::largest_difference(weight, sequential.weights(k).at(name)).beyond(1e-12) == "");
       }
     }
     CHECK(iteration == 8);

@@ -8,7 +8,14 @@
 
 #include <lpw/train/display.hpp>
 
-#include "../io/support.hpp"
+#include "support/errors.hpp"
+#include "support/files.hpp"
+
+using lpw::test::bytes_of;
+using lpw::test::contains;
+using lpw::test::message_of;
+using lpw::test::TemporaryFolder;
+using lpw::test::text_of;
 
 /// A display whose lines can be read back, and whose clock stands still but for wait().
 class RecordedDisplay {

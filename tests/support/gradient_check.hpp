@@ -1,8 +1,9 @@
 // Gradients of differentiable operations against central differences in double, for every element of every input.
 //
-// The tape's side is run in all the ways in which an input can enter an operation: as a leaf, whose gradient is added to; behind another
-// operation, whose gradient is written; and as the only input that wants a gradient. weighted_sum(), which turns an output of any
-// shape into one number, is itself written as operations outside of the library are: as a function that calls record().
+// The tape's side is run in all the ways in which an input can enter an operation: as a leaf, whose gradient is added
+// to; behind another operation, whose gradient is written; and as the only input that wants a gradient. weighted_sum(),
+// which turns an output of any shape into one number, is itself written as operations outside of the library are: as a
+// function that calls record().
 #pragma once
 
 #include <cmath>
@@ -13,7 +14,8 @@
 #include <lpw/autograd/tape.hpp>
 
 #include "catch.hpp"
-#include "cpu/support.hpp"
+#include "support/compare.hpp"
+#include "support/random.hpp"
 
 namespace lpw::test {
 
@@ -21,7 +23,8 @@ using DoubleTensor = Tensor<double, Cpu>;
 using DoubleVariable = Variable<double, Cpu>;
 using DoubleVariables = std::vector<DoubleVariable>;
 
-/// Fixed weights in [0.5, 1.5): no element's gradient is lost, and batch norm's, which vanish under equal weights, do not cancel.
+/// Fixed weights in [0.5, 1.5): no element's gradient is lost, and batch norm's, which vanish under equal weights, do
+/// not cancel.
 [[nodiscard]] inline DoubleTensor output_weights(const Shape& shape) {
   DoubleTensor weights = random_tensor<double>(shape, 4711);
   for (std::int64_t i = 0; i < weights.size(); ++i) weights.data()[i] = 1 + weights.data()[i] / 2;
@@ -51,7 +54,8 @@ using DoubleVariables = std::vector<DoubleVariable>;
       clone(x.value()), [dx = x.edge()](DoubleTensor dy) { dx.add(std::move(dy)); }, x);
 }
 
-/// Leaves NaN in free blocks of the pool that fit the shapes, so that a gradient that is added to instead of written shows.
+/// Leaves NaN in free blocks of the pool that fit the shapes, so that a gradient that is added to instead of written
+/// shows.
 inline void soil_pool(const std::vector<DoubleTensor>& shapes) {
   std::vector<DoubleTensor> soiled;
   for (const auto& tensor : shapes)
@@ -69,7 +73,8 @@ struct GradientPath {
   }
 };
 
-/// d weighted_sum(operation(inputs)) / d input of each input, by the tape; an input that wants none gives an empty tensor.
+/// d weighted_sum(operation(inputs)) / d input of each input, by the tape; an input that wants none gives an empty
+/// tensor.
 template <class Operation>
 [[nodiscard]] std::vector<DoubleTensor> tape_gradients(const Operation& operation, const std::vector<DoubleTensor>& inputs,
                                                        const TapeOptions& options, const GradientPath& path) {
@@ -95,8 +100,9 @@ struct Differences {
   std::vector<DoubleTensor> derivative;
   double magnitude = 0;  // the sum of the absolute values of the output's weighted elements
 
-  /// With step h = eps^(1/3) both errors are of order eps^(2/3) = 4e-11: the truncation h^2 f''' / 6 and the rounding of f, eps |f| / h.
-  /// The factor 100 leaves room for third derivatives of up to 600 |f| and for sums of 100 terms inside the operation.
+  /// With step h = eps^(1/3) both errors are of order eps^(2/3) = 4e-11: the truncation h^2 f''' / 6 and the rounding
+  /// of f, eps |f| / h. The factor 100 leaves room for third derivatives of up to 600 |f| and for sums of 100 terms
+  /// inside the operation.
   [[nodiscard]] double tolerance(double expected) const {
     return 100 * std::pow(epsilon<double>(), 2.0 / 3) * (magnitude + std::abs(expected) + 1e-3);
   }
@@ -132,9 +138,10 @@ template <class Operation>
   return result;
 }
 
-/// "" if all gradients of operation(inputs) agree with central differences, else a line about the first element that does not.
-/// `operation` takes DoubleVariables and returns a DoubleVariable; called again with the same values it must give the same result.
-/// An input without any influence on the output is reported too: its gradient would be right by accident.
+/// "" if all gradients of operation(inputs) agree with central differences, else a line about the first element that
+/// does not. `operation` takes DoubleVariables and returns a DoubleVariable; called again with the same values it must
+/// give the same result. An input without any influence on the output is reported too: its gradient would be right by
+/// accident.
 template <class Operation>
 [[nodiscard]] std::string gradient_mismatch(std::string_view name, const Operation& operation, const std::vector<DoubleTensor>& inputs,
                                             const TapeOptions& options = {}) {
@@ -144,15 +151,14 @@ template <class Operation>
   for (const auto& path : paths) {
     const auto found = tape_gradients(operation, inputs, options, path);
     for (std::size_t input = 0; input < inputs.size(); ++input) {
-      double largest = 0;
       for (std::int64_t i = 0; i < found[input].size(); ++i) {
         const double want = expected.derivative[input].data()[i], got = found[input].data()[i];
-        largest = std::max(largest, std::abs(want));
         if (!(std::abs(got - want) <= expected.tolerance(want)))  // true for NaN
           return to_text(name, ": gradient of input ", input, " ", inputs[input].shape(), " (", path.name(), "), element ", i,
                          ": expected ", want, " +- ", expected.tolerance(want), ", found ", got);
       }
-      if (path.wants(input) && largest <= expected.tolerance(0)) return to_text(name, ": input ", input, " has no influence on the output");
+      if (path.wants(input) && largest_magnitude(expected.derivative[input]) <= expected.tolerance(0))
+        return to_text(name, ": input ", input, " has no influence on the output");
     }
   }
   return {};

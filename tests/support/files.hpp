@@ -1,23 +1,24 @@
-// What the tests of files share: a folder of their own, and the text of the exception that a call throws.
+// What the tests of files share: a folder of their own, and texts as bytes.
 #pragma once
 
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
+#include <span>
 #include <string>
 #include <string_view>
 
 #include <lpw/io/file.hpp>
 
-#include "../contains.hpp"
+namespace lpw::test {
 
 /// A new folder, removed with everything in it.
 class TemporaryFolder {
  public:
   TemporaryFolder() {
     std::string name = (std::filesystem::temp_directory_path() / "lpw-test-XXXXXX").string();
-    lpw::require<lpw::FileError>(::mkdtemp(name.data()) != nullptr, name, ": cannot create");
+    require<FileError>(::mkdtemp(name.data()) != nullptr, name, ": cannot create");
     path_ = name;
   }
   TemporaryFolder(const TemporaryFolder&) = delete;
@@ -33,19 +34,10 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-/// The message of the E that `call` throws; "" if it returns. Any other exception passes through and fails the test.
-template <class E, class Call>
-std::string message_of(Call call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-inline std::string text_of(const lpw::io::Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
-inline lpw::io::Bytes bytes_of(std::string_view text) {
+[[nodiscard]] inline std::string text_of(const io::Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+[[nodiscard]] inline io::Bytes bytes_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};
 }
+
+}  // namespace lpw::test

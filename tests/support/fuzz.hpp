@@ -11,6 +11,8 @@
 #include <string>
 #include <string_view>
 
+namespace lpw::test {
+
 /// How many inputs a fuzzer tries: `few`, or as many as LPW_FUZZ_INPUTS in the environment says.
 inline std::int64_t fuzz_inputs(std::int64_t few) {
   const char* text = std::getenv("LPW_FUZZ_INPUTS");
@@ -101,3 +103,5 @@ class Fuzz {
 
   std::mt19937_64 random_;
 };
+
+}  // namespace lpw::test

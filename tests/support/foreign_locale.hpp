@@ -1,9 +1,12 @@
-// A locale that writes numbers unlike C's, for as long as a value of this type lives: for C++ and, where the machine has one, for C.
+// A locale that writes numbers unlike C's, for as long as a value of this type lives: for C++ and, where the machine
+// has one, for C.
 #pragma once
 
 #include <clocale>
 #include <locale>
 #include <string>
+
+namespace lpw::test {
 
 class ForeignLocale {
  public:
@@ -27,3 +30,5 @@ class ForeignLocale {
   std::string c_;
   std::locale before_;
 };
+
+}  // namespace lpw::test

@@ -5,7 +5,8 @@
 
 namespace lpw::test {
 
-/// Parallel loops run on `threads` threads until the end of the scope; if `all`, those too that are too small for it to pay.
+/// Parallel loops run on `threads` threads until the end of the scope; if `all`, those too that are too small for it to
+/// pay.
 class ThreadScope {
  public:
   explicit ThreadScope(int threads, bool all = false) : before_(max_threads()), cost_(detail::least_shared_cost()) {

@@ -1,5 +1,5 @@
-// What the tests of release, collapse, prediction and optimizers share: small networks, random minibatches, and a network's state as plain
-// vectors under its names.
+// What the tests of release, collapse, prediction and optimizers share: small networks, random minibatches, and a
+// network's state as plain vectors under its names.
 #pragma once
 
 #include <cstring>
@@ -13,7 +13,13 @@
 #include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/sgd.hpp>
 
-using lpw::Cpu;
+#include "support/compare.hpp"
+#include "support/errors.hpp"
+#include "support/random.hpp"
+
+namespace lpw::test {
+
+using lpw::Cpu;  // by name, for tests that take in this namespace and not the library's
 using lpw::Group;
 using lpw::Philox;
 using lpw::Selectors;
@@ -24,7 +30,7 @@ inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head,
                                                 Group::head, Group::batch_norm | Group::head | Group::rank_one};
 
 template <class T>
-using Wrn = lpw::nn::WideResNet<T, Cpu>;
+using Wrn = nn::WideResNet<T, Cpu>;
 
 /// WRN-10-1 for 3 classes.
 template <class T>
@@ -32,23 +38,23 @@ Wrn<T> wide_resnet(double dropout = 0) {
   return Wrn<T>({.depth = 10, .widen = 1, .classes = 3, .dropout = dropout}, Philox(5));
 }
 
-/// Every kind of layer that can be late-phase: a strided convolution, batch norm over images and over features, a hidden layer with bias
-/// and, if asked for, a head.
+/// Every kind of layer that can be late-phase: a strided convolution, batch norm over images and over features, a
+/// hidden layer with bias and, if asked for, a head.
 template <class T>
 struct SmallNet {
   using value_type = T;
   using device_type = Cpu;
 
-  explicit SmallNet(bool with_head = true, lpw::nn::Initializer init = lpw::nn::Initializer(Philox(7)))
+  explicit SmallNet(bool with_head = true, nn::Initializer init = nn::Initializer(Philox(7)))
       : conv({.in_channels = 3, .out_channels = 5, .stride = 2, .padding = 1}, init),
         bn1(5, {.relu = true}),
         hidden({.in_features = 5, .out_features = 6}, init),
         bn2(6, {.epsilon = 1e-3, .momentum = 0.3}),
         last({.in_features = 6, .out_features = 3, .head = with_head}, init) {}
 
-  lpw::Variable<T, Cpu> forward(const lpw::Variable<T, Cpu>& x) {
-    const auto features = lpw::global_average_pool(bn1.forward(conv.forward(x)));
-    return last.forward(bn2.forward(lpw::relu(hidden.forward(features))));
+  Variable<T, Cpu> forward(const Variable<T, Cpu>& x) {
+    const auto features = global_average_pool(bn1.forward(conv.forward(x)));
+    return last.forward(bn2.forward(relu(hidden.forward(features))));
   }
 
   template <class F>
@@ -60,38 +66,36 @@ struct SmallNet {
     f("last", last);
   }
 
-  lpw::nn::Conv2d<T, Cpu> conv;
-  lpw::nn::BatchNorm<T, Cpu> bn1;
-  lpw::nn::Linear<T, Cpu> hidden;
-  lpw::nn::BatchNorm<T, Cpu> bn2;
-  lpw::nn::Linear<T, Cpu> last;
+  nn::Conv2d<T, Cpu> conv;
+  nn::BatchNorm<T, Cpu> bn1;
+  nn::Linear<T, Cpu> hidden;
+  nn::BatchNorm<T, Cpu> bn2;
+  nn::Linear<T, Cpu> last;
 };
 
 /// Minibatches of 8x8 images and labels below 3 for some members, drawn anew for every `draw`.
 template <class T>
 struct Minibatches {
-  lpw::Tensor<T, Cpu> images;
-  lpw::Tensor<std::int32_t, Cpu> labels;
+  Tensor<T, Cpu> images;
+  Tensor<std::int32_t, Cpu> labels;
 
-  Minibatches(std::int64_t members, std::int64_t batch, std::uint32_t draw) : images({members, batch, 8, 8, 3}), labels({members, batch}) {
-    const Philox random(11, lpw::Stream::test, draw);
-    for (std::int64_t i = 0; i < images.size(); ++i) images.data()[i] = static_cast<T>(random.normal(static_cast<std::uint64_t>(i)));
-    for (std::int64_t i = 0; i < labels.size(); ++i)
-      labels.data()[i] = static_cast<std::int32_t>(random.below((1ull << 40) + static_cast<std::uint64_t>(i), 3));
-  }
+  Minibatches(std::int64_t members, std::int64_t batch, std::uint32_t draw)
+      : images(normal_tensor<T>({members, batch, 8, 8, 3}, Philox(11, Stream::test, draw))),
+        labels(random_indices({members, batch}, 3, Philox(11, Stream::test, draw), 1ull << 40)) {}
 
   /// The minibatches of the members in a range.
-  lpw::Tensor<T, Cpu> images_of(lpw::MemberRange range) const { return images.rows(range.first, range.count); }
-  lpw::Tensor<std::int32_t, Cpu> labels_of(lpw::MemberRange range) const { return labels.rows(range.first, range.count); }
+  Tensor<T, Cpu> images_of(MemberRange range) const { return images.rows(range.first, range.count); }
+  Tensor<std::int32_t, Cpu> labels_of(MemberRange range) const { return labels.rows(range.first, range.count); }
 };
 
-/// Adds the gradient of the members' losses on their minibatches, `chunk` members at a time (0: all), and returns the losses.
+/// Adds the gradient of the members' losses on their minibatches, `chunk` members at a time (0: all), and returns the
+/// losses.
 template <class M, class T>
 std::vector<T> accumulate_gradient(M& network, const Minibatches<T>& batches, std::int64_t chunk = 0, Philox random = Philox(0)) {
   std::vector<T> losses;
-  for (const auto range : lpw::member_chunks(batches.images.dim(0), chunk)) {
-    lpw::Tape tape({.members = range, .random = random});
-    const auto loss = lpw::cross_entropy(network.forward(tape.input(batches.images_of(range))), batches.labels_of(range));
+  for (const auto range : member_chunks(batches.images.dim(0), chunk)) {
+    Tape tape({.members = range, .random = random});
+    const auto loss = cross_entropy(network.forward(tape.input(batches.images_of(range))), batches.labels_of(range));
     const auto value = loss.value();
     losses.insert(losses.end(), value.data(), value.data() + value.size());
     tape.backward(loss);
@@ -104,8 +108,8 @@ template <class M, class Optimizer>
 void train(M& network, Optimizer& optimizer, int iterations, std::uint32_t draw = 0, std::int64_t chunk = 0) {
   for (int i = 0; i < iterations; ++i) {
     const auto step = draw + static_cast<std::uint32_t>(i);
-    (void)accumulate_gradient(network, Minibatches<typename M::value_type>(lpw::nn::members(network), 4, step), chunk,
-                              Philox(3, lpw::Stream::dropout, step));
+    (void)accumulate_gradient(network, Minibatches<typename M::value_type>(nn::members(network), 4, step), chunk,
+                              Philox(3, Stream::dropout, step));
     optimizer.step();
   }
 }
@@ -126,38 +130,25 @@ struct Rows {
 };
 
 template <class W>
-Rows<W> rows_of(const lpw::Tensor<W, Cpu>& tensor) {
+Rows<W> rows_of(const Tensor<W, Cpu>& tensor) {
   const auto whole = clone(tensor);
   return {whole.shape(), std::vector<W>(whole.data(), whole.data() + whole.size())};
 }
 
 /// A network's parameters and buffers; equal states are equal bit for bit.
 template <class M>
-std::map<std::string, Rows<lpw::nn::WeightOf<M>>> state_of(M& network) {
-  std::map<std::string, Rows<lpw::nn::WeightOf<M>>> state;
+std::map<std::string, Rows<nn::WeightOf<M>>> state_of(M& network) {
+  std::map<std::string, Rows<nn::WeightOf<M>>> state;
   const auto add = [&](const std::string& name, auto& member) { state.emplace(name, rows_of(member.value())); };
-  lpw::nn::for_each_parameter(network, add);
-  lpw::nn::for_each_buffer(network, add);
+  nn::for_each_parameter(network, add);
+  nn::for_each_buffer(network, add);
   return state;
 }
 
 /// Logits of one member (or of a plain network) in evaluation.
 template <class M, class T>
-Rows<T> logits_of(M& network, const lpw::Tensor<T, Cpu>& images, std::int64_t member = 0) {
-  return rows_of(network.forward(lpw::Tape::evaluation({member, 1}).input(images)).value());
-}
-
-/// max |a - b| / max |b|.
-template <class A, class B>
-double relative_difference(const std::vector<A>& a, const std::vector<B>& b) {
-  lpw::require(a.size() == b.size(), "sizes ", a.size(), " and ", b.size());
-  double difference = 0, largest = 0;
-  for (std::size_t i = 0; i < a.size(); ++i) {
-    const double distance = std::abs(double(a[i]) - double(b[i]));
-    if (!(distance <= difference)) difference = distance;  // NaN counts
-    largest = std::max(largest, std::abs(double(b[i])));
-  }
-  return difference == 0 ? 0 : difference / largest;
+Rows<T> logits_of(M& network, const Tensor<T, Cpu>& images, std::int64_t member = 0) {
+  return rows_of(network.forward(Tape::evaluation({member, 1}).input(images)).value());
 }
 
 /// Gives every parameter and buffer row of a network other values: normal ones, variances in [0.5, 1.5).
@@ -165,31 +156,20 @@ template <class M>
 void randomize(M& network, std::uint64_t seed) {
   std::uint32_t index = 0;
   const auto fill_rows = [&](auto& tensor, auto&& value) {
-    const Philox random(seed, lpw::Stream::test, index++);
+    const Philox random(seed, Stream::test, index++);
     const std::int64_t size = tensor.shape().size_from(1);
     for (std::int64_t k = 0; k < tensor.dim(0); ++k)
       for (std::int64_t i = 0; i < size; ++i)
-        tensor.row(k)[i] = static_cast<lpw::nn::WeightOf<M>>(value(random, static_cast<std::uint64_t>(k * size + i)));
+        tensor.row(k)[i] = static_cast<nn::WeightOf<M>>(value(random, static_cast<std::uint64_t>(k * size + i)));
   };
-  lpw::nn::for_each_parameter(network, [&](const std::string&, auto& parameter) {
+  nn::for_each_parameter(network, [&](const std::string&, auto& parameter) {
     fill_rows(parameter.value(), [](const Philox& random, std::uint64_t i) { return random.normal(i); });
   });
-  lpw::nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
+  nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
     const bool variance = name.ends_with("running_var");
     fill_rows(buffer.value(),
               [variance](const Philox& random, std::uint64_t i) { return variance ? 0.5 + random.uniform(i) : random.normal(i); });
   });
 }
 
-/// The message of the E that `call` throws; "" if it returns. Any other exception passes through and fails the test.
-template <class E, class Call>
-std::string refusal(Call call) {
-  try {
-    call();
-  } catch (const E& error) {
-    return error.what();
-  }
-  return "";
-}
-
-inline bool contains_text(const std::string& text, const std::string& part) { return text.find(part) != std::string::npos; }
+}  // namespace lpw::test
