@@ -12,12 +12,13 @@ template <class W>
 [[nodiscard]] Tensor<W, Cpu> mean_rows(const Tensor<W, Cpu>& rows) {
   Tensor<W, Cpu> mean(rows.shape().with(0, 1));
   const std::int64_t members = rows.dim(0), size = mean.size();
+  W* out = mean.data();
   parallel_elements(size, 4 * members, [&](std::int64_t begin, std::int64_t end) {
     for (std::int64_t i = begin; i < end; ++i) {
       const double first = static_cast<double>(rows.data()[i]);
       double difference = 0;
       for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
-      mean.data()[i] =
+      out[i] =
           difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
     }
   });

@@ -69,6 +69,7 @@ template <class T>
   const Shape& in = x.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4];
   Tensor<T, Cpu> y({in[0], in[1], channels});
+  T* out = y.data();
   parallel_runs(in[0] * in[1], pixels * channels, [&](std::int64_t first, std::int64_t last) {
     std::vector<W> sum(to_size(channels));
     for (std::int64_t image = first; image < last; ++image) {
@@ -78,7 +79,7 @@ template <class T>
         for (std::int64_t c = 0; c < channels; ++c) sum[to_size(c)] += W(pixel[c]);
       }
       for (std::int64_t c = 0; c < channels; ++c)
-        store(y.data()[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
+        store(out[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
     }
   });
   return y;
