@@ -1,7 +1,10 @@
 // The choice of a convolution's algorithm: one table for every engine, element type and kind of layer.
 #include <lpw/cpu/convolution/algorithm.hpp>
 
-#include "cpu/support.hpp"
+#include <string>
+
+#include "catch.hpp"
+#include "support/engines.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

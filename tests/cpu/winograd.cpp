@@ -424,7 +424,7 @@ TEST_CASE("Winograd: bfloat16's moments and sums are those of the rounded values
   const auto x = uneven.x();
   int checked = 0;
   with_each_engine([&] {
-    if (choose_convolution<bfloat16>(uneven.geometry(), uneven.batch) != ConvolutionAlgorithm::winograd) return;  // as it is
+    if (choose_convolution<bfloat16>(uneven.geometry(), uneven.batch) != ConvolutionAlgorithm::winograd) return;
     check_sums(uneven, x, Summed<bfloat16>(uneven, x, {}));
     ++checked;
   });
