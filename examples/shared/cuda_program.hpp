@@ -1,6 +1,6 @@
-// Trainers on the GPU. A trainer's *_cuda.cpp, which nvcc compiles, includes this first and instantiates run_on_cuda for its Example.
-// oneDNN's header is not for nvcc, so nothing here may call the CPU's convolutions or matrix products: the program has them compiled
-// with oneDNN elsewhere.
+// Trainers on the GPU. A trainer's cuda.cpp, which nvcc compiles, includes this first and instantiates run_on_cuda for
+// its Example. oneDNN's header is not for nvcc, so nothing here may call the CPU's convolutions or matrix products: the
+// program has them compiled with oneDNN elsewhere.
 #pragma once
 
 #include <lpw/cuda/cuda.hpp>

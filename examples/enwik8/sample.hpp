@@ -10,7 +10,8 @@
 
 namespace enwik8 {
 
-/// A byte drawn by its probability softmax(logits / temperature), where `uniform` in [0, 1) falls; the most likely one at temperature 0.
+/// A byte drawn by its probability softmax(logits / temperature), where `uniform` in [0, 1) falls; the most likely one
+/// at temperature 0.
 template <class T>
 [[nodiscard]] std::int32_t draw_byte(const lpw::Tensor<T, lpw::Cpu>& logits, double temperature, double uniform) {
   lpw::Tensor<double, lpw::Cpu> scaled({1, logits.size()});

@@ -2,7 +2,7 @@
 # Writes a source file that holds the text of all headers under a folder, in the order of their paths.
 file(GLOB_RECURSE headers ${INCLUDE}/*.hpp)
 list(SORT headers)
-file(WRITE ${OUTPUT}.new "#include \"enwik8_headers.hpp\"\n\nstd::span<const std::string_view> enwik8::library_headers() {\n"
+file(WRITE ${OUTPUT}.new "#include \"headers.hpp\"\n\nstd::span<const std::string_view> enwik8::library_headers() {\n"
   "  static constexpr std::string_view headers[] = {\n")
 foreach(header ${headers})
   file(READ ${header} text)

@@ -1,4 +1,5 @@
-// The text of lpw's own headers, compiled into the program: a text that is there wherever the program is (see embed_headers.cmake).
+// The text of lpw's own headers, compiled into the program: a text that is there wherever the program is (see
+// embed_headers.cmake).
 #pragma once
 
 #include <span>

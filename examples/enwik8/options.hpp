@@ -1,10 +1,10 @@
-// What the options of the enwik8 trainer mean for the library.
+// The options of the enwik8 trainer, and what they mean for the library.
 #pragma once
 
 #include <array>
 #include <limits>
+#include <optional>
 #include <string>
-#include <type_traits>
 #include <utility>
 
 #include <lpw/io/checksum.hpp>
@@ -12,9 +12,10 @@
 #include <lpw/io/safetensors.hpp>
 #include <lpw/train/language_modelling.hpp>
 
-#include "enwik8_headers.hpp"
-#include "numbers.hpp"
-#include "run_options.hpp"
+#include "../shared/numbers.hpp"
+#include "../shared/option_table.hpp"
+#include "../shared/run_options.hpp"
+#include "headers.hpp"
 
 namespace enwik8 {
 
@@ -27,7 +28,14 @@ struct Options : example::RunOptions {
   static constexpr const char* late_help = "late-phase weights: rank1, head joined by a comma, or none";
   static constexpr example::NamedGroup late_groups[] = {{"rank1", lpw::Group::rank_one}, {"head", lpw::Group::head}};
 
-  Options() : RunOptions{.epochs = 20, .batch = 20, .release_epoch = 12, .late = "rank1", .optimizer = "adam", .lr = 2e-3, .clip = 1} {}
+  Options()
+      : RunOptions{.epochs = 20,
+                   .batch = 20,
+                   .release_epoch = 12,
+                   .late = "rank1",
+                   .optimizer = "adam",
+                   .lr = 2e-3,
+                   .clip = 1} {}
 
   std::string data = {}, split = "90,5,5", valid = {}, test = {};
   std::int64_t hidden = 500, layers = 1, embedding = 128, bptt = 100;
@@ -35,20 +43,83 @@ struct Options : example::RunOptions {
   std::int64_t sample = 0;
   double temperature = 1;
 
-  [[nodiscard]] static bool for_evaluation(const std::string&) { return false; }
+  [[nodiscard]] static example::OptionTable<Options> own();
 };
 
-template <class O, class F>
-  requires std::is_same_v<std::remove_const_t<O>, Options>
-void for_each_data_option(O& o, F&& f) {
-  f("data", o.data), f("split", o.split), f("valid", o.valid), f("test", o.test);
-  f("sample", o.sample), f("temperature", o.temperature);
-}
-
-template <class O, class F>
-  requires std::is_same_v<std::remove_const_t<O>, Options>
-void for_each_own_option(O& o, F&& f) {
-  f("hidden", o.hidden), f("layers", o.layers), f("embedding", o.embedding), f("bptt", o.bptt), f("pre-batch", o.pre_batch);
+inline example::OptionTable<Options> Options::own() {
+  using namespace example;
+  constexpr auto network = Section::network, texts = Section::data, training = Section::training, run = Section::run;
+  return {
+      {.name = "data",
+       .member = &Options::data,
+       .help = "text to split into training, validation and test (scripts/download_data.sh); default: the headers of "
+               "lpw itself",
+       .check = path_name(),
+       .role = Role::data,
+       .section = texts},
+      {.name = "split",
+       .member = &Options::split,
+       .help = "per cents of --data for training, validation and test, in this order",
+       .role = Role::data,
+       .section = texts,
+       .list = true,
+       .field = "shares"},
+      {.name = "valid",
+       .member = &Options::valid,
+       .help = "validation text; its share of --data is trained on",
+       .check = path_name(),
+       .role = Role::data,
+       .section = texts},
+      {.name = "test",
+       .member = &Options::test,
+       .help = "test text; its share of --data is trained on",
+       .check = path_name(),
+       .role = Role::data,
+       .section = texts},
+      {.name = "hidden",
+       .member = &Options::hidden,
+       .help = "units of an LSTM layer",
+       .check = range<std::int64_t>(1, 100'000),
+       .section = network},
+      {.name = "layers",
+       .member = &Options::layers,
+       .help = "LSTM layers",
+       .check = range<std::int64_t>(1, 1000),
+       .section = network},
+      {.name = "embedding",
+       .member = &Options::embedding,
+       .help = "features of a byte's embedding",
+       .check = range<std::int64_t>(1, 100'000),
+       .section = network},
+      {.name = "bptt",
+       .member = &Options::bptt,
+       .help = "bytes of a window, the length of back-propagation through time",
+       .check = range<std::int64_t>(1, 1'000'000),
+       .section = training,
+       .field = "window"},
+      {.name = "pre-batch",
+       .member = &Options::pre_batch,
+       .help = "streams of the network before release: members (--members times --batch: those that members read "
+               "later), batch, or "
+               "a number",
+       .section = training},
+      {.name = "sample",
+       .member = &Options::sample,
+       .help = "print so many bytes of text made by the collapsed network at last",
+       .check = range<std::int64_t>(0, 1'000'000'000),
+       .role = Role::program,
+       .section = run},
+      {.name = "temperature",
+       .member = &Options::temperature,
+       .help = "of --sample: below 1 sticks to what is likely; 0: the most likely byte always",
+       .check = at_least(0.0),
+       .role = Role::program,
+       .section = run,
+       .idle = [](const Options& o) -> std::optional<Idle> {
+         if (o.sample != 0) return std::nullopt;
+         return Idle{"sample", "nothing is sampled"};
+       }},
+  };
 }
 
 /// "90,5,5" with the shares of the parts that have a file of their own given to the training text.
@@ -61,8 +132,9 @@ inline lpw::data::TextShares parse_split(const Options& o) {
     valid = share && *share >= 0 && *share <= 100;
     shares[i] = share.value_or(0);
   }
-  lpw::require<lpw::OptionError>(valid && std::abs(shares[0] + shares[1] + shares[2] - 100) < 1e-9, "--split ", o.split,
-                                 ": expected per cents for training, validation and test that sum to 100, such as 90,5,5");
+  lpw::require<lpw::OptionError>(
+      valid && std::abs(shares[0] + shares[1] + shares[2] - 100) < 1e-9, "--split ", o.split,
+      ": expected per cents for training, validation and test that sum to 100, such as 90,5,5");
   if (!o.valid.empty()) shares[0] += std::exchange(shares[1], 0);
   if (!o.test.empty()) shares[0] += std::exchange(shares[2], 0);
   return {shares[0], shares[1], shares[2]};
@@ -71,8 +143,9 @@ inline lpw::data::TextShares parse_split(const Options& o) {
 /// Streams of the network before release.
 inline std::int64_t pre_batch(const Options& o) {
   if (o.pre_batch == "members") {
-    lpw::require<lpw::OptionError>(o.batch <= std::numeric_limits<std::int64_t>::max() / o.members, "--members ", o.members,
-                                   " times --batch ", o.batch, ": there are no texts for so many streams; take less of either");
+    lpw::require<lpw::OptionError>(o.batch <= std::numeric_limits<std::int64_t>::max() / o.members, "--members ",
+                                   o.members, " times --batch ", o.batch,
+                                   ": there are no texts for so many streams; take less of either");
     return o.members * o.batch;
   }
   if (o.pre_batch == "batch") return o.batch;
@@ -127,15 +200,18 @@ inline std::string fingerprint(const lpw::data::Text& text) {
 
 /// Whether a checkpoint is evaluated on other texts than its run was.
 inline bool other_data(const Options& o, const Data& data) {
-  return o.recorded.at("validation text") != fingerprint(data.valid) || o.recorded.at("test text") != fingerprint(data.test);
+  return o.recorded.at("validation text") != fingerprint(data.valid) ||
+         o.recorded.at("test text") != fingerprint(data.test);
 }
 
-/// Throws OptionError, for --eval of a checkpoint, unless its run was scored on the same texts or both are given expressly.
+/// Throws OptionError, for --eval of a checkpoint, unless its run was scored on the same texts or both are given
+/// expressly.
 inline void require_meant(const Options& o, const Data& data) {
   if (o.recorded.is_null() || (!o.valid.empty() && !o.test.empty())) return;
-  lpw::require<lpw::OptionError>(!other_data(o, data), o.eval, ": was trained on ", o.recorded.at("dataset").get<std::string>(),
-                                 "; say where its texts are with --data, --split, --valid and --test as then, or give other texts with "
-                                 "both --valid and --test");
+  lpw::require<lpw::OptionError>(
+      !other_data(o, data), o.eval, ": was trained on ", o.recorded.at("dataset").get<std::string>(),
+      "; say where its texts are with --data, --split, --valid and --test as then, or give other texts with "
+      "both --valid and --test");
 }
 
 inline Data load_data(const Options& o) {
@@ -151,15 +227,20 @@ inline Data load_data(const Options& o) {
 /// Only says whether the record is of this trainer: the texts are known by what is in them.
 template <class Given>
 void adopt_data(Options&, const nlohmann::json& recorded, Given&&) {
-  for (const char* name : {"dataset", "validation text", "test text"}) static_cast<void>(recorded.at(name).get<std::string>());
+  for (const char* name : {"dataset", "validation text", "test text"})
+    static_cast<void>(recorded.at(name).get<std::string>());
 }
 
-/// Throws OptionError for a network that was trained on a file, unless a text is given: it would be scored on another by mistake.
+/// Throws OptionError for a network that was trained on a file, unless a text is given: it would be scored on another
+/// by mistake.
 template <class Given>
 void require_text(const Options& o, const lpw::io::Safetensors& content, Given&& given) {
   const auto dataset = content.metadata.find("dataset");
-  if (dataset == content.metadata.end() || dataset->second == own_text || given("data") || (given("valid") && given("test"))) return;
-  lpw::fail<lpw::OptionError>(o.eval, ": was trained on ", dataset->second, "; say with --data where that is, or another text to score");
+  if (dataset == content.metadata.end() || dataset->second == own_text || given("data") ||
+      (given("valid") && given("test")))
+    return;
+  lpw::fail<lpw::OptionError>(o.eval, ": was trained on ", dataset->second,
+                              "; say with --data where that is, or another text to score");
 }
 
 /// Takes the sizes of a saved network from its tensors.

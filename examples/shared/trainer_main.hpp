@@ -11,11 +11,11 @@
 
 namespace example {
 
-/// Defined in <trainer>_cuda.cpp, where the program is built with CUDA; see cuda_program.hpp.
+/// Defined in a trainer's cuda.cpp, where the program is built with CUDA; see cuda_program.hpp.
 template <class Example>
 int run_on_cuda(const typename Example::Options& options, const std::string& config);
 
-/// Runs a trainer on the CPU. Defined in <trainer>_float.cpp and <trainer>_bfloat16.cpp, which are compiled side by side; see
+/// Runs a trainer on the CPU. Defined in its cpu_float.cpp and cpu_bfloat16.cpp, which are compiled side by side; see
 /// cpu_program.hpp.
 template <class Example, class T>
 int run_on_cpu(const typename Example::Options& options, const std::string& config);
@@ -35,7 +35,8 @@ int trainer_main(int argc, char** argv) {
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
   } catch (const std::exception& error) {
-    std::fprintf(stderr, "%s: %s\n", Options::program, lpw::train::one_line(error.what()).c_str());
+    const auto message = with_option_names(option_table<Options>(), error.what());
+    std::fprintf(stderr, "%s: %s\n", Options::program, lpw::train::one_line(message).c_str());
   }
   return 1;
 }

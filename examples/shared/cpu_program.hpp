@@ -1,4 +1,5 @@
-// Trainers on the CPU. A trainer's *_float.cpp and *_bfloat16.cpp include this and instantiate run_on_cpu for its Example.
+// Trainers on the CPU. A trainer's cpu_float.cpp and cpu_bfloat16.cpp include this and instantiate run_on_cpu for its
+// Example.
 #pragma once
 
 #include "trainer_program.hpp"

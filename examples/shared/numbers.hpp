@@ -1,5 +1,5 @@
-// Numbers as users write them: decimal, and nothing beside the number. CLI11 reads 010 as eight, 08 as nothing, and an integer that is too
-// large as the largest there is; all that takes a number here goes through read_number.
+// Numbers as users write them: decimal, and nothing beside the number. CLI11 reads 010 as eight, 08 as nothing, and an
+// integer that is too large as the largest there is; all that takes a number here goes through read_number.
 #pragma once
 
 #include <charconv>

@@ -1,9 +1,9 @@
 // What the enwik8 trainer is made of: an LSTM that predicts the next byte.
 #pragma once
 
-#include "enwik8_options.hpp"
-#include "enwik8_sample.hpp"
-#include "trainer_program.hpp"
+#include "../shared/trainer_program.hpp"
+#include "options.hpp"
+#include "sample.hpp"
 
 namespace enwik8 {
 
@@ -17,8 +17,8 @@ struct Example {
 
 inline example::Banner banner(const Options& o, const Data& data) {
   return {lpw::to_text("LSTM ", o.layers, " x ", o.hidden),
-          lpw::to_text(data.name, ": ", data.train.size(), " training, ", data.valid.size(), " validation and ", data.test.size(),
-                       " test bytes")};
+          lpw::to_text(data.name, ": ", data.train.size(), " training, ", data.valid.size(), " validation and ",
+                       data.test.size(), " test bytes")};
 }
 
 /// Prints --sample bytes that the collapsed network makes up.

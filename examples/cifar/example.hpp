@@ -1,8 +1,8 @@
 // What the CIFAR trainer is made of: a Wide ResNet that classifies images.
 #pragma once
 
-#include "cifar_options.hpp"
-#include "trainer_program.hpp"
+#include "../shared/trainer_program.hpp"
+#include "options.hpp"
 
 namespace cifar {
 
@@ -15,7 +15,8 @@ struct Example {
 };
 
 inline example::Banner banner(const Options& o, const lpw::data::Dataset& dataset) {
-  return {o.model, lpw::to_text(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
+  return {o.model,
+          lpw::to_text(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
 }
 
 }  // namespace cifar

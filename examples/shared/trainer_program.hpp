@@ -1,6 +1,6 @@
-// What a trainer does with its options, from the first message to the exit code: evaluate what was saved, show the plan, or train.
-// An Example says what it is made of:
-//   Options                   see run_options.hpp and command_line.hpp
+// What a trainer does with its options, from the first message to the exit code: evaluate what was saved, show the
+// plan, or train. An Example says what it is made of:
+//   Options                   see option_table.hpp, record.hpp and command_line.hpp
 //   Network<T, Device>        made from network_options(options) and random numbers
 //   Task<Network>             see train/trainer.hpp; made from the data and task_options(options)
 // and beside its Options stand
@@ -16,18 +16,19 @@
 
 #include <lpw/train/trainer.hpp>
 
-#include "run_options.hpp"
+#include "record.hpp"
 
 namespace example {
 
-/// How a device is called: `engine` is what does its matrix products and convolutions, which a checkpoint records, since others round
-/// otherwise. Specialised for the GPU in cuda_program.hpp.
+/// How a device is called: `engine` is what does its matrix products and convolutions, which a checkpoint records,
+/// since others round otherwise. Specialised for the GPU in cuda_program.hpp.
 template <class Device>
 struct Machine {
   static std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
   static std::string description() {
-    return lpw::to_text("the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
-                        lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
+    return lpw::to_text(
+        "the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+        lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
   }
 };
 
@@ -63,7 +64,9 @@ class TrainerProgram {
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
     Task task(data, task_options(options_));
     if (options_.evaluates_model()) {
-      display_.line(lpw::train::format_table(scored([&] { return lpw::train::Results{{"collapsed", task.evaluate(network)}}; })));
+      display_.line(lpw::train::format_table(scored([&] {
+        return lpw::train::Results{{"collapsed", task.evaluate(network)}};
+      })));
       return concluded(network);
     }
     lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
@@ -73,7 +76,8 @@ class TrainerProgram {
   }
 
  private:
-  /// What a scoring of the saved network returns; where its outputs are not finite, it is that file's network that diverged.
+  /// What a scoring of the saved network returns; where its outputs are not finite, it is that file's network that
+  /// diverged.
   template <class Score>
   [[nodiscard]] auto scored(Score&& score) const {
     try {
@@ -88,14 +92,16 @@ class TrainerProgram {
   int evaluate(Trainer& trainer, Network& network, const Data& data) {
     trainer.load(options_.eval);
     auto scores = scored([&] { return trainer.collapse_and_score(display_); });
-    if (other_data(options_, data)) std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });  // of then
+    if (other_data(options_, data))  // what was recorded in training is of the data of then
+      std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });
     display_.line(lpw::train::format_table(scores));
     return concluded(network);
   }
 
   void show(const Banner& what, Network& network) {
-    display_.line(lpw::to_text(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ", options_.precision,
-                               " on ", Machine<Device>::description(), "; ", lpw::train::one_line(what.data)));
+    display_.line(lpw::to_text(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ",
+                               options_.precision, " on ", Machine<Device>::description(), "; ",
+                               lpw::train::one_line(what.data)));
   }
 
   template <class Trainer>
@@ -116,12 +122,14 @@ class TrainerProgram {
     }
     folder.write_config(config_);
     const auto shown = lpw::train::one_line(out);
-    if (options_.resume && !folder.has_checkpoint()) display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
+    if (options_.resume && !folder.has_checkpoint())
+      display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
     for (const auto& line : trainer.plan()) display_.line(line);
     display_.line(lpw::to_text("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network);
-    display_.line(lpw::to_text("interrupted; everything up to this step is in ", lpw::train::one_line(folder.checkpoint().string()),
+    display_.line(lpw::to_text("interrupted; everything up to this step is in ",
+                               lpw::train::one_line(folder.checkpoint().string()),
                                "; continue with: ", Options::program, " --resume --out ", shown));
     return 128 + signal;
   }
