@@ -148,6 +148,11 @@ expect_violation primitives 'files of different names'
 unplant include/lpw/cuda/dense.hpp
 try_primitives '0 primitives of Cuda'
 
+expect_clean field_names
+plant include/lpw/tensor/message.hpp 'fail("too large; lower --batch");'
+expect_violation field_names include/lpw/tensor/message.hpp:1
+unplant include/lpw/tensor/message.hpp
+
 plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths
 plant docs/page.md "it lies in /"home"/someone/data"
