@@ -95,6 +95,15 @@ inline lpw::optim::OptimizerOptions optimizer_options(const RunOptions& o) {
   return with_shared(o, lpw::optim::AdamOptions{.decoupled = o.optimizer == "adamw"});
 }
 
+/// The schedule that an option asks for, which the error names.
+inline lpw::optim::Schedule schedule_of(const char* option, const std::string& text, double rate, double epochs) {
+  try {
+    return lpw::optim::parse_schedule(text, rate, epochs);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>("--", option, ": ", error.what());
+  }
+}
+
 template <class Options>
 lpw::train::TrainOptions train_options(const Options& o) {
   const auto epochs = static_cast<double>(o.epochs);
@@ -105,9 +114,10 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .late = parse_late(o.late, Options::late_groups),
           .sigma = o.sigma,
           .optimizer = optimizer_options(o),
-          .schedule = lpw::optim::parse_schedule(o.schedule, o.lr, epochs),
-          .late_schedule = o.late_schedule.empty() ? lpw::optim::parse_schedule(o.schedule, o.lr, epochs)
-                                                   : lpw::optim::parse_schedule(o.late_schedule, o.late_rate(), epochs),
+          .schedule = schedule_of("schedule", o.schedule, o.lr, epochs),
+          .late_schedule = o.late_schedule.empty()
+                               ? schedule_of("schedule", o.schedule, o.lr, epochs)
+                               : schedule_of("late-schedule", o.late_schedule, o.late_rate(), epochs),
           .swa_start = o.swa_start,
           .member_chunk = o.member_chunk,
           .seed = o.seed,

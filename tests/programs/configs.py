@@ -36,7 +36,7 @@ def each_file(folder):
         check(done.returncode == 0, f"{path.name}: {done.stderr}")
         plan = f"after {release} of {epochs} epochs 10 members, each on minibatches of its own: 10 x 128" if late else "there is 1 member"
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
-        decay = "5e-03" if data == "cifar100" and not swa else "-1"
+        decay = "0.005" if data == "cifar100" and not swa else "-1"
         of_members = ['late = "batchnorm,head"', "late-lr = -1", f"late-weight-decay = {decay}", "sigma = 0", 'base-gradient = "sum"']
         for line in [f"epochs = {epochs}", "batch = 128", "lr = 0.1", 'optimizer = "sgd"', "momentum = 0.9", "weight-decay = 5e-04",
                      "clip = 0", "label-smoothing = 0", "dropout = 0", 'augment = "standard"', f"cutout = {cutout}",
