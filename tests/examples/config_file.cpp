@@ -7,9 +7,10 @@
 
 #include <lpw/tensor/error.hpp>
 
-#include "../catch.hpp"
-#include "../contains.hpp"
-#include "../fuzz.hpp"
+#include "catch.hpp"
+#include "support/fuzz.hpp"
+
+using namespace lpw::test;
 
 namespace {
 
