@@ -41,7 +41,7 @@ TEST_CASE("a shortage of GPU memory says how much there is and what to do", "[gp
   std::size_t free = 0, total = 0;
   cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
   CHECK_THROWS_WITH((Tensor<float, Cuda>({static_cast<std::int64_t>(total)})),
-                    Contains("bytes requested on the GPU, which has ") && Contains("lower --member-chunk"));
+                    Contains("bytes requested on the GPU, which has ") && Contains("lower `member_chunk`"));
   CHECK_NOTHROW(Tensor<float, Cuda>({1000}));
 }
 

@@ -8,7 +8,7 @@ import sys
 from trainer import check, main
 
 SCRIPT = os.path.abspath(sys.argv[1])
-HEADERS = ["include/eigen3/Eigen/Core", "include/nlohmann/json.hpp", "include/CLI/CLI.hpp", "include/catch2/catch.hpp"]
+HEADERS = ["include/eigen3/Eigen/Core", "include/nlohmann/json.hpp", "include/CLI/CLI.hpp", "include/toml++/toml.h", "include/catch2/catch.hpp"]
 
 
 def collect(folder, environment=None):
@@ -45,7 +45,7 @@ def refusals(folder):
     check((folder / "full" / "file").exists(), "a file of somebody is gone")
 
 
-PACKAGES = ["libeigen3-dev", "nlohmann-json3-dev", "libcli11-dev", "catch2", "libbenchmark-dev"]
+PACKAGES = ["libeigen3-dev", "nlohmann-json3-dev", "libcli11-dev", "libtomlplusplus-dev", "catch2", "libbenchmark-dev"]
 if shutil.which("dpkg-query") is None or subprocess.run(["dpkg-query", "-L", *PACKAGES], capture_output=True).returncode != 0:
     print("SKIPPED: not all of these packages of Debian are installed: " + " ".join(PACKAGES))
     sys.exit(77)

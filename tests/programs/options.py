@@ -1,6 +1,7 @@
 """Usage: options.py CIFAR
 Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it leaves."""
 import math
+import re
 
 from trainer import FILES, check, check_same, contents, main, metrics, refused, results, run, start, summary, table, train
 
@@ -197,12 +198,19 @@ def numbers(folder):
     read = {"epochs": "10", "batch": "7", "members": "8", "release-epoch": "9", "seed": "18446744073709551615", "lr": "0.5", "sigma": "0.1",
             "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10", "train-subset": "100",
             "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
-    (folder / "config.toml").write_bytes(b"\xef\xbb\xbf" + "".join(f"{name} = {text}\r\n" for name, text in written.items()).encode())
+    # TOML has fewer forms: what is none of its numbers stands in quotes, as a seed beyond its integers does in config.toml.
+    in_toml = {name: text if re.fullmatch(r"[+-]?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d+)?", text) else f'"{text}"' for name, text in written.items()}
+    check(sum(text[0] == '"' for text in in_toml.values()) < len(written) - 4, f"hardly a number of TOML among {in_toml}")
+    (folder / "config.toml").write_bytes(b"\xef\xbb\xbf" + "".join(f"{name} = {text}\r\n" for name, text in in_toml.items()).encode())
+    read["seed"] = f'"{read["seed"]}"'
     for arguments in [[f"--{name}={text}" for name, text in written.items()], ["--config", folder / "config.toml"]]:
         done = run("--dry-run", "--model", "wrn-10-1", *arguments)
         check(done.returncode == 0, done.stderr)
         for name, text in read.items():
             check(f"\n{name} = {text}\n" in done.stdout, f"{name} = {written[name]} is not read as {text}:\n{done.stdout}")
+    (folder / "config.toml").write_text("seed = 18446744073709551615\n")  # as files of before have it
+    done = run("--dry-run", "--model", "wrn-10-1", "--config", folder / "config.toml")
+    check(done.returncode == 0 and f"seed = {read['seed']}" in done.stdout, done.stdout + done.stderr)
 
 
 def idle_options(folder):
@@ -214,10 +222,32 @@ def idle_options(folder):
     refused("--dry-run", *RUN, "--config", config, "--optimizer", "adam", "--momentum", 0.9, says="--momentum does nothing here: adam")
     config.write_text("momentum = 0.5\noptimizer = \"adam\"\n")
     refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
-    # What a file says of an option as if it were not there is no mistake: older programs wrote all of them.
-    config.write_text("members = 1\nsigma = 0\nlate-lr = -1\nbase-gradient = \"sum\"\nconvert = false\n")
-    done = run("--dry-run", "--model", "wrn-10-1", "--config", config)
-    check(done.returncode == 0, done.stderr)
+    config.write_text("momentum = 0.9\noptimizer = \"adam\"\nconvert = false\n")  # what files of before say of what they leave alone
+    done = run("--dry-run", *RUN, "--config", config)
+    check(done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout, done.stdout + done.stderr)
+
+
+def groups_and_lists(folder):
+    """Options in a file may stand in groups, and parts that commas join in a list."""
+    config = folder / "config.toml"
+    plain = "epochs = 3\nlate = \"head,rank1\"\nmembers = 2\nrelease-epoch = 1\n"
+    grouped = "[training]\nepochs = 3\n[late-phase]\nmembers = 2\nlate = ['head',\n 'rank1']\nrelease-epoch = 1\n"
+    dotted = "training.epochs = 3\nlate-phase = {members = 2, late = ['head', 'rank1'], release-epoch = 1}\n"
+    shown = []
+    for text in [plain, grouped, dotted]:
+        config.write_text(text)
+        done = run("--dry-run", "--model", "wrn-10-1", "--config", config)
+        check(done.returncode == 0 and 'late = "head,rank1"' in done.stdout, done.stdout + done.stderr)
+        shown.append(done.stdout)
+    check(shown[0] == shown[1] == shown[2], f"{shown[1]}\nor\n{shown[2]}\ninstead of\n{shown[0]}")
+    for text, says in [("[section]\nepochs = 4\n", ["config.toml:1: ", "no group of options [section]", "[training], [late-phase]"]),
+                       ("epochs = 4\n[training]\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
+                       ("[training]\nout = 'x'\n", ["config.toml:2: ", "command line"]),
+                       ("epochs = [4, 5]\n", ["config.toml:1: ", "epochs: expected one value, found a list"]),
+                       ("late = [['head']]\n", ["config.toml:1: ", "name = value"]),
+                       ("[training.late]\nepochs = 4\n", "config.toml:1: ")]:
+        config.write_text(text)
+        refused("--dry-run", "--config", config, says=says)
 
 
 def quoted(folder):
@@ -240,4 +270,4 @@ def dry_run(folder):
 
 
 main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_without_a_checkpoint,
-     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, quoted, dry_run)
+     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, groups_and_lists, quoted, dry_run)

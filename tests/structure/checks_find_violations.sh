@@ -76,6 +76,11 @@ try_citation '#include <lpw/gone.hpp>' '<lpw/gone.hpp>'
 try_citation 'call lpw::nn::Gone{}' lpw::nn::Gone
 try_citation 'set LPW_GONE' LPW_GONE
 
+expect_clean field_names
+plant include/lpw/tensor/message.hpp 'fail("too large; lower --batch");'
+expect_violation field_names include/lpw/tensor/message.hpp:1
+unplant include/lpw/tensor/message.hpp
+
 if ! command -v python3 >/dev/null; then
   echo "SKIPPED: primitives, for want of python3"
   exit $((failed ? 1 : 77))

@@ -32,7 +32,7 @@ TEST_CASE("a folder that holds a run is only resumed") {
   const TemporaryFolder folder;
   put(folder / "checkpoint.lpw");
   CHECK(refusal(folder.path(), false) ==
-        folder.path().string() + ": holds a run already; continue it with --resume or choose another folder with --out");
+        folder.path().string() + ": holds a run already; continue it with `resume` or choose another `path`");
   CHECK(refusal(folder.path(), true).empty());
   CHECK(RunFolder(folder.path(), true).has_checkpoint());
 }
@@ -55,7 +55,7 @@ TEST_CASE("what a run killed before its first checkpoint leaves is no run") {
 TEST_CASE("two runs at a time cannot have one folder") {
   const TemporaryFolder folder;
   std::optional<RunFolder> first(std::in_place, folder.path(), false);
-  CHECK(refusal(folder.path(), true) == folder.path().string() + ": another process is training in this folder; choose another with --out");
+  CHECK(refusal(folder.path(), true) == folder.path().string() + ": another process is training in this folder; choose another `path`");
   first.reset();
   CHECK(refusal(folder.path(), true).empty());
 }

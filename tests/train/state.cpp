@@ -68,7 +68,7 @@ TEST_CASE("a checkpoint of other options is refused by the names of all that dif
   present.erase("gone");
   CHECK(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }) ==
         "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was \"wrn-10-1\", now "
-        "\"wrn-16-1\"; new was not set, now true; resume with those, or start another run with --out");
+        "\"wrn-16-1\"; new was not set, now true; resume with those, or start another run, with another `path`");
 }
 
 TEST_CASE("a run may go on for more epochs, not for fewer") {

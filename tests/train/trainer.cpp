@@ -360,7 +360,7 @@ TEST_CASE("a file that cannot be written ends a run with a cure") {
   Run run;
   const auto message = message_of<FileError>([&] { (void)run.train(folder / "run"); });
   CHECK(contains(message, "checkpoint.lpw: cannot create"));
-  CHECK(contains(message, "; mend that and continue with --resume"));
+  CHECK(contains(message, "; mend that and continue with `resume`"));
 }
 
 namespace {

@@ -52,12 +52,12 @@ class LanguageModelling {
   void check(std::int64_t members) const {
     require_long_enough(1, options_.pre_batch);
     if (members > 1) require_long_enough(members, options_.batch);
-    const auto require_scorable = [](const data::Text& part, const char* name, const char* option) {
-      require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(),
-                           " bytes is too short to score anything; give it a larger share in --split, or a file of its own in ", option);
+    const auto require_scorable = [](const data::Text& part, const char* name, const char* field) {
+      require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(), " bytes is too short to score anything; ",
+                           "give it a larger share in `shares`, or a text of its own in `", field, '`');
     };
-    require_scorable(text_->valid, "validation", "--valid");
-    require_scorable(text_->test, "test", "--test");
+    require_scorable(text_->valid, "validation", "valid");
+    require_scorable(text_->test, "test", "test");
   }
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = streams(members) / members;
@@ -142,8 +142,8 @@ class LanguageModelling {
   void require_long_enough(std::int64_t members, std::int64_t batch) const {
     const std::int64_t least = options_.window + 1;
     require<OptionError>(batch <= train_.size() / least / members, "the training text of ", train_.size(), " bytes is too short for ",
-                         members, " x ", batch, " streams of at least ", least,
-                         " bytes, a window and the one after; take a smaller --batch, --members, --pre-batch or --bptt, or a longer text");
+                         members, " x ", batch, " streams of at least ", least, " bytes, a window and the one after; ",
+                         "take a smaller `batch`, `members`, `pre_batch` or `window`, or a longer text");
   }
   [[nodiscard]] std::int64_t streams(std::int64_t members) const { return members == 1 ? options_.pre_batch : members * options_.batch; }
   [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }

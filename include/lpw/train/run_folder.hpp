@@ -32,11 +32,10 @@ class RunFolder {
   /// trains in it, if it holds a run and `resume` is not set, or if it holds the results of one whose checkpoint is gone.
   RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)), directory_(open_locked(path_)) {
     require<FileError>(resume || !has_checkpoint(), path_.string(),
-                       ": holds a run already; continue it with --resume or choose another folder with --out");
+                       ": holds a run already; continue it with `resume` or choose another `path`");
     for (const auto& result : {path_ / "metrics.csv", path_ / "summary.json", model()})
-      require<FileError>(
-          has_checkpoint() || !std::filesystem::exists(result), result.string(),
-          ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another folder with --out");
+      require<FileError>(has_checkpoint() || !std::filesystem::exists(result), result.string(),
+                         ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another `path`");
   }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -58,12 +57,12 @@ class RunFolder {
     std::filesystem::create_directories(path, error);
     require<FileError>(!error && std::filesystem::is_directory(path), path.string(),
                        ": cannot create the run folder: ", error ? error.message() : std::string("a file of that name is in the way"),
-                       "; choose another with --out");
+                       "; choose another `path`");
     io::detail::Descriptor directory(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!directory.valid()) io::detail::fail_from_errno(path, "cannot open the run folder");
     const bool locked = io::detail::uninterrupted([&] { return ::flock(directory.get(), LOCK_EX | LOCK_NB); }) == 0;
     require<FileError>(locked || errno != EWOULDBLOCK, path.string(),
-                       ": another process is training in this folder; choose another with --out");
+                       ": another process is training in this folder; choose another `path`");
     return directory;
   }
 

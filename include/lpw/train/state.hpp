@@ -118,7 +118,7 @@ inline void require_same_options(const nlohmann::json& saved, const nlohmann::js
     if (text(saved, key) != text(present, key) && !more_epochs(key))
       differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
   require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
-                     "; resume with those, or start another run with --out");
+                     "; resume with those, or start another run, with another `path`");
 }
 
 }  // namespace lpw::inline LPW_ABI::train

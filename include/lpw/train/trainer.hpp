@@ -60,7 +60,7 @@ class Trainer {
     } catch (const Interrupted& interrupted) {  // the last epoch's checkpoint is there
       return interrupted.signal;
     } catch (const FileError& error) {
-      fail<FileError>(error.what(), "; mend that and continue with --resume");
+      fail<FileError>(error.what(), "; mend that and continue with `resume`");
     }
     return 0;
   }

@@ -214,7 +214,7 @@ template <class Pass, class T>
     return plan;
   }
   fail<CudaError>(Pass::name, ": cuDNN has no algorithm for ", describe(g), " in ", dtype_name<T>(),
-                  settings().deterministic ? " that is deterministic; leave out --deterministic" : "; try another precision");
+                  settings().deterministic ? " that is deterministic; leave out `deterministic`" : "; try another precision");
 }
 
 }  // namespace detail
@@ -226,7 +226,7 @@ void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operan
   const std::int64_t elements = g.images * std::max(g.in_size(), g.out_size());
   constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // cuDNN counts in 32 bits
   require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ", most,
-                      ", so lower --member-chunk or take a smaller batch");
+                      ", so lower `member_chunk` or take a smaller batch");
   using Key = std::tuple<std::array<std::int64_t, 9>, bool, bool>;  // T is the function's own
   static auto& plans = *new std::map<Key, detail::ConvolutionPlan<Pass>>;
   const Key key{g.numbers(), settings().tf32, settings().deterministic};

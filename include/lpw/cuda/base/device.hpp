@@ -33,7 +33,7 @@ class DeviceMemory {
     std::size_t free = 0, total = 0;
     static_cast<void>(cudaMemGetInfo(&free, &total));
     return to_text("on the GPU, which has ", free, " free of ", total, " with ", used,
-                   " in use by this program; lower --member-chunk, or take a smaller batch or model");
+                   " in use by this program; lower `member_chunk`, or take a smaller batch or model");
   }
 };
 

@@ -33,7 +33,7 @@ using Place = std::source_location;
   std::size_t free = 0, total = 0;
   static_cast<void>(cudaMemGetInfo(&free, &total));
   fail<OutOfMemory>(call, ": out of memory on the GPU, which has ", free, " bytes free of ", total,
-                    "; lower --member-chunk, or take a smaller batch or model (", place.file_name(), ':', place.line(), ')');
+                    "; lower `member_chunk`, or take a smaller batch or model (", place.file_name(), ':', place.line(), ')');
 }
 
 /// Throws CudaError, or OutOfMemory, naming `call` and the caller's place unless the call succeeded. Errors of kernels under way surface

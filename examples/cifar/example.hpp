@@ -1,0 +1,22 @@
+// What the CIFAR trainer is made of: a Wide ResNet that classifies images.
+#pragma once
+
+#include "../shared/trainer_program.hpp"
+#include "options.hpp"
+
+namespace cifar {
+
+struct Example {
+  using Options = cifar::Options;
+  template <class T, class Device>
+  using Network = lpw::nn::WideResNet<T, Device>;
+  template <class Network>
+  using Task = lpw::train::ImageClassification<Network>;
+};
+
+inline example::Banner banner(const Options& o, const lpw::data::Dataset& dataset) {
+  return {o.model,
+          lpw::to_text(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
+}
+
+}  // namespace cifar

@@ -1,0 +1,184 @@
+// The options of the CIFAR trainer, and what they mean for the library.
+#pragma once
+
+#include <cstdio>
+#include <filesystem>
+#include <optional>
+#include <string>
+
+#include <lpw/data/cifar.hpp>
+#include <lpw/data/synthetic.hpp>
+#include <lpw/io/safetensors.hpp>
+#include <lpw/models/wide_resnet.hpp>
+#include <lpw/train/image_classification.hpp>
+
+#include "../shared/option_table.hpp"
+#include "../shared/run_options.hpp"
+
+namespace cifar {
+
+struct Options : example::RunOptions {
+  static constexpr const char* program = "cifar";
+  static constexpr const char* purpose =
+      "Trains a Wide ResNet with late-phase weights on CIFAR and collapses its members into one plain network.";
+  static constexpr const char* batch_help = "samples per member and iteration";
+  static constexpr const char* dropout_help = "dropout rate within residual blocks";
+  static constexpr const char* late_help = "late-phase weights: batchnorm, head, rank1 joined by commas, or none";
+  static constexpr example::NamedGroup late_groups[] = {
+      {"batchnorm", lpw::Group::batch_norm}, {"head", lpw::Group::head}, {"rank1", lpw::Group::rank_one}};
+
+  Options()
+      : RunOptions{.epochs = 200,
+                   .batch = 128,
+                   .release_epoch = 120,
+                   .late = "batchnorm,head",
+                   .lr = 0.1,
+                   .weight_decay = 5e-4} {}
+
+  std::string data = "synthetic", dataset = "cifar10", model = "wrn-28-10";
+  double label_smoothing = 0;
+  int cutout = 0;
+  std::string augment = "standard", convolution = "winograd";
+  std::int64_t train_subset = 0, test_subset = 0;
+
+  /// Which images there are: synthetic, cifar10 or cifar100.
+  [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
+  [[nodiscard]] static example::OptionTable<Options> own();
+};
+
+inline example::OptionTable<Options> Options::own() {
+  using namespace example;
+  constexpr auto network = Section::network, images = Section::data, training = Section::training;
+  return {
+      {.name = "data",
+       .member = &Options::data,
+       .help = "folder of the CIFAR binary files (scripts/download_data.sh), or synthetic: ten procedural classes",
+       .check = path_name(),
+       .role = Role::data,
+       .section = images},
+      {.name = "dataset",
+       .member = &Options::dataset,
+       .help = "cifar10 or cifar100",
+       .check = one_of({"cifar10", "cifar100"}),
+       .role = Role::data,
+       .section = images},
+      {.name = "train-subset",
+       .member = &Options::train_subset,
+       .help = "train on this many images, class-balanced; 0: all",
+       .check = at_least<std::int64_t>(0),
+       .section = images},
+      {.name = "test-subset",
+       .member = &Options::test_subset,
+       .help = "evaluate on this many images, class-balanced; 0: all",
+       .check = at_least<std::int64_t>(0),
+       .role = Role::evaluation,
+       .section = images},
+      {.name = "model", .member = &Options::model, .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4", .section = network},
+      {.name = "convolution",
+       .member = &Options::convolution,
+       .help = "3x3 convolutions on the CPU: winograd (where it is faster) or direct",
+       .check = one_of({"winograd", "direct"}),
+       .role = Role::machine,
+       .section = network,
+       .idle = [](const Options& o) -> std::optional<Idle> {
+         if (o.device == "cpu") return std::nullopt;
+         return Idle{"device", "it says how the CPU convolves"};
+       }},
+      {.name = "label-smoothing",
+       .member = &Options::label_smoothing,
+       .help = "label smoothing",
+       .check = range(0.0, 0.999),
+       .section = training},
+      {.name = "cutout",
+       .member = &Options::cutout,
+       .help = "side of the square that cutout erases; 0: none",
+       .check = range(0, 32),
+       .section = training},
+      {.name = "augment",
+       .member = &Options::augment,
+       .help = "standard (pad-crop and flip) or none",
+       .check = one_of({"standard", "none"}),
+       .section = training},
+  };
+}
+
+inline void complete(Options& o) {
+  lpw::require<lpw::OptionError>(o.data != "synthetic" || o.dataset == "cifar10", "--dataset ", o.dataset,
+                                 " needs --data DIR; the synthetic data has 10 classes");
+  if (o.data != "synthetic") o.data = example::absolute_path(o.data);
+}
+
+[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset&) {
+  return {{"dataset", o.images()}};
+}
+
+/// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.
+inline void adopt_images(Options& o, const std::string& images) {
+  lpw::require<lpw::OptionError>(images != "synthetic" || o.data == "synthetic", o.eval,
+                                 ": was trained on the synthetic data; evaluate it without --data");
+  lpw::require<lpw::OptionError>(images == "synthetic" || o.data != "synthetic", o.eval, ": was trained on ", images,
+                                 "; say with --data DIR where its files are");
+  if (images != "synthetic") o.dataset = images;
+}
+
+template <class Given>
+void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
+  const auto images = recorded.at("dataset").get<std::string>();
+  lpw::require<lpw::OptionError>(!given("dataset") || images == "synthetic" || images == o.dataset, o.eval,
+                                 ": was trained on ", images, "; leave out --dataset ", o.dataset);
+  adopt_images(o, images);
+}
+
+template <class Given>
+void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
+  if (const auto model = content.metadata.find("model"); model != content.metadata.end() && !given("model"))
+    o.model = model->second;
+  if (const auto images = content.metadata.find("dataset"); images != content.metadata.end() && !given("dataset"))
+    adopt_images(o, images->second);
+}
+
+/// Whether a checkpoint is evaluated on other test images than its run was.
+inline bool other_data(const Options& o, const lpw::data::Dataset&) {
+  return o.recorded.at("test-subset") != o.test_subset;
+}
+
+/// "wrn-DEPTH-WIDEN".
+inline lpw::nn::WideResNetOptions parse_model(const std::string& text) {
+  int depth = 0, widen = 0;
+  const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
+  lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::to_text("wrn-", depth, '-', widen),
+                                 "--model ", text, ": expected wrn-DEPTH-WIDEN, such as wrn-28-10");
+  return {.depth = depth, .widen = widen};
+}
+
+inline lpw::nn::WideResNetOptions network_options(const Options& o) {
+  auto result = parse_model(o.model);
+  result.classes = o.images() == "cifar100" ? 100 : 10;
+  result.dropout = o.dropout;
+  return result;
+}
+
+inline lpw::data::Dataset load_data(const Options& o) {
+  const std::string images = o.images();
+  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
+  const lpw::data::SyntheticOptions synthetic;
+  const auto whole = [&](std::int64_t drawn, const auto& files, std::int64_t records) {
+    return images == "synthetic" ? drawn : std::ssize(files) * records;
+  };
+  const auto check = [](std::int64_t size, std::int64_t count, const char* option) {
+    lpw::require<lpw::OptionError>(size <= count, option, ' ', size, ": there are only ", count, " images");
+  };
+  check(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
+  check(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
+  const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
+  return images == "synthetic" ? lpw::data::synthetic(synthetic, subset)
+                               : lpw::data::read_cifar(o.data, layout, subset);
+}
+
+inline lpw::train::ImageClassificationOptions task_options(const Options& o) {
+  auto augment = o.augment == "none" ? lpw::data::no_augmentation : lpw::data::pad_crop_flip;
+  augment.cutout = o.cutout;
+  return {.batch = o.batch, .augment = augment, .label_smoothing = o.label_smoothing, .seed = o.seed};
+}
+
+}  // namespace cifar

@@ -1,6 +1,0 @@
-// The CIFAR trainer on the CPU, in bfloat16.
-#include "cpu_program.hpp"
-
-#include "cifar_example.hpp"
-
-template int example::run_on_cpu<cifar::Example, lpw::bfloat16>(const cifar::Options&, const std::string&);

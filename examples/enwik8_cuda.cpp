@@ -1,6 +1,0 @@
-// The enwik8 trainer's --device cuda.
-#include "cuda_program.hpp"
-
-#include "enwik8_example.hpp"
-
-template int example::run_on_cuda<enwik8::Example>(const enwik8::Options&, const std::string&);

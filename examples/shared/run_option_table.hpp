@@ -1,0 +1,284 @@
+// The rows of the options that every trainer has. A trainer's Options has texts for three of them: batch_help,
+// dropout_help and late_help.
+#pragma once
+
+#include <algorithm>
+#include <limits>
+#include <utility>
+
+#include "option_table.hpp"
+#include "run_options.hpp"
+
+namespace example {
+
+namespace detail {
+
+/// Why what concerns members does nothing.
+template <class O>
+std::optional<Idle> without_members(const O& o) {
+  if (o.members == 1) return Idle{"members", "one member has no weights of its own"};
+  if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
+  return std::nullopt;
+}
+template <class O>
+std::optional<Idle> without_sgd(const O& o) {
+  if (o.optimizer == "sgd") return std::nullopt;
+  return Idle{"optimizer", o.optimizer + " has no such momentum"};
+}
+template <class O>
+std::optional<Idle> without_model(const O& o) {
+  if (!o.init.empty() || o.evaluates_model()) return std::nullopt;
+  return Idle{"eval", "there is no model.safetensors to take weights from (--init or --eval)"};
+}
+
+/// Schedules with the number of epochs written out, so that a run whose schedule does not depend on that goes on for
+/// more epochs, and another is told which schedule to name.
+template <class O>
+std::string schedule(const O& o) {
+  return lpw::optim::expand_schedule(o.schedule, o.lr, static_cast<double>(o.epochs));
+}
+template <class O>
+std::string late_schedule(const O& o) {
+  return lpw::optim::expand_schedule(o.late_schedule, o.late_rate(), static_cast<double>(o.epochs));
+}
+
+template <class O>
+OptionTable<O> training_options() {
+  constexpr auto training = Section::training;
+  return {
+      {.name = "epochs",
+       .member = &O::epochs,
+       .help = "passes over the training data; a run may be resumed with more if its schedule does not depend on their "
+               "number",
+       .check = at_least<std::int64_t>(1),
+       .role = Role::training,
+       .section = training},
+      {.name = "batch",
+       .member = &O::batch,
+       .help = O::batch_help,
+       .check = at_least<std::int64_t>(1),
+       .section = training},
+      {.name = "optimizer",
+       .member = &O::optimizer,
+       .help = "sgd, adam or adamw",
+       .check = one_of({"sgd", "adam", "adamw"}),
+       .role = Role::training,
+       .section = training},
+      {.name = "lr",
+       .member = &O::lr,
+       .help = "initial learning rate",
+       .check = positive(lpw::optim::max_learning_rate),
+       .role = Role::training,
+       .section = training,
+       .field = "learning_rate"},
+      {.name = "momentum",
+       .member = &O::momentum,
+       .help = "Nesterov momentum of sgd; 0: plain SGD",
+       .check = range(0.0, 0.999999),
+       .role = Role::training,
+       .section = training,
+       .idle = without_sgd<O>},
+      {.name = "weight-decay",
+       .member = &O::weight_decay,
+       .help = "weight decay",
+       .check = at_least(0.0),
+       .role = Role::training,
+       .section = training},
+      {.name = "clip",
+       .member = &O::clip,
+       .help = "largest norm of the gradient of all weights together; 0: any",
+       .check = at_least(0.0),
+       .role = Role::training,
+       .section = training},
+      {.name = "schedule",
+       .member = &O::schedule,
+       .help = "anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, cosine:EPOCHS, "
+               "steps:a,b,..:gamma or "
+               "constant, by epoch",
+       .role = Role::training,
+       .section = training,
+       .recorded = schedule<O>},
+      {.name = "swa-start",
+       .member = &O::swa_start,
+       .help = "epochs before weight averaging: the weights after every later epoch are averaged; -1: never",
+       .check = at_least<std::int64_t>(0, -1),
+       .role = Role::training,
+       .section = training},
+      {.name = "dropout",
+       .member = &O::dropout,
+       .help = O::dropout_help,
+       .check = range(0.0, 0.999),
+       .role = Role::training,
+       .section = training},
+      {.name = "init",
+       .member = &O::init,
+       .help = "start from a saved plain network (model.safetensors)",
+       .check = path_name(),
+       .role = Role::training,
+       .section = training},
+      {.name = "convert",
+       .member = &O::convert,
+       .help = "take F16, BF16 or F64 weights of the file given to --init or --eval, rounded to F32",
+       .role = Role::program,
+       .section = training,
+       .idle = without_model<O>},
+      {.name = "seed",
+       .member = &O::seed,
+       .help = "seed of everything random",
+       .check = at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()),
+       .section = training},
+  };
+}
+
+template <class O>
+OptionTable<O> late_phase_options() {
+  constexpr auto late_phase = Section::late_phase;
+  OptionTable<O> table{
+      {.name = "members",
+       .member = &O::members,
+       .help = "K, late-phase members after release; 1 trains one plain network",
+       .check = at_least<std::int64_t>(1),
+       .section = late_phase},
+      {.name = "release-epoch",
+       .member = &O::release_epoch,
+       .help = "T0, epochs before release; 0 releases at once, --epochs or more never",
+       .check = at_least<std::int64_t>(0),
+       .section = late_phase},
+      {.name = "release-step",
+       .member = &O::release_step,
+       .help = "T0 in iterations, with which their epoch ends; goes before --release-epoch; -1: that counts",
+       .check = at_least<std::int64_t>(0, -1),
+       .section = late_phase},
+      {.name = "late", .member = &O::late, .help = O::late_help, .section = late_phase, .list = true},
+      {.name = "sigma",
+       .member = &O::sigma,
+       .help = "sigma_0, release noise relative to each parameter's rms",
+       .check = at_least(0.0),
+       .section = late_phase,
+       .idle = without_members<O>},
+      {.name = "base-gradient",
+       .member = &O::base_gradient,
+       .help = "base gradient over the members: sum or mean",
+       .check = one_of({"sum", "mean"}),
+       .section = late_phase,
+       .idle = without_members<O>},
+      {.name = "late-lr",
+       .member = &O::late_lr,
+       .help = "--lr of late-phase weights; -1: --lr",
+       .check = at_least(0.0, std::optional(-1.0)),
+       .section = late_phase,
+       .field = "late_learning_rate",
+       .idle = without_members<O>},
+      {.name = "late-weight-decay",
+       .member = &O::late_weight_decay,
+       .help = "--weight-decay of late-phase weights; -1: --weight-decay",
+       .check = at_least(0.0, std::optional(-1.0)),
+       .section = late_phase,
+       .idle = without_members<O>},
+      {.name = "late-schedule",
+       .member = &O::late_schedule,
+       .help = "--schedule of late-phase weights; default: --schedule",
+       .section = late_phase,
+       .idle = without_members<O>,
+       .recorded = late_schedule<O>},
+      {.name = "member-chunk",
+       .member = &O::member_chunk,
+       .help = "members computed at a time, for less memory; 0: all",
+       .check = at_least<std::int64_t>(0),
+       .section = late_phase,
+       .idle = without_members<O>},
+  };
+  for (auto& option : table) option.role = Role::training;
+  return table;
+}
+
+/// By what a run is computed, and what is done with it.
+template <class O>
+OptionTable<O> program_options() {
+  constexpr auto run = Section::run;
+  return {
+      {.name = "config",
+       .member = &O::config,
+       .help = "read options from a file, such as those in examples/configs or a run folder's config.toml; those on "
+               "the command line go "
+               "before",
+       .check = path_name(),
+       .role = Role::command,
+       .section = run},
+      {.name = "out",
+       .member = &O::out,
+       .help = "run folder; default: runs/DATE-TIME",
+       .check = path_name(),
+       .role = Role::command,
+       .section = run,
+       .field = "path"},
+      {.name = "resume",
+       .member = &O::resume,
+       .help = "continue the run in --out, with the options in its config.toml; start it if there is none yet",
+       .role = Role::command,
+       .section = run},
+      {.name = "dry-run",
+       .member = &O::dry_run,
+       .help = "print the options and what would be trained, and exit",
+       .role = Role::command,
+       .section = run},
+      {.name = "eval",
+       .member = &O::eval,
+       .help = "evaluate a checkpoint.lpw or model.safetensors, on the data it was trained for, and exit",
+       .check = path_name(),
+       .role = Role::command,
+       .section = run},
+      {.name = "device",
+       .member = &O::device,
+       .help = "cpu, or cuda: an NVIDIA GPU",
+       .check = one_of({"cpu", "cuda"}),
+       .role = Role::machine,
+       .section = run},
+      {.name = "precision",
+       .member = &O::precision,
+       .help = "fp32, bf16, or on a GPU tf32: fp32 with products on tensor cores",
+       .check = one_of({"fp32", "bf16", "tf32"}),
+       .section = run},
+      {.name = "deterministic",
+       .member = &O::deterministic,
+       .help = "the same bits in every run on a GPU too, which may be slower; the CPU's always are",
+       .role = Role::machine,
+       .section = run},
+      {.name = "threads",
+       .member = &O::threads,
+       .help = "CPU threads, 0: as many as the process may use; results do not depend on it",
+       .check = range(0, 4096),
+       .role = Role::program,
+       .section = run},
+      {.name = "eval-every",
+       .member = &O::eval_every,
+       .help = "epochs from one scoring of the collapsed network to the next; the last epoch is always scored",
+       .check = at_least<std::int64_t>(1),
+       .role = Role::program,
+       .section = run},
+      {.name = "checkpoint-minutes",
+       .member = &O::checkpoint_minutes,
+       .help = "minutes between checkpoints within an epoch; each epoch ends with one",
+       .check = positive(),
+       .role = Role::program,
+       .section = run},
+  };
+}
+
+}  // namespace detail
+
+/// All options of a trainer, by section, those of its own first.
+template <class Options>
+[[nodiscard]] const OptionTable<Options>& option_table() {
+  static const OptionTable<Options> table = [] {
+    OptionTable<Options> rows = Options::own();
+    for (auto&& part : {detail::training_options<Options>(), detail::late_phase_options<Options>(),
+                        detail::program_options<Options>()})
+      rows.insert(rows.end(), part.begin(), part.end());
+    std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.section < b.section; });
+    return rows;
+  }();
+  return table;
+}
+
+}  // namespace example

@@ -1,0 +1,128 @@
+// The options that every trainer has, and what they mean for the library. Their rows are in run_option_table.hpp.
+#pragma once
+
+#include <algorithm>
+#include <filesystem>
+#include <iterator>
+#include <string>
+#include <string_view>
+
+#include <nlohmann/json.hpp>
+
+#include <lpw/train/options.hpp>
+
+namespace example {
+
+#ifdef LPW_WITH_CUDA
+inline constexpr bool with_cuda = true;
+#else
+inline constexpr bool with_cuda = false;
+#endif
+
+/// The same place from wherever a program is started.
+[[nodiscard]] inline std::string absolute_path(const std::string& path) {
+  return std::filesystem::absolute(path).lexically_normal().string();
+}
+
+struct RunOptions {
+  std::int64_t epochs, batch, members = 10, release_epoch, release_step = -1;
+  std::string late;
+  double sigma = 0;
+  std::string optimizer = "sgd", base_gradient = "sum";
+  double lr, late_lr = -1, momentum = 0.9, weight_decay = 0, late_weight_decay = -1, clip = 0;
+  std::string schedule = "anneal", late_schedule = {};
+  std::int64_t swa_start = -1;
+  double dropout = 0;
+  std::int64_t member_chunk = 0;
+  std::string precision = "fp32", init = {};
+  std::uint64_t seed = 0;
+  int threads = 0;
+  std::string device = "cpu";
+  bool deterministic = false;
+  std::string out = {};
+  bool resume = false, dry_run = false, convert = false;
+  std::int64_t eval_every = 1;
+  double checkpoint_minutes = 10;
+  std::string config = {}, eval = {};
+  nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
+
+  /// The initial learning rate of late-phase weights.
+  [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
+  /// Whether `eval` is a saved plain network, and not a checkpoint.
+  [[nodiscard]] bool evaluates_model() const { return eval.ends_with(".safetensors"); }
+};
+
+/// A kind of late-phase weights as --late names it.
+struct NamedGroup {
+  std::string_view name;
+  lpw::Group group;
+};
+
+/// Names out of `known` joined by commas, or "none", as groups.
+template <std::size_t N>
+lpw::Group parse_late(const std::string& text, const NamedGroup (&known)[N]) {
+  std::string names;
+  for (const auto& [name, group] : known) names += (names.empty() ? "" : ", ") + std::string(name);
+  lpw::Group groups = lpw::Group::none;
+  if (text == "none") return groups;
+  for (const auto part : lpw::optim::detail::split(text, ',')) {
+    const auto found =
+        std::find_if(std::begin(known), std::end(known), [&](const NamedGroup& named) { return named.name == part; });
+    lpw::require<lpw::OptionError>(found != std::end(known), "--late ", text, ": \"", part, "\" is not one of ", names,
+                                   "; expected some of them joined by commas, or none");
+    lpw::require<lpw::OptionError>(!contains(groups, found->group), "--late ", text, ": names ", part, " twice");
+    groups = groups | found->group;
+  }
+  return groups;
+}
+
+/// Takes what all optimizers have.
+template <class Optimizer>
+Optimizer with_shared(const RunOptions& o, Optimizer optimizer) {
+  optimizer.learning_rate = o.lr;
+  optimizer.weight_decay = o.weight_decay;
+  if (o.late_lr >= 0 || o.late_weight_decay >= 0)
+    optimizer.late = {.learning_rate = o.late_rate(),
+                      .weight_decay = o.late_weight_decay < 0 ? o.weight_decay : o.late_weight_decay};
+  optimizer.base_gradient = o.base_gradient == "mean" ? lpw::optim::BaseGradient::mean : lpw::optim::BaseGradient::sum;
+  optimizer.clip = o.clip;
+  return optimizer;
+}
+
+inline lpw::optim::OptimizerOptions optimizer_options(const RunOptions& o) {
+  if (o.optimizer == "sgd")
+    return with_shared(o, lpw::optim::SgdOptions{.momentum = o.momentum, .nesterov = o.momentum > 0});
+  return with_shared(o, lpw::optim::AdamOptions{.decoupled = o.optimizer == "adamw"});
+}
+
+/// The schedule that an option asks for, which the error names.
+inline lpw::optim::Schedule schedule_of(const char* option, const std::string& text, double rate, double epochs) {
+  try {
+    return lpw::optim::parse_schedule(text, rate, epochs);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>("--", option, ": ", error.what());
+  }
+}
+
+template <class Options>
+lpw::train::TrainOptions train_options(const Options& o) {
+  const auto epochs = static_cast<double>(o.epochs);
+  return {.epochs = o.epochs,
+          .members = o.members,
+          .release_epoch = o.release_epoch,
+          .release_step = o.release_step,
+          .late = parse_late(o.late, Options::late_groups),
+          .sigma = o.sigma,
+          .optimizer = optimizer_options(o),
+          .schedule = schedule_of("schedule", o.schedule, o.lr, epochs),
+          .late_schedule = o.late_schedule.empty()
+                               ? schedule_of("schedule", o.schedule, o.lr, epochs)
+                               : schedule_of("late-schedule", o.late_schedule, o.late_rate(), epochs),
+          .swa_start = o.swa_start,
+          .member_chunk = o.member_chunk,
+          .seed = o.seed,
+          .eval_every = o.eval_every,
+          .checkpoint_minutes = o.checkpoint_minutes};
+}
+
+}  // namespace example

@@ -1,0 +1,155 @@
+// What a trainer does with its options, from the first message to the exit code: evaluate what was saved, show the
+// plan, or train. An Example says what it is made of:
+//   Options                   see option_table.hpp, record.hpp and command_line.hpp
+//   Network<T, Device>        made from network_options(options) and random numbers
+//   Task<Network>             see train/trainer.hpp; made from the data and task_options(options)
+// and beside its Options stand
+//   load_data(options)               the data
+//   banner(options, data)            what is trained on what, for the first line: {of the network, of the data}
+//   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
+//   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
+#pragma once
+
+#include <ctime>
+#include <string>
+#include <utility>
+
+#include <lpw/train/trainer.hpp>
+
+#include "record.hpp"
+
+namespace example {
+
+/// How a device is called: `engine` is what does its matrix products and convolutions, which a checkpoint records,
+/// since others round otherwise. Specialised for the GPU in cuda_program.hpp.
+template <class Device>
+struct Machine {
+  static std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
+  static std::string description() {
+    return lpw::to_text(
+        "the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+        lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
+  }
+};
+
+/// The engine, and the type of its products where that is not T.
+template <class T, class Device>
+[[nodiscard]] std::string engine_for() {
+  if constexpr (std::is_same_v<Device, lpw::Cpu>) return lpw::describe_products<T>();
+  return Machine<Device>::engine();
+}
+
+/// What a banner says.
+struct Banner {
+  std::string network, data;
+};
+
+template <class Example, class T, class Device>
+class TrainerProgram {
+  using Options = typename Example::Options;
+  using Network = typename Example::template Network<T, Device>;
+  using Task = typename Example::template Task<Network>;
+
+ public:
+  /// `config`: the text of the run's config.toml.
+  TrainerProgram(const Options& options, std::string config) : options_(options), config_(std::move(config)) {}
+
+  /// Returns the exit code.
+  int run() {
+    const auto train_options = example::train_options(options_);
+    lpw::train::validate(train_options);
+    const auto shape = network_options(options_);
+    const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
+    Network network(shape, lpw::Philox(options_.seed));
+    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
+    Task task(data, task_options(options_));
+    if (options_.evaluates_model()) {
+      display_.line(lpw::train::format_table(scored([&] {
+        return lpw::train::Results{{"collapsed", task.evaluate(network)}};
+      })));
+      return concluded(network);
+    }
+    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
+    if (!options_.eval.empty()) return evaluate(trainer, network, data);
+    show(banner(options_, data), network);
+    return options_.dry_run ? show_plan(trainer) : train(trainer, network);
+  }
+
+ private:
+  /// What a scoring of the saved network returns; where its outputs are not finite, it is that file's network that
+  /// diverged.
+  template <class Score>
+  [[nodiscard]] auto scored(Score&& score) const {
+    try {
+      return score();
+    } catch (const lpw::NonFinite& error) {
+      lpw::fail<lpw::NonFinite>(options_.eval, ": the network's outputs are not finite (", error.what(),
+                                "): its training diverged; take a checkpoint or model of before");
+    }
+  }
+
+  template <class Trainer, class Data>
+  int evaluate(Trainer& trainer, Network& network, const Data& data) {
+    trainer.load(options_.eval);
+    auto scores = scored([&] { return trainer.collapse_and_score(display_); });
+    if (other_data(options_, data))  // what was recorded in training is of the data of then
+      std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });
+    display_.line(lpw::train::format_table(scores));
+    return concluded(network);
+  }
+
+  void show(const Banner& what, Network& network) {
+    display_.line(lpw::to_text(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ",
+                               options_.precision, " on ", Machine<Device>::description(), "; ",
+                               lpw::train::one_line(what.data)));
+  }
+
+  template <class Trainer>
+  int show_plan(Trainer& trainer) {
+    for (const auto& line : trainer.plan()) display_.line(line);
+    display_.line(lpw::to_text("\n", config_));
+    return 0;
+  }
+
+  template <class Trainer>
+  int train(Trainer& trainer, Network& network) {
+    const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
+    const lpw::train::RunFolder folder(out, options_.resume);
+    if (folder.has_checkpoint()) {
+      trainer.load(folder.checkpoint());
+    } else if (!options_.init.empty()) {
+      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});
+    }
+    folder.write_config(config_);
+    const auto shown = lpw::train::one_line(out);
+    if (options_.resume && !folder.has_checkpoint())
+      display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
+    for (const auto& line : trainer.plan()) display_.line(line);
+    display_.line(lpw::to_text("run folder: ", shown));
+    const int signal = trainer.run(folder, display_);
+    if (signal == 0) return concluded(network);
+    display_.line(lpw::to_text("interrupted; everything up to this step is in ",
+                               lpw::train::one_line(folder.checkpoint().string()),
+                               "; continue with: ", Options::program, " --resume --out ", shown));
+    return 128 + signal;
+  }
+
+  /// One that no other run has, even if it starts in this second.
+  static std::string new_run_folder() {
+    char name[64];
+    const std::time_t now = std::time(nullptr);
+    std::strftime(name, sizeof name, "runs/%Y%m%d-%H%M%S", std::localtime(&now));
+    return lpw::train::make_new_folder(name).string();
+  }
+
+  int concluded(Network& network) {
+    if constexpr (requires { conclude(options_, network, display_); }) conclude(options_, network, display_);
+    return 0;
+  }
+
+  const Options& options_;
+  std::string config_;
+  lpw::train::Display display_;
+};
+
+}  // namespace example
