@@ -11,7 +11,7 @@
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 
-#include "gradient_check.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace lpw;
 using namespace lpw::test;

@@ -3,8 +3,10 @@
 
 #include <algorithm>
 
-#include "../catch.hpp"
-#include "../late_phase/networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 namespace {
 

@@ -7,8 +7,10 @@
 
 #include <lpw/nn/linear.hpp>
 
-#include "../catch.hpp"
-#include "../late_phase/networks.hpp"
+#include "catch.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
 
 namespace {
 
