@@ -42,7 +42,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
   };
   const std::string plain = text();
   CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679\n"));
-  const test::ForeignLocale locale;
+  const lpw::test::ForeignLocale locale;
   CHECK(std::locale().name() != "C");
   CHECK(text() == plain);
 }
