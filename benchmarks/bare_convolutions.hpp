@@ -1,4 +1,5 @@
-// The convolutions of a Wide ResNet alone, by oneDNN's direct algorithm: what its training step and its evaluation are measured against.
+// The convolutions of a Wide ResNet alone, by oneDNN's direct algorithm: what its training step and its evaluation are
+// measured against.
 #pragma once
 
 #include <array>
@@ -32,8 +33,8 @@ namespace benchmarks {
   return list;
 }
 
-/// All passes of the convolutions, or the forward one alone; weights in oneDNN's favourite layout, memory and primitives ready: nothing but
-/// arithmetic is timed.
+/// All passes of the convolutions, or the forward one alone; weights in oneDNN's favourite layout, memory and
+/// primitives ready: nothing but arithmetic is timed.
 template <class T>
 class BareConvolutions {
  public:

@@ -1,5 +1,5 @@
-// Microbenchmarks that mean something on any machine: a piece of work beside a reference (a copy of as many bytes, or a library's bare
-// call), measured alternately in one process, and the ratio of their medians.
+// Microbenchmarks that mean something on any machine: a piece of work beside a reference (a copy of as many bytes, or a
+// library's bare call), measured alternately in one process, and the ratio of their medians.
 #pragma once
 
 #include <benchmark/benchmark.h>
@@ -17,8 +17,8 @@ struct Cost {
   double bytes = 0, operations = 0;
 };
 
-/// Times work() and reference() in turn, with time(f) giving the seconds of f(). Counters: median and quartiles of the work in
-/// microseconds, its rate, and `of_reference`: how much of the reference's rate it reaches.
+/// Times work() and reference() in turn, with time(f) giving the seconds of f(). Counters: median and quartiles of the
+/// work in microseconds, its rate, and `of_reference`: how much of the reference's rate it reaches.
 template <class Timer, class Work, class Reference>
 void run_beside(benchmark::State& state, const Timer& time, const Cost& cost, Work&& work, Reference&& reference) {
   std::vector<double> times, references;
@@ -45,7 +45,8 @@ inline Clock::time_point& deadline() {
 }
 
 /// Registers a benchmark that prepares and measures within `body`, which is called once.
-inline void add_benchmark(const std::string& name, std::int64_t iterations, std::function<void(benchmark::State&)> body) {
+inline void add_benchmark(const std::string& name, std::int64_t iterations,
+                          std::function<void(benchmark::State&)> body) {
   benchmark::RegisterBenchmark(name.c_str(),
                                [body = std::move(body)](benchmark::State& state) {
                                  if (Clock::now() > deadline()) return state.SkipWithError("no time left");

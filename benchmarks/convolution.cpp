@@ -1,6 +1,6 @@
-// Winograd's algorithm against the engine's direct one (oneDNN's, where it is compiled in): the 3x3 convolutions of Wide ResNets,
-// float32, both run in turn, so that whatever else the machine does strikes both. GFLOP/s are by the direct count; `ratio` is of the
-// medians, `best_ratio` of the shortest times.
+// Winograd's algorithm against the engine's direct one (oneDNN's, where it is compiled in): the 3x3 convolutions of
+// Wide ResNets, float32, both run in turn, so that whatever else the machine does strikes both. GFLOP/s are by the
+// direct count; `ratio` is of the medians, `best_ratio` of the shortest times.
 //   convolution --benchmark_filter=wrn-16-2
 #include <benchmark/benchmark.h>
 
@@ -21,11 +21,12 @@ struct Layer {
 };
 
 constexpr Layer layers[] = {
-    {"wrn-16-2", 32, 16, 32},       {"wrn-16-2", 32, 32, 32},     {"wrn-16-2", 16, 64, 64},      {"wrn-16-2", 8, 128, 128},
-    {"wrn-16-4", 32, 16, 64},       {"wrn-16-4", 32, 64, 64},     {"wrn-16-4", 16, 128, 128},    {"wrn-16-4", 8, 256, 256},
-    {"wrn-28-10", 32, 160, 160},    {"wrn-28-10", 16, 320, 320},  {"wrn-28-10", 8, 640, 640},    {"wrn-16-2", 32, 32, 64, 2},
-    {"wrn-16-2", 16, 64, 128, 2},   {"wrn-16-4", 32, 64, 128, 2}, {"wrn-16-4", 16, 128, 256, 2}, {"wrn-28-10", 32, 160, 320, 2},
-    {"wrn-28-10", 16, 320, 640, 2},
+    {"wrn-16-2", 32, 16, 32},       {"wrn-16-2", 32, 32, 32},       {"wrn-16-2", 16, 64, 64},
+    {"wrn-16-2", 8, 128, 128},      {"wrn-16-4", 32, 16, 64},       {"wrn-16-4", 32, 64, 64},
+    {"wrn-16-4", 16, 128, 128},     {"wrn-16-4", 8, 256, 256},      {"wrn-28-10", 32, 160, 160},
+    {"wrn-28-10", 16, 320, 320},    {"wrn-28-10", 8, 640, 640},     {"wrn-16-2", 32, 32, 64, 2},
+    {"wrn-16-2", 16, 64, 128, 2},   {"wrn-16-4", 32, 64, 128, 2},   {"wrn-16-4", 16, 128, 256, 2},
+    {"wrn-28-10", 32, 160, 320, 2}, {"wrn-28-10", 16, 320, 640, 2},
 };
 
 enum class Pass { forward, backward_data, backward_weight };
@@ -51,7 +52,9 @@ class Convolution {
       if (pass_ == Pass::backward_weight) lpw::conv2d_backward_weight(x_, y_, options_, dweight_);
     });
   }
-  [[nodiscard]] double operations() const { return 2.0 * 9 * static_cast<double>(y_.size()) * static_cast<double>(x_.shape()[-1]); }
+  [[nodiscard]] double operations() const {
+    return 2.0 * 9 * static_cast<double>(y_.size()) * static_cast<double>(x_.shape()[-1]);
+  }
 
  private:
   Pass pass_;
@@ -84,8 +87,9 @@ const bool registered = [] {
       for (const auto& [name, pass] : passes) {
         const auto title = lpw::to_text(layer.model, '/', layer.channels, "->", layer.out_channels, '@', layer.size,
                                         layer.stride > 1 ? "/strided" : "", "/batch:", batch, '/', name);
-        benchmark::RegisterBenchmark(title.c_str(),
-                                     [&layer, pass = pass, batch](benchmark::State& state) { compare(state, layer, pass, batch); })
+        benchmark::RegisterBenchmark(
+            title.c_str(),
+            [&layer, pass = pass, batch](benchmark::State& state) { compare(state, layer, pass, batch); })
             ->UseManualTime()
             ->MinTime(0.1)
             ->Unit(benchmark::kMillisecond);

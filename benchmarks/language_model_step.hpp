@@ -1,4 +1,5 @@
-// The training step of a byte-level LSTM (500 units, windows of 100) with rank-1 late-phase weights, and its matrix products alone.
+// The training step of a byte-level LSTM (500 units, windows of 100) with rank-1 late-phase weights, and its matrix
+// products alone.
 #pragma once
 
 #include <string>
@@ -26,12 +27,13 @@ class LanguageModelStep {
  public:
   explicit LanguageModelStep(const StepShape& shape)
       : chunk_(shape.chunk),
-        network_({.hidden = Size::hidden, .embedding = Size::embedding, .vocabulary = Size::vocabulary}, lpw::Philox(1)),
+        network_({.hidden = Size::hidden, .embedding = Size::embedding, .vocabulary = Size::vocabulary},
+                 lpw::Philox(1)),
         optimizer_(network_, {}),
         text_(random_labels<D>({shape.members, Size::window, shape.batch}, Size::vocabulary)),
         states_(network_.start(shape.members, shape.batch)),
         losses_(lpw::zeros<lpw::Accumulate<T>, D>({shape.members})) {
-    if (shape.members > 1) lpw::release(network_, optimizer_, {.members = shape.members, .groups = lpw::Group::rank_one});
+    if (shape.members > 1) lpw::release(network_, optimizer_, {.members = shape.members, .late = lpw::Group::rank_one});
   }
 
   void run() {
@@ -65,8 +67,8 @@ class LanguageModelStep {
   lpw::Replay<D> replay_;
 };
 
-/// The matrix products of that step, forward, backward to the data and to the weights, with the recurrent matrix prepared and the others as
-/// they lie. The members' rows are in one product, as the shared weights allow.
+/// The matrix products of that step, forward, backward to the data and to the weights, with the recurrent matrix
+/// prepared and the others as they lie. The members' rows are in one product, as the shared weights allow.
 template <class T>
 class BareProducts {
   using Size = LanguageModelSize;
@@ -79,7 +81,8 @@ class BareProducts {
     add_layer(rows, Size::hidden, Size::vocabulary, 1);
     add_layer(step_rows, Size::hidden, gates, Size::window);
     std::int64_t largest = 0;
-    for (const Product& p : products_) largest = std::max({largest, p.rows * p.inner, p.inner * p.columns, p.rows * p.columns});
+    for (const Product& p : products_)
+      largest = std::max({largest, p.rows * p.inner, p.inner * p.columns, p.rows * p.columns});
     a_ = random_tensor<T>({largest}, 0);
     b_ = random_tensor<T>({largest}, 1);
     c_ = random_tensor<W>({largest}, 2);

@@ -40,8 +40,8 @@ template <class F>
   return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
 }
 
-/// The first 2^20 of the values in [-1/2, 1/2) that `key` names: drawn once, since drawing is slow, and not in the pool's memory, which is
-/// measured.
+/// The first 2^20 of the values in [-1/2, 1/2) that `key` names: drawn once, since drawing is slow, and not in the
+/// pool's memory, which is measured.
 template <class T>
 [[nodiscard]] const std::vector<T>& random_values(std::uint32_t key) {
   static std::map<std::uint32_t, std::vector<T>> drawn;

@@ -1,5 +1,5 @@
-// The peak of whole training processes beside what they cannot do without: runs the CIFAR trainer, which trains, evaluates, releases, saves
-// and collapses, and reads each run's largest resident memory from the system.
+// The peak of whole training processes beside what they cannot do without: runs the CIFAR trainer, which trains,
+// evaluates, releases, saves and collapses, and reads each run's largest resident memory from the system.
 #include <sys/resource.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -82,7 +82,8 @@ struct Options {
   }
   int status = 0;
   rusage usage{};
-  lpw::require(wait4(child, &status, 0, &usage) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0, options.program, " failed");
+  lpw::require(wait4(child, &status, 0, &usage) == child && WIFEXITED(status) && WEXITSTATUS(status) == 0,
+               options.program, " failed");
   fs::remove_all(out);
   return static_cast<double>(usage.ru_maxrss) * 1024;
 }
@@ -90,7 +91,8 @@ struct Options {
 /// Prints a row. Returns the ratio.
 double measure(const Options& options, const Run& run, const fs::path& out) {
   constexpr double image = 32 * 32 * 3, base = 60e6;
-  const double floor = static_cast<double>(activation_floor({run.model, run.members, options.batch, run.chunk}, sizeof(float)));
+  const double floor =
+      static_cast<double>(activation_floor({run.model, run.members, options.batch, run.chunk}, sizeof(float)));
   const double data = static_cast<double>(options.train + options.test) * image, peak = peak_of(options, run, out);
   const double ratio = peak / (floor + data + base);
   std::printf("| %s | %s | %lld | %s | %.0f | %.0f | %.0f | %.2f |\n", run.model.c_str(),
@@ -109,12 +111,14 @@ int main(int argc, char** argv) {
   CLI::App app{"Peak memory of training processes beside the floor of a step, the data set and 60 MB."};
   app.add_option("--program", options.program, "the trainer")->capture_default_str();
   app.add_option("--only", only, "run only what has this model")->capture_default_str();
-  app.add_option("--limit", options.limit, "fail where peak / (floor + data + 60 MB) is above this; 0: never")->capture_default_str();
+  app.add_option("--limit", options.limit, "fail where peak / (floor + data + 60 MB) is above this; 0: never")
+      ->capture_default_str();
   CLI11_PARSE(app, argc, argv);
   const fs::path out = fs::temp_directory_path() / ("lpw_memory_" + std::to_string(getpid()));
   try {
     std::printf(
-        "| model | late-phase weights | K | member chunk | peak, MB | floor, MB | data, MB | peak / (floor + data + 60) |\n"
+        "| model | late-phase weights | K | member chunk | peak, MB | floor, MB | data, MB | peak / (floor + data + "
+        "60) |\n"
         "|---|---|---|---|---|---|---|---|\n");
     bool within = true;
     for (const Run& run : runs()) {

@@ -27,7 +27,9 @@ struct Mlp {
       : first({.in_features = width, .out_features = width}, init),
         second({.in_features = width, .out_features = width}, init),
         head({.in_features = width, .out_features = 10}, init) {}
-  auto forward(const lpw::Variable<float, Cpu>& x) { return head.forward(relu(second.forward(relu(first.forward(x))))); }
+  auto forward(const lpw::Variable<float, Cpu>& x) {
+    return head.forward(relu(second.forward(relu(first.forward(x)))));
+  }
   template <class F>
   void visit(F&& f) {
     f("first", first);
@@ -43,7 +45,8 @@ int main(int argc, char** argv) {
   std::vector<std::int64_t> widths{64, 256, 1024};
   double time = 2;
   std::string json;
-  CLI::App app("Times training steps of three linear layers with ReLU: WIDTH inputs, WIDTH and WIDTH units, 10 classes.");
+  CLI::App app(
+      "Times training steps of three linear layers with ReLU: WIDTH inputs, WIDTH and WIDTH units, 10 classes.");
   app.add_option("widths", widths, "inputs and units")->capture_default_str();
   app.add_option("--batch", batch, "samples")->capture_default_str();
   app.add_option("--steps", steps, "steps in a measurement")->capture_default_str();
@@ -67,11 +70,14 @@ int main(int argc, char** argv) {
     };
     run();
     std::vector<double> milliseconds;
-    for (const auto start = benchmarks::Clock::now(); std::chrono::duration<double>(benchmarks::Clock::now() - start).count() < time;)
+    for (const auto start = benchmarks::Clock::now();
+         std::chrono::duration<double>(benchmarks::Clock::now() - start).count() < time;)
       milliseconds.push_back(benchmarks::seconds(run) / static_cast<double>(steps) * 1e3);
-    const double mean = std::accumulate(milliseconds.begin(), milliseconds.end(), 0.0) / static_cast<double>(milliseconds.size());
-    std::printf("mlp-%-6lld batch %lld, %d threads: %9.4f ms a step\n", static_cast<long long>(width), static_cast<long long>(batch),
-                lpw::max_threads(), mean);
-    if (file) file << nlohmann::ordered_json{{"work", lpw::to_text("mlp-", width)}, {"milliseconds", mean}} << std::endl;
+    const double mean =
+        std::accumulate(milliseconds.begin(), milliseconds.end(), 0.0) / static_cast<double>(milliseconds.size());
+    std::printf("mlp-%-6lld batch %lld, %d threads: %9.4f ms a step\n", static_cast<long long>(width),
+                static_cast<long long>(batch), lpw::max_threads(), mean);
+    if (file)
+      file << nlohmann::ordered_json{{"work", lpw::to_text("mlp-", width)}, {"milliseconds", mean}} << std::endl;
   }
 }

@@ -1,5 +1,6 @@
-// The primitives on the CPU. Those bound by memory stand beside a copy, by all threads, of half as many bytes as they read and write in
-// their passes (a copy reads and writes each); matrix products beside the bare product of the library.
+// The primitives on the CPU. Those bound by memory stand beside a copy, by all threads, of half as many bytes as they
+// read and write in their passes (a copy reads and writes each); matrix products beside the bare product of the
+// library.
 #include <cstring>
 
 #include <lpw/autograd/primitives.hpp>
@@ -72,8 +73,9 @@ void add_batch_norm(const std::string& type, std::int64_t side, std::int64_t cha
     const auto dy = random_tensor<T>(s.x.shape(), 1);
     Gradient<typename Setting::W, Cpu> dgamma{lpw::clone(s.gamma)}, dbeta{lpw::clone(s.beta)};
     Gradient<T, Cpu> dx{lpw::clone(dy)};
-    beside_copy(state, 5 * bytes_of(s.x),
-                [&] { lpw::batch_norm_backward(saved, dy, &dgamma, &dbeta, &dx, static_cast<Gradient<T, Cpu>*>(nullptr)); });
+    beside_copy(state, 5 * bytes_of(s.x), [&] {
+      lpw::batch_norm_backward(saved, dy, &dgamma, &dbeta, &dx, static_cast<Gradient<T, Cpu>*>(nullptr));
+    });
   });
 }
 
@@ -125,9 +127,9 @@ void add_elementwise(const std::string& type) {
   });
 }
 
-/// The pass around the products of one time step, all members' rows at once: it reads both products, c and the factors, and writes gates,
-/// c and h twice; backward reads dy, the product, gates, c twice and dc, and writes gates, dc and the gates times r, and here its operands
-/// are copied first.
+/// The pass around the products of one time step, all members' rows at once: it reads both products, c and the factors,
+/// and writes gates, c and h twice; backward reads dy, the product, gates, c twice and dc, and writes gates, dc and the
+/// gates times r, and here its operands are copied first.
 template <class T>
 void add_lstm_cell(const std::string& type) {
   using W = lpw::Accumulate<T>;
@@ -138,7 +140,8 @@ void add_lstm_cell(const std::string& type) {
     return lpw::LstmCell<W, Cpu>{row(4 * hidden), row(4 * hidden), row(4 * hidden), row(4 * hidden), row(hidden)};
   };
   const auto step = [=] {
-    return lpw::LstmStep<T, Cpu>{random_tensor<T>(gates_shape), random_tensor<W>(state_shape), random_tensor<W>(state_shape, 1)};
+    return lpw::LstmStep<T, Cpu>{random_tensor<T>(gates_shape), random_tensor<W>(state_shape),
+                                 random_tensor<W>(state_shape, 1)};
   };
   constexpr double units = members * sequences * hidden;
   add_benchmark("lstm_cell_forward/" + type, 10 * iterations, [=](benchmark::State& state) {
@@ -146,7 +149,8 @@ void add_lstm_cell(const std::string& type) {
     auto s = step();
     const auto product = random_tensor<T>(gates_shape, 2);
     Tensor<T, Cpu> h(state_shape), next(state_shape);
-    beside_copy(state, units * (14 * sizeof(T) + 2 * sizeof(W)), [&] { lpw::lstm_cell_forward(parameters, product, s, h, next); });
+    beside_copy(state, units * (14 * sizeof(T) + 2 * sizeof(W)),
+                [&] { lpw::lstm_cell_forward(parameters, product, s, h, next); });
   });
   add_benchmark("lstm_cell_backward/" + type, 10 * iterations, [=](benchmark::State& state) {
     const auto parameters = cell();
@@ -169,7 +173,8 @@ void add_embedding() {
   const auto indices = random_labels({members, rows}, vocabulary);
   const auto weight = random_tensor<float>({1, vocabulary, width}), dy = random_tensor<float>({members, rows, width});
   add_benchmark("embedding_forward", iterations, [=](benchmark::State& state) {
-    beside_copy(state, 2 * bytes_of(dy), [&] { benchmark::DoNotOptimize(lpw::embedding_forward<float>(indices, weight)); });
+    beside_copy(state, 2 * bytes_of(dy),
+                [&] { benchmark::DoNotOptimize(lpw::embedding_forward<float>(indices, weight)); });
   });
   add_benchmark("embedding_backward", iterations, [=](benchmark::State& state) {
     Gradient<float, Cpu> dweight{lpw::clone(weight)};
@@ -182,7 +187,8 @@ void add_embedding() {
 void add_members() {
   constexpr std::int64_t outputs = 2000, inputs = 500;
   add_benchmark("rank_one_backward", iterations, [=](benchmark::State& state) {
-    const auto product = random_tensor<float>({members, outputs, inputs}), weight = random_tensor<float>({1, outputs, inputs});
+    const auto product = random_tensor<float>({members, outputs, inputs}),
+               weight = random_tensor<float>({1, outputs, inputs});
     const auto r = random_tensor<float>({members, outputs}), s = random_tensor<float>({members, inputs});
     Gradient<float, Cpu> dweight{lpw::clone(weight)}, dr{lpw::clone(r)}, ds{lpw::clone(s)};
     beside_copy(state, bytes_of(product), [&] { lpw::rank_one_backward(product, weight, r, s, dweight, dr, ds); });
@@ -201,7 +207,9 @@ void add_optimizers() {
   constexpr std::int64_t weights = 10'000'000;
   const auto store = [](std::uint32_t key) { return random_tensor<float>({weights}, key); };
   add_benchmark("sgd_step", iterations, [=](benchmark::State& state) {
-    const lpw::SgdStore<float, Cpu> base{store(0), store(1), store(2), {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4}}, late{};
+    const lpw::SgdStore<float, Cpu> base{
+        store(0), store(1), store(2), {.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4}},
+        late{};
     beside_copy(state, 6 * bytes_of(base.weight), [&] { lpw::sgd_step(base, late); });
   });
   add_benchmark("adam_step", iterations, [=](benchmark::State& state) {
@@ -223,11 +231,12 @@ void add_cross_entropy(std::int64_t rows, std::int64_t classes) {
   });
 }
 
-/// The three products of a linear layer beside the library's bare products of the same sizes, in layouts the library likes.
+/// The three products of a linear layer beside the library's bare products of the same sizes, in layouts the library
+/// likes.
 void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
   add_benchmark(lpw::to_text("linear/", rows, 'x', in, 'x', out), iterations, [=](benchmark::State& state) {
-    const auto x = random_tensor<float>({1, rows, in}), weight = random_tensor<float>({1, out, in}), bias = random_tensor<float>({1, out}),
-               dy = random_tensor<float>({1, rows, out});
+    const auto x = random_tensor<float>({1, rows, in}), weight = random_tensor<float>({1, out, in}),
+               bias = random_tensor<float>({1, out}), dy = random_tensor<float>({1, rows, out});
     Gradient<float, Cpu> dx{lpw::clone(x)}, dweight{lpw::clone(weight)}, dbias{lpw::clone(bias)};
     const auto work = [&] {
       benchmark::DoNotOptimize(lpw::linear_forward(x, weight, bias));
@@ -239,7 +248,8 @@ void add_linear(std::int64_t rows, std::int64_t in, std::int64_t out) {
     const auto plain = random_tensor<float>({in, out});
     const auto bare = [&] {
       for (int pass = 0; pass < 3; ++pass)
-        lpw::gemm(lpw::matrix(x.data(), rows, in), lpw::matrix(plain.data(), in, out), lpw::matrix(product.data(), rows, out));
+        lpw::gemm(lpw::matrix(x.data(), rows, in), lpw::matrix(plain.data(), in, out),
+                  lpw::matrix(product.data(), rows, out));
     };
     run_beside(state, wall_clock, {.operations = 6.0 * static_cast<double>(rows * in * out)}, work, bare);
   });

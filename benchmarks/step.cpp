@@ -1,6 +1,6 @@
-// A training step (forward, backward, optimizer) on the CPU, or the evaluation of a plain Wide ResNet. Those of Wide ResNets stand beside
-// the bare time of their own convolutions in oneDNN's direct algorithm, that of the LSTM beside the bare time of its matrix products,
-// measured alternately in one process.
+// A training step (forward, backward, optimizer) on the CPU, or the evaluation of a plain Wide ResNet. Those of Wide
+// ResNets stand beside the bare time of their own convolutions in oneDNN's direct algorithm, that of the LSTM beside
+// the bare time of its matrix products, measured alternately in one process.
 #include <cstdio>
 #include <functional>
 #include <memory>
@@ -14,7 +14,8 @@ namespace {
 using namespace benchmarks;
 using lpw::Cpu;
 
-/// What the pool hands out in a steady step, at most, in MB: samples, weights, their gradients and momenta, activations.
+/// What the pool hands out in a steady step, at most, in MB: samples, weights, their gradients and momenta,
+/// activations.
 template <class Step>
 double pool_peak_mb(Step& step) {
   step.run();
@@ -51,8 +52,8 @@ Times alternate(const StepOptions& options, const StepShape& shape, Step& step, 
 template <class T>
 [[nodiscard]] Bare bare_work(const StepShape& shape) {
   if (shape.model == "lstm") return [products = std::make_shared<BareProducts<T>>(shape)] { products->run(); };
-  const auto convolutions =
-      std::make_shared<BareConvolutions<T>>(WideResNetSize::of(network_of(shape.model)), shape.images_at_once(), evaluates(shape.model));
+  const auto convolutions = std::make_shared<BareConvolutions<T>>(WideResNetSize::of(network_of(shape.model)),
+                                                                  shape.images_at_once(), evaluates(shape.model));
   if (!convolutions->complete()) return {};
   return [convolutions] { convolutions->run(); };
 }
@@ -70,7 +71,8 @@ void measure(const StepOptions& options, const StepShape& shape, const std::stri
   lpw::cpu_pool().trim();
   Step step(shape);
   more["pool_peak_mb"] = pool_peak_mb(step);
-  const Bare bare = options.step_only ? Bare() : fastest_bare_work<T>(shape);  // made after the step's own memory was measured
+  const Bare bare =
+      options.step_only ? Bare() : fastest_bare_work<T>(shape);  // made after the step's own memory was measured
   const Times times = alternate(options, shape, step, bare);
   if (bare) more["bare_ms"] = median(times.bare) * 1e3;
   report.add(shape, precision, times.steps, more);
@@ -88,12 +90,14 @@ void measure(const StepOptions& options, const StepShape& shape, const std::stri
 
 int main(int argc, char** argv) {
   StepOptions options;
-  if (const auto status = parse_step_options(options, "Times training steps, or the evaluation of plain networks, on the CPU.", argc, argv))
+  if (const auto status = parse_step_options(
+          options, "Times training steps, or the evaluation of plain networks, on the CPU.", argc, argv))
     return *status;
   try {
     StepReport report("cpu", options);
     options.for_each_run([&](const StepShape& shape, const std::string& precision) {
-      lpw::require<lpw::OptionError>(precision == "fp32" || precision == "bf16", "--precision ", precision, ": expected fp32 or bf16");
+      lpw::require<lpw::OptionError>(precision == "fp32" || precision == "bf16", "--precision ", precision,
+                                     ": expected fp32 or bf16");
       if (!report.has_time(shape, precision)) return;
       if (precision == "fp32") {
         measure<float>(options, shape, precision, report);

@@ -10,7 +10,8 @@
 
 namespace benchmarks {
 
-/// Whether a model's name stands for the forward pass of a plain network in evaluation mode, in place of a training step.
+/// Whether a model's name stands for the forward pass of a plain network in evaluation mode, in place of a training
+/// step.
 [[nodiscard]] inline bool evaluates(const std::string& model) { return model.ends_with("-eval"); }
 
 /// The model whose step or evaluation it is.
@@ -29,21 +30,24 @@ struct StepShape {
 struct StepOptions {
   std::vector<std::string> models = {"wrn-16-2"}, precisions = {"fp32", "bf16"};
   std::vector<std::int64_t> members = {1, 4, 10}, chunks = {0};
-  std::int64_t batch = 0;      // 0: the model's usual one
-  int samples = 0, steps = 1;  // samples are medians' values, each the mean of `steps` steps; 0: as many as a few seconds hold
+  std::int64_t batch = 0;  // 0: the model's usual one
+  int samples = 0,
+      steps = 1;  // samples are medians' values, each the mean of `steps` steps; 0: as many as a few seconds hold
   double seconds = 5;
   double limit = 0;  // seconds after which no run begins; 0: none
   bool step_only = false;
   std::string json;
 
-  /// Calls f(shape, precision) for every combination; members in chunks only where there are several, a plain network has one.
+  /// Calls f(shape, precision) for every combination; members in chunks only where there are several, a plain network
+  /// has one.
   template <class F>
   void for_each_run(F&& f) const {
     for (const auto& model : models)
       for (const auto& precision : precisions)
         for (const auto k : evaluates(model) ? std::vector<std::int64_t>{1} : members)
           for (const auto chunk : chunks)
-            if (chunk < k || chunk == 0) f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
+            if (chunk < k || chunk == 0)
+              f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
   }
 };
 

@@ -1,5 +1,5 @@
-// What the programs that time training steps share: the command line, and the table and JSON they end in. The members of a run in JSON are
-// those that peers/measure.py writes.
+// What the programs that time training steps share: the command line, and the table and JSON they end in. The members
+// of a run in JSON are those that peers/measure.py writes.
 #pragma once
 
 #include <cstdio>
@@ -18,15 +18,21 @@
 namespace benchmarks {
 
 /// Fills `options`; returns the exit status where the program is to end.
-[[nodiscard]] inline std::optional<int> parse_step_options(StepOptions& options, const char* purpose, int argc, char** argv) {
+[[nodiscard]] inline std::optional<int> parse_step_options(StepOptions& options, const char* purpose, int argc,
+                                                           char** argv) {
   CLI::App app(purpose);
-  app.add_option("models", options.models, "wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the CPU")
+  app.add_option("models", options.models,
+                 "wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the CPU")
       ->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
-  app.add_option("--members", options.members, "K, members")->delimiter(',')->capture_default_str()->check(CLI::PositiveNumber);
+  app.add_option("--members", options.members, "K, members")
+      ->delimiter(',')
+      ->capture_default_str()
+      ->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
   app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 20 sequences")->capture_default_str();
-  app.add_option("--samples", options.samples, "measurements; 0: what --seconds holds, at least 3")->capture_default_str();
+  app.add_option("--samples", options.samples, "measurements; 0: what --seconds holds, at least 3")
+      ->capture_default_str();
   app.add_option("--steps", options.steps, "steps in a measurement")->capture_default_str()->check(CLI::PositiveNumber);
   app.add_option("--seconds", options.seconds, "time for measuring a run")->capture_default_str();
   app.add_option("--limit", options.limit, "seconds after which no run begins; 0: none")->capture_default_str();
@@ -40,13 +46,15 @@ namespace benchmarks {
   return std::nullopt;
 }
 
-/// Prints a row for each run, and writes it as a line of JSON at once: what was measured outlives a program that is stopped.
+/// Prints a row for each run, and writes it as a line of JSON at once: what was measured outlives a program that is
+/// stopped.
 class StepReport {
  public:
   using Json = nlohmann::ordered_json;
 
   /// An empty path is no file. Throws FileError if it cannot be written.
-  StepReport(const char* device, const StepOptions& options) : device_(device), limit_(options.limit), path_(options.json) {
+  StepReport(const char* device, const StepOptions& options)
+      : device_(device), limit_(options.limit), path_(options.json) {
     if (path_.empty()) return;
     file_.open(path_);
     lpw::require<lpw::FileError>(file_.good(), path_, ": cannot be written");
@@ -104,15 +112,18 @@ class StepReport {
 
   static void print(const Json& run) {
     const auto number = [&](const char* name) { return run[name].get<double>(); };
-    std::printf("%-14s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms", run["work"].get<std::string>().c_str(),
-                run["precision"].get<std::string>().c_str(), run["members"].get<int>(), run["variant"].get<std::string>().c_str(),
-                number("milliseconds"), number("low"), number("high"), number("milliseconds") / number("members"));
+    std::printf("%-14s %-5s K %2d %-8s %9.2f ms (%.2f to %.2f)  per member %8.2f ms",
+                run["work"].get<std::string>().c_str(), run["precision"].get<std::string>().c_str(),
+                run["members"].get<int>(), run["variant"].get<std::string>().c_str(), number("milliseconds"),
+                number("low"), number("high"), number("milliseconds") / number("members"));
     if (run.contains("images_per_second")) std::printf("  %8.0f images/s", number("images_per_second"));
     if (run.contains("pool_peak_mb")) std::printf("  pool %8.1f MB", number("pool_peak_mb"));
     if (run.contains("device_peak_mb")) std::printf("  device %8.1f MB", number("device_peak_mb"));
-    if (run.contains("bare_ms")) std::printf("  bare %9.2f ms, share %.2f", number("bare_ms"), number("bare_ms") / number("milliseconds"));
+    if (run.contains("bare_ms"))
+      std::printf("  bare %9.2f ms, share %.2f", number("bare_ms"), number("bare_ms") / number("milliseconds"));
     if (run.contains("activation_floor_mb"))
-      std::printf("  floor %.1f MB, ratio %.2f", number("activation_floor_mb"), number("pool_peak_mb") / number("activation_floor_mb"));
+      std::printf("  floor %.1f MB, ratio %.2f", number("activation_floor_mb"),
+                  number("pool_peak_mb") / number("activation_floor_mb"));
     std::printf("\n");
     std::fflush(stdout);
   }

@@ -1,5 +1,5 @@
-// The training steps that are timed, as the trainer does them: forward, backward and optimizer, recorded and replayed where the device can;
-// and the evaluation of the plain network that is left after collapse.
+// The training steps that are timed, as the trainer does them: forward, backward and optimizer, recorded and replayed
+// where the device can; and the evaluation of the plain network that is left after collapse.
 #pragma once
 
 #include <cstdio>
@@ -24,7 +24,8 @@ struct WideResNetSize {
     long long depth = 0, widen = 0;
     int read = 0;
     const bool matches = std::sscanf(model.c_str(), "wrn-%lld-%lld%n", &depth, &widen, &read) == 2;
-    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(model.size()), "model ", model, ": expected wrn-DEPTH-WIDEN");
+    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(model.size()), "model ", model,
+                                   ": expected wrn-DEPTH-WIDEN");
     return {depth, widen};
   }
 };
@@ -79,13 +80,14 @@ class WideResNetStep {
   lpw::Replay<D> replay_;
 };
 
-/// The same network, plain: the forward pass over a batch in evaluation mode. Its layers have the shapes of a collapsed network's, and
-/// other weights.
+/// The same network, plain: the forward pass over a batch in evaluation mode. Its layers have the shapes of a collapsed
+/// network's, and other weights.
 template <class T, class D>
 class WideResNetEvaluation {
  public:
   explicit WideResNetEvaluation(const StepShape& shape)
-      : network_(wide_resnet<T, D>(network_of(shape.model))), images_(random_tensor<T, D>({1, shape.batch, 32, 32, 3})) {}
+      : network_(wide_resnet<T, D>(network_of(shape.model))),
+        images_(random_tensor<T, D>({1, shape.batch, 32, 32, 3})) {}
 
   void run() { logits_ = network_.forward(lpw::Tape::evaluation().input(images_)).value(); }
 
@@ -94,7 +96,8 @@ class WideResNetEvaluation {
   lpw::Tensor<T, D> images_, logits_;
 };
 
-/// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and nothing else.
+/// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and
+/// nothing else.
 [[nodiscard]] inline std::int64_t activation_floor(const StepShape& shape, std::int64_t element_bytes) {
   const auto [depth, widen] = WideResNetSize::of(shape.model);
   std::int64_t elements = shape.images_at_once() * 32 * 32 * (3 + 16);

@@ -66,7 +66,7 @@ int main() {
   for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
     if (epoch == release_epoch) {
       print_score("before release:", network, data);
-      lpw::release(network, optimizer, {.members = members, .groups = lpw::Group::batch_norm | lpw::Group::head});
+      lpw::release(network, optimizer, {.members = members, .late = lpw::Group::batch_norm | lpw::Group::head});
       std::printf("released %d members; an iteration takes %d minibatches now\n", int(members), int(members));
     }
     std::printf("epoch %d: loss %.3f\n", int(epoch + 1), train_epoch(network, optimizer, train, epoch));

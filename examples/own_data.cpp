@@ -110,7 +110,7 @@ int main() {
   for (std::int64_t epoch = 0; epoch < epochs; ++epoch) {
     if (epoch == release_epoch) {
       std::printf("before release: error %.4f\n", error_of(network, test));
-      lpw::release(network, optimizer, {.members = 4, .groups = lpw::Group::rank_one | lpw::Group::head});
+      lpw::release(network, optimizer, {.members = 4, .late = lpw::Group::rank_one | lpw::Group::head});
     }
     const std::int64_t members = lpw::nn::members(network);
     const auto order = plan.order(epoch);

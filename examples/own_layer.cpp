@@ -90,7 +90,7 @@ int main() {
   for (std::uint32_t i = 0; i < iterations; ++i) {
     if (i == release_at) {
       std::printf("after %u iterations, before release: accuracy %.3f\n", i, accuracy(network));
-      lpw::release(network, optimizer, {.members = 4, .groups = lpw::Group::batch_norm});  // the slopes
+      lpw::release(network, optimizer, {.members = 4, .late = lpw::Group::batch_norm});  // the slopes
     }
     const Points points(lpw::nn::members(network), 64, i);
     lpw::Tape tape;

@@ -16,7 +16,7 @@ using Network = lpw::nn::WideResNet<float, lpw::Cpu>;
 using Optimizer = lpw::optim::Sgd<float, lpw::Cpu>;
 constexpr std::int64_t epochs = 6, release_epoch = 3;
 const lpw::ReleaseOptions release_options{
-    .members = 3, .groups = lpw::Group::batch_norm | lpw::Group::head, .sigma = 0.05};
+    .members = 3, .late = lpw::Group::batch_norm | lpw::Group::head, .sigma = 0.05};
 
 /// Every tensor of a run by its name; f(name, tensor) reads or writes.
 template <class F>

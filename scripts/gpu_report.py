@@ -31,12 +31,17 @@ def last_lines(text):
 def cudnn_version(build):
     """Of the header that the build used."""
     cache = build / "CMakeCache.txt"
-    folders = re.findall(r"^LPW_CUDNN_INCLUDE:\w+=(.*)$", cache.read_text(encoding="utf-8"), re.MULTILINE) if cache.exists() else []
+    folders = re.findall(
+    r"^LPW_CUDNN_INCLUDE:\w+=(.*)$",
+    cache.read_text(
+        encoding="utf-8"),
+         re.MULTILINE) if cache.exists() else []
     for folder in ";".join(folders).split(";"):
         header = pathlib.Path(folder) / "cudnn_version.h"
         if folder and header.exists():
             text = header.read_text(encoding="utf-8")
-            parts = [re.search(rf"^#define CUDNN_{part} +(\d+)", text, re.MULTILINE) for part in ("MAJOR", "MINOR", "PATCHLEVEL")]
+            parts = [re.search(rf"^#define CUDNN_{part} +(\d+)", text, re.MULTILINE)
+                               for part in ("MAJOR", "MINOR", "PATCHLEVEL")]
             return ".".join(part[1] for part in parts if part)
     return "unknown"
 
@@ -45,7 +50,13 @@ def test_results(path):
     """How many tests passed and so on, and the last lines of those that failed, from what ctest wrote."""
     counts, failures = {}, []
     for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
-        status = {"run": "passed", "fail": "failed", "notrun": "skipped", "disabled": "skipped"}.get(case.get("status"), case.get("status"))
+        status = {
+    "run": "passed",
+    "fail": "failed",
+    "notrun": "skipped",
+    "disabled": "skipped"}.get(
+        case.get("status"),
+         case.get("status"))
         counts[status] = counts.get(status, 0) + 1
         if status == "failed":
             failures.append({"name": case.get("name"), "last_lines": last_lines(case.findtext("system-out") or "")})

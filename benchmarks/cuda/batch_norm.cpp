@@ -1,6 +1,7 @@
-// Batch norm + ReLU, forward and backward, for the layers of WRN-28-10: all K members in one launch each way beside cuDNN called for one
-// member after another, both replayed from a graph. `of_reference` says how many times as fast as cuDNN lpw is, "GB/s" counts x read and y
-// written, x and dy read and dx written. Where cuDNN has no fused ReLU for a type, it does without: the label says so.
+// Batch norm + ReLU, forward and backward, for the layers of WRN-28-10: all K members in one launch each way beside
+// cuDNN called for one member after another, both replayed from a graph. `of_reference` says how many times as fast as
+// cuDNN lpw is, "GB/s" counts x read and y written, x and dy read and dx written. Where cuDNN has no fused ReLU for a
+// type, it does without: the label says so.
 #include "cudnn_batch_norm.hpp"
 #include "main.hpp"
 

@@ -22,7 +22,8 @@ inline void run_beside_on_device(benchmark::State& state, const Cost& cost, cons
   detail::run_measures(state, cost, measure.repeats(), measure.of(work), measure.of(reference));
 }
 
-/// Beside a copy that reads and writes as many bytes as the work has to: `of_reference` is the share of its rate that the work reaches.
+/// Beside a copy that reads and writes as many bytes as the work has to: `of_reference` is the share of its rate that
+/// the work reaches.
 inline void beside_copy(benchmark::State& state, std::int64_t bytes, const Work& work) {
   DeviceCopy copy(static_cast<double>(bytes));
   const Work copies[] = {copy.by_driver(), copy.by_kernel()};

@@ -1,5 +1,5 @@
-// Copies on the GPU: what a kernel that moves as many bytes is measured against. A copy is made in two ways, of which the faster counts:
-// inside a graph the driver's may go to a copy engine, which is slower than the multiprocessors.
+// Copies on the GPU: what a kernel that moves as many bytes is measured against. A copy is made in two ways, of which
+// the faster counts: inside a graph the driver's may go to a copy engine, which is slower than the multiprocessors.
 #pragma once
 
 #include "device_time.hpp"

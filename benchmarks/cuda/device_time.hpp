@@ -1,8 +1,8 @@
 // Time on the GPU of work that finds the second-level cache full of other data.
 //
-// Long work is timed between two events: emptying the cache takes longer than issuing the work, so the GPU never waits for the host between
-// them. Of short work the gaps beside the events would be a good part; it is repeated inside a graph, the cache emptied before each time,
-// and the time of a graph that only empties the cache is taken off.
+// Long work is timed between two events: emptying the cache takes longer than issuing the work, so the GPU never waits
+// for the host between them. Of short work the gaps beside the events would be a good part; it is repeated inside a
+// graph, the cache emptied before each time, and the time of a graph that only empties the cache is taken off.
 #pragma once
 
 #include <functional>
@@ -39,7 +39,9 @@ static __global__ void __launch_bounds__(lpw::LaunchPlan::block) read_all(const 
 
 class DeviceTimer {
  public:
-  DeviceTimer() : flood_(lpw::zeros<std::uint8_t, lpw::Cuda>({std::max<std::int64_t>(4 * lpw::cuda::limits().l2_bytes, 128 << 20)})) {
+  DeviceTimer()
+      : flood_(lpw::zeros<std::uint8_t, lpw::Cuda>(
+            {std::max<std::int64_t>(4 * lpw::cuda::limits().l2_bytes, 128 << 20)})) {
     lpw::cuda::check(cudaEventCreateWithFlags(&start_, 0), "cudaEventCreateWithFlags");
     lpw::cuda::check(cudaEventCreateWithFlags(&stop_, 0), "cudaEventCreateWithFlags");
   }
@@ -52,12 +54,13 @@ class DeviceTimer {
 
   /// Issues what empties the cache.
   void flood() const {
-    const ReadAll p{reinterpret_cast<const uint4*>(flood_.data()), flood_.size() / static_cast<std::int64_t>(sizeof(uint4)),
-                    lpw::cuda::counters(1)};
+    const ReadAll p{reinterpret_cast<const uint4*>(flood_.data()),
+                    flood_.size() / static_cast<std::int64_t>(sizeof(uint4)), lpw::cuda::counters(1)};
     lpw::cuda::launch(read_all, lpw::cuda::element_plan(p.length / 8), p);
   }
 
-  /// Seconds between an event before work() and one after it. They are waited for, so work() of one call never meets that of the next.
+  /// Seconds between an event before work() and one after it. They are waited for, so work() of one call never meets
+  /// that of the next.
   [[nodiscard]] double operator()(const Work& work) const {
     flood();
     lpw::cuda::check(cudaEventRecord(start_, lpw::cuda::stream()), "cudaEventRecord");
@@ -81,11 +84,13 @@ class DeviceTimer {
   return [graph = std::make_shared<lpw::cuda::Graph>(work)] { graph->launch(); };
 }
 
-/// How works that are to be compared are measured: all between events, or all repeated inside a graph, if any of them is short.
+/// How works that are to be compared are measured: all between events, or all repeated inside a graph, if any of them
+/// is short.
 class ColdMeasure {
  public:
   struct Options {
-    bool many_launches = false;  // long work, too, is launched as a graph: issuing it may take longer than emptying the cache
+    bool many_launches =
+        false;  // long work, too, is launched as a graph: issuing it may take longer than emptying the cache
   };
 
   explicit ColdMeasure(std::initializer_list<Work> works, Options options) : options_(options) {
@@ -100,9 +105,13 @@ class ColdMeasure {
   [[nodiscard]] int repeats() const { return repeats_; }
 
   [[nodiscard]] Measure of(const Work& work) const {
-    if (repeats_ == 1) return [timer = timer_, work = options_.many_launches ? graphed(work) : work] { return (*timer)(work); };
-    const Work both = repeated([timer = timer_, work] { timer->flood(), work(); }), floods = repeated([timer = timer_] { timer->flood(); });
-    return [timer = timer_, repeats = repeats_, both, floods] { return std::max((*timer)(both) - (*timer)(floods), 1e-9) / repeats; };
+    if (repeats_ == 1)
+      return [timer = timer_, work = options_.many_launches ? graphed(work) : work] { return (*timer)(work); };
+    const Work both = repeated([timer = timer_, work] { timer->flood(), work(); }),
+               floods = repeated([timer = timer_] { timer->flood(); });
+    return [timer = timer_, repeats = repeats_, both, floods] {
+      return std::max((*timer)(both) - (*timer)(floods), 1e-9) / repeats;
+    };
   }
 
  private:

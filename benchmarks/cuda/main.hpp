@@ -17,7 +17,8 @@ inline void take_limit(int& argc, char** argv) {
   int kept = 0;
   for (int i = 0; i < argc; ++i) {
     if (std::strncmp(argv[i], name, std::strlen(name)) == 0) {
-      deadline() = Clock::now() + std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * std::atof(argv[i] + std::strlen(name))));
+      deadline() = Clock::now() +
+                   std::chrono::milliseconds(static_cast<std::int64_t>(1e3 * std::atof(argv[i] + std::strlen(name))));
     } else {
       argv[kept++] = argv[i];
     }

@@ -10,7 +10,8 @@ namespace {
 using namespace benchmarks;
 
 /// Whether it was measured. Other runs may still work where one does not.
-bool measure(const StepOptions& options, const StepShape& shape, const std::string& precision, const std::string& gpu, StepReport& report) {
+bool measure(const StepOptions& options, const StepShape& shape, const std::string& precision, const std::string& gpu,
+             StepReport& report) {
   try {
     const StepMeasurement found = measure_step(options, shape, precision);
     report.add(shape, precision, found.seconds, {{"gpu", gpu}, {"device_peak_mb", found.device_peak_mb}});

@@ -25,7 +25,8 @@ StepMeasurement time_steps(const StepOptions& options, const StepShape& shape) {
                     }));
   const auto losses = step.losses();
   for (std::int64_t k = 0; k < losses.size(); ++k)
-    lpw::require<lpw::NonFinite>(std::isfinite(losses.data()[k]), "the loss of member ", k, " became ", losses.data()[k]);
+    lpw::require<lpw::NonFinite>(std::isfinite(losses.data()[k]), "the loss of member ", k, " became ",
+                                 losses.data()[k]);
   return {std::move(times), static_cast<double>(lpw::cuda::pool().usage().peak) / 1e6};
 }
 
@@ -42,7 +43,8 @@ std::string gpu_name() { return lpw::cuda::available() ? lpw::cuda::device_name(
 StepMeasurement measure_step(const StepOptions& options, const StepShape& shape, const std::string& precision) {
   lpw::cuda::settings().tf32 = precision == "tf32";
   if (precision == "bf16") return measure<lpw::bfloat16>(options, shape);
-  lpw::require<lpw::OptionError>(precision == "fp32" || precision == "tf32", "--precision ", precision, ": expected fp32, tf32 or bf16");
+  lpw::require<lpw::OptionError>(precision == "fp32" || precision == "tf32", "--precision ", precision,
+                                 ": expected fp32, tf32 or bf16");
   return measure<float>(options, shape);
 }
 

@@ -24,7 +24,8 @@ def forward_backward(options, variant, shape):
         return functional.relu(norm(x))
 
     def tensor(images):
-        return torch.randn(images, channels, height, width, device=options.device).to(dtype).contiguous(memory_format=order)
+        return torch.randn(images, channels, height, width, device=options.device).to(
+            dtype).contiguous(memory_format=order)
 
     run = measure.compiled(apply, options) if "compile" in extras else apply
     parts = options.members if kind == "loop" else 1

@@ -13,11 +13,16 @@ def runs_of_benchmark(content):
     """Google Benchmark's results of lpw's batch norm beside cuDNN, named bn/PRECISION/K<members>/<shape>, as runs of both."""
     for entry in content["benchmarks"]:
         _, precision, members, shape = entry["name"].split("/")[:4]
-        run = {"work": f"bn {shape}", "members": int(members[1:]), "precision": precision, "batch": 128, "device": "cuda"}
+        run = {"work": f"bn {shape}",
+    "members": int(members[1:]),
+    "precision": precision,
+    "batch": 128,
+     "device": "cuda"}
         if entry.get("error_occurred"):
             yield {**run, "program": "lpw", "variant": "batched", "missing": entry["error_message"]}
             continue
-        times = {name: entry[f"{counter}_us"] / 1e3 for name, counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]}
+        times = {name: entry[f"{counter}_us"] / 1e3 for name,
+            counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]}
         yield {**run, "program": "lpw", "variant": "batched", **times}
         yield {**run, "program": "cuDNN", "variant": entry.get("label", "").removeprefix("cuDNN, "),
                "milliseconds": entry["reference_us"] / 1e3}
@@ -76,7 +81,8 @@ def time_cell(runs):
 def row(runs, best, compared):
     name = f"**{runs[0]['variant']}**" if best else runs[0]["variant"]
     used = [memory(run) for run in runs if memory(run)]
-    return [f"{runs[0]['program']}, {name}", time_cell(runs), f"{statistics.median(used):.0f}" if used else "", *compared]
+    return [f"{runs[0]['program']}, {name}", time_cell(
+        runs), f"{statistics.median(used):.0f}" if used else "", *compared]
 
 
 def rows_of(names):

@@ -35,7 +35,12 @@ class ByteLstm(nn.Module):
 
 def training_step(options, variant):
     """A function that does one iteration of Algorithm 1 on text made here."""
-    network = ByteLstm(options.members, options.hidden, options.embedding, not variant.startswith("plain")).to(options.device)
+    network = ByteLstm(
+    options.members,
+    options.hidden,
+    options.embedding,
+    not variant.startswith("plain")).to(
+        options.device)
     forward = measure.compiled(network, options) if variant.endswith("compile") else network
     on_gpu = options.device == "cuda"
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=on_gpu, capturable=on_gpu)

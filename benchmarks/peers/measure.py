@@ -18,7 +18,14 @@ def parser(description):
     options = argparse.ArgumentParser(description=description)
     options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
-    options.add_argument("--precision", type=list_of("fp32", "tf32", "bf16"), default=["fp32"], help="of fp32, tf32, bf16")
+    options.add_argument(
+    "--precision",
+    type=list_of(
+        "fp32",
+        "tf32",
+        "bf16"),
+        default=["fp32"],
+         help="of fp32, tf32, bf16")
     options.add_argument("--members", type=lambda text: [int(k) for k in text.split(",")], default=[10], help="K, ...")
     options.add_argument("--samples", type=int, default=0, help="measurements; 0: what --seconds holds, at least 3")
     options.add_argument("--steps", type=int, default=1, help="steps in a measurement")
@@ -121,14 +128,16 @@ def milliseconds(step, options, clock=wall_clock):
         torch.cuda.reset_peak_memory_stats()
     times = []
     begin = time.perf_counter()
-    while len(times) < (options.samples or 3) or (not options.samples and time.perf_counter() - begin < options.seconds):
+    while len(times) < (options.samples or 3) or (
+        not options.samples and time.perf_counter() - begin < options.seconds):
         times.append(clock(step, options))
     return times
 
 
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())
+        return next((line.split(":", 1)[1].strip()
+                    for line in lines if line.startswith("model name")), platform.machine())
 
 
 class Report:
@@ -139,7 +148,10 @@ class Report:
         self.machine = {"processor": processor()}
         if options.device == "cuda":
             self.machine["gpu"] = torch.cuda.get_device_name()
-        self.file = open(options.json, "w", encoding="utf-8") if options.json else None  # pylint: disable=consider-using-with
+        self.file = open(
+    options.json,
+    "w",
+     encoding="utf-8") if options.json else None  # pylint: disable=consider-using-with
 
     def combinations(self, numbers=None):
         """The options of each run: one precision and number of members, of those asked for or of `numbers`."""

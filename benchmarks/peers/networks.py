@@ -82,7 +82,8 @@ class Head(nn.Module):
         if self.kind == "loop":
             return functional.linear(x, self.weight[self.member], self.bias[self.member])
         members = len(self.weight)
-        rows = x.unflatten(0, (-1, members)).transpose(0, 1) if self.kind == "grouped" else x.unflatten(0, (members, -1))
+        rows = x.unflatten(0, (-1, members)).transpose(0,
+                           1) if self.kind == "grouped" else x.unflatten(0, (members, -1))
         return torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))  # [K, B, classes]
 
 

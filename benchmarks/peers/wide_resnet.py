@@ -38,7 +38,13 @@ def training_step(options, variant, model):
     order = torch.channels_last if "channels_last" in extras else torch.contiguous_format
     members, device = options.members, options.device
     network = WideResNet(kind, depth, widen, members).to(device, memory_format=order)
-    optimizer = torch.optim.SGD(network.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda")
+    optimizer = torch.optim.SGD(
+    network.parameters(),
+    1e-3,
+    momentum=0.9,
+    nesterov=True,
+    weight_decay=5e-4,
+     fused=device == "cuda")
     forward = measure.compiled(network, options) if "compile" in extras else network
     images = torch.randn(members, options.batch, 3, 32, 32, device=device)
     labels = torch.randint(0, 10, (members, options.batch), device=device)
@@ -71,7 +77,10 @@ def evaluation(options, variant, model):
     network = WideResNet("loop", *size(model), members=1).to(options.device, memory_format=order).eval()
     if kind == "folded":
         fold_norms(network)
-    forward = measure.compiled(network, options, freezing="freeze" in extras) if {"compile", "freeze"} & {*extras} else network
+    forward = measure.compiled(
+    network, options, freezing="freeze" in extras) if {
+        "compile", "freeze"} & {
+            *extras} else network
     images = torch.randn(options.batch, 3, 32, 32, device=options.device).contiguous(memory_format=order)
 
     def step():
@@ -86,7 +95,8 @@ def works(options):
     runs = [(model, variant) for variant in options.variants for model in options.models
             if evaluates(model) == (variant in EVALUATION_VARIANTS)]
     if not runs:
-        raise SystemExit(f"{', '.join(options.models)}: none of the variants {', '.join(options.variants)} is of such a model")
+        raise SystemExit(
+            f"{', '.join(options.models)}: none of the variants {', '.join(options.variants)} is of such a model")
     return runs
 
 

@@ -23,9 +23,9 @@ struct Options : example::RunOptions {
       "Trains a Wide ResNet with late-phase weights on CIFAR and collapses its members into one plain network.";
   static constexpr const char* batch_help = "samples per member and iteration";
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
-  static constexpr const char* late_help = "late-phase weights: batchnorm, head, rank1 joined by commas, or none";
-  static constexpr example::NamedGroup late_groups[] = {
-      {"batchnorm", lpw::Group::batch_norm}, {"head", lpw::Group::head}, {"rank1", lpw::Group::rank_one}};
+  static constexpr const char* late_help =
+      "late-phase weights, joined by commas: batchnorm, head, rank1, all, or names of parameters, where * stands for "
+      "any part; none";
 
   Options()
       : RunOptions{.epochs = 200,

@@ -25,8 +25,9 @@ struct Options : example::RunOptions {
       "Trains a byte-level LSTM with late-phase weights on a text and collapses its members into one plain network.";
   static constexpr const char* batch_help = "streams per member, each through a part of the text of its own";
   static constexpr const char* dropout_help = "dropout rate of the embedding's and of every LSTM layer's output";
-  static constexpr const char* late_help = "late-phase weights: rank1, head joined by a comma, or none";
-  static constexpr example::NamedGroup late_groups[] = {{"rank1", lpw::Group::rank_one}, {"head", lpw::Group::head}};
+  static constexpr const char* late_help =
+      "late-phase weights, joined by commas: rank1, head, all, or names of parameters, where * stands for any part; "
+      "none";
 
   Options()
       : RunOptions{.epochs = 20,

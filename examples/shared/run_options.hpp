@@ -52,28 +52,13 @@ struct RunOptions {
   [[nodiscard]] bool evaluates_model() const { return eval.ends_with(".safetensors"); }
 };
 
-/// A kind of late-phase weights as --late names it.
-struct NamedGroup {
-  std::string_view name;
-  lpw::Group group;
-};
-
-/// Names out of `known` joined by commas, or "none", as groups.
-template <std::size_t N>
-lpw::Group parse_late(const std::string& text, const NamedGroup (&known)[N]) {
-  std::string names;
-  for (const auto& [name, group] : known) names += (names.empty() ? "" : ", ") + std::string(name);
-  lpw::Group groups = lpw::Group::none;
-  if (text == "none") return groups;
-  for (const auto part : lpw::optim::detail::split(text, ',')) {
-    const auto found =
-        std::find_if(std::begin(known), std::end(known), [&](const NamedGroup& named) { return named.name == part; });
-    lpw::require<lpw::OptionError>(found != std::end(known), "--late ", text, ": \"", part, "\" is not one of ", names,
-                                   "; expected some of them joined by commas, or none");
-    lpw::require<lpw::OptionError>(!contains(groups, found->group), "--late ", text, ": names ", part, " twice");
-    groups = groups | found->group;
+/// What --late asks for.
+inline lpw::Selectors parse_late(const std::string& text) {
+  try {
+    return lpw::Selectors::parse(text);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>("--late ", text, ": ", error.what());
   }
-  return groups;
 }
 
 /// Takes what all optimizers have.
@@ -111,7 +96,7 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .members = o.members,
           .release_epoch = o.release_epoch,
           .release_step = o.release_step,
-          .late = parse_late(o.late, Options::late_groups),
+          .late = parse_late(o.late),
           .sigma = o.sigma,
           .optimizer = optimizer_options(o),
           .schedule = schedule_of("schedule", o.schedule, o.lr, epochs),

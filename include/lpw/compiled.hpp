@@ -1,5 +1,5 @@
-// Declares what lpw::compiled holds of whole networks, and with that all that it holds; lpw.hpp includes it. A program that does not link
-// lpw::compiled makes its own.
+// Declares what lpw::compiled holds of whole networks, and with that all that it holds; lpw.hpp includes it. A program
+// that does not link lpw::compiled makes its own.
 #pragma once
 
 #include <lpw/autograd/compiled.hpp>

@@ -10,8 +10,10 @@ namespace {
 
 template <class W>
 RunningStatistics<W, Cpu> random_statistics(std::int64_t members, std::int64_t channels) {
-  RunningStatistics<W, Cpu> running{random_tensor<W>({members, channels}, 31), random_tensor<W>({members, channels}, 32)};
-  for (std::int64_t i = 0; i < running.variance.size(); ++i) running.variance.data()[i] = std::abs(running.variance.data()[i]) + W(0.5);
+  RunningStatistics<W, Cpu> running{random_tensor<W>({members, channels}, 31),
+                                    random_tensor<W>({members, channels}, 32)};
+  for (std::int64_t i = 0; i < running.variance.size(); ++i)
+    running.variance.data()[i] = std::abs(running.variance.data()[i]) + W(0.5);
   return running;
 }
 
@@ -20,18 +22,21 @@ struct Plain {
   std::vector<double> mean, variance, y;
 };
 
-Plain plain_batch_norm(const std::vector<double>& x, std::int64_t members, std::int64_t channels, const std::vector<double>& gamma,
-                       const std::vector<double>& beta, double epsilon) {
+Plain plain_batch_norm(const std::vector<double>& x, std::int64_t members, std::int64_t channels,
+                       const std::vector<double>& gamma, const std::vector<double>& beta, double epsilon) {
   const std::int64_t rows = static_cast<std::int64_t>(x.size()) / (members * channels);
-  Plain result{std::vector<double>(members * channels), std::vector<double>(members * channels), std::vector<double>(x.size())};
+  Plain result{std::vector<double>(members * channels), std::vector<double>(members * channels),
+               std::vector<double>(x.size())};
   for (std::int64_t k = 0; k < members; ++k)
     for (std::int64_t c = 0; c < channels; ++c) {
       const auto at = [&](std::int64_t r) { return (k * rows + r) * channels + c; };
       double &mean = result.mean[k * channels + c], &variance = result.variance[k * channels + c];
       for (std::int64_t r = 0; r < rows; ++r) mean += x[at(r)] / static_cast<double>(rows);
-      for (std::int64_t r = 0; r < rows; ++r) variance += (x[at(r)] - mean) * (x[at(r)] - mean) / static_cast<double>(rows);
       for (std::int64_t r = 0; r < rows; ++r)
-        result.y[at(r)] = gamma[k * channels + c] * (x[at(r)] - mean) / std::sqrt(variance + epsilon) + beta[k * channels + c];
+        variance += (x[at(r)] - mean) * (x[at(r)] - mean) / static_cast<double>(rows);
+      for (std::int64_t r = 0; r < rows; ++r)
+        result.y[at(r)] =
+            gamma[k * channels + c] * (x[at(r)] - mean) / std::sqrt(variance + epsilon) + beta[k * channels + c];
     }
   return result;
 }
@@ -48,7 +53,8 @@ constexpr Mode modes[] = {Mode::training, Mode::evaluation, Mode::statistics};
 
 }  // namespace
 
-// In these cases no pre-activation lies within the step, 6e-6, of ReLU's kink (see conv2d.cpp). epsilon is large, to be seen.
+// In these cases no pre-activation lies within the step, 6e-6, of ReLU's kink (see conv2d.cpp). epsilon is large, to be
+// seen.
 TEST_CASE("batch_norm: gradients", "[batch_norm]") {
   for (const std::int64_t members : {1, 3})
     for (const bool shared : {true, false})
@@ -57,14 +63,18 @@ TEST_CASE("batch_norm: gradients", "[batch_norm]") {
           INFO("K=" << members << " shared " << shared << " relu " << relu << " mode " << static_cast<int>(mode));
           const Shape parameter{shared ? 1 : members, 3};
           const auto operation = [&](const auto& in) {
-            return batch_norm(in[0], in[1], in[2], random_statistics<double>(members, 3), {.epsilon = 0.1, .relu = relu});
+            return batch_norm(in[0], in[1], in[2], random_statistics<double>(members, 3),
+                              {.epsilon = 0.1, .relu = relu});
           };
-          expect_gradient("batch_norm", operation, random_inputs({{members, 4, 2, 2, 3}, parameter, parameter}), {.mode = mode});
+          expect_gradient("batch_norm", operation, random_inputs({{members, 4, 2, 2, 3}, parameter, parameter}),
+                          {.mode = mode});
         }
 }
 
 TEST_CASE("batch_norm: gradients with gamma per member and beta shared", "[batch_norm]") {
-  const auto operation = [](const auto& in) { return batch_norm(in[0], in[1], in[2], random_statistics<double>(3, 2), {.relu = true}); };
+  const auto operation = [](const auto& in) {
+    return batch_norm(in[0], in[1], in[2], random_statistics<double>(3, 2), {.relu = true});
+  };
   expect_gradient("batch_norm", operation, random_inputs({{3, 7, 2}, {3, 2}, {1, 2}}));
 }
 
@@ -76,7 +86,8 @@ TEST_CASE("batch_norm_add: gradients", "[batch_norm]") {
           INFO("K=" << members << " shared " << shared << " relu " << relu << " mode " << static_cast<int>(mode));
           const Shape x{members, 4, 2, 2, 3}, parameter{shared ? 1 : members, 3};
           const auto operation = [&](const auto& in) {
-            return batch_norm_add(in[0], in[1], in[2], in[3], random_statistics<double>(members, 3), {.epsilon = 0.1, .relu = relu});
+            return batch_norm_add(in[0], in[1], in[2], in[3], random_statistics<double>(members, 3),
+                                  {.epsilon = 0.1, .relu = relu});
           };
           expect_gradient("batch_norm_add", operation, random_inputs({x, x, parameter, parameter}), {.mode = mode});
         }
@@ -101,10 +112,12 @@ TEST_CASE("batch_norm: values and running statistics of every member", "[batch_n
   const std::int64_t members = 3, channels = 5, rows = 4 * 3 * 2;
   const double eps = 1e-3, momentum = 0.3;
   for (const bool shared : {true, false}) {
-    const auto values = random_inputs({{members, 4, 3, 2, channels}, {shared ? 1 : members, channels}, {shared ? 1 : members, channels}});
-    const Plain plain =
-        plain_batch_norm(values_of(values[0]), members, channels, per_member(values[1], members), per_member(values[2], members), eps);
-    const auto before = random_statistics<double>(members, channels), running = random_statistics<double>(members, channels);
+    const auto values = random_inputs(
+        {{members, 4, 3, 2, channels}, {shared ? 1 : members, channels}, {shared ? 1 : members, channels}});
+    const Plain plain = plain_batch_norm(values_of(values[0]), members, channels, per_member(values[1], members),
+                                         per_member(values[2], members), eps);
+    const auto before = random_statistics<double>(members, channels),
+               running = random_statistics<double>(members, channels);
     const Tape tape;
     const auto x = tape.input(values[0]), gamma = tape.input(values[1]), beta = tape.input(values[2]);
     const auto y = batch_norm(x, gamma, beta, running, {.epsilon = eps, .momentum = momentum}).value();
@@ -112,7 +125,8 @@ TEST_CASE("batch_norm: values and running statistics of every member", "[batch_n
     std::vector<double> mean, variance;
     for (std::size_t i = 0; i < plain.mean.size(); ++i) {
       mean.push_back((1 - momentum) * before.mean.data()[i] + momentum * plain.mean[i]);
-      variance.push_back((1 - momentum) * before.variance.data()[i] + momentum * plain.variance[i] * double(rows) / double(rows - 1));
+      variance.push_back((1 - momentum) * before.variance.data()[i] +
+                         momentum * plain.variance[i] * double(rows) / double(rows - 1));
     }
     CHECK(largest_difference(values_of(running.mean), mean) <= 1e-14);
     CHECK(largest_difference(values_of(running.variance), variance) <= 1e-14);
@@ -125,11 +139,14 @@ TEST_CASE("batch_norm: evaluation uses the running statistics and leaves them", 
   const auto running = random_statistics<double>(members, channels);
   const auto mean = values_of(running.mean), variance = values_of(running.variance);
   const Tape tape = Tape::evaluation();
-  const auto y = batch_norm(tape.input(values[0]), tape.input(values[1]), tape.input(values[2]), running, {.epsilon = 1e-3}).value();
+  const auto y =
+      batch_norm(tape.input(values[0]), tape.input(values[1]), tape.input(values[2]), running, {.epsilon = 1e-3})
+          .value();
   std::vector<double> expected = values_of(values[0]);
   for (std::size_t i = 0; i < expected.size(); ++i) {
     const std::size_t c = i % 3, k = i / 15;
-    expected[i] = values[1].data()[c] * (expected[i] - mean[3 * k + c]) / std::sqrt(variance[3 * k + c] + 1e-3) + values[2].row(k)[c];
+    expected[i] = values[1].data()[c] * (expected[i] - mean[3 * k + c]) / std::sqrt(variance[3 * k + c] + 1e-3) +
+                  values[2].row(k)[c];
   }
   CHECK(largest_difference(values_of(y), expected) <= 1e-14);
   CHECK(values_of(running.mean) == mean);
@@ -165,7 +182,8 @@ TEST_CASE("batch_norm: statistics passes pool to the moments of all values", "[b
     const Tape tape({.record = false, .mode = Mode::statistics, .share = double(rows) / seen});
     const auto gamma = tape.input(full<double, Cpu>({1, channels}, 1.0));
     (void)batch_norm(tape.input(x), gamma, gamma, running, {.momentum = 0.9});
-    const Plain plain = plain_batch_norm(values_of(x), members, channels, std::vector<double>(6, 1.0), std::vector<double>(6, 1.0), 1e-5);
+    const Plain plain = plain_batch_norm(values_of(x), members, channels, std::vector<double>(6, 1.0),
+                                         std::vector<double>(6, 1.0), 1e-5);
     for (std::size_t i = 0; i < 6; ++i) {
       mean[i] += double(rows) / all * plain.mean[i];
       variance[i] += double(rows) / all * (plain.variance[i] + plain.mean[i] * plain.mean[i]);
@@ -181,7 +199,8 @@ TEST_CASE("batch_norm_add: values", "[batch_norm]") {
   for (const bool relu : {false, true})
     for (const Mode mode : modes) {
       const Tape tape({.record = false, .mode = mode});
-      const auto x = tape.input(values[0]), residual = tape.input(values[1]), gamma = tape.input(values[2]), beta = tape.input(values[3]);
+      const auto x = tape.input(values[0]), residual = tape.input(values[1]), gamma = tape.input(values[2]),
+                 beta = tape.input(values[3]);
       const auto running = random_statistics<double>(2, 3), other = random_statistics<double>(2, 3);
       const auto fused = batch_norm_add(x, residual, gamma, beta, running, {.relu = relu});
       const auto sum = add(batch_norm(x, gamma, beta, other), residual);
@@ -191,7 +210,8 @@ TEST_CASE("batch_norm_add: values", "[batch_norm]") {
     }
 }
 
-// Values 1000 +- 0.01 in float, spaced by 6e-5: the square of the mean is 1e10 times the variance, a sum of squares in float would be lost.
+// Values 1000 +- 0.01 in float, spaced by 6e-5: the square of the mean is 1e10 times the variance, a sum of squares in
+// float would be lost.
 TEST_CASE("batch_norm: a large mean costs no digits of the variance", "[batch_norm]") {
   const std::int64_t channels = 3;
   Tensor<float, Cpu> x({2, 8192, channels});  // two blocks per member
@@ -211,8 +231,11 @@ TEST_CASE("batch_norm: the same bits on any number of threads", "[batch_norm]") 
   const Shape shape{members, 4, 48, 48, channels};  // two blocks of rows per member
   const auto results = [&] {
     Tape tape;
-    const auto leaf = [&](const Shape& s, std::uint32_t key) { return std::pair{random_tensor<float>(s, key), zeros<float, Cpu>(s)}; };
-    const auto x = leaf(shape, 1), residual = leaf(shape, 2), gamma = leaf({1, channels}, 3), beta = leaf({members, channels}, 4);
+    const auto leaf = [&](const Shape& s, std::uint32_t key) {
+      return std::pair{random_tensor<float>(s, key), zeros<float, Cpu>(s)};
+    };
+    const auto x = leaf(shape, 1), residual = leaf(shape, 2), gamma = leaf({1, channels}, 3),
+               beta = leaf({members, channels}, 4);
     const auto on_tape = [&](const auto& pair) { return tape.leaf(pair.first, pair.second); };
     const auto running = random_statistics<float>(members, channels);
     const auto vx = on_tape(x), vr = on_tape(residual), vg = on_tape(gamma), vb = on_tape(beta);
@@ -240,13 +263,14 @@ TEST_CASE("batch_norm: shapes that do not fit", "[batch_norm]") {
                     "batch_norm: running statistics are [1 16], x has K=3 members and 16 channels");
   CHECK_THROWS_AS(batch_norm(x, variable({1, 16}), variable({1, 16}), random_statistics<float>(1, 16)), ShapeError);
   CHECK_THROWS_AS(batch_norm(variable({3, 16}), variable({1, 16}), variable({1, 16}), running), ShapeError);
-  CHECK_THROWS_WITH(batch_norm(variable({3, 16}), variable({1, 16}), variable({1, 16}), running),
-                    "batch_norm: expected x [K B ... C], got [3 16]; K is the axis of the members, 1 for a plain network");
-  // Of a network that was released with its head alone, too, every member has running statistics of its own.
   CHECK_THROWS_WITH(
-      batch_norm(variable({1, 8, 2, 2, 16}), variable({1, 16}), variable({1, 16}), running),
-      "batch_norm: running mean has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], a minibatch for each "
-      "member, or evaluate one member with Tape::evaluation({k, 1})");
+      batch_norm(variable({3, 16}), variable({1, 16}), variable({1, 16}), running),
+      "batch_norm: expected x [K B ... C], got [3 16]; K is the axis of the members, 1 for a plain network");
+  // Of a network that was released with its head alone, too, every member has running statistics of its own.
+  CHECK_THROWS_WITH(batch_norm(variable({1, 8, 2, 2, 16}), variable({1, 16}), variable({1, 16}), running),
+                    "batch_norm: running mean has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], "
+                    "a minibatch for each "
+                    "member, or evaluate one member with Tape::evaluation({k, 1})");
   CHECK_THROWS_WITH(batch_norm_add(x, variable({3, 8, 2, 1, 16}), variable({1, 16}), variable({1, 16}), running),
                     "batch_norm_add: x [3 8 2 2 16], residual [3 8 2 1 16]");
 }

@@ -9,13 +9,14 @@ namespace {
 
 Tensor<std::int32_t, Cpu> some_labels(std::int64_t members, std::int64_t batch, std::int32_t classes) {
   Tensor<std::int32_t, Cpu> labels({members, batch});
-  for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>(i * 7 + i / 3) % classes;
+  for (std::int64_t i = 0; i < labels.size(); ++i)
+    labels.data()[i] = static_cast<std::int32_t>(i * 7 + i / 3) % classes;
   return labels;
 }
 
 /// Each member's mean of -sum_c t_c log softmax(z)_c.
-std::vector<double> plain_loss(const std::vector<double>& z, const Tensor<std::int32_t, Cpu>& labels, std::int64_t classes,
-                               double smoothing) {
+std::vector<double> plain_loss(const std::vector<double>& z, const Tensor<std::int32_t, Cpu>& labels,
+                               std::int64_t classes, double smoothing) {
   const std::int64_t members = labels.dim(0), batch = labels.dim(1);
   std::vector<double> loss(members, 0.0);
   for (std::int64_t row = 0; row < members * batch; ++row) {
@@ -62,7 +63,8 @@ TEST_CASE("cross_entropy: large logits stay finite", "[cross_entropy]") {
   const auto gradient = zeros<float, Cpu>({1, 2, 2});
   const std::vector<float> logits{1e4f, -1e4f, -1e30f, 1e30f};
   const std::vector<std::int32_t> labels{1, 1};
-  const auto loss = cross_entropy(tape.leaf(tensor_of<float>({1, 2, 2}, logits), gradient), tensor_of<std::int32_t>({1, 2}, labels));
+  const auto loss =
+      cross_entropy(tape.leaf(tensor_of<float>({1, 2, 2}, logits), gradient), tensor_of<std::int32_t>({1, 2}, labels));
   CHECK(values_of(loss.value()) == std::vector<double>{1e4});  // (2e4 + 0) / 2
   tape.backward(loss);
   CHECK(values_of(gradient) == std::vector<double>{0.5, -0.5, 0, 0});
@@ -74,7 +76,8 @@ TEST_CASE("cross_entropy: labels, shapes and options that cannot work", "[cross_
   for (const std::int32_t bad : {-1, 4}) {
     auto labels = zeros<std::int32_t, Cpu>({2, 3});
     labels.data()[5] = bad;
-    CHECK_THROWS_WITH(cross_entropy(logits, labels), to_text("cross_entropy: label ", bad, " of member 1, sample 2 is outside [0, 4)"));
+    CHECK_THROWS_WITH(cross_entropy(logits, labels),
+                      to_text("cross_entropy: label ", bad, " of member 1, sample 2 is outside [0, 4)"));
     CHECK_THROWS_AS(cross_entropy(logits, labels), Error);
   }
   CHECK_THROWS_WITH(cross_entropy(logits, zeros<std::int32_t, Cpu>({3, 2})),
@@ -82,5 +85,6 @@ TEST_CASE("cross_entropy: labels, shapes and options that cannot work", "[cross_
   CHECK_THROWS_AS(cross_entropy(logits, zeros<std::int32_t, Cpu>({3, 2})), ShapeError);
   CHECK_THROWS_AS(cross_entropy(tape.input(zeros<float, Cpu>({3, 4})), zeros<std::int32_t, Cpu>({3})), ShapeError);
   for (const double smoothing : {-0.1, 1.0})
-    CHECK_THROWS_AS(cross_entropy(logits, zeros<std::int32_t, Cpu>({2, 3}), {.label_smoothing = smoothing}), OptionError);
+    CHECK_THROWS_AS(cross_entropy(logits, zeros<std::int32_t, Cpu>({2, 3}), {.label_smoothing = smoothing}),
+                    OptionError);
 }

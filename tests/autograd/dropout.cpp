@@ -38,7 +38,8 @@ TEST_CASE("dropout: zeroes with its rate and scales the rest", "[dropout]") {
       other += value != 0 && !(std::abs(value * (1 - rate) - 1) <= 2 * epsilon<double>());
     }
     CHECK(other == 0);
-    // Five standard deviations of a binomial: a right implementation fails for one seed in a million; this one is fixed.
+    // Five standard deviations of a binomial: a right implementation fails for one seed in a million; this one is
+    // fixed.
     CHECK(std::abs(double(zero) / double(size) - rate) <= 5 * std::sqrt(rate * (1 - rate) / double(size)));
   }
 }

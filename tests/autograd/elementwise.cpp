@@ -39,7 +39,8 @@ TEST_CASE("add: gradients, also of a variable added to itself and of a diamond",
   expect_gradient(
       "(a + b) + a", [](const auto& in) { return add(add(in[0], in[1]), in[0]); }, random_inputs({{2, 3}, {2, 3}}));
   expect_gradient(
-      "relu(a) + (a + b)", [](const auto& in) { return add(relu(in[0]), add(in[0], in[1])); }, away_from_zero({{2, 3}, {2, 3}}));
+      "relu(a) + (a + b)", [](const auto& in) { return add(relu(in[0]), add(in[0], in[1])); },
+      away_from_zero({{2, 3}, {2, 3}}));
 }
 
 TEST_CASE("add: gradients where the left operand is given up", "[elementwise]") {
@@ -67,7 +68,8 @@ TEST_CASE("add: overwrites the left operand only where nobody else holds it", "[
   CHECK(values_of(kept.value()) == std::vector<double>(6, 1));
 
   const auto tensor = full<float, Cpu>({2, 3}, 1.f);
-  CHECK(values_of(add(tape.input(tensor), b).value()) == std::vector<double>(6, 11));  // the variable is a temporary, its tensor is held
+  CHECK(values_of(add(tape.input(tensor), b).value()) ==
+        std::vector<double>(6, 11));  // the variable is a temporary, its tensor is held
   CHECK(values_of(tensor) == std::vector<double>(6, 1));
   CHECK(values_of(b.value()) == std::vector<double>(6, 10));
 }
@@ -96,7 +98,8 @@ TEST_CASE("scale_channels and add_channels: gradients and values", "[elementwise
 TEST_CASE("element-wise operations: shapes that do not fit", "[elementwise]") {
   const Tape tape;
   const auto variable = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };
-  CHECK_THROWS_WITH(add(variable({2, 3}), variable({1, 3})), "add: [2 3] and [1 3]; shapes must be equal, nothing is broadcast");
+  CHECK_THROWS_WITH(add(variable({2, 3}), variable({1, 3})),
+                    "add: [2 3] and [1 3]; shapes must be equal, nothing is broadcast");
   CHECK_THROWS_AS(add(variable({2, 3}), variable({1, 3})), ShapeError);
   CHECK_THROWS_WITH(scale_channels(variable({4, 8, 16}), variable({1, 8})),
                     "scale_channels: x [4 8 16] has 16 channels, factor is [K=1 C=8]");

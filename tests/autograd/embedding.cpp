@@ -32,10 +32,13 @@ TEST_CASE("embedding: values, and shapes and indices that do not fit", "[embeddi
   CHECK(y.shape() == Shape{1, 2, 3});
   CHECK(values_of(y.value())[0] == values_of(weight.value())[9]);
 
-  const auto at = [&](const Shape& shape, std::vector<std::int32_t> values) { return tape.input(indices_of(shape, std::move(values))); };
+  const auto at = [&](const Shape& shape, std::vector<std::int32_t> values) {
+    return tape.input(indices_of(shape, std::move(values)));
+  };
   CHECK_THROWS_WITH(embedding<float>(at({2, 3}, {0, 1, 2, 3, 4, 0}), weight),
                     "embedding: index 4 of member 1, position 1 is outside [0, 4)");
-  CHECK_THROWS_WITH(embedding<float>(at({1, 1}, {-1}), weight), "embedding: index -1 of member 0, position 0 is outside [0, 4)");
+  CHECK_THROWS_WITH(embedding<float>(at({1, 1}, {-1}), weight),
+                    "embedding: index -1 of member 0, position 0 is outside [0, 4)");
   CHECK_THROWS_AS(embedding<float>(at({1}, {0}), weight), ShapeError);
   CHECK_THROWS_AS(embedding<float>(at({3, 1}, {0, 0, 0}), tape.input(zeros<float, Cpu>({2, 4, 3}))), ShapeError);
   CHECK_THROWS_AS(embedding<float>(at({1, 1}, {0}), tape.input(zeros<float, Cpu>({4, 3}))), ShapeError);

@@ -19,8 +19,12 @@ TEMPLATE_TEST_CASE("a loss that is no finite number is refused, naming the membe
   for (const TestType bad : {std::numeric_limits<TestType>::quiet_NaN(), std::numeric_limits<TestType>::infinity()})
     for (const TestType sign : {TestType(1), TestType(-1)}) {
       losses.data()[2] = sign * bad;
-      CHECK(contains(message_of<NonFinite>([&] { require_finite(tape.input(losses)); }), "the loss of member 2 became "));
-      CHECK(contains(message_of<NonFinite>([&] { require_finite(tape.input(losses.reshaped({2, 2}))); }), "the loss of member 1 became "));
+      CHECK(
+          contains(message_of<NonFinite>([&] { require_finite(tape.input(losses)); }), "the loss of member 2 became "));
+      CHECK(contains(message_of<NonFinite>([&] {
+                       require_finite(tape.input(losses.reshaped({2, 2})));
+                     }),
+                     "the loss of member 1 became "));
     }
 }
 

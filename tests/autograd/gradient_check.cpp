@@ -36,7 +36,8 @@ TEST_CASE("gradient check names operation, input and element of a wrong gradient
                                         {full<double, Cpu>({1}, 1.0), full<double, Cpu>({2}, 3.0)});
   INFO(report);
   CHECK(contains(report, "cube: input 0 has no influence"));
-  const auto wrong = gradient_mismatch("cube", [](const auto& in) { return square(in[0], 2.00001); }, {full<double, Cpu>({2}, 3.0)});
+  const auto wrong =
+      gradient_mismatch("cube", [](const auto& in) { return square(in[0], 2.00001); }, {full<double, Cpu>({2}, 3.0)});
   INFO(wrong);
   CHECK(contains(wrong, "cube: gradient of input 0 [2] (as a leaf), element 0: expected "));
   CHECK(contains(wrong, ", found "));

@@ -15,20 +15,23 @@ TEST_CASE("linear: gradients", "[linear]") {
     expect_gradient(
         "linear", [](const auto& in) { return linear(in[0], in[1]); }, random_inputs({x, weight}));
     expect_gradient(
-        "linear with bias", [](const auto& in) { return linear(in[0], in[1], in[2]); }, random_inputs({x, weight, {c.bias_rows, 2}}));
+        "linear with bias", [](const auto& in) { return linear(in[0], in[1], in[2]); },
+        random_inputs({x, weight, {c.bias_rows, 2}}));
   }
 }
 
 TEST_CASE("linear: a weight used twice gets both gradients", "[linear]") {
   expect_gradient(
-      "linear twice", [](const auto& in) { return linear(linear(in[0], in[1]), in[1]); }, random_inputs({{2, 3, 3}, {1, 3, 3}}));
+      "linear twice", [](const auto& in) { return linear(linear(in[0], in[1]), in[1]); },
+      random_inputs({{2, 3, 3}, {1, 3, 3}}));
 }
 
 TEST_CASE("linear: shapes that do not fit", "[linear]") {
   const Tape tape;
   const auto variable = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };
   const auto x = variable({4, 128, 640});
-  CHECK_THROWS_WITH(linear(x, variable({1, 10, 64})), "linear: x has 640 features [K=4 B=128 F=640], weight is [K=1 O=10 F=64]");
+  CHECK_THROWS_WITH(linear(x, variable({1, 10, 64})),
+                    "linear: x has 640 features [K=4 B=128 F=640], weight is [K=1 O=10 F=64]");
   CHECK_THROWS_AS(linear(x, variable({1, 10, 64})), ShapeError);
   CHECK_THROWS_AS(linear(x, variable({10, 640})), ShapeError);
   CHECK_THROWS_AS(linear(x, variable({3, 10, 640})), ShapeError);
@@ -38,6 +41,7 @@ TEST_CASE("linear: shapes that do not fit", "[linear]") {
   CHECK_THROWS_WITH(linear(variable({2, 4}), variable({1, 3, 4})),
                     "linear: expected x [K B F], got [2 4]; K is the axis of the members, 1 for a plain network");
   CHECK_THROWS_WITH(linear(variable({1, 2, 4}), variable({3, 5, 4})),
-                    "linear: weight has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], a minibatch for each member, "
+                    "linear: weight has 3 member rows, the input is one minibatch [1 B ...]; pass [3 B ...], a "
+                    "minibatch for each member, "
                     "or evaluate one member with Tape::evaluation({k, 1})");
 }

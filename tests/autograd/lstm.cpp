@@ -12,7 +12,8 @@ namespace {
 
 /// Sizes, and how many rows each kind of parameter has.
 struct Case {
-  std::int64_t members, steps, batch, inputs, hidden, weight_rows = 1, bias_rows = 1, factor_rows = 0;  // 0: without factors
+  std::int64_t members, steps, batch, inputs, hidden, weight_rows = 1, bias_rows = 1,
+                                                      factor_rows = 0;  // 0: without factors
 
   [[nodiscard]] Shape x() const { return {members, steps, batch, inputs}; }
   [[nodiscard]] Shape state() const { return {members, batch, hidden}; }
@@ -26,14 +27,15 @@ struct Case {
       if (factor_rows > 0) shapes.insert(shapes.end(), {Shape{factor_rows, 4 * hidden}, Shape{factor_rows, columns}});
     }
     std::vector<DoubleTensor> result;
-    for (const Shape& shape : shapes) result.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + result.size())));
+    for (const Shape& shape : shapes)
+      result.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + result.size())));
     return result;
   }
 };
 
 std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows << ", biases "
-                << c.bias_rows << ", factors " << c.factor_rows;
+  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows
+                << ", biases " << c.bias_rows << ", factors " << c.factor_rows;
 }
 
 /// The operation on the list of inputs_for().
@@ -44,13 +46,17 @@ LstmResult<T, Cpu> apply(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h, c
   return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1], RankOneFactors<W, Cpu>{p[2], p[3]}},
               LstmMatrix<W, Cpu>{p[4], p[5], RankOneFactors<W, Cpu>{p[6], p[7]}});
 }
-LstmResult<double, Cpu> apply(const DoubleVariables& in) { return apply<double>(in[0], in[1], in[2], {in.begin() + 3, in.end()}); }
+LstmResult<double, Cpu> apply(const DoubleVariables& in) {
+  return apply<double>(in[0], in[1], in[2], {in.begin() + 3, in.end()});
+}
 
 double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
-/// The formulas of one member, sample and step, written plainly: h and c of size H before and after; W, U [4H, .], b and d [4H].
-void plain_step(const std::vector<double>& x, std::vector<double>& h, std::vector<double>& c, const std::vector<double>& w,
-                const std::vector<double>& b, const std::vector<double>& u, const std::vector<double>& d) {
+/// The formulas of one member, sample and step, written plainly: h and c of size H before and after; W, U [4H, .], b
+/// and d [4H].
+void plain_step(const std::vector<double>& x, std::vector<double>& h, std::vector<double>& c,
+                const std::vector<double>& w, const std::vector<double>& b, const std::vector<double>& u,
+                const std::vector<double>& d) {
   const std::size_t size = h.size();
   std::vector<double> a(4 * size);
   for (std::size_t j = 0; j < a.size(); ++j) {
@@ -70,7 +76,8 @@ std::vector<double> matrix_of(const std::vector<DoubleTensor>& in, std::size_t a
   const std::int64_t outputs = in[at].dim(1), columns = in[at].dim(2);
   std::vector<double> result(row(at), row(at) + outputs * columns);
   if (factors)
-    for (std::int64_t i = 0; i < outputs * columns; ++i) result[std::size_t(i)] *= row(at + 2)[i / columns] * row(at + 3)[i % columns];
+    for (std::int64_t i = 0; i < outputs * columns; ++i)
+      result[std::size_t(i)] *= row(at + 2)[i / columns] * row(at + 3)[i % columns];
   return result;
 }
 
@@ -83,7 +90,14 @@ const std::vector<Case> cases = {
     {.members = 1, .steps = 5, .batch = 2, .inputs = 3, .hidden = 4},
     {.members = 3, .steps = 5, .batch = 2, .inputs = 3, .hidden = 2, .factor_rows = 3},
     {.members = 2, .steps = 3, .batch = 3, .inputs = 2, .hidden = 3, .bias_rows = 2, .factor_rows = 1},
-    {.members = 2, .steps = 2, .batch = 2, .inputs = 3, .hidden = 2, .weight_rows = 2, .bias_rows = 2, .factor_rows = 2},
+    {.members = 2,
+     .steps = 2,
+     .batch = 2,
+     .inputs = 3,
+     .hidden = 2,
+     .weight_rows = 2,
+     .bias_rows = 2,
+     .factor_rows = 2},
     {.members = 2, .steps = 1, .batch = 1, .inputs = 1, .hidden = 1, .weight_rows = 2}};
 
 }  // namespace
@@ -107,8 +121,8 @@ TEST_CASE("lstm: all steps and the last state follow the formulas, member by mem
         const double tolerance = 100 * double(c.steps) * epsilon<double>();
         for (std::int64_t t = 0; t < c.steps; ++t) {
           const double* x = in[0].row(k) + (t * c.batch + b) * c.inputs;
-          plain_step({x, x + c.inputs}, h, cell, matrix_of(in, 3, factors, k), vector_of(in[4], k), matrix_of(in, hh, factors, k),
-                     vector_of(in[hh + 1], k));
+          plain_step({x, x + c.inputs}, h, cell, matrix_of(in, 3, factors, k), vector_of(in[4], k),
+                     matrix_of(in, hh, factors, k), vector_of(in[hh + 1], k));
           for (std::int64_t j = 0; j < c.hidden; ++j)
             REQUIRE(std::abs(y.row(k)[(t * c.batch + b) * c.hidden + j] - h[std::size_t(j)]) <= tolerance);
         }
@@ -129,7 +143,8 @@ TEST_CASE("lstm: gradients of inputs, states, weights, biases and factors throug
 }
 
 TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
-  const auto in = random_inputs({{2, 3, 2, 3}, {2, 2, 2}, {2, 2, 2}, {1, 8, 3}, {1, 8}, {1, 8, 2}, {1, 8}, {2, 8}, {2, 3}});
+  const auto in =
+      random_inputs({{2, 3, 2, 3}, {2, 2, 2}, {2, 2, 2}, {1, 8, 3}, {1, 8}, {1, 8, 2}, {1, 8}, {2, 8}, {2, 3}});
   expect_gradient(
       "on the input matrix",
       [](const auto& v) {
@@ -194,7 +209,8 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
         gradients.push_back(zeros<P, Cpu>(in[i].shape()));
         parameters.push_back(tape.leaf(as(in[i], P()), gradients.back()));
       }
-      const auto result = apply<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())), tape.input(as(in[2], P())), parameters);
+      const auto result =
+          apply<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())), tape.input(as(in[2], P())), parameters);
       const auto y = clone(result.y.value());
       tape.backward(result.y);
       std::vector<std::vector<double>> all{values_of(y), values_of(dx)};
@@ -256,7 +272,8 @@ TEST_CASE("lstm: shapes that do not fit", "[lstm]") {
   CHECK(message(0, {2, 3, 2, 5}) == "lstm: weight_ih is [K=1 O=16 I=3]; expected [1 or 2, 16, 5]");
   CHECK(message(0, {2, 0, 2, 3}) == "lstm: a tensor of shape [2 0 2 3] has no elements");
   CHECK(message(1, {2, 3, 4}) == "lstm: x is [K=2 T=3 B=2 I=3], hidden [2 3 4], cell [2 2 4]; expected both [K B H]");
-  CHECK(message(3, {3, 16, 3}) == "lstm: weight has 3 member rows, the input has K=2 members; expected 1 (shared) or 2");
+  CHECK(message(3, {3, 16, 3}) ==
+        "lstm: weight has 3 member rows, the input has K=2 members; expected 1 (shared) or 2");
   CHECK(message(4, {1, 15}) == "lstm: bias_ih is [1 15]; expected [1 or 2, 16]");
   CHECK(message(6, {2, 4}) == "lstm: rank-1 factor s of weight_ih is [2 4]; expected [1 or 2, 3]");
   CHECK(message(9, {1, 12}) == "lstm: rank-1 factor r of weight_hh is [1 12]; expected [1 or 2, 16]");

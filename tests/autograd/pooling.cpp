@@ -9,7 +9,8 @@ using namespace lpw::test;
 
 namespace {
 
-/// Values in [-1, 1) in an order that looks random, no two closer than 2 / size: a small step never changes which is the largest.
+/// Values in [-1, 1) in an order that looks random, no two closer than 2 / size: a small step never changes which is
+/// the largest.
 DoubleTensor distinct(const Shape& shape) {
   DoubleTensor tensor(shape);
   const std::int64_t size = tensor.size();
@@ -19,15 +20,18 @@ DoubleTensor distinct(const Shape& shape) {
   return tensor;
 }
 
-constexpr PoolOptions pools[] = {
-    {}, {.kernel_size = 3, .stride = 2, .padding = 1}, {.kernel_size = 3, .stride = 1}, {.kernel_size = 2, .stride = 3}};
+constexpr PoolOptions pools[] = {{},
+                                 {.kernel_size = 3, .stride = 2, .padding = 1},
+                                 {.kernel_size = 3, .stride = 1},
+                                 {.kernel_size = 2, .stride = 3}};
 
 }  // namespace
 
 TEST_CASE("max_pool2d: gradients", "[pooling]") {
   for (const auto& options : pools) {
     INFO("kernel " << options.kernel_size << " stride " << options.stride << " padding " << options.padding);
-    expect_gradient("max_pool2d", [&](const auto& in) { return max_pool2d(in[0], options); }, {distinct({2, 2, 5, 6, 3})});
+    expect_gradient("max_pool2d", [&](const auto& in) { return max_pool2d(in[0], options); },
+                    {distinct({2, 2, 5, 6, 3})});
   }
 }
 
@@ -45,7 +49,8 @@ TEST_CASE("max_pool2d: values", "[pooling]") {
       double largest = -std::numeric_limits<double>::infinity();
       for (std::int64_t i = 0; i < 5; ++i)
         for (std::int64_t j = 0; j < 6; ++j) {
-          const std::int64_t u = i - row * options.step() + options.padding, v = j - column * options.step() + options.padding;
+          const std::int64_t u = i - row * options.step() + options.padding,
+                             v = j - column * options.step() + options.padding;
           if (u < 0 || u >= options.kernel_size || v < 0 || v >= options.kernel_size) continue;
           largest = std::max(largest, x.data()[((image * 5 + i) * 6 + j) * 3 + c]);
         }
@@ -57,7 +62,8 @@ TEST_CASE("max_pool2d: values", "[pooling]") {
 TEST_CASE("max_pool2d: padding never wins and of equal elements the first gets the gradient", "[pooling]") {
   Tape tape;
   const auto gradient = zeros<float, Cpu>({1, 1, 2, 2, 1});
-  const auto y = max_pool2d(tape.leaf(full<float, Cpu>({1, 1, 2, 2, 1}, -5.f), gradient), {.kernel_size = 3, .stride = 3, .padding = 1});
+  const auto y = max_pool2d(tape.leaf(full<float, Cpu>({1, 1, 2, 2, 1}, -5.f), gradient),
+                            {.kernel_size = 3, .stride = 3, .padding = 1});
   CHECK(values_of(y.value()) == std::vector<double>{-5});
   tape.backward(y);
   CHECK(values_of(gradient) == std::vector<double>{1, 0, 0, 0});
@@ -80,7 +86,8 @@ TEST_CASE("global_average_pool: gradients and values", "[pooling]") {
 TEST_CASE("pooling: shapes and options that cannot work", "[pooling]") {
   const Tape tape;
   const auto x = tape.input(zeros<float, Cpu>({1, 2, 4, 4, 3}));
-  CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = 5}), "max_pool2d: the window of 5 is larger than the padded image [K=1 B=2 H=4 W=4 C=3]");
+  CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = 5}),
+                    "max_pool2d: the window of 5 is larger than the padded image [K=1 B=2 H=4 W=4 C=3]");
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 5}), ShapeError);
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 2, .padding = 2}), OptionError);
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 0}), OptionError);

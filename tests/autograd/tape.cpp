@@ -30,13 +30,15 @@ template <class D>
 Variable<float, D> square(const Variable<float, D>& x) {
   auto value = x.value();
   return record(
-      multiply(value, value), [value, dx = x.edge()](Tensor<float, D> dy) { dx.add(scaled(multiply(value, dy), 2)); }, x);
+      multiply(value, value), [value, dx = x.edge()](Tensor<float, D> dy) { dx.add(scaled(multiply(value, dy), 2)); },
+      x);
 }
 
 /// A leaf together with the tensor its gradient arrives in.
 struct Leaf {
   Tensor<float, Cpu> value, gradient;
-  explicit Leaf(const Shape& shape, std::uint32_t key = 1) : value(random_tensor<float>(shape, key)), gradient(zeros<float, Cpu>(shape)) {}
+  explicit Leaf(const Shape& shape, std::uint32_t key = 1)
+      : value(random_tensor<float>(shape, key)), gradient(zeros<float, Cpu>(shape)) {}
   [[nodiscard]] Variable<float, Cpu> on(const Tape& tape) const { return tape.leaf(value, gradient); }
 };
 
@@ -82,7 +84,8 @@ TEST_CASE("tape: a stale variable throws", "[tape]") {
   SECTION("after clear") { tape.clear(); }
   SECTION("after backward") { tape.backward(b); }
   SECTION("after the end of its tape") { const Tape end = std::move(tape); }
-  CHECK_THROWS_WITH(square(a), "variable [3]: its tape has been cleared or run backwards; record the computation again");
+  CHECK_THROWS_WITH(square(a),
+                    "variable [3]: its tape has been cleared or run backwards; record the computation again");
   CHECK_THROWS_AS(square(a), TapeError);
   CHECK_THROWS_AS(relu(b), TapeError);
   CHECK_THROWS_AS(a.mode(), TapeError);
@@ -174,7 +177,8 @@ TEST_CASE("tape: sums arrive with the gradient they were made of, and are void o
     const Leaf leaf({2, 3});
     std::vector<double> arrived{-1};
     const auto x = record(
-        leaf.value, [&](Tensor<float, Cpu>, const Tensor<double, Cpu>& found) { arrived = values_of(found); }, leaf.on(tape));
+        leaf.value, [&](Tensor<float, Cpu>, const Tensor<double, Cpu>& found) { arrived = values_of(found); },
+        leaf.on(tape));
     const auto y = record(
         leaf.value, [&, dx = x.edge()](Tensor<float, Cpu>) { backward(dx); }, x);
     tape.backward(y);
@@ -216,7 +220,8 @@ TEST_CASE("tape: a leaf's gradient accumulates over member chunks to that of one
     for (const MemberRange range : member_chunks(members, chunk)) {
       Tape tape({.members = range});
       const auto hidden = linear(tape.input(x.rows(range.first, range.count)), tape.leaf(base, dbase));
-      tape.backward(linear(hidden, tape.leaf(late.rows(range.first, range.count), dlate.rows(range.first, range.count))));
+      tape.backward(
+          linear(hidden, tape.leaf(late.rows(range.first, range.count), dlate.rows(range.first, range.count))));
     }
     return std::pair{values_of(dbase), values_of(dlate)};
   };
@@ -225,7 +230,8 @@ TEST_CASE("tape: a leaf's gradient accumulates over member chunks to that of one
     const auto found = gradients(chunk);
     CHECK(found.second == whole.second);  // each member's own
     // Sums of 30 products of values below 2, in another order.
-    for (std::size_t i = 0; i < whole.first.size(); ++i) CHECK(std::abs(found.first[i] - whole.first[i]) <= 120 * epsilon<double>());
+    for (std::size_t i = 0; i < whole.first.size(); ++i)
+      CHECK(std::abs(found.first[i] - whole.first[i]) <= 120 * epsilon<double>());
   }
 }
 
@@ -259,7 +265,8 @@ TEST_CASE("tape: activations are freed while the backward pass runs", "[tape]") 
     tape.backward(y);
     // At the peak the first step reads the output's gradient and writes its input's.
     CHECK(cpu_pool().usage().peak <= before + (length + 2) * image_bytes);
-    // Each ReLU's step frees the result it saved, except the last's, which this function holds; and there is one gradient at a time.
+    // Each ReLU's step frees the result it saved, except the last's, which this function holds; and there is one
+    // gradient at a time.
     REQUIRE(used.size() == length);
     for (int i = 0; i < length; ++i) CHECK(used[i] == before + (length + 1 - i) * image_bytes);
     y = tape.input(Tensor<float, Cpu>());
@@ -286,11 +293,14 @@ TEST_CASE("tape: normalised activations are not stored", "[tape]") {
   constexpr int length = 4;
   Tape tape;
   auto y = x.on(tape);
-  for (int i = 0; i < length; ++i) y = conv2d(batch_norm(y, gamma.on(tape), beta.on(tape), running, {.relu = true}), weight.on(tape));
-  CHECK(bytes_in_use() <= before + length * image_bytes + small);  // each convolution's result, and nothing for the batch norms
+  for (int i = 0; i < length; ++i)
+    y = conv2d(batch_norm(y, gamma.on(tape), beta.on(tape), running, {.relu = true}), weight.on(tape));
+  CHECK(bytes_in_use() <=
+        before + length * image_bytes + small);  // each convolution's result, and nothing for the batch norms
   cpu_pool().reset_peak();
   tape.backward(y);
-  // Beside the activations: the output's gradient, the activation that the weight's gradient reads, and the convolution's working memory.
+  // Beside the activations: the output's gradient, the activation that the weight's gradient reads, and the
+  // convolution's working memory.
   CHECK(cpu_pool().usage().peak <= before + (length + 3) * image_bytes + small);
   y = tape.input(Tensor<float, Cpu>());
   CHECK(bytes_in_use() <= before + small);
@@ -306,7 +316,8 @@ TEST_CASE("tape: a convolution's input is freed before its gradient is made", "[
   for (int i = 0; i < length; ++i) y = conv2d(y, weight.on(tape));
   cpu_pool().reset_peak();
   tape.backward(y);
-  // The results, one gradient and some working memory: when the last step makes a second gradient, the input that it saved is gone.
+  // The results, one gradient and some working memory: when the last step makes a second gradient, the input that it
+  // saved is gone.
   CHECK(cpu_pool().usage().peak < before + (length + 2) * image_bytes);
 }
 

@@ -25,9 +25,10 @@ using Kind = TracedValue::Kind;
 /// dropout, head.
 struct Weights {
   Floats images = random_tensor<float>({2, 3, 8, 8, 4}, 1), kernel = random_tensor<float>({1, 4, 3, 3, 4}, 2),
-         gamma = random_tensor<float>({2, 4}, 3), beta = random_tensor<float>({2, 4}, 4), mean = zeros<float, Cpu>({2, 4}),
-         variance = full<float, Cpu>({2, 4}, 1), r = random_tensor<float>({2, 4}, 5), s = random_tensor<float>({2, 4}, 6),
-         matrix = random_tensor<float>({1, 3, 4}, 7), bias = random_tensor<float>({1, 3}, 8);
+         gamma = random_tensor<float>({2, 4}, 3), beta = random_tensor<float>({2, 4}, 4),
+         mean = zeros<float, Cpu>({2, 4}), variance = full<float, Cpu>({2, 4}, 1), r = random_tensor<float>({2, 4}, 5),
+         s = random_tensor<float>({2, 4}, 6), matrix = random_tensor<float>({1, 3, 4}, 7),
+         bias = random_tensor<float>({1, 3}, 8);
   Tensor<std::int32_t, Cpu> labels = zeros<std::int32_t, Cpu>({2, 3});
   std::vector<Floats> gradients;
 
@@ -41,7 +42,8 @@ struct Weights {
     const RankOneFactors<float, Cpu> factors{leaf(tape, r), leaf(tape, s)};
     const RunningStatistics<float, Cpu> running{mean, variance};
     const auto a = conv2d(x, w, {.padding = 1});
-    const auto scale = leaf(tape, gamma), shift = leaf(tape, beta);  // in order, whatever the compiler does with arguments
+    const auto scale = leaf(tape, gamma),
+               shift = leaf(tape, beta);  // in order, whatever the compiler does with arguments
     const auto b = batch_norm(a, scale, shift, running, {.epsilon = 1e-3, .relu = true});
     const auto c = conv2d_add(b, leaf(tape, kernel), factors, x, {.padding = 1});  // the same weight once more
     const auto features = dropout(global_average_pool(c), 0.25);
@@ -50,12 +52,15 @@ struct Weights {
   }
 };
 
-[[nodiscard]] TapeOptions training(Trace* trace = nullptr) { return {.random = Philox(1, Stream::dropout), .trace = trace}; }
+[[nodiscard]] TapeOptions training(Trace* trace = nullptr) {
+  return {.random = Philox(1, Stream::dropout), .trace = trace};
+}
 
 /// The number behind "stride" or the like; fails the test where there is none.
 [[nodiscard]] double attribute(const TracedOperation& operation, std::string_view name) {
   for (const Attribute& attribute : operation.attributes)
-    if (attribute.name == name) return std::visit([](auto value) { return static_cast<double>(value); }, attribute.value);
+    if (attribute.name == name)
+      return std::visit([](auto value) { return static_cast<double>(value); }, attribute.value);
   FAIL(operation.name << " has no attribute " << name);
   return 0;
 }
@@ -69,8 +74,10 @@ TEST_CASE("trace: a pass is listed with names, attributes, operands and shapes",
   (void)weights.loss(tape);
   CHECK(describe(trace) ==
         "%4 [2 3 8 8 4] = conv2d(%0 [2 3 8 8 4], %1 [1 4 3 3 4]) stride=1 padding=1\n"
-        "%9 [2 3 8 8 4] = batch_norm(%4 [2 3 8 8 4], %5 [2 4], %6 [2 4], %7 [2 4], %8 [2 4]) epsilon=0.001 momentum=0.1 relu=1\n"
-        "%10 [2 3 8 8 4] = conv2d_add(%9 [2 3 8 8 4], %1 [1 4 3 3 4], %0 [2 3 8 8 4], %2 [2 4], %3 [2 4]) stride=1 padding=1\n"
+        "%9 [2 3 8 8 4] = batch_norm(%4 [2 3 8 8 4], %5 [2 4], %6 [2 4], %7 [2 4], %8 [2 4]) epsilon=0.001 "
+        "momentum=0.1 relu=1\n"
+        "%10 [2 3 8 8 4] = conv2d_add(%9 [2 3 8 8 4], %1 [1 4 3 3 4], %0 [2 3 8 8 4], %2 [2 4], %3 [2 4]) stride=1 "
+        "padding=1\n"
         "%11 [2 3 4] = global_average_pool(%10 [2 3 8 8 4])\n"
         "%12 [2 3 4] = dropout(%11 [2 3 4]) rate=0.25\n"
         "%15 [2 3 3] = linear(%12 [2 3 4], %13 [1 3 4], %14 [1 3])\n"
@@ -96,7 +103,8 @@ TEST_CASE("trace: evaluation is listed too, though nothing is recorded", "[trace
   CHECK(tape.size() == 0);
   std::vector<std::string> names;
   for (const auto& operation : trace.operations()) names.push_back(operation.name);
-  CHECK(names == std::vector<std::string>{"conv2d", "batch_norm", "conv2d_add", "global_average_pool", "linear", "cross_entropy"});
+  CHECK(names == std::vector<std::string>{"conv2d", "batch_norm", "conv2d_add", "global_average_pool", "linear",
+                                          "cross_entropy"});
   for (const auto& operation : trace.operations())
     for (const auto input : operation.inputs) CHECK(input >= 0);
 }
@@ -111,11 +119,14 @@ TEST_CASE("trace: losses, gradients and the tape are the same to the bit without
   with.backward(a);
   without.backward(b);
   REQUIRE(traced.gradients.size() == plain.gradients.size());
-  for (std::size_t i = 0; i < plain.gradients.size(); ++i) CHECK(values_of(traced.gradients[i]) == values_of(plain.gradients[i]));
+  for (std::size_t i = 0; i < plain.gradients.size(); ++i)
+    CHECK(values_of(traced.gradients[i]) == values_of(plain.gradients[i]));
   CHECK(trace.operations().size() == 7);  // the backward pass is none of its business
 }
 
-TEST_CASE("trace: operands that are missing have no number, and an LSTM's states are outputs that the next window reads", "[trace]") {
+TEST_CASE(
+    "trace: operands that are missing have no number, and an LSTM's states are outputs that the next window reads",
+    "[trace]") {
   Trace trace;
   const Tape tape({.trace = &trace});
   const auto weight = [&](const Shape& shape, std::uint32_t key) {
@@ -154,14 +165,16 @@ TEST_CASE("trace: custom operations have the name they give, or none", "[trace]"
   const auto x = tape.input(random_tensor<double>({1, 2}, 1));
   const auto y = pass_through(x);
   const auto z = record(
-      {"clamp", {{"low", -0.5}, {"count", 3}}}, clone(y.value()), [dx = y.edge()](DoubleTensor dy) { dx.add(std::move(dy)); }, y);
+      {"clamp", {{"low", -0.5}, {"count", 3}}}, clone(y.value()),
+      [dx = y.edge()](DoubleTensor dy) { dx.add(std::move(dy)); }, y);
   CHECK(describe(trace) == "%1 [1 2] = (%0 [1 2])\n%2 [1 2] = clamp(%1 [1 2]) low=-0.5 count=3\n");
   CHECK(z.traced() == 2);
   CHECK(std::holds_alternative<double>(trace.operations()[1].attributes[0].value));
   CHECK(std::holds_alternative<std::int64_t>(trace.operations()[1].attributes[1].value));
 }
 
-TEST_CASE("trace: values are kept apart though their memory is one, and known after it would have been freed", "[trace]") {
+TEST_CASE("trace: values are kept apart though their memory is one, and known after it would have been freed",
+          "[trace]") {
   Trace trace;
   const Tape tape({.trace = &trace});
   const auto used = cpu_pool().usage().used;

@@ -35,7 +35,8 @@ class Forms {
     if (form_ == Form::own) return clone(own);
     const auto memory = std::make_shared<std::vector<T>>(to_size(own.size() + 1));
     std::copy_n(own.data(), own.size(), memory->data() + 1);
-    unchanged_.push_back([memory, own] { return std::memcmp(memory->data() + 1, own.data(), to_size(own.size()) * sizeof(T)) == 0; });
+    unchanged_.push_back(
+        [memory, own] { return std::memcmp(memory->data() + 1, own.data(), to_size(own.size()) * sizeof(T)) == 0; });
     if (form_ == Form::writable) return Tensor<T, Cpu>::view(memory->data() + 1, own.shape(), memory);
     return Tensor<T, Cpu>::view(static_cast<const T*>(memory->data() + 1), own.shape(), memory);
   }
@@ -99,7 +100,8 @@ TEMPLATE_TEST_CASE("view: convolution, batch norm, residual and head on views", 
       const std::int64_t padding = kernel / 2;
       const auto x = pass.input({2, 3, 8, 8, 16}, 1), residual = pass.input({2, 3, 8, 8, 16}, 2);
       const auto w = pass.weight({1, 16, kernel, kernel, 16}, 3), late = pass.weight({2, 16, kernel, kernel, 16}, 4);
-      const auto gamma = pass.weight({2, 16}, 5), beta = pass.weight({1, 16}, 6), r = pass.weight({2, 16}, 7), s = pass.weight({2, 16}, 8);
+      const auto gamma = pass.weight({2, 16}, 5), beta = pass.weight({1, 16}, 6), r = pass.weight({2, 16}, 7),
+                 s = pass.weight({2, 16}, 8);
       const auto mean = zeros<W, Cpu>({2, 16}), variance = full<W, Cpu>({2, 16}, W(1));
       auto a = conv2d_add(x, w, residual, {.padding = padding});
       auto b = batch_norm(a, gamma, beta, RunningStatistics<W, Cpu>{mean, variance}, {.relu = true});
@@ -119,7 +121,8 @@ TEMPLATE_TEST_CASE("view: embedding, LSTM and their states on views", "[tape]", 
     const auto x = embedding<TestType>(places, pass.weight({1, 7, 6}, 1));
     const auto h = pass.input({2, 4, 5}, 2);
     const auto c = pass.weight({2, 4, 5}, 3);
-    const auto wi = pass.weight({1, 20, 6}, 4), bi = pass.weight({1, 20}, 5), wh = pass.weight({2, 20, 5}, 6), bh = pass.weight({1, 20}, 7);
+    const auto wi = pass.weight({1, 20, 6}, 4), bi = pass.weight({1, 20}, 5), wh = pass.weight({2, 20, 5}, 6),
+               bh = pass.weight({1, 20}, 7);
     const auto y = lstm(x, h, c, LstmMatrix<W, Cpu>{wi, bi}, LstmMatrix<W, Cpu>{wh, bh}).y;
     return add_channels(reshape(y, {2, 12, 5}), pass.weight({2, 5}, 8));
   });
@@ -132,7 +135,8 @@ TEST_CASE("view: what is handed over may be a view, but is not overwritten", "[t
   const auto b = tape.input(full<float, Cpu>({1, 3}, 1.f));
   for (const auto& a : {Tensor<float, Cpu>::view(memory->data(), {1, 3}, nullptr),
                         Tensor<float, Cpu>::view(static_cast<const float*>(memory->data()), {1, 3}, nullptr)}) {
-    CHECK(values_of(add(tape.input(a), b).value()) == std::vector<double>{2, 3, 4});  // add() would overwrite a tensor of its own
+    CHECK(values_of(add(tape.input(a), b).value()) ==
+          std::vector<double>{2, 3, 4});  // add() would overwrite a tensor of its own
     CHECK(*memory == before);
   }
 }

@@ -1,5 +1,5 @@
-// Trains a multilayer perceptron and a small convolutional network for a few steps and prints their losses: whatever compiler, standard and
-// flags it was built with, they are the same but for rounding.
+// Trains a multilayer perceptron and a small convolutional network for a few steps and prints their losses: whatever
+// compiler, standard and flags it was built with, they are the same but for rounding.
 #include <algorithm>
 #include <cstdio>
 #include <lpw/lpw.hpp>
@@ -16,7 +16,7 @@ bool train(const char* name, Network network, const Tensor<float, Cpu>& inputs) 
   float first = 0, last = 0;
   std::printf("%s", name);
   for (int step = 0; step < 6; ++step) {
-    if (step == 3) release(network, optimizer, {.members = 2, .groups = Group::head});
+    if (step == 3) release(network, optimizer, {.members = 2, .late = Group::head});
     const std::int64_t members = nn::members(network);
     Tensor<float, Cpu> batch(inputs.shape().with(0, members));
     Tensor<std::int32_t, Cpu> targets({members, inputs.dim(1)});
@@ -53,10 +53,12 @@ int main() {
   nn::Initializer init(Philox{7});
   const auto images = init.normal<float, Cpu>({1, 8, 8, 8, 16});
   // In braces: in parentheses each compiler makes the arguments, and draws their weights, in an order of its own.
-  const nn::Sequential convolutional{nn::Conv2d<float, Cpu>({.in_channels = 16, .out_channels = 16, .padding = 1}, init),
-                                     nn::BatchNorm<float, Cpu>(16, {.relu = true}), nn::GlobalAveragePool<float, Cpu>(),
-                                     nn::Linear<float, Cpu>({.in_features = 16, .out_features = 4, .head = true}, init)};
-  const nn::Sequential perceptron{nn::Linear<float, Cpu>({.in_features = 24, .out_features = 32}, init), nn::Relu<float, Cpu>(),
+  const nn::Sequential convolutional{
+      nn::Conv2d<float, Cpu>({.in_channels = 16, .out_channels = 16, .padding = 1}, init),
+      nn::BatchNorm<float, Cpu>(16, {.relu = true}), nn::GlobalAveragePool<float, Cpu>(),
+      nn::Linear<float, Cpu>({.in_features = 16, .out_features = 4, .head = true}, init)};
+  const nn::Sequential perceptron{nn::Linear<float, Cpu>({.in_features = 24, .out_features = 32}, init),
+                                  nn::Relu<float, Cpu>(),
                                   nn::Linear<float, Cpu>({.in_features = 32, .out_features = 4, .head = true}, init)};
   const bool trained = train("convolutional", convolutional, images);
   return train("perceptron", perceptron, init.normal<float, Cpu>({1, 16, 24})) && trained ? 0 : 1;

@@ -39,7 +39,9 @@ void for_each_element(const BatchNormCase& c, Visit&& visit) {
 }
 
 /// The row of a parameter, or of its gradient, that `column` belongs to, as an index into values_of().
-std::int64_t parameter_index(const BatchNormCase& c, std::int64_t column) { return c.rows == 1 ? column % c.channels() : column; }
+std::int64_t parameter_index(const BatchNormCase& c, std::int64_t column) {
+  return c.rows == 1 ? column % c.channels() : column;
+}
 
 template <class T>
 struct Problem {
@@ -63,14 +65,16 @@ struct Problem {
   }
 };
 
-/// Gradients by their formulas in double. The mask is the forward's own, and scale, mean and deviation are those it saved.
+/// Gradients by their formulas in double. The mask is the forward's own, and scale, mean and deviation are those it
+/// saved.
 template <class T>
 struct PlainGradients {
   using W = Accumulate<T>;
   Expected dx, dresidual, dgamma, dbeta;
 
   PlainGradients(const BatchNormCase& c, const Problem<T>& p, bool relu, bool with_residual, bool batch_statistics,
-                 const Gradient<T, Cpu>& x, const Gradient<T, Cpu>& residual, const Gradient<W, Cpu>& gamma, const Gradient<W, Cpu>& beta)
+                 const Gradient<T, Cpu>& x, const Gradient<T, Cpu>& residual, const Gradient<W, Cpu>& gamma,
+                 const Gradient<W, Cpu>& beta)
       : dx(x.tensor, x.accumulate),
         dresidual(residual.tensor, residual.accumulate),
         dgamma(gamma.tensor, gamma.accumulate),
@@ -81,7 +85,9 @@ struct PlainGradients {
     const auto g_of = [&](std::int64_t i, std::int64_t column) {
       return relu && !(p.before_relu(i, column, with_residual) > W(0)) ? 0.0 : double(p.dy.data()[i]);
     };
-    const auto centred = [&](std::int64_t i, std::int64_t column) { return double(p.x.data()[i]) - double(p.by.mean.data()[column]); };
+    const auto centred = [&](std::int64_t i, std::int64_t column) {
+      return double(p.x.data()[i]) - double(p.by.mean.data()[column]);
+    };
     for_each_element(c, [&](auto i, auto column) {
       const double g = g_of(i, column), d = centred(i, column), inverse = p.by.inverse_deviation.data()[column];
       sum[column] += g;
@@ -109,13 +115,15 @@ struct PlainGradients {
 template <class T>
 void check_backward(const BatchNormCase& c, bool relu, bool with_residual, bool batch_statistics, bool accumulate) {
   using W = Accumulate<T>;
-  INFO("relu " << relu << " residual " << with_residual << " batch statistics " << batch_statistics << " accumulate " << accumulate);
+  INFO("relu " << relu << " residual " << with_residual << " batch statistics " << batch_statistics << " accumulate "
+               << accumulate);
   const Problem<T> p(c);
   Gradient<T, Cpu> dx{random_tensor<T>(c.x, 6), accumulate}, dresidual{random_tensor<T>(c.x, 7), accumulate};
   Gradient<W, Cpu> dgamma{random_parameter<W>(c.parameter(), c.strided, 8), accumulate};
   Gradient<W, Cpu> dbeta{random_parameter<W>(c.parameter(), c.strided, 9), accumulate};
   const PlainGradients<T> expected(c, p, relu, with_residual, batch_statistics, dx, dresidual, dgamma, dbeta);
-  const BatchNormSaved<T, Cpu> saved{p.x, p.by, with_residual && relu ? p.residual : Tensor<T, Cpu>(), relu, batch_statistics};
+  const BatchNormSaved<T, Cpu> saved{p.x, p.by, with_residual && relu ? p.residual : Tensor<T, Cpu>(), relu,
+                                     batch_statistics};
   batch_norm_backward(saved, p.dy, &dgamma, &dbeta, &dx, with_residual && relu ? &dresidual : nullptr);
   CHECK(mismatch<T>(dx.tensor, expected.dx) == "");
   if (with_residual && relu) CHECK(mismatch<T>(dresidual.tensor, expected.dresidual) == "");
@@ -150,7 +158,8 @@ TEMPLATE_TEST_CASE("batch moments are the mean and the biased variance", "[batch
   }
 }
 
-TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mean itself", "[batch_norm]", float, bfloat16) {
+TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mean itself", "[batch_norm]", float,
+                   bfloat16) {
   const std::int64_t rows = 64, channels = 19;
   const auto one = full<float, Cpu>({1, channels}, 1.5f), quarter = full<float, Cpu>({1, channels}, 0.25f);
   const double tolerance = epsilon<TestType>();
@@ -159,19 +168,24 @@ TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mea
       for (const bool with_residual : {true, false}) {
         INFO("mean " << mean << " constant " << constant << " residual " << with_residual);
         auto x = random_tensor<TestType>({1, rows, channels}, 1);
-        for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = TestType(mean + (constant ? 0.f : float(x.data()[i])));
+        for (std::int64_t i = 0; i < x.size(); ++i)
+          x.data()[i] = TestType(mean + (constant ? 0.f : float(x.data()[i])));
         const auto by = make_normalizer(batch_moments(x), one, quarter, 1e-5);
-        const auto y = normalize(x, by, with_residual ? zeros<TestType, Cpu>(x.shape()) : Tensor<TestType, Cpu>(), false);
+        const auto y =
+            normalize(x, by, with_residual ? zeros<TestType, Cpu>(x.shape()) : Tensor<TestType, Cpu>(), false);
         int wrong = 0;
         for (std::int64_t c = 0; c < channels; ++c) {
           double exact = 0, square = 0;
           for (std::int64_t r = 0; r < rows; ++r) exact += double(x.data()[r * channels + c]) / double(rows);
-          for (std::int64_t r = 0; r < rows; ++r) square += std::pow(double(x.data()[r * channels + c]) - exact, 2) / double(rows);
+          for (std::int64_t r = 0; r < rows; ++r)
+            square += std::pow(double(x.data()[r * channels + c]) - exact, 2) / double(rows);
           const double scale = 1.5 / std::sqrt(square + 1e-5);
           for (std::int64_t r = 0; r < rows; ++r) {
             const double z = (double(x.data()[r * channels + c]) - exact) * scale;
-            // The mean is rounded to float; its sum over 64 differences, which err at random, the scale and the result to y's own size.
-            const double allowed = epsilon<float>() / 2 * std::abs(mean) * scale + 8 * tolerance * (std::abs(z) + scale);
+            // The mean is rounded to float; its sum over 64 differences, which err at random, the scale and the result
+            // to y's own size.
+            const double allowed =
+                epsilon<float>() / 2 * std::abs(mean) * scale + 8 * tolerance * (std::abs(z) + scale);
             wrong += !(std::abs(double(y.data()[r * channels + c]) - (z + 0.25)) <= (constant ? 0 : allowed));
           }
         }
@@ -179,7 +193,8 @@ TEMPLATE_TEST_CASE("a large mean costs batch norm no digits but those of the mea
       }
 }
 
-TEMPLATE_TEST_CASE("normalize applies the map, the residual and ReLU, and rounds the result", "[batch_norm]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("normalize applies the map, the residual and ReLU, and rounds the result", "[batch_norm]", float,
+                   double, bfloat16) {
   using W = Accumulate<TestType>;
   for (const BatchNormCase& c : batch_norm_cases)
     for (const bool relu : {false, true})
@@ -202,7 +217,8 @@ TEMPLATE_TEST_CASE("batch norm's gradients equal their formulas", "[batch_norm]"
     for (const bool relu : {false, true})
       for (const bool with_residual : {false, true})
         for (const bool batch_statistics : {false, true})
-          for (const bool accumulate : {false, true}) check_backward<TestType>(c, relu, with_residual, batch_statistics, accumulate);
+          for (const bool accumulate : {false, true})
+            check_backward<TestType>(c, relu, with_residual, batch_statistics, accumulate);
   }
 }
 
@@ -230,7 +246,8 @@ TEST_CASE("update_running writes the rows of the statistics and nothing between 
   const auto new_mean = values_of(mean), new_variance = values_of(variance);
   for (std::size_t i = 0; i < 15; ++i) {  // three roundings of values below 2
     CHECK(std::abs(new_mean[i] - (0.75 * old_mean[i] + 0.25 * batch.mean.data()[i])) <= 6 * epsilon<float>());
-    CHECK(std::abs(new_variance[i] - (0.75 * old_variance[i] + 0.25 * 10 / 9 * batch.variance.data()[i])) <= 6 * epsilon<float>());
+    CHECK(std::abs(new_variance[i] - (0.75 * old_variance[i] + 0.25 * 10 / 9 * batch.variance.data()[i])) <=
+          6 * epsilon<float>());
   }
   CHECK(gaps_untouched(mean));
   CHECK(gaps_untouched(variance));
@@ -246,7 +263,8 @@ TEST_CASE("a minibatch of one row has variance zero, biased and unbiased", "[bat
   CHECK(values_of(variance) == std::vector<double>(6, 0.5));
 }
 
-TEMPLATE_TEST_CASE("batch norm's primitives give the same bits on any number of threads", "[batch_norm]", float, bfloat16) {
+TEMPLATE_TEST_CASE("batch norm's primitives give the same bits on any number of threads", "[batch_norm]", float,
+                   bfloat16) {
   const BatchNormCase c{.x = {2, 5, 40, 20, 17}, .rows = 1};
   CHECK(same_on_any_threads([&] {
     using W = Accumulate<TestType>;
@@ -254,8 +272,9 @@ TEMPLATE_TEST_CASE("batch norm's primitives give the same bits on any number of 
     Gradient<TestType, Cpu> dx{Tensor<TestType, Cpu>(c.x)}, dresidual{Tensor<TestType, Cpu>(c.x)};
     Gradient<W, Cpu> dgamma{Tensor<W, Cpu>(c.parameter())}, dbeta{Tensor<W, Cpu>(c.parameter())};
     batch_norm_backward<TestType>({p.x, p.by, p.residual, true, true}, p.dy, &dgamma, &dbeta, &dx, &dresidual);
-    return std::vector{values_of(p.by.mean),   values_of(p.by.scale),       values_of(normalize(p.x, p.by, p.residual, true)),
-                       values_of(dx.tensor),   values_of(dresidual.tensor), values_of(dgamma.tensor),
-                       values_of(dbeta.tensor)};
+    return std::vector{
+        values_of(p.by.mean),   values_of(p.by.scale),       values_of(normalize(p.x, p.by, p.residual, true)),
+        values_of(dx.tensor),   values_of(dresidual.tensor), values_of(dgamma.tensor),
+        values_of(dbeta.tensor)};
   }));
 }

@@ -28,9 +28,9 @@ struct ConvolutionCase {
 };
 
 std::ostream& operator<<(std::ostream& out, const ConvolutionCase& c) {
-  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride " << c.options.stride
-             << " padding " << c.options.padding << (c.strided ? " strided" : "") << (c.pending ? " pending" : "")
-             << (c.relu ? " relu" : "");
+  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride "
+             << c.options.stride << " padding " << c.options.padding << (c.strided ? " strided" : "")
+             << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
 }
 
 /// Calls visit(index in x, in weight, in y) for every product of the convolution's definition.
@@ -50,7 +50,8 @@ void for_each_product(const ConvolutionCase& c, Visit&& visit) {
                 if (row < 0 || row >= c.height || column < 0 || column >= c.width) continue;
                 const std::int64_t in = (((k * c.batch + b) * c.height + row) * c.width + column) * c.channels;
                 const std::int64_t w =
-                    ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) * c.channels;
+                    ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) *
+                    c.channels;
                 for (std::int64_t channel = 0; channel < c.channels; ++channel) visit(in + channel, w + channel, out);
               }
 }
@@ -211,10 +212,11 @@ TEMPLATE_TEST_CASE("convolution equals its definition for odd geometries", "[con
   with_each_engine([] { check_geometries<TestType>(3); });
 }
 
-// Which of these layers Winograd's algorithm takes depends on the width of the machine's vectors, so each goes both ways; only not a
-// pending input of bfloat16, which Winograd's does not round when it is finished, as the definition here does (tests/cpu/winograd.cpp holds
-// it to floats).
-TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual network", "[conv2d]", float, double, bfloat16) {
+// Which of these layers Winograd's algorithm takes depends on the width of the machine's vectors, so each goes both
+// ways; only not a pending input of bfloat16, which Winograd's does not round when it is finished, as the definition
+// here does (tests/cpu/winograd.cpp holds it to floats).
+TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual network", "[conv2d]", float, double,
+                   bfloat16) {
   const auto check_both_ways = [](ConvolutionCase c) {
     {
       const ConvolutionScope direct(Convolution::direct);
@@ -245,7 +247,8 @@ TEMPLATE_TEST_CASE("convolution equals its definition for layers of a residual n
   });
 }
 
-TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("convolution equals its definition for one image of one pixel", "[conv2d]", float, double,
+                   bfloat16) {
   with_each_engine([] {
     ConvolutionCase pixel{.members = 1,
                           .rows = 1,
@@ -304,11 +307,13 @@ TEMPLATE_TEST_CASE("convolution gives the same bits on any number of threads", "
       INFO(c);
       CHECK(same_on_any_threads([&] { return Results<TestType>(c); }));
     }
-    if (cpu_engine() == CpuEngine::eigen) CHECK(same_on_any_threads([&] { return Results<TestType>(large); }));  // cut into bands
+    if (cpu_engine() == CpuEngine::eigen)
+      CHECK(same_on_any_threads([&] { return Results<TestType>(large); }));  // cut into bands
   });
 }
 
-TEMPLATE_TEST_CASE("convolution gives the same bits when repeated, and takes no further memory", "[conv2d]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("convolution gives the same bits when repeated, and takes no further memory", "[conv2d]", float,
+                   double, bfloat16) {
   const ThreadScope one_thread(1);  // each thread has working memory of its own
   with_each_engine([] {
     const Results<TestType> first(wide);
@@ -324,9 +329,11 @@ TEST_CASE("oneDNN itself convolves float, at every layer of a wide residual netw
   struct Layer {
     std::int64_t channels, out_channels, kernel, stride;
   };
-  for (const Layer l : {Layer{3, 16, 3, 1}, {16, 32, 3, 1}, {32, 32, 3, 1}, {32, 64, 3, 2}, {16, 32, 1, 1}, {32, 64, 1, 2}}) {
+  for (const Layer l :
+       {Layer{3, 16, 3, 1}, {16, 32, 3, 1}, {32, 32, 3, 1}, {32, 64, 3, 2}, {16, 32, 1, 1}, {32, 64, 1, 2}}) {
     const Conv2dGeometry g{2, 8, 8, l.channels, l.out_channels, l.kernel, l.kernel, l.stride, l.kernel / 2};
-    Tensor<float, Cpu> x = random_tensor<float>({g.images * g.in_size()}, 1), weight = random_tensor<float>({g.weight_size()}, 2);
+    Tensor<float, Cpu> x = random_tensor<float>({g.images * g.in_size()}, 1),
+                       weight = random_tensor<float>({g.weight_size()}, 2);
     Tensor<float, Cpu> y = random_tensor<float>({g.images * g.out_size()}, 3);
     CHECK(onednn::conv2d_forward(g, x.data(), weight.data(), y.data()));
     CHECK(onednn::conv2d_backward_data(g, y.data(), weight.data(), x.data()));

@@ -8,7 +8,8 @@
 using namespace lpw;
 using namespace lpw::test;
 
-TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their definitions", "[cross_entropy]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their definitions", "[cross_entropy]", float,
+                   double, bfloat16) {
   using W = Accumulate<TestType>;
   const std::int64_t members = 3, batch = 4;
   for (const std::int64_t classes : {1, 5, 17})
@@ -19,7 +20,8 @@ TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their defi
         const auto logits = random_tensor<TestType>(shape, 1);
         const auto dloss = random_tensor<W>({members}, 2);
         Tensor<std::int32_t, Cpu> labels({members, batch});
-        for (std::int64_t i = 0; i < labels.size(); ++i) labels.data()[i] = static_cast<std::int32_t>((5 * i + 2) % classes);
+        for (std::int64_t i = 0; i < labels.size(); ++i)
+          labels.data()[i] = static_cast<std::int32_t>((5 * i + 2) % classes);
         Gradient<TestType, Cpu> dlogits{random_tensor<TestType>(shape, 3), accumulate};
         Expected probability(shape.size()), gradient(dlogits.tensor, accumulate);
         probability.terms = gradient.terms = static_cast<double>(classes + 4);
@@ -28,7 +30,8 @@ TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their defi
           for (std::int64_t c = 0; c < classes; ++c) total += std::exp(double(logits.data()[row * classes + c]));
           for (std::int64_t c = 0; c < classes; ++c) {
             const std::int64_t i = row * classes + c;
-            const double p = std::exp(double(logits.data()[i])) / total, share = double(dloss.data()[row / batch]) / double(batch);
+            const double p = std::exp(double(logits.data()[i])) / total,
+                         share = double(dloss.data()[row / batch]) / double(batch);
             probability.add(i, p);
             gradient.add(i, p * share);
             gradient.add(i, -share * ((c == labels.data()[row] ? 1 - smoothing : 0) + smoothing / double(classes)));
@@ -41,7 +44,8 @@ TEMPLATE_TEST_CASE("cross-entropy's probabilities and gradients equal their defi
       }
 }
 
-TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the largest", "[cross_entropy]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the largest", "[cross_entropy]", float,
+                   double, bfloat16) {
   Tensor<TestType, Cpu> logits({2, 2, 3});
   const float values[] = {0, 2, 1, 3, 3, 1, -1, -2, -1, 5, 5, 5};  // the first largest: 1, 0, 0, 0
   std::copy_n(values, 12, logits.data());
@@ -54,7 +58,8 @@ TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the 
 }
 
 TEST_CASE("cross-entropy of logits far apart is their distance, and probabilities are 0 and 1", "[cross_entropy]") {
-  const auto logits = tensor_of<float>({1, 1, 3}, std::vector<float>{-200, 1000, -std::numeric_limits<float>::infinity()});
+  const auto logits =
+      tensor_of<float>({1, 1, 3}, std::vector<float>{-200, 1000, -std::numeric_limits<float>::infinity()});
   const auto forward = cross_entropy_forward(logits, tensor_of<std::int32_t>({1, 1}, std::vector<std::int32_t>{0}), 0);
   CHECK(forward.loss.data()[0] == 1200.f);
   CHECK(values_of(forward.probabilities) == std::vector<double>{0, 1, 0});

@@ -17,7 +17,9 @@ struct MapCase {
 
   [[nodiscard]] Shape parameter() const { return {rows, x[-1]}; }
   /// The element of the parameter, in row-major order, that element i of x meets.
-  [[nodiscard]] std::int64_t column(std::int64_t i) const { return (rows == 1 ? 0 : i / x.size_from(1) * x[-1]) + i % x[-1]; }
+  [[nodiscard]] std::int64_t column(std::int64_t i) const {
+    return (rows == 1 ? 0 : i / x.size_from(1) * x[-1]) + i % x[-1];
+  }
 };
 
 std::ostream& operator<<(std::ostream& out, const MapCase& c) {
@@ -34,7 +36,8 @@ const MapCase map_cases[] = {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("scale_channels and add_channels equal their definitions", "[elementwise]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("scale_channels and add_channels equal their definitions", "[elementwise]", float, double,
+                   bfloat16) {
   using W = Accumulate<TestType>;
   for (const MapCase& c : map_cases) {
     INFO(c);
@@ -77,7 +80,8 @@ TEMPLATE_TEST_CASE("scale_channels: gradients equal their definitions", "[elemen
     }
 }
 
-TEMPLATE_TEST_CASE("relu passes on what is positive, and so does its gradient", "[elementwise]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("relu passes on what is positive, and so does its gradient", "[elementwise]", float, double,
+                   bfloat16) {
   using W = Accumulate<TestType>;
   auto x = random_tensor<TestType>({3, 37}, 1);
   x.data()[0] = TestType(0);
@@ -105,7 +109,8 @@ TEMPLATE_TEST_CASE("add_in_place adds rows of any stride", "[elementwise]", floa
       const auto before = clone(target), summand = clone(value);
       add_in_place(target, value);
       const auto found = clone(target);
-      for (std::int64_t i = 0; i < 30; ++i) CHECK(found.data()[i] == TestType(W(before.data()[i]) + W(summand.data()[i])));
+      for (std::int64_t i = 0; i < 30; ++i)
+        CHECK(found.data()[i] == TestType(W(before.data()[i]) + W(summand.data()[i])));
       CHECK(gaps_untouched(target));
     }
   auto one = zeros<TestType, Cpu>({2, 3});
@@ -114,12 +119,13 @@ TEMPLATE_TEST_CASE("add_in_place adds rows of any stride", "[elementwise]", floa
 
 TEST_CASE("element-wise primitives give the same bits on any number of threads", "[elementwise]") {
   const Shape shape{2, 3, 40, 30, 17};
-  const auto x = random_tensor<float>(shape, 1), dy = random_tensor<float>(shape, 2), factor = random_tensor<float>({2, 17}, 3);
+  const auto x = random_tensor<float>(shape, 1), dy = random_tensor<float>(shape, 2),
+             factor = random_tensor<float>({2, 17}, 3);
   CHECK(same_on_any_threads([&] {
     Gradient<float, Cpu> dx{Tensor<float, Cpu>(shape)}, dfactor{Tensor<float, Cpu>({1, 17})};
     scale_channels_backward_data(dy, factor, dx);
     scale_channels_backward_factor(x, dy, dfactor);
-    return std::vector{values_of(scale_channels_forward(x, factor)), values_of(add_channels_forward(x, factor)), values_of(dx.tensor),
-                       values_of(dfactor.tensor), values_of(add_forward(clone(x), dy))};
+    return std::vector{values_of(scale_channels_forward(x, factor)), values_of(add_channels_forward(x, factor)),
+                       values_of(dx.tensor), values_of(dfactor.tensor), values_of(add_forward(clone(x), dy))};
   }));
 }

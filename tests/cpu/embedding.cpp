@@ -25,7 +25,8 @@ TEMPLATE_TEST_CASE("embedding: rows of the table, and sums over their places", "
         for (std::int64_t i = 0; i < indices.size(); ++i)
           for (std::int64_t e = 0; e < width; ++e) {
             const std::int64_t k = i / 14, row = (rows == 1 ? 0 : k) * 6 + indices.data()[i];
-            REQUIRE(double(y.data()[i * width + e]) == double(TestType(member_row(weight, k)[indices.data()[i] * width + e])));
+            REQUIRE(double(y.data()[i * width + e]) ==
+                    double(TestType(member_row(weight, k)[indices.data()[i] * width + e])));
             expected.add(row * width + e, double(dy.data()[i * width + e]));
           }
         embedding_backward(indices, dy, dweight);

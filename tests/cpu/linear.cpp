@@ -24,8 +24,8 @@ struct LinearCase {
 };
 
 std::ostream& operator<<(std::ostream& stream, const LinearCase& c) {
-  return stream << "x " << describe(c.x(), "KBI") << " weight " << describe(c.weight(), "KOI") << " bias rows " << c.bias_rows
-                << (c.strided ? " strided" : "");
+  return stream << "x " << describe(c.x(), "KBI") << " weight " << describe(c.weight(), "KOI") << " bias rows "
+                << c.bias_rows << (c.strided ? " strided" : "");
 }
 
 /// Calls visit(index in x, in weight, in y) for every product.
@@ -48,7 +48,8 @@ void check_forward(const LinearCase& c, bool with_bias) {
   expected.terms = static_cast<double>(c.in + 1);
   for_each_product(c, [&](auto i, auto j, auto out) { expected.add(out, in[i] * w[j]); });
   if (with_bias)
-    for (std::int64_t i = 0; i < c.y().size(); ++i) expected.add(i, b[(c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out]);
+    for (std::int64_t i = 0; i < c.y().size(); ++i)
+      expected.add(i, b[(c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out]);
   const auto y = linear_forward(x, weight, bias);
   CHECK(y.shape() == c.y());
   CHECK(mismatch<T>(y, expected) == "");
@@ -70,7 +71,8 @@ void check_backward(const LinearCase& c, bool accumulate) {
     data.add(i, d[out] * w[j]);
     kernel.add(j, in[i] * d[out]);
   });
-  for (std::int64_t i = 0; i < c.y().size(); ++i) shift.add((c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out, d[i]);
+  for (std::int64_t i = 0; i < c.y().size(); ++i)
+    shift.add((c.bias_rows == 1 ? 0 : i / (c.batch * c.out)) * c.out + i % c.out, d[i]);
   linear_backward_data(dy, weight, dx);
   linear_backward_weight(x, dy, dweight);
   linear_backward_bias(dy, dbias);
@@ -107,7 +109,8 @@ std::vector<std::vector<double>> results(const LinearCase& c) {
   linear_backward_data(dy, weight, dx);
   linear_backward_weight(x, dy, dweight);
   linear_backward_bias(dy, dbias);
-  return {values_of(linear_forward(x, weight, bias)), values_of(dx.tensor), values_of(dweight.tensor), values_of(dbias.tensor)};
+  return {values_of(linear_forward(x, weight, bias)), values_of(dx.tensor), values_of(dweight.tensor),
+          values_of(dbias.tensor)};
 }
 
 }  // namespace
@@ -125,8 +128,8 @@ TEMPLATE_TEST_CASE("a linear layer and its gradients equal their definition", "[
   });
 }
 
-TEMPLATE_TEST_CASE("the gradient of a small weight is that of all rows, whatever parts these are summed in", "[linear]", float, double,
-                   bfloat16) {
+TEMPLATE_TEST_CASE("the gradient of a small weight is that of all rows, whatever parts these are summed in", "[linear]",
+                   float, double, bfloat16) {
   with_each_engine([] {
     check_backward<TestType>(long_sums, false);
     check_backward<TestType>(long_sums, true);
@@ -135,9 +138,10 @@ TEMPLATE_TEST_CASE("the gradient of a small weight is that of all rows, whatever
 
 TEMPLATE_TEST_CASE("a linear layer gives the same bits on any number of threads", "[linear]", float, double, bfloat16) {
   with_each_engine([] {
-    for (const LinearCase& c : {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
-                                LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 240},
-                                LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}, long_sums}) {
+    for (const LinearCase& c :
+         {LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 130, .in = 700, .out = 90},
+          LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 20, .in = 900, .out = 240},
+          LinearCase{.members = 1, .weight_rows = 1, .bias_rows = 1, .batch = 1, .in = 900, .out = 300}, long_sums}) {
       INFO(c);
       CHECK(same_on_any_threads([&] { return results<TestType>(c); }));
     }

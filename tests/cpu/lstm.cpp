@@ -12,7 +12,8 @@ using namespace lpw::test;
 
 namespace {
 
-/// Operands of one step of T, rounded from numbers that are the same in every type; parameters strided as in their store.
+/// Operands of one step of T, rounded from numbers that are the same in every type; parameters strided as in their
+/// store.
 template <class T, class W = Accumulate<T>>
 struct Step {
   std::int64_t members, batch, hidden;
@@ -23,16 +24,20 @@ struct Step {
     const auto values = random_tensor<double>(shape, key);
     auto result = random_parameter<V>(shape, true, key);
     for (std::int64_t k = 0; k < shape[0]; ++k)
-      for (std::int64_t i = 0; i < shape.size_from(1); ++i) result.row(k)[i] = V(static_cast<double>(bfloat16(float(values.row(k)[i]))));
+      for (std::int64_t i = 0; i < shape.size_from(1); ++i)
+        result.row(k)[i] = V(static_cast<double>(bfloat16(float(values.row(k)[i]))));
     return result;
   }
   [[nodiscard]] LstmCell<W, Cpu> cell(std::int64_t rows, bool factors) const {
     const auto parameter = [&](std::int64_t columns, std::uint32_t key) { return rounded<W>({rows, columns}, key); };
     const std::int64_t columns = 4 * hidden;
     if (!factors) return {parameter(columns, 1), parameter(columns, 2), {}, {}, {}};
-    return {parameter(columns, 1), parameter(columns, 2), parameter(columns, 3), parameter(columns, 4), parameter(hidden, 5)};
+    return {parameter(columns, 1), parameter(columns, 2), parameter(columns, 3), parameter(columns, 4),
+            parameter(hidden, 5)};
   }
-  [[nodiscard]] LstmStep<T, Cpu> operands() const { return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)}; }
+  [[nodiscard]] LstmStep<T, Cpu> operands() const {
+    return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)};
+  }
 };
 
 /// All that forward and backward leave, as double.
@@ -42,13 +47,16 @@ std::vector<std::vector<double>> results(std::int64_t members, std::int64_t rows
   const Step<T> s{members, 5, 21};
   const auto cell = s.cell(rows, factors);
   auto forward = s.operands(), backward = s.operands();
-  const auto as = [&]<class V>(V, const Shape& shape, std::uint32_t key) { return clone(Step<T>::template rounded<V>(shape, key)); };
+  const auto as = [&]<class V>(V, const Shape& shape, std::uint32_t key) {
+    return clone(Step<T>::template rounded<V>(shape, key));
+  };
   auto hidden = Step<T>::template rounded<T>(s.state, 9);
   Tensor<T, Cpu> next(s.state), before(s.gates_shape);
   lstm_cell_forward(cell, as(T(0.f), s.gates_shape, 10), forward, hidden, next);
   auto dcell = as(W(), s.state, 11);
   lstm_cell_backward(cell, Step<T>::template rounded<T>(s.state, 12), as(T(0.f), s.state, 13), backward, dcell, before);
-  CHECK((gaps_untouched(forward.gates) && gaps_untouched(forward.cell) && gaps_untouched(hidden) && gaps_untouched(backward.gates)));
+  CHECK((gaps_untouched(forward.gates) && gaps_untouched(forward.cell) && gaps_untouched(hidden) &&
+         gaps_untouched(backward.gates)));
   CHECK(values_of(backward.cell) == values_of(Step<T>::template rounded<W>(s.state, 8)));
   return {values_of(forward.gates),  values_of(forward.cell), values_of(hidden), values_of(next),
           values_of(backward.gates), values_of(dcell),        values_of(before)};
@@ -61,11 +69,14 @@ TEMPLATE_TEST_CASE("lstm cell: float and bfloat16 round what double gives", "[ls
     for (const std::int64_t rows : {std::int64_t{1}, members})
       for (const bool factors : {false, true}) {
         INFO("members " << members << " parameter rows " << rows << " factors " << factors);
-        const auto found = results<TestType>(members, rows, factors), expected = results<double>(members, rows, factors);
+        const auto found = results<TestType>(members, rows, factors),
+                   expected = results<double>(members, rows, factors);
         for (std::size_t result = 0; result < found.size(); ++result) {
           INFO("result " << result);
-          // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates before times r).
-          REQUIRE(largest_difference(found[result], expected[result]) <= 4 * (20 * epsilon<float>() + epsilon<TestType>()));
+          // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates
+          // before times r).
+          REQUIRE(largest_difference(found[result], expected[result]) <=
+                  4 * (20 * epsilon<float>() + epsilon<TestType>()));
         }
       }
 }
@@ -96,10 +107,12 @@ TEMPLATE_TEST_CASE("recurrent products are those of a linear layer, prepared or 
     with_each_engine([&] {
       for (const std::int64_t steps : {1, 100}) {
         auto forward = recurrent_weight<TestType>(weight, steps), backward = recurrent_weight<TestType>(weight, steps);
-        // Sums of at most 12 terms below 1; the weight, where the processor wants that, and the result are rounded to T.
+        // Sums of at most 12 terms below 1; the weight, where the processor wants that, and the result are rounded to
+        // T.
         const double tolerance = 12 * (12 * epsilon<float>() + epsilon<TestType>());
         for (int step = 0; step < 2; ++step) {
-          CHECK(largest_difference(recurrent_forward(x, forward), linear_forward(x, weight, Tensor<W, Cpu>())) <= tolerance);
+          CHECK(largest_difference(recurrent_forward(x, forward), linear_forward(x, weight, Tensor<W, Cpu>())) <=
+                tolerance);
           CHECK(largest_difference(recurrent_backward_data(dy, backward), dx.tensor) <= tolerance);
         }
       }

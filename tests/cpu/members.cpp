@@ -79,7 +79,8 @@ TEST_CASE("move_average moves by the weight, weights 1/n make a plain mean", "[m
     move_average(mean, value, 1.0 / n);
     for (int i = 0; i < 5; ++i) sum[i] += value.data()[i] / 4;
   }
-  for (int i = 0; i < 5; ++i) CHECK(std::abs(mean.data()[i] - sum[i]) <= 8 * epsilon<double>());  // a few roundings of values below 1
+  for (int i = 0; i < 5; ++i)
+    CHECK(std::abs(mean.data()[i] - sum[i]) <= 8 * epsilon<double>());  // a few roundings of values below 1
   CHECK_THROWS_AS(move_average(mean, zeros<double, Cpu>({4}), 0.5), ShapeError);
 }
 

@@ -10,7 +10,8 @@ using namespace lpw::test;
 
 namespace {
 
-/// Weights, gradients as they are set before each step, and two states, of which SGD uses the first; and their course in double.
+/// Weights, gradients as they are set before each step, and two states, of which SGD uses the first; and their course
+/// in double.
 template <class W>
 struct State {
   Tensor<W, Cpu> weight, gradient, first, second;
@@ -90,7 +91,8 @@ TEMPLATE_TEST_CASE("sgd_step follows the update rule in both stores", "[optimize
   for (const SgdStep& step :
        {SgdStep{.learning_rate = 0.1}, SgdStep{.learning_rate = 0.1, .momentum = 0.9},
         SgdStep{.learning_rate = 0.1, .momentum = 0.9, .nesterov = true},
-        SgdStep{.learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.01, .gradient_scale = 0.25}}) {
+        SgdStep{
+            .learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.01, .gradient_scale = 0.25}}) {
     INFO("momentum " << step.momentum << " nesterov " << step.nesterov << " decay " << step.weight_decay << " scale "
                      << step.gradient_scale);
     SgdStep late = step;
@@ -113,7 +115,8 @@ TEMPLATE_TEST_CASE("adam_step follows the update rule of Adam and AdamW in both 
       AdamStep late = step;
       late.learning_rate = 0.03;
       late.weight_decay = 0.05;
-      check_steps<TestType>(step, late, [](const auto& b, const auto& l, const auto& factor) { adam_step(b, l, factor); });
+      check_steps<TestType>(step, late,
+                            [](const auto& b, const auto& l, const auto& factor) { adam_step(b, l, factor); });
     }
 }
 
@@ -124,11 +127,13 @@ TEST_CASE("optimizer steps give the same bits on any number of threads", "[optim
     adam.set_gradient(5);
     sgd_step(sgd.with(SgdStep{.momentum = 0.9, .nesterov = true, .weight_decay = 5e-4}), none.with(SgdStep{}));
     adam_step(none.with(AdamStep{}), adam.with(AdamStep{.weight_decay = 5e-4}));
-    return std::vector{values_of(sgd.weight), values_of(sgd.first), values_of(adam.weight), values_of(adam.first), values_of(adam.second)};
+    return std::vector{values_of(sgd.weight), values_of(sgd.first), values_of(adam.weight), values_of(adam.first),
+                       values_of(adam.second)};
   }));
 }
 
-TEMPLATE_TEST_CASE("squared_norm sums in double, in the same order on any number of threads", "[optimizer]", float, double) {
+TEMPLATE_TEST_CASE("squared_norm sums in double, in the same order on any number of threads", "[optimizer]", float,
+                   double) {
   for (const std::int64_t size : {0, 1, 37, 4096, 4097, 100003}) {
     INFO("size " << size);
     const auto x = random_tensor<TestType>({1, size}, 7);
@@ -141,9 +146,12 @@ TEMPLATE_TEST_CASE("squared_norm sums in double, in the same order on any number
 }
 
 TEST_CASE("clip_factor shortens what is too long, both gradients together", "[optimizer]") {
-  const auto of = [](std::vector<double> values) { return tensor_of<double>({1, std::int64_t(values.size())}, values); };
+  const auto of = [](std::vector<double> values) {
+    return tensor_of<double>({1, std::int64_t(values.size())}, values);
+  };
   const auto factor = [&](std::vector<double> base, double scale, std::vector<double> late, double largest) {
-    return clip_factor(ScaledGradient<double, Cpu>{of(base), scale}, ScaledGradient<double, Cpu>{of(late), 1}, largest).data()[0];
+    return clip_factor(ScaledGradient<double, Cpu>{of(base), scale}, ScaledGradient<double, Cpu>{of(late), 1}, largest)
+        .data()[0];
   };
   CHECK(factor({30, 0}, 0.1, {4}, 10) == 1);  // norm 5
   CHECK_THAT(factor({30, 0}, 0.1, {4}, 2), Catch::Matchers::WithinRel(2 / (5 + 1e-6), 1e-15));

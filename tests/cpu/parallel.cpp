@@ -158,7 +158,8 @@ TEST_CASE("several threads of a program may run loops at the same time") {
 TEST_CASE("a child of fork computes, with threads of its own") {
   const test::ThreadScope scope(3);
   (void)visits(100, large);  // the parent has its threads
-  CHECK(exit_code_of_child([] { return visits(100, large) == std::vector<int>(100, 1) && shared_loops() == 1 ? 0 : 1; }) == 0);
+  CHECK(exit_code_of_child(
+            [] { return visits(100, large) == std::vector<int>(100, 1) && shared_loops() == 1 ? 0 : 1; }) == 0);
   CHECK(visits(100, large) == std::vector<int>(100, 1));
 }
 
@@ -186,7 +187,8 @@ TEST_CASE("a system without another thread is told so") {
 }
 
 TEST_CASE("threads by default follow OMP_NUM_THREADS, else mask and quota") {
-  const GroupLimits unlimited{}, one_and_a_half{.processors = 1.5, .memory = {}}, tenth{.processors = 0.1, .memory = {}};
+  const GroupLimits unlimited{}, one_and_a_half{.processors = 1.5, .memory = {}},
+      tenth{.processors = 0.1, .memory = {}};
   CHECK(default_threads(nullptr, 8, unlimited) == 8);
   CHECK(default_threads(nullptr, 8, one_and_a_half) == 2);
   CHECK(default_threads(nullptr, 8, tenth) == 1);

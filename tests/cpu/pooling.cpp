@@ -10,7 +10,8 @@ using namespace lpw::test;
 
 namespace {
 
-constexpr PoolOptions pools[] = {{}, {.kernel_size = 3, .stride = 2, .padding = 1}, {.kernel_size = 3, .stride = 1, .padding = 1}};
+constexpr PoolOptions pools[] = {
+    {}, {.kernel_size = 3, .stride = 2, .padding = 1}, {.kernel_size = 3, .stride = 1, .padding = 1}};
 
 }  // namespace
 
@@ -18,7 +19,8 @@ TEMPLATE_TEST_CASE("max_pool2d sends each gradient to the winner it names", "[po
   for (const std::int64_t channels : {1, 3, 17})
     for (const auto& options : pools)
       for (const bool accumulate : {false, true}) {
-        INFO("channels " << channels << " kernel " << options.kernel_size << " stride " << options.stride << " accumulate " << accumulate);
+        INFO("channels " << channels << " kernel " << options.kernel_size << " stride " << options.stride
+                         << " accumulate " << accumulate);
         const auto x = random_tensor<TestType>({2, 3, 7, 5, channels}, 1);
         const auto pooled = max_pool2d_forward(x, options);
         const auto dy = random_tensor<TestType>(pooled.y.shape(), 2);
@@ -28,7 +30,8 @@ TEMPLATE_TEST_CASE("max_pool2d sends each gradient to the winner it names", "[po
         std::int64_t wrong = 0;
         const std::int64_t windows = pooled.y.dim(2) * pooled.y.dim(3);
         for (std::int64_t i = 0; i < dy.size(); ++i) {
-          const std::int64_t image = i / (windows * channels), winner = (image * 35 + pooled.winner.data()[i]) * channels + i % channels;
+          const std::int64_t image = i / (windows * channels),
+                             winner = (image * 35 + pooled.winner.data()[i]) * channels + i % channels;
           wrong += pooled.y.data()[i] != x.data()[winner];
           expected.add(winner, double(dy.data()[i]));
         }
@@ -38,7 +41,8 @@ TEMPLATE_TEST_CASE("max_pool2d sends each gradient to the winner it names", "[po
       }
 }
 
-TEMPLATE_TEST_CASE("global_average_pool and its gradient equal their definitions", "[pooling]", float, double, bfloat16) {
+TEMPLATE_TEST_CASE("global_average_pool and its gradient equal their definitions", "[pooling]", float, double,
+                   bfloat16) {
   for (const std::int64_t channels : {1, 3, 17})
     for (const bool accumulate : {false, true}) {
       INFO("channels " << channels << " accumulate " << accumulate);

@@ -16,7 +16,8 @@ struct RankOneCase {
   std::int64_t members, outputs, inputs, weight_rows, factor_rows;
   Tensor<W, Cpu> product = random_tensor<W>({members, outputs, inputs}, 1);
   Tensor<W, Cpu> weight = random_parameter<W>({weight_rows, outputs, inputs}, true, 2);
-  Tensor<W, Cpu> output = random_parameter<W>({factor_rows, outputs}, true, 3), input = random_parameter<W>({factor_rows, inputs}, true, 4);
+  Tensor<W, Cpu> output = random_parameter<W>({factor_rows, outputs}, true, 3),
+                 input = random_parameter<W>({factor_rows, inputs}, true, 4);
 
   Gradient<W, Cpu> gradient(const Tensor<W, Cpu>& like, bool accumulate, std::uint32_t key) const {
     return {random_parameter<W>(like.shape(), true, key), accumulate};
@@ -31,8 +32,8 @@ TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors"
        {std::array{1, 1, 1}, std::array{3, 1, 3}, std::array{3, 3, 3}, std::array{3, 1, 1}})
     for (const auto& [outputs, inputs] : {std::pair{1, 1}, std::pair{5, 3}, std::pair{70, 33}})
       for (const bool accumulate : {false, true}) {
-        INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs " << outputs
-                        << " inputs " << inputs << " accumulate " << accumulate);
+        INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs "
+                        << outputs << " inputs " << inputs << " accumulate " << accumulate);
         const RankOneCase<W> c{members, outputs, inputs, weight_rows, factor_rows};
         auto dweight = c.gradient(c.weight, accumulate, 5), dr = c.gradient(c.output, accumulate, 6),
              ds = c.gradient(c.input, accumulate, 7);
@@ -58,15 +59,18 @@ TEMPLATE_TEST_CASE("rank_one_backward: gradients of the weight and both factors"
       }
 }
 
-TEST_CASE("rank_one_backward: what is not wanted changes nothing of the rest, nor does the number of threads", "[rank_one]") {
+TEST_CASE("rank_one_backward: what is not wanted changes nothing of the rest, nor does the number of threads",
+          "[rank_one]") {
   const RankOneCase<float> c{3, 70, 33, 1, 3};
   const auto run = [&](int unwanted) {
-    Gradient<float, Cpu> all[] = {
-        {full<float, Cpu>(c.weight.shape(), 0)}, {full<float, Cpu>(c.output.shape(), 0)}, {full<float, Cpu>(c.input.shape(), 0)}};
+    Gradient<float, Cpu> all[] = {{full<float, Cpu>(c.weight.shape(), 0)},
+                                  {full<float, Cpu>(c.output.shape(), 0)},
+                                  {full<float, Cpu>(c.input.shape(), 0)}};
     if (unwanted >= 0) all[unwanted].tensor = {};
     rank_one_backward(c.product, c.weight, c.output, c.input, all[0], all[1], all[2]);
     std::vector<std::vector<double>> values;
-    for (const auto& gradient : all) values.push_back(gradient.tensor.empty() ? std::vector<double>() : values_of(gradient.tensor));
+    for (const auto& gradient : all)
+      values.push_back(gradient.tensor.empty() ? std::vector<double>() : values_of(gradient.tensor));
     return values;
   };
   const auto wanted = run(-1);

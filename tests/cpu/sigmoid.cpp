@@ -10,7 +10,8 @@ using namespace lpw::test;
 
 namespace {
 
-/// The largest relative error of a float function against its double overload, over numbers of all magnitudes up to `largest`.
+/// The largest relative error of a float function against its double overload, over numbers of all magnitudes up to
+/// `largest`.
 template <class F>
 Worst worst_relative_error(F f, double largest) {
   Worst worst;

@@ -42,8 +42,9 @@ struct WinogradCase {
 };
 
 std::ostream& operator<<(std::ostream& out, const WinogradCase& c) {
-  return out << "x " << describe(c.x_shape(), "KBHWC") << " weight " << describe(c.weight_shape(), "KOhwC") << " padding " << c.padding
-             << " stride " << c.stride << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
+  return out << "x " << describe(c.x_shape(), "KBHWC") << " weight " << describe(c.weight_shape(), "KOhwC")
+             << " padding " << c.padding << " stride " << c.stride << (c.pending ? " pending" : "")
+             << (c.relu ? " relu" : "");
 }
 
 template <class T>
@@ -57,8 +58,8 @@ struct WinogradResults {
 
 /// All passes through the primitives; gradients added to fixed values if `accumulate`.
 template <class T>
-[[nodiscard]] WinogradResults<T> results(const WinogradCase& c, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& weight,
-                                         const Tensor<T, Cpu>& dy, bool accumulate) {
+[[nodiscard]] WinogradResults<T> results(const WinogradCase& c, const Activation<T, Cpu>& x,
+                                         const Tensor<T, Cpu>& weight, const Tensor<T, Cpu>& dy, bool accumulate) {
   Gradient<T, Cpu> dx{random_tensor<T>(c.x_shape(), 6), accumulate};
   Gradient<T, Cpu> dweight{random_parameter<T>(c.weight_shape(), c.rows > 1, 7), accumulate};
   auto y = conv2d_forward(x, weight, c.options());
@@ -87,8 +88,8 @@ template <class T>
 
 /// The same in double, by im2col.
 [[nodiscard]] WinogradResults<double> reference(const WinogradCase& c, bool accumulate) {
-  WinogradResults<double> r =
-      results<double>(c, {converted<double>(materialize(c.x()))}, converted<double>(c.weight()), converted<double>(c.dy()), false);
+  WinogradResults<double> r = results<double>(c, {converted<double>(materialize(c.x()))}, converted<double>(c.weight()),
+                                              converted<double>(c.dy()), false);
   const auto add = [&](Tensor<double, Cpu>& to, const Tensor<float, Cpu>& start) {
     for (std::int64_t i = 0; accumulate && i < to.size(); ++i) to.data()[i] += double(start.data()[i]);
   };
@@ -123,8 +124,15 @@ void check(const WinogradResults<float>& found, const WinogradResults<double>& e
 }
 
 // Uneven tiles at the edges; more tiles than one block of the kernel's gradient holds; two members.
-const WinogradCase uneven{
-    .members = 2, .rows = 1, .batch = 33, .height = 13, .width = 16, .channels = 16, .out_channels = 32, .pending = true, .relu = true};
+const WinogradCase uneven{.members = 2,
+                          .rows = 1,
+                          .batch = 33,
+                          .height = 13,
+                          .width = 16,
+                          .channels = 16,
+                          .out_channels = 32,
+                          .pending = true,
+                          .relu = true};
 
 }  // namespace
 
@@ -155,9 +163,13 @@ TEST_CASE("Winograd: every image size, padding, stride and width of channels equ
 
 TEST_CASE("Winograd: layers of a wide residual network, with members, pending maps and added gradients", "[winograd]") {
   for (WinogradCase c :
-       {WinogradCase{.members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
-        WinogradCase{.members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
-        WinogradCase{.members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128}, uneven}) {
+       {WinogradCase{
+            .members = 1, .rows = 1, .batch = 3, .height = 32, .width = 32, .channels = 16, .out_channels = 32},
+        WinogradCase{
+            .members = 2, .rows = 1, .batch = 3, .height = 16, .width = 16, .channels = 64, .out_channels = 64},
+        WinogradCase{
+            .members = 3, .rows = 3, .batch = 4, .height = 8, .width = 8, .channels = 128, .out_channels = 128},
+        uneven}) {
     c.pending = c.relu = true;
     INFO(c);
     REQUIRE(winograd::pays(c.geometry(), c.batch));
@@ -190,7 +202,8 @@ TEST_CASE("Winograd: a member alone gets the same bits as among others", "[winog
   const auto weight = c.weight(), dy = c.dy();
   const auto all = results(c, x, weight, dy, false);
   for (std::int64_t k = 0; k < c.members; ++k) {
-    const Activation<float, Cpu> mine{x.raw.rows(k, 1), x.mean.rows(k, 1), x.scale.rows(k, 1), x.shift.rows(k, 1), x.relu};
+    const Activation<float, Cpu> mine{x.raw.rows(k, 1), x.mean.rows(k, 1), x.scale.rows(k, 1), x.shift.rows(k, 1),
+                                      x.relu};
     const WinogradResults<float> expected{all.y.rows(k, 1), all.dx.rows(k, 1), all.dweight.rows(k, 1)};
     CHECK(results(alone, mine, clone(weight.rows(k, 1)), dy.rows(k, 1), false) == expected);
   }
@@ -233,7 +246,8 @@ TEST_CASE("Winograd: switched off, the engines convolve", "[winograd]") {
 
 TEST_CASE("Winograd: bfloat16 is widened, summed in float and rounded at the end", "[winograd]") {
   const auto narrow = [](const Tensor<float, Cpu>& tensor) { return converted<bfloat16>(tensor); };
-  const Activation<float, Cpu> x{converted<float>(narrow(uneven.x().raw)), uneven.x().mean, uneven.x().scale, uneven.x().shift, true};
+  const Activation<float, Cpu> x{converted<float>(narrow(uneven.x().raw)), uneven.x().mean, uneven.x().scale,
+                                 uneven.x().shift, true};
   const auto map = detail::pending_map(x, 0);
   const auto weight = uneven.weight(), dy = converted<float>(narrow(uneven.dy()));
   const auto passes = [&]<class T>(T) {
@@ -270,7 +284,8 @@ struct Summed {
   Tensor<double, Cpu> sums;
 
   /// dx is added to fixed values if `accumulate`.
-  Summed(const WinogradCase& c, const Activation<float, Cpu>& x, const Tensor<float, Cpu>& residual, bool accumulate = true)
+  Summed(const WinogradCase& c, const Activation<float, Cpu>& x, const Tensor<float, Cpu>& residual,
+         bool accumulate = true)
       : dx{random_tensor<T>(c.x_shape(), 6), accumulate} {
     const Activation<T, Cpu> in{converted<T>(x.raw), x.mean, x.scale, x.shift, x.relu};
     y = conv2d_forward(in, c.weight(), c.options(), residual.empty() ? Tensor<T, Cpu>() : converted<T>(residual), true);
@@ -281,9 +296,10 @@ struct Summed {
   }
 };
 
-/// Moments of y and sums over dx in double, from what was stored. A sum's error is float's rounding over the some hundred terms of a group,
-/// 1e-6 of the sum of the terms' sizes; a variance's terms are squared distances from the group's first pixel, which lies some deviations
-/// from the mean: at most 10 squared ones per pixel with these operands.
+/// Moments of y and sums over dx in double, from what was stored. A sum's error is float's rounding over the some
+/// hundred terms of a group, 1e-6 of the sum of the terms' sizes; a variance's terms are squared distances from the
+/// group's first pixel, which lies some deviations from the mean: at most 10 squared ones per pixel with these
+/// operands.
 template <class T>
 void check_sums(const WinogradCase& c, const Activation<float, Cpu>& x, const Summed<T>& found) {
   Worst mean, variance, sum, product;  // as parts of what is allowed
@@ -291,7 +307,8 @@ void check_sums(const WinogradCase& c, const Activation<float, Cpu>& x, const Su
   REQUIRE(found.y.moments.mean.shape() == exact.mean.shape());
   for (std::int64_t i = 0; i < exact.mean.size(); ++i) {
     const double square = exact.variance.data()[i];
-    mean.add(i, found.y.moments.mean.data()[i], exact.mean.data()[i], 1e-6 * (std::abs(exact.mean.data()[i]) + std::sqrt(square)));
+    mean.add(i, found.y.moments.mean.data()[i], exact.mean.data()[i],
+             1e-6 * (std::abs(exact.mean.data()[i]) + std::sqrt(square)));
     variance.add(i, found.y.moments.variance.data()[i], square, 1e-5 * square);
   }
   REQUIRE(found.sums.shape() == Shape{c.members, 2, c.channels});
@@ -303,8 +320,9 @@ void check_sums(const WinogradCase& c, const Activation<float, Cpu>& x, const Su
     for (std::int64_t r = 0; r < rows; ++r) {
       const std::int64_t i = (k * rows + r) * c.channels + channel;
       const float in = float(stored.data()[i]);
-      const double g =
-          centred(in, x.mean.data()[column], x.scale.data()[column], x.shift.data()[column]) > 0 ? double(found.dx.tensor.data()[i]) : 0;
+      const double g = centred(in, x.mean.data()[column], x.scale.data()[column], x.shift.data()[column]) > 0
+                           ? double(found.dx.tensor.data()[i])
+                           : 0;
       const double d = g * (double(in) - double(x.mean.data()[column]));
       g_sum += g, d_sum += d, g_size += std::abs(g), d_size += std::abs(d);
     }
@@ -332,9 +350,10 @@ TEST_CASE("Winograd: moments of the outputs and sums over the gradient, summed a
     std::int64_t stride, height, width, padding, rows;
   };
   // Groups of 4, 1, 3 tiles and of all of an image's; tiles cut at the edge; paddings where a phase starts outside.
-  for (const Image& image : {Image{1, 13, 16, 1, 1}, Image{1, 16, 16, 1, 2}, Image{1, 20, 20, 1, 1}, Image{1, 12, 12, 1, 2},
-                             Image{1, 12, 16, 1, 1}, Image{1, 18, 17, 0, 1}, Image{1, 15, 18, 2, 2}, Image{2, 13, 16, 1, 2},
-                             Image{2, 24, 24, 1, 1}, Image{2, 40, 40, 1, 1}, Image{2, 17, 17, 0, 1}, Image{2, 13, 14, 2, 2}}) {
+  for (const Image& image :
+       {Image{1, 13, 16, 1, 1}, Image{1, 16, 16, 1, 2}, Image{1, 20, 20, 1, 1}, Image{1, 12, 12, 1, 2},
+        Image{1, 12, 16, 1, 1}, Image{1, 18, 17, 0, 1}, Image{1, 15, 18, 2, 2}, Image{2, 13, 16, 1, 2},
+        Image{2, 24, 24, 1, 1}, Image{2, 40, 40, 1, 1}, Image{2, 17, 17, 0, 1}, Image{2, 13, 14, 2, 2}}) {
     WinogradCase c = image.stride == 1 ? uneven : strided(uneven);
     c.batch = 17;
     c.height = image.height;
@@ -348,10 +367,17 @@ TEST_CASE("Winograd: moments of the outputs and sums over the gradient, summed a
   }
 }
 
-TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its size, the others not at all", "[winograd]") {
+TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its size, the others not at all",
+          "[winograd]") {
   const std::int64_t channels = winograd::lanes;
-  const WinogradCase c{
-      .members = 1, .rows = 1, .batch = 1, .height = 21, .width = 21, .channels = channels, .out_channels = channels, .padding = 1};
+  const WinogradCase c{.members = 1,
+                       .rows = 1,
+                       .batch = 1,
+                       .height = 21,
+                       .width = 21,
+                       .channels = channels,
+                       .out_channels = channels,
+                       .padding = 1};
   const auto weight = c.weight();
   const auto forward = [&](const Tensor<float, Cpu>& x) {
     Tensor<float, Cpu> y(c.y_shape());
@@ -365,7 +391,8 @@ TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its
       auto x = clone(plain);
       x.data()[(row * c.width + column) * channels + 1] = outlier;
       const auto y = forward(x);
-      const auto exact = conv2d_forward(Activation<double, Cpu>{converted<double>(x)}, converted<double>(weight), c.options());
+      const auto exact =
+          conv2d_forward(Activation<double, Cpu>{converted<double>(x)}, converted<double>(weight), c.options());
       int off = 0, changed = 0;
       for (std::int64_t i = 0; i < c.height; ++i)
         for (std::int64_t j = 0; j < c.width; ++j) {
@@ -374,9 +401,11 @@ TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its
           for (std::int64_t o = 0; o < channels; ++o) {
             const std::int64_t at = (i * c.width + j) * channels + o;
             double size = 0;  // of the weights that may meet the outlier
-            for (std::int64_t tap = 0; tap < 9; ++tap) size += std::abs(double(weight.data()[(o * 9 + tap) * channels + 1]));
+            for (std::int64_t tap = 0; tap < 9; ++tap)
+              size += std::abs(double(weight.data()[(o * 9 + tap) * channels + 1]));
             // All else that is summed adds what it adds without the outlier, some 1e-4 at most.
-            off += sees && !(std::abs(double(y.data()[at]) - exact.data()[at]) <= 0x1p-18 * double(outlier) * size + 1e-4);
+            off +=
+                sees && !(std::abs(double(y.data()[at]) - exact.data()[at]) <= 0x1p-18 * double(outlier) * size + 1e-4);
             changed += !sees && y.data()[at] != before.data()[at];
           }
         }
@@ -397,21 +426,25 @@ TEST_CASE("Winograd: sums are the same bits on any number of threads, and for a 
     const auto residual = random_tensor<float>(c.y_shape(), 9);
     CHECK(same_on_any_threads([&] { return Summed<float>(c, x, residual).values(); }));
     const Summed<float> all(c, x, residual);
-    const Activation<float, Cpu> last{x.raw.rows(1, 1), x.mean.rows(1, 1), x.scale.rows(1, 1), x.shift.rows(1, 1), x.relu};
+    const Activation<float, Cpu> last{x.raw.rows(1, 1), x.mean.rows(1, 1), x.scale.rows(1, 1), x.shift.rows(1, 1),
+                                      x.relu};
     const auto alone = conv2d_forward(last, c.weight(), c.options(), clone(residual.rows(1, 1)), true);
     CHECK(values_of(alone.moments.mean) == values_of(all.y.moments.mean.rows(1, 1)));
     CHECK(values_of(alone.moments.variance) == values_of(all.y.moments.variance.rows(1, 1)));
     Gradient<float, Cpu> dx{clone(random_tensor<float>(c.x_shape(), 6).rows(1, 1)), true};
-    CHECK(values_of(conv2d_backward_data(clone(c.dy().rows(1, 1)), c.weight(), c.options(), dx, last)) == values_of(all.sums.rows(1, 1)));
+    CHECK(values_of(conv2d_backward_data(clone(c.dy().rows(1, 1)), c.weight(), c.options(), dx, last)) ==
+          values_of(all.sums.rows(1, 1)));
   }
 }
 
-TEST_CASE("Winograd: a residual is added as add_forward() does, in its own memory if nobody else holds it", "[winograd]") {
+TEST_CASE("Winograd: a residual is added as add_forward() does, in its own memory if nobody else holds it",
+          "[winograd]") {
   for (const Convolution algorithm : {Convolution::winograd, Convolution::direct}) {
     const ConvolutionScope scope(algorithm);
     auto residual = random_tensor<float>(uneven.y_shape(), 9);
     const auto apart = add_forward(conv2d_forward(uneven.x(), uneven.weight(), uneven.options()), residual);
-    CHECK(values_of(conv2d_forward(uneven.x(), uneven.weight(), uneven.options(), residual, false).raw) == values_of(apart));
+    CHECK(values_of(conv2d_forward(uneven.x(), uneven.weight(), uneven.options(), residual, false).raw) ==
+          values_of(apart));
     CHECK(values_of(residual) == values_of(random_tensor<float>(uneven.y_shape(), 9)));
     const float* const memory = residual.data();
     const auto y = conv2d_forward(uneven.x(), uneven.weight(), uneven.options(), std::move(residual), true).raw;

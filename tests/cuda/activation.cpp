@@ -14,13 +14,15 @@ TEMPLATE_TEST_CASE("a pending map is applied on the GPU with the CPU's bits", "[
           INFO(shape << " relu " << relu);
           const auto x = random_tensor<TestType>(shape, 1);
           Activation<Host, Cpu> host{Tensor<Host, Cpu>(shape), random_tensor<float>({members, channels}, 4),
-                                     random_tensor<float>({members, channels}, 2), random_tensor<float>({members, channels}, 3), relu};
+                                     random_tensor<float>({members, channels}, 2),
+                                     random_tensor<float>({members, channels}, 3), relu};
           std::copy_n(x.data(), x.size(), host.raw.data());
           const auto expected = materialize(host);
-          const auto y = to_host(materialize(
-              Activation<TestType, Cuda>{on_device(x), on_device(host.mean), on_device(host.scale), on_device(host.shift), relu}));
+          const auto y = to_host(materialize(Activation<TestType, Cuda>{
+              on_device(x), on_device(host.mean), on_device(host.scale), on_device(host.shift), relu}));
           std::int64_t wrong = 0;
-          for (std::int64_t i = 0; i < x.size(); ++i) wrong += float(y.data()[i]) != float(TestType(float(expected.data()[i])));
+          for (std::int64_t i = 0; i < x.size(); ++i)
+            wrong += float(y.data()[i]) != float(TestType(float(expected.data()[i])));
           CHECK(wrong == 0);
         }
 }

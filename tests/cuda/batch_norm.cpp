@@ -30,7 +30,8 @@ std::vector<BatchNormCase> all_cases() {
         for (const bool residual : {false, true})
           for (const bool relu : {false, true}) {
             const Shape shapes[] = {{members, 1, channels}, {members, 2, 3, 2, channels}, {members, 61, channels}};
-            cases.push_back({shapes[number % 3], kind, residual, relu, number % 5 != 0, number % 2 == 0, number % 7 == 0 ? 1 : 0.1});
+            cases.push_back({shapes[number % 3], kind, residual, relu, number % 5 != 0, number % 2 == 0,
+                             number % 7 == 0 ? 1 : 0.1});
             ++number;
           }
   return cases;
@@ -53,12 +54,14 @@ struct Operands {
                 random_parameter<float>({c.x[0], c.x[-1]}, c.kind.strided, 7)},
         pass{.epsilon = 0.01, .momentum = c.momentum, .relu = c.relu, .batch_statistics = c.batch_statistics} {
     for (std::int64_t k = 0; k < c.x[0]; ++k)
-      for (std::int64_t i = 0; i < c.x[-1]; ++i) running.variance.row(k)[i] = std::abs(running.variance.row(k)[i]) + 0.5f;
+      for (std::int64_t i = 0; i < c.x[-1]; ++i)
+        running.variance.row(k)[i] = std::abs(running.variance.row(k)[i]) + 0.5f;
     if (c.momentum == 1 && c.batch_statistics) running.mean.data()[0] = running.variance.data()[0] = std::nanf("");
   }
 };
 
-/// Numbers are below 1 and inverse deviations at most 10 = 1 / sqrt(epsilon); statistics are sums of at most a few hundred terms.
+/// Numbers are below 1 and inverse deviations at most 10 = 1 / sqrt(epsilon); statistics are sums of at most a few
+/// hundred terms.
 constexpr double statistics_tolerance = 200 * epsilon<float>();
 template <class T>
 constexpr double batch_norm_tolerance = 1000 * epsilon<float>() + epsilon<T>();
@@ -67,7 +70,8 @@ template <class T>
 void check_forward(const BatchNormCase& c) {
   const Operands<T> o(c);
   const RunningStatistics<float, Cuda> running{on_device(o.running.mean), on_device(o.running.variance)};
-  const auto found = batch_norm_forward(on_device(o.x), on_device(o.residual), on_device(o.gamma), on_device(o.beta), running, o.pass);
+  const auto found =
+      batch_norm_forward(on_device(o.x), on_device(o.residual), on_device(o.gamma), on_device(o.beta), running, o.pass);
   const auto expected = batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass);
   CHECK_FALSE(found.y.pending());
   CHECK(distance(found.y.raw, materialize(expected.y)) <= batch_norm_tolerance<T>);
@@ -85,7 +89,8 @@ void check_forward(const BatchNormCase& c) {
 template <class T>
 [[nodiscard]] BatchNormSaved<T, Cuda> saved_on_device(const BatchNormSaved<T, Cpu>& saved) {
   return {on_device(saved.x),
-          {on_device(saved.by.mean), on_device(saved.by.inverse_deviation), on_device(saved.by.scale), on_device(saved.by.shift)},
+          {on_device(saved.by.mean), on_device(saved.by.inverse_deviation), on_device(saved.by.scale),
+           on_device(saved.by.shift)},
           on_device(saved.residual),
           saved.relu,
           saved.batch_statistics};
@@ -97,7 +102,8 @@ void check_backward(const BatchNormCase& c) {
   const Operands<T> o(c);
   const auto saved = batch_norm_forward(o.x, o.residual, o.gamma, o.beta, o.running, o.pass).saved;
   Gradient<T, Cpu> dx{random_tensor<T>(c.x, 8), c.accumulate}, dresidual{random_tensor<T>(c.x, 9), c.accumulate};
-  Gradient<float, Cpu> dgamma{c.kind.make(c.x[0], c.x[-1], 10), c.accumulate}, dbeta{c.kind.make(c.x[0], c.x[-1], 11), c.accumulate};
+  Gradient<float, Cpu> dgamma{c.kind.make(c.x[0], c.x[-1], 10), c.accumulate},
+      dbeta{c.kind.make(c.x[0], c.x[-1], 11), c.accumulate};
   auto found_dx = on_device(dx), found_dresidual = on_device(dresidual);
   auto found_dgamma = on_device(dgamma), found_dbeta = on_device(dbeta);
   const bool masked = c.residual && c.relu;
@@ -129,10 +135,14 @@ TEMPLATE_TEST_CASE("batch norm's backward on the GPU gives the CPU's gradients",
 }
 
 TEST_CASE("batch norm on the GPU is right where blocks share an item, and where it is read twice", "[gpu]") {
-  const BatchNormCase group{.x = {2, 1000, 17}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
-  const BatchNormCase twice{.x = {1, 20000, 8}, .kind = {.shared = false, .strided = false}, .residual = true, .relu = true};
+  const BatchNormCase group{
+      .x = {2, 1000, 17}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
+  const BatchNormCase twice{
+      .x = {1, 20000, 8}, .kind = {.shared = false, .strided = false}, .residual = true, .relu = true};
   const auto regime = [](const BatchNormCase& c, int vector) {
-    return plan_batch_norm(cuda::limits(), c.x[0], c.x[1], c.x[2], {.element_bytes = 4, .vector = vector, .read_twice = 1}).regime;
+    return plan_batch_norm(cuda::limits(), c.x[0], c.x[1], c.x[2],
+                           {.element_bytes = 4, .vector = vector, .read_twice = 1})
+        .regime;
   };
   if (emulated) {
     REQUIRE(regime(group, 1) == BatchNormRegime::group);
@@ -153,7 +163,8 @@ TEST_CASE("batch norm's gradients on the GPU do not depend on which of them are 
   const auto gradient = [](const Shape& shape) { return Gradient<float, Cuda>{full<float, Cuda>(shape, 7.f), false}; };
   auto dx = gradient(c.x), dresidual = gradient(c.x), dgamma = gradient({1, 8}), dbeta = gradient({3, 8});
   batch_norm_backward<float>(saved, dy, &dgamma, &dbeta, &dx, &dresidual);
-  auto alone = gradient(c.x), alone_residual = gradient(c.x), alone_gamma = gradient({1, 8}), alone_beta = gradient({3, 8});
+  auto alone = gradient(c.x), alone_residual = gradient(c.x), alone_gamma = gradient({1, 8}),
+       alone_beta = gradient({3, 8});
   batch_norm_backward<float>(saved, dy, nullptr, nullptr, &alone, nullptr);
   batch_norm_backward<float>(saved, dy, nullptr, nullptr, nullptr, &alone_residual);
   batch_norm_backward<float>(saved, dy, &alone_gamma, nullptr, nullptr, nullptr);
@@ -164,7 +175,8 @@ TEST_CASE("batch norm's gradients on the GPU do not depend on which of them are 
   CHECK(equal(alone_beta.tensor, to_host(dbeta.tensor)));
 }
 
-TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and gradients in every mode", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and gradients in every mode", "[gpu]", float,
+                   bfloat16) {
   const Shape shape{3, 6, 2, 2, 17};
   const auto x = random_tensor<TestType>(shape, 1), residual = random_tensor<TestType>(shape, 2);
   const auto gamma = random_parameter<float>({3, 17}, true, 3), beta = random_tensor<float>({1, 17}, 4);
@@ -175,7 +187,8 @@ TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and grad
     Tape tape({.mode = mode, .share = 0.5});
     const auto vg = tape.leaf(place(gamma), dgamma), vb = tape.leaf(place(beta), dbeta);
     const auto first = batch_norm(tape.leaf(place(x), dx), vg, vb, running, {.epsilon = 0.01, .relu = true});
-    const auto y = batch_norm_add(first, tape.leaf(place(residual), dresidual), vg, vb, running, {.epsilon = 0.01, .relu = true});
+    const auto y =
+        batch_norm_add(first, tape.leaf(place(residual), dresidual), vg, vb, running, {.epsilon = 0.01, .relu = true});
     const auto value = y.value();
     tape.backward(y);
     return std::vector{values_of(to_host(value)),           values_of(to_host(dx)),    values_of(to_host(dresidual)),
@@ -196,6 +209,7 @@ TEMPLATE_TEST_CASE("batch norm recorded on the GPU has the CPU's values and grad
 
 TEST_CASE("batch norm on the GPU refuses more rows than its kernels count", "[gpu]") {
   CHECK_THROWS_AS(cuda::member_rows("batch_norm", {1, std::int64_t{1} << 31, 2}), ShapeError);
-  CHECK_THROWS_WITH(cuda::member_rows("batch_norm", {1, 2, std::int64_t{1} << 31}), Contains("batch_norm: 2147483648 channels"));
+  CHECK_THROWS_WITH(cuda::member_rows("batch_norm", {1, 2, std::int64_t{1} << 31}),
+                    Contains("batch_norm: 2147483648 channels"));
   CHECK_NOTHROW(cuda::member_rows("batch_norm", {1, std::int64_t{1} << 30, 2}));
 }

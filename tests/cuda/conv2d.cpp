@@ -27,21 +27,23 @@ TEMPLATE_TEST_CASE("convolutions on the GPU give the CPU's values and gradients"
         cuda::settings().deterministic = deterministic;
         const Conv2dOptions options{c.stride, c.padding};
         const auto x = random_tensor<TestType>({c.members, c.batch, c.height, c.width, c.channels}, 1);
-        const auto weight = random_parameter<float>({c.weight_rows, c.out_channels, c.kernel, c.kernel, c.channels}, true, 2);
+        const auto weight =
+            random_parameter<float>({c.weight_rows, c.out_channels, c.kernel, c.kernel, c.channels}, true, 2);
         const auto exact_x = converted<double>(x), exact_weight = converted<double>(weight);
         const auto y = conv2d_forward(Activation<double, Cpu>{exact_x}, exact_weight, options);
         const auto dy = random_tensor<TestType>(y.shape(), 3);
         const auto start_x = random_tensor<TestType>(x.shape(), 4);
         const auto start_weight = random_tensor<float>(weight.shape(), 5);
-        Gradient<double, Cpu> dx{converted<double>(start_x), accumulate}, dweight{converted<double>(start_weight), accumulate};
+        Gradient<double, Cpu> dx{converted<double>(start_x), accumulate},
+            dweight{converted<double>(start_weight), accumulate};
         conv2d_backward_data(converted<double>(dy), exact_weight, options, dx);
         conv2d_backward_weight(Activation<double, Cpu>{exact_x}, converted<double>(dy), options, dweight);
 
         const auto w = on_device(weight);
         Gradient<TestType, Cuda> found_dx{on_device(start_x), accumulate};
         Gradient<float, Cuda> found_dweight{on_device(start_weight), accumulate};
-        // Sums of up to some 100 terms below 1 in another order. In 16 bits the result is rounded, and each of up to 36 products, of 1/4
-        // in the mean, is off by half an epsilon where a device rounds the weights.
+        // Sums of up to some 100 terms below 1 in another order. In 16 bits the result is rounded, and each of up to 36
+        // products, of 1/4 in the mean, is off by half an epsilon where a device rounds the weights.
         const double tolerance = 200 * epsilon<float>() + (36 / 4 / 2 + 2) * epsilon<TestType>();
         CHECK(distance(conv2d_forward(Activation<TestType, Cuda>{on_device(x)}, w, options), y) <= tolerance);
         conv2d_backward_data(on_device(dy), w, options, found_dx);

@@ -49,7 +49,8 @@ TEST_CASE("a label that is no class makes its member's loss NaN on the GPU, and 
   auto labels = random_indices({3, 4}, 10);
   labels.row(1)[2] = 10;
   labels.row(2)[0] = -1;
-  const auto loss = to_host(cross_entropy_forward(on_device(random_logits<float>({3, 4, 10})), on_device(labels), 0.1).loss);
+  const auto loss =
+      to_host(cross_entropy_forward(on_device(random_logits<float>({3, 4, 10})), on_device(labels), 0.1).loss);
   CHECK(std::isfinite(loss.data()[0]));
   CHECK(std::isnan(loss.data()[1]));
   CHECK(std::isnan(loss.data()[2]));

@@ -47,7 +47,9 @@ TEST_CASE("a replayed dropout draws the masks of the step it is replayed for", "
   Replay<Cuda> replay;
   for (const std::uint32_t step : {0u, 1u, 2u, 7u, 0xffffffffu}) {
     INFO("step " << step);
-    replay.run("dropout", step, [&](std::uint32_t s) { apply_dropout(there, {Philox(9, Stream::dropout, s), 0, 0, 0.5}, found); });
+    replay.run("dropout", step, [&](std::uint32_t s) {
+      apply_dropout(there, {Philox(9, Stream::dropout, s), 0, 0, 0.5}, found);
+    });
     apply_dropout(x, {Philox(9, Stream::dropout, step), 0, 0, 0.5}, expected);
     CHECK(equal(found.tensor, expected.tensor));
   }

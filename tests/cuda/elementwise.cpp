@@ -53,17 +53,21 @@ TEMPLATE_TEST_CASE("ReLU on the GPU gives the CPU's bits", "[gpu]", float, bfloa
     }
 }
 
-TEMPLATE_TEST_CASE("channel factors and biases on the GPU give the CPU's values and gradients", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("channel factors and biases on the GPU give the CPU's values and gradients", "[gpu]", float,
+                   bfloat16) {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t channels : odd_channels)
       for (const auto& kind : parameter_kinds)
         for (const bool accumulate : {false, true}) {
           const std::int64_t rows = members == 3 ? 1 : 150 / channels + 2;
-          INFO("members " << members << " rows " << rows << " channels " << channels << ' ' << kind << " accumulate " << accumulate);
-          const auto x = random_tensor<TestType>({members, rows, channels}, 1), dy = random_tensor<TestType>(x.shape(), 2);
+          INFO("members " << members << " rows " << rows << " channels " << channels << ' ' << kind << " accumulate "
+                          << accumulate);
+          const auto x = random_tensor<TestType>({members, rows, channels}, 1),
+                     dy = random_tensor<TestType>(x.shape(), 2);
           const auto factor = kind.make(members, channels, 3);
           Gradient<TestType, Cpu> dx{random_tensor<TestType>(x.shape(), 4), accumulate};
-          Gradient<float, Cpu> dfactor{kind.make(members, channels, 5), accumulate}, dbias{kind.make(members, channels, 6), accumulate};
+          Gradient<float, Cpu> dfactor{kind.make(members, channels, 5), accumulate},
+              dbias{kind.make(members, channels, 6), accumulate};
           auto found_dx = on_device(dx);
           auto found_dfactor = on_device(dfactor), found_dbias = on_device(dbias);
           scale_channels_backward_data(dy, factor, dx);
@@ -79,7 +83,8 @@ TEMPLATE_TEST_CASE("channel factors and biases on the GPU give the CPU's values 
           linear_backward_bias(dy_there, found_dbias);
           // The GPU rounds dy s + dx once.
           CHECK(distance(found_dx.tensor, dx.tensor) <= 2 * epsilon<float>() + epsilon<TestType>());
-          // Sums of terms below 1 in another order: their roundings add up like the root of their number, with a wide margin.
+          // Sums of terms below 1 in another order: their roundings add up like the root of their number, with a wide
+          // margin.
           const double sums = 20 * epsilon<float>() * std::sqrt(double(rows * members));
           CHECK(distance(found_dfactor.tensor, dfactor.tensor) <= sums);
           CHECK(distance(found_dbias.tensor, dbias.tensor) <= sums);
@@ -102,7 +107,8 @@ TEST_CASE("a channel's sum over many rows, which several blocks form, is right a
   }
 }
 
-TEMPLATE_TEST_CASE("element-wise operations recorded on the GPU have the CPU's values and gradients", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("element-wise operations recorded on the GPU have the CPU's values and gradients", "[gpu]", float,
+                   bfloat16) {
   const Shape shape{3, 5, 17};
   const auto x = random_tensor<TestType>(shape, 1), other = random_tensor<TestType>(shape, 2);
   const auto factor = random_parameter<float>({3, 17}, true, 3), bias = random_tensor<float>({1, 17}, 4);
@@ -115,7 +121,8 @@ TEMPLATE_TEST_CASE("element-wise operations recorded on the GPU have the CPU's v
     const auto y = relu(add(add_channels(scaled, tape.leaf(place(bias), dbias)), tape.input(place(other))));
     const auto value = y.value();
     tape.backward(y);
-    return std::vector{values_of(to_host(value)), values_of(to_host(dx)), values_of(to_host(dfactor)), values_of(to_host(dbias))};
+    return std::vector{values_of(to_host(value)), values_of(to_host(dx)), values_of(to_host(dfactor)),
+                       values_of(to_host(dbias))};
   };
   const auto expected = run([](const auto&tensor) { return tensor; }, Cpu()),
              found = run([](const auto&t) { return on_device(t); }, Cuda());

@@ -7,15 +7,17 @@ using namespace lpw::test;
 
 namespace {
 
-/// Members, places of each, rows of a table, features. Runs of one index longer than a block, more places than a launch has threads, tables
-/// that take one, two and three passes of sorting.
+/// Members, places of each, rows of a table, features. Runs of one index longer than a block, more places than a launch
+/// has threads, tables that take one, two and three passes of sorting.
 struct TableSize {
   std::int64_t members, places, rows, features;
 };
-constexpr TableSize table_sizes[] = {{1, 1, 1, 1}, {3, 20, 5, 3}, {2, 300, 17, 72}, {3, 700, 2, 16}, {1, 1500, 256, 8}, {3, 64, 30000, 1}};
+constexpr TableSize table_sizes[] = {{1, 1, 1, 1},    {3, 20, 5, 3},     {2, 300, 17, 72},
+                                     {3, 700, 2, 16}, {1, 1500, 256, 8}, {3, 64, 30000, 1}};
 
 std::ostream& operator<<(std::ostream& out, const TableSize& size) {
-  return out << "members " << size.members << " places " << size.places << " rows " << size.rows << " features " << size.features;
+  return out << "members " << size.members << " places " << size.places << " rows " << size.rows << " features "
+             << size.features;
 }
 
 /// All sizes, and all forms of a table.
@@ -30,7 +32,8 @@ void for_each_table(const Body& body) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("embedding_forward on the GPU gives the rows of the table, rounded", "[gpu]", float, bfloat16, lpw::half) {
+TEMPLATE_TEST_CASE("embedding_forward on the GPU gives the rows of the table, rounded", "[gpu]", float, bfloat16,
+                   lpw::half) {
   for_each_table([](const TableSize& size, const Tensor<float, Cpu>& weight) {
     const auto indices = random_indices({size.members, size.places, 1}, size.rows);
     const auto found = embedding_forward<TestType>(on_device(indices), on_device(weight));
@@ -39,8 +42,8 @@ TEMPLATE_TEST_CASE("embedding_forward on the GPU gives the rows of the table, ro
   });
 }
 
-TEMPLATE_TEST_CASE("embedding_backward on the GPU gives the CPU's sums, and the same bits every time", "[gpu]", float, bfloat16,
-                   lpw::half) {
+TEMPLATE_TEST_CASE("embedding_backward on the GPU gives the CPU's sums, and the same bits every time", "[gpu]", float,
+                   bfloat16, lpw::half) {
   for_each_table([](const TableSize& size, const Tensor<float, Cpu>& weight) {
     const auto indices = random_indices({size.members, size.places, 1}, size.rows);
     const auto dy = random_tensor<TestType>({size.members, size.places, 1, size.features}, 2);
@@ -50,8 +53,10 @@ TEMPLATE_TEST_CASE("embedding_backward on the GPU gives the CPU's sums, and the 
       Gradient<float, Cuda> first{on_device(weight), accumulate}, second{on_device(weight), accumulate};
       embedding_backward(on_device(indices), on_device(dy), first);
       embedding_backward(on_device(indices), on_device(dy), second);
-      // At most the places of all members, terms below 1, whose roundings add up as the square root of their number, with a wide margin.
-      CHECK(distance(first.tensor, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(double(size.members * size.places)));
+      // At most the places of all members, terms below 1, whose roundings add up as the square root of their number,
+      // with a wide margin.
+      CHECK(distance(first.tensor, expected.tensor) <=
+            20 * epsilon<float>() * std::sqrt(double(size.members * size.places)));
       CHECK(equal(second.tensor, to_host(first.tensor)));
       CHECK(gaps_untouched(first.tensor));
     }

@@ -17,7 +17,8 @@ TEST_CASE("a replayed step does with new values in the same memory what it did b
       copy(from, temporary);
       copy(temporary, to);
       if (const std::uint32_t* word = cuda::replay_step())
-        cuda::check(cudaMemcpyAsync(number.data(), word, 4, cudaMemcpyDeviceToDevice, cuda::stream()), "cudaMemcpyAsync");
+        cuda::check(cudaMemcpyAsync(number.data(), word, 4, cudaMemcpyDeviceToDevice, cuda::stream()),
+                    "cudaMemcpyAsync");
     });
     fill(from, -1.f);  // also reuses the block of the temporary
     CHECK(values_of(to_host(to)) == std::vector<double>(100, step));

@@ -1,4 +1,5 @@
-// A byte-level LSTM with released members on both devices: the task's windows and scores, and whole runs of the trainer.
+// A byte-level LSTM with released members on both devices: the task's windows and scores, and whole runs of the
+// trainer.
 #include "cuda/support.hpp"
 
 #include <csignal>
@@ -50,7 +51,8 @@ struct TextTraining {
   std::uint32_t step = 0;
 
   void release_members() {
-    release(net, optimizer, {.members = text_members, .groups = Group::rank_one | Group::head, .sigma = 0.1, .random = Philox(3)});
+    release(net, optimizer,
+            {.members = text_members, .late = Group::rank_one | Group::head, .sigma = 0.1, .random = Philox(3)});
   }
   /// The first windows of an epoch, from states of zeros.
   void iterate(int count, std::int64_t chunk) {
@@ -84,7 +86,8 @@ struct TextTraining {
 template <class D>
 struct CountingTask : TextTask<float, D> {
   CountingTask() : TextTask<float, D>(text_task<float, D>()) {}
-  void accumulate_gradient(TextNetwork<float, D>& net, Tape& tape, const data::TextBatch<D>& bytes, train::StepOutputs<float, D>& outputs) {
+  void accumulate_gradient(TextNetwork<float, D>& net, Tape& tape, const data::TextBatch<D>& bytes,
+                           train::StepOutputs<float, D>& outputs) {
     if (passes++ == interrupted_pass) raise(SIGINT);
     TextTask<float, D>::accumulate_gradient(net, tape, bytes, outputs);
   }
@@ -109,7 +112,8 @@ struct TextRun {
   }
   [[nodiscard]] std::vector<double> history() const {
     std::vector<double> result;
-    for (const auto& record : trainer.progress().history) result.insert(result.end(), {record.train_loss, record.test_metric.value()});
+    for (const auto& record : trainer.progress().history)
+      result.insert(result.end(), {record.train_loss, record.test_metric.value()});
     return result;
   }
   TextNetwork<float, D> net = text_network<float, D>();
@@ -118,19 +122,23 @@ struct TextRun {
   train::Trainer<TextNetwork<float, D>, CountingTask<D>> trainer;
 };
 
-[[nodiscard]] std::string model_of(const TemporaryFolder& folder) { return text_of(io::read_file(folder / "run/model.safetensors")); }
+[[nodiscard]] std::string model_of(const TemporaryFolder& folder) {
+  return text_of(io::read_file(folder / "run/model.safetensors"));
+}
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed on the GPU as on the CPU", "[gpu]", float, bfloat16) {
+TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed on the GPU as on the CPU", "[gpu]",
+                   float, bfloat16) {
   TextTraining<TestType, Cpu> cpu;
   TextTraining<TestType, Cuda> gpu;
   const auto both = [&](auto action) {
     action(cpu);
     action(gpu);
   };
-  // Sums in another order on either device: weights that differ by 1e-6 of them, as after some ten roundings, move the losses and scores,
-  // which are means over many bytes, by up to 2e-6 in float and 7e-5 in bfloat16, where roundings then fall the other way.
+  // Sums in another order on either device: weights that differ by 1e-6 of them, as after some ten roundings, move the
+  // losses and scores, which are means over many bytes, by up to 2e-6 in float and 7e-5 in bfloat16, where roundings
+  // then fall the other way.
   const double tolerance = std::is_same_v<TestType, float> ? 2e-5 : 2e-3;
   both([](auto& t) { t.iterate(3, 0); });
   both([](auto& t) { t.release_members(); });
@@ -155,7 +163,8 @@ TEST_CASE("the trainer takes a language model on the GPU the CPU's way, by repla
     REQUIRE(gpu.train(gpu_folder / "run") == 0);
     // Means over an epoch's bytes and over a text's, as above.
     CHECK(largest_difference(gpu.history(), cpu.history()) < 2e-5);
-    CHECK(std::abs(gpu.counting.evaluate(gpu.net).front().second - cpu.counting.evaluate(cpu.net).front().second) < 2e-5);
+    CHECK(std::abs(gpu.counting.evaluate(gpu.net).front().second - cpu.counting.evaluate(cpu.net).front().second) <
+          2e-5);
     CHECK(cpu.counting.passes == 2 * epoch_windows * (chunk > 0 ? 3 : 2));
     // Full and last windows before and after release, each issued once and captured once.
     CHECK(gpu.counting.passes == 2 * (chunk > 0 ? 6 : 4));
@@ -168,7 +177,8 @@ TEST_CASE("a run on the GPU that a signal ended goes on bit for bit, states and 
   o.release_epoch = o.swa_start = 1;
   const TemporaryFolder undisturbed;
   REQUIRE(TextRun<Cuda>(o).train(undisturbed / "run") == 0);
-  for (const int pass : {1, 2, 3, 4}) {  // the first captured, the one of the epoch's last window, the members' first, and it captured
+  for (const int pass :
+       {1, 2, 3, 4}) {  // the first captured, the one of the epoch's last window, the members' first, and it captured
     INFO("pass " << pass);
     const TemporaryFolder folder;
     TextRun<Cuda> run(o);

@@ -25,10 +25,13 @@ struct CellStep {
   ParameterKind kind;
   bool factors;
   Shape gates_shape{members, rows, 4 * units}, state{members, rows, units};
-  LstmCell<float, Cpu> cell{parameter(4 * units, 1), parameter(4 * units, 2), factor(4 * units, 3), factor(4 * units, 4), factor(units, 5)};
+  LstmCell<float, Cpu> cell{parameter(4 * units, 1), parameter(4 * units, 2), factor(4 * units, 3),
+                            factor(4 * units, 4), factor(units, 5)};
   LstmStep<T, Cpu> step{apart<T>(gates_shape, gap, 6), apart<float>(state, gap, 7), apart<float>(state, gap, 8)};
 
-  [[nodiscard]] Tensor<float, Cpu> parameter(std::int64_t columns, std::uint32_t key) const { return kind.make(members, columns, key); }
+  [[nodiscard]] Tensor<float, Cpu> parameter(std::int64_t columns, std::uint32_t key) const {
+    return kind.make(members, columns, key);
+  }
   [[nodiscard]] Tensor<float, Cpu> factor(std::int64_t columns, std::uint32_t key) const {
     return factors ? parameter(columns, key) : Tensor<float, Cpu>();
   }
@@ -43,7 +46,9 @@ struct CellStep {
   [[nodiscard]] LstmCell<double, Cpu> exact_cell() const {
     return cell_with<double, Cpu>([](const auto& tensor) { return converted<double>(tensor); });
   }
-  [[nodiscard]] LstmStep<T, Cuda> step_there() const { return {on_device(step.gates), on_device(step.cell_before), on_device(step.cell)}; }
+  [[nodiscard]] LstmStep<T, Cuda> step_there() const {
+    return {on_device(step.gates), on_device(step.cell_before), on_device(step.cell)};
+  }
   [[nodiscard]] LstmStep<double, Cpu> exact_step() const {
     return {converted<double>(step.gates), converted<double>(step.cell_before), converted<double>(step.cell)};
   }
@@ -53,7 +58,8 @@ struct CellStep {
 template <class T>
 constexpr double cell_tolerance = 40 * epsilon<float>() + 2 * epsilon<T>();
 
-/// Calls body(step) for units that fill vectors of 4 or do not, members that begin where these may or do not, and all forms of parameters.
+/// Calls body(step) for units that fill vectors of 4 or do not, members that begin where these may or do not, and all
+/// forms of parameters.
 template <class T, class Body>
 void for_each_cell(const Body& body) {
   for (const std::int64_t members : {1, 3})
@@ -62,8 +68,8 @@ void for_each_cell(const Body& body) {
         for (const ParameterKind& kind : parameter_kinds)
           for (const bool factors : {false, true}) {
             const std::int64_t rows = 50 / units + 1;
-            INFO("members " << members << " rows " << rows << " units " << units << " gap " << gap << ' ' << kind << " factors "
-                            << factors);
+            INFO("members " << members << " rows " << rows << " units " << units << " gap " << gap << ' ' << kind
+                            << " factors " << factors);
             body(CellStep<T>{members, rows, units, gap, kind, factors});
           }
 }
@@ -96,7 +102,8 @@ TEMPLATE_TEST_CASE("lstm_cell_backward on the GPU gives the CPU's step", "[gpu]"
     auto expected = s.exact_step();
     auto expected_dcell = converted<double>(dcell);
     Tensor<double, Cpu> before(s.gates_shape);
-    lstm_cell_backward(s.exact_cell(), converted<double>(dy), converted<double>(product), expected, expected_dcell, before);
+    lstm_cell_backward(s.exact_cell(), converted<double>(dy), converted<double>(product), expected, expected_dcell,
+                       before);
 
     auto found = s.step_there();
     auto found_dcell = on_device(dcell);
@@ -110,7 +117,8 @@ TEMPLATE_TEST_CASE("lstm_cell_backward on the GPU gives the CPU's step", "[gpu]"
   });
 }
 
-TEMPLATE_TEST_CASE("recurrent products on the GPU are those with the rounded weight", "[gpu]", float, bfloat16, lpw::half) {
+TEMPLATE_TEST_CASE("recurrent products on the GPU are those with the rounded weight", "[gpu]", float, bfloat16,
+                   lpw::half) {
   for (const std::int64_t rows : {1, 3}) {
     INFO("weight rows " << rows);
     const auto x = random_tensor<TestType>({3, 5, 7}, 1), dy = random_tensor<TestType>({3, 5, 12}, 2);
@@ -121,8 +129,8 @@ TEMPLATE_TEST_CASE("recurrent products on the GPU are those with the rounded wei
     const auto prepared = recurrent_weight<TestType>(on_device(weight), 1);
     // Sums of at most 12 terms below 1 in float; the result is rounded to T.
     const double sums = 12 * epsilon<float>() + epsilon<TestType>();
-    CHECK(distance(recurrent_forward(on_device(x), prepared), linear_forward(converted<double>(x), rounded, Tensor<double, Cpu>())) <=
-          sums);
+    CHECK(distance(recurrent_forward(on_device(x), prepared),
+                   linear_forward(converted<double>(x), rounded, Tensor<double, Cpu>())) <= sums);
     CHECK(distance(recurrent_backward_data(on_device(dy), prepared), dx.tensor) <= sums);
   }
 }
@@ -139,11 +147,12 @@ struct WindowCase {
 };
 
 std::ostream& operator<<(std::ostream& out, const WindowCase& w) {
-  return out << "members " << w.members << " units " << w.hidden << " rows of weights " << w.weight_rows << ", biases " << w.bias_rows
-             << ", factors " << w.ih_rows << " and " << w.hh_rows;
+  return out << "members " << w.members << " units " << w.hidden << " rows of weights " << w.weight_rows << ", biases "
+             << w.bias_rows << ", factors " << w.ih_rows << " and " << w.hh_rows;
 }
 
-/// Puts numbers that are the same in every type on a device, and remembers their gradients. T: what the network under test computes in.
+/// Puts numbers that are the same in every type on a device, and remembers their gradients. T: what the network under
+/// test computes in.
 template <class T, class D>
 struct WindowOperands {
   Tape tape = Tape();
@@ -157,7 +166,8 @@ struct WindowOperands {
     auto values = random_parameter<V>(shape, strided, 0), zero = random_parameter<V>(shape, strided, 0);
     const auto draws = random_tensor<double>(shape, key++);
     for (std::int64_t k = 0, i = 0; k < shape[0]; ++k)
-      for (std::int64_t j = 0; j < shape.size_from(1); ++j) values.row(k)[j] = V(double(T(float(size * draws.data()[i++]))));
+      for (std::int64_t j = 0; j < shape.size_from(1); ++j)
+        values.row(k)[j] = V(double(T(float(size * draws.data()[i++]))));
     fill(zero, V(0.f));
     const auto gradient = there(zero);
     gradients.push_back([gradient] { return values_of(to_host(gradient)); });
@@ -206,13 +216,16 @@ template <class T, class V, class D>
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("lstm recorded on the GPU has the values and gradients of double on the CPU", "[gpu]", float, bfloat16, lpw::half) {
-  for (const WindowCase& w : {WindowCase{.members = 1, .hidden = 17}, WindowCase{.members = 3, .hidden = 16, .ih_rows = 3, .hh_rows = 3},
-                              WindowCase{.members = 2, .hidden = 17, .bias_rows = 2, .ih_rows = 1, .hh_rows = 1},
-                              WindowCase{.members = 2, .hidden = 8, .weight_rows = 2, .bias_rows = 2, .ih_rows = 2},
-                              WindowCase{.members = 2, .hidden = 8, .weight_rows = 2, .hh_rows = 2}}) {
+TEMPLATE_TEST_CASE("lstm recorded on the GPU has the values and gradients of double on the CPU", "[gpu]", float,
+                   bfloat16, lpw::half) {
+  for (const WindowCase& w :
+       {WindowCase{.members = 1, .hidden = 17}, WindowCase{.members = 3, .hidden = 16, .ih_rows = 3, .hh_rows = 3},
+        WindowCase{.members = 2, .hidden = 17, .bias_rows = 2, .ih_rows = 1, .hh_rows = 1},
+        WindowCase{.members = 2, .hidden = 8, .weight_rows = 2, .bias_rows = 2, .ih_rows = 2},
+        WindowCase{.members = 2, .hidden = 8, .weight_rows = 2, .hh_rows = 2}}) {
     INFO(w);
-    const auto expected = window_results<TestType>(w, double(), Cpu()), found = window_results<TestType>(w, TestType(0.f), Cuda());
+    const auto expected = window_results<TestType>(w, double(), Cpu()),
+               found = window_results<TestType>(w, TestType(0.f), Cuda());
     REQUIRE(found.size() == expected.size());
     for (std::size_t i = 0; i < found.size(); ++i) {
       INFO("result " << i);

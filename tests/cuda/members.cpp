@@ -11,7 +11,8 @@ TEST_CASE("mean_rows on the GPU averages rows of any stride, exactly where all a
       for (const bool strided : {false, true}) {
         INFO("members " << members << " length " << length << " strided " << strided);
         auto rows = random_parameter<float>({members, length}, strided, 1);
-        CHECK(distance(mean_rows(on_device(rows)), mean_rows(rows)) <= 4 * epsilon<float>());  // ten differences below 2, over ten
+        CHECK(distance(mean_rows(on_device(rows)), mean_rows(rows)) <=
+              4 * epsilon<float>());  // ten differences below 2, over ten
         for (std::int64_t k = 1; k < members; ++k) std::copy_n(rows.row(0), length, rows.row(k));
         CHECK(equal(mean_rows(on_device(rows)), clone(rows.rows(0, 1))));
       }
@@ -28,7 +29,8 @@ TEST_CASE("release noise on the GPU is the CPU's", "[gpu]") {
         const auto found = on_device(rows);
         add_member_noise(rows, 0.5, Philox(11, Stream::release, 5));
         add_member_noise(found, 0.5, Philox(11, Stream::release, 5));
-        CHECK(distance(found, rows) <= 4e-6);  // normal numbers up to 5 in float, of some ten roundings, times 0.5 and an rms below 1
+        CHECK(distance(found, rows) <=
+              4e-6);  // normal numbers up to 5 in float, of some ten roundings, times 0.5 and an rms below 1
         CHECK(gaps_untouched(found));
       }
 }

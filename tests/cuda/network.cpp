@@ -32,7 +32,7 @@ struct Training {
   std::vector<double> losses;
 
   void release_members(std::int64_t members, Group groups) {
-    release(network, optimizer, {.members = members, .groups = groups, .sigma = 0.1, .random = Philox(3)});
+    release(network, optimizer, {.members = members, .late = groups, .sigma = 0.1, .random = Philox(3)});
     average.emplace(network);
   }
   void iterate(std::uint32_t step, std::int64_t chunk) {
@@ -44,7 +44,8 @@ struct Training {
     const auto y = viewed(to_device<D>(labels));
     for (const MemberRange range : member_chunks(members, chunk)) {
       Tape tape({.members = range, .random = Philox(1, Stream::dropout, step)});
-      auto loss = cross_entropy(network.forward(tape.input(x.rows(range.first, range.count))), y.rows(range.first, range.count));
+      auto loss = cross_entropy(network.forward(tape.input(x.rows(range.first, range.count))),
+                                y.rows(range.first, range.count));
       for (const double value : values_of(to_host(loss.value()))) losses.push_back(value);
       tape.backward(loss);
     }

@@ -12,7 +12,9 @@ inline constexpr std::int64_t odd_channels[] = {1, 3, 17, 64};
 struct ParameterKind {
   bool shared, strided;
 
-  [[nodiscard]] Shape shape(std::int64_t members, std::int64_t channels) const { return {shared ? 1 : members, channels}; }
+  [[nodiscard]] Shape shape(std::int64_t members, std::int64_t channels) const {
+    return {shared ? 1 : members, channels};
+  }
   [[nodiscard]] Tensor<float, Cpu> make(std::int64_t members, std::int64_t channels, std::uint32_t key) const {
     return random_parameter<float>(shape(members, channels), strided, key);
   }
@@ -36,13 +38,14 @@ template <class T>
   return same_values(to_host(found), expected);
 }
 
-/// True if the elements between the rows of a strided parameter still hold 77. They are brought over as the wider rows they are part of.
+/// True if the elements between the rows of a strided parameter still hold 77. They are brought over as the wider rows
+/// they are part of.
 template <class T>
 [[nodiscard]] bool gaps_untouched(const Tensor<T, Cuda>& parameter) {
   if (parameter.contiguous()) return true;
   Tensor<T, Cpu> store({parameter.dim(0) - 1, parameter.row_stride()});
-  cuda::check(cudaMemcpyAsync(store.data(), parameter.data(), static_cast<std::size_t>(store.size()) * sizeof(T), cudaMemcpyDeviceToHost,
-                              cuda::stream()),
+  cuda::check(cudaMemcpyAsync(store.data(), parameter.data(), static_cast<std::size_t>(store.size()) * sizeof(T),
+                              cudaMemcpyDeviceToHost, cuda::stream()),
               "cudaMemcpyAsync");
   cuda::synchronize();
   for (std::int64_t row = 0; row < store.dim(0); ++row)

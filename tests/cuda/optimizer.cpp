@@ -40,7 +40,8 @@ template <class D>
   return {tensors[0], tensors[1], tensors[2], tensors[3], step};
 }
 
-/// Five steps on both devices; every other one has its gradients scaled by a number in memory. The late-phase store may be empty.
+/// Five steps on both devices; every other one has its gradients scaled by a number in memory. The late-phase store may
+/// be empty.
 template <class Step, class Run>
 void check_steps(Step base_step, Step late_step, const Run& run) {
   for (const auto& [base_size, late_size] : {std::pair{1, 0}, std::pair{5003, 10 * 321}, std::pair{64, 3000}}) {
@@ -56,7 +57,8 @@ void check_steps(Step base_step, Step late_step, const Run& run) {
       }
       const bool clipped = t % 2 == 1;
       run(store_of(base.host, base_step), store_of(late.host, late_step), clipped ? factor : Tensor<float, Cpu>());
-      run(store_of(base.there, base_step), store_of(late.there, late_step), clipped ? on_device(factor) : Tensor<float, Cuda>());
+      run(store_of(base.there, base_step), store_of(late.there, late_step),
+          clipped ? on_device(factor) : Tensor<float, Cuda>());
     }
     base.check();
     late.check();
@@ -68,7 +70,8 @@ void check_steps(Step base_step, Step late_step, const Run& run) {
 TEST_CASE("sgd_step on the GPU steps both stores as the CPU does", "[gpu]") {
   for (const SgdStep& step :
        {SgdStep{.learning_rate = 0.1}, SgdStep{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01},
-        SgdStep{.learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.01, .gradient_scale = 0.25}}) {
+        SgdStep{
+            .learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.01, .gradient_scale = 0.25}}) {
     INFO("momentum " << step.momentum << " nesterov " << step.nesterov);
     SgdStep late = step;
     late.learning_rate = 0.3;
@@ -82,7 +85,8 @@ TEST_CASE("adam_step on the GPU steps both stores as the CPU does, each by its o
   for (const bool decoupled : {false, true})
     for (const double beta1 : {0.0, 0.9}) {
       INFO("decoupled " << decoupled << " beta1 " << beta1);
-      const AdamStep step{.learning_rate = 0.01, .beta1 = beta1, .weight_decay = 0.1, .decoupled = decoupled, .gradient_scale = 0.5};
+      const AdamStep step{
+          .learning_rate = 0.01, .beta1 = beta1, .weight_decay = 0.1, .decoupled = decoupled, .gradient_scale = 0.5};
       AdamStep late = step;
       late.learning_rate = 0.03;
       late.weight_decay = 0.05;
@@ -101,7 +105,8 @@ TEST_CASE("a replayed adam_step goes on counting", "[gpu]") {
     AdamStep older = step;
     older.count = 100 + t;
     adam_step(store_of(base.host, older), store_of(late.host, step));
-    replay.run("step", 50 + t, [&](std::uint32_t) { adam_step(store_of(base.there, older), store_of(late.there, step)); });
+    replay.run("step", 50 + t,
+               [&](std::uint32_t) { adam_step(store_of(base.there, older), store_of(late.there, step)); });
   }
   base.check();
   late.check();
@@ -109,8 +114,12 @@ TEST_CASE("a replayed adam_step goes on counting", "[gpu]") {
 
 TEST_CASE("the steps on the GPU refuse stores that differ in what their one launch shares", "[gpu]") {
   const Store base(4, 1), late(4, 2);
-  CHECK_THROWS_AS(sgd_step(store_of(base.there, SgdStep{.momentum = 0.9}), store_of(late.there, SgdStep{.momentum = 0.8})), OptionError);
-  CHECK_THROWS_AS(adam_step(store_of(base.there, AdamStep{.beta2 = 0.9}), store_of(late.there, AdamStep{.beta2 = 0.99})), OptionError);
+  CHECK_THROWS_AS(
+      sgd_step(store_of(base.there, SgdStep{.momentum = 0.9}), store_of(late.there, SgdStep{.momentum = 0.8})),
+      OptionError);
+  CHECK_THROWS_AS(
+      adam_step(store_of(base.there, AdamStep{.beta2 = 0.9}), store_of(late.there, AdamStep{.beta2 = 0.99})),
+      OptionError);
 }
 
 TEST_CASE("clip_factor on the GPU is the CPU's", "[gpu]") {
@@ -118,9 +127,10 @@ TEST_CASE("clip_factor on the GPU is the CPU's", "[gpu]") {
     for (const double max_norm : {0.01, 1.0, 1e6}) {
       INFO("sizes " << base_size << ", " << late_size << " norm at most " << max_norm);
       const auto base = random_tensor<float>({1, base_size}, 1), late = random_tensor<float>({1, late_size}, 2);
-      const auto expected = clip_factor(ScaledGradient<float, Cpu>{base, 0.1}, ScaledGradient<float, Cpu>{late}, max_norm);
-      const auto found =
-          to_host(clip_factor(ScaledGradient<float, Cuda>{on_device(base), 0.1}, ScaledGradient<float, Cuda>{on_device(late)}, max_norm));
+      const auto expected =
+          clip_factor(ScaledGradient<float, Cpu>{base, 0.1}, ScaledGradient<float, Cpu>{late}, max_norm);
+      const auto found = to_host(clip_factor(ScaledGradient<float, Cuda>{on_device(base), 0.1},
+                                             ScaledGradient<float, Cuda>{on_device(late)}, max_norm));
       const double wanted = expected.data()[0];  // sums in double; scale and max_norm are rounded to float
       CHECK(std::abs(found.data()[0] - wanted) <= 4 * epsilon<float>() * wanted);
       if (max_norm == 1e6) CHECK(found.data()[0] == 1);

@@ -8,8 +8,10 @@ using namespace lpw::test;
 namespace {
 
 /// Windows side by side, windows that overlap past the border, windows with gaps, the whole image.
-constexpr PoolOptions pools[] = {
-    {.kernel_size = 2}, {.kernel_size = 3, .stride = 1, .padding = 1}, {.kernel_size = 2, .stride = 3}, {.kernel_size = 5}};
+constexpr PoolOptions pools[] = {{.kernel_size = 2},
+                                 {.kernel_size = 3, .stride = 1, .padding = 1},
+                                 {.kernel_size = 2, .stride = 3},
+                                 {.kernel_size = 5}};
 
 }  // namespace
 
@@ -18,8 +20,8 @@ TEMPLATE_TEST_CASE("max pooling on the GPU gives the CPU's bits and winners", "[
     for (const std::int64_t channels : odd_channels)
       for (const auto& options : pools)
         for (const bool accumulate : {false, true}) {
-          INFO("members " << members << " channels " << channels << " kernel " << options.kernel_size << " stride " << options.stride
-                          << " accumulate " << accumulate);
+          INFO("members " << members << " channels " << channels << " kernel " << options.kernel_size << " stride "
+                          << options.stride << " accumulate " << accumulate);
           const auto x = random_tensor<TestType>({members, 2, 7, 5, channels}, 1);
           const auto expected = max_pool2d_forward(x, options);
           const auto dy = random_tensor<TestType>(expected.y.shape(), 2);

@@ -52,7 +52,9 @@ struct ReplayedTraining {
 
 }  // namespace
 
-TEST_CASE("a training step replayed from its graph leaves the bits of one that is issued, with rates that change every time", "[gpu]") {
+TEST_CASE(
+    "a training step replayed from its graph leaves the bits of one that is issued, with rates that change every time",
+    "[gpu]") {
   cuda::settings().deterministic = true;
   ReplayedTraining eager, graph;
   for (std::uint32_t step = 0; step < 5; ++step) {

@@ -1,4 +1,5 @@
-// What the tests of the CUDA backend share. They run on a GPU, and as C++ on the emulator, which stands in for CUDA's headers.
+// What the tests of the CUDA backend share. They run on a GPU, and as C++ on the emulator, which stands in for CUDA's
+// headers.
 #pragma once
 
 #include <lpw/cuda/cuda.hpp>

@@ -8,7 +8,8 @@ using namespace lpw;
 using namespace lpw::test;
 using Catch::Matchers::Contains;
 
-TEMPLATE_TEST_CASE("tensors come back from the GPU as they went, strided rows too", "[gpu]", float, bfloat16, lpw::half, std::int32_t) {
+TEMPLATE_TEST_CASE("tensors come back from the GPU as they went, strided rows too", "[gpu]", float, bfloat16, lpw::half,
+                   std::int32_t) {
   for (const bool strided : {false, true}) {
     Tensor<TestType, Cpu> store({3, 40});
     for (std::int64_t i = 0; i < store.size(); ++i) store.data()[i] = TestType(static_cast<float>(i % 100));
@@ -62,7 +63,8 @@ TEST_CASE("a view of memory on the GPU is that memory, owned by whoever allocate
     auto all = Tensor<float, Cuda>::view(static_cast<float*>(block), {12}, owner);
     fill(all, 7.f);
     const auto before = cuda::pool().usage().used;
-    auto view = Tensor<float, Cuda>::view(static_cast<float*>(block) + 1, {2, 3}, owner, 5);  // neither aligned to 16 bytes nor contiguous
+    auto view = Tensor<float, Cuda>::view(static_cast<float*>(block) + 1, {2, 3}, owner,
+                                          5);  // neither aligned to 16 bytes nor contiguous
     CHECK(cuda::pool().usage().used == before);
     CHECK_FALSE(view.unique());
     fill(view, 2.f);
@@ -77,7 +79,8 @@ TEST_CASE("a view of memory on the GPU is that memory, owned by whoever allocate
     CHECK_THROWS_AS(fill(constant, 1.f), Error);
     CHECK_THROWS_AS(copy(clone(constant), constant), Error);
     const Tape tape = Tape::evaluation();
-    const auto sum = add(tape.input(constant), tape.input(constant)).value();  // add() would overwrite a tensor of its own
+    const auto sum =
+        add(tape.input(constant), tape.input(constant)).value();  // add() would overwrite a tensor of its own
     CHECK(sum.data() != memory + 1);
     CHECK(distance(sum, to_host(add(tape.input(clone(constant)), tape.input(constant)).value())) == 0);
     CHECK(released == 0);

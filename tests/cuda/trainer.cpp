@@ -22,15 +22,19 @@ template <class D>
 struct CountingClassification : train::ImageClassification<Toy<D>> {
   using Base = train::ImageClassification<Toy<D>>;
   CountingClassification() : Base(dataset(), {.batch = 5}) {}
-  void accumulate_gradient(Toy<D>& network, Tape& tape, const typename Base::Batch& batch, train::StepOutputs<float, D>& outputs) {
+  void accumulate_gradient(Toy<D>& network, Tape& tape, const typename Base::Batch& batch,
+                           train::StepOutputs<float, D>& outputs) {
     if (passes++ == interrupted_pass) raise(SIGINT);
     Base::accumulate_gradient(network, tape, batch, outputs);
   }
   int passes = 0, interrupted_pass = -1;
 };
 
-const train::TrainOptions image_run_options{
-    .epochs = 5, .members = 3, .release_epoch = 1, .optimizer = optim::SgdOptions{.learning_rate = 0.05}, .swa_start = 2};
+const train::TrainOptions image_run_options{.epochs = 5,
+                                            .members = 3,
+                                            .release_epoch = 1,
+                                            .optimizer = optim::SgdOptions{.learning_rate = 0.05},
+                                            .swa_start = 2};
 
 template <class D>
 struct ImageRun {
@@ -51,7 +55,9 @@ struct ImageRun {
   train::Trainer<Toy<D>, CountingClassification<D>> trainer;
 };
 
-[[nodiscard]] std::string saved_model(const TemporaryFolder& folder) { return text_of(io::read_file(folder / "run/model.safetensors")); }
+[[nodiscard]] std::string saved_model(const TemporaryFolder& folder) {
+  return text_of(io::read_file(folder / "run/model.safetensors"));
+}
 
 }  // namespace
 
@@ -66,7 +72,8 @@ TEST_CASE("the trainer classifies images on the GPU as on the CPU, by replayed g
     REQUIRE(gpu.train(gpu_folder / "run") == 0);
     const auto expected = cpu.losses(), found = gpu.losses();
     REQUIRE(found.size() == expected.size());
-    // Means over an epoch of some ten steps, each of sums in another order. (The average of weights is made between replays.)
+    // Means over an epoch of some ten steps, each of sums in another order. (The average of weights is made between
+    // replays.)
     for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(found[i] - expected[i]) < 1e-4);
     const auto scored = gpu.task.evaluate(gpu.network), score = cpu.task.evaluate(cpu.network);
     CHECK(std::abs(scored[1].second - score[1].second) < 1e-4);  // the mean of the likelihoods of the averaged network

@@ -1,4 +1,5 @@
-// Augmentation against a plain implementation that pads, crops, flips, normalises and cuts in separate steps over whole images.
+// Augmentation against a plain implementation that pads, crops, flips, normalises and cuts in separate steps over whole
+// images.
 #include <lpw/data/augment.hpp>
 
 #include <cmath>
@@ -19,14 +20,15 @@ const Normalization normalization{.mean = {0.4f, 0.5f, 0.6f}, .stddev = {0.2f, 0
 
 /// PyTorch's pipeline, step by step: RandomCrop(padding), RandomHorizontalFlip, ToTensor, Normalize, Cutout.
 template <class T>
-std::vector<T> plain_augment(const ImageSet& set, std::int64_t index, const AugmentOptions& options, const Augmentation& how,
-                             const Normalization& statistics) {
+std::vector<T> plain_augment(const ImageSet& set, std::int64_t index, const AugmentOptions& options,
+                             const Augmentation& how, const Normalization& statistics) {
   const std::int64_t h = set.height, w = set.width, c = set.channels, pad = options.pad_crop;
   const std::int64_t padded_width = w + 2 * pad;
   std::vector<std::uint8_t> padded((h + 2 * pad) * padded_width * c, 0);
   for (std::int64_t y = 0; y < h; ++y)
     for (std::int64_t x = 0; x < w; ++x)
-      for (std::int64_t k = 0; k < c; ++k) padded[((y + pad) * padded_width + x + pad) * c + k] = set.image(index)[(y * w + x) * c + k];
+      for (std::int64_t k = 0; k < c; ++k)
+        padded[((y + pad) * padded_width + x + pad) * c + k] = set.image(index)[(y * w + x) * c + k];
   std::vector<T> result(h * w * c);
   for (std::int64_t y = 0; y < h; ++y)
     for (std::int64_t x = 0; x < w; ++x)
@@ -34,8 +36,8 @@ std::vector<T> plain_augment(const ImageSet& set, std::int64_t index, const Augm
         const std::int64_t crop_x = how.flip ? w - 1 - x : x;
         const double value = padded[((y + pad + how.shift_y) * padded_width + crop_x + pad + how.shift_x) * c + k];
         // volatile: GCC 12 at -O3 with AVX-512 leaves the rounding to float out where T is double.
-        const volatile auto normalised =
-            static_cast<float>((value / 255 - static_cast<double>(statistics.mean[k])) / static_cast<double>(statistics.stddev[k]));
+        const volatile auto normalised = static_cast<float>((value / 255 - static_cast<double>(statistics.mean[k])) /
+                                                            static_cast<double>(statistics.stddev[k]));
         result[(y * w + x) * c + k] = T(normalised);
       }
   for (std::int64_t y = how.cut_top; y < how.cut_bottom; ++y)
@@ -54,7 +56,8 @@ std::int64_t differences(const ImageSet& set, const AugmentOptions& options, con
     const auto how = draw_augmentation(options, 5, 3, i, set.height, set.width);
     augment(set.image(i), set.height, set.width, how, table, out.data());
     const auto expected = plain_augment<T>(set, i, options, how, statistics);
-    for (std::int64_t j = 0; j < set.image_size(); ++j) count += static_cast<double>(out[j]) != static_cast<double>(expected[j]);
+    for (std::int64_t j = 0; j < set.image_size(); ++j)
+      count += static_cast<double>(out[j]) != static_cast<double>(expected[j]);
   }
   return count;
 }
@@ -65,16 +68,18 @@ TEMPLATE_TEST_CASE("augmentation equals the plain pipeline", "", float, double, 
   const auto set = random_images(200, 12, 9, 3, 2);  // 200 images meet every shift and edge
   for (const AugmentOptions& options :
        {no_augmentation, pad_crop_flip, AugmentOptions{.pad_crop = 0, .flip = true, .cutout = 0},
-        AugmentOptions{.pad_crop = 2, .flip = false, .cutout = 0}, AugmentOptions{.pad_crop = 9, .flip = true, .cutout = 5},
-        AugmentOptions{.pad_crop = 0, .flip = false, .cutout = 8}, AugmentOptions{.pad_crop = 4, .flip = true, .cutout = 9}}) {
+        AugmentOptions{.pad_crop = 2, .flip = false, .cutout = 0},
+        AugmentOptions{.pad_crop = 9, .flip = true, .cutout = 5},
+        AugmentOptions{.pad_crop = 0, .flip = false, .cutout = 8},
+        AugmentOptions{.pad_crop = 4, .flip = true, .cutout = 9}}) {
     CAPTURE(options.pad_crop, options.flip, options.cutout);
     CHECK(differences<TestType>(set, options, normalization) == 0);
   }
 }
 
 TEST_CASE("augmentation of one and of four channels") {
-  CHECK(differences<float>(random_images(50, 8, 8, 1, 2), {.pad_crop = 3, .flip = true, .cutout = 3}, {.mean = {0.1f}, .stddev = {0.5f}}) ==
-        0);
+  CHECK(differences<float>(random_images(50, 8, 8, 1, 2), {.pad_crop = 3, .flip = true, .cutout = 3},
+                           {.mean = {0.1f}, .stddev = {0.5f}}) == 0);
   CHECK(differences<float>(random_images(50, 8, 8, 4, 2), {.pad_crop = 3, .flip = true, .cutout = 3},
                            {.mean = {0.1f, 0.2f, 0.3f, 0.4f}, .stddev = {0.5f, 0.6f, 0.7f, 0.8f}}) == 0);
 }
@@ -112,8 +117,8 @@ TEST_CASE("draws lie in their ranges and are uniform") {
     CHECK(std::abs(rows[s] - n / 9.0) < 6 * std::sqrt(n * (1 / 9.0) * (8 / 9.0)));
     CHECK(std::abs(columns[s] - n / 9.0) < 6 * std::sqrt(n * (1 / 9.0) * (8 / 9.0)));
   }
-  // A side of 8 is clipped to 4, 5, 6, 7 at the near edge (centres 0 to 3) and to 7, 6, 5 at the far one: mean side (256 - 16) / 32.
-  // Six standard errors; a side deviates by less than 4, so an area by less than 32.
+  // A side of 8 is clipped to 4, 5, 6, 7 at the near edge (centres 0 to 3) and to 7, 6, 5 at the far one: mean side
+  // (256 - 16) / 32. Six standard errors; a side deviates by less than 4, so an area by less than 32.
   CHECK(std::abs(static_cast<double>(cut) / n - 7.5 * 7.5) < 6 * 32 / std::sqrt(n));
 }
 
@@ -123,11 +128,13 @@ TEST_CASE("draws depend on seed, epoch and index, and on nothing else") {
     std::vector<int> values;
     for (std::int64_t i = first; i < first + 16; ++i) {
       const auto how = draw_augmentation(options, seed, epoch, i, 32, 32);
-      values.insert(values.end(), {how.shift_y, how.shift_x, how.flip, how.cut_top, how.cut_bottom, how.cut_left, how.cut_right});
+      values.insert(values.end(),
+                    {how.shift_y, how.shift_x, how.flip, how.cut_top, how.cut_bottom, how.cut_left, how.cut_right});
     }
     return values;
   };
-  const std::set<std::vector<int>> different{signature(1, 0, 0), signature(2, 0, 0), signature(1, 1, 0), signature(1, 0, 16)};
+  const std::set<std::vector<int>> different{signature(1, 0, 0), signature(2, 0, 0), signature(1, 1, 0),
+                                             signature(1, 0, 16)};
   CHECK(different.size() == 4);
   CHECK(signature(1, 0, 0) == signature(1, 0, 0));
 

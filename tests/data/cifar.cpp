@@ -1,4 +1,5 @@
-// The CIFAR readers: on small files of the same layout written here, on damaged ones, and on the real CIFAR-10 where it is.
+// The CIFAR readers: on small files of the same layout written here, on damaged ones, and on the real CIFAR-10 where it
+// is.
 #include <lpw/data/cifar.hpp>
 
 #include <unistd.h>
@@ -57,8 +58,10 @@ void write(const fs::path& path, const std::vector<char>& bytes) {
 void write_all(const fs::path& folder, const CifarLayout& layout) {
   fs::create_directories(folder);
   int number = 0;
-  for (const auto& name : layout.train_files) write(folder / name, records(number++, static_cast<int>(layout.train_records), layout));
-  for (const auto& name : layout.test_files) write(folder / name, records(number++, static_cast<int>(layout.test_records), layout));
+  for (const auto& name : layout.train_files)
+    write(folder / name, records(number++, static_cast<int>(layout.train_records), layout));
+  for (const auto& name : layout.test_files)
+    write(folder / name, records(number++, static_cast<int>(layout.test_records), layout));
 }
 
 void check_set(const ImageSet& set, const CifarLayout& layout, int first_file, int files, int per_file) {
@@ -159,8 +162,9 @@ TEST_CASE("a missing directory is named, with the cure") {
   const auto missing = directory.path() / "nowhere";
   for (const auto& layout : {cifar10_layout(), cifar100_layout()}) {
     const auto message = error_of(missing, layout);
-    CHECK(message == missing.string() + ": " + layout.name + " needs a directory here, found nothing; scripts/download_data.sh " +
-                         layout.name + " DIR fetches it");
+    CHECK(message == missing.string() + ": " + layout.name +
+                         " needs a directory here, found nothing; scripts/download_data.sh " + layout.name +
+                         " DIR fetches it");
   }
   write(missing, {'x'});
   CHECK(contains(error_of(missing, cifar10_layout()), "found a file"));
@@ -236,7 +240,8 @@ TEST_CASE("a label out of range is named with its place") {
       const auto message = error_of(directory.path(), layout);
       CAPTURE(message);
       CHECK(message.starts_with(path.string()));
-      CHECK(contains(message, "from 0 to " + std::to_string(layout.classes - 1) + " at byte " + std::to_string(offset)));
+      CHECK(
+          contains(message, "from 0 to " + std::to_string(layout.classes - 1) + " at byte " + std::to_string(offset)));
       CHECK(contains(message, "found " + std::to_string(label)));
     }
   }

@@ -15,9 +15,15 @@ using namespace lpw::test;
 using namespace lpw::data;
 
 TEST_CASE("channel statistics are the mean and population deviation of each channel") {
-  // Channel 0 holds 0, 255, 255, 0: mean 1/2, deviation 1/2. Channel 1 holds 51, 51, 51, 102: mean 1/4, deviation sqrt(3)/20.
-  const ImageSet set{
-      .count = 2, .height = 1, .width = 2, .channels = 2, .classes = 1, .pixels = {0, 51, 255, 51, 255, 51, 0, 102}, .labels = {0, 0}};
+  // Channel 0 holds 0, 255, 255, 0: mean 1/2, deviation 1/2. Channel 1 holds 51, 51, 51, 102: mean 1/4, deviation
+  // sqrt(3)/20.
+  const ImageSet set{.count = 2,
+                     .height = 1,
+                     .width = 2,
+                     .channels = 2,
+                     .classes = 1,
+                     .pixels = {0, 51, 255, 51, 255, 51, 0, 102},
+                     .labels = {0, 0}};
   const auto normalization = channel_statistics(set);
   REQUIRE(normalization.mean.size() == 2);
   REQUIRE(normalization.stddev.size() == 2);
@@ -29,7 +35,8 @@ TEST_CASE("channel statistics are the mean and population deviation of each chan
 }
 
 TEST_CASE("a constant channel gets stddev 1") {
-  const ImageSet set{.count = 1, .height = 1, .width = 3, .channels = 1, .classes = 1, .pixels = {7, 7, 7}, .labels = {0}};
+  const ImageSet set{
+      .count = 1, .height = 1, .width = 3, .channels = 1, .classes = 1, .pixels = {7, 7, 7}, .labels = {0}};
   CHECK(channel_statistics(set).stddev == std::vector<float>{1.f});
 }
 
@@ -38,7 +45,8 @@ TEST_CASE("an image set that contradicts itself is refused") {
   CHECK_NOTHROW(validate(set));
   SECTION("pixels") {
     set.pixels.pop_back();
-    CHECK(message_of<lpw::Error>([&] { validate(set); }) == "image set: expected 72 pixel bytes (N=6 H=2 W=2 C=3), found 71");
+    CHECK(message_of<lpw::Error>([&] { validate(set); }) ==
+          "image set: expected 72 pixel bytes (N=6 H=2 W=2 C=3), found 71");
   }
   SECTION("labels") {
     set.labels.push_back(0);
@@ -72,7 +80,8 @@ TEST_CASE("a subset is class-balanced and keeps the order") {
   std::map<int, int> taken;
   std::int64_t source = 0;
   for (std::int64_t i = 0; i < part.count; ++i, ++source) {
-    while (source < set.count && (set.labels[source] != part.labels[i] || !std::equal(part.image(i), part.image(i) + 6, set.image(source))))
+    while (source < set.count &&
+           (set.labels[source] != part.labels[i] || !std::equal(part.image(i), part.image(i) + 6, set.image(source))))
       ++source;
     REQUIRE(source < set.count);
     const int label = part.labels[i];
@@ -103,6 +112,7 @@ TEST_CASE("a subset of no images or of more than there are is refused") {
   const auto set = random_images(5, 1, 1, 1, 2);
   for (const int size : {0, -1, 6}) {
     CAPTURE(size);
-    CHECK(message_of<lpw::OptionError>([&] { (void)balanced_subset(set, size); }).find("from 1 to 5") != std::string::npos);
+    CHECK(message_of<lpw::OptionError>([&] { (void)balanced_subset(set, size); }).find("from 1 to 5") !=
+          std::string::npos);
   }
 }

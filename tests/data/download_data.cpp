@@ -34,7 +34,8 @@ class Sandbox {
     return {WIFEXITED(status) ? WEXITSTATUS(status) : -1, text.str()};
   }
   [[nodiscard]] Outcome download(const std::string& arguments, const std::string& archive) const {
-    return run("LPW_DATA_URL='file://" + (directory_.path() / archive).string() + "' bash '" + script_ + "' " + arguments);
+    return run("LPW_DATA_URL='file://" + (directory_.path() / archive).string() + "' bash '" + script_ + "' " +
+               arguments);
   }
   /// From here on a copy of the script that takes the given file's sum for the published one `published`.
   void trust(const std::string& file, const std::string& published) {
@@ -62,7 +63,8 @@ bool missing(const Sandbox& sandbox, const std::string& program) {
 }
 
 constexpr auto make_cifar =
-    "mkdir cifar-10-batches-bin && echo test > cifar-10-batches-bin/test_batch.bin && tar -czf good.tar.gz cifar-10-batches-bin";
+    "mkdir cifar-10-batches-bin && echo test > cifar-10-batches-bin/test_batch.bin && tar -czf good.tar.gz "
+    "cifar-10-batches-bin";
 constexpr auto cifar10_sum = "c32a1d4ab5d03f1284b67883e8d87530", enwik8_sum = "a1fa5ffddb56f4953e226637dabbb36a";
 
 }  // namespace
@@ -105,9 +107,13 @@ TEST_CASE("download_data unpacks a good archive and continues an interrupted one
   REQUIRE(sandbox.run(make_cifar).status == 0);
   sandbox.trust("good.tar.gz", cifar10_sum);
   SECTION("from nothing") {}
-  SECTION("from a part") { REQUIRE(sandbox.run("mkdir data && head -c 50 good.tar.gz > data/cifar-10-binary.tar.gz.part").status == 0); }
+  SECTION("from a part") {
+    REQUIRE(sandbox.run("mkdir data && head -c 50 good.tar.gz > data/cifar-10-binary.tar.gz.part").status == 0);
+  }
   SECTION("from a whole one not yet unpacked") {
-    REQUIRE(sandbox.run("mkdir -p data/cifar-10-binary.tar.gz.unpacked && cp good.tar.gz data/cifar-10-binary.tar.gz.part").status == 0);
+    REQUIRE(
+        sandbox.run("mkdir -p data/cifar-10-binary.tar.gz.unpacked && cp good.tar.gz data/cifar-10-binary.tar.gz.part")
+            .status == 0);
   }
   const auto [status, output] = sandbox.download("cifar10 data", "good.tar.gz");
   CAPTURE(output);
@@ -130,9 +136,11 @@ TEST_CASE("download_data leaves a foreign folder alone") {
 TEST_CASE("download_data checks the text of enwik8") {
   Sandbox sandbox;
   if (missing(sandbox, "curl") || missing(sandbox, "unzip") || missing(sandbox, "zip")) return;
-  REQUIRE(sandbox.run("echo text > enwik8 && zip -q good.zip enwik8 && echo other > enwik9 && zip -q other.zip enwik9").status == 0);
-  for (const auto& [archive, says] :
-       {std::pair{"good.zip", "expected MD5"}, {"enwik8", "not a whole zip archive"}, {"other.zip", "no file enwik8"}}) {
+  REQUIRE(sandbox.run("echo text > enwik8 && zip -q good.zip enwik8 && echo other > enwik9 && zip -q other.zip enwik9")
+              .status == 0);
+  for (const auto& [archive, says] : {std::pair{"good.zip", "expected MD5"},
+                                      {"enwik8", "not a whole zip archive"},
+                                      {"other.zip", "no file enwik8"}}) {
     const auto [status, output] = sandbox.download("enwik8 data", archive);
     CAPTURE(output);
     CHECK(status == 1);

@@ -22,10 +22,12 @@ namespace {
 ImageSet numbered_images(int count) { return random_images(count, 4, 4, 3, count); }
 
 const Normalization plain{.mean = {0.f, 0.f, 0.f}, .stddev = {1.f, 1.f, 1.f}};
-const LoaderOptions small{.batch = 4, .augment = {.pad_crop = 2, .flip = true, .cutout = 2}, .shuffle = true, .seed = 9};
+const LoaderOptions small{
+    .batch = 4, .augment = {.pad_crop = 2, .flip = true, .cutout = 2}, .shuffle = true, .seed = 9};
 
 template <class T>
-std::vector<Batch<T>> batches(const Loader<T>& loader, std::int64_t epoch, std::int64_t members, std::int64_t first = 0) {
+std::vector<Batch<T>> batches(const Loader<T>& loader, std::int64_t epoch, std::int64_t members,
+                              std::int64_t first = 0) {
   std::vector<Batch<T>> result;
   for (auto& batch : loader.epoch(epoch, members, first)) result.push_back(batch);
   return result;
@@ -34,7 +36,8 @@ std::vector<Batch<T>> batches(const Loader<T>& loader, std::int64_t epoch, std::
 template <class T>
 std::vector<std::int64_t> samples(const std::vector<Batch<T>>& batches) {
   std::vector<std::int64_t> result;
-  for (const auto& batch : batches) result.insert(result.end(), batch.labels.data(), batch.labels.data() + batch.labels.size());
+  for (const auto& batch : batches)
+    result.insert(result.end(), batch.labels.data(), batch.labels.data() + batch.labels.size());
   return result;
 }
 
@@ -103,9 +106,9 @@ TEST_CASE("the last iteration holds what is left") {
     std::int64_t batch, iterations, last;  // last: samples per member in the last iteration
   };
   for (const auto& [count, members, batch, iterations, last] :
-       {Case{48, 3, 4, 4, 4}, Case{50, 3, 4, 4, 4}, Case{51, 3, 4, 4, 5}, Case{54, 3, 4, 5, 2}, Case{53, 3, 4, 4, 5}, Case{5, 1, 4, 1, 5},
-        Case{9, 1, 4, 2, 5}, Case{59, 3, 4, 5, 3}, Case{10, 1, 4, 3, 2}, Case{10, 3, 100, 1, 3}, Case{10, 10, 1, 1, 1},
-        Case{10, 1, INT64_MAX, 1, 10}, Case{1, 1, 1, 1, 1}}) {
+       {Case{48, 3, 4, 4, 4}, Case{50, 3, 4, 4, 4}, Case{51, 3, 4, 4, 5}, Case{54, 3, 4, 5, 2}, Case{53, 3, 4, 4, 5},
+        Case{5, 1, 4, 1, 5}, Case{9, 1, 4, 2, 5}, Case{59, 3, 4, 5, 3}, Case{10, 1, 4, 3, 2}, Case{10, 3, 100, 1, 3},
+        Case{10, 10, 1, 1, 1}, Case{10, 1, INT64_MAX, 1, 10}, Case{1, 1, 1, 1, 1}}) {
     CAPTURE(count, members, batch);
     const auto set = numbered_images(count);
     auto options = small;
@@ -131,8 +134,10 @@ TEMPLATE_TEST_CASE("a batch holds its samples' augmented images", "", float, dou
   for (const auto& [images, labels] : batches(loader, 2, 2))
     for (std::int64_t i = 0; i < labels.size(); ++i) {
       const std::int64_t index = labels.data()[i];
-      augment(set.image(index), 4, 4, draw_augmentation(small.augment, small.seed, 2, index, 4, 4), table, expected.data());
-      CHECK(std::memcmp(images.data() + i * set.image_size(), expected.data(), expected.size() * sizeof(TestType)) == 0);
+      augment(set.image(index), 4, 4, draw_augmentation(small.augment, small.seed, 2, index, 4, 4), table,
+              expected.data());
+      CHECK(std::memcmp(images.data() + i * set.image_size(), expected.data(), expected.size() * sizeof(TestType)) ==
+            0);
     }
 }
 
@@ -219,7 +224,8 @@ TEST_CASE("a loader refuses what it cannot do") {
   CHECK_THROWS_AS(loader.epoch(-1, 1), lpw::OptionError);
   CHECK_THROWS_AS(loader.epoch(std::int64_t{1} << 32, 1), lpw::OptionError);
   CHECK_THROWS_AS(loader.epoch(0, 1, -1), lpw::OptionError);
-  CHECK(message_of<lpw::OptionError>([&] { (void)loader.epoch(0, 1, 4); }) == "loader: expected a first iteration from 0 to 3, found 4");
+  CHECK(message_of<lpw::OptionError>([&] { (void)loader.epoch(0, 1, 4); }) ==
+        "loader: expected a first iteration from 0 to 3, found 4");
 
   CHECK_THROWS_AS(Loader<float>(set, plain, {.batch = 0}), lpw::OptionError);
   CHECK_THROWS_AS(Loader<float>(set, plain, {.batch = 1, .augment = {.pad_crop = 5}}), lpw::OptionError);

@@ -14,7 +14,9 @@
 
 using lpw::data::Prefetch;
 
-TEST_CASE("a prefetching range is an input range") { STATIC_REQUIRE(std::ranges::input_range<Prefetch<std::unique_ptr<int>>>); }
+TEST_CASE("a prefetching range is an input range") {
+  STATIC_REQUIRE(std::ranges::input_range<Prefetch<std::unique_ptr<int>>>);
+}
 
 TEST_CASE("items arrive once each and in order") {
   for (const int count : {0, 1, 2, 3, 500}) {
@@ -27,7 +29,8 @@ TEST_CASE("items arrive once each and in order") {
 
 TEST_CASE("items may be move-only") {
   std::vector<std::unique_ptr<int>> kept;
-  for (auto& item : Prefetch<std::unique_ptr<int>>(3, [](std::int64_t i) { return std::make_unique<int>(static_cast<int>(i)); }))
+  for (auto& item :
+       Prefetch<std::unique_ptr<int>>(3, [](std::int64_t i) { return std::make_unique<int>(static_cast<int>(i)); }))
     kept.push_back(std::move(item));
   REQUIRE(kept.size() == 3);
   CHECK(*kept[2] == 2);

@@ -105,17 +105,24 @@ TEST_CASE("a class is not told by its mean colour") {
   double mean[10][3] = {};
   for (std::int64_t i = 0; i < set.count; ++i)
     for (std::int64_t j = 0; j < set.image_size(); ++j) mean[set.labels[i]][j % 3] += set.image(i)[j] / (1024.0 * 400);
-  // An image's mean is spread over about 0.2 of the range (51 levels), a class's mean of 400 images over 2.5: four times that.
+  // An image's mean is spread over about 0.2 of the range (51 levels), a class's mean of 400 images over 2.5: four
+  // times that.
   for (const auto& row : mean)
     for (int c = 0; c < 3; ++c) CHECK(std::abs(row[c] - 255 * dataset.normalization.mean[c]) < 10);
 }
 
 TEST_CASE("without nuisances the synthetic figures are what they are called") {
   // No noise, waves, patch, second figure or rotation: a disc's centre is of one colour, a ring's centre is background.
-  const SyntheticDifficulty none{
-      .ambiguous = 0, .min_contrast = 0.6f, .max_contrast = 0.6f, .texture = 0, .noise = 0, .rotation = 0, .occluded = 0};
+  const SyntheticDifficulty none{.ambiguous = 0,
+                                 .min_contrast = 0.6f,
+                                 .max_contrast = 0.6f,
+                                 .texture = 0,
+                                 .noise = 0,
+                                 .rotation = 0,
+                                 .occluded = 0};
   const auto set = synthetic({.seed = 3, .train = 400, .test = 1, .difficulty = none, .threads = 0}).train;
-  // Share of pixels that differ from their right (horizontal) and lower (vertical) neighbour by more than the slope can.
+  // Share of pixels that differ from their right (horizontal) and lower (vertical) neighbour by more than the slope
+  // can.
   double horizontal[10] = {}, vertical[10] = {};
   for (std::int64_t i = 0; i < set.count; ++i)
     for (int y = 0; y < 31; ++y)

@@ -24,7 +24,8 @@ struct Read {
   Text inputs, targets;
 };
 
-Read read(TextLoader<Cpu>& loader, std::int64_t members, std::int64_t batch, std::int64_t k, std::int64_t b, std::int64_t first = 0) {
+Read read(TextLoader<Cpu>& loader, std::int64_t members, std::int64_t batch, std::int64_t k, std::int64_t b,
+          std::int64_t first = 0) {
   Read result;
   for (auto& [inputs, targets] : loader.epoch(members, batch, first))
     for (std::int64_t t = 0; t < inputs.dim(1); ++t) {
@@ -56,8 +57,8 @@ TEST_CASE("the training part of a text keeps its memory") {
 
 TEST_CASE("the parts of a text are its bytes in order") {
   const Text text = counting(1009);
-  for (const TextShares& shares :
-       {TextShares{}, TextShares{80, 10, 10}, TextShares{99.5, 0.25, 0.25}, TextShares{100, 0, 0}, TextShares{95, 5, 0}}) {
+  for (const TextShares& shares : {TextShares{}, TextShares{80, 10, 10}, TextShares{99.5, 0.25, 0.25},
+                                   TextShares{100, 0, 0}, TextShares{95, 5, 0}}) {
     const TextParts parts = split_text(text, shares);
     Text joined = parts.train;
     joined.insert(joined.end(), parts.valid.begin(), parts.valid.end());
@@ -73,7 +74,8 @@ TEST_CASE("the parts of a text are its bytes in order") {
 TEST_CASE("every stream reads its own part of the text, one byte ahead of what it predicts") {
   const Text text = counting(1000);
   TextLoader<Cpu> loader(text, 7);
-  const std::int64_t members = 3, batch = 4, length = 1000 / 12;  // 83, of which 82 are predicted: 11 windows of 7 and one of 5
+  const std::int64_t members = 3, batch = 4,
+                     length = 1000 / 12;  // 83, of which 82 are predicted: 11 windows of 7 and one of 5
   REQUIRE(loader.windows(12) == 12);
   REQUIRE(loader.length(12) == length - 1);
   for (std::int64_t k = 0; k < members; ++k)
@@ -145,13 +147,15 @@ TEST_CASE("fuzz: texts of any size are cut and read whole, or refused") {
   std::int64_t taken = 0, refused = 0;
   for (std::int64_t left = fuzz_inputs(2000); left > 0; --left) {
     const Text text = counting(static_cast<std::int64_t>(random.below(300)));
-    const double train = random.one_of({0.0, 33.3, 50.0, 90.0, 100.0, -1.0, 1e308, std::numeric_limits<double>::quiet_NaN()});
+    const double train =
+        random.one_of({0.0, 33.3, 50.0, 90.0, 100.0, -1.0, 1e308, std::numeric_limits<double>::quiet_NaN()});
     const double valid = random.one_of({0.0, 5.0, 66.7, 100 - train, std::numeric_limits<double>::infinity()});
     try {
       const auto parts = split_text(text, {train, valid, random.once_in(4) ? 5.0 : 100 - train - valid});
       if (parts.train.size() + parts.valid.size() + parts.test.size() != text.size()) FAIL("bytes are lost");
       TextLoader<Cpu> loader(parts.train, random.one_of<std::int64_t>({-1, 0, 1, 2, 7, 100, 1'000'000'000'000}));
-      const auto members = static_cast<std::int64_t>(1 + random.below(4)), batch = static_cast<std::int64_t>(1 + random.below(40));
+      const auto members = static_cast<std::int64_t>(1 + random.below(4)),
+                 batch = static_cast<std::int64_t>(1 + random.below(40));
       std::int64_t characters = 0;
       for (const auto& [inputs, targets] : loader.epoch(members, batch, 0)) {
         for (std::int64_t i = 0; i < inputs.size(); ++i)

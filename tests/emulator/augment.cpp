@@ -11,11 +11,20 @@ using kernels::widest;
 namespace {
 
 /// Images of random bytes, with a label each.
-[[nodiscard]] data::ImageSet random_images(std::int64_t count, std::int64_t height, std::int64_t width, std::int64_t channels) {
-  data::ImageSet set{.count = count, .height = height, .width = width, .channels = channels, .classes = 100, .pixels = {}, .labels = {}};
+[[nodiscard]] data::ImageSet random_images(std::int64_t count, std::int64_t height, std::int64_t width,
+                                           std::int64_t channels) {
+  data::ImageSet set{.count = count,
+                     .height = height,
+                     .width = width,
+                     .channels = channels,
+                     .classes = 100,
+                     .pixels = {},
+                     .labels = {}};
   const Philox random(5, Stream::test);
-  for (std::int64_t i = 0; i < count * set.image_size(); ++i) set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
-  for (std::int64_t i = 0; i < count; ++i) set.labels.push_back(static_cast<std::int32_t>(random.below(1000000 + i, 100)));
+  for (std::int64_t i = 0; i < count * set.image_size(); ++i)
+    set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
+  for (std::int64_t i = 0; i < count; ++i)
+    set.labels.push_back(static_cast<std::int32_t>(random.below(1000000 + i, 100)));
   return set;
 }
 
@@ -38,8 +47,10 @@ TEMPLATE_TEST_CASE("the kernel augment makes the host's minibatch to the bit", "
   struct Size {
     std::int64_t height, width, channels;
   };
-  constexpr data::AugmentOptions recipes[] = {
-      data::pad_crop_flip, data::no_augmentation, {.pad_crop = 2, .flip = false, .cutout = 5}, {.pad_crop = 0, .flip = true, .cutout = 4}};
+  constexpr data::AugmentOptions recipes[] = {data::pad_crop_flip,
+                                              data::no_augmentation,
+                                              {.pad_crop = 2, .flip = false, .cutout = 5},
+                                              {.pad_crop = 0, .flip = true, .cutout = 4}};
   for (const auto& [height, width, channels] :
        {Size{32, 32, 3}, Size{8, 16, 1}, Size{7, 5, 3}, Size{8, 6, 3}, Size{6, 9, 5}, Size{5, 5, 17}})
     for (const auto& options : recipes) {
@@ -63,8 +74,8 @@ TEMPLATE_TEST_CASE("the kernel augment makes the host's minibatch to the bit", "
       }
 
       with_widths<TestType>(set.image_size() % widest<TestType> == 0, [&](auto N) {
-        INFO("H " << height << " W " << width << " C " << channels << " width of access " << N << " pad_crop " << options.pad_crop
-                  << " flip " << options.flip << " cutout " << options.cutout);
+        INFO("H " << height << " W " << width << " C " << channels << " width of access " << N << " pad_crop "
+                  << options.pad_crop << " flip " << options.flip << " cutout " << options.cutout);
         auto out = unwritten<TestType>(expected.shape());
         auto labels = unwritten<std::int32_t>({samples});
         kernels::Augment<TestType> p{set.pixels.data(), set.labels.data(),
@@ -87,17 +98,28 @@ TEST_CASE("the kernel augment draws what draw_augmentation draws, for any size",
   for (std::uint32_t epoch = 0; epoch < 200; ++epoch) {
     const data::AugmentOptions options{.pad_crop = int(epoch % 9), .flip = epoch % 2 == 0, .cutout = int(epoch % 17)};
     const std::int64_t height = 17 + epoch % 23, width = 17 + epoch % 31;
-    const kernels::Augment<float> p{
-        nullptr,     nullptr,    nullptr, nullptr,          nullptr,      nullptr,        0,
-        int(height), int(width), 1,       options.pad_crop, options.flip, options.cutout, Philox(12345678901u, Stream::crop, epoch)};
+    const kernels::Augment<float> p{nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    nullptr,
+                                    0,
+                                    int(height),
+                                    int(width),
+                                    1,
+                                    options.pad_crop,
+                                    options.flip,
+                                    options.cutout,
+                                    Philox(12345678901u, Stream::crop, epoch)};
     for (std::int64_t i = 0; i < 50; ++i) {
       const std::int64_t image = i * 987654321;
       const auto expected = data::draw_augmentation(options, 12345678901u, epoch, image, height, width);
       const kernels::detail::SampleChange found(p, image);
       wrong += found.shift_y != expected.shift_y || found.shift_x != expected.shift_x || found.flip != expected.flip;
       if (options.cutout > 0)
-        wrong += found.cut_top != expected.cut_top || found.cut_bottom != expected.cut_bottom || found.cut_left != expected.cut_left ||
-                 found.cut_right != expected.cut_right;
+        wrong += found.cut_top != expected.cut_top || found.cut_bottom != expected.cut_bottom ||
+                 found.cut_left != expected.cut_left || found.cut_right != expected.cut_right;
     }
   }
   CHECK(wrong == 0);

@@ -64,8 +64,8 @@ template <class T>
   Worst result;
   const std::size_t channels = found.of.channels, rows = found.of.rows;
   for (std::size_t i = 0; i < found.statistics; ++i) {
-    // A sum of deviations of n rows in a thread, then a tree: a few dozen roundings of numbers of the deviation's size, and one of the
-    // mean's.
+    // A sum of deviations of n rows in a thread, then a tree: a few dozen roundings of numbers of the deviation's size,
+    // and one of the mean's.
     const double mean = by.mean.data()[i], variance = moments.variance.data()[i], deviation = std::sqrt(variance);
     const double mean_error = float_epsilon * (2 * std::abs(mean) + 32 * deviation);
     const double variance_error = 64 * float_epsilon * (variance + 1e-5) + 4 * mean_error * mean_error,
@@ -85,14 +85,16 @@ template <class T>
     const double scale = std::abs(by.scale.data()[at]), distance = std::abs(x.data()[i] - by.mean.data()[at]),
                  variance = moments.variance.data()[at];
     const double mean_error = float_epsilon * (4 * std::abs(by.mean.data()[at]) + 32 * std::sqrt(variance));
-    const double map_error = scale * (mean_error + 80 * float_epsilon * distance) + 4 * float_epsilon, value = y.data()[i];
+    const double map_error = scale * (mean_error + 80 * float_epsilon * distance) + 4 * float_epsilon,
+                 value = y.data()[i];
     check_element(result, "y", i, found.y[i], value,
                   map_error + epsilon<T>() * std::abs(value) + (std::is_same_v<T, half> ? 0x1p-24 : 0.0));
   }
   return result.beyond(1);
 }
 
-/// "" if the backward's results are the CPU's from the same saved statistics. `before` holds the gradients that it added to.
+/// "" if the backward's results are the CPU's from the same saved statistics. `before` holds the gradients that it
+/// added to.
 template <class T>
 [[nodiscard]] std::string backward_mismatch(const BatchNormOperands<T>& found, const BatchNormOperands<T>& before) {
   using R = Reference<T>;
@@ -106,14 +108,18 @@ template <class T>
       found.of.relu,
       found.of.batch_statistics};
   const bool add = found.of.accumulate;
-  Gradient<R, Cpu> dx{tensor_of<R>(before.dx, shapes.full), add}, dresidual{tensor_of<R>(before.dresidual, shapes.full), add};
-  Gradient<W, Cpu> dgamma{tensor_of<W>(before.dgamma, shapes.parameters), add}, dbeta{tensor_of<W>(before.dbeta, shapes.parameters), add};
+  Gradient<R, Cpu> dx{tensor_of<R>(before.dx, shapes.full), add},
+      dresidual{tensor_of<R>(before.dresidual, shapes.full), add};
+  Gradient<W, Cpu> dgamma{tensor_of<W>(before.dgamma, shapes.parameters), add},
+      dbeta{tensor_of<W>(before.dbeta, shapes.parameters), add};
   const auto dy = tensor_of<R>(found.dy, shapes.full);
   batch_norm_backward(saved, dy, &dgamma, &dbeta, &dx, found.of.residual ? &dresidual : nullptr);
 
-  // A sum's error is in proportion to its terms' absolute values: at most 40 of them in a thread, then a tree of less than 24 levels.
+  // A sum's error is in proportion to its terms' absolute values: at most 40 of them in a thread, then a tree of less
+  // than 24 levels.
   const std::size_t channels = found.of.channels, rows = found.of.rows;
-  std::vector<double> sum(found.statistics), product(found.statistics), dgamma_error(found.parameters), dbeta_error(found.parameters);
+  std::vector<double> sum(found.statistics), product(found.statistics), dgamma_error(found.parameters),
+      dbeta_error(found.parameters);
   for (std::size_t i = 0; i < found.size; ++i) {
     const std::size_t at = i / (rows * channels) * channels + i % channels;
     sum[at] += 64 * float_epsilon * std::abs(dy.data()[i]);
@@ -133,8 +139,9 @@ template <class T>
     const double inverse = found.inverse_deviation[at], distance = std::abs(saved.x.data()[i] - found.mean[at]);
     const double means = (sum[at] + product[at] * distance * inverse * inverse) / double(rows);
     const double arithmetic = 8 * float_epsilon * (std::abs(dy.data()[i]) + means / float_epsilon);
-    check_element(result, "dx", i, found.dx[i], dx.tensor.data()[i],
-                  std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
+    check_element(
+        result, "dx", i, found.dx[i], dx.tensor.data()[i],
+        std::abs(found.scale[at]) * (means + arithmetic) + epsilon<T>() * std::abs(dx.tensor.data()[i]) + 0x1p-24);
     if (found.of.residual)
       check_element(result, "dresidual", i, found.dresidual[i], dresidual.tensor.data()[i],
                     epsilon<T>() * std::abs(dresidual.tensor.data()[i]));
@@ -152,7 +159,8 @@ template <class T>
 [[nodiscard]] std::vector<std::byte> all_bits(const BatchNormOperands<T>& o) {
   std::vector<std::byte> bits;
   for (const auto* values : {&o.y, &o.dx, &o.dresidual}) append_bits(bits, *values);
-  for (const auto* values : {&o.mean, &o.inverse_deviation, &o.scale, &o.shift, &o.running_mean, &o.running_variance, &o.dgamma, &o.dbeta})
+  for (const auto* values :
+       {&o.mean, &o.inverse_deviation, &o.scale, &o.shift, &o.running_mean, &o.running_variance, &o.dgamma, &o.dbeta})
     append_bits(bits, *values);
   return bits;
 }
@@ -164,13 +172,15 @@ constexpr BatchNormTuning free_barriers{.barriers_cost = 0, .item_cost = 0}, dea
 /// The small GPU with shared memory for one resident step of a thread.
 [[nodiscard]] GpuLimits cramped(const BatchNormPlan& plan, int read_twice, std::size_t element_bytes) {
   GpuLimits gpu = roomy;
-  gpu.shared_per_block =
-      detail::batch_norm_fixed_shared(plan.tiling) + kernels::member_threads * plan.tiling.vector * read_twice * int(element_bytes);
+  gpu.shared_per_block = detail::batch_norm_fixed_shared(plan.tiling) +
+                         kernels::member_threads * plan.tiling.vector * read_twice * int(element_bytes);
   return gpu;
 }
 enum class Room { ample, one_step };
-constexpr std::pair<BatchNormTuning, Room> configurations[]{
-    {dear_barriers, Room::ample}, {free_barriers, Room::ample}, {free_barriers, Room::one_step}, {dear_barriers, Room::one_step}};
+constexpr std::pair<BatchNormTuning, Room> configurations[]{{dear_barriers, Room::ample},
+                                                            {free_barriers, Room::ample},
+                                                            {free_barriers, Room::one_step},
+                                                            {dear_barriers, Room::one_step}};
 
 struct BatchNormPlans {
   BatchNormPlan forward, backward;
@@ -187,10 +197,12 @@ struct BatchNormPlans {
 /// Forward and backward under every seed: right under the first, the same bits under the others.
 template <class T>
 void check_case(const BatchNormCase& c, const BatchNormTuning& tuning, Room room) {
-  CAPTURE(dtype_name<T>(), c.members, c.rows, c.channels, c.residual, c.relu, c.member_parameters, c.accumulate, c.batch_statistics);
+  CAPTURE(dtype_name<T>(), c.members, c.rows, c.channels, c.residual, c.relu, c.member_parameters, c.accumulate,
+          c.batch_statistics);
   const BatchNormOperands<T> before(c);
   const auto [forward, backward] = BatchNormPlans(before, tuning, room);
-  CAPTURE(forward.tiling.group, forward.tiling.groups, int(forward.regime), backward.tiling.group, int(backward.regime));
+  CAPTURE(forward.tiling.group, forward.tiling.groups, int(forward.regime), backward.tiling.group,
+          int(backward.regime));
   std::vector<std::byte> expected;
   for (std::uint64_t seed = 0; seed < seeds; ++seed) {
     BatchNormOperands<T> o = before;
@@ -207,7 +219,8 @@ void check_case(const BatchNormCase& c, const BatchNormTuning& tuning, Room room
   }
 }
 
-/// What each shape runs with; C takes the vector path, the scalar path, several slabs, and a slab with columns past the end.
+/// What each shape runs with; C takes the vector path, the scalar path, several slabs, and a slab with columns past the
+/// end.
 [[nodiscard]] std::vector<BatchNormCase> cases() {
   return {
       {.members = 1, .rows = 1, .channels = 8, .relu = true},
@@ -228,11 +241,13 @@ void check_case(const BatchNormCase& c, const BatchNormTuning& tuning, Room room
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("batch norm with one block an item is the CPU's, whatever the order of threads", "", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("batch norm with one block an item is the CPU's, whatever the order of threads", "", float, bfloat16,
+                   half) {
   for (const auto& c : cases()) check_case<TestType>(c, dear_barriers, Room::ample);
 }
 
-TEMPLATE_TEST_CASE("batch norm resident over groups of blocks is the CPU's, whatever the order of threads", "", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("batch norm resident over groups of blocks is the CPU's, whatever the order of threads", "", float,
+                   bfloat16, half) {
   for (const auto& c : cases()) check_case<TestType>(c, free_barriers, Room::ample);
 }
 

@@ -1,5 +1,5 @@
-// Batch norm's kernels on the emulator: operands in vectors of their exact size, so that AddressSanitizer guards their ends, outputs that
-// start as NaN, and the launches as the plan wants them.
+// Batch norm's kernels on the emulator: operands in vectors of their exact size, so that AddressSanitizer guards their
+// ends, outputs that start as NaN, and the launches as the plan wants them.
 #pragma once
 
 #include "emulator/emulator.hpp"
@@ -64,19 +64,24 @@ struct BatchNormOperands {
   [[nodiscard]] std::int64_t member_stride() const { return of.member_parameters || of.members == 1 ? of.channels : 0; }
 };
 
-/// The workspace of a plan. Its sums start as NaN; it can serve one launch after another, since the kernels leave the counters at rest.
+/// The workspace of a plan. Its sums start as NaN; it can serve one launch after another, since the kernels leave the
+/// counters at rest.
 struct Workspace {
   std::vector<float> group_sums, member_sums;
   std::vector<unsigned> barriers, arrivals;
 
   Workspace(const BatchNormPlan& plan, std::size_t member_floats)
-      : group_sums(plan.group_sums, nan), member_sums(member_floats, nan), barriers(plan.barriers), arrivals(plan.arrivals) {}
+      : group_sums(plan.group_sums, nan),
+        member_sums(member_floats, nan),
+        barriers(plan.barriers),
+        arrivals(plan.arrivals) {}
   [[nodiscard]] kernels::MemberWorkspace view() {
     return {group_sums.data(), member_sums.empty() ? nullptr : member_sums.data(), barriers.data(), arrivals.data()};
   }
 };
 
-[[nodiscard]] inline emulator::LaunchOptions launch_options(const BatchNormPlan& plan, const GpuLimits& gpu, std::uint64_t seed) {
+[[nodiscard]] inline emulator::LaunchOptions launch_options(const BatchNormPlan& plan, const GpuLimits& gpu,
+                                                            std::uint64_t seed) {
   return {.grid = plan.launch.grid_x,
           .block = LaunchPlan::block,
           .shared_bytes = plan.launch.shared_bytes,
@@ -86,20 +91,26 @@ struct Workspace {
 }
 
 template <class T>
-[[nodiscard]] BatchNormPlan forward_plan(const BatchNormOperands<T>& o, const GpuLimits& gpu, const BatchNormTuning& tuning) {
-  return plan_batch_norm(
-      gpu, o.of.members, o.of.rows, o.of.channels,
-      {.element_bytes = sizeof(T), .vector = o.vector(), .read_twice = o.of.batch_statistics, .sums = o.of.batch_statistics}, tuning);
-}
-
-template <class T>
-[[nodiscard]] BatchNormPlan backward_plan(const BatchNormOperands<T>& o, const GpuLimits& gpu, const BatchNormTuning& tuning) {
-  return plan_batch_norm(gpu, o.of.members, o.of.rows, o.of.channels, {.element_bytes = sizeof(T), .vector = o.vector(), .read_twice = 2},
+[[nodiscard]] BatchNormPlan forward_plan(const BatchNormOperands<T>& o, const GpuLimits& gpu,
+                                         const BatchNormTuning& tuning) {
+  return plan_batch_norm(gpu, o.of.members, o.of.rows, o.of.channels,
+                         {.element_bytes = sizeof(T),
+                          .vector = o.vector(),
+                          .read_twice = o.of.batch_statistics,
+                          .sums = o.of.batch_statistics},
                          tuning);
 }
 
 template <class T>
-[[nodiscard]] kernels::BatchNormForward<T> forward_parameters(BatchNormOperands<T>& o, const BatchNormPlan& plan, Workspace& workspace) {
+[[nodiscard]] BatchNormPlan backward_plan(const BatchNormOperands<T>& o, const GpuLimits& gpu,
+                                          const BatchNormTuning& tuning) {
+  return plan_batch_norm(gpu, o.of.members, o.of.rows, o.of.channels,
+                         {.element_bytes = sizeof(T), .vector = o.vector(), .read_twice = 2}, tuning);
+}
+
+template <class T>
+[[nodiscard]] kernels::BatchNormForward<T> forward_parameters(BatchNormOperands<T>& o, const BatchNormPlan& plan,
+                                                              Workspace& workspace) {
   return {.x = o.x.data(),
           .residual = o.of.residual ? o.residual.data() : nullptr,
           .y = o.y.data(),
@@ -125,7 +136,8 @@ template <class T>
 }
 
 template <class T>
-[[nodiscard]] kernels::BatchNormBackward<T> backward_parameters(BatchNormOperands<T>& o, const BatchNormPlan& plan, Workspace& workspace) {
+[[nodiscard]] kernels::BatchNormBackward<T> backward_parameters(BatchNormOperands<T>& o, const BatchNormPlan& plan,
+                                                                Workspace& workspace) {
   return {.x = o.x.data(),
           .dy = o.dy.data(),
           .residual = o.of.residual && o.of.relu ? o.residual.data() : nullptr,

@@ -10,7 +10,8 @@ using namespace lpw;
 using namespace lpw::test;
 using kernels::widest;
 
-TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bits", "[elementwise]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bits", "[elementwise]", float, bfloat16,
+                   half) {
   for (const std::int64_t size : {1, 3, 8, 1029, 20000})
     with_widths<TestType>(true, [&](auto width) {
       INFO("size " << size << " width " << width);
@@ -33,8 +34,8 @@ TEMPLATE_TEST_CASE("the kernels relu_forward and relu_backward give the CPU's bi
     });
 }
 
-TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, and in strided rows", "[elementwise]", float, bfloat16,
-                   half) {
+TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, and in strided rows", "[elementwise]",
+                   float, bfloat16, half) {
   for (const std::int64_t length : {1, 7, 1029, 9000})
     with_widths<TestType>(true, [&](auto width) {
       INFO("length " << length << " width " << width);
@@ -89,7 +90,8 @@ TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", 
           CHECK(distance(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>() / 2);
           std::int64_t kept = 0;
           for (std::int64_t i = 0; i < y.size() && !accumulate; ++i) {
-            if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0)) FAIL("the mask differs at element " << i);
+            if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0))
+              FAIL("the mask differs at element " << i);
             kept += float(y.data()[i]) != 0;
           }
           if (!accumulate && y.size() > 1000) CHECK(std::abs(double(kept) / double(y.size()) - 0.7) < 0.06);
@@ -104,8 +106,9 @@ TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwi
         for (const bool relu : {false, true}) {
           const std::int64_t rows = 700 / channels + 3;
           INFO("members " << members << " channels " << channels << " width " << width << " relu " << relu);
-          Activation<TestType, Cpu> x{awkward_tensor<TestType>({members, rows, channels}, 1), random_tensor<float>({members, channels}, 4),
-                                      random_tensor<float>({members, channels}, 2), random_tensor<float>({members, channels}, 3), relu};
+          Activation<TestType, Cpu> x{
+              awkward_tensor<TestType>({members, rows, channels}, 1), random_tensor<float>({members, channels}, 4),
+              random_tensor<float>({members, channels}, 2), random_tensor<float>({members, channels}, 3), relu};
           auto y = unwritten<TestType>(x.shape());
           const auto plan = plan_member_rows(members, rows, channels, width, false);
           const kernels::AffineForward<TestType> p{x.raw.data(),   y.data(), x.mean.data(), x.scale.data(),
@@ -117,8 +120,8 @@ TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwi
       });
 }
 
-TEMPLATE_TEST_CASE("the kernel add_channels gives the CPU's bits, for a bias per member and a shared one", "[elementwise]", float, bfloat16,
-                   half) {
+TEMPLATE_TEST_CASE("the kernel add_channels gives the CPU's bits, for a bias per member and a shared one",
+                   "[elementwise]", float, bfloat16, half) {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t channels : channel_counts)
       with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
@@ -129,7 +132,8 @@ TEMPLATE_TEST_CASE("the kernel add_channels gives the CPU's bits, for a bias per
           const auto bias = random_parameter<float>({bias_rows, channels}, true, 2);
           const auto expected = add_channels_forward(x, bias);
           const auto plan = plan_member_rows(members, rows, channels, width, false);
-          const kernels::AddChannels<TestType> p{x.data(), x.data(), bias.data(), bias_rows == 1 ? 0 : bias.row_stride(), plan.tiling};
+          const kernels::AddChannels<TestType> p{x.data(), x.data(), bias.data(),
+                                                 bias_rows == 1 ? 0 : bias.row_stride(), plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::add_channels<TestType, width()>(p); }, x));
           CHECK(same_values(x, expected, Nan::equals_nan));

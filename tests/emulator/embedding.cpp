@@ -52,8 +52,9 @@ namespace {
 }  // namespace
 
 TEST_CASE("the kernels sort places by index, stably", "[embedding]") {
-  for (const auto& [tables, places, rows] : {std::array{1, 1, 1}, std::array{1, 700, 256}, std::array{3, 100, 7}, std::array{3, 333, 200},
-                                             std::array{1, 600, 65536}, std::array{2, 256, 100000}}) {
+  for (const auto& [tables, places, rows] :
+       {std::array{1, 1, 1}, std::array{1, 700, 256}, std::array{3, 100, 7}, std::array{3, 333, 200},
+        std::array{1, 600, 65536}, std::array{2, 256, 100000}}) {
     INFO("tables " << tables << " places " << places << " rows " << rows);
     auto indices = skewed_indices({tables, places}, static_cast<std::uint32_t>(rows));
     if (places > 100) indices.data()[17] = -1, indices.data()[40] = rows;  // no rows: they go to the end
@@ -71,7 +72,8 @@ TEST_CASE("the kernels sort places by index, stably", "[embedding]") {
   CHECK(kernels::TableIndices{nullptr, 2, 1, 65536}.passes() == 3);
 }
 
-TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's rows and sums", "[embedding]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's rows and sums", "[embedding]", float,
+                   bfloat16, half) {
   struct Size {
     int members, places, rows, features;
   };
@@ -79,8 +81,8 @@ TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's 
        {Size{1, 1, 1, 1}, Size{3, 20, 5, 3}, Size{2, 300, 17, 72}, Size{1, 900, 256, 16}, Size{3, 64, 300, 272}})
     for (const bool shared : {true, false})
       with_widths<TestType>(features % widest<TestType> == 0, [&](auto width) {
-        INFO("members " << members << " places " << places << " rows " << rows << " features " << features << " shared " << shared
-                        << " width " << width);
+        INFO("members " << members << " places " << places << " rows " << rows << " features " << features << " shared "
+                        << shared << " width " << width);
         const int tables = shared ? 1 : members;
         const auto indices = skewed_indices({members, places}, static_cast<std::uint32_t>(rows));
         const auto weight = random_parameter<float>({tables, rows, features}, true, 1);
@@ -91,7 +93,8 @@ TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's 
         CHECK(same_on_any_order(
             small_plan(y.size() / width), [&] { kernels::embedding<TestType, width()>(p); }, y, bad));
         CHECK(bad.data()[0] == 0);
-        CHECK(same_values(converted<double>(y), converted<double>(converted<TestType>(embedding_forward<float>(indices, weight))),
+        CHECK(same_values(converted<double>(y),
+                          converted<double>(converted<TestType>(embedding_forward<float>(indices, weight))),
                           Nan::equals_nan));
 
         const auto dy = random_tensor<TestType>(y.shape(), 2);
@@ -99,12 +102,14 @@ TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's 
         Gradient<double, Cpu> expected{converted<double>(dweight), true};
         embedding_backward(indices, converted<double>(dy), expected);
         const auto sorted = sorted_places(table);
-        const kernels::EmbeddingBackward<TestType> q{table, sorted.data(), dy.data(), dweight.data(), dweight.row_stride(), features};
-        const std::size_t bytes =
-            kernels::shared_bytes<float>(LaunchPlan::block * width) + kernels::shared_bytes<int>(LaunchPlan::block / 32);
+        const kernels::EmbeddingBackward<TestType> q{table,          sorted.data(),        dy.data(),
+                                                     dweight.data(), dweight.row_stride(), features};
+        const std::size_t bytes = kernels::shared_bytes<float>(LaunchPlan::block * width) +
+                                  kernels::shared_bytes<int>(LaunchPlan::block / 32);
         CHECK(same_on_any_order(
             shared_plan(3, bytes, 2), [&] { kernels::embedding_backward<TestType, width()>(q); }, dweight));
-        // Up to some six hundred terms below 1, whose roundings add up as the square root of their number, with a wide margin.
+        // Up to some six hundred terms below 1, whose roundings add up as the square root of their number, with a wide
+        // margin.
         CHECK(distance(dweight, expected.tensor) <= 20 * epsilon<float>() * std::sqrt(600.0));
         CHECK(gaps_untouched(dweight));
       });
@@ -133,7 +138,8 @@ TEST_CASE("the kernels embedding report an index that is no row, and leave it ou
   const auto sorted = sorted_places(table);
   const kernels::EmbeddingBackward<float> q{table, sorted.data(), dy.data(), dweight.data(), 20, 5};
   CHECK(same_on_any_order(
-      shared_plan(1, kernels::shared_bytes<float>(LaunchPlan::block) + kernels::shared_bytes<int>(LaunchPlan::block / 32)),
+      shared_plan(1,
+                  kernels::shared_bytes<float>(LaunchPlan::block) + kernels::shared_bytes<int>(LaunchPlan::block / 32)),
       [&] { kernels::embedding_backward<float, 1>(q); }, dweight));
   CHECK(dweight.data()[5] == dy.data()[0] + dy.data()[25]);
   CHECK(dweight.data()[15] == 0);

@@ -29,7 +29,8 @@ template <class Kernel>
 
 /// Under how many of the schedules the launch leaves something else than `expected` in `out`, which it starts as zeros.
 template <class V, class Kernel>
-[[nodiscard]] int wrong_seeds(LaunchOptions options, std::vector<V>& out, const std::vector<V>& expected, const Kernel& kernel) {
+[[nodiscard]] int wrong_seeds(LaunchOptions options, std::vector<V>& out, const std::vector<V>& expected,
+                              const Kernel& kernel) {
   int wrong = 0;
   for (int seed = 0; seed < schedules; ++seed) {
     options.seed = static_cast<std::uint64_t>(seed);
@@ -98,7 +99,8 @@ TEST_CASE("every thread of a three-dimensional grid runs once, with its own indi
   std::set<std::vector<unsigned>> seen;
   emulate({.grid = {3, 2, 2}, .block = {4, 3, 2}}, [&] {
     seen.insert({blockIdx.x, blockIdx.y, blockIdx.z, threadIdx.x, threadIdx.y, threadIdx.z});
-    CHECK((gridDim.x == 3 && gridDim.y == 2 && gridDim.z == 2 && blockDim.x == 4 && blockDim.y == 3 && blockDim.z == 2));
+    CHECK(
+        (gridDim.x == 3 && gridDim.y == 2 && gridDim.z == 2 && blockDim.x == 4 && blockDim.y == 3 && blockDim.z == 2));
   });
   CHECK(seen.size() == 12 * 24);
 }
@@ -123,7 +125,8 @@ TEST_CASE("a missing barrier gives wrong results") {
 }
 
 TEST_CASE("a warp far ahead of another is among the orders") {
-  // Warp 0 takes many steps before it writes, so a scheduler that advanced all warps alike would always let warp 1 read too early.
+  // Warp 0 takes many steps before it writes, so a scheduler that advanced all warps alike would always let warp 1 read
+  // too early.
   const auto race = [](int steps_of_writer, int steps_of_reader) {
     std::vector<int> out(1);
     int early = 0;
@@ -153,8 +156,8 @@ TEST_CASE("a barrier that not all threads reach is an error") {
     if (threadIdx.x == 5) return;
     __syncthreads();
   });
-  CHECK_THAT(returned,
-             Contains("__syncthreads at emulator.cpp:") && Contains("is reached by 63 of the 64 threads: thread (5, 0, 0) has returned"));
+  CHECK_THAT(returned, Contains("__syncthreads at emulator.cpp:") &&
+                           Contains("is reached by 63 of the 64 threads: thread (5, 0, 0) has returned"));
 
   const std::string elsewhere = error_of({.grid = 1, .block = 64}, [] {
     if (threadIdx.x < 32) __syncwarp(threadIdx.x == 7 ? 0x80u : ~0x80u);
@@ -249,7 +252,8 @@ TEST_CASE("a barrier between blocks works in a cooperative launch, again and aga
   unsigned counter = 0;
   std::vector<int> partial(4 * 64), total(4 * 64);
   for (int launch = 0; launch < 5; ++launch)  // the counter needs no reset
-    CHECK(wrong_seeds({.grid = 4, .block = 64, .cooperative = true, .resident_blocks = 4}, total, std::vector<int>(4 * 64, 4 * 64),
+    CHECK(wrong_seeds({.grid = 4, .block = 64, .cooperative = true, .resident_blocks = 4}, total,
+                      std::vector<int>(4 * 64, 4 * 64),
                       [&] { two_stages(partial.data(), &counter, total.data()); }) == 0);
 }
 
@@ -257,8 +261,9 @@ TEST_CASE("a barrier between blocks without enough resident blocks is an error")
   unsigned counter = 0;
   std::vector<int> partial(6 * 64), total(6 * 64);
   const auto kernel = [&] { two_stages(partial.data(), &counter, total.data()); };
-  CHECK_THAT(error_of({.grid = 6, .block = 64}, kernel),
-             Contains("spins at device.cuh:") && Contains("1 of 6 is; a barrier between blocks needs a cooperative launch"));
+  CHECK_THAT(
+      error_of({.grid = 6, .block = 64}, kernel),
+      Contains("spins at device.cuh:") && Contains("1 of 6 is; a barrier between blocks needs a cooperative launch"));
   CHECK_THAT(error_of({.grid = 6, .block = 64, .cooperative = true, .resident_blocks = 5}, kernel),
              Contains("a cooperative launch of 6 blocks, of which only 5 can be resident at once"));
   counter = 0;
@@ -289,7 +294,8 @@ TEST_CASE("a barrier between blocks that does not wait for all threads of its ow
   CHECK(wrong > 0);
 }
 
-TEST_CASE("the last block to arrive is told so in all its threads and sees what the others wrote, and the counter is reset") {
+TEST_CASE(
+    "the last block to arrive is told so in all its threads and sees what the others wrote, and the counter is reset") {
   unsigned counter = 0;
   for (const bool cooperative : {false, true})
     for (std::uint64_t seed = 0; seed < 4 * schedules; ++seed) {
@@ -320,7 +326,8 @@ TEST_CASE("integer atomics return what was there") {
   CHECK(exchanged == 7);
 }
 
-TEST_CASE("an uninitialised shared read shows: shared memory starts as NaN, or as another pattern under odd schedules") {
+TEST_CASE(
+    "an uninitialised shared read shows: shared memory starts as NaN, or as another pattern under odd schedules") {
   std::set<std::uint32_t> sums;
   for (int seed = 0; seed < schedules; ++seed) {
     float sum = 0;
@@ -355,8 +362,10 @@ TEST_CASE("a missing wait for an asynchronous copy gives wrong results") {
 
 TEST_CASE("misaligned vectors and too little shared memory are errors") {
   alignas(16) float values[8] = {};
-  CHECK_THAT(error_of({.grid = 1, .block = 1}, [&] { static_cast<void>(kernels::load_vector<4>(values + 1)); }),
-             Contains("block (0, 0, 0), thread (0, 0, 0): an access of 16 bytes to an address that is 4 past a multiple of 16"));
+  CHECK_THAT(
+      error_of({.grid = 1, .block = 1}, [&] { static_cast<void>(kernels::load_vector<4>(values + 1)); }),
+      Contains(
+          "block (0, 0, 0), thread (0, 0, 0): an access of 16 bytes to an address that is 4 past a multiple of 16"));
   CHECK_THAT(error_of({.grid = 1, .block = 1}, [&] { kernels::store_vector(values + 2, kernels::Vector<float, 4>{}); }),
              Contains("8 past"));
   CHECK_THAT(error_of({.grid = 1, .block = 1, .shared_bytes = 32},

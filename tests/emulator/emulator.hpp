@@ -3,9 +3,11 @@
 //   #include "emulator/emulator.hpp"
 //   #include <lpw/kernels/batch_norm.cuh>
 //
-//   emulate({.grid = 4, .block = 256, .shared_bytes = bytes, .seed = seed}, [&] { kernels::batch_norm_forward<float, 4>(parameters); });
+//   emulate({.grid = 4, .block = 256, .shared_bytes = bytes, .seed = seed}, [&] { kernels::batch_norm_forward<float,
+//   4>(parameters); });
 //
-// grid.hpp says what is found and how. What the emulator lacks on purpose: __shared__ variables, float atomics, textures.
+// grid.hpp says what is found and how. What the emulator lacks on purpose: __shared__ variables, float atomics,
+// textures.
 #pragma once
 
 #define LPW_EMULATOR 1
@@ -83,22 +85,27 @@ inline void __threadfence() {}
 inline void __threadfence_block() {}
 
 template <class V>
-[[nodiscard]] V __shfl_sync(unsigned mask, V value, int source, int width = 32, const LpwSite& site = LpwSite::current()) {
+[[nodiscard]] V __shfl_sync(unsigned mask, V value, int source, int width = 32,
+                            const LpwSite& site = LpwSite::current()) {
   const unsigned lane = lpw::emulator::lane(), w = static_cast<unsigned>(width);
   return lpw::emulator::shuffle("__shfl_sync", mask, value, lane / w * w + static_cast<unsigned>(source) % w, site);
 }
 template <class V>
-[[nodiscard]] V __shfl_xor_sync(unsigned mask, V value, int lane_mask, int width = 32, const LpwSite& site = LpwSite::current()) {
-  const unsigned lane = lpw::emulator::lane(), w = static_cast<unsigned>(width), source = lane ^ static_cast<unsigned>(lane_mask);
+[[nodiscard]] V __shfl_xor_sync(unsigned mask, V value, int lane_mask, int width = 32,
+                                const LpwSite& site = LpwSite::current()) {
+  const unsigned lane = lpw::emulator::lane(), w = static_cast<unsigned>(width),
+                 source = lane ^ static_cast<unsigned>(lane_mask);
   return lpw::emulator::shuffle("__shfl_xor_sync", mask, value, source / w > lane / w ? lane : source, site);
 }
 template <class V>
-[[nodiscard]] V __shfl_down_sync(unsigned mask, V value, unsigned delta, int width = 32, const LpwSite& site = LpwSite::current()) {
+[[nodiscard]] V __shfl_down_sync(unsigned mask, V value, unsigned delta, int width = 32,
+                                 const LpwSite& site = LpwSite::current()) {
   const unsigned lane = lpw::emulator::lane(), w = static_cast<unsigned>(width), source = lane + delta;
   return lpw::emulator::shuffle("__shfl_down_sync", mask, value, source / w > lane / w ? lane : source, site);
 }
 template <class V>
-[[nodiscard]] V __shfl_up_sync(unsigned mask, V value, unsigned delta, int width = 32, const LpwSite& site = LpwSite::current()) {
+[[nodiscard]] V __shfl_up_sync(unsigned mask, V value, unsigned delta, int width = 32,
+                               const LpwSite& site = LpwSite::current()) {
   const unsigned lane = lpw::emulator::lane(), w = static_cast<unsigned>(width);
   return lpw::emulator::shuffle("__shfl_up_sync", mask, value, lane % w < delta ? lane : lane - delta, site);
 }

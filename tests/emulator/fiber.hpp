@@ -1,5 +1,6 @@
-// A fiber: a stack of its own on which one job after another runs, each of which may suspend itself in the middle. Stacks and contexts
-// live as long as the fiber, so a kernel's launch costs no allocation. AddressSanitizer is told of every switch.
+// A fiber: a stack of its own on which one job after another runs, each of which may suspend itself in the middle.
+// Stacks and contexts live as long as the fiber, so a kernel's launch costs no allocation. AddressSanitizer is told of
+// every switch.
 #pragma once
 
 #include <cstddef>
@@ -28,7 +29,8 @@ class Fiber {
  public:
   using Job = void (*)(void*);
 
-  /// `number` spreads the stacks over cache sets: stacks at equal distances modulo 4096 would all fight for the same lines.
+  /// `number` spreads the stacks over cache sets: stacks at equal distances modulo 4096 would all fight for the same
+  /// lines.
   explicit Fiber(std::size_t number)
       : top_offset_(number * 576 % 4096),
         stack_(new std::byte[stack_bytes]),

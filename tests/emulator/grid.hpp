@@ -1,10 +1,11 @@
 // Runs a grid of CUDA threads on fibers and finds what a GPU would answer with a hang or a wrong result.
 //
-// Order: between two barriers the warps of a block run one after another, and the blocks of a grid likewise, in an order drawn from the
-// seed; lanes of a warp take turns at every warp-wide call, and after an atomic operation other blocks may come first. So of two accesses
-// that no barrier separates, each comes first under about half of the seeds, and a missing barrier shows as a result that is wrong or
-// depends on the seed. A wait that cannot end is an lpw::Error naming block and thread. Everything is sequential: the emulator shows races
-// between threads, not between memory accesses.
+// Order: between two barriers the warps of a block run one after another, and the blocks of a grid likewise, in an
+// order drawn from the seed; lanes of a warp take turns at every warp-wide call, and after an atomic operation other
+// blocks may come first. So of two accesses that no barrier separates, each comes first under about half of the seeds,
+// and a missing barrier shows as a result that is wrong or depends on the seed. A wait that cannot end is an lpw::Error
+// naming block and thread. Everything is sequential: the emulator shows races between threads, not between memory
+// accesses.
 #pragma once
 
 #include <algorithm>
@@ -75,7 +76,9 @@ struct Block {
 /// Thrown through the kernels that are under way when another thread has failed.
 struct Aborted {};
 
-[[nodiscard]] inline std::string name_of(uint3 index) { return to_text('(', index.x, ", ", index.y, ", ", index.z, ')'); }
+[[nodiscard]] inline std::string name_of(uint3 index) {
+  return to_text('(', index.x, ", ", index.y, ", ", index.z, ')');
+}
 
 [[nodiscard]] inline std::string name_of(const Site& site) {
   const std::string_view path = site.file_name();
@@ -91,13 +94,18 @@ class Grid {
   using Kernel = void (*)(const void*);
 
   Grid(const LaunchOptions& options, Kernel kernel, const void* argument)
-      : options_(options), kernel_(kernel), argument_(argument), random_(options.seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u) {
+      : options_(options),
+        kernel_(kernel),
+        argument_(argument),
+        random_(options.seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u) {
     const auto volume = [](dim3 d) { return std::uint64_t{d.x} * d.y * d.z; };
     blocks_ = volume(options.grid);
     threads_ = static_cast<unsigned>(volume(options.block));
-    require(threads_ >= 1 && volume(options.block) <= 1024, "emulate: a block has 1 to 1024 threads, not ", volume(options.block));
+    require(threads_ >= 1 && volume(options.block) <= 1024, "emulate: a block has 1 to 1024 threads, not ",
+            volume(options.block));
     require(blocks_ >= 1, "emulate: an empty grid");
-    require(options.shared_bytes <= 232448, "emulate: ", options.shared_bytes, " bytes of shared memory; a block has at most 232448");
+    require(options.shared_bytes <= 232448, "emulate: ", options.shared_bytes,
+            " bytes of shared memory; a block has at most 232448");
     require(!options.cooperative || blocks_ <= options.resident_blocks, "emulate: a cooperative launch of ", blocks_,
             " blocks, of which only ", options.resident_blocks, " can be resident at once");
   }
@@ -134,8 +142,10 @@ class Grid {
     wait(State::barrier, "__syncthreads", site);
   }
 
-  /// One of the warp-wide calls: brings `value`, returns that of lane `source`, or with -1 the lanes' votes (value != 0).
-  [[nodiscard]] std::uint64_t warp_call(std::string_view call, std::uint32_t mask, std::uint64_t value, int source, const Site& site) {
+  /// One of the warp-wide calls: brings `value`, returns that of lane `source`, or with -1 the lanes' votes (value !=
+  /// 0).
+  [[nodiscard]] std::uint64_t warp_call(std::string_view call, std::uint32_t mask, std::uint64_t value, int source,
+                                        const Site& site) {
     Thread& thread = self();
     const unsigned lane = thread.rank % 32;
     thread.mask = mask;
@@ -143,7 +153,8 @@ class Grid {
     thread.source = source;
     thread.call = call;
     thread.site = site;
-    if (!(mask >> lane & 1u)) fail_here(call, " at ", name_of(site), ": the mask does not hold the calling lane ", lane);
+    if (!(mask >> lane & 1u))
+      fail_here(call, " at ", name_of(site), ": the mask does not hold the calling lane ", lane);
     Thread* warp = &thread.block->threads[thread.rank - lane];
     const unsigned lanes = std::min(32u, threads_ - (thread.rank - lane));
     if (lanes < 32 && mask >> lanes)
@@ -168,7 +179,8 @@ class Grid {
     ++progress_;
   }
 
-  /// After an atomic operation, by which blocks tell each other what they have done: lets the others go on right here, half of the time.
+  /// After an atomic operation, by which blocks tell each other what they have done: lets the others go on right here,
+  /// half of the time.
   void atomic_done() {
     if (!options_.cooperative || random() & 1u) return;
     other_blocks_first_ = true;
@@ -177,7 +189,8 @@ class Grid {
 
   [[nodiscard]] unsigned char* shared_piece(std::size_t first, std::size_t bytes) {
     if (first + bytes > options_.shared_bytes)
-      fail_here("the kernel takes at least ", first + bytes, " bytes of shared memory, the launch gives ", options_.shared_bytes);
+      fail_here("the kernel takes at least ", first + bytes, " bytes of shared memory, the launch gives ",
+                options_.shared_bytes);
     return reinterpret_cast<unsigned char*>(self().block->shared.get() + first);
   }
 
@@ -233,7 +246,8 @@ class Grid {
     block.index = {static_cast<unsigned>(number % g.x), static_cast<unsigned>(number / g.x % g.y),
                    static_cast<unsigned>(number / (std::uint64_t{g.x} * g.y))};
     block.shared = std::make_unique_for_overwrite<std::byte[]>(options_.shared_bytes);
-    // All ones are NaN in every floating type; the other pattern differs, so that a read shows even where NaN would be lost.
+    // All ones are NaN in every floating type; the other pattern differs, so that a read shows even where NaN would be
+    // lost.
     std::memset(block.shared.get(), options_.seed % 2 ? 0xA5 : 0xFF, options_.shared_bytes);
     block.at_barrier = block.returned = 0;
     block.threads.assign(threads_, {});
@@ -258,7 +272,8 @@ class Grid {
     Thread& thread = *static_cast<Thread*>(argument);
     try {
       if (!grid.aborting_) grid.kernel_(grid.argument_);
-      if (!thread.copies.empty()) grid.fail_here("returned with ", thread.copies.size(), " asynchronous copies that it has not waited for");
+      if (!thread.copies.empty())
+        grid.fail_here("returned with ", thread.copies.size(), " asynchronous copies that it has not waited for");
     } catch (const Aborted&) {
     } catch (...) {
       grid.failure_ = std::current_exception();
@@ -337,8 +352,8 @@ class Grid {
     const Thread& first = block.threads[0];
     for (Thread& thread : block.threads) {
       if (!same_place(thread.site, first.site))
-        fail("block ", name_of(block.index), ": __syncthreads in divergent code: thread ", name_of(first.index), " waits at ",
-             name_of(first.site), ", thread ", name_of(thread.index), " at ", name_of(thread.site));
+        fail("block ", name_of(block.index), ": __syncthreads in divergent code: thread ", name_of(first.index),
+             " waits at ", name_of(first.site), ", thread ", name_of(thread.index), " at ", name_of(thread.site));
       thread.state = State::ready;
     }
     block.at_barrier = 0;
@@ -352,8 +367,8 @@ class Grid {
       if (!(mask >> lane & 1u)) continue;
       const Thread& thread = warp[lane];
       if (thread.call != last.call || !same_place(thread.site, last.site))
-        fail_here(last.call, " at ", name_of(last.site), " meets ", thread.call, " at ", name_of(thread.site), " of thread ",
-                  name_of(thread.index));
+        fail_here(last.call, " at ", name_of(last.site), " meets ", thread.call, " at ", name_of(thread.site),
+                  " of thread ", name_of(thread.index));
       brought[lane] = thread.value;
       votes |= std::uint64_t{thread.value != 0} << lane;
     }
@@ -361,29 +376,34 @@ class Grid {
       if (!(mask >> lane & 1u)) continue;
       Thread& thread = warp[lane];
       if (thread.source >= 0 && !(mask >> thread.source & 1u))
-        fail_here(last.call, " at ", name_of(last.site), ": lane ", lane, " reads lane ", thread.source, ", which the mask does not hold");
+        fail_here(last.call, " at ", name_of(last.site), ": lane ", lane, " reads lane ", thread.source,
+                  ", which the mask does not hold");
       thread.value = thread.source < 0 ? votes : brought[thread.source];
       thread.state = State::ready;
     }
   }
 
-  /// Throws an error that says why nothing can go on. A thread that spins holds up its own block, so blocks without one come first.
+  /// Throws an error that says why nothing can go on. A thread that spins holds up its own block, so blocks without one
+  /// come first.
   [[noreturn]] void explain(const std::vector<Block*>& alive) const {
     const Thread* spinning = nullptr;
     for (const Block* block : alive) {
       const Thread* spins = thread_in(*block, State::spinning);
-      if (!spins) explain(*block, *(thread_in(*block, State::warp) ? thread_in(*block, State::warp) : thread_in(*block, State::barrier)));
+      if (!spins)
+        explain(*block,
+                *(thread_in(*block, State::warp) ? thread_in(*block, State::warp) : thread_in(*block, State::barrier)));
       spinning = spins;
     }
-    const std::string who =
-        to_text("block ", name_of(spinning->block->index), ", thread ", name_of(spinning->index), " spins at ", name_of(spinning->site));
+    const std::string who = to_text("block ", name_of(spinning->block->index), ", thread ", name_of(spinning->index),
+                                    " spins at ", name_of(spinning->site));
     if (options_.cooperative) fail(who, " for ever: all ", blocks_, " blocks have returned or wait");
-    fail(who, " for blocks that may not be resident: 1 of ", blocks_, " is; a barrier between blocks needs a cooperative launch");
+    fail(who, " for blocks that may not be resident: 1 of ", blocks_,
+         " is; a barrier between blocks needs a cooperative launch");
   }
 
   [[nodiscard]] static const Thread* thread_in(const Block& block, State state) {
-    const auto found =
-        std::find_if(block.threads.begin(), block.threads.end(), [&](const Thread& thread) { return thread.state == state; });
+    const auto found = std::find_if(block.threads.begin(), block.threads.end(),
+                                    [&](const Thread& thread) { return thread.state == state; });
     return found == block.threads.end() ? nullptr : &*found;
   }
 
@@ -400,10 +420,12 @@ class Grid {
       arrived += here;
       if (!here && !missing) missing = &thread;
     }
-    const std::string where =
-        missing->state == State::returned ? "has returned" : to_text("waits in ", missing->call, " at ", name_of(missing->site));
-    fail("block ", name_of(block.index), ": ", waiting.call, " at ", name_of(waiting.site), " is reached by ", arrived, " of the ",
-         expected, warp ? " lanes of its mask" : " threads", ": thread ", name_of(missing->index), " ", where);
+    const std::string where = missing->state == State::returned
+                                  ? "has returned"
+                                  : to_text("waits in ", missing->call, " at ", name_of(missing->site));
+    fail("block ", name_of(block.index), ": ", waiting.call, " at ", name_of(waiting.site), " is reached by ", arrived,
+         " of the ", expected, warp ? " lanes of its mask" : " threads", ": thread ", name_of(missing->index), " ",
+         where);
   }
 
   /// Ends the kernels that are under way, so that their fibers can be used again.

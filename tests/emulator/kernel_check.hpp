@@ -1,4 +1,5 @@
-// What the tests of single kernels share: launches under several orders of threads, and comparison with a result in double.
+// What the tests of single kernels share: launches under several orders of threads, and comparison with a result in
+// double.
 #pragma once
 
 #include "emulator/emulator.hpp"
@@ -21,7 +22,9 @@
 namespace lpw::test {
 
 /// plan_elements for a GPU so small that threads take several steps of small tensors.
-[[nodiscard]] constexpr LaunchPlan small_plan(std::int64_t vectors, std::int64_t rows = 1) { return plan_elements(1, vectors, rows, 2); }
+[[nodiscard]] constexpr LaunchPlan small_plan(std::int64_t vectors, std::int64_t rows = 1) {
+  return plan_elements(1, vectors, rows, 2);
+}
 
 /// An output whose elements a kernel must all write: it starts as NaN, or as a number that no test expects.
 template <class T>
@@ -39,7 +42,8 @@ class GuardedEnd {
  public:
   explicit GuardedEnd(const Tensor<T, Cpu>& tensor) {
     const std::size_t bytes = static_cast<std::size_t>(tensor.size()) * sizeof(T);
-    const bool whole_block = tensor.contiguous() && reinterpret_cast<std::uintptr_t>(tensor.data()) % CpuPool::alignment == 0;
+    const bool whole_block =
+        tensor.contiguous() && reinterpret_cast<std::uintptr_t>(tensor.data()) % CpuPool::alignment == 0;
     if (!whole_block || bytes == 0) return;
     end_ = reinterpret_cast<const std::byte*>(tensor.data()) + bytes;
     slack_ = CpuPool::round_up(bytes) - bytes;

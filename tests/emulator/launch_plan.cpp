@@ -34,8 +34,8 @@ TEST_CASE("plan_member_rows covers every row and channel once and fills the mach
         for (const int vector : {1, 4, 8}) {
           if (channels % vector) continue;
           const auto [tiling, launch] = plan_member_rows(members, rows, channels, vector, true);
-          INFO("members " << members << " rows " << rows << " channels " << channels << " vector " << vector << " slab " << tiling.slab
-                          << " group " << tiling.group << " chunk " << tiling.chunk);
+          INFO("members " << members << " rows " << rows << " channels " << channels << " vector " << vector << " slab "
+                          << tiling.slab << " group " << tiling.group << " chunk " << tiling.chunk);
           CHECK(std::int64_t{tiling.group} * tiling.chunk >= rows);
           CHECK(tiling.rows_of(tiling.group - 1) >= 1);
           CHECK(tiling.slabs * tiling.width() >= channels);

@@ -17,8 +17,8 @@ struct Step {
   Shape gates_shape{members, rows, 4 * units}, state{members, rows, units};
   Tensor<float, Cpu> bias_ih = parameter(4 * units, 1), bias_hh = parameter(4 * units, 2);
   Tensor<float, Cpu> output_ih = factor(4 * units, 3), output_hh = factor(4 * units, 4), input_hh = factor(units, 5);
-  Tensor<T, Cpu> gates = strided<T>(gates_shape, 6), product = random_tensor<T>(gates_shape, 7), hidden = strided<T>(state, 8),
-                 next = unwritten<T>(state);
+  Tensor<T, Cpu> gates = strided<T>(gates_shape, 6), product = random_tensor<T>(gates_shape, 7),
+                 hidden = strided<T>(state, 8), next = unwritten<T>(state);
   Tensor<float, Cpu> cell_before = strided<float>(state, 9), cell = strided<float>(state, 10);
   // Backward's.
   Tensor<T, Cpu> dy = strided<T>(state, 11), dnext = random_tensor<T>(state, 12), before = unwritten<T>(gates_shape);
@@ -74,7 +74,9 @@ struct Step {
 
   /// What the CPU computes in double from the same numbers.
   [[nodiscard]] LstmCell<double, Cpu> expected_cell() const {
-    const auto of = [](const Tensor<float, Cpu>& tensor) { return tensor.empty() ? Tensor<double, Cpu>() : converted<double>(tensor); };
+    const auto of = [](const Tensor<float, Cpu>& tensor) {
+      return tensor.empty() ? Tensor<double, Cpu>() : converted<double>(tensor);
+    };
     return {of(bias_ih), of(bias_hh), of(output_ih), of(output_hh), of(input_hh)};
   }
   [[nodiscard]] LstmStep<double, Cpu> expected_step() const {
@@ -95,8 +97,8 @@ void for_each_step(const Body& body) {
         for (const bool factors : {false, true}) {
           if (units == 300 && members > 1) continue;
           const std::int64_t rows = 120 / units + 1;
-          INFO("members " << members << " rows " << rows << " units " << units << " parameter rows " << parameter_rows << " factors "
-                          << factors);
+          INFO("members " << members << " rows " << rows << " units " << units << " parameter rows " << parameter_rows
+                          << " factors " << factors);
           Step<T> narrow{members, rows, units, parameter_rows, factors};
           body(narrow, std::integral_constant<int, 1>());
           if (units % 4 != 0) continue;
@@ -114,8 +116,8 @@ TEMPLATE_TEST_CASE("the kernel lstm_cell_forward gives the CPU's step", "[lstm_c
     lstm_cell_forward(s.expected_cell(), converted<double>(s.product), step, hidden, next);
     const auto p = s.forward();
     CHECK(same_on_any_order(
-        small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_forward<TestType, width()>(p); }, s.gates, s.cell,
-        s.hidden, s.next));
+        small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_forward<TestType, width()>(p); },
+        s.gates, s.cell, s.hidden, s.next));
     CHECK(distance(s.gates, step.gates) <= tolerance<TestType>);
     CHECK(distance(s.cell, step.cell) <= tolerance<float>);
     CHECK(distance(s.hidden, hidden) <= tolerance<TestType>);
@@ -132,8 +134,8 @@ TEMPLATE_TEST_CASE("the kernel lstm_cell_backward gives the CPU's step", "[lstm_
     lstm_cell_backward(s.expected_cell(), converted<double>(s.dy), converted<double>(s.dnext), step, dcell, before);
     const auto p = s.backward();
     CHECK(same_on_any_order(
-        small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_backward<TestType, width()>(p); }, s.gates, s.dcell,
-        s.before));
+        small_plan(s.rows * s.units / width, s.members), [&] { kernels::lstm_cell_backward<TestType, width()>(p); },
+        s.gates, s.dcell, s.before));
     CHECK(distance(s.gates, step.gates) <= tolerance<TestType>);
     CHECK(distance(s.dcell, dcell) <= tolerance<float>);
     CHECK(distance(s.before, before) <= tolerance<TestType>);

@@ -31,7 +31,8 @@ TEST_CASE("the kernel release_rows broadcasts and adds the CPU's noise", "[membe
           auto expected = Tensor<float, Cpu>({members, length});
           for (std::int64_t k = 0; k < members; ++k) std::copy_n(from.data(), length, expected.row(k));
           if (deviation > 0) add_member_noise(expected, deviation, random);
-          const kernels::ReleaseRows<float> p{from.data(), rows.data(), rows.row_stride(), members, length, float(deviation), random};
+          const kernels::ReleaseRows<float> p{from.data(),      rows.data(), rows.row_stride(), members, length,
+                                              float(deviation), random};
           CHECK(same_on_any_order(
               release_plan(length, members), [&] { kernels::release_rows(p); }, rows));
           CHECK(distance(rows, expected) <=
@@ -74,7 +75,8 @@ TEST_CASE("the kernel move_average moves both stores", "[members]") {
     auto expected_base = clone(base), expected_late = clone(late);
     move_average(expected_base, base_value, 1 / 3.0);
     move_average(expected_late, late_value, 1 / 3.0);
-    const kernels::MoveAverage p{{base.data(), base_value.data(), base_size}, {late.data(), late_value.data(), late_size}, float(1 / 3.0)};
+    const kernels::MoveAverage p{
+        {base.data(), base_value.data(), base_size}, {late.data(), late_value.data(), late_size}, float(1 / 3.0)};
     CHECK(same_on_any_order(
         small_plan((base_size + late_size) / 4), [&] { kernels::move_average<4>(p); }, base, late));
     CHECK(distance(base, expected_base) <= 2 * epsilon<float>());

@@ -32,7 +32,9 @@ struct Store {
 
   void set_gradient(std::uint32_t key) { copy(random_tensor<float>(gradient.shape(), key), gradient); }
   /// Another store with the present weights, gradients and first states, for the CPU to step.
-  [[nodiscard]] SgdStore<float, Cpu> copied(const SgdStep& step) const { return {clone(weight), clone(gradient), clone(first), step}; }
+  [[nodiscard]] SgdStore<float, Cpu> copied(const SgdStep& step) const {
+    return {clone(weight), clone(gradient), clone(first), step};
+  }
 
   void check() const {
     INFO("size " << weight.size());
@@ -54,12 +56,19 @@ template <class T>
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, and the CPU's", "[optimizer]", float, bfloat16, half) {
-  for (const auto& [base_size, late_size] : {std::pair{1, 0}, std::pair{37, 5}, std::pair{5003, 10 * 321}, std::pair{64, 3000}})
+TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, and the CPU's", "[optimizer]", float,
+                   bfloat16, half) {
+  for (const auto& [base_size, late_size] :
+       {std::pair{1, 0}, std::pair{37, 5}, std::pair{5003, 10 * 321}, std::pair{64, 3000}})
     for (const SgdStep& rule :
          {SgdStep{.learning_rate = 0.1}, SgdStep{.learning_rate = 0.1, .momentum = 0.9, .weight_decay = 0.01},
-          SgdStep{.learning_rate = 0.05, .momentum = 0.8, .nesterov = true, .weight_decay = 0.02, .gradient_scale = 0.25}}) {
-      INFO("sizes " << base_size << ", " << late_size << " momentum " << rule.momentum << " nesterov " << rule.nesterov);
+          SgdStep{.learning_rate = 0.05,
+          .momentum = 0.8,
+          .nesterov = true,
+          .weight_decay = 0.02,
+          .gradient_scale = 0.25}}) {
+      INFO("sizes " << base_size << ", " << late_size << " momentum " << rule.momentum << " nesterov "
+                    << rule.nesterov);
       Store<TestType> base(base_size, 1), late(late_size, 2);
       SgdStep late_rule = rule;
       late_rule.learning_rate = 0.3;
@@ -78,11 +87,12 @@ TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, 
             store->m[i] = r.momentum * store->m[i] + g;
             store->w[i] -= r.learning_rate * (r.nesterov ? g + r.momentum * store->m[i] : store->m[i]);
           }
-        const kernels::SgdParameters<TestType> p{parameters_of(base, rule), parameters_of(late, late_rule), float(rule.momentum),
-                                                 rule.nesterov, clipped ? factor.data() : nullptr};
+        const kernels::SgdParameters<TestType> p{parameters_of(base, rule), parameters_of(late, late_rule),
+                                                 float(rule.momentum), rule.nesterov,
+                                                 clipped ? factor.data() : nullptr};
         CHECK(same_on_any_order(
-            small_plan((base_size + late_size) / 4), [&] { kernels::sgd_step<TestType>(p); }, base.weight, base.gradient, base.first,
-            base.rounded, late.weight, late.gradient, late.first, late.rounded));
+            small_plan((base_size + late_size) / 4), [&] { kernels::sgd_step<TestType>(p); }, base.weight,
+            base.gradient, base.first, base.rounded, late.weight, late.gradient, late.first, late.rounded));
         // The CPU's compiler may contract other products into fused ones.
         CHECK(distance(base.weight, cpu_base.weight) <= optimizer_tolerance / steps);
         CHECK(distance(base.first, cpu_base.velocity) <= optimizer_tolerance / steps);
@@ -93,7 +103,8 @@ TEMPLATE_TEST_CASE("the kernel sgd_step follows the update rule in both stores, 
     }
 }
 
-TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and AdamW in both stores", "[optimizer]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and AdamW in both stores", "[optimizer]",
+                   float, bfloat16, half) {
   constexpr double beta1 = 0.9, beta2 = 0.999, tiny = 1e-8;
   for (const bool decoupled : {false, true})
     for (const auto& [base_size, late_size] : {std::pair{1, 0}, std::pair{3003, 10 * 321}, std::pair{64, 30}}) {
@@ -110,11 +121,14 @@ TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and Ada
         const auto step_of = [&](int which) {
           return AdamStep{rate[which], beta1, beta2, tiny, decay[which], decoupled, scale[which], count[which]};
         };
-        const AdamStore<float, Cpu> cpu{clone(base.weight), clone(base.gradient), clone(base.first), clone(base.second), step_of(0)};
-        const AdamStore<float, Cpu> cpu_late{clone(late.weight), clone(late.gradient), clone(late.first), clone(late.second), step_of(1)};
+        const AdamStore<float, Cpu> cpu{clone(base.weight), clone(base.gradient), clone(base.first), clone(base.second),
+                                        step_of(0)};
+        const AdamStore<float, Cpu> cpu_late{clone(late.weight), clone(late.gradient), clone(late.first),
+                                             clone(late.second), step_of(1)};
         lpw::adam_step(cpu, cpu_late, clipped ? factor : Tensor<float, Cpu>());
         const auto parameters = [&](Store<TestType>& s, int which) {
-          const double correction1 = 1 / (1 - std::pow(beta1, count[which])), correction2 = 1 / (1 - std::pow(beta2, count[which]));
+          const double correction1 = 1 / (1 - std::pow(beta1, count[which])),
+                       correction2 = 1 / (1 - std::pow(beta2, count[which]));
           for (std::size_t i = 0; i < s.w.size(); ++i) {
             double g = scale[which] * (clipped ? 0.375 : 1) * double(s.gradient.data()[i]);
             if (!decoupled) g += decay[which] * s.w[i];
@@ -123,11 +137,12 @@ TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and Ada
             if (decoupled) s.w[i] *= 1 - rate[which] * decay[which];
             s.w[i] -= rate[which] * s.m[i] * correction1 / (std::sqrt(s.v[i] * correction2) + tiny);
           }
-          return kernels::AdamStore<TestType>{s.weight.data(),     s.gradient.data(),
-                                              s.first.data(),      s.second.data(),
-                                              s.rounded.data(),    s.weight.size(),
-                                              float(rate[which]),  float(decay[which]),
-                                              float(scale[which]), static_cast<std::int32_t>(count[which]) - (clipped ? 7 : 0)};
+          return kernels::AdamStore<TestType>{
+              s.weight.data(),     s.gradient.data(),
+              s.first.data(),      s.second.data(),
+              s.rounded.data(),    s.weight.size(),
+              float(rate[which]),  float(decay[which]),
+              float(scale[which]), static_cast<std::int32_t>(count[which]) - (clipped ? 7 : 0)};
         };
         const kernels::AdamParameters<TestType> p{parameters(base, 0),
                                                   parameters(late, 1),
@@ -142,8 +157,9 @@ TEMPLATE_TEST_CASE("the kernel adam_step follows the update rule of Adam and Ada
                                                   decoupled,
                                                   clipped ? factor.data() : nullptr};
         CHECK(same_on_any_order(
-            small_plan((base_size + late_size) / 4), [&] { kernels::adam_step<TestType>(p); }, base.weight, base.gradient, base.first,
-            base.second, base.rounded, late.weight, late.gradient, late.first, late.second, late.rounded));
+            small_plan((base_size + late_size) / 4), [&] { kernels::adam_step<TestType>(p); }, base.weight,
+            base.gradient, base.first, base.second, base.rounded, late.weight, late.gradient, late.first, late.second,
+            late.rounded));
         for (const auto& [store, expected] : {std::pair{&base, &cpu}, std::pair{&late, &cpu_late}}) {
           CHECK(distance(store->weight, expected->weight) <= optimizer_tolerance / steps);
           CHECK(distance(store->first, expected->mean) <= optimizer_tolerance / steps);
@@ -162,14 +178,15 @@ TEST_CASE("the kernel sgd_step writes no rounded weights where none are wanted",
   kernels::SgdParameters<bfloat16> p{parameters_of(base, {}), parameters_of(late, {}), 0, false, nullptr};
   p.base.rounded = p.late.rounded = nullptr;
   CHECK(same_on_any_order(
-      small_plan(4), [&] { kernels::sgd_step<bfloat16>(p); }, base.weight, base.gradient, base.first, late.weight, late.gradient,
-      late.first));
+      small_plan(4), [&] { kernels::sgd_step<bfloat16>(p); }, base.weight, base.gradient, base.first, late.weight,
+      late.gradient, late.first));
 }
 
 TEST_CASE("the kernel clip_factor gives the CPU's factor on any grid", "[optimizer]") {
   const std::int64_t chunk = kernels::clip_chunk;
-  for (const auto& [base_size, late_size] : {std::pair{std::int64_t{1}, std::int64_t{0}}, std::pair{std::int64_t{37}, std::int64_t{5}},
-                                             std::pair{3 * chunk + 7, 2 * chunk}, std::pair{std::int64_t{64}, 5 * chunk + 1}})
+  for (const auto& [base_size, late_size] :
+       {std::pair{std::int64_t{1}, std::int64_t{0}}, std::pair{std::int64_t{37}, std::int64_t{5}},
+        std::pair{3 * chunk + 7, 2 * chunk}, std::pair{std::int64_t{64}, 5 * chunk + 1}})
     for (const double max_norm : {0.5, 1e6}) {
       INFO("sizes " << base_size << ", " << late_size << " norm " << max_norm);
       const auto base = random_tensor<float>({base_size}, 1), late = random_tensor<float>({late_size}, 2);
@@ -192,9 +209,11 @@ TEST_CASE("the kernel clip_factor gives the CPU's factor on any grid", "[optimiz
         CHECK(arrivals.data()[0] == 0);
         found.push_back(factor.data()[0]);
       }
-      const auto expected = lpw::clip_factor(lpw::ScaledGradient<float, Cpu>{base, 0.25}, lpw::ScaledGradient<float, Cpu>{late}, max_norm);
+      const auto expected = lpw::clip_factor(lpw::ScaledGradient<float, Cpu>{base, 0.25},
+                                             lpw::ScaledGradient<float, Cpu>{late}, max_norm);
       CHECK(found == std::vector<float>(3, found[0]));
-      CHECK(std::abs(found[0] - expected.data()[0]) <= epsilon<float>() * expected.data()[0]);  // sums in double, rounded once
+      CHECK(std::abs(found[0] - expected.data()[0]) <=
+            epsilon<float>() * expected.data()[0]);  // sums in double, rounded once
     }
 }
 
@@ -204,7 +223,8 @@ TEST_CASE("the kernel clip_factor does not hide NaN", "[optimizer]") {
   auto factor = unwritten<float>({1});
   unsigned arrivals = 0;
   factor.data()[0] = 3;
-  const kernels::ClipFactor<float> p{{base.data(), 9, 1.f}, {nullptr, 0, 1.f}, 1.f, factor.data(), partial.data(), &arrivals};
+  const kernels::ClipFactor<float> p{{base.data(), 9, 1.f}, {nullptr, 0, 1.f}, 1.f,
+                                     factor.data(),         partial.data(),    &arrivals};
   LaunchPlan plan{1, 1};
   plan.shared_bytes = kernels::shared_bytes<double>(LaunchPlan::block / 32) + kernels::shared_bytes<unsigned>(1);
   CHECK(same_on_any_order(

@@ -18,28 +18,31 @@ constexpr PoolOptions pools[] = {{},
 constexpr std::int64_t image_channels[] = {1, 3, 5, 17, 64};
 
 [[nodiscard]] kernels::PoolGeometry geometry_of(const Shape& x, const Shape& y, const PoolOptions& options) {
-  return {x[0] * x[1],         int(x[2]),           int(x[3]), int(x[4]), int(y[2]), int(y[3]), int(options.kernel_size),
-          int(options.step()), int(options.padding)};
+  return {
+      x[0] * x[1],         int(x[2]),           int(x[3]), int(x[4]), int(y[2]), int(y[3]), int(options.kernel_size),
+      int(options.step()), int(options.padding)};
 }
 
 /// Few different values, so that ties are common, and some NaN.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> tied_tensor(const Shape& shape) {
   auto x = random_tensor<T>(shape, 1);
-  for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = i % 29 == 11 ? T(std::nanf("")) : T(std::round(3 * float(x.data()[i])));
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x.data()[i] = i % 29 == 11 ? T(std::nanf("")) : T(std::round(3 * float(x.data()[i])));
   return x;
 }
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CPU's sums", "[pooling]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CPU's sums", "[pooling]", float, bfloat16,
+                   half) {
   for (const std::int64_t members : {1, 3})
     for (const std::int64_t channels : image_channels)
       for (const auto& options : pools)
         with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
           if (members > 1 && channels > 5) return;
-          INFO("members " << members << " channels " << channels << " width " << width << " kernel " << options.kernel_size << " stride "
-                          << options.stride);
+          INFO("members " << members << " channels " << channels << " width " << width << " kernel "
+                          << options.kernel_size << " stride " << options.stride);
           const auto x = tied_tensor<TestType>({members, 2, 7, 5, channels});
           const auto expected = lpw::max_pool2d_forward(x, options);
           auto y = unwritten<TestType>(expected.y.shape());
@@ -57,16 +60,18 @@ TEMPLATE_TEST_CASE("the kernels of max pooling give the CPU's winners and the CP
             auto dx = random_tensor<TestType>(x.shape(), 3);
             Gradient<TestType, Cpu> sums{clone(dx), accumulate};
             lpw::max_pool2d_backward(winner, dy, options, sums);
-            const kernels::MaxPoolBackward<TestType> backward{winner.data(), dy.data(), dx.data(), accumulate, geometry};
+            const kernels::MaxPoolBackward<TestType> backward{winner.data(), dy.data(), dx.data(), accumulate,
+                                                              geometry};
             CHECK(same_on_any_order(
-                small_plan(dx.size() / geometry.images / width, 2), [&] { kernels::max_pool2d_backward<TestType, width()>(backward); },
-                dx));
+                small_plan(dx.size() / geometry.images / width, 2),
+                [&] { kernels::max_pool2d_backward<TestType, width()>(backward); }, dx));
             CHECK(same_values(dx, sums.tensor, Nan::equals_nan));
           }
         });
 }
 
-TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spread its gradient", "[pooling]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spread its gradient", "[pooling]", float,
+                   bfloat16, half) {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t channels : channel_counts)
       for (const std::int64_t side : {1, 9})
@@ -79,12 +84,13 @@ TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spre
           auto y = unwritten<TestType>({members, 2, channels});
           auto plan = plan_member_rows(2 * members, side * side, channels, width, true, 1);
           REQUIRE(plan.tiling.group == 1);
-          plan.tiling.groups = 2;  // a block takes several images
+          plan.tiling.late = 2;  // a block takes several images
           plan.launch.grid_x = 2;
           const kernels::AveragePoolForward<TestType> forward{x.data(), y.data(), plan.tiling};
           CHECK(same_on_any_order(
               plan.launch, [&] { kernels::global_average_pool_forward<TestType, width()>(forward); }, y));
-          CHECK(distance(y, lpw::global_average_pool_forward(converted<double>(x))) <= 8 * epsilon<float>() + epsilon<TestType>());
+          CHECK(distance(y, lpw::global_average_pool_forward(converted<double>(x))) <=
+                8 * epsilon<float>() + epsilon<TestType>());
 
           for (const bool accumulate : {false, true}) {
             auto dx = random_tensor<TestType>(shape, 2);

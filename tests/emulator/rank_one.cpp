@@ -15,16 +15,16 @@ TEMPLATE_TEST_CASE("the kernel scale_channels gives the CPU's bits", "[rank_one]
         for (const std::int64_t factor_rows : {std::int64_t{1}, members})
           for (const bool accumulate : {false, true}) {
             const std::int64_t rows = 600 / channels + 2;
-            INFO("members " << members << " channels " << channels << " width " << width << " factor rows " << factor_rows << " accumulate "
-                            << accumulate);
+            INFO("members " << members << " channels " << channels << " width " << width << " factor rows "
+                            << factor_rows << " accumulate " << accumulate);
             const auto x = awkward_tensor<TestType>({members, rows, channels}, 1);
             const auto factor = random_parameter<float>({factor_rows, channels}, true, 2);
             auto y = random_tensor<TestType>(x.shape(), 3);
             Gradient<TestType, Cpu> expected{clone(y), accumulate};
             scale_channels_backward_data(x, factor, expected);
             const auto plan = plan_member_rows(members, rows, channels, width, false);
-            const kernels::ScaleChannels<TestType> p{x.data(),   y.data(),   factor.data(), factor_rows == 1 ? 0 : factor.row_stride(),
-                                                     accumulate, plan.tiling};
+            const kernels::ScaleChannels<TestType> p{
+                x.data(), y.data(), factor.data(), factor_rows == 1 ? 0 : factor.row_stride(), accumulate, plan.tiling};
             CHECK(same_on_any_order(
                 plan.launch, [&] { kernels::scale_channels<TestType, width()>(p); }, y));
             if (accumulate) {  // the CPU's compiler may round the product first
@@ -41,8 +41,8 @@ TEMPLATE_TEST_CASE("the kernel scale_channels gives the CPU's bits", "[rank_one]
       });
 }
 
-TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums over rows, and over members for a shared factor", "[rank_one]", float, bfloat16,
-                   half) {
+TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums over rows, and over members for a shared factor",
+                   "[rank_one]", float, bfloat16, half) {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t channels : channel_counts)
       with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
@@ -50,20 +50,22 @@ TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums over rows, and over 
           for (const bool accumulate : {false, true}) {
             if (members == 10 && channels > 17) return;
             const std::int64_t rows = 4000 / channels / members + 2;
-            INFO("members " << members << " channels " << channels << " width " << width << " factor rows " << factor_rows << " accumulate "
-                            << accumulate);
-            const auto x = random_tensor<TestType>({members, rows, channels}, 1), dy = random_tensor<TestType>(x.shape(), 2);
+            INFO("members " << members << " channels " << channels << " width " << width << " factor rows "
+                            << factor_rows << " accumulate " << accumulate);
+            const auto x = random_tensor<TestType>({members, rows, channels}, 1),
+                       dy = random_tensor<TestType>(x.shape(), 2);
             const auto factor = random_parameter<float>({factor_rows, channels}, true, 3);
             auto dx = random_tensor<TestType>(x.shape(), 4);
             auto dfactor = random_parameter<float>({factor_rows, channels}, true, 5);
-            Gradient<double, Cpu> expected_dx{converted<double>(dx), accumulate}, expected{converted<double>(dfactor), accumulate};
+            Gradient<double, Cpu> expected_dx{converted<double>(dx), accumulate},
+                expected{converted<double>(dfactor), accumulate};
             scale_channels_backward_data(converted<double>(dy), converted<double>(factor), expected_dx);
             scale_channels_backward_factor(converted<double>(x), converted<double>(dy), expected);
 
             // Five blocks for each member, so that several chunks meet; they take the items in turn, or each its own.
             auto plan = plan_member_rows(members, rows, channels, width, true, 5 * members);
             if (accumulate) {
-              plan.tiling.groups = 1;
+              plan.tiling.late = 1;
               plan.launch.grid_x = static_cast<unsigned>(plan.tiling.group);
             }
             auto partial = unwritten<float>({members * plan.tiling.group * channels});
@@ -100,8 +102,8 @@ TEST_CASE("the kernel scale_channels_backward leaves out dx where it is not want
   const auto plan = plan_member_rows(2, 50, 8, 4, true);
   auto partial = unwritten<float>({2 * plan.tiling.group * 8});
   unsigned arrivals[2] = {};
-  const kernels::ScaleChannelsBackward<float> p{x.data(), dy.data(), factor.data(), nullptr,        dfactor.data(), 8,
-                                                8,        false,     false,         partial.data(), arrivals,       plan.tiling};
+  const kernels::ScaleChannelsBackward<float> p{x.data(), dy.data(), factor.data(),  nullptr,  dfactor.data(), 8, 8,
+                                                false,    false,     partial.data(), arrivals, plan.tiling};
   CHECK(same_on_any_order(
       plan.launch, [&] { kernels::scale_channels_backward<float, 4>(p); }, dfactor));
   Gradient<float, Cpu> expected{Tensor<float, Cpu>({2, 8})};
@@ -109,7 +111,8 @@ TEST_CASE("the kernel scale_channels_backward leaves out dx where it is not want
   CHECK(distance(dfactor, expected.tensor) <= 50 * epsilon<float>());
 }
 
-TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums dy where there is no x", "[rank_one]", float, bfloat16, half) {
+TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums dy where there is no x", "[rank_one]", float, bfloat16,
+                   half) {
   for (const std::int64_t channels : {5, 16})
     with_widths<TestType>(channels % widest<TestType> == 0, [&](auto width) {
       for (const std::int64_t sum_rows : {1, 3}) {

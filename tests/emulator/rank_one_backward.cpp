@@ -22,7 +22,8 @@ struct Case {
   Tensor<float, Cpu> weight = random_parameter<float>({weight_rows, outputs, inputs}, true, 2);
   Tensor<float, Cpu> output = random_parameter<float>({factor_rows, outputs}, true, 3);
   Tensor<float, Cpu> input = random_parameter<float>({factor_rows, inputs}, true, 4);
-  Tensor<float, Cpu> dweight = random_parameter<float>(weight.shape(), true, 5), doutput = random_parameter<float>(output.shape(), true, 6),
+  Tensor<float, Cpu> dweight = random_parameter<float>(weight.shape(), true, 5),
+                     doutput = random_parameter<float>(output.shape(), true, 6),
                      dinput = random_parameter<float>(input.shape(), true, 7);
   Tensor<float, Cpu> partial = unwritten<float>({kernels::rank_one_blocks(outputs), members, inputs});
 
@@ -69,11 +70,11 @@ TEST_CASE("the kernels rank_one_backward give the gradients of a weight and its 
     for (const auto& [outputs, inputs] : {std::pair{1, 1}, std::pair{5, 3}, std::pair{8, 33}, std::pair{77, 300}})
       for (const bool accumulate : {false, true}) {
         if (members == 10 && outputs > 8) continue;
-        INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs " << outputs
-                        << " inputs " << inputs << " accumulate " << accumulate);
+        INFO("members " << members << " weight rows " << weight_rows << " factor rows " << factor_rows << " outputs "
+                        << outputs << " inputs " << inputs << " accumulate " << accumulate);
         Case c{members, outputs, inputs, weight_rows, factor_rows};
-        Gradient<double, Cpu> weight{converted<double>(c.dweight), accumulate}, output{converted<double>(c.doutput), accumulate},
-            input{converted<double>(c.dinput), accumulate};
+        Gradient<double, Cpu> weight{converted<double>(c.dweight), accumulate},
+            output{converted<double>(c.doutput), accumulate}, input{converted<double>(c.dinput), accumulate};
         rank_one_backward(converted<double>(c.product), converted<double>(c.weight), converted<double>(c.output),
                           converted<double>(c.input), weight, output, input);
         const auto p = c.parameters(accumulate);
@@ -82,7 +83,8 @@ TEST_CASE("the kernels rank_one_backward give the gradients of a weight and its 
             [&] { kernels::rank_one_backward(p); }, c.dweight, c.doutput, c.partial));
         const auto q = c.input_parameters(accumulate);
         CHECK(same_on_any_order(
-            block_plan((inputs + 31) / 32, factor_rows, LaunchPlan::block), [&] { kernels::rank_one_backward_input(q); }, c.dinput));
+            block_plan((inputs + 31) / 32, factor_rows, LaunchPlan::block),
+            [&] { kernels::rank_one_backward_input(q); }, c.dinput));
         // Terms are below 1; their roundings add up as the square root of their number, with a wide margin.
         const auto tolerance = [&](int terms) { return 20 * epsilon<float>() * std::sqrt(double(terms)); };
         CHECK(distance(c.dweight, weight.tensor) <= tolerance(members));

@@ -24,7 +24,8 @@ std::vector<config_file::Setting> parse(std::string_view text) { return config_f
 std::string shown(std::string_view text) {
   std::string result;
   for (const auto& setting : parse(text))
-    result += lpw::to_text(setting.line, ' ', setting.name, '=', setting.array ? "[" : "", setting.value, setting.array ? "]" : "", ';');
+    result += lpw::to_text(setting.line, ' ', setting.name, '=', setting.array ? "[" : "", setting.value,
+                           setting.array ? "]" : "", ';');
   return result;
 }
 
@@ -41,10 +42,12 @@ std::string refusal(std::string_view text) {
 
 TEST_CASE("options in a file are TOML, in the order of the file") {
   CHECK(shown("") == "");
-  CHECK(shown("\xef\xbb\xbf# of a run\r\nmodel = \"wrn-10-1\" # small\r\n\r\nepochs = 200\r\n") == "2 model=wrn-10-1;4 epochs=200;");
+  CHECK(shown("\xef\xbb\xbf# of a run\r\nmodel = \"wrn-10-1\" # small\r\n\r\nepochs = 200\r\n") ==
+        "2 model=wrn-10-1;4 epochs=200;");
   CHECK(shown("b = 1\na = 0.1\nc = true\nd = 'a\\b'\ne = 5e-04\nf = 1e+12\ng = -1") ==
         "1 b=1;2 a=0.1;3 c=true;4 d=a\\b;5 e=5e-04;6 f=1e+12;7 g=-1;");
-  CHECK(shown("late = [\"head\", 'rank1']\nsplit = [\n 90, 5.5,\n 4.5]\n") == "1 late=[head,rank1];2 split=[90,5.5,4.5];");
+  CHECK(shown("late = [\"head\", 'rank1']\nsplit = [\n 90, 5.5,\n 4.5]\n") ==
+        "1 late=[head,rank1];2 split=[90,5.5,4.5];");
   CHECK(shown("seed = 1\n[late-phase]\nlate = 'head'\n[training]\nlr = 1\n") == "1 seed=1;3 late=head;5 lr=1;");
   CHECK(shown("training.lr = 1\n") == "1 lr=1;");
 }
@@ -62,7 +65,8 @@ TEST_CASE("what is no file of options is refused with its line, what is wrong, a
            {"a = 1\nepochs = four\n", "f:2: epochs = four: "},
            {"epochs\n", "f:1: epochs: "},
            {"a = 1\nepochs = 010",
-            "f:2: epochs = 010: Error while parsing decimal integer: leading zeroes are prohibited; expected an option as "
+            "f:2: epochs = 010: Error while parsing decimal integer: leading zeroes are prohibited; expected an option "
+            "as "
             "name = value, the value a decimal number, true or false, or a \"text\" in quotes"},
            {"late = \"head\nepochs = 3\n", "f:1: "},
            {"a = '\x07'", "f:1: a = '\\x07': "},
@@ -70,7 +74,9 @@ TEST_CASE("what is no file of options is refused with its line, what is wrong, a
            {"a = 1\nb = 2\na = 3\n", "f:3: a is set in line 1 already"},
            {"a = 1\n[training]\nb = 2\nb = 3\n", "f:4: b is set in line 3 already"},
            {"a = 1\n[training]\na = 2\n", "f:3: a is set in line 1 already"},
-           {"[trainig]\n", "f:1: there is no group of options [trainig]; the groups are [training], [late-phase], and options stand above"},
+           {"[trainig]\n",
+            "f:1: there is no group of options [trainig]; the groups are [training], [late-phase], and options stand "
+            "above"},
            {"[training.more]\na = 1\n", "f:1: expected an option as name = value"},
            {"[[training]]\na = 1\n", "f:1: expected an option as name = value"},
            {"a = {b = 1}\n", "f:1: there is no group of options [a]"},
@@ -94,7 +100,8 @@ TEST_CASE("what is no file of options is refused with its line, what is wrong, a
 
 TEST_CASE("lines of options read back as what was written") {
   const auto read_back = [](const std::string& line) { return shown(line); };
-  for (const std::string text : {"", "wrn-10-1", "a \"run\"\\ \n\t\x1b[2J\x7f'", "\xc3\xbc", "\xe2\x80\xa8", "'''", "\"\"\""}) {
+  for (const std::string text :
+       {"", "wrn-10-1", "a \"run\"\\ \n\t\x1b[2J\x7f'", "\xc3\xbc", "\xe2\x80\xa8", "'''", "\"\"\""}) {
     const auto line = config_file::line("name", text);
     INFO(line);
     CHECK(line.find('\n') == line.size() - 1);
@@ -112,7 +119,8 @@ TEST_CASE("lines of options read back as what was written") {
 
 TEST_CASE("fuzz: files of options are read, or refused with the line") {
   const std::string file =
-      "# The options of this run.\nmodel = \"wrn-10-1\"\nepochs = 200\nlr = 0.1 # initial\nsplit = [90, 5, 5]\n[late-phase]\nlate = "
+      "# The options of this run.\nmodel = \"wrn-10-1\"\nepochs = 200\nlr = 0.1 # initial\nsplit = [90, 5, "
+      "5]\n[late-phase]\nlate = "
       "'batchnorm,head'\ndeterministic = false\n";
   Fuzz random(3);
   std::int64_t taken = 0, refused = 0;
@@ -122,7 +130,8 @@ TEST_CASE("fuzz: files of options are read, or refused with the line") {
       for (const auto& setting : parse(input)) {
         if (setting.name.empty() || setting.line < 1) FAIL("a setting without a name or line in: " << input);
         const bool escaped = input.find('\\') != std::string::npos;
-        if (!escaped && input.find(setting.name) == std::string::npos) FAIL("a setting that is not there in: " << input);
+        if (!escaped && input.find(setting.name) == std::string::npos)
+          FAIL("a setting that is not there in: " << input);
       }
       ++taken;
     } catch (const lpw::FileError& error) {

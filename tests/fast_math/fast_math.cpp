@@ -1,5 +1,6 @@
-// lpw compiled with flags that promise the compiler sums of any order and no NaN (-ffast-math and its parts): functions keep their digits,
-// and what is not a number is still found. Not a Catch2 program: it is compiled once for each set of flags, so it is to be small.
+// lpw compiled with flags that promise the compiler sums of any order and no NaN (-ffast-math and its parts): functions
+// keep their digits, and what is not a number is still found. Not a Catch2 program: it is compiled once for each set of
+// flags, so it is to be small.
 #include <array>
 #include <bit>
 #include <cmath>
@@ -47,13 +48,15 @@ void check_throws(F&& f, const char* what) {
 template <class F>
 [[nodiscard]] double worst_error(F f, float first, float last) {
   std::array<float, 4096> x, y;
-  for (std::size_t i = 0; i < x.size(); ++i) x[i] = first + (last - first) * static_cast<float>(i) / static_cast<float>(x.size());
+  for (std::size_t i = 0; i < x.size(); ++i)
+    x[i] = first + (last - first) * static_cast<float>(i) / static_cast<float>(x.size());
 #pragma omp simd
   for (std::size_t i = 0; i < x.size(); ++i) y[i] = f(x[i]);
   double worst = 0;
   for (std::size_t i = 0; i < x.size(); ++i) {
     if (bits_of_nan(y[i])) return 1;  // which a comparison, compiled with these flags, need not find
-    const double expected = f(static_cast<double>(x[i])), error = std::abs(static_cast<double>(y[i]) - expected) / std::abs(expected);
+    const double expected = f(static_cast<double>(x[i])),
+                 error = std::abs(static_cast<double>(y[i]) - expected) / std::abs(expected);
     if (!(error <= worst)) worst = error;
   }
   return worst;
@@ -69,13 +72,16 @@ void check_functions() {
   check(worst_error(tangent, -12.f, -1e-6f) < 8 * epsilon<float>(), "tanh");
   check(worst_error(tangent, 1e-4f, 0.1f) < 8 * epsilon<float>(), "tanh near 0");
   for (const float x : {nan(), negative_nan()}) {
-    check(bits_of_nan(exp_of_negative(x)) && bits_of_nan(sigmoid(x)) && bits_of_nan(hyperbolic_tangent(x)), "functions keep NaN");
+    check(bits_of_nan(exp_of_negative(x)) && bits_of_nan(sigmoid(x)) && bits_of_nan(hyperbolic_tangent(x)),
+          "functions keep NaN");
     check(bits_of_nan(float(bfloat16(x))) && bits_of_nan(float(half(x))), "narrow types keep NaN");
     check(bits_of_nan(rectified(x)) && is_nan(x) && !is_finite(x), "NaN is NaN");
   }
-  check(!is_finite(infinity()) && !is_finite(-infinity()) && !is_nan(infinity()) && is_finite(3e38f), "infinity is infinite");
+  check(!is_finite(infinity()) && !is_finite(-infinity()) && !is_nan(infinity()) && is_finite(3e38f),
+        "infinity is infinite");
   check(bfloat16(1.00390625f).bits == 0x3f80 && bfloat16(1.01171875f).bits == 0x3f82, "bfloat16 rounds to even");
-  check(half(1e-7f).bits == 2 && half(65520.f).bits == 0x7c00 && half(2049.f).bits == half(2048.f).bits, "half rounds to even");
+  check(half(1e-7f).bits == 2 && half(65520.f).bits == 0x7c00 && half(2049.f).bits == half(2048.f).bits,
+        "half rounds to even");
 }
 
 [[nodiscard]] Tensor<float, Cpu> filled(const Shape& shape, float first) {
@@ -93,12 +99,17 @@ void check_operations() {
   check(bits_of_nan(pooled.y.data()[1]) && bits_of_nan(pooled.y.data()[2]), "NaN wins in max pooling");
   check_throws<NonFinite>([&] { static_cast<void>(softmax_rows(x.reshaped({8, 16}))); }, "softmax of NaN throws");
   const auto labels = full<std::int32_t, Cpu>({8}, 1);
-  check_throws<NonFinite>([&] { static_cast<void>(metrics::log_likelihoods(x.reshaped({8, 16}), labels)); }, "likelihood of NaN throws");
+  check_throws<NonFinite>(
+      [&] {
+        static_cast<void>(metrics::log_likelihoods(x.reshaped({8, 16}), labels));
+      },
+      "likelihood of NaN throws");
   const auto loss = cross_entropy_forward(x, labels.reshaped({1, 8}), 0);
   check(bits_of_nan(loss.loss.data()[0]), "the loss of NaN is NaN");
 }
 
-/// The gradient passes exactly where the forward's result was positive, and a constant beside a large mean is normalised to 0.
+/// The gradient passes exactly where the forward's result was positive, and a constant beside a large mean is
+/// normalised to 0.
 void check_batch_norm() {
   const std::int64_t rows = 200, channels = 19;
   const auto gamma = full<float, Cpu>({1, channels}, 1.f), beta = full<float, Cpu>({1, channels}, 0.125f);
@@ -110,8 +121,8 @@ void check_batch_norm() {
       const auto y = normalize(x, by, with_residual ? residual : Tensor<float, Cpu>(), true);
       // With constant moments dx = scale where the mask is open, else 0.
       Gradient<float, Cpu> dx{Tensor<float, Cpu>(x.shape()), false}, dresidual{Tensor<float, Cpu>(x.shape()), false};
-      batch_norm_backward<float>({x, by, with_residual ? residual : Tensor<float, Cpu>(), true, false}, dy, nullptr, nullptr, &dx,
-                                 with_residual ? &dresidual : nullptr);
+      batch_norm_backward<float>({x, by, with_residual ? residual : Tensor<float, Cpu>(), true, false}, dy, nullptr,
+                                 nullptr, &dx, with_residual ? &dresidual : nullptr);
       int wrong = 0;
       for (std::int64_t i = 0; i < x.size(); ++i) wrong += (y.data()[i] > 0.f) != (dx.tensor.data()[i] != 0.f);
       check(wrong == 0, "batch norm's mask is the forward's");

@@ -17,7 +17,8 @@ namespace {
 void write_logits(const std::vector<std::string>& arguments) {
   require(arguments.size() == 5, "usage: language_model MODEL OUT HIDDEN LAYERS EMBEDDING");
   nn::LanguageModel<float, Cpu> network(
-      {.hidden = std::stoll(arguments[2]), .layers = std::stoll(arguments[3]), .embedding = std::stoll(arguments[4])}, Philox(0));
+      {.hidden = std::stoll(arguments[2]), .layers = std::stoll(arguments[3]), .embedding = std::stoll(arguments[4])},
+      Philox(0));
   io::load_safetensors(arguments[0], network);
   const std::int64_t steps = 40, batch = 3;
   Tensor<std::int32_t, Cpu> bytes({1, steps, batch});

@@ -43,7 +43,8 @@ def torch_network(model):
 
 
 def check_logits(logits, program, folder):
-    subprocess.run([program, folder / "model.safetensors", folder / "logits", str(HIDDEN), str(LAYERS), str(EMBEDDING)], check=True)
+    subprocess.run([program, folder / "model.safetensors", folder / "logits",
+                   str(HIDDEN), str(LAYERS), str(EMBEDDING)], check=True)
     written = load_file(folder / "logits")
     difference = (logits(written["bytes"]) - written["logits"]).abs().max().item()
     largest = written["logits"].abs().max().item()
@@ -57,7 +58,8 @@ def check_score(logits, summary):
     """The test text is the last 5 per cent, one stream long."""
     text = torch.tensor(list(TEXT[int(len(TEXT) * 0.95):]))
     bits = torch.nn.functional.cross_entropy(logits(text[:-1, None])[:, 0], text[1:]).item() / math.log(2)
-    check(abs(bits - summary["test_bpc_collapsed"]) < 1e-5, f"{bits} bits per character in PyTorch, {summary['test_bpc_collapsed']} in lpw")
+    check(abs(bits - summary["test_bpc_collapsed"]) < 1e-5,
+     f"{bits} bits per character in PyTorch, {summary['test_bpc_collapsed']} in lpw")
     check(bits < 4, f"{bits} bits per character: nothing was learned")
 
 
@@ -68,7 +70,8 @@ def main(enwik8, program):
         (folder / "text").write_bytes(TEXT)
         for late in ["rank1", "rank1,head"]:  # factors on every matrix; and the head as a whole
             run = folder / late
-            subprocess.run([enwik8, *RUN, "--late", late, "--data", folder / "text", "--out", run], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run([enwik8, *RUN, "--late", late, "--data", folder / "text",
+                           "--out", run], check=True, stdout=subprocess.DEVNULL)
             logits = torch_network(load_file(run / "model.safetensors"))
             check_logits(logits, program, run)
             check_score(logits, json.loads((run / "summary.json").read_text()))

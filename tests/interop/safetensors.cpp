@@ -1,7 +1,8 @@
 // The C++ side of the exchange of safetensors files with their reference implementation in Python.
 //   safetensors write FILE EXPECT   writes FILE with every element type and rank, and what it holds to EXPECT
 //   safetensors read FILE EXPECT    exits with 1 unless FILE holds what EXPECT says
-// EXPECT is JSON: {"<name>": {"dtype": "F32", "shape": [2, 3], "values": [...]}, ...}, values in row-major order, exact in every type.
+// EXPECT is JSON: {"<name>": {"dtype": "F32", "shape": [2, 3], "values": [...]}, ...}, values in row-major order, exact
+// in every type.
 #include <lpw/io/safetensors.hpp>
 
 #include <cstdlib>
@@ -22,15 +23,19 @@ void add(lpw::io::NamedTensors& tensors, json& expect, const std::string& name, 
   json values = json::array();
   for (std::int64_t i = 0; i < contiguous.size(); ++i) values.push_back(static_cast<double>(contiguous.data()[i]));
   const auto& shape = tensor.shape();
-  expect[name] = {{"dtype", lpw::dtype_name<T>()}, {"shape", std::vector<std::int64_t>(shape.begin(), shape.end())}, {"values", values}};
+  expect[name] = {{"dtype", lpw::dtype_name<T>()},
+                  {"shape", std::vector<std::int64_t>(shape.begin(), shape.end())},
+                  {"values", values}};
   tensors.add(name, tensor);
 }
 
 template <class T>
 void add_every_rank(lpw::io::NamedTensors& tensors, json& expect) {
-  for (const Shape& shape : {Shape{}, Shape{3}, Shape{2, 0}, Shape{2, 3}, Shape{2, 2, 3}, Shape{1, 2, 1, 2}, Shape{2, 1, 2, 1, 2, 1}}) {
+  for (const Shape& shape :
+       {Shape{}, Shape{3}, Shape{2, 0}, Shape{2, 3}, Shape{2, 2, 3}, Shape{1, 2, 1, 2}, Shape{2, 1, 2, 1, 2, 1}}) {
     Tensor<T, Cpu> tensor(shape);
-    for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(static_cast<float>(7 * i + shape.rank()));
+    for (std::int64_t i = 0; i < tensor.size(); ++i)
+      tensor.data()[i] = static_cast<T>(static_cast<float>(7 * i + shape.rank()));
     add(tensors, expect, lpw::to_text(lpw::dtype_name<T>(), " ", shape), tensor);
   }
 }
@@ -74,14 +79,15 @@ void check_files(const std::string& path, const std::string& expect_path) {
   const auto text = lpw::io::read_file(expect_path);
   const auto* characters = reinterpret_cast<const char*>(text.data());
   const json expect = json::parse(characters, characters + text.size());
-  lpw::require(content.tensors.size() == expect.size(), path, ": ", content.tensors.size(), " tensors, expected ", expect.size());
+  lpw::require(content.tensors.size() == expect.size(), path, ": ", content.tensors.size(), " tensors, expected ",
+               expect.size());
   for (const auto& [name, expected] : expect.items()) {
     const auto& tensor = content.tensors.at(name);
     const std::vector<std::int64_t> shape(tensor.shape.begin(), tensor.shape.end());
-    lpw::require(expected["dtype"] == tensor.dtype && expected["shape"] == shape, path, ": tensor '", name, "' is ", tensor.dtype, " ",
-                 tensor.shape, ", expected ", expected.dump());
-    lpw::require(expected["values"].get<std::vector<double>>() == values_of(content.tensors, tensor), path, ": tensor '", name,
-                 "' has other values than ", expected.dump());
+    lpw::require(expected["dtype"] == tensor.dtype && expected["shape"] == shape, path, ": tensor '", name, "' is ",
+                 tensor.dtype, " ", tensor.shape, ", expected ", expected.dump());
+    lpw::require(expected["values"].get<std::vector<double>>() == values_of(content.tensors, tensor), path,
+                 ": tensor '", name, "' has other values than ", expected.dump());
   }
   std::cout << path << ": " << expect.size() << " tensors as expected\n";
 }
@@ -91,7 +97,8 @@ void check_files(const std::string& path, const std::string& expect_path) {
 int main(int argc, char** argv) {
   const std::vector<std::string> arguments(argv + 1, argv + argc);
   try {
-    lpw::require(arguments.size() == 3 && (arguments[0] == "write" || arguments[0] == "read"), "usage: safetensors write|read FILE EXPECT");
+    lpw::require(arguments.size() == 3 && (arguments[0] == "write" || arguments[0] == "read"),
+                 "usage: safetensors write|read FILE EXPECT");
     (arguments[0] == "write" ? write_files : check_files)(arguments[1], arguments[2]);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

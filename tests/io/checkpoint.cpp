@@ -54,9 +54,11 @@ TEST_CASE("checkpoint: every element type and rank comes back, in order, with th
   const TemporaryFolder folder;
   const auto path = folder / "checkpoint.lpw";
   const double awkward = 0.1 + 0.2;
-  io::Checkpoint checkpoint{
-      {{"epoch", 3}, {"seed", std::numeric_limits<std::uint64_t>::max()}, {"loss", {awkward, 5e-324}}, {"name", "\u00fc\n"}},
-      every_sample()};
+  io::Checkpoint checkpoint{{{"epoch", 3},
+                             {"seed", std::numeric_limits<std::uint64_t>::max()},
+                             {"loss", {awkward, 5e-324}},
+                             {"name", "\u00fc\n"}},
+                            every_sample()};
   io::save_checkpoint(path, checkpoint);
   const auto loaded = io::load_checkpoint(path);
   CHECK(loaded.meta == checkpoint.meta);
@@ -78,7 +80,8 @@ TEST_CASE("checkpoint: data start at a multiple of 8 bytes and end the file but 
   const auto length = io::detail::read_unsigned<std::uint64_t>(bytes, 8);
   CHECK((16 + length + 4) % 8 == 0);
   CHECK(bytes.size() == 16 + length + 4 + 24 + 4);
-  CHECK(io::detail::read_unsigned<std::uint32_t>(bytes, bytes.size() - 4) == io::crc32c(std::span(bytes).first(bytes.size() - 4)));
+  CHECK(io::detail::read_unsigned<std::uint32_t>(bytes, bytes.size() - 4) ==
+        io::crc32c(std::span(bytes).first(bytes.size() - 4)));
 }
 
 TEST_CASE("checkpoint: the columns of a store are saved and restored in place", "[io]") {
@@ -99,7 +102,8 @@ TEST_CASE("checkpoint: a file cut anywhere is refused", "[io]") {
   REQUIRE(refusal(whole).empty());
   for (std::size_t length = 0; length < whole.size(); ++length) {
     INFO("length " << length);
-    CHECK(contains(refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))), "checkpoint.lpw: truncated"));
+    CHECK(contains(refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))),
+                   "checkpoint.lpw: truncated"));
   }
 }
 

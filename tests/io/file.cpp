@@ -154,7 +154,8 @@ TEST_CASE("file: the system's reason reaches the message", "[io]") {
   const std::string none = "No such file or directory";
   CHECK(message_of<lpw::FileError>([&] { io::write_file_atomically(missing, "x"); }) ==
         missing.string() + ": cannot create " + missing.string() + ".tmp: " + none);
-  CHECK(message_of<lpw::FileError>([&] { (void)io::read_file(missing); }) == missing.string() + ": cannot open: " + none);
+  CHECK(message_of<lpw::FileError>([&] { (void)io::read_file(missing); }) ==
+        missing.string() + ": cannot open: " + none);
 }
 
 TEST_CASE("file: a folder that may not be written", "[io]") {
@@ -166,9 +167,11 @@ TEST_CASE("file: a folder that may not be written", "[io]") {
   const pid_t child = ::fork();
   REQUIRE(child >= 0);
   if (child == 0) {
-    const bool unprivileged = ::geteuid() != 0 || (::chown(folder.path().c_str(), 65534, 65534) == 0 && ::setuid(65534) == 0);
+    const bool unprivileged =
+        ::geteuid() != 0 || (::chown(folder.path().c_str(), 65534, 65534) == 0 && ::setuid(65534) == 0);
     const auto message = message_of<lpw::FileError>([&] { io::write_file_atomically(path, "new"); });
-    ::_exit(unprivileged && contains(message, "weights: cannot create ") && contains(message, "Permission denied") ? 0 : 1);
+    ::_exit(unprivileged && contains(message, "weights: cannot create ") && contains(message, "Permission denied") ? 0
+                                                                                                                   : 1);
   }
   int status = 0;
   REQUIRE(::waitpid(child, &status, 0) == child);
@@ -247,7 +250,8 @@ TEST_CASE("file: what is no file in the temporary's place is left there and name
   io::write_file_atomically(folder / "thesis", "years of work");
   const auto check_refused = [&] {
     CHECK(message_of<lpw::FileError>([&] { io::write_file_atomically(path, "new"); }) ==
-          path.string() + ": cannot create " + temporary.string() + ": something that is not a regular file has that name; remove it");
+          path.string() + ": cannot create " + temporary.string() +
+              ": something that is not a regular file has that name; remove it");
     CHECK(fs::symlink_status(temporary).type() != fs::file_type::not_found);
     CHECK_FALSE(fs::exists(path));
     fs::remove(temporary);

@@ -1,5 +1,6 @@
-// Both formats of files against damaged ones by the thousand: each is read whole, or refused by a FileError that names the file. What else
-// can happen, the sanitizers see. Headers are damaged under right lengths and checksums too, or nothing would get past those.
+// Both formats of files against damaged ones by the thousand: each is read whole, or refused by a FileError that names
+// the file. What else can happen, the sanitizers see. Headers are damaged under right lengths and checksums too, or
+// nothing would get past those.
 #include <cstring>
 #include <string>
 
@@ -108,10 +109,12 @@ TEST_CASE("fuzz: safetensors", "[io]") {
 
 TEST_CASE("fuzz: checkpoints", "[io]") {
   const TemporaryFolder folder;
-  io::save_checkpoint(folder / "f", {{{"options", {{"lr", 0.1}}}, {"progress", {{"step", 3}, {"history", {1, 2}}}}}, few_tensors()});
+  io::save_checkpoint(folder / "f",
+                      {{{"options", {{"lr", 0.1}}}, {"progress", {{"step", 3}, {"history", {1, 2}}}}}, few_tensors()});
   const std::string file = text_of(io::read_file(folder / "f"));
   const std::size_t length = length_at(file, 8);
-  const std::string header = file.substr(16, length), data = file.substr(16 + length + 4, file.size() - 16 - length - 8);
+  const std::string header = file.substr(16, length),
+                    data = file.substr(16 + length + 4, file.size() - 16 - length - 8);
   const auto damaged = [&](Fuzz& random) {
     if (random.once_in(5)) return random.damaged(file);
     const std::string changed = random.damaged(header, tokens);

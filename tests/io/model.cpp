@@ -69,7 +69,8 @@ TEST_CASE("model file: a wide residual network has PyTorch's names and shapes", 
   const auto content = io::load_safetensors(folder / "f");
   std::map<std::string, Shape> expected = {{"conv1.weight", {16, 3, 3, 3}}, {"fc.weight", {3, 64}}, {"fc.bias", {3}}};
   const auto norm = [&](const std::string& name, std::int64_t channels) {
-    for (const char* part : {".weight", ".bias", ".running_mean", ".running_var"}) expected[name + part] = Shape{channels};
+    for (const char* part : {".weight", ".bias", ".running_mean", ".running_var"})
+      expected[name + part] = Shape{channels};
   };
   std::int64_t in = 16;
   for (const auto& [group, out] : {std::pair{"layer1.0", 16}, {"layer2.0", 32}, {"layer3.0", 64}}) {
@@ -98,7 +99,8 @@ TEST_CASE("model file: convolution weights are in PyTorch's order, output, input
   for (int o = 0; o < 4; ++o)
     for (int i = 0; i < 2; ++i)
       for (int y = 0; y < 3; ++y)
-        for (int x = 0; x < 3; ++x) CHECK(stored.data()[((o * 2 + i) * 3 + y) * 3 + x] == weight.data()[((o * 3 + y) * 3 + x) * 2 + i]);
+        for (int x = 0; x < 3; ++x)
+          CHECK(stored.data()[((o * 2 + i) * 3 + y) * 3 + x] == weight.data()[((o * 3 + y) * 3 + x) * 2 + i]);
 }
 
 TEST_CASE("model file: released networks are neither written nor read into", "[io]") {
@@ -110,7 +112,8 @@ TEST_CASE("model file: released networks are neither written nor read into", "[i
     lpw::release(network, {.members = members});
     const auto before = state_of(network);
     const auto message = lpw::to_text("safetensors: the network is released into ", members, " members; ");
-    CHECK(message_of<lpw::OptionError>([&] { io::save_safetensors(folder / "f", network); }) == "save_" + message + "collapse it first");
+    CHECK(message_of<lpw::OptionError>([&] { io::save_safetensors(folder / "f", network); }) ==
+          "save_" + message + "collapse it first");
     CHECK(message_of<lpw::OptionError>([&] { io::load_safetensors(folder / "plain", network); }) ==
           "load_" + message + "load before release");
     CHECK(state_of(network) == before);
@@ -128,12 +131,16 @@ TEST_CASE("model file: a missing tensor is named and the network untouched", "[i
     rewrite(folder / "f", network, [&](const io::NamedTensor& tensor, io::NamedTensors& to) {
       if (tensor.name != missing) to.add(tensor);
     });
-    CHECK(refusal_of(folder / "f", other) == (folder / "f").string() + ": was not saved from this network: '" + missing +
+    CHECK(refusal_of(folder / "f", other) == (folder / "f").string() + ": was not saved from this network: '" +
+                                                 missing +
                                                  "' is missing; names can be changed (rename) or passed over (skip)");
   }
 }
 
-TEST_CASE("model file: a tensor too many is named and the network untouched, but PyTorch's counters of batches are passed over", "[io]") {
+TEST_CASE(
+    "model file: a tensor too many is named and the network untouched, but PyTorch's counters of batches are passed "
+    "over",
+    "[io]") {
   const TemporaryFolder folder;
   auto network = random_net(1), other = random_net(2);
   const auto save_with = [&](const std::string& extra) {
@@ -143,9 +150,9 @@ TEST_CASE("model file: a tensor too many is named and the network untouched, but
     });
   };
   save_with("other.bias");
-  CHECK(refusal_of(folder / "f", other) ==
-        (folder / "f").string() +
-            ": was not saved from this network: 'other.bias' is left over; names can be changed (rename) or passed over (skip)");
+  CHECK(refusal_of(folder / "f", other) == (folder / "f").string() +
+                                               ": was not saved from this network: 'other.bias' is left over; names "
+                                               "can be changed (rename) or passed over (skip)");
   save_with("bn1.num_batches_tracked");
   io::load_safetensors(folder / "f", other);
   CHECK(state_of(other) == state_of(network));
@@ -156,9 +163,10 @@ TEST_CASE("model file: another architecture or element type is refused", "[io]")
   lpw::nn::WideResNet<float, Cpu> wider({.depth = 10, .widen = 2, .classes = 3}, Philox(1));
   auto narrow = wide_resnet<float>();
   io::save_safetensors(folder / "wider", wider);
-  CHECK(refusal_of(folder / "wider", narrow) == (folder / "wider").string() +
-                                                    ": was not saved from this network: 'layer1.0.shortcut.weight' is left over; names can "
-                                                    "be changed (rename) or passed over (skip)");
+  CHECK(refusal_of(folder / "wider", narrow) ==
+        (folder / "wider").string() +
+            ": was not saved from this network: 'layer1.0.shortcut.weight' is left over; names can "
+            "be changed (rename) or passed over (skip)");
   auto small = random_net(1);
   CHECK(contains(refusal_of(folder / "wider", small), "was not saved from this network: 'conv.weight', "));
   io::save_safetensors(folder / "small", small);
@@ -167,11 +175,13 @@ TEST_CASE("model file: another architecture or element type is refused", "[io]")
   CHECK(contains(refusal_of(folder / "none", exact), (folder / "none").string()));
 }
 
-TEST_CASE("model file: averaged weights are not saved with the statistics of others, a loaded file has its own", "[io]") {
+TEST_CASE("model file: averaged weights are not saved with the statistics of others, a loaded file has its own",
+          "[io]") {
   const TemporaryFolder folder;
   auto network = random_net(1), averaged = random_net(2);
   lpw::optim::mark_statistics_stale(averaged);
-  CHECK(contains(message_of<lpw::Error>([&] { io::save_safetensors(folder / "f", averaged); }), "call recompute_statistics first"));
+  CHECK(contains(message_of<lpw::Error>([&] { io::save_safetensors(folder / "f", averaged); }),
+                 "call recompute_statistics first"));
   CHECK_FALSE(std::filesystem::exists(folder / "f"));
   io::save_safetensors(folder / "f", network);
   io::load_safetensors(folder / "f", averaged);
@@ -234,7 +244,8 @@ TEST_CASE("model file: what is no number of the network's type is not converted"
   CHECK(tensors.get_converted<float>("infinite", {1}).data()[0] == -std::numeric_limits<float>::infinity());
   CHECK(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("count", {1}); }) ==
         "f: tensor 'count' is I32 [1], expected F32 [1]");
-  CHECK(contains(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("large", {3}); }), "is F64 [2], expected [3]"));
+  CHECK(contains(message_of<lpw::FileError>([&] { (void)tensors.get_converted<float>("large", {3}); }),
+                 "is F64 [2], expected [3]"));
 }
 
 TEST_CASE("model file: of tied weights one name is enough, where the metadata name it", "[io]") {
@@ -245,7 +256,8 @@ TEST_CASE("model file: of tied weights one name is enough, where the metadata na
   const std::string name = content.tensors.begin()->name;
   io::Safetensors tied{io::NamedTensors("tied"), content.metadata};
   for (const auto& tensor : content.tensors)
-    tied.tensors.add({tensor.name == name ? "kept" : tensor.name, tensor.dtype, tensor.shape, tensor.data, tensor.owner});
+    tied.tensors.add(
+        {tensor.name == name ? "kept" : tensor.name, tensor.dtype, tensor.shape, tensor.data, tensor.owner});
   io::save_safetensors(folder / "f", tied);
   CHECK(contains(refusal_of(folder / "f", loaded), "'" + name + "' is missing, 'kept' is left over"));
   tied.metadata[name] = "kept";
@@ -254,7 +266,10 @@ TEST_CASE("model file: of tied weights one name is enough, where the metadata na
   CHECK(state_of(loaded) == state_of(network));
 }
 
-TEST_CASE("model file: what is not finite, and a variance below zero, is refused by tensor and file, and the network untouched", "[io]") {
+TEST_CASE(
+    "model file: what is not finite, and a variance below zero, is refused by tensor and file, and the network "
+    "untouched",
+    "[io]") {
   const TemporaryFolder folder;
   auto network = random_net(1);
   const auto spoil = [&](const std::string& name, float value) {
@@ -277,7 +292,8 @@ TEST_CASE("model file: what is not finite, and a variance below zero, is refused
   CHECK(contains(spoilt("conv.weight", nan), file + ": tensor 'conv.weight' holds nan at element 2"));
   CHECK(contains(spoilt("last.weight", -infinity), file + ": tensor 'last.weight' holds -inf at element 2"));
   CHECK(contains(spoilt("bn1.running_mean", infinity), file + ": tensor 'bn1.running_mean' holds inf at element 2"));
-  CHECK(contains(spoilt("bn1.running_var", -0.5f), file + ": tensor 'bn1.running_var' holds -0.5 at element 2, which is no variance"));
+  CHECK(contains(spoilt("bn1.running_var", -0.5f),
+                 file + ": tensor 'bn1.running_var' holds -0.5 at element 2, which is no variance"));
   spoil("bn1.running_var", 0);
   CHECK_NOTHROW(io::load_safetensors(folder / "f", other));
 }
@@ -314,16 +330,21 @@ struct TiedNet {
 TEST_CASE("model file: names are changed by patterns or by a function", "[io]") {
   const TemporaryFolder folder;
   auto network = random_net(1);
-  save_renamed(folder / "f", network,
-               [](const std::string& name) { return name.starts_with("last.") ? "module.head." + name.substr(5) : "module." + name; });
+  save_renamed(folder / "f", network, [](const std::string& name) {
+    return name.starts_with("last.") ? "module.head." + name.substr(5) : "module." + name;
+  });
   auto loaded = random_net(2);
   io::load_safetensors(folder / "f", loaded, {.rename = {{"module.head.*", "last.*"}, {"module.*", "*"}}});
   CHECK(state_of(loaded) == state_of(network));
   auto again = random_net(3);
-  const auto rename = [](const std::string& name) { return name.starts_with("module.head.") ? "last." + name.substr(12) : name.substr(7); };
+  const auto rename = [](const std::string& name) {
+    return name.starts_with("module.head.") ? "last." + name.substr(12) : name.substr(7);
+  };
   io::load_safetensors(folder / "f", again, {.rename = rename});
   CHECK(state_of(again) == state_of(network));
-  const auto twice = message_of<lpw::FileError>([&] { io::load_safetensors(folder / "f", again, {.rename = {{"module.*", "same"}}}); });
+  const auto twice = message_of<lpw::FileError>([&] {
+    io::load_safetensors(folder / "f", again, {.rename = {{"module.*", "same"}}});
+  });
   CHECK(contains(twice, (folder / "f").string() + ": the tensors 'module."));
   CHECK(contains(twice, "' are both renamed to 'same'"));
   CHECK(state_of(again) == state_of(network));
@@ -337,17 +358,20 @@ TEST_CASE("model file: what is missing and left over is listed, with names that 
   });
   CHECK(refusal_of(folder / "f", other) ==
         (folder / "f").string() +
-            ": was not saved from this network: 'conv.weight', 'bn1.bias' and 'hidden.bias' are missing, 'first' and 'hiden.bias' are left "
+            ": was not saved from this network: 'conv.weight', 'bn1.bias' and 'hidden.bias' are missing, 'first' and "
+            "'hiden.bias' are left "
             "over; 'hidden.bias' is close to 'hiden.bias'; names can be changed (rename) or passed over (skip)");
 }
 
-TEST_CASE("model file: a head that the file lacks, or has for other classes, keeps the network's values by wish", "[io]") {
+TEST_CASE("model file: a head that the file lacks, or has for other classes, keeps the network's values by wish",
+          "[io]") {
   const TemporaryFolder folder;
   lpw::nn::WideResNet<float, Cpu> many({.depth = 10, .widen = 1, .classes = 7}, Philox(8));
   auto few = wide_resnet<float>();
   const auto before = state_of(few);
   io::save_safetensors(folder / "many", many);
-  CHECK(contains(refusal_of(folder / "many", few), ": tensor 'fc.weight' is F32 [7 64], expected F32 [3 64]; pass it over (skip)"));
+  CHECK(contains(refusal_of(folder / "many", few),
+                 ": tensor 'fc.weight' is F32 [7 64], expected F32 [3 64]; pass it over (skip)"));
   const auto check = [&](const lpw::io::LoadOptions& options, const std::string& file) {
     auto loaded = wide_resnet<float>();
     io::load_safetensors(folder / file, loaded, options);
@@ -364,12 +388,14 @@ TEST_CASE("model file: a head that the file lacks, or has for other classes, kee
   save_renamed(folder / "headless", many, [](const std::string& name) { return name.starts_with("fc.") ? "" : name; });
   CHECK(contains(refusal_of(folder / "headless", few), "'fc.weight' and 'fc.bias' are missing; names"));
   check({.skip = {"fc.weight", "fc.bias"}}, "headless");
-  save_renamed(folder / "other", many, [](const std::string& name) { return name.starts_with("fc.") ? "classifier." + name : name; });
+  save_renamed(folder / "other", many,
+               [](const std::string& name) { return name.starts_with("fc.") ? "classifier." + name : name; });
   check({.skip = {"fc.*", "classifier.*"}}, "other");
   CHECK(message_of<lpw::OptionError>([&] {
           io::load_safetensors(folder / "many", few, {.skip = {"fb.*", "fc.*"}});
         }) == (folder / "many").string() +
-                  ": skip 'fb.*' matches no tensor of the file and no weight of the network; close names: 'fc.bias' and 'fc.weight'");
+                  ": skip 'fb.*' matches no tensor of the file and no weight of the network; close names: 'fc.bias' "
+                  "and 'fc.weight'");
   CHECK(state_of(few) == before);
 }
 
@@ -393,7 +419,8 @@ TEST_CASE("model file: of tied weights any one name is enough, two that differ a
   two.tensors.add("decoder.weight", lpw::full<float, Cpu>({2, 3}, 5.f));
   two.tensors.add("decoder.bias", lpw::zeros<float, Cpu>({2}));
   io::save_safetensors(folder / "two", two);
-  CHECK(contains(refusal_of(folder / "two", loaded), "' differ, and are one weight in this network; pass over one of them (skip)"));
+  CHECK(contains(refusal_of(folder / "two", loaded),
+                 "' differ, and are one weight in this network; pass over one of them (skip)"));
   io::load_safetensors(folder / "two", loaded, {.skip = {"encoder.*"}});
   CHECK(loaded.encoder.value().data()[0] == 5);
 }

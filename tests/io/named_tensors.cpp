@@ -74,7 +74,8 @@ TEST_CASE("named tensors: errors name the source, the tensor and the difference"
         }) == "model.safetensors: tensor 'head.weight' is F32 [2 3], expected F64 [2 3]");
   CHECK(message_of<lpw::Error>([&] { tensors.add("head.weight", counting({1})); }) ==
         "model.safetensors: two tensors of the name 'head.weight'");
-  CHECK(message_of<lpw::Error>([&] { tensors.add("empty", Tensor<float, Cpu>()); }) == "model.safetensors: tensor 'empty' has no memory");
+  CHECK(message_of<lpw::Error>([&] { tensors.add("empty", Tensor<float, Cpu>()); }) ==
+        "model.safetensors: tensor 'empty' has no memory");
   CHECK(message_of<lpw::Error>([&] {
           tensors.add({"x", "F8", {1}, {}, nullptr});
         }) == "model.safetensors: tensor 'x' has the unknown dtype 'F8'");

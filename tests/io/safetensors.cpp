@@ -29,7 +29,9 @@ io::Bytes file_of(const std::string& header, std::size_t data = 0) {
 std::string safetensors_refusal(const io::Bytes& bytes) {
   return message_of<lpw::FileError>([&] { (void)io::parse_safetensors(bytes, "f"); });
 }
-std::string safetensors_refusal(const std::string& header, std::size_t data = 0) { return safetensors_refusal(file_of(header, data)); }
+std::string safetensors_refusal(const std::string& header, std::size_t data = 0) {
+  return safetensors_refusal(file_of(header, data));
+}
 
 /// The safetensors_refusal of a file with one tensor "w" of these fields and 8 bytes of data.
 std::string refusal_of_tensor(const std::string& fields) { return safetensors_refusal("{\"w\":{" + fields + "}}", 8); }
@@ -73,8 +75,8 @@ TEST_CASE("safetensors: the file's bytes are the format's", "[io]") {
   content.tensors.add("b", lpw::full<float, Cpu>({1}, 1.f));
   io::save_safetensors(folder / "f", content);
   // "b" comes first, where a float is aligned.
-  auto expected =
-      file_of(R"({"a":{"data_offsets":[4,5],"dtype":"U8","shape":[1]},"b":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}      )");
+  auto expected = file_of(
+      R"({"a":{"data_offsets":[4,5],"dtype":"U8","shape":[1]},"b":{"data_offsets":[0,4],"dtype":"F32","shape":[1]}}      )");
   for (const int byte : {0x00, 0x00, 0x80, 0x3f, 9}) expected.push_back(static_cast<std::byte>(byte));
   CHECK(text_of(io::read_file(folder / "f")) == text_of(expected));
 }
@@ -87,7 +89,8 @@ TEST_CASE("safetensors: tensors come in the order of their data and may be of ty
   REQUIRE(loaded.tensors.size() == 2);
   CHECK(loaded.tensors.begin()->name == "b");
   CHECK(loaded.tensors.at("a").dtype == "F16");
-  CHECK(message_of<lpw::FileError>([&] { (void)loaded.tensors.get<float>("a", {2}); }) == "f: tensor 'a' is F16 [2], expected F32 [2]");
+  CHECK(message_of<lpw::FileError>([&] { (void)loaded.tensors.get<float>("a", {2}); }) ==
+        "f: tensor 'a' is F16 [2], expected F32 [2]");
 }
 
 TEST_CASE("safetensors: loaded tensors outlive the file and the list", "[io]") {
@@ -104,7 +107,8 @@ TEST_CASE("safetensors: a file cut anywhere is refused", "[io]") {
   REQUIRE(io::parse_safetensors(whole, "f").tensors.size() == 2);
   for (std::size_t length = 0; length < whole.size(); ++length) {
     INFO("length " << length);
-    CHECK(contains(safetensors_refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))), "f: truncated"));
+    CHECK(contains(safetensors_refusal(io::Bytes(whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length))),
+                   "f: truncated"));
   }
 }
 
@@ -127,16 +131,19 @@ TEST_CASE("safetensors: any flipped bit loads or throws FileError", "[io]") {
 }
 
 TEST_CASE("safetensors: impossible header lengths are refused before anything is allocated", "[io]") {
-  for (const std::uint64_t length : {std::uint64_t{3}, std::uint64_t{100'000'001}, UINT64_MAX, UINT64_MAX - 7, std::uint64_t{1} << 63}) {
+  for (const std::uint64_t length :
+       {std::uint64_t{3}, std::uint64_t{100'000'001}, UINT64_MAX, UINT64_MAX - 7, std::uint64_t{1} << 63}) {
     io::Bytes bytes = file_of("{}");
     std::memcpy(bytes.data(), &length, 8);
-    CHECK(safetensors_refusal(bytes) == lpw::to_text("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
+    CHECK(safetensors_refusal(bytes) ==
+          lpw::to_text("f: truncated or damaged: the header's length is ", length, " in a file of 10 bytes"));
   }
 }
 
 TEST_CASE("safetensors: a checkpoint is called one", "[io]") {
   CHECK(safetensors_refusal(bytes_of(io::detail::checkpoint_magic)) ==
-        "f: is a checkpoint, from which a run is resumed; expected an exported network, such as its run's model.safetensors");
+        "f: is a checkpoint, from which a run is resumed; expected an exported network, such as its run's "
+        "model.safetensors");
 }
 
 TEST_CASE("safetensors: headers that are no JSON object are refused", "[io]") {
@@ -154,20 +161,25 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
   const auto dtype = [](const std::string& value) {
     return refusal_of_tensor("\"dtype\":" + value + R"(,"shape":[2],"data_offsets":[0,8])");
   };
-  const auto shape = [](const std::string& value) { return refusal_of_tensor(R"("dtype":"F32","data_offsets":[0,8],"shape":)" + value); };
-  const auto offsets = [](const std::string& value) { return refusal_of_tensor(R"("dtype":"F32","shape":[2],"data_offsets":)" + value); };
+  const auto shape = [](const std::string& value) {
+    return refusal_of_tensor(R"("dtype":"F32","data_offsets":[0,8],"shape":)" + value);
+  };
+  const auto offsets = [](const std::string& value) {
+    return refusal_of_tensor(R"("dtype":"F32","shape":[2],"data_offsets":)" + value);
+  };
   REQUIRE(shape("[2]").empty());
   const std::string tensor = "f: damaged: tensor 'w': ";
 
   CHECK(dtype("7") == tensor + "dtype is not a string");
   CHECK(dtype("\"F33\"") == tensor + "unknown dtype 'F33'");
-  for (const auto* value : {"2", "\"2\"", "{}", "null"}) CHECK(shape(value) == tensor + "shape is not an array of extents");
-  for (const auto* value :
-       {"[-2]", "[2.0]", "[\"2\"]", "[null]", "[[2]]", "[9223372036854775808]", "[99999999999999999999]", "[1,1,1,1,1,1,-2]"})
+  for (const auto* value : {"2", "\"2\"", "{}", "null"})
+    CHECK(shape(value) == tensor + "shape is not an array of extents");
+  for (const auto* value : {"[-2]", "[2.0]", "[\"2\"]", "[null]", "[[2]]", "[9223372036854775808]",
+                            "[99999999999999999999]", "[1,1,1,1,1,1,-2]"})
     CHECK(shape(value) == tensor + "shape has an extent that is not a size");
   CHECK(shape("[3]") == tensor + "F32 [3] does not fit data_offsets [0, 8)");
-  for (const auto* value :
-       {"[]", "[0]", "[4611686018427387905,2]", "[4294967296,4294967296,2]", "[0,4611686018427387904,4611686018427387904]"})
+  for (const auto* value : {"[]", "[0]", "[4611686018427387905,2]", "[4294967296,4294967296,2]",
+                            "[0,4611686018427387904,4611686018427387904]"})
     CHECK(contains(shape(value), "does not fit data_offsets [0, 8)"));
   for (const auto* value : {"8", "[8]", "[0,8,8]", "[-8,0]", "[0,8.0]", "[\"0\",\"8\"]", "[0,18446744073709551616]"})
     CHECK(offsets(value) == tensor + "data_offsets is not a pair of offsets");
@@ -175,7 +187,8 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
   CHECK(contains(offsets("[8,16]"), "'w' starts at byte 8 of the data, where its neighbour ends at 0"));
   CHECK(contains(offsets("[18446744073709551608,18446744073709551615]"), "does not fit"));
 
-  for (const auto* fields : {"", R"("dtype":"F32","shape":[2])", R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
+  for (const auto* fields :
+       {"", R"("dtype":"F32","shape":[2])", R"("dtype":"F32","shape":[2],"data_offsets":[0,8],"more":1)"})
     CHECK(refusal_of_tensor(fields) == tensor + "expected dtype, shape and data_offsets");
   CHECK(contains(safetensors_refusal(R"({"w":[]})"), "expected dtype, shape and data_offsets"));
 }
@@ -183,20 +196,23 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
 TEST_CASE("safetensors: what the format has and lpw has not is unsupported, not damaged", "[io]") {
   for (const char* dtype : {"F8_E4M3", "F8_E5M2", "F8_E8M0", "F6_E2M3", "F4", "C64"})
     CHECK(refusal_of_tensor(lpw::to_text(R"("dtype":")", dtype, R"(","shape":[1,8],"data_offsets":[0,8])")) ==
-          lpw::to_text("f: unsupported: tensor 'w': dtype ", dtype, "; convert it to F32 with the program that wrote it"));
+          lpw::to_text("f: unsupported: tensor 'w': dtype ", dtype,
+                       "; convert it to F32 with the program that wrote it"));
   CHECK(refusal_of_tensor(R"("dtype":"F32","shape":[1,1,1,1,1,1,2],"data_offsets":[0,8])") ==
         "f: unsupported: tensor 'w': it has 7 axes, expected at most 6");
 }
 
 TEST_CASE("safetensors: tied tensors share their data", "[io]") {
-  auto bytes = file_of(R"({"a":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},)"
-                       R"("c":{"dtype":"U8","shape":[3],"data_offsets":[3,6]},"d":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})",
-                       6);
+  auto bytes = file_of(
+      R"({"a":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},"b":{"dtype":"U8","shape":[2,2],"data_offsets":[0,4]},)"
+      R"("c":{"dtype":"U8","shape":[3],"data_offsets":[3,6]},"d":{"dtype":"U8","shape":[1],"data_offsets":[4,5]}})",
+      6);
   for (std::size_t i = 0; i < 6; ++i) bytes[bytes.size() - 6 + i] = static_cast<std::byte>(i);
   const auto loaded = io::parse_safetensors(bytes, "f");
   const auto values = [&](const char* name) {
     std::string text;
-    for (const std::byte byte : loaded.tensors.at(name).data) text += static_cast<char>('0' + std::to_integer<int>(byte));
+    for (const std::byte byte : loaded.tensors.at(name).data)
+      text += static_cast<char>('0' + std::to_integer<int>(byte));
     return text;
   };
   CHECK(values("a") == "0123");
@@ -220,8 +236,9 @@ TEST_CASE("safetensors: a name that was dropped for the one it is tied to is fou
 
 TEST_CASE("safetensors: overlong and short files, gaps and double names are refused", "[io]") {
   const auto two = [](const std::string& a, const std::string& b, std::size_t data) {
-    return safetensors_refusal(
-        R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a + R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}", data);
+    return safetensors_refusal(R"({"a":{"dtype":"U8","shape":[4],"data_offsets":)" + a +
+                                   R"(},"b":{"dtype":"U8","shape":[4],"data_offsets":)" + b + "}}",
+                               data);
   };
   REQUIRE(two("[4,8]", "[0,4]", 8).empty());
   CHECK(contains(two("[0,4]", "[5,9]", 9), "'b' starts at byte 5 of the data, where its neighbour ends at 4"));
@@ -229,7 +246,8 @@ TEST_CASE("safetensors: overlong and short files, gaps and double names are refu
   CHECK(two("[0,4]", "[2,6]", 7) == "f: damaged: 7 bytes follow the header, which announces 6");
   CHECK(two("[0,4]", "[4,8]", 7) == "f: truncated: 7 bytes follow the header, which announces 8");
   CHECK(safetensors_refusal("{\"a\":1,\"a\":1}") == "f: damaged: its header names 'a' twice");
-  CHECK(contains(safetensors_refusal(R"({"a":{"dtype":"U8","dtype":"F32","shape":[0],"data_offsets":[0,0]}})"), "names 'dtype' twice"));
+  CHECK(contains(safetensors_refusal(R"({"a":{"dtype":"U8","dtype":"F32","shape":[0],"data_offsets":[0,0]}})"),
+                 "names 'dtype' twice"));
 }
 
 TEST_CASE("safetensors: metadata other than texts are refused", "[io]") {

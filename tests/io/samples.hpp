@@ -12,15 +12,18 @@
 template <class T>
 lpw::Tensor<T, lpw::Cpu> sample(const lpw::Shape& shape) {
   lpw::Tensor<T, lpw::Cpu> tensor(shape);
-  for (std::int64_t i = 0; i < tensor.size(); ++i) tensor.data()[i] = static_cast<T>(static_cast<float>(i % 100 + shape.rank()));
+  for (std::int64_t i = 0; i < tensor.size(); ++i)
+    tensor.data()[i] = static_cast<T>(static_cast<float>(i % 100 + shape.rank()));
   return tensor;
 }
 
 /// Shapes of rank 0 to 6, with and without a zero extent, in the element type T.
 template <class T>
 void add_samples(lpw::io::NamedTensors& tensors) {
-  const lpw::Shape shapes[] = {{}, {3}, {0}, {2, 3}, {2, 0, 3}, {2, 1, 3}, {2, 3, 1, 2}, {1, 2, 3, 2, 1}, {2, 1, 2, 1, 2, 3}};
-  for (const auto& shape : shapes) tensors.add(std::string(lpw::dtype_name<T>()) + " " + describe(shape), sample<T>(shape));
+  const lpw::Shape shapes[] = {
+      {}, {3}, {0}, {2, 3}, {2, 0, 3}, {2, 1, 3}, {2, 3, 1, 2}, {1, 2, 3, 2, 1}, {2, 1, 2, 1, 2, 3}};
+  for (const auto& shape : shapes)
+    tensors.add(std::string(lpw::dtype_name<T>()) + " " + describe(shape), sample<T>(shape));
 }
 
 inline lpw::io::NamedTensors every_sample() {

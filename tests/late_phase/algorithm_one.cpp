@@ -1,5 +1,5 @@
-// The batched pass against Algorithm 1 as it is written in the paper: K visits of one plain network, one after another, with an optimizer
-// of its own, written out here in double.
+// The batched pass against Algorithm 1 as it is written in the paper: K visits of one plain network, one after another,
+// with an optimizer of its own, written out here in double.
 #include "catch.hpp"
 #include "support/networks.hpp"
 
@@ -12,13 +12,16 @@ using Vector = std::vector<double>;
 constexpr std::int64_t members = 3, batch = 4;
 constexpr double base_rate = 0.05, late_rate = 0.02, momentum = 0.9, base_decay = 5e-4, late_decay = 5e-3;
 
-// The batched pass adds up the same products in another order. Sums of up to 1e3 terms differ by 1e3 eps = 2e-13 at the very worst, and
-// batch norm and five steps pass the differences on; below 1e-13 was measured for the whole run. A wrong term would show as 1e-3 or more.
+// The batched pass adds up the same products in another order. Sums of up to 1e3 terms differ by 1e3 eps = 2e-13 at the
+// very worst, and batch norm and five steps pass the differences on; below 1e-13 was measured for the whole run. A
+// wrong term would show as 1e-3 or more.
 constexpr double sequential_tolerance = 1e-11, chunk_tolerance = 1e-12;
-// eps of float32 through ten convolutions and batch norms, there and back; one pass, because ReLUs near zero make longer runs diverge.
+// eps of float32 through ten convolutions and batch norms, there and back; one pass, because ReLUs near zero make
+// longer runs diverge.
 constexpr double float_tolerance = 1e-4;
 
-/// A weight and its velocity under Nesterov momentum as PyTorch has it: g += decay w; v = mu v + g; w -= rate (g + mu v).
+/// A weight and its velocity under Nesterov momentum as PyTorch has it: g += decay w; v = mu v + g; w -= rate (g + mu
+/// v).
 struct Momentum {
   Vector weight, velocity;
 
@@ -37,13 +40,16 @@ template <class M>
 class Sequential {
  public:
   explicit Sequential(M network) : network_(std::move(network)) {
-    lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) { theta_.emplace(name, Momentum(values(p.value()))); });
+    lpw::nn::for_each_parameter(
+        network_, [&](const std::string& name, auto& p) { theta_.emplace(name, Momentum(values(p.value()))); });
     late_.resize(1);
     statistics_.resize(1);
-    lpw::nn::for_each_buffer(network_, [&](const std::string& name, auto& b) { statistics_[0][name] = values(b.value()); });
+    lpw::nn::for_each_buffer(network_,
+                             [&](const std::string& name, auto& b) { statistics_[0][name] = values(b.value()); });
   }
 
-  /// From now on the groups' weights are late-phase. Member k starts from row k of `released` with the momentum gathered so far.
+  /// From now on the groups' weights are late-phase. Member k starts from row k of `released` with the momentum
+  /// gathered so far.
   template <class State>
   void release(Group groups, const State& released) {
     if (contains(groups, Group::rank_one)) lpw::nn::attach_rank_one(network_);
@@ -67,15 +73,18 @@ class Sequential {
       load(k);
       const lpw::MemberRange minibatch{static_cast<std::int64_t>(k), 1};
       lpw::Tape tape;
-      const auto loss = lpw::cross_entropy(network_.forward(tape.input(batches.images_of(minibatch))), batches.labels_of(minibatch));
+      const auto loss =
+          lpw::cross_entropy(network_.forward(tape.input(batches.images_of(minibatch))), batches.labels_of(minibatch));
       tape.backward(loss);
       lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
         const Vector gradient = values(p.gradient());
-        if (const auto late = late_[k].find(name); late != late_[k].end()) return late->second.step(gradient, late_rate, late_decay);
+        if (const auto late = late_[k].find(name); late != late_[k].end())
+          return late->second.step(gradient, late_rate, late_decay);
         Vector& total = sum.try_emplace(name, gradient.size(), 0.0).first->second;
         for (std::size_t i = 0; i < gradient.size(); ++i) total[i] += gamma_theta * gradient[i];
       });
-      lpw::nn::for_each_buffer(network_, [&](const std::string& name, auto& b) { statistics_[k][name] = values(b.value()); });
+      lpw::nn::for_each_buffer(network_,
+                               [&](const std::string& name, auto& b) { statistics_[k][name] = values(b.value()); });
     }
     for (auto& [name, weight] : theta_) weight.step(sum.at(name), base_rate, base_decay);
   }
@@ -88,7 +97,9 @@ class Sequential {
   }
 
  private:
-  static Vector values(const lpw::Tensor<double, Cpu>& tensor) { return {tensor.data(), tensor.data() + tensor.size()}; }
+  static Vector values(const lpw::Tensor<double, Cpu>& tensor) {
+    return {tensor.data(), tensor.data() + tensor.size()};
+  }
 
   void load(std::size_t k) {
     lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
@@ -117,8 +128,8 @@ lpw::optim::SgdOptions sgd(lpw::optim::BaseGradient base_gradient) {
           .base_gradient = base_gradient};
 }
 
-/// Two iterations as a plain network, release with noise, five iterations as three members. Returns the library's states after release
-/// and at the end.
+/// Two iterations as a plain network, release with noise, five iterations as three members. Returns the library's
+/// states after release and at the end.
 template <class M>
 auto run_library(M& network, Group groups, std::int64_t chunk, lpw::optim::BaseGradient base_gradient) {
   using W = lpw::nn::WeightOf<M>;
@@ -129,7 +140,7 @@ auto run_library(M& network, Group groups, std::int64_t chunk, lpw::optim::BaseG
   };
   iterate(1, 100);
   iterate(1, 101);
-  lpw::release(network, optimizer, {.members = members, .groups = groups, .sigma = 0.2});
+  lpw::release(network, optimizer, {.members = members, .late = groups, .sigma = 0.2});
   auto released = state_of(network);
   for (std::uint32_t draw = 0; draw < 5; ++draw) iterate(members, draw);
   return std::pair(std::move(released), state_of(network));
@@ -159,7 +170,8 @@ void check_algorithm_one(Make make, Group groups) {
   for (const auto base_gradient : {BaseGradient::sum, BaseGradient::mean}) {
     auto network = make();
     const auto [released, end] = run_library(network, groups, 0, base_gradient);
-    const auto oracle = run_sequential(make(), groups, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
+    const auto oracle =
+        run_sequential(make(), groups, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
     for (const auto& [name, rows] : end) {
       CAPTURE(name);
       for (std::int64_t k = 0; k < rows.shape[0]; ++k)
@@ -209,10 +221,11 @@ TEST_CASE("algorithm 1: the gradients of float32 are those of double", "[late_ph
   const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
   auto single = wide_resnet<float>();
   auto exact = wide_resnet<double>();
-  lpw::release(single, {.members = members, .groups = groups});
-  lpw::release(exact, {.members = members, .groups = groups});
+  lpw::release(single, {.members = members, .late = groups});
+  lpw::release(exact, {.members = members, .late = groups});
   const auto losses = accumulate_gradient(single, Minibatches<float>(members, batch, 0));
-  CHECK(relative_difference(losses, accumulate_gradient(exact, Minibatches<double>(members, batch, 0))) < float_tolerance);
+  CHECK(relative_difference(losses, accumulate_gradient(exact, Minibatches<double>(members, batch, 0))) <
+        float_tolerance);
   // Whole stores are compared: some single parameters' gradients are zero but for rounding.
   const auto& a = lpw::nn::flatten(single)->gradient;
   const auto& b = lpw::nn::flatten(exact)->gradient;

@@ -36,8 +36,8 @@ double map_at(const State& state, const std::string& norm, double epsilon, doubl
 }
 
 template <class State>
-void check_affine_mean(const State& before, const State& after, const std::string& norm, double epsilon, std::int64_t members,
-                       double tolerance) {
+void check_affine_mean(const State& before, const State& after, const std::string& norm, double epsilon,
+                       std::int64_t members, double tolerance) {
   const auto channels = after.at(norm + ".weight").values.size();
   for (std::size_t c = 0; c < channels; ++c)
     for (const double x : {-2.0, 0.0, 0.7, 5.0}) {
@@ -54,7 +54,8 @@ void check_affine_mean(const State& before, const State& after, const std::strin
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("collapse: right after a release without noise it gives back the network bit for bit", "[late_phase]", float, double) {
+TEMPLATE_TEST_CASE("collapse: right after a release without noise it gives back the network bit for bit",
+                   "[late_phase]", float, double) {
   auto network = wide_resnet<TestType>();
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 2);  // statistics and batch-norm weights that are not 0 and 1
@@ -64,7 +65,7 @@ TEMPLATE_TEST_CASE("collapse: right after a release without noise it gives back 
   for (const Group groups : every_choice)
     for (const std::int64_t members : {1, 3, 7, 10}) {
       CAPTURE(members);
-      lpw::release(network, {.members = members, .groups = groups});
+      lpw::release(network, {.members = members, .late = groups});
       lpw::collapse(network, form);
       REQUIRE(state_of(network) == before);
       const auto flat = lpw::nn::flatten(network);
@@ -82,8 +83,10 @@ TEMPLATE_TEST_CASE("collapse: a plain network stays as it is", "[late_phase]", f
   CHECK(state_of(network) == before);
 }
 
-TEMPLATE_TEST_CASE("collapse: the affine form's batch norm is the mean of the members' evaluation maps", "[late_phase]", float, double) {
-  const double tolerance = 20 * double(std::numeric_limits<TestType>::epsilon());  // each weight is rounded once, and once more in the map
+TEMPLATE_TEST_CASE("collapse: the affine form's batch norm is the mean of the members' evaluation maps", "[late_phase]",
+                   float, double) {
+  const double tolerance =
+      20 * double(std::numeric_limits<TestType>::epsilon());  // each weight is rounded once, and once more in the map
   const std::int64_t members = GENERATE(2, 5);
   auto network = SmallNet<TestType>();
   lpw::release(network, {.members = members});
@@ -98,11 +101,11 @@ TEMPLATE_TEST_CASE("collapse: the affine form's batch norm is the mean of the me
   for (const char* name : {"conv.weight", "hidden.weight", "hidden.bias"}) CHECK(after.at(name) == before.at(name));
 }
 
-TEMPLATE_TEST_CASE("collapse: batch norm with shared weights and statistics per member collapses by the maps too", "[late_phase]", float,
-                   double) {
+TEMPLATE_TEST_CASE("collapse: batch norm with shared weights and statistics per member collapses by the maps too",
+                   "[late_phase]", float, double) {
   const double tolerance = 20 * double(std::numeric_limits<TestType>::epsilon());
   auto network = SmallNet<TestType>();
-  lpw::release(network, {.members = 3, .groups = Group::head});
+  lpw::release(network, {.members = 3, .late = Group::head});
   randomize(network, 5);
   const auto before = state_of(network);
   REQUIRE(before.at("bn1.weight").shape == Shape{1, 5});
@@ -119,13 +122,15 @@ TEMPLATE_TEST_CASE("collapse: batch norm with shared weights and statistics per 
   CHECK_FALSE(after.at("bn1.weight") == before.at("bn1.weight"));
 }
 
-TEMPLATE_TEST_CASE("collapse: the parameters form is the mean of every parameter and statistic", "[late_phase]", float, double) {
+TEMPLATE_TEST_CASE("collapse: the parameters form is the mean of every parameter and statistic", "[late_phase]", float,
+                   double) {
   auto network = SmallNet<TestType>();
-  lpw::release(network, {.members = 4, .groups = Group::batch_norm | Group::head});
+  lpw::release(network, {.members = 4, .late = Group::batch_norm | Group::head});
   randomize(network, 6);
   const auto before = state_of(network);
   lpw::collapse(network, Collapse::parameters);
-  const double tolerance = 4 * double(std::numeric_limits<TestType>::epsilon());  // the reference rounds four times in double
+  const double tolerance =
+      4 * double(std::numeric_limits<TestType>::epsilon());  // the reference rounds four times in double
   for (const auto& [name, rows] : state_of(network)) {
     CAPTURE(name);
     CHECK(rows.shape == before.at(name).shape.with(0, 1));
@@ -133,14 +138,15 @@ TEMPLATE_TEST_CASE("collapse: the parameters form is the mean of every parameter
   }
 }
 
-TEMPLATE_TEST_CASE("collapse: folded rank-1 factors compute what the averaged factors do", "[late_phase]", float, double) {
+TEMPLATE_TEST_CASE("collapse: folded rank-1 factors compute what the averaged factors do", "[late_phase]", float,
+                   double) {
   // Products in another association, through five layers.
   const double tolerance = 200 * double(std::numeric_limits<TestType>::epsilon());
   auto network = SmallNet<TestType>();
-  lpw::release(network, {.members = 3, .groups = Group::rank_one});
+  lpw::release(network, {.members = 3, .late = Group::rank_one});
   randomize(network, 7);
   auto unfolded = SmallNet<TestType>();  // one member that holds the averages of weights, factors and statistics
-  lpw::release(unfolded, {.members = 1, .groups = Group::rank_one});
+  lpw::release(unfolded, {.members = 1, .late = Group::rank_one});
   const auto members = state_of(network);
   const auto put_mean = [&](const std::string& name, auto& member) {
     const auto mean = mean_of(members.at(name));
@@ -151,7 +157,8 @@ TEMPLATE_TEST_CASE("collapse: folded rank-1 factors compute what the averaged fa
 
   lpw::collapse(network, Collapse::parameters);
   const Minibatches<TestType> test(1, 6, 1);
-  CHECK(relative_difference(logits_of(network, test.images).values, logits_of(unfolded, test.images).values) < tolerance);
+  CHECK(relative_difference(logits_of(network, test.images).values, logits_of(unfolded, test.images).values) <
+        tolerance);
   CHECK(network.conv.weight.rank_one() == nullptr);
   CHECK(network.hidden.weight.rank_one() == nullptr);
 
@@ -165,9 +172,10 @@ TEMPLATE_TEST_CASE("collapse: folded rank-1 factors compute what the averaged fa
   CHECK(folded.at("hidden.bias").values == bias);  // a bias is not scaled by the factors
 }
 
-TEST_CASE("collapse: a layer-wise mean of the members' outputs is what a network linear in them gives", "[late_phase]") {
+TEST_CASE("collapse: a layer-wise mean of the members' outputs is what a network linear in them gives",
+          "[late_phase]") {
   auto network = SmallNet<double>();
-  lpw::release(network, {.members = 5, .groups = Group::head, .sigma = 0.5});
+  lpw::release(network, {.members = 5, .late = Group::head, .sigma = 0.5});
   const Minibatches<double> test(1, 6, 2);
   std::vector<double> mean(18, 0.0);
   for (std::int64_t k = 0; k < 5; ++k) {
@@ -175,7 +183,8 @@ TEST_CASE("collapse: a layer-wise mean of the members' outputs is what a network
     for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += logits[i] / 5;
   }
   lpw::collapse(network);
-  CHECK(relative_difference(logits_of(network, test.images).values, mean) < 1e-13);  // the head is linear; some dozen roundings
+  CHECK(relative_difference(logits_of(network, test.images).values, mean) <
+        1e-13);  // the head is linear; some dozen roundings
 }
 
 TEST_CASE("collapse: collapsed() leaves the network as it is and still training", "[late_phase]") {
@@ -183,7 +192,7 @@ TEST_CASE("collapse: collapsed() leaves the network as it is and still training"
   const auto run = [&](bool look) {
     auto network = SmallNet<double>();
     lpw::optim::Sgd optimizer(network);
-    lpw::release(network, optimizer, {.members = 2, .groups = groups, .sigma = 0.1});
+    lpw::release(network, optimizer, {.members = 2, .late = groups, .sigma = 0.1});
     train(network, optimizer, 2);
     if (look) {
       const auto before = state_of(network);
@@ -206,7 +215,7 @@ TEST_CASE("collapse: the network trains on with a new optimizer and can be relea
   const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
   auto network = SmallNet<float>();
   lpw::optim::Sgd optimizer(network);
-  lpw::release(network, optimizer, {.members = 2, .groups = groups, .sigma = 0.1});
+  lpw::release(network, optimizer, {.members = 2, .late = groups, .sigma = 0.1});
   train(network, optimizer, 2);
   lpw::collapse(network);
   CHECK(contains(message_of<lpw::Error>([&] { optimizer.step(); }), "make a new optimizer"));
@@ -215,7 +224,7 @@ TEST_CASE("collapse: the network trains on with a new optimizer and can be relea
   lpw::optim::Sgd next(network);
   train(network, next, 1);
   CHECK_FALSE(state_of(network) == collapsed);
-  lpw::release(network, next, {.members = 3, .groups = groups});
+  lpw::release(network, next, {.members = 3, .late = groups});
   train(network, next, 1);
   CHECK(lpw::nn::members(network) == 3);
   const Minibatches<float> test(1, 5, 3);
@@ -227,10 +236,12 @@ TEST_CASE("collapse: the affine form refuses running statistics of other weights
   lpw::release(network, {.members = 2, .sigma = 0.1});
   lpw::optim::mark_statistics_stale(network);
   const auto before = state_of(network);
-  CHECK(contains(message_of<lpw::Error>([&] { lpw::collapse(network); }), "call recompute_statistics(network, batches) first"));
+  CHECK(contains(message_of<lpw::Error>([&] { lpw::collapse(network); }),
+                 "call recompute_statistics(network, batches) first"));
   CHECK(state_of(network) == before);
   lpw::collapse(network, Collapse::parameters);
-  CHECK_THROWS_AS(logits_of(network, Minibatches<double>(1, 4, 0).images), lpw::Error);  // still other weights' statistics
+  CHECK_THROWS_AS(logits_of(network, Minibatches<double>(1, 4, 0).images),
+                  lpw::Error);  // still other weights' statistics
   lpw::optim::recompute_statistics(network, std::vector{Minibatches<double>(1, 4, 0).images});
   (void)logits_of(network, Minibatches<double>(1, 4, 0).images);
 }
@@ -240,7 +251,7 @@ TEST_CASE("collapse: a batch norm that is used twice is averaged once", "[late_p
   lpw::nn::Sequential once(norm);
   lpw::nn::Sequential twice(norm, norm);
   auto single = lpw::nn::clone_module(once);
-  for (auto* network : {&single, &once}) lpw::release(*network, {.members = 2, .groups = Group::batch_norm});
+  for (auto* network : {&single, &once}) lpw::release(*network, {.members = 2, .late = Group::batch_norm});
   randomize(once, 3);
   randomize(single, 3);
   const auto expected = [&] {

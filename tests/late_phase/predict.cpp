@@ -13,7 +13,8 @@ std::vector<double> softmax(const Rows<double>& logits, std::int64_t b) {
   const auto classes = static_cast<std::size_t>(logits.shape[2]);
   std::vector<double> p(classes);
   double sum = 0;
-  for (std::size_t c = 0; c < classes; ++c) sum += p[c] = std::exp(logits.values[static_cast<std::size_t>(b) * classes + c]);
+  for (std::size_t c = 0; c < classes; ++c)
+    sum += p[c] = std::exp(logits.values[static_cast<std::size_t>(b) * classes + c]);
   for (double& value : p) value /= sum;
   return p;
 }
@@ -34,12 +35,13 @@ M plain_of(M& released, std::int64_t k, M plain) {
 
 }  // namespace
 
-TEST_CASE("predict: every member predicts as a plain network with its weights, the ensemble as their mean", "[late_phase]") {
+TEST_CASE("predict: every member predicts as a plain network with its weights, the ensemble as their mean",
+          "[late_phase]") {
   constexpr std::int64_t members = 3, samples = 5;
   auto network = SmallNet<double>();
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 2);
-  lpw::release(network, optimizer, {.members = members, .groups = Group::batch_norm | Group::head});
+  lpw::release(network, optimizer, {.members = members, .late = Group::batch_norm | Group::head});
   train(network, optimizer, 3, 10);  // each member on minibatches of its own
   const Minibatches<double> test(1, samples, 99);
 
@@ -68,7 +70,8 @@ TEST_CASE("predict: every member predicts as a plain network with its weights, t
 TEST_CASE("predict: a plain network is an ensemble of one", "[late_phase]") {
   auto network = wide_resnet<float>();
   const Minibatches<float> test(1, 4, 1);
-  const auto members = lpw::predict_members(network, test.images), ensemble = lpw::predict_ensemble(network, test.images);
+  const auto members = lpw::predict_members(network, test.images),
+             ensemble = lpw::predict_ensemble(network, test.images);
   CHECK(members.shape() == Shape{1, 4, 3});
   CHECK(rows_of(members).values == rows_of(ensemble).values);
   for (std::int64_t b = 0; b < 4; ++b) {
@@ -79,7 +82,7 @@ TEST_CASE("predict: a plain network is an ensemble of one", "[late_phase]") {
 
 TEST_CASE("predict: changes nothing and sees no dropout", "[late_phase]") {
   auto network = wide_resnet<float>(0.5);
-  lpw::release(network, {.members = 2, .groups = Group::rank_one, .sigma = 0.1});
+  lpw::release(network, {.members = 2, .late = Group::rank_one, .sigma = 0.1});
   const auto before = state_of(network);
   const Minibatches<float> test(1, 4, 2);
   const auto first = rows_of(lpw::predict_members(network, test.images));

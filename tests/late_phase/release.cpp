@@ -11,7 +11,8 @@ using namespace lpw::test;
 
 namespace {
 
-/// phi_k - phi_0 of every late-phase parameter over sigma rms(phi_0), member after member; parameters whose phi_0 is zero have no noise.
+/// phi_k - phi_0 of every late-phase parameter over sigma rms(phi_0), member after member; parameters whose phi_0 is
+/// zero have no noise.
 template <class M>
 std::vector<std::vector<double>> noise_of(M& released, M& plain, double sigma) {
   std::vector<std::vector<double>> noise(static_cast<std::size_t>(lpw::nn::members(released)));
@@ -19,7 +20,8 @@ std::vector<std::vector<double>> noise_of(M& released, M& plain, double sigma) {
   lpw::nn::for_each_parameter(released, [&](const std::string& name, auto& parameter) {
     if (!parameter.late_phase()) return;
     const auto rows = rows_of(parameter.value());
-    const auto start = before.contains(name) ? before.at(name).values : std::vector(rows.row(0).size(), lpw::nn::WeightOf<M>(1));
+    const auto start =
+        before.contains(name) ? before.at(name).values : std::vector(rows.row(0).size(), lpw::nn::WeightOf<M>(1));
     double square = 0;
     for (const auto value : start) square += double(value) * double(value);
     const double rms = std::sqrt(square / static_cast<double>(start.size()));
@@ -44,7 +46,8 @@ double mean_product(const std::vector<double>& a, const std::vector<double>& b) 
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("release: without noise every member predicts what the network did, bit for bit", "[late_phase]", float, double) {
+TEMPLATE_TEST_CASE("release: without noise every member predicts what the network did, bit for bit", "[late_phase]",
+                   float, double) {
   auto network = wide_resnet<TestType>();
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 2);
@@ -53,7 +56,7 @@ TEMPLATE_TEST_CASE("release: without noise every member predicts what the networ
   const auto probabilities = rows_of(lpw::predict_members(network, test.images)).values;
   for (const Group groups : every_choice) {
     auto released = lpw::nn::clone_module(network);
-    lpw::release(released, {.members = 3, .groups = groups});
+    lpw::release(released, {.members = 3, .late = groups});
     CHECK(lpw::nn::members(released) == 3);
     const auto predictions = rows_of(lpw::predict_members(released, test.images));
     for (std::int64_t k = 0; k < 3; ++k) {
@@ -63,8 +66,10 @@ TEMPLATE_TEST_CASE("release: without noise every member predicts what the networ
   }
 }
 
-TEMPLATE_TEST_CASE("release: without noise the training losses are the network's on each minibatch", "[late_phase]", float, double) {
-  // The members' rows lie elsewhere in the matrix products, which may add up in another order: some hundred eps after ten layers.
+TEMPLATE_TEST_CASE("release: without noise the training losses are the network's on each minibatch", "[late_phase]",
+                   float, double) {
+  // The members' rows lie elsewhere in the matrix products, which may add up in another order: some hundred eps after
+  // ten layers.
   const double tolerance = 500 * double(std::numeric_limits<TestType>::epsilon());
   const Minibatches<TestType> batches(3, 4, 51);
   std::vector<TestType> alone;
@@ -72,17 +77,21 @@ TEMPLATE_TEST_CASE("release: without noise the training losses are the network's
     auto network = wide_resnet<TestType>();
     lpw::Tape tape;
     alone.push_back(
-        lpw::cross_entropy(network.forward(tape.input(batches.images_of({k, 1}))), batches.labels_of({k, 1})).value().data()[0]);
+        lpw::cross_entropy(network.forward(tape.input(batches.images_of({k, 1}))), batches.labels_of({k, 1}))
+            .value()
+            .data()[0]);
   }
-  CHECK(relative_difference(std::vector{alone[0]}, std::vector{alone[1]}) > 0.01);  // the minibatches are different ones
+  CHECK(relative_difference(std::vector{alone[0]}, std::vector{alone[1]}) >
+        0.01);  // the minibatches are different ones
   for (const Group groups : every_choice) {
     auto released = wide_resnet<TestType>();
-    lpw::release(released, {.members = 3, .groups = groups});
+    lpw::release(released, {.members = 3, .late = groups});
     CHECK(relative_difference(accumulate_gradient(released, batches), alone) < tolerance);
   }
 }
 
-TEST_CASE("release: weights, running statistics and momentum are replicated, rank-1 factors are ones at rest", "[late_phase]") {
+TEST_CASE("release: weights, running statistics and momentum are replicated, rank-1 factors are ones at rest",
+          "[late_phase]") {
   auto network = SmallNet<float>();
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 3);
@@ -97,7 +106,7 @@ TEST_CASE("release: weights, running statistics and momentum are replicated, ran
   };
   const auto momentum = velocity_of();
   const Group groups = Group::batch_norm | Group::rank_one;
-  lpw::release(network, optimizer, {.members = 4, .groups = groups});
+  lpw::release(network, optimizer, {.members = 4, .late = groups});
 
   const auto after = state_of(network);
   const auto velocity = velocity_of();
@@ -121,7 +130,7 @@ TEST_CASE("release: noise is normal with deviation sigma rms(phi_0), for every m
     auto plain = wide_resnet<double>(), released = wide_resnet<double>();
     randomize(plain, 1);
     randomize(released, 1);
-    lpw::release(released, {.members = 4, .groups = groups, .sigma = sigma, .random = Philox(9)});
+    lpw::release(released, {.members = 4, .late = groups, .sigma = sigma, .random = Philox(9)});
     const auto noise = noise_of(released, plain, sigma);
     const double n = static_cast<double>(noise[0].size());
     CHECK(n > 600);
@@ -131,7 +140,8 @@ TEST_CASE("release: noise is normal with deviation sigma rms(phi_0), for every m
       CHECK(std::abs(mean_product(member, member) - 1) < 5 * std::sqrt(2 / n));
     }
     for (std::size_t k = 1; k < noise.size(); ++k) CHECK(std::abs(mean_product(noise[0], noise[k])) < 5 / std::sqrt(n));
-    const std::vector<double> head(noise[0].begin(), noise[0].begin() + 200), next(noise[0].begin() + 200, noise[0].begin() + 400);
+    const std::vector<double> head(noise[0].begin(), noise[0].begin() + 200),
+        next(noise[0].begin() + 200, noise[0].begin() + 400);
     CHECK(std::abs(mean_product(head, next)) < 5 / std::sqrt(200.0));  // parameters have noise of their own
   }
 }
@@ -150,7 +160,7 @@ TEST_CASE("release: base weights and running statistics get no noise", "[late_ph
 TEST_CASE("release: noise depends on the seed and the member, not on K or the other groups", "[late_phase]") {
   const auto released = [](std::uint64_t seed, std::int64_t members, Group groups = Group::batch_norm | Group::head) {
     auto network = wide_resnet<double>();
-    lpw::release(network, {.members = members, .groups = groups, .sigma = 0.5, .random = Philox(seed)});
+    lpw::release(network, {.members = members, .late = groups, .sigma = 0.5, .random = Philox(seed)});
     return state_of(network);
   };
   const auto one = released(1, 3);
@@ -187,24 +197,26 @@ struct TiedHeads {
 TEST_CASE("release: a weight shared by two modules stays one weight and gets its noise once", "[late_phase]") {
   TiedHeads network;
   const auto start = state_of(network).at("first.weight").values;
-  lpw::release(network, {.members = 200, .groups = Group::head, .sigma = 1});
+  lpw::release(network, {.members = 200, .late = Group::head, .sigma = 1});
   const auto flat = lpw::nn::flatten(network);
   CHECK(flat->value.late.shape() == Shape{200, 9});
   double square = 0, noise = 0;
   for (const double w : start) square += w * w;
   for (std::int64_t k = 0; k < 200; ++k)
     for (int i = 0; i < 9; ++i) noise += std::pow(flat->value.late.row(k)[i] - start[static_cast<std::size_t>(i)], 2);
-  CHECK(std::abs(noise / (200 * square) - 1) < 5 * std::sqrt(2.0 / 1800));  // five standard errors; twice the noise would give 2 or more
+  CHECK(std::abs(noise / (200 * square) - 1) <
+        5 * std::sqrt(2.0 / 1800));  // five standard errors; twice the noise would give 2 or more
 }
 
 TEST_CASE("release: the stores of WRN-10-1 have the sizes of its architecture", "[late_phase]") {
   const std::int64_t convolutions =
       9 * (3 * 16) + 9 * (16 * 16 + 16 * 16) + 9 * (16 * 32 + 32 * 32) + 16 * 32 + 9 * (32 * 64 + 64 * 64) + 32 * 64;
   const std::int64_t norms = 2 * ((16 + 16) + (16 + 32) + (32 + 64) + 64), head = 64 * 3 + 3;
-  const std::int64_t factors = (3 + 16) + 2 * (16 + 16) + (16 + 32) + (32 + 32) + (16 + 32) + (32 + 64) + (64 + 64) + (32 + 64);
+  const std::int64_t factors =
+      (3 + 16) + 2 * (16 + 16) + (16 + 32) + (32 + 32) + (16 + 32) + (32 + 64) + (64 + 64) + (32 + 64);
   const auto sizes = [](Group groups) {
     auto network = wide_resnet<float>();
-    lpw::release(network, {.members = 5, .groups = groups});
+    lpw::release(network, {.members = 5, .late = groups});
     const auto flat = lpw::nn::flatten(network);
     CHECK(flat->value.base.dim(0) == 1);
     CHECK(flat->value.late.dim(0) == 5);
@@ -216,7 +228,8 @@ TEST_CASE("release: the stores of WRN-10-1 have the sizes of its architecture", 
   CHECK(sizes(Group::batch_norm) == std::pair(convolutions + head, norms));
   CHECK(sizes(Group::head) == std::pair(convolutions + norms, head));
   CHECK(sizes(Group::rank_one) == std::pair(convolutions + norms + head, factors + 64 + 3));
-  CHECK(sizes(Group::rank_one | Group::head) == std::pair(convolutions + norms, factors + head));  // a released head takes no factors
+  CHECK(sizes(Group::rank_one | Group::head) ==
+        std::pair(convolutions + norms, factors + head));  // a released head takes no factors
 }
 
 TEST_CASE("release: what cannot work is refused and leaves the network alone", "[late_phase]") {
@@ -229,7 +242,7 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
   };
   CHECK(refused({.members = 0}) == "release: members 0; expected at least 1");
   CHECK(refused({.sigma = -0.5}) == "release: sigma -0.5; expected 0 or more");
-  CHECK(refused({.groups = Group::batch_norm | Group::rank_one | Group::head}) ==
+  CHECK(refused({.late = Group::batch_norm | Group::rank_one | Group::head}) ==
         "release: the network has no head to release; mark its last layer with .head = true");
   CHECK(state_of(network) == before);  // no rank-1 factors either
   CHECK(lpw::nn::flatten(network)->value.late.size() == 0);
@@ -237,12 +250,12 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
 
   lpw::nn::Initializer init(Philox(1));
   lpw::nn::Sequential norm(lpw::nn::BatchNorm<float, Cpu>(3));
-  CHECK(message_of<OptionError>([&] { lpw::release(norm, {.groups = Group::rank_one}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(norm, {.late = Group::rank_one}); }) ==
         "release: the network has no layer that takes rank-1 factors");
   lpw::nn::Sequential linear(lpw::nn::Linear<float, Cpu>({.in_features = 3, .out_features = 3, .head = true}, init));
-  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.groups = Group::batch_norm}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.late = Group::batch_norm}); }) ==
         "release: the network has no batch norm to release");
-  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.groups = Group::rank_one | Group::head}); }) ==
+  CHECK(message_of<OptionError>([&] { lpw::release(linear, {.late = Group::rank_one | Group::head}); }) ==
         "release: the network has no layer that takes rank-1 factors");
 
   for (const std::int64_t members : {1, 3}) {
@@ -256,20 +269,23 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
 TEST_CASE("release: an optimizer that does not follow refuses to step", "[late_phase]") {
   SmallNet<float> network, other;
   lpw::optim::Sgd left_behind(network), follows(network), of_other(other);
-  CHECK(contains(message_of<lpw::Error>([&] { lpw::release(network, of_other, {.members = 2}); }), "made for another network"));
+  CHECK(contains(message_of<lpw::Error>([&] { lpw::release(network, of_other, {.members = 2}); }),
+                 "made for another network"));
   CHECK(lpw::nn::members(network) == 1);  // the refused release has changed nothing
   lpw::release(network, follows, {.members = 2});
   train(network, follows, 1);
   CHECK(contains(message_of<lpw::Error>([&] { left_behind.step(); }), "released without this optimizer"));
 }
 
-TEST_CASE("release: layers that share a weight get no rank-1 factors, which one collapsed weight could not hold", "[late_phase]") {
+TEST_CASE("release: layers that share a weight get no rank-1 factors, which one collapsed weight could not hold",
+          "[late_phase]") {
   lpw::nn::Initializer init(Philox(1));
   const lpw::nn::Linear<float, Cpu> layer({.in_features = 3, .out_features = 3}, init);
   lpw::nn::Sequential tied(layer, layer);
-  CHECK(
-      contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::rank_one}); }), "shares its weight"));
-  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .groups = Group::none}); }), "no group"));
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .late = Group::rank_one}); }),
+                 "shares its weight"));
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .late = Group::none}); }),
+                 "no group"));
 }
 
 TEST_CASE("release: a part of a network can be asked for its members without moving it", "[late_phase]") {
@@ -292,7 +308,7 @@ TEST_CASE("release: a pass needs a minibatch for every member", "[late_phase]") 
 TEST_CASE("release: parameters by name, alone, beside groups and all of them", "[late_phase]") {
   const auto late = [](const Selectors& groups) {
     SmallNet<float> network;
-    lpw::release(network, {.members = 2, .groups = groups});
+    lpw::release(network, {.members = 2, .late = groups});
     std::set<std::string> names;
     lpw::nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
       if (parameter.late_phase()) names.insert(name);
@@ -312,7 +328,7 @@ TEST_CASE("release: parameters by name, alone, beside groups and all of them", "
   CHECK(factored.contains("hidden.rank_one_r"));
 
   SmallNet<float> network;
-  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(network, {.groups = Selectors::parse("con.weight")}); }),
+  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(network, {.late = Selectors::parse("con.weight")}); }),
                  "release: the network has no parameter 'con.weight'; close to it: 'conv.weight'"));
   CHECK(lpw::nn::members(network) == 1);
 }
@@ -320,7 +336,7 @@ TEST_CASE("release: parameters by name, alone, beside groups and all of them", "
 TEST_CASE("release: all parameters give K networks in one pass, which collapse to their mean", "[late_phase]") {
   SmallNet<float> network;
   lpw::optim::Sgd optimizer(network);
-  lpw::release(network, optimizer, {.members = 3, .groups = Selectors::parse("all"), .sigma = 0.1});
+  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("a b"); }), "\"a b\" is no name"));
   train(network, optimizer, 2);
   const auto flat = lpw::nn::flatten(network);
   CHECK(flat->value.base.size() == 0);
@@ -336,6 +352,7 @@ TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
   CHECK(Selectors::parse("none").empty());
   CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("head,head"); }), "names head twice"));
   CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("a.*,a.*"); }), "names a.* twice"));
+  CHECK(contains_text(refusal<lpw::OptionError>([] { (void)Selectors::parse("a b"); }), "\"a b\" is no name"));
   for (const char* text : {"", "head,", ",head"})
     CHECK(contains(message_of<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
 }

@@ -49,7 +49,8 @@ TEST_CASE("evaluation: four samples by hand", "[metrics]") {
   const Evaluation result = evaluate(p, labels);
   CHECK(result.count == 4);
   CHECK(result.accuracy == 0.75);
-  CHECK(difference(result.nll, -(std::log(0.9) + std::log(0.08) + std::log(0.6) + std::log(0.75)) / 4) <= sum_tolerance);
+  CHECK(difference(result.nll, -(std::log(0.9) + std::log(0.08) + std::log(0.6) + std::log(0.75)) / 4) <=
+        sum_tolerance);
   CHECK(difference(result.ece, (std::abs(1 - 1.82) + std::abs(1 - 0.6) + std::abs(1 - 0.75)) / 4) <= sum_tolerance);
 }
 
@@ -116,8 +117,10 @@ TEST_CASE("evaluation: bad input is refused and leaves the sums as they were", "
   const auto two = tensor<std::int32_t>({2}, {0, 1});
   CHECK_THROWS_AS(evaluator.add(p, tensor<std::int32_t>({1}, {0})), lpw::ShapeError);
   CHECK_THROWS_AS(evaluator.add(tensor<double>({4}, {1, 0, 0, 0}), two), lpw::ShapeError);
-  CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, 2})), "evaluation: label 2 of row 1 is not in [0, 2)");
-  CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, -1})), "evaluation: label -1 of row 1 is not in [0, 2)");
+  CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, 2})),
+                    "evaluation: label 2 of row 1 is not in [0, 2)");
+  CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, -1})),
+                    "evaluation: label -1 of row 1 is not in [0, 2)");
   CHECK_THROWS_WITH(evaluator.add(tensor<double>({2, 2}, {0.5, 0.5, 3, 4}), two),
                     "evaluation: row 1 with sum 7 is no distribution over classes; apply softmax_rows to logits first");
   for (const double bad : {std::nan(""), -1., std::numeric_limits<double>::infinity()})

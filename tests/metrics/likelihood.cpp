@@ -74,7 +74,8 @@ TEST_CASE("logits that are not finite, labels out of range and shapes that do no
   const auto labels = labels_of(4, 5);
   auto wrong = clone(labels);
   wrong.data()[2] = 5;
-  CHECK(contains(message_of<Error>([&] { (void)log_likelihoods(logits, wrong); }), "label 5 of row 2 is not in [0, 5)"));
+  CHECK(
+      contains(message_of<Error>([&] { (void)log_likelihoods(logits, wrong); }), "label 5 of row 2 is not in [0, 5)"));
   CHECK_THROWS_AS(log_likelihoods(logits, labels_of(3, 5)), ShapeError);
   logits.data()[7] = std::numeric_limits<double>::quiet_NaN();
   CHECK(contains(message_of<NonFinite>([&] { (void)log_likelihoods(logits, labels); }), "row 1"));

@@ -22,7 +22,8 @@ double auroc_by_pairs(const std::vector<double>& in, const std::vector<double>& 
 }  // namespace
 
 TEST_CASE("predictive entropy: by hand", "[metrics]") {
-  const auto entropy = predictive_entropy(tensor<double>({3, 4}, {0.25, 0.25, 0.25, 0.25, 1, 0, 0, 0, 0.5, 0.25, 0, 0.25}));
+  const auto entropy =
+      predictive_entropy(tensor<double>({3, 4}, {0.25, 0.25, 0.25, 0.25, 1, 0, 0, 0, 0.5, 0.25, 0, 0.25}));
   REQUIRE(entropy.size() == 3);
   CHECK(difference(entropy[0], std::log(4.)) <= sum_tolerance);
   CHECK(entropy[1] == 0);

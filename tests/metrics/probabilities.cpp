@@ -34,7 +34,8 @@ TEST_CASE("softmax_rows: refuses other shapes and rows without a softmax", "[met
   const double infinity = std::numeric_limits<double>::infinity(), nan = std::numeric_limits<double>::quiet_NaN();
   CHECK_THROWS_AS(softmax_rows(lpw::zeros<float, lpw::Cpu>({3})), lpw::ShapeError);
   CHECK_THROWS_AS(softmax_rows(lpw::zeros<float, lpw::Cpu>({3, 0})), lpw::ShapeError);
-  for (const auto& row : {std::vector{nan, 0.}, std::vector{0., nan}, std::vector{0., infinity}, std::vector{-infinity, -infinity}})
+  for (const auto& row :
+       {std::vector{nan, 0.}, std::vector{0., nan}, std::vector{0., infinity}, std::vector{-infinity, -infinity}})
     CHECK_THROWS_AS(softmax_rows(tensor<double>({1, 2}, row)), lpw::NonFinite);
   CHECK(softmax_rows(lpw::zeros<float, lpw::Cpu>({0, 3})).size() == 0);
 }

@@ -20,8 +20,9 @@ lpw::Tensor<T, lpw::Cpu> tensor(const lpw::Shape& shape, const std::vector<T>& v
 inline lpw::Tensor<double, lpw::Cpu> random_probabilities(std::int64_t samples, std::int64_t classes) {
   const lpw::Philox random(7, lpw::Stream::test);
   const auto columns = static_cast<std::uint64_t>(classes);
-  return lpw::metrics::softmax_rows(lpw::test::drawn<double>(
-      {samples, classes}, [&](std::uint64_t i) { return random.normal(i) * static_cast<double>(1 + i / columns % 5); }));
+  return lpw::metrics::softmax_rows(lpw::test::drawn<double>({samples, classes}, [&](std::uint64_t i) {
+    return random.normal(i) * static_cast<double>(1 + i / columns % 5);
+  }));
 }
 
 inline lpw::Tensor<std::int32_t, lpw::Cpu> random_labels(std::int64_t samples, std::int64_t classes) {

@@ -29,7 +29,8 @@ TEST_CASE("Dropout is active in training alone and refuses impossible rates", "[
   const auto x = random_tensor<float>({1, 100}, 1);
   const Tape training({.random = Philox(1, Stream::dropout)}), evaluation = Tape::evaluation();
   CHECK(values_of(drop.forward(training.input(x)).value()) != values_of(x));
-  CHECK_THROWS_AS(drop.forward(Tape().input(x)), OptionError);  // the same mask in every iteration would freeze a part of the network
+  CHECK_THROWS_AS(drop.forward(Tape().input(x)),
+                  OptionError);  // the same mask in every iteration would freeze a part of the network
   CHECK(values_of(drop.forward(evaluation.input(x)).value()) == values_of(x));
   CHECK_THROWS_WITH((nn::Dropout<float, Cpu>(1.0)), "Dropout: rate 1 is outside [0, 1)");
 }

@@ -28,13 +28,15 @@ TEST_CASE("BatchNorm starts as the normalisation alone and gathers running stati
   // With momentum 1 the running statistics are the batch's, the variance unbiased: evaluation differs by sqrt(49 / 50).
   const Tape evaluation = Tape::evaluation();
   const auto z = norm.forward(evaluation.input(x)).value();
-  for (std::int64_t i = 0; i < z.size(); ++i) REQUIRE(std::abs(z.data()[i] - y.data()[i] * std::sqrt(49.0 / 50)) <= 1e-5);
+  for (std::int64_t i = 0; i < z.size(); ++i)
+    REQUIRE(std::abs(z.data()[i] - y.data()[i] * std::sqrt(49.0 / 50)) <= 1e-5);
 }
 
 TEST_CASE("BatchNorm with a residual adds it before the ReLU", "[batch_norm]") {
   nn::BatchNorm<double, Cpu> norm(3, {.relu = true}), plain(3);
   const Tape tape;
-  const auto x = tape.input(random_tensor<double>({1, 8, 3}, 1)), residual = tape.input(random_tensor<double>({1, 8, 3}, 2));
+  const auto x = tape.input(random_tensor<double>({1, 8, 3}, 1)),
+             residual = tape.input(random_tensor<double>({1, 8, 3}, 2));
   CHECK(values_of(norm.forward(x, residual).value()) == values_of(relu(add(plain.forward(x), residual)).value()));
 }
 

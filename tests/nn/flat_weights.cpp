@@ -30,7 +30,8 @@ Layer& head(TwoLayers& network) { return std::get<2>(network.modules); }
 Norm& norm(TwoLayers& network) { return std::get<1>(network.modules); }
 
 void mark_late_phase(TwoLayers& network) {
-  nn::for_each_parameter(network, [](const std::string&, auto& parameter) { parameter.set_late_phase(parameter.group() != Group::none); });
+  nn::for_each_parameter(
+      network, [](const std::string&, auto& parameter) { parameter.set_late_phase(parameter.group() != Group::none); });
 }
 
 std::vector<double> all_values(TwoLayers& network) {
@@ -150,8 +151,10 @@ TEST_CASE("rearrange carries tensors over to new stores", "[flat_weights]") {
   fill(start.base, 7.0);
   const auto moved = nn::rearrange(momentum, *before, *after, start);
   const auto old_values = values_of(momentum.base);
-  CHECK(std::vector<double>(moved.base.data(), moved.base.data() + 16) == std::vector<double>(old_values.begin(), old_values.begin() + 16));
+  CHECK(std::vector<double>(moved.base.data(), moved.base.data() + 16) ==
+        std::vector<double>(old_values.begin(), old_values.begin() + 16));
   CHECK(values_of(moved.base.columns(16, {6})) == std::vector<double>(6, 7));
   for (std::int64_t k = 0; k < 2; ++k)
-    CHECK(std::vector<double>(moved.late.row(k), moved.late.row(k) + 18) == std::vector<double>(old_values.begin() + 16, old_values.end()));
+    CHECK(std::vector<double>(moved.late.row(k), moved.late.row(k) + 18) ==
+          std::vector<double>(old_values.begin() + 16, old_values.end()));
 }

@@ -26,7 +26,8 @@ TEST_CASE("he_normal has mean 0, variance 2 / fan_in and a normal's tails", "[in
 TEST_CASE("he_normal: every weight has numbers of its own, by seed and order alone", "[initializer]") {
   nn::Initializer init(Philox{3}), again(Philox{3}), other(Philox{4});
   const Shape shape{1, 50};
-  const auto first = values_of(init.he_normal<float, Cpu>(shape, 1)), second = values_of(init.he_normal<float, Cpu>(shape, 1));
+  const auto first = values_of(init.he_normal<float, Cpu>(shape, 1)),
+             second = values_of(init.he_normal<float, Cpu>(shape, 1));
   CHECK(first != second);
   CHECK(values_of(again.he_normal<float, Cpu>(shape, 1)) == first);
   CHECK(values_of(again.he_normal<float, Cpu>(shape, 1)) == second);

@@ -33,16 +33,19 @@ void randomize_factors(Net& net) {
 Net::States random_states(std::int64_t members, std::int64_t batch, std::size_t layers = 2) {
   Net::States states;
   for (std::uint32_t layer = 0; layer < layers; ++layer)
-    states.push_back(
-        {random_tensor<double>({members, batch, hidden}, 70 + layer), random_tensor<double>({members, batch, hidden}, 80 + layer)});
+    states.push_back({random_tensor<double>({members, batch, hidden}, 70 + layer),
+                      random_tensor<double>({members, batch, hidden}, 80 + layer)});
   return states;
 }
 
-std::vector<double> output_of(Net& net, const DoubleTensor& x) { return values_of(net.forward(Tape::evaluation().input(x)).value()); }
+std::vector<double> output_of(Net& net, const DoubleTensor& x) {
+  return values_of(net.forward(Tape::evaluation().input(x)).value());
+}
 
 std::map<std::string, std::vector<double>> weights_of(Net& net) {
   std::map<std::string, std::vector<double>> result;
-  nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) { result[name] = values_of(parameter.value()); });
+  nn::for_each_parameter(
+      net, [&](const std::string& name, auto& parameter) { result[name] = values_of(parameter.value()); });
   return result;
 }
 
@@ -57,9 +60,9 @@ TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)"
     CHECK(largest <= 0.5);
     CHECK(largest >= 0.25);  // all 16 and more numbers in the inner half: 2^-16
   });
-  const std::map<std::string, Shape> expected{{"weight_ih_l0", {16, 3}}, {"weight_hh_l0", {16, 4}}, {"bias_ih_l0", {16}},
-                                              {"bias_hh_l0", {16}},      {"weight_ih_l1", {16, 4}}, {"weight_hh_l1", {16, 4}},
-                                              {"bias_ih_l1", {16}},      {"bias_hh_l1", {16}}};
+  const std::map<std::string, Shape> expected{
+      {"weight_ih_l0", {16, 3}}, {"weight_hh_l0", {16, 4}}, {"bias_ih_l0", {16}}, {"bias_hh_l0", {16}},
+      {"weight_ih_l1", {16, 4}}, {"weight_hh_l1", {16, 4}}, {"bias_ih_l1", {16}}, {"bias_hh_l1", {16}}};
   CHECK(shapes == expected);
   nn::attach_rank_one(net);
   std::size_t count = 0;
@@ -74,12 +77,13 @@ TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)"
 
 TEST_CASE("Lstm: gradients through five steps and two layers of members with rank-1 factors", "[lstm]") {
   auto net = make_net();
-  release(net, {.members = 3, .groups = Group::rank_one});
+  release(net, {.members = 3, .late = Group::rank_one});
   randomize_factors(net);
   const auto states = random_states(3, 2);
   // Parameters enter as inputs of the check: it sets their values, and reads their gradients on its own tape.
   std::vector<DoubleTensor> inputs_of_check{random_tensor<double>({3, 5, 2, inputs}, 9)};
-  nn::for_each_parameter(net, [&](const std::string&, auto& parameter) { inputs_of_check.push_back(clone(parameter.value())); });
+  nn::for_each_parameter(
+      net, [&](const std::string&, auto& parameter) { inputs_of_check.push_back(clone(parameter.value())); });
   REQUIRE(inputs_of_check.size() == 17);
   expect_gradient(
       "two layers",
@@ -109,9 +113,12 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
   DoubleVariable x = leaves[0];
   for (std::size_t layer = 0; layer < 2; ++layer) {
     const auto matrix = [&](std::size_t at) {
-      return LstmMatrix<double, Cpu>{leaves[at], leaves[at + 3], RankOneFactors<double, Cpu>{leaves[at + 1], leaves[at + 2]}};
+      return LstmMatrix<double, Cpu>{leaves[at], leaves[at + 3],
+                                     RankOneFactors<double, Cpu>{leaves[at + 1], leaves[at + 2]}};
     };
-    x = lstm(x, other.input(states[layer].hidden), other.input(states[layer].cell), matrix(1 + 8 * layer), matrix(5 + 8 * layer)).y;
+    x = lstm(x, other.input(states[layer].hidden), other.input(states[layer].cell), matrix(1 + 8 * layer),
+             matrix(5 + 8 * layer))
+            .y;
   }
   other.backward(weighted_sum(x));
   std::size_t at = 1;
@@ -121,10 +128,11 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
   });
 }
 
-TEST_CASE("Lstm: members of one pass are the members run alone, with carried states, and their base gradients' sum", "[lstm]") {
+TEST_CASE("Lstm: members of one pass are the members run alone, with carried states, and their base gradients' sum",
+          "[lstm]") {
   constexpr std::int64_t members = 3, batch = 2, steps = 4;
   auto net = make_net();
-  release(net, {.members = members, .groups = Group::rank_one});
+  release(net, {.members = members, .late = Group::rank_one});
   randomize_factors(net);
   const auto window = [&](std::uint32_t key) { return random_tensor<double>({members, steps, batch, inputs}, key); };
   const auto run = [&](MemberRange range) {  // two windows; all members if range is empty
@@ -161,16 +169,19 @@ TEST_CASE("Lstm: members of one pass are the members run alone, with carried sta
   }
   for (const auto& [name, values] : gradients()) {  // the three runs added up
     INFO(name);
-    CHECK(largest_difference(values, batched.at(name)) <= 1000 * epsilon<double>());  // sums of some hundred terms below 1
+    CHECK(largest_difference(values, batched.at(name)) <=
+          1000 * epsilon<double>());  // sums of some hundred terms below 1
   }
 }
 
-TEST_CASE("Lstm: release leaves the function as it is, bit for bit, and collapse of equal members gives the network back", "[lstm]") {
+TEST_CASE(
+    "Lstm: release leaves the function as it is, bit for bit, and collapse of equal members gives the network back",
+    "[lstm]") {
   auto net = make_net();
   const auto before = weights_of(net);
   const auto x = random_tensor<double>({1, 6, 2, inputs}, 3);
   const auto y = output_of(net, x);
-  release(net, {.members = 4, .groups = Group::rank_one});
+  release(net, {.members = 4, .late = Group::rank_one});
   CHECK(nn::members(net) == 4);
   for (std::int64_t k = 0; k < 4; ++k) {
     const auto member = values_of(net.forward(Tape::evaluation({k, 1}).input(x)).value());
@@ -184,7 +195,7 @@ TEST_CASE("Lstm: release leaves the function as it is, bit for bit, and collapse
 
 TEST_CASE("Lstm: collapse folds the averaged factors into every matrix", "[lstm]") {
   auto net = make_net();
-  release(net, {.members = 3, .groups = Group::rank_one});
+  release(net, {.members = 3, .late = Group::rank_one});
   randomize_factors(net);
   const auto members = weights_of(net);
   collapse(net);
@@ -201,7 +212,8 @@ TEST_CASE("Lstm: collapse folds the averaged factors into every matrix", "[lstm]
     const auto r = mean("rank_one_r_" + matrix), s = mean("rank_one_s_" + matrix);
     auto expected = members.at("weight_" + matrix);
     for (std::size_t i = 0; i < expected.size(); ++i) expected[i] *= r[i / s.size()] * s[i % s.size()];
-    CHECK(largest_difference(folded.at("weight_" + matrix), expected) <= 10 * epsilon<double>());  // some five roundings
+    CHECK(largest_difference(folded.at("weight_" + matrix), expected) <=
+          10 * epsilon<double>());  // some five roundings
     CHECK(folded.at("bias_" + matrix) == members.at("bias_" + matrix));
   }
 }
@@ -211,13 +223,13 @@ TEST_CASE("Lstm: weights, biases and all can be late-phase weights too", "[lstm]
   nn::for_each_parameter(net, [](const std::string&, auto& parameter) { parameter.set_group(Group::head); });
   const auto x = random_tensor<double>({2, 3, 2, inputs}, 3);
   const auto alone = output_of(net, x);
-  release(net, {.members = 2, .groups = Group::head});
+  release(net, {.members = 2, .late = Group::head});
   CHECK(largest_difference(output_of(net, x), alone) <= 10 * epsilon<double>());
   CHECK_THROWS_WITH(
       [&] {
         auto other = make_net(1);
         nn::for_each_parameter(other, [](const std::string&, auto& parameter) { parameter.set_group(Group::head); });
-        release(other, {.members = 2, .groups = Group::head | Group::rank_one});
+        release(other, {.members = 2, .late = Group::head | Group::rank_one});
       }(),
       "release: the network has no layer that takes rank-1 factors");
 }
@@ -238,11 +250,13 @@ TEST_CASE("Lstm refuses what cannot be", "[lstm]") {
   nn::Initializer init(Philox{1});
   CHECK_THROWS_WITH(Net({.in_features = 0, .hidden_features = 3}, init),
                     "Lstm: in_features 0, hidden_features 3 and layers 1 must be positive");
-  CHECK_THROWS_WITH(Net({.in_features = 1, .hidden_features = 3, .dropout = 1}, init), "Lstm: dropout 1 is outside [0, 1)");
+  CHECK_THROWS_WITH(Net({.in_features = 1, .hidden_features = 3, .dropout = 1}, init),
+                    "Lstm: dropout 1 is outside [0, 1)");
   auto net = make_net();
   const Tape tape;
   const auto x = tape.input(zeros<double, Cpu>({1, 2, 2, inputs}));
   CHECK_THROWS_WITH(net.forward(x, random_states(1, 2, 1)), "Lstm: states of 1 layers for 2");
   CHECK_THROWS_AS(net.forward(x, random_states(1, 3)), ShapeError);
-  CHECK_THROWS_WITH(net.forward(tape.input(zeros<double, Cpu>({2, 2, inputs}))), "Lstm: x is [2 2 3]; expected [K T B I]");
+  CHECK_THROWS_WITH(net.forward(tape.input(zeros<double, Cpu>({2, 2, inputs}))),
+                    "Lstm: x is [2 2 3]; expected [K T B I]");
 }

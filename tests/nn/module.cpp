@@ -37,8 +37,12 @@ struct Tied {
   using device_type = Cpu;
 
   explicit Tied(nn::Initializer init)
-      : encoder({.in_features = 4, .out_features = 4, .bias = false}, init), decoder(encoder), scale(zeros<double, Cpu>({1, 4})) {}
-  [[nodiscard]] Variable<double, Cpu> forward(const Variable<double, Cpu>& x) { return decoder.forward(encoder.forward(x)); }
+      : encoder({.in_features = 4, .out_features = 4, .bias = false}, init),
+        decoder(encoder),
+        scale(zeros<double, Cpu>({1, 4})) {}
+  [[nodiscard]] Variable<double, Cpu> forward(const Variable<double, Cpu>& x) {
+    return decoder.forward(encoder.forward(x));
+  }
   template <class F>
   void visit(F&& f) {
     f("encoder", encoder);
@@ -63,9 +67,10 @@ static_assert(std::is_same_v<nn::WeightOf<Shift<bfloat16, Cpu>>, float>);
 
 auto small_network() {
   nn::Initializer init(Philox{1});
-  return nn::Sequential(nn::Linear<double, Cpu>({.in_features = 3, .out_features = 4}, init), Shift<double, Cpu>(4),
-                        nn::Relu<double, Cpu>(),
-                        nn::Sequential(nn::Linear<double, Cpu>({.in_features = 4, .out_features = 2, .bias = false}, init)));
+  return nn::Sequential(
+      nn::Linear<double, Cpu>({.in_features = 3, .out_features = 4}, init), Shift<double, Cpu>(4),
+      nn::Relu<double, Cpu>(),
+      nn::Sequential(nn::Linear<double, Cpu>({.in_features = 4, .out_features = 2, .bias = false}, init)));
 }
 
 template <class M>

@@ -33,7 +33,8 @@ TEST_CASE("a new parameter is a base weight with one row and gradient zero", "[p
   CHECK_FALSE(parameter.late_phase());
   CHECK(parameter.home() == nullptr);
   CHECK(values_of(parameter.gradient()) == std::vector<double>(12, 0));
-  CHECK_THROWS_WITH((nn::Parameter<float, Cpu>(zeros<float, Cpu>({2, 3}))), "parameter: expected one member row, got [2 3]");
+  CHECK_THROWS_WITH((nn::Parameter<float, Cpu>(zeros<float, Cpu>({2, 3}))),
+                    "parameter: expected one member row, got [2 3]");
   CHECK_THROWS_AS((nn::Parameter<float, Cpu>(zeros<float, Cpu>({}))), ShapeError);
   CHECK_THROWS_AS((nn::Buffer<float, Cpu>(zeros<float, Cpu>({2, 3}))), ShapeError);
 }

@@ -22,11 +22,13 @@ void randomize(nn::Parameter<double, Cpu>& parameter, std::int64_t members, std:
 }
 
 /// Weights [K, O, ..., C] of the members, each W o (r_k s_k^T).
-Tensor<double, Cpu> member_weights(const Tensor<double, Cpu>& weight, const Tensor<double, Cpu>& r, const Tensor<double, Cpu>& s) {
+Tensor<double, Cpu> member_weights(const Tensor<double, Cpu>& weight, const Tensor<double, Cpu>& r,
+                                   const Tensor<double, Cpu>& s) {
   Tensor<double, Cpu> result(weight.shape().with(0, r.dim(0)));
   const std::int64_t inputs = s.dim(1), per_output = weight.shape().size_from(2);
   for (std::int64_t k = 0; k < r.dim(0); ++k)
-    for (std::int64_t i = 0; i < weight.size(); ++i) result.row(k)[i] = weight.data()[i] * r.row(k)[i / per_output] * s.row(k)[i % inputs];
+    for (std::int64_t i = 0; i < weight.size(); ++i)
+      result.row(k)[i] = weight.data()[i] * r.row(k)[i / per_output] * s.row(k)[i % inputs];
   return result;
 }
 
@@ -44,9 +46,10 @@ void check_factors(Layer& layer, const Tensor<double, Cpu>& x, Plain&& plain) {
 
   randomize(layer.weight.rank_one()->output, x.dim(0), 5);
   randomize(layer.weight.rank_one()->input, x.dim(0), 6);
-  const auto weights =
-      member_weights(layer.weight.value(), layer.weight.rank_one()->output.value(), layer.weight.rank_one()->input.value());
-  CHECK(largest_difference(layer.forward(tape.input(x)).value(), plain(tape.input(x), tape.input(weights)).value()) <= rank_one_tolerance);
+  const auto weights = member_weights(layer.weight.value(), layer.weight.rank_one()->output.value(),
+                                      layer.weight.rank_one()->input.value());
+  CHECK(largest_difference(layer.forward(tape.input(x)).value(), plain(tape.input(x), tape.input(weights)).value()) <=
+        rank_one_tolerance);
 
   randomize(layer.weight.rank_one()->output, 1, 7);
   randomize(layer.weight.rank_one()->input, 1, 8);

@@ -53,7 +53,8 @@ void check_whole(M& network, const lpw::Trace& trace) {
 
 }  // namespace
 
-TEST_CASE("trace: a wide residual network's weights and statistics are all in the list, its logits at the end", "[nn]") {
+TEST_CASE("trace: a wide residual network's weights and statistics are all in the list, its logits at the end",
+          "[nn]") {
   auto network = wide_resnet<float>();
   const auto trace = traced(network, 1);
   check_whole(network, trace);
@@ -69,6 +70,6 @@ TEST_CASE("trace: a wide residual network's weights and statistics are all in th
 
 TEST_CASE("trace: of a released network the factors of its weights too", "[nn]") {
   SmallNet<float> network;
-  lpw::release(network, {.members = 3, .groups = Group::rank_one | Group::batch_norm});
+  lpw::release(network, {.members = 3, .late = Group::rank_one | Group::batch_norm});
   check_whole(network, traced(network, 3));
 }

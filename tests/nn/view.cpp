@@ -30,7 +30,7 @@ template <class T>
 auto trained(bool views, std::int64_t gap = 0) {
   SmallNet<T> network;
   lpw::optim::Sgd optimizer(network, {.learning_rate = 0.1, .momentum = 0.9});
-  lpw::release(network, optimizer, {.members = 3, .groups = Group::batch_norm | Group::head});
+  lpw::release(network, optimizer, {.members = 3, .late = Group::batch_norm | Group::head});
   for (std::uint32_t step = 0; step < 4; ++step) {
     const Minibatches<T> batch(3, 4, step);
     lpw::Tape tape;
@@ -58,7 +58,8 @@ struct Given {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("view: training on views gives the bits that training on copies gives", "[nn]", float, double, lpw::bfloat16) {
+TEMPLATE_TEST_CASE("view: training on views gives the bits that training on copies gives", "[nn]", float, double,
+                   lpw::bfloat16) {
   const auto expected = trained<TestType>(false);
   CHECK(trained<TestType>(true) == expected);
   CHECK(trained<TestType>(true, 5) == expected);

@@ -1,4 +1,5 @@
-// Adam by its whole trajectory against the recursion of Kingma and Ba's algorithm 1, and of AdamW's algorithm 2, in double.
+// Adam by its whole trajectory against the recursion of Kingma and Ba's algorithm 1, and of AdamW's algorithm 2, in
+// double.
 #include <lpw/optim/adam.hpp>
 
 #include "two_weights.hpp"
@@ -34,7 +35,10 @@ struct AdamReference {
 };
 
 AdamOptions options() {
-  return {.learning_rate = 0.01, .beta1 = AdamReference::beta1, .beta2 = AdamReference::beta2, .epsilon = AdamReference::epsilon};
+  return {.learning_rate = 0.01,
+          .beta1 = AdamReference::beta1,
+          .beta2 = AdamReference::beta2,
+          .epsilon = AdamReference::epsilon};
 }
 
 Vector scaled(Vector values, double factor) {
@@ -44,8 +48,8 @@ Vector scaled(Vector values, double factor) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("adam: twenty steps are the algorithm's, base and late-phase weights each with their options", "[optim]", float,
-                   double) {
+TEMPLATE_TEST_CASE("adam: twenty steps are the algorithm's, base and late-phase weights each with their options",
+                   "[optim]", float, double) {
   // Twenty roundings in each of twenty steps; early on the step is a ratio of like numbers.
   const double tolerance = 400 * double(std::numeric_limits<TestType>::epsilon());
   const double decay = GENERATE(0.0, 5e-2);
@@ -60,12 +64,13 @@ TEMPLATE_TEST_CASE("adam: twenty steps are the algorithm's, base and late-phase 
   if (mean) chosen.base_gradient = lpw::optim::BaseGradient::mean;
   TwoWeights<TestType> network;
   lpw::optim::Adam optimizer(network, chosen);
-  lpw::release(network, optimizer, {.members = 4, .groups = Group::head, .sigma = 0.5});
+  lpw::release(network, optimizer, {.members = 4, .late = Group::head, .sigma = 0.5});
   const auto flat = lpw::nn::flatten(network);
   AdamReference base{values(flat->value.base)}, late{values(flat->value.late)};
   for (std::uint32_t step = 0; step < 20; ++step) {
     const double base_factor = step < 10 ? 1.0 : 0.1, late_factor = 1.0 / (1 + step);
-    const auto base_gradient = add_gradient(flat->gradient.base, 2 * step), late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
+    const auto base_gradient = add_gradient(flat->gradient.base, 2 * step),
+               late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
     optimizer.step(base_factor, late_factor);
     base.step(scaled(base_gradient, mean ? 0.25 : 1), {0.01 * base_factor, decay, decoupled});
     late.step(late_gradient, {(separate ? 0.03 : 0.01) * late_factor, separate ? 0.2 : decay, decoupled});
@@ -86,10 +91,12 @@ TEST_CASE("adam: released weights take their moments and their count along", "[o
     whole.step(add_gradient(before->gradient.base, step), {0.01, 0, false});
     optimizer.step();
   }
-  lpw::release(network, optimizer, {.members = 2, .groups = Group::head});
+  lpw::release(network, optimizer, {.members = 2, .late = Group::head});
   CHECK(optimizer.steps() == StepCounts{3, 3});
   const auto flat = lpw::nn::flatten(network);
-  const auto part = [](const Vector& v, std::size_t first, std::size_t last) { return Vector(v.begin() + first, v.begin() + last); };
+  const auto part = [](const Vector& v, std::size_t first, std::size_t last) {
+    return Vector(v.begin() + first, v.begin() + last);
+  };
   const auto twice = [&](const Vector& v) {
     Vector row = part(v, 7, 10), rows = row;
     rows.insert(rows.end(), row.begin(), row.end());
@@ -111,7 +118,7 @@ TEST_CASE("adam: late-phase weights of which some are new start from zero moment
   auto network = SmallNet<double>();
   lpw::optim::Adam optimizer(network, options());
   train(network, optimizer, 4);
-  lpw::release(network, optimizer, {.members = 3, .groups = groups});
+  lpw::release(network, optimizer, {.members = 3, .late = groups});
   CHECK(optimizer.steps() == StepCounts{4, 0});
   for (const auto& state : optimizer.states()) {
     CHECK(values(state.pair.late) == Vector(state.pair.late.size(), 0.0));
@@ -129,7 +136,9 @@ TEST_CASE("adam: late-phase weights of which some are new start from zero moment
 
 TEST_CASE("adam: impossible options are refused", "[optim]") {
   TwoWeights<float> network;
-  const auto message = [&](const AdamOptions& o) { return message_of<lpw::OptionError>([&] { lpw::optim::Adam(network, o); }); };
+  const auto message = [&](const AdamOptions& o) {
+    return message_of<lpw::OptionError>([&] { lpw::optim::Adam(network, o); });
+  };
   CHECK(message({.learning_rate = -0.1}) == "Adam: learning rate -0.1 is negative");
   CHECK(message({.beta1 = 1}) == "Adam: betas 1 and 0.999; expected both in [0, 1)");
   CHECK(message({.beta2 = -0.5}) == "Adam: betas 0.9 and -0.5; expected both in [0, 1)");

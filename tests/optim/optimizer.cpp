@@ -31,13 +31,13 @@ struct MakeAdam {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("optimizers: a run goes on bit for bit from weights, states and step counts", "[optim]", MakeSgd<float>,
-                   MakeAdam<float>) {
+TEMPLATE_TEST_CASE("optimizers: a run goes on bit for bit from weights, states and step counts", "[optim]",
+                   MakeSgd<float>, MakeAdam<float>) {
   const auto groups = GENERATE(Group::head | Group::batch_norm, Group::rank_one);
   const auto start = [&](auto& network) {
     auto optimizer = TestType::make(network);
     train(network, optimizer, 2);
-    lpw::release(network, optimizer, {.members = 3, .groups = groups});
+    lpw::release(network, optimizer, {.members = 3, .late = groups});
     return optimizer;
   };
   auto network = SmallNet<float>();
@@ -76,15 +76,15 @@ TEST_CASE("optimizers: states have names", "[optim]") {
 
 TEMPLATE_TEST_CASE("optimizers: clipping is a shorter gradient", "[optim]", MakeSgd<double>, MakeAdam<double>) {
   const auto base_gradient = GENERATE(lpw::optim::BaseGradient::sum, lpw::optim::BaseGradient::mean);
-  // Two networks step from the same gradients: one clips, the other's gradients are shortened before, by the norm over all weights after
-  // gamma_theta.
+  // Two networks step from the same gradients: one clips, the other's gradients are shortened before, by the norm over
+  // all weights after gamma_theta.
   const auto run = [&](double clip, double shorten) {
     TwoWeights<double> network;
     auto options = TestType::make(network).options();
     options.base_gradient = base_gradient;
     options.clip = clip;
     auto optimizer = decltype(TestType::make(network))(network, options);
-    lpw::release(network, optimizer, {.members = 3, .groups = Group::head});
+    lpw::release(network, optimizer, {.members = 3, .late = Group::head});
     const auto flat = lpw::nn::flatten(network);
     double square = 0;
     const double gamma = base_gradient == lpw::optim::BaseGradient::mean ? 1 / 3.0 : 1;
@@ -99,11 +99,13 @@ TEMPLATE_TEST_CASE("optimizers: clipping is a shorter gradient", "[optim]", Make
   REQUIRE(norm > 1);
   CHECK(run(10 * norm, 1).second == run(0, 1).second);
   const auto clipped = run(0.5, 1).second, shortened = run(0, 0.5 / (norm + 1e-6)).second;
-  for (const auto& [name, rows] : clipped) CHECK(relative_difference(rows.values, shortened.at(name).values) < 1e-13);  // roundings
+  for (const auto& [name, rows] : clipped)
+    CHECK(relative_difference(rows.values, shortened.at(name).values) < 1e-13);  // roundings
   CHECK_FALSE(clipped.at("base") == run(0, 1).second.at("base"));
 }
 
-TEMPLATE_TEST_CASE("optimizers: a network that moved to other stores is refused", "[optim]", MakeSgd<float>, MakeAdam<float>) {
+TEMPLATE_TEST_CASE("optimizers: a network that moved to other stores is refused", "[optim]", MakeSgd<float>,
+                   MakeAdam<float>) {
   auto network = SmallNet<float>();
   auto optimizer = TestType::make(network);
   optimizer.step();
@@ -114,7 +116,8 @@ TEMPLATE_TEST_CASE("optimizers: a network that moved to other stores is refused"
   of_a_part.step();
 }
 
-TEMPLATE_TEST_CASE("optimizers: weights that the network no longer has are not stepped", "[optim]", MakeSgd<float>, MakeAdam<float>) {
+TEMPLATE_TEST_CASE("optimizers: weights that the network no longer has are not stepped", "[optim]", MakeSgd<float>,
+                   MakeAdam<float>) {
   const auto refused = [](auto&& change) {
     auto network = SmallNet<float>();
     auto optimizer = TestType::make(network);

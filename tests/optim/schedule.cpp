@@ -58,13 +58,15 @@ TEST_CASE("schedule: steps multiply at each milestone, from that epoch on", "[op
 
 TEST_CASE("schedule: anneal alone is the method's schedule, scaled to the epochs", "[optim]") {
   const auto published = parse_schedule("anneal:100:180:0.001", 0.1, 200), scaled = parse_schedule("anneal", 0.1, 200);
-  for (const double epoch : {0.0, 99.0, 100.0, 140.0, 179.0, 180.0, 199.0}) CHECK(factor(scaled, epoch) == factor(published, epoch));
+  for (const double epoch : {0.0, 99.0, 100.0, 140.0, 179.0, 180.0, 199.0})
+    CHECK(factor(scaled, epoch) == factor(published, epoch));
   CHECK(factor(parse_schedule("anneal", 0.1, 10), 5) == 1);
   CHECK(factor(parse_schedule("anneal", 0, 10), 10) == 1);  // of weights that stay as they are
   CHECK(std::abs(factor(parse_schedule("anneal", 0.1, 10), 9) - 0.01) < eps);
 }
 
-TEST_CASE("schedule: what depends on the number of epochs can be written out, and is the same schedule then", "[optim]") {
+TEST_CASE("schedule: what depends on the number of epochs can be written out, and is the same schedule then",
+          "[optim]") {
   using lpw::optim::expand_schedule;
   CHECK(expand_schedule("anneal", 0.1, 200) == "anneal:100:180:0.001");
   CHECK(expand_schedule("anneal", 0.123456789, 7) == "anneal:3.5:6.3:0.00123456789");
@@ -74,7 +76,8 @@ TEST_CASE("schedule: what depends on the number of epochs can be written out, an
   for (const std::string text : {"anneal", "cosine"})
     for (const double rate : {0.1, 0.3, 0.123456789})
       for (const double epoch : {0.0, 3.0, 5.0, 6.0, 7.0, 20.0})
-        CHECK(factor(parse_schedule(text, rate, 7), epoch) == factor(parse_schedule(expand_schedule(text, rate, 7), rate, 1000), epoch));
+        CHECK(factor(parse_schedule(text, rate, 7), epoch) ==
+              factor(parse_schedule(expand_schedule(text, rate, 7), rate, 1000), epoch));
 }
 
 TEST_CASE("schedule: cosine and constant", "[optim]") {
@@ -89,8 +92,10 @@ TEST_CASE("schedule: cosine and constant", "[optim]") {
 }
 
 TEST_CASE("schedule: what cannot be read is refused with the schedule and the reason", "[optim]") {
-  const std::string forms = "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
-  for (const std::string text : {"", "Constant", "linear", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3:4", ":::"})
+  const std::string forms =
+      "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
+  for (const std::string text :
+       {"", "Constant", "linear", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3:4", ":::"})
     CHECK(refused(text) == "schedule \"" + text + "\": " + forms);
   for (const std::string part : {"x", "", "1e", "0x10", " 1", "1 ", "+1", "nan", "inf", "1e999"})
     CHECK(refused("anneal:" + part + ":180:0.001") ==
@@ -99,14 +104,17 @@ TEST_CASE("schedule: what cannot be read is refused with the schedule and the re
   CHECK(refused("steps:60:-0.1") == "schedule \"steps:60:-0.1\": gamma is negative");
   CHECK(refused("steps:-5:0.1") == "schedule \"steps:-5:0.1\": milestone -5 is negative");
   CHECK(refused("steps:60,-1,70:0.1") == "schedule \"steps:60,-1,70:0.1\": milestone -1 is negative");
-  CHECK(refused("steps:1,2,3:1e5") == "schedule \"steps:1,2,3:1e5\": leads to a learning rate of 1e+14; expected at most 1e+12");
-  CHECK(refused("steps:1,2:1e300") == "schedule \"steps:1,2:1e300\": leads to a learning rate of inf; expected at most 1e+12");
+  CHECK(refused("steps:1,2,3:1e5") ==
+        "schedule \"steps:1,2,3:1e5\": leads to a learning rate of 1e+14; expected at most 1e+12");
+  CHECK(refused("steps:1,2:1e300") ==
+        "schedule \"steps:1,2:1e300\": leads to a learning rate of inf; expected at most 1e+12");
   for (const std::string length : {"0", "-1"})
     CHECK(refused("cosine:" + length) == "schedule \"cosine:" + length + "\": expected a positive number of epochs");
 
   const std::string range = ": expected 0 <= START < END, FINAL from 0 to 1e+12 and a positive learning rate";
-  for (const std::string text :
-       {"anneal:180:100:0.001", "anneal:100:100:0.001", "anneal:-1:100:0.001", "anneal:100:180:-0.001", "anneal:1:2:1e300"})
+  for (const std::string text : {"anneal:180:100:0.001", "anneal:100:100:0.001", "anneal:-1:100:0.001",
+                                 "anneal:100:180:-0.001", "anneal:1:2:1e300"})
     CHECK(refused(text) == "schedule \"" + text + "\"" + range);
-  for (const double rate : {0.0, -0.1}) CHECK(refused("anneal:100:180:0.001", rate) == "schedule \"anneal:100:180:0.001\"" + range);
+  for (const double rate : {0.0, -0.1})
+    CHECK(refused("anneal:100:180:0.001", rate) == "schedule \"anneal:100:180:0.001\"" + range);
 }

@@ -12,8 +12,8 @@ struct SgdSettings {
   bool nesterov;
 };
 
-/// torch.optim.SGD's documented update, dampening 0: g <- g + decay w; b <- g at the first step, else momentum b + g (without momentum
-/// there is no b); w <- w - rate (nesterov ? g + momentum b : b).
+/// torch.optim.SGD's documented update, dampening 0: g <- g + decay w; b <- g at the first step, else momentum b + g
+/// (without momentum there is no b); w <- w - rate (nesterov ? g + momentum b : b).
 struct SgdReference {
   Vector weight, buffer = {};
 
@@ -33,8 +33,10 @@ struct SgdReference {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights each with their options", "[optim]", float, double) {
-  const double tolerance = 100 * double(std::numeric_limits<TestType>::epsilon());  // five roundings in each of twenty steps
+TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights each with their options", "[optim]",
+                   float, double) {
+  const double tolerance =
+      100 * double(std::numeric_limits<TestType>::epsilon());  // five roundings in each of twenty steps
   const double momentum = GENERATE(0.0, 0.9);
   const bool nesterov = GENERATE(false, true);
   const double decay = GENERATE(0.0, 5e-2);
@@ -47,12 +49,13 @@ TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights
                                       .nesterov = nesterov,
                                       .weight_decay = decay,
                                       .late = separate ? std::optional(lpw::optim::Rates{0.03, 0.2}) : std::nullopt});
-  lpw::release(network, optimizer, {.members = 4, .groups = Group::head, .sigma = 0.5});
+  lpw::release(network, optimizer, {.members = 4, .late = Group::head, .sigma = 0.5});
   const auto flat = lpw::nn::flatten(network);
   SgdReference base{values(flat->value.base)}, late{values(flat->value.late)};
   for (std::uint32_t step = 0; step < 20; ++step) {
     const double base_factor = step < 10 ? 1.0 : 0.1, late_factor = 1.0 / (1 + step);
-    const auto base_gradient = add_gradient(flat->gradient.base, 2 * step), late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
+    const auto base_gradient = add_gradient(flat->gradient.base, 2 * step),
+               late_gradient = add_gradient(flat->gradient.late, 2 * step + 1);
     optimizer.step(base_factor, late_factor);
     base.step(base_gradient, {0.1 * base_factor, momentum, decay, nesterov});
     late.step(late_gradient, {(separate ? 0.03 : 0.1) * late_factor, momentum, separate ? 0.2 : decay, nesterov});
@@ -63,16 +66,18 @@ TEMPLATE_TEST_CASE("sgd: twenty steps are PyTorch's, base and late-phase weights
   }
 }
 
-TEST_CASE("sgd: the mean of the members' base gradients scales them alone, not the decay or the late-phase weights", "[optim]") {
+TEST_CASE("sgd: the mean of the members' base gradients scales them alone, not the decay or the late-phase weights",
+          "[optim]") {
   TwoWeights<double> network;
   lpw::optim::Sgd optimizer(network, {.base_gradient = lpw::optim::BaseGradient::mean});
   const SgdSettings settings{0.1, 0.9, 5e-4, true};
   SgdReference plain{values(lpw::nn::flatten(network)->value.base)};
-  plain.step(add_gradient(lpw::nn::flatten(network)->gradient.base, 0), settings);  // one member: the mean is the gradient
+  plain.step(add_gradient(lpw::nn::flatten(network)->gradient.base, 0),
+             settings);  // one member: the mean is the gradient
   optimizer.step();
   CHECK(relative_difference(values(lpw::nn::flatten(network)->value.base), plain.weight) < 1e-14);  // a few eps
 
-  lpw::release(network, optimizer, {.members = 5, .groups = Group::head});
+  lpw::release(network, optimizer, {.members = 5, .late = Group::head});
   const auto flat = lpw::nn::flatten(network);
   SgdReference base{values(flat->value.base), values(optimizer.velocity().base)};
   SgdReference late{values(flat->value.late), values(optimizer.velocity().late)};

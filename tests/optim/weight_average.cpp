@@ -37,13 +37,15 @@ std::pair<Vector, Vector> moments(const Vector& values, std::size_t channels) {
   const auto rows = static_cast<double>(values.size() / channels);
   Vector mean(channels, 0.0), variance(channels, 0.0);
   for (std::size_t i = 0; i < values.size(); ++i) mean[i % channels] += values[i] / rows;
-  for (std::size_t i = 0; i < values.size(); ++i) variance[i % channels] += std::pow(values[i] - mean[i % channels], 2) / rows;
+  for (std::size_t i = 0; i < values.size(); ++i)
+    variance[i % channels] += std::pow(values[i] - mean[i % channels], 2) / rows;
   return {mean, variance};
 }
 
-/// What both batch norms of member k of a network should hold: the moments of all values that reach them, each layer fed by the
-/// batch-normalised ones before it.
-std::map<std::string, Vector> expected_statistics(const SmallNet<double>& network, const std::vector<lpw::Tensor<double, Cpu>>& batches,
+/// What both batch norms of member k of a network should hold: the moments of all values that reach them, each layer
+/// fed by the batch-normalised ones before it.
+std::map<std::string, Vector> expected_statistics(const SmallNet<double>& network,
+                                                  const std::vector<lpw::Tensor<double, Cpu>>& batches,
                                                   std::int64_t k) {
   std::map<std::string, Vector> values;
   std::map<std::string, std::size_t> channels;
@@ -67,10 +69,12 @@ std::map<std::string, Vector> expected_statistics(const SmallNet<double>& networ
 
 }  // namespace
 
-TEST_CASE("weight average: it is the mean of the snapshots, of base and late-phase weights, and leaves the network alone", "[optim]") {
+TEST_CASE(
+    "weight average: it is the mean of the snapshots, of base and late-phase weights, and leaves the network alone",
+    "[optim]") {
   auto network = SmallNet<double>();
   lpw::optim::Sgd optimizer(network);
-  lpw::release(network, optimizer, {.members = 3, .groups = Group::batch_norm | Group::rank_one, .sigma = 0.1});
+  lpw::release(network, optimizer, {.members = 3, .late = Group::batch_norm | Group::rank_one, .sigma = 0.1});
   WeightAverage average(network);
   std::map<std::string, Vector> mean;
   for (int snapshot = 0; snapshot < 5; ++snapshot) {
@@ -94,7 +98,10 @@ TEST_CASE("weight average: it is the mean of the snapshots, of base and late-pha
   }
 }
 
-TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or saved with the statistics of others by accident", "[optim]") {
+TEST_CASE(
+    "weight average: averaged weights cannot be evaluated, collapsed or saved with the statistics of others by "
+    "accident",
+    "[optim]") {
   auto network = SmallNet<double>();
   lpw::optim::Sgd optimizer(network);
   WeightAverage average(network);
@@ -104,7 +111,8 @@ TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or sa
   const auto test = Minibatches<double>(1, 4, 0).images;
   const auto evaluate = [&] { return message_of<lpw::Error>([&] { (void)logits_of(network, test); }); };
   const std::string message =
-      "batch norm: the weights were averaged after these running statistics were gathered; call recompute_statistics(network, batches) "
+      "batch norm: the weights were averaged after these running statistics were gathered; call "
+      "recompute_statistics(network, batches) "
       "before "
       "evaluating";
   CHECK(evaluate() == message);
@@ -120,7 +128,8 @@ TEST_CASE("weight average: averaged weights cannot be evaluated, collapsed or sa
         "recompute_statistics: no batches to gather statistics from");
   CHECK(evaluate() == message);
   CHECK(message_of<lpw::ShapeError>([&] { recompute_statistics(network, minibatches(1)); }) ==
-        "recompute_statistics: inputs [1 6 8 8 3] for a network of 2 members; expected [K=2 B ...], a minibatch for every member");
+        "recompute_statistics: inputs [1 6 8 8 3] for a network of 2 members; expected [K=2 B ...], a minibatch for "
+        "every member");
   CHECK(evaluate() == message);
   recompute_statistics(network, minibatches(2));
   CHECK(evaluate().empty());
@@ -131,7 +140,8 @@ TEST_CASE("recompute statistics: they are those of all samples together, each me
   const std::int64_t members = 3, chunk = GENERATE(0, 1, 2, 3);
   CAPTURE(chunk);
   auto network = SmallNet<double>();
-  lpw::release(network, {.members = members, .groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one), .sigma = 0.3});
+  lpw::release(network,
+               {.members = members, .late = GENERATE(Group::batch_norm | Group::head, Group::rank_one), .sigma = 0.3});
   randomize(network, 8);
   lpw::optim::mark_statistics_stale(network);
   const auto before = state_of(network);
@@ -150,7 +160,9 @@ TEST_CASE("recompute statistics: they are those of all samples together, each me
 
 TEST_CASE("recompute statistics: a last minibatch of one sample counts as one sample", "[optim]") {
   lpw::nn::BatchNorm<float, lpw::Cpu> norm(1);
-  const auto batch = [](std::int64_t samples, float value) { return lpw::full<float, lpw::Cpu>({1, samples, 1}, value); };
+  const auto batch = [](std::int64_t samples, float value) {
+    return lpw::full<float, lpw::Cpu>({1, samples, 1}, value);
+  };
   recompute_statistics(norm, std::vector{batch(500, 0.f), batch(499, 0.f), batch(1, 1000.f)});
   // The mean square is 1000, of which the mean's is 1; a few roundings each.
   CHECK(std::abs(norm.running_mean.value().data()[0] - 1.f) <= 4 * lpw::epsilon<float>());
@@ -186,7 +198,7 @@ TEST_CASE("weight average: it follows a release, where new rank-1 factors count 
   };
   epoch(0);
   epoch(1);
-  lpw::release(network, lpw::Followers(optimizer, average), {.members = members, .groups = groups, .sigma = 0.2});
+  lpw::release(network, lpw::Followers(optimizer, average), {.members = members, .late = groups, .sigma = 0.2});
   epoch(2);
   epoch(3);
   average.apply(network);
@@ -221,10 +233,12 @@ TEST_CASE("weight average: misuse is refused", "[optim]") {
   CHECK(message_of<lpw::Error>([&] { average.apply(network); }) == "WeightAverage: no weights have been averaged yet");
   average.update();
   auto other = wide_resnet<double>();
-  CHECK(message_of<lpw::Error>([&] { average.apply(other); }) == "WeightAverage: the network has other weights than the averaged ones");
+  CHECK(message_of<lpw::Error>([&] { average.apply(other); }) ==
+        "WeightAverage: the network has other weights than the averaged ones");
   lpw::release(network, {.members = 2});
   CHECK(message_of<lpw::Error>([&] { average.update(); }) ==
-        "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a new average for it");
+        "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a "
+        "new average for it");
   CHECK_THROWS_AS(average.apply(network), lpw::Error);
   WeightAverage stranger(network);
   CHECK_THROWS_AS(lpw::release(other, stranger, {.members = 2}), lpw::Error);

@@ -59,8 +59,8 @@ def options(folder):
             (["--momentum", 1], "--momentum"),
             (["--dataset", "cifar100"], ["cifar100", "--data DIR"]),
             (["--dataset", "mnist"], ["--dataset", "cifar100"]),
-            (["--late", "foo"], ["--late foo", "batchnorm, head, rank1"]),
-            (["--late", "head,bogus"], ["\"bogus\"", "batchnorm, head, rank1"]),
+            (["--late", "foo"], ["--late foo", "no parameter 'foo'", "batchnorm, head, rank1, all"]),
+            (["--late", "head,bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
             (["--late", ""], "--late"),
             (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
             (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
@@ -89,12 +89,21 @@ def options(folder):
         refused(*TINY, *out, *arguments, says=says)
     refused("--resume", says="--out")
     for others in [[], ["--threads", 1], ["--checkpoint-minutes", 3, "--eval-every", 2]]:
-        refused("--resume", "--out", folder / "mistyped", *others, says=["mistyped", "no run in this folder", "options of the run"])
+        refused(
+    "--resume",
+    "--out",
+    folder / "mistyped",
+    *others,
+    says=[
+        "mistyped",
+        "no run in this folder",
+         "options of the run"])
     refused("--eval", "missing.lpw", says="missing.lpw")
     refused("--eval", folder, says="is not a regular file")
     refused("--eval", "", says=["--eval", "found nothing"])
     refused("--eval", "missing.lpw", "--dry-run", says=["leave out --dry-run"])
-    # The folder is made when all that can be known before training is known to be right, but for the file given to --init.
+    # The folder is made when all that can be known before training is known
+    # to be right, but for the file given to --init.
     check(contents(folder) == {}, f"files were left behind: {list(contents(folder))}")
 
 
@@ -133,21 +142,35 @@ def checkpoints(folder):
     damaged = folder / "damaged.lpw"
     for what in spoilt(whole["checkpoint.lpw"], damaged):
         refused("--eval", damaged, says="damaged.lpw")
-    refused("--eval", folder / "run" / "checkpoint.lpw", "--lr", 0.2, "--members", 4, says=["lr was 0.1, now 0.2", "members was 3, now 4"])
-    refused(*TINY, "--init", folder / "run" / "checkpoint.lpw", "--out", folder / "init", says=["is a checkpoint", "model.safetensors"])
+    refused(
+    "--eval",
+    folder /
+    "run" /
+    "checkpoint.lpw",
+    "--lr",
+    0.2,
+    "--members",
+    4,
+    says=[
+        "lr was 0.1, now 0.2",
+         "members was 3, now 4"])
+    refused(*TINY, "--init", folder / "run" / "checkpoint.lpw", "--out",
+            folder / "init", says=["is a checkpoint", "model.safetensors"])
     (folder / "other-engine").mkdir()
     engine, path = write_other_engine(whole["checkpoint.lpw"], folder / "other-engine")
     refused(*TINY, "--out", folder / "other-engine", "--resume", says=[str(path), "engine was", engine])
     for what in ["truncated", "damaged"]:
         content = whole["checkpoint.lpw"]
         middle = len(content) // 2
-        content = content[:middle] if what == "truncated" else content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1:]
+        content = content[:middle] if what == "truncated" else content[:middle] + \
+            bytes([content[middle] ^ 1]) + content[middle + 1:]
         (folder / "run" / "checkpoint.lpw").write_bytes(content)
         before = contents(folder / "run")
         refused(*TINY, "--out", folder / "run", "--resume", says=["checkpoint.lpw", what])
         check(contents(folder / "run") == before, f"resuming from a {what} checkpoint changed the run")
     (folder / "run" / "checkpoint.lpw").write_bytes(whole["checkpoint.lpw"])
-    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2, says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"])
+    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2,
+            says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"])
     refused(*TINY, "--out", folder / "run", says=["holds a run already", "--resume", "--out"])
     check(contents(folder / "run") == whole, "refused runs changed the folder")
     (folder / "run" / "config.toml").write_text("epochs = four\n")
@@ -191,17 +214,21 @@ def models(folder):
     (length,) = struct.unpack_from("<Q", content)
     for value in [math.nan, math.inf]:
         damaged.write_bytes(content[:8 + length] + struct.pack("<f", value) + content[12 + length:])
-        for arguments in [["--eval", damaged, "--test-subset", 10], [*TINY, "--init", damaged, "--out", folder / "init"]]:
+        for arguments in [["--eval", damaged, "--test-subset", 10],
+            [*TINY, "--init", damaged, "--out", folder / "init"]]:
             refused(*arguments, says=["damaged.safetensors: tensor '", f"holds {value} at element 0"])
-    refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model", "wrn-10-2", "--out", folder / "init", says="model.safetensors")
+    refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model",
+            "wrn-10-2", "--out", folder / "init", says="model.safetensors")
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
     refused("--eval", folder / "run" / "model.safetensors", "--lr", 3, says=["--lr does nothing", "nothing is trained"])
     refused("--eval", folder / "run" / "checkpoint.lpw", "--convert", says="--convert does nothing")
     wide = folder / "wide.safetensors"
     wide.write_bytes(widen(content))
     refused("--eval", wide, "--test-subset", 10, says=["wide.safetensors", "F64", "expected F32", "(convert)"])
-    narrow, converted = (run("--eval", file, "--convert", "--test-subset", 10) for file in [folder / "run" / "model.safetensors", wide])
-    check(converted.returncode == 0 and converted.stdout == narrow.stdout, f"--convert: {converted.stdout}{converted.stderr}")
+    narrow, converted = (run("--eval", file, "--convert", "--test-subset", 10)
+                         for file in [folder / "run" / "model.safetensors", wide])
+    check(converted.returncode == 0 and converted.stdout == narrow.stdout,
+          f"--convert: {converted.stdout}{converted.stderr}")
     train(folder / "narrow", *TINY, "--epochs", 1, "--init", folder / "run" / "model.safetensors")
     train(folder / "converted", *TINY, "--epochs", 1, "--init", wide, "--convert")
     check(results(folder / "converted") == results(folder / "narrow"), "--init --convert trains another network")
@@ -299,8 +326,23 @@ def full_disk(folder):
     process.kill()
     process.communicate()
     saved = (folder / "run" / "checkpoint.lpw").read_bytes()
-    limited = {"restore_signals": False, "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000))}
-    refused(*TINY, "--out", folder / "run", "--resume", "--checkpoint-minutes", "0.000001", says=["checkpoint.lpw", "--resume"], **limited)
+    limited = {
+    "restore_signals": False,
+    "preexec_fn": lambda: resource.setrlimit(
+        resource.RLIMIT_FSIZE,
+        (100_000,
+         100_000))}
+    refused(
+    *TINY,
+    "--out",
+    folder / "run",
+    "--resume",
+    "--checkpoint-minutes",
+    "0.000001",
+    says=[
+        "checkpoint.lpw",
+        "--resume"],
+         **limited)
     check((folder / "run" / "checkpoint.lpw").read_bytes() == saved, "the checkpoint of before is lost")
     done = run("--out", folder / "run", "--resume")
     check(done.returncode == 0, done.stderr)
@@ -308,16 +350,20 @@ def full_disk(folder):
 
 
 def divergence(folder):
-    message = refused(*TINY, "--lr", 1e12, "--schedule", "constant", "--out", folder / "run", "--checkpoint-minutes", "0.000001", says="lower the learning rate")
+    message = refused(*TINY, "--lr", 1e12, "--schedule", "constant", "--out", folder / "run",
+                      "--checkpoint-minutes", "0.000001", says="lower the learning rate")
     check("epoch 1" in message, message)
-    check((folder / "run" / "checkpoint.lpw").exists(), "diverged before the first checkpoint, so that this test sees nothing")
+    check((folder / "run" / "checkpoint.lpw").exists(),
+     "diverged before the first checkpoint, so that this test sees nothing")
     for name in ["weights.base", "buffers"]:
-        check(all(map(math.isfinite, checkpoint_tensor(folder / "run", name))), f"{name} of the checkpoint are not finite")
+        check(all(map(math.isfinite, checkpoint_tensor(folder / "run", name))),
+              f"{name} of the checkpoint are not finite")
 
 
 def closed_output(folder):
     """`cifar | head -1` ends as programs in pipes do."""
-    process = subprocess.Popen([PROGRAM, *map(str, TINY), "--out", str(folder / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen([PROGRAM, *map(str, TINY), "--out", str(folder / "run")],
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     process.stdout.close()
     process.stderr.read()
     check(process.wait(timeout=600) in (0, -13), f"exit code {process.returncode}")

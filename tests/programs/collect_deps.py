@@ -8,7 +8,12 @@ import sys
 from trainer import check, main
 
 SCRIPT = os.path.abspath(sys.argv[1])
-HEADERS = ["include/eigen3/Eigen/Core", "include/nlohmann/json.hpp", "include/CLI/CLI.hpp", "include/toml++/toml.h", "include/catch2/catch.hpp"]
+HEADERS = [
+    "include/eigen3/Eigen/Core",
+    "include/nlohmann/json.hpp",
+    "include/CLI/CLI.hpp",
+    "include/toml++/toml.h",
+     "include/catch2/catch.hpp"]
 
 
 def collect(folder, environment=None):
@@ -23,30 +28,36 @@ def collect(folder, environment=None):
 
 def with_benchmark(folder):
     said = collect(folder / "dependencies")
-    check("Google Benchmark needs GLIBC_" in said and list((folder / "dependencies" / "lib").glob("libbenchmark.so*")), said)
+    check("Google Benchmark needs GLIBC_" in said and list(
+        (folder / "dependencies" / "lib").glob("libbenchmark.so*")), said)
 
 
 def without_benchmark(folder):
     """dpkg-query that knows of no such package."""
     stand_in = folder / "bin" / "dpkg-query"
     stand_in.parent.mkdir()
-    stand_in.write_text(f'#!/bin/sh\ncase "$*" in *libbenchmark-dev*) exit 1 ;; esac\nexec {shutil.which("dpkg-query")} "$@"\n')
+    stand_in.write_text(
+        f'#!/bin/sh\ncase "$*" in *libbenchmark-dev*) exit 1 ;; esac\nexec {shutil.which("dpkg-query")} "$@"\n')
     stand_in.chmod(0o755)
     said = collect(folder / "dependencies", {"PATH": f"{stand_in.parent}:{os.environ['PATH']}"})
-    check("the benchmarks will be left out" in said and not (folder / "dependencies" / "include" / "benchmark").exists(), said)
+    check("the benchmarks will be left out" in said and not (
+        folder / "dependencies" / "include" / "benchmark").exists(), said)
 
 
 def refusals(folder):
     (folder / "full").mkdir()
     (folder / "full" / "file").write_text("of somebody")
-    for arguments, says in [([], "expected one argument"), ([folder / "full"], "is not empty and not of an earlier call")]:
-        done = subprocess.run(["bash", SCRIPT, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    for arguments, says in [([], "expected one argument"), ([folder / "full"],
+                             "is not empty and not of an earlier call")]:
+        done = subprocess.run(["bash", SCRIPT, *arguments], stdin=subprocess.DEVNULL,
+                              capture_output=True, text=True, timeout=60)
         check(done.returncode == 1 and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr!r}")
     check((folder / "full" / "file").exists(), "a file of somebody is gone")
 
 
 PACKAGES = ["libeigen3-dev", "nlohmann-json3-dev", "libcli11-dev", "libtomlplusplus-dev", "catch2", "libbenchmark-dev"]
-if shutil.which("dpkg-query") is None or subprocess.run(["dpkg-query", "-L", *PACKAGES], capture_output=True).returncode != 0:
+if shutil.which("dpkg-query") is None or subprocess.run(["dpkg-query",
+                "-L", *PACKAGES], capture_output=True).returncode != 0:
     print("SKIPPED: not all of these packages of Debian are installed: " + " ".join(PACKAGES))
     sys.exit(77)
 main(with_benchmark, without_benchmark, refusals)

@@ -8,7 +8,8 @@ import sys
 from trainer import check, main, run
 
 FILES = sorted(pathlib.Path(sys.argv[2]).glob("cifar*.toml"))
-ELSEWHERE = ["--data", "synthetic", "--dataset", "cifar10", "--model", "wrn-10-1", "--dry-run"]  # their data and size are not for tests
+ELSEWHERE = ["--data", "synthetic", "--dataset", "cifar10", "--model",
+    "wrn-10-1", "--dry-run"]  # their data and size are not for tests
 
 
 # epochs, learning rate by epoch, epochs before averaging and before release, side of cutout
@@ -29,15 +30,23 @@ def each_file(folder):
         data, model = re.match(r"(cifar100?)-(wrn-28-1[04])", path.stem).groups()
         swa, late, wide = "swa" in path.stem, "late-phase" in path.stem, model == "wrn-28-14"
         epochs, schedule, averaging, release, cutout = RUNS["wide" if wide else "swa" if swa else "sgd"]
-        check(f'dataset = "{data}"' in text and f'model = "{model}"' in text, f"{path.name} is for another data set or model")
-        check(f"--config examples/configs/{path.name}" in text and f"download_data.sh {data} DIR" in text, f"{path.name}: command of another")
+        check(f'dataset = "{data}"' in text and f'model = "{model}"' in text,
+              f"{path.name} is for another data set or model")
+        check(
+    f"--config examples/configs/{path.name}" in text and f"download_data.sh {data} DIR" in text,
+     f"{path.name}: command of another")
         check(f"published test accuracy {ACCURACIES[path.stem]} %" in text, f"{path.name}: not the published figure")
         done = run("--config", path, *ELSEWHERE)
         check(done.returncode == 0, f"{path.name}: {done.stderr}")
         plan = f"after {release} of {epochs} epochs 10 members, each on minibatches of its own: 10 x 128" if late else "there is 1 member"
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
         decay = "0.005" if data == "cifar100" and not swa else "-1"
-        of_members = ['late = "batchnorm,head"', "late-lr = -1", f"late-weight-decay = {decay}", "sigma = 0", 'base-gradient = "sum"']
+        of_members = [
+    'late = "batchnorm,head"',
+    "late-lr = -1",
+    f"late-weight-decay = {decay}",
+    "sigma = 0",
+     'base-gradient = "sum"']
         for line in [f"epochs = {epochs}", "batch = 128", "lr = 0.1", 'optimizer = "sgd"', "momentum = 0.9", "weight-decay = 5e-04",
                      "clip = 0", "label-smoothing = 0", "dropout = 0", 'augment = "standard"', f"cutout = {cutout}",
                      f'schedule = "{schedule}"', f"swa-start = {averaging}"] + late * of_members:

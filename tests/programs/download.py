@@ -30,7 +30,9 @@ class Server(http.server.BaseHTTPRequestHandler):
         partial = self.ranges and "Range" in self.headers
         self.send_response(416 if first >= len(CONTENT) else 206 if partial else 200)
         if partial:
-            self.send_header("Content-Range", f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}" if first < len(CONTENT) else f"bytes */{len(CONTENT)}")
+            self.send_header(
+    "Content-Range",
+     f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}" if first < len(CONTENT) else f"bytes */{len(CONTENT)}")
         self.send_header("Content-Length", str(max(len(CONTENT) - first, 0)))
         self.end_headers()
         if self.command == "GET":
@@ -70,7 +72,8 @@ def continued(folder):
 
 def begun_again(folder):
     """A server without ranges, a file that is shorter than what is there, and one that is whole and damaged."""
-    for ranges, part in [(False, CONTENT[:5000]), (True, CONTENT + b"more"), (False, CONTENT[:-1] + b"?"), (True, CONTENT[:-1] + b"?")]:
+    for ranges, part in [(False, CONTENT[:5000]), (True, CONTENT + b"more"),
+                          (False, CONTENT[:-1] + b"?"), (True, CONTENT[:-1] + b"?")]:
         said, left = served(ranges, folder, part)
         check(f"found {hashlib.md5(CONTENT).hexdigest()}" in said, f"ranges {ranges}: {said}")
         check("from the start" in said and left is None, f"ranges {ranges}: {said}")

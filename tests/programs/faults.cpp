@@ -1,10 +1,12 @@
-// Loaded before a program's libraries (LD_PRELOAD), this counts the program's operations on files under one folder, and lets one of them go
-// wrong, so that a test can try each in turn. In the environment:
+// Loaded before a program's libraries (LD_PRELOAD), this counts the program's operations on files under one folder, and
+// lets one of them go wrong, so that a test can try each in turn. In the environment:
 //   FAULT_FOLDER  the folder, as the program names it
 //   FAULT_COUNT   a file outside of it for the number of operations, written when the program ends by itself
 //   FAULT_AT      the number, from 1, of the operation that goes wrong; 0: none
-//   FAULT_KIND    kill: the process is killed before the operation; short: a write takes half of its bytes and the next says the disk is
-//                 full; interrupted: every operation is interrupted once, whatever FAULT_AT; or else the errno that the operation returns
+//   FAULT_KIND    kill: the process is killed before the operation; short: a write takes half of its bytes and the next
+//   says the disk is
+//                 full; interrupted: every operation is interrupted once, whatever FAULT_AT; or else the errno that the
+//                 operation returns
 #include <dlfcn.h>
 #include <fcntl.h>
 #include <sys/file.h>
@@ -40,7 +42,9 @@ class Faults {
     std::fclose(file);
   }
 
-  [[nodiscard]] bool concerns(const char* path) const { return *folder_ != '\0' && std::strncmp(path, folder_, std::strlen(folder_)) == 0; }
+  [[nodiscard]] bool concerns(const char* path) const {
+    return *folder_ != '\0' && std::strncmp(path, folder_, std::strlen(folder_)) == 0;
+  }
   [[nodiscard]] bool concerns(int fd) const { return fd >= 0 && fd < descriptors && ours_[fd]; }
   void opened(int fd) {
     if (fd >= 0 && fd < descriptors) ours_[fd] = true;
@@ -85,12 +89,15 @@ auto attempt(bool ours, Call call, bool writes = false) -> decltype(call()) {
 
 int open_at(int folder, const char* path, int flags, mode_t mode) {
   const bool ours = faults().concerns(path);
-  const int fd = attempt(ours, [&] { return real<int(int, const char*, int, ...)>("openat")(folder, path, flags, mode); });
+  const int fd =
+      attempt(ours, [&] { return real<int(int, const char*, int, ...)>("openat")(folder, path, flags, mode); });
   if (ours) faults().opened(fd);
   return fd;
 }
 
-mode_t mode_of(int flags, std::va_list arguments) { return (flags & O_CREAT) != 0 ? static_cast<mode_t>(va_arg(arguments, int)) : 0; }
+mode_t mode_of(int flags, std::va_list arguments) {
+  return (flags & O_CREAT) != 0 ? static_cast<mode_t>(va_arg(arguments, int)) : 0;
+}
 
 }  // namespace
 
@@ -113,7 +120,8 @@ int open64(const char* path, int flags, ...) {
 ssize_t write(int fd, const void* bytes, size_t size) {
   const bool ours = faults().concerns(fd);
   const auto call = [&] {
-    return real<ssize_t(int, const void*, size_t)>("write")(fd, bytes, ours && faults().by_half() ? (size + 1) / 2 : size);
+    return real<ssize_t(int, const void*, size_t)>("write")(fd, bytes,
+                                                            ours && faults().by_half() ? (size + 1) / 2 : size);
   };
   return attempt(ours, call, true);
 }
@@ -136,7 +144,8 @@ int unlink(const char* path) noexcept {
   return attempt(faults().concerns(path), [&] { return real<int(const char*)>("unlink")(path); });
 }
 int mkdir(const char* path, mode_t mode) noexcept {
-  return attempt(faults().concerns(path) && !faults().interrupts(), [&] { return real<int(const char*, mode_t)>("mkdir")(path, mode); });
+  return attempt(faults().concerns(path) && !faults().interrupts(),
+                 [&] { return real<int(const char*, mode_t)>("mkdir")(path, mode); });
 }
 int close(int fd) {  // closes whatever it returns, as Linux does
   const bool ours = faults().concerns(fd);

@@ -15,7 +15,10 @@ from trainer import NAME, TINY, check, check_same, main, make_text, metrics, rea
 LIBRARY = os.path.abspath(sys.argv[2])
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
 SAMPLE = 6 if NAME == "cifar" else 40  # runs with a fault; those of the text take some 20 ms
-KINDS = {"killed": "kill", "disk full": str(errno.ENOSPC), "disk failing": str(errno.EIO), "disk full in a write": "short"}
+KINDS = {
+    "killed": "kill", "disk full": str(
+        errno.ENOSPC), "disk failing": str(
+            errno.EIO), "disk full in a write": "short"}
 random.seed(20210503)
 
 
@@ -33,7 +36,13 @@ def run_with_fault(arguments, out, at, kind):
     """Returns the process and the number of operations on files in `out`, None where it was killed."""
     count = out.parent / "count"
     count.unlink(missing_ok=True)
-    environment = {**os.environ, "LD_PRELOAD": LIBRARY, "FAULT_FOLDER": str(out), "FAULT_COUNT": str(count), "FAULT_AT": str(at), "FAULT_KIND": kind}
+    environment = {
+    **os.environ,
+    "LD_PRELOAD": LIBRARY,
+    "FAULT_FOLDER": str(out),
+    "FAULT_COUNT": str(count),
+    "FAULT_AT": str(at),
+     "FAULT_KIND": kind}
     done = run(*arguments, "--out", out, env=environment)
     return done, int(count.read_text()) if count.exists() else None
 
@@ -46,13 +55,18 @@ def check_whole(folder, undisturbed, what):
             size = max(tensor["data_offsets"][1] for tensor in header["tensors"].values())
             check(len(payload) == size + 4, f"{what}: checkpoint.lpw is a part of one")
         elif path.name == "metrics.csv":
-            check(path.read_bytes().endswith(b"\n") and all(None not in row.values() for row in metrics(folder)), f"{what}: metrics.csv is a part")
+            check(path.read_bytes().endswith(b"\n") and all(None not in row.values()
+                  for row in metrics(folder)), f"{what}: metrics.csv is a part")
         elif path.name == "summary.json":
             json.loads(path.read_text())
         elif path.name == "config.toml":
             check(path.read_bytes() == (undisturbed / path.name).read_bytes(), f"{what}: config.toml is not the run's")
         elif path.name == "model.safetensors":
-            check(path.read_bytes() == (undisturbed / path.name).read_bytes(), f"{what}: model.safetensors is not the run's")
+            check(
+    path.read_bytes() == (
+        undisturbed /
+        path.name).read_bytes(),
+         f"{what}: model.safetensors is not the run's")
         else:
             check(what.startswith("killed") and path.name.endswith(".tmp"), f"{what}: {path.name} was left behind")
 
@@ -82,7 +96,8 @@ def every_operation_goes_wrong(folder):
     undisturbed = folder / "undisturbed"
     done, operations = run_with_fault(arguments, undisturbed, 0, "none")
     check(done.returncode == 0, done.stderr)
-    check(operations is not None and operations > 50, f"only {operations} operations were counted: is {LIBRARY} loaded?")
+    check(operations is not None and operations > 50,
+     f"only {operations} operations were counted: is {LIBRARY} loaded?")
     expected = results(undisturbed)
     pairs = [(at, name) for at in range(1, operations + 1) for name in KINDS]
     if not LONG:

@@ -92,7 +92,8 @@ JSON
 def make_fakes(folder, without=()):
     fakes = folder / "fakes"
     fakes.mkdir(parents=True)
-    (fakes / "python3").symlink_to(os.path.realpath(sys.executable))  # what is called so may be a script that looks for others
+    # what is called so may be a script that looks for others
+    (fakes / "python3").symlink_to(os.path.realpath(sys.executable))
     for name in UTILITIES:
         if shutil.which(name):
             (fakes / name).symlink_to(os.path.realpath(shutil.which(name)))
@@ -140,13 +141,20 @@ def contains(text, *parts):
 def all_is_well(folder):
     done, report, text = gpu_check(folder)
     expect(done, report, 0)
-    machine = {"gpu": "NVIDIA H900", "driver": "580.1", "architecture": "90", "cuda": "13.0", "cudnn": "9.8.7", "torch": "9.9"}
+    machine = {
+    "gpu": "NVIDIA H900",
+    "driver": "580.1",
+    "architecture": "90",
+    "cuda": "13.0",
+    "cudnn": "9.8.7",
+     "torch": "9.9"}
     check({name: report[name] for name in machine} == machine, f"{report}")
     check(report["passed"] and report["date"] and report["commit"] and "seconds" in report["stages"][0], f"{report}")
     contains(text, "# GPU check: passed", "| GPU | NVIDIA H900 |", "| tests | PASSED |", "2 passed, 1 skipped",
              "| add | bf16, 4MB | 10 (9 to 11) | 1250 | 0.90 |", "PyTorch 9.9, **loop**", "cuDNN, **persistent**",
              "fill/1: no time left", "PyTorch 9.9, vmap: no time left", "looks at lpw's kernels only")
-    check([run["program"] for run in report["benchmarks"]["steps"]] == ["lpw", "PyTorch 9.9", "PyTorch 9.9"], f"{report['benchmarks']}")
+    check([run["program"] for run in report["benchmarks"]["steps"]] == [
+          "lpw", "PyTorch 9.9", "PyTorch 9.9"], f"{report['benchmarks']}")
     calls = (folder / "fakes" / "calls").read_text()
     contains(calls, "-DCMAKE_CUDA_ARCHITECTURES=90-real", "-DLPW_EMULATOR=OFF", "--label-regex ^gpu$", "--tool memcheck", "--tool racecheck",
              "-# [#batch_norm]", "bench_cuda_kernels --limit=", "--precision bf16")
@@ -160,7 +168,8 @@ def failures_hide_nothing(folder):
             (["kernels"], ["kernels"], ["fill/1: broken", "| add |"]),
             (["half"], ["kernels"], ["kernels.json is not whole", "half goes wrong"]),
             (["blind"], ["tests", "kernels"], ["all tests found no GPU", "kernels found no GPU", "3 skipped"]),
-            (["steps", "torch"], ["steps", "torch"], ["steps: steps\n```", "steps goes wrong\nand stops", "torch: batch_norm.py (all)"]),
+            (["steps", "torch"], ["steps", "torch"], ["steps: steps\n```",
+             "steps goes wrong\nand stops", "torch: batch_norm.py (all)"]),
     ]):
         done, report, text = gpu_check(folder / str(number), fail=fail)
         expect(done, report, 1, **{name: "FAILED" for name in failed})
@@ -191,7 +200,11 @@ def missing_tools_are_named(folder):
 
 def chosen_stages(folder):
     done, report, _ = gpu_check(folder / "some", "--stages", "memcheck,build", "--arch", "80")
-    check(done.returncode == 0 and statuses(report) == {"build": "PASSED", "memcheck": "PASSED"}, f"{done.stdout}{done.stderr}")
+    check(
+    done.returncode == 0 and statuses(report) == {
+        "build": "PASSED",
+        "memcheck": "PASSED"},
+         f"{done.stdout}{done.stderr}")
     contains((folder / "some" / "fakes" / "calls").read_text(), "-DCMAKE_CUDA_ARCHITECTURES=80-real")
 
 
@@ -214,19 +227,38 @@ def refusals(folder):
 
 def only_reports_are_replaced(folder):
     """What else lies in the folder for the report stays: a data set in data/, say."""
-    stays = [folder / "out" / "data" / "cifar-10-batches-bin" / "data_batch_1.bin", folder / "out" / "logs" / "thesis.log"]
+    stays = [
+    folder /
+    "out" /
+    "data" /
+    "cifar-10-batches-bin" /
+    "data_batch_1.bin",
+    folder /
+    "out" /
+    "logs" /
+     "thesis.log"]
     for file in stays:
         file.parent.mkdir(parents=True)
         file.write_text("mine")
     for name in ["logs", "data"]:
         done, report, _ = gpu_check(folder)
-        check(done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr, done.stdout + done.stderr)
+        check(
+    done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr,
+    done.stdout +
+     done.stderr)
         check(all(file.exists() for file in stays if name != "data" or "data" in file.parts), "another's files were removed")
         shutil.rmtree(folder / "fakes")
         shutil.move(folder / "out" / name, folder / name)
     (folder / "out" / "data").symlink_to(folder / "data")
     done, _, _ = gpu_check(folder)
-    check(done.returncode == 1 and (folder / "data" / "cifar-10-batches-bin" / "data_batch_1.bin").exists(), done.stdout + done.stderr)
+    check(
+    done.returncode == 1 and (
+        folder /
+        "data" /
+        "cifar-10-batches-bin" /
+        "data_batch_1.bin").exists(),
+        done.stdout +
+         done.stderr)
     (folder / "out" / "data").unlink()
     for _ in range(2):  # the second replaces the first one's
         shutil.rmtree(folder / "fakes")
@@ -238,7 +270,16 @@ def only_reports_are_replaced(folder):
 
 def explains_itself(_):
     done = subprocess.run(["bash", SCRIPT, "--help"], capture_output=True, text=True, check=False)
-    check(done.returncode == 0 and done.stdout.startswith("Usage: scripts/gpu_check.sh") and "--arch NN" in done.stdout, done.stdout + done.stderr)
+    check(done.returncode == 0 and done.stdout.startswith("Usage: scripts/gpu_check.sh")
+          and "--arch NN" in done.stdout, done.stdout + done.stderr)
 
 
-main(all_is_well, failures_hide_nothing, a_build_that_fails, missing_tools_are_named, chosen_stages, refusals, only_reports_are_replaced, explains_itself)
+main(
+    all_is_well,
+    failures_hide_nothing,
+    a_build_that_fails,
+    missing_tools_are_named,
+    chosen_stages,
+    refusals,
+    only_reports_are_replaced,
+     explains_itself)

@@ -29,7 +29,8 @@ def signals_in_both_phases(folder):
     expected = results(folder / "undisturbed")
     out = folder / "interrupted"
     first = interrupted(out, signal.SIGINT, "epoch 1/4", *RUN)
-    check(first["epoch"] < 4 and not first["released"] and first["step"] >= 60, f"SIGINT came at an unexpected point: {first}")
+    check(first["epoch"] < 4 and not first["released"] and first["step"]
+          >= 60, f"SIGINT came at an unexpected point: {first}")
     second = interrupted(out, signal.SIGTERM, "release after 2", "--resume")  # the options come from config.toml
     check(second["released"] and second["step"] > first["step"], f"SIGTERM came at an unexpected point: {second}")
     check(second["seconds"] > first["seconds"], "the time of the first process is lost")
@@ -69,13 +70,16 @@ def files_that_may_not_grow(folder):
     """A limit on the size of files (ulimit -f), whose signal would end the program without a word: for a checkpoint, and for what is printed."""
     limit = lambda size: {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
     done = run(*TINY, "--out", folder / "run", **limit(20_000))
-    check(done.returncode == 1 and "checkpoint.lpw: cannot write: File too large" in done.stderr, f"{done.returncode}: {done.stderr}")
+    check(
+    done.returncode == 1 and "checkpoint.lpw: cannot write: File too large" in done.stderr,
+     f"{done.returncode}: {done.stderr}")
     done = run("--out", folder / "run", "--resume")
     check(done.returncode == 0, f"--resume after the limit: {done.stderr}")
     with open(folder / "log", "w") as log:
         log.write(" " * 20_000_000)
         log.flush()
-        done = subprocess.run([PROGRAM, *TINY, "--out", str(folder / "logged")], stdin=subprocess.DEVNULL, stdout=log, check=False, **limit(20_000_000))
+        done = subprocess.run([PROGRAM, *TINY, "--out", str(folder / "logged")],
+                              stdin=subprocess.DEVNULL, stdout=log, check=False, **limit(20_000_000))
     check(done.returncode == 0, f"printing to a file that may not grow ends the run: {done.returncode}")
 
 

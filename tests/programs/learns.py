@@ -11,8 +11,10 @@ def synthetic(folder):
     done = run(*RUN, "--out", folder / "run", timeout=1200)
     check(done.returncode == 0, done.stderr)
     found = summary(folder / "run")
-    print(f"test accuracy {found['test_accuracy_before_release']} before release, {found['test_accuracy_collapsed']} collapsed")
-    # Seeds 0 to 3 end at 0.91 to 0.92. 6 % of the images show two figures and are labelled by a coin: 0.97 is the best that can be learned.
+    print(
+        f"test accuracy {found['test_accuracy_before_release']} before release, {found['test_accuracy_collapsed']} collapsed")
+    # Seeds 0 to 3 end at 0.91 to 0.92. 6 % of the images show two figures and
+    # are labelled by a coin: 0.97 is the best that can be learned.
     for what in ["ensemble", "collapsed"]:
         check(0.8 < found[f"test_accuracy_{what}"] < 0.97, f"{what}: {found[f'test_accuracy_{what}']}")
     check(found["test_accuracy_collapsed"] > found["test_accuracy_before_release"], "the late phase made it worse")

@@ -10,11 +10,13 @@ import sys
 from trainer import PROGRAM, check, main
 
 HEADER = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n"
-ROWS = "".join(f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n" for epoch in range(1, 8))
+ROWS = "".join(
+    f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n" for epoch in range(1, 8))
 
 
 def plot(*arguments, **options):
-    return subprocess.run(["bash", PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(["bash", PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=120, **options)
 
 
 def make_run(folder, text=HEADER + ROWS):
@@ -25,7 +27,8 @@ def make_run(folder, text=HEADER + ROWS):
 
 def check_picture(path):
     content = path.read_bytes()
-    check(content[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", content[16:24]) == (900, 1100), f"{path} is not the picture")
+    check(content[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(
+        ">II", content[16:24]) == (900, 1100), f"{path} is not the picture")
     return content
 
 
@@ -48,7 +51,9 @@ def text_run(folder):
 def seldom_scored_run(folder):
     """Empty cells, of epochs that were not scored, are passed over: the curve goes from score to score. There may be no score yet."""
     def rows(scored):
-        return HEADER + "".join(f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n" for epoch in range(1, 8))
+        return HEADER + \
+            "".join(
+                f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n" for epoch in range(1, 8))
     pictures = set()
     for number, scored in enumerate([range(1, 8), (1, 7), ()]):
         done = plot(make_run(folder / str(number) / "run", rows(scored)))
@@ -58,7 +63,22 @@ def seldom_scored_run(folder):
 
 
 def several_runs(folder):
-    names = [make_run(folder / "one"), make_run(folder / "two", HEADER + ROWS.replace("4,late+swa", "4,base")), make_run(folder / "one-epoch", HEADER + ROWS.splitlines()[0])]
+    names = [
+    make_run(
+        folder /
+        "one"),
+        make_run(
+            folder /
+            "two",
+            HEADER +
+            ROWS.replace(
+                "4,late+swa",
+                "4,base")),
+                make_run(
+                    folder /
+                    "one-epoch",
+                    HEADER +
+                     ROWS.splitlines()[0])]
     done = plot(*names, "--out", folder / "all.png")
     check(done.returncode == 0 and done.stderr == "", done.stderr)
     check_picture(folder / "all.png")
@@ -87,7 +107,8 @@ def names_that_tools_take_for_something_else(folder):
         base = folder / str(number)
         make_run(base / name)
         done = plot(name, cwd=base)
-        check(done.returncode == 0 and done.stderr == "" and done.stdout == f"{name}/curves.png\n", f"{name!r}: {done.stderr}")
+        check(done.returncode == 0 and done.stderr == "" and done.stdout ==
+              f"{name}/curves.png\n", f"{name!r}: {done.stderr}")
         check_picture(base / name / "curves.png")
     for number, name in enumerate(["-x", "-", "--out"]):
         base = folder / f"dash-{number}"
@@ -99,7 +120,15 @@ def names_that_tools_take_for_something_else(folder):
     (folder / "elsewhere" / "run").mkdir(parents=True)
     for temporary in [folder / "it's", folder / "a=b c", "relative"]:
         (folder / temporary).mkdir()
-        done = plot(run.name, cwd=folder, env={**os.environ, "TMPDIR": str(temporary), "CDPATH": str(folder / "elsewhere")})
+        done = plot(
+    run.name,
+    cwd=folder,
+    env={
+        **os.environ,
+        "TMPDIR": str(temporary),
+        "CDPATH": str(
+            folder /
+             "elsewhere")})
         check(done.returncode == 0 and done.stderr == "", f"TMPDIR {temporary}: {done.stderr}")
         check_picture(run / "curves.png")
         (run / "curves.png").unlink()
@@ -117,4 +146,5 @@ def without_gnuplot(folder):
 if shutil.which("gnuplot") is None:
     print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
     sys.exit(77)
-main(one_run, text_run, seldom_scored_run, several_runs, refusals, names_that_tools_take_for_something_else, without_gnuplot)
+main(one_run, text_run, seldom_scored_run, several_runs, refusals,
+     names_that_tools_take_for_something_else, without_gnuplot)

@@ -5,7 +5,8 @@ import time
 
 from trainer import NAME, TINY, check, check_same, main, results, run, start, train
 
-EVERY_STEP = ["--checkpoint-minutes", "0.000001"]  # so that runs resume within epochs, and kills meet the writing of checkpoints
+# so that runs resume within epochs, and kills meet the writing of checkpoints
+EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
 VARIANTS = {
     "late phase and averaging": TINY + ["--swa-start", "3"],
     "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],

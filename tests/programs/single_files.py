@@ -33,13 +33,20 @@ def late_phase(folder):
     losses = [float(loss) for loss in re.findall(r"epoch \d+: loss ([0-9.]+)", printed)]
     check(len(losses) == 12 and losses[-1] < 0.8 * losses[0], printed)
     content = (folder / "late_phase.safetensors").read_bytes()
-    check(b'"conv1.weight"' in content[:100000] and len(content) > 4 * 77000, f"{len(content)} bytes of a network are saved")
+    check(b'"conv1.weight"' in content[:100000] and len(content) >
+          4 * 77000, f"{len(content)} bytes of a network are saved")
 
 
 def own_layer(folder):
     printed = run("own_layer", folder)
     check(figure(printed, "before release: accuracy") > 0.9, printed)
-    check(figure(printed, "ensemble of the members: accuracy") > 0.95 and figure(printed, "collapsed: accuracy") > 0.95, printed)
+    check(
+    figure(
+        printed,
+        "ensemble of the members: accuracy") > 0.95 and figure(
+            printed,
+            "collapsed: accuracy") > 0.95,
+             printed)
     slopes = [float(slope) for slope in re.search("slopes of channel 0:(.*)", printed)[1].split()]
     check(len(set(slopes)) == 4, f"members have no slopes of their own: {slopes}")
     mean = float(re.search(r"collapsed: .*slope of channel 0: (\S+)", printed)[1])
@@ -57,7 +64,8 @@ def own_loop_resume(folder):
     """Killed and started again, until it has ended, it saves the same bits as undisturbed."""
     printed = run("own_loop_resume", folder, folder / "whole")
     check(printed.startswith("starting\nepoch 1 of 6, 1 members\n") and "epoch 6 of 6, 3 members" in printed, printed)
-    for number, last in enumerate(["epoch 1 ", "epoch 3 ", "epoch 4 ", "going on after epoch 4", "epoch 6 "]):  # before, at and after release
+    for number, last in enumerate(["epoch 1 ", "epoch 3 ", "epoch 4 ",
+                                  "going on after epoch 4", "epoch 6 "]):  # before, at and after release
         process = subprocess.Popen([PROGRAMS / "own_loop_resume", folder / "killed"], stdout=subprocess.PIPE, text=True)
         for line in process.stdout:
             check((number == 0) == ("starting" in line) or not line.startswith(("starting", "going")), line)
@@ -65,7 +73,8 @@ def own_loop_resume(folder):
                 break
         process.kill()
         process.communicate()
-        check(not (folder / "killed" / "model.safetensors").exists() or last == "epoch 6 ", "it ended before it was killed")
+        check(not (folder / "killed" / "model.safetensors").exists()
+              or last == "epoch 6 ", "it ended before it was killed")
     printed = run("own_loop_resume", folder, folder / "killed")
     check(printed.startswith("going on after epoch 6"), printed)
     for name in ["checkpoint.lpw", "model.safetensors"]:

@@ -14,7 +14,12 @@ ITERATIONS = [f"1 x 30 streams x 10 = 300 {UNIT}", f"3 x 10 streams x 10 = 300 {
 
 def pipe(folder):
     command = [PROGRAM, *TINY, "--out", str(folder / "run")]
-    printed = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, check=True, timeout=600).stdout.decode()
+    printed = subprocess.run(
+    command,
+    stdin=subprocess.DEVNULL,
+    capture_output=True,
+    check=True,
+     timeout=600).stdout.decode()
     check("\r" not in printed and "\x1b" not in printed, f"control characters in {printed!r}")
     lines = printed.splitlines()
     check(sum(line.startswith("epoch ") for line in lines) == 4, f"expected a line for each of 4 epochs:\n{printed}")

@@ -20,7 +20,8 @@ NAME = os.path.basename(PROGRAM)
 
 def make_text(size, seed=1):
     """Something to learn for a language model: sentences with numbers that follow from each other."""
-    return b"".join(b"%d late-phase weights of %d members are averaged\n" % (i * seed % 97, i * seed % 7) for i in range(size // 40))[:size]
+    return b"".join(b"%d late-phase weights of %d members are averaged\n" %
+                    (i * seed % 97, i * seed % 7) for i in range(size // 40))[:size]
 
 
 def tiny():
@@ -54,7 +55,8 @@ def train(folder, *arguments):
 
 
 def start(*arguments):
-    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL,
+                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def check(condition, message):
@@ -66,7 +68,8 @@ def refused(*arguments, says=(), **options):
     """The program must fail with one line that holds all the words of `says`."""
     done = run(*arguments, **options)
     check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
-    check(done.stderr.startswith(f"{NAME}: ") and done.stderr.count("\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
+    check(done.stderr.startswith(f"{NAME}: ") and done.stderr.count(
+        "\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
     check(all(map(str.isprintable, done.stderr[:-1])), f"{arguments}: not printable: {done.stderr!r}")
     for words in [says] if isinstance(says, str) else says:
         check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
@@ -117,7 +120,9 @@ def check_same(folder, expected, what):
     """The run in a folder computed what is expected, bit for bit, and left no other files."""
     found = results(folder)
     for part in expected:
-        check(found[part] == expected[part], f"{what}: {part} differs:\n{str(found[part])[:600]}\nexpected\n{str(expected[part])[:600]}")
+        check(
+    found[part] == expected[part],
+     f"{what}: {part} differs:\n{str(found[part])[:600]}\nexpected\n{str(expected[part])[:600]}")
     names = {path.name for path in folder.iterdir()}
     check(names == FILES, f"{what}: the folder holds {sorted(names)}")
 

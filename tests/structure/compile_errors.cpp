@@ -1,5 +1,5 @@
-// Mistakes that must not compile, with the line that says why: compile_errors.sh holds the compiler's output to it. One type for each
-// mistake, since a compiler complains once of each.
+// Mistakes that must not compile, with the line that says why: compile_errors.sh holds the compiler's output to it. One
+// type for each mistake, since a compiler complains once of each.
 #include <lpw/late_phase/release.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/optim/adam.hpp>

@@ -1,4 +1,5 @@
-// Compiled once for each instruction set, as LPW_TEST_NAME: what one file does with lpw. With LPW_TEST_MAIN the program that calls both.
+// Compiled once for each instruction set, as LPW_TEST_NAME: what one file does with lpw. With LPW_TEST_MAIN the program
+// that calls both.
 #if defined(LPW_TEST_MAIN)
 #include <cmath>
 #include <cstdio>
@@ -21,7 +22,8 @@ int main() {
 double LPW_TEST_NAME() {
   const lpw::Philox random(1);
   lpw::nn::Initializer init(random);
-  lpw::nn::Conv2d<float, lpw::Cpu> convolution({.in_channels = 16, .out_channels = 16, .kernel_size = 3, .padding = 1}, init);
+  lpw::nn::Conv2d<float, lpw::Cpu> convolution({.in_channels = 16, .out_channels = 16, .kernel_size = 3, .padding = 1},
+                                               init);
   lpw::nn::Linear<float, lpw::Cpu> head({16 * 64, 5}, init);
   lpw::Tensor<float, lpw::Cpu> x({1, 4, 8, 8, 16});
   for (std::int64_t i = 0; i < x.size(); ++i) x.data()[i] = static_cast<float>(random.uniform(i));

@@ -14,11 +14,13 @@ using namespace lpw::test;
 
 namespace {
 
-constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(), unbounded = std::numeric_limits<double>::infinity();
+constexpr double not_a_number = std::numeric_limits<double>::quiet_NaN(),
+                 unbounded = std::numeric_limits<double>::infinity();
 
 /// None of the comparisons with a number holds.
 bool fails_whatever_the_tolerance(const Worst& worst) {
-  return !(worst <= unbounded) && !(worst < unbounded) && !(worst > -1) && !(worst >= -1) && worst.beyond(unbounded) != "";
+  return !(worst <= unbounded) && !(worst < unbounded) && !(worst > -1) && !(worst >= -1) &&
+         worst.beyond(unbounded) != "";
 }
 
 /// By each function that compares with a tolerance.
@@ -50,7 +52,8 @@ TEST_CASE("comparisons say the worst place and both values", "[support]") {
   const std::vector found{1.0, 2.5, -4.0}, expected{1.0, 2.0, -3.0};
   CHECK(to_text(largest_difference(found, expected)) == "1 (element 2: found -4, expected -3)");
   CHECK(to_text(distance(found, expected)) == "0.25 (element 2: found -4, expected -3, compared with 4)");
-  CHECK(to_text(relative_difference(found, std::vector{1.0, 2.0, -8.0})) == "0.5 (element 2: found -4, expected -8, compared with 8)");
+  CHECK(to_text(relative_difference(found, std::vector{1.0, 2.0, -8.0})) ==
+        "0.5 (element 2: found -4, expected -8, compared with 8)");
   CHECK(largest_difference(found, expected) <= 1);
   CHECK(largest_difference(found, expected) > 0.5);
   CHECK_FALSE(largest_difference(found, expected) <= 0.5);
@@ -74,7 +77,8 @@ TEST_CASE("NaN on either side or both fails every tolerance, wherever it stands"
     auto bad = plain;
     bad[at] = not_a_number;
     const auto good = std::vector{1.0, 2.0, 100.0};  // NaN counts before and after a large difference
-    for (const auto& [found, expected] : {std::pair(bad, plain), std::pair(plain, bad), std::pair(bad, bad), std::pair(bad, good)}) {
+    for (const auto& [found, expected] :
+         {std::pair(bad, plain), std::pair(plain, bad), std::pair(bad, bad), std::pair(bad, good)}) {
       for (const Worst& worst : by_each(found, expected)) CHECK(fails_whatever_the_tolerance(worst));
       for (const Worst& worst : by_each(row(found), row(expected))) CHECK(fails_whatever_the_tolerance(worst));
       CHECK(std::isnan(relative_norm(found, expected)));
@@ -90,7 +94,8 @@ TEST_CASE("NaN on either side or both fails every tolerance, wherever it stands"
     sums.add(static_cast<std::int64_t>(at), not_a_number);
     CHECK(mismatch<double>(row(plain), sums) != "");
   }
-  for (const auto& [found, expected] : {std::pair(not_a_number, 1.0), std::pair(1.0, not_a_number), std::pair(not_a_number, not_a_number)})
+  for (const auto& [found, expected] :
+       {std::pair(not_a_number, 1.0), std::pair(1.0, not_a_number), std::pair(not_a_number, not_a_number)})
     CHECK(fails_whatever_the_tolerance(difference(found, expected)));
   Worst all;
   all.add(difference(not_a_number, 1), "first");
@@ -107,9 +112,11 @@ TEST_CASE("infinity is equal to nothing under a tolerance, and to itself as a va
 }
 
 TEST_CASE("shapes that differ fail every tolerance and say both", "[support]") {
-  const auto wide = tensor_of<double>({2, 3}, std::vector<double>(6)), high = tensor_of<double>({3, 2}, std::vector<double>(6));
+  const auto wide = tensor_of<double>({2, 3}, std::vector<double>(6)),
+             high = tensor_of<double>({3, 2}, std::vector<double>(6));
   for (const Worst& worst : by_each(wide, high)) CHECK(fails_whatever_the_tolerance(worst));
-  for (const Worst& worst : by_each(std::vector{1.0}, std::vector{1.0, 1.0})) CHECK(fails_whatever_the_tolerance(worst));
+  for (const Worst& worst : by_each(std::vector{1.0}, std::vector{1.0, 1.0}))
+    CHECK(fails_whatever_the_tolerance(worst));
   CHECK(largest_difference(wide, high).where() == "found [2 3], expected [3 2]");
   CHECK(largest_difference(std::vector{1.0}, std::vector{1.0, 1.0}).where() == "found 1 elements, expected 2");
   CHECK(std::isnan(relative_norm(wide, high)));
@@ -118,7 +125,8 @@ TEST_CASE("shapes that differ fail every tolerance and say both", "[support]") {
   CHECK(to_text(same_bits(wide, high)) == "found [2 3], expected [3 2]");
 }
 
-TEST_CASE("equality of bits takes a NaN for itself and tells 0 from -0; that of values may take NaN for NaN", "[support]") {
+TEST_CASE("equality of bits takes a NaN for itself and tells 0 from -0; that of values may take NaN for NaN",
+          "[support]") {
   const auto a = row({0, not_a_number}), other = row({-0.0, not_a_number});
   CHECK(same_bits(a, clone(a)));
   CHECK(to_text(same_bits(a, other)) == "element 0: found 0, expected -0, not the same bits");

@@ -196,7 +196,8 @@ template <class T>
   const auto a = clone(found), b = clone(expected);
   for (std::int64_t i = 0; i < a.size(); ++i)
     if (std::memcmp(a.data() + i, b.data() + i, sizeof(T)) != 0)
-      return Verdict(to_text("element ", i, ": found ", double(a.data()[i]), ", expected ", double(b.data()[i]), ", not the same bits"));
+      return Verdict(to_text("element ", i, ": found ", double(a.data()[i]), ", expected ", double(b.data()[i]),
+                             ", not the same bits"));
   return {};
 }
 

@@ -6,7 +6,9 @@
 
 namespace lpw::test {
 
-[[nodiscard]] inline bool contains(std::string_view text, std::string_view part) { return text.find(part) != std::string_view::npos; }
+[[nodiscard]] inline bool contains(std::string_view text, std::string_view part) {
+  return text.find(part) != std::string_view::npos;
+}
 
 /// The message of the E that `call` throws; "" if it returns. Any other exception passes through and fails the test.
 template <class E, class Call>

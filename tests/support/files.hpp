@@ -34,7 +34,9 @@ class TemporaryFolder {
   std::filesystem::path path_;
 };
 
-[[nodiscard]] inline std::string text_of(const io::Bytes& bytes) { return {reinterpret_cast<const char*>(bytes.data()), bytes.size()}; }
+[[nodiscard]] inline std::string text_of(const io::Bytes& bytes) {
+  return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
+}
 [[nodiscard]] inline io::Bytes bytes_of(std::string_view text) {
   const auto bytes = std::as_bytes(std::span(text));
   return {bytes.begin(), bytes.end()};

@@ -10,7 +10,9 @@ namespace lpw::test {
 
 class ForeignLocale {
  public:
-  ForeignLocale() : c_(std::setlocale(LC_ALL, nullptr)), before_(std::locale::global(std::locale(std::locale::classic(), new Numbers))) {
+  ForeignLocale()
+      : c_(std::setlocale(LC_ALL, nullptr)),
+        before_(std::locale::global(std::locale(std::locale::classic(), new Numbers))) {
     for (const char* name : {"de_DE.UTF-8", "de_DE.utf8", "de_DE", "fr_FR.UTF-8"})
       if (std::setlocale(LC_ALL, name)) break;
   }

@@ -41,7 +41,8 @@ class Fuzz {
 
  private:
   void change(std::string& text, std::span<const std::string_view> tokens) {
-    const std::size_t place = below(text.size() + 1), length = std::min(below(once_in(4) ? 100 : 8), text.size() - place);
+    const std::size_t place = below(text.size() + 1),
+                      length = std::min(below(once_in(4) ? 100 : 8), text.size() - place);
     switch (below(8)) {
       case 0:
         if (place < text.size()) text[place] = static_cast<char>(text[place] ^ (1 << below(8)));
@@ -68,7 +69,9 @@ class Fuzz {
         text.replace(place, length, std::string(any(tokens)));
     }
   }
-  std::string_view any(std::span<const std::string_view> tokens) { return tokens.empty() ? "\xef\xbb\xbf" : tokens[below(tokens.size())]; }
+  std::string_view any(std::span<const std::string_view> tokens) {
+    return tokens.empty() ? "\xef\xbb\xbf" : tokens[below(tokens.size())];
+  }
   /// The next number in the text becomes one at the edge of what types hold.
   void change_number(std::string& text, std::size_t place) {
     const auto first = text.find_first_of("0123456789", place);

@@ -76,7 +76,8 @@ struct GradientPath {
 /// d weighted_sum(operation(inputs)) / d input of each input, by the tape; an input that wants none gives an empty
 /// tensor.
 template <class Operation>
-[[nodiscard]] std::vector<DoubleTensor> tape_gradients(const Operation& operation, const std::vector<DoubleTensor>& inputs,
+[[nodiscard]] std::vector<DoubleTensor> tape_gradients(const Operation& operation,
+                                                       const std::vector<DoubleTensor>& inputs,
                                                        const TapeOptions& options, const GradientPath& path) {
   constexpr double before = 0.25;  // a leaf's gradient is added to what was there
   Tape tape(options);
@@ -109,7 +110,8 @@ struct Differences {
 };
 
 template <class Operation>
-[[nodiscard]] Differences central_differences(const Operation& operation, const std::vector<DoubleTensor>& inputs, TapeOptions options) {
+[[nodiscard]] Differences central_differences(const Operation& operation, const std::vector<DoubleTensor>& inputs,
+                                              TapeOptions options) {
   options.record = false;
   const auto output = [&] {
     Tape tape(options);
@@ -123,14 +125,16 @@ template <class Operation>
   for (DoubleTensor input : inputs) {  // a handle: the element is changed in place and restored
     DoubleTensor derivative(input.shape());
     for (std::int64_t at = 0; at < input.size(); ++at) {
-      const double x = input.data()[at], h = std::cbrt(epsilon<double>()) * std::max(1.0, std::abs(x)), above = x + h, below = x - h;
+      const double x = input.data()[at], h = std::cbrt(epsilon<double>()) * std::max(1.0, std::abs(x)), above = x + h,
+                   below = x - h;
       input.data()[at] = above;
       const DoubleTensor upper = output();
       input.data()[at] = below;
       const DoubleTensor lower = output();
       input.data()[at] = x;
       double difference = 0;
-      for (std::int64_t i = 0; i < value.size(); ++i) difference += weights.data()[i] * (upper.data()[i] - lower.data()[i]);
+      for (std::int64_t i = 0; i < value.size(); ++i)
+        difference += weights.data()[i] * (upper.data()[i] - lower.data()[i]);
       derivative.data()[at] = difference / (above - below);
     }
     result.derivative.push_back(derivative);
@@ -143,8 +147,8 @@ template <class Operation>
 /// give the same result. An input without any influence on the output is reported too: its gradient would be right by
 /// accident.
 template <class Operation>
-[[nodiscard]] std::string gradient_mismatch(std::string_view name, const Operation& operation, const std::vector<DoubleTensor>& inputs,
-                                            const TapeOptions& options = {}) {
+[[nodiscard]] std::string gradient_mismatch(std::string_view name, const Operation& operation,
+                                            const std::vector<DoubleTensor>& inputs, const TapeOptions& options = {}) {
   const Differences expected = central_differences(operation, inputs, options);
   std::vector<GradientPath> paths{{GradientPath::leaves}, {GradientPath::behind_operation}};
   for (std::size_t i = 0; i < inputs.size(); ++i) paths.push_back({GradientPath::alone, i});
@@ -154,8 +158,8 @@ template <class Operation>
       for (std::int64_t i = 0; i < found[input].size(); ++i) {
         const double want = expected.derivative[input].data()[i], got = found[input].data()[i];
         if (!(std::abs(got - want) <= expected.tolerance(want)))  // true for NaN
-          return to_text(name, ": gradient of input ", input, " ", inputs[input].shape(), " (", path.name(), "), element ", i,
-                         ": expected ", want, " +- ", expected.tolerance(want), ", found ", got);
+          return to_text(name, ": gradient of input ", input, " ", inputs[input].shape(), " (", path.name(),
+                         "), element ", i, ": expected ", want, " +- ", expected.tolerance(want), ", found ", got);
       }
       if (path.wants(input) && largest_magnitude(expected.derivative[input]) <= expected.tolerance(0))
         return to_text(name, ": input ", input, " has no influence on the output");
@@ -173,7 +177,8 @@ void expect_gradient(std::string_view name, const Operation& operation, const st
 /// Random inputs of the given shapes, uniform in [-1, 1).
 [[nodiscard]] inline std::vector<DoubleTensor> random_inputs(std::initializer_list<Shape> shapes) {
   std::vector<DoubleTensor> inputs;
-  for (const Shape& shape : shapes) inputs.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + inputs.size())));
+  for (const Shape& shape : shapes)
+    inputs.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + inputs.size())));
   return inputs;
 }
 

@@ -26,8 +26,9 @@ using lpw::Selectors;
 using lpw::Shape;
 
 /// Groups of late-phase weights, alone and together.
-inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm,
-                                                Group::head, Group::batch_norm | Group::head | Group::rank_one};
+inline const std::vector<Group> every_choice = {Group::batch_norm | Group::head, Group::rank_one,
+                                                Group::rank_one | Group::batch_norm, Group::head,
+                                                Group::batch_norm | Group::head | Group::rank_one};
 
 template <class T>
 using Wrn = nn::WideResNet<T, Cpu>;
@@ -91,7 +92,8 @@ struct Minibatches {
 /// Adds the gradient of the members' losses on their minibatches, `chunk` members at a time (0: all), and returns the
 /// losses.
 template <class M, class T>
-std::vector<T> accumulate_gradient(M& network, const Minibatches<T>& batches, std::int64_t chunk = 0, Philox random = Philox(0)) {
+std::vector<T> accumulate_gradient(M& network, const Minibatches<T>& batches, std::int64_t chunk = 0,
+                                   Philox random = Philox(0)) {
   std::vector<T> losses;
   for (const auto range : member_chunks(batches.images.dim(0), chunk)) {
     Tape tape({.members = range, .random = random});
@@ -167,8 +169,9 @@ void randomize(M& network, std::uint64_t seed) {
   });
   nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
     const bool variance = name.ends_with("running_var");
-    fill_rows(buffer.value(),
-              [variance](const Philox& random, std::uint64_t i) { return variance ? 0.5 + random.uniform(i) : random.normal(i); });
+    fill_rows(buffer.value(), [variance](const Philox& random, std::uint64_t i) {
+      return variance ? 0.5 + random.uniform(i) : random.normal(i);
+    });
   });
 }
 

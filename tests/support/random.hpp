@@ -31,9 +31,11 @@ template <class T>
 
 /// Labels, or places of a table: from 0 to bound - 1. `first` numbers the first draw.
 [[nodiscard]] inline Tensor<std::int32_t, Cpu> random_indices(const Shape& shape, std::int64_t bound,
-                                                              const Philox& random = Philox(7, Stream::test, 1), std::uint64_t first = 0) {
-  return drawn<std::int32_t>(
-      shape, [&](std::uint64_t i) { return static_cast<std::int32_t>(random.below(first + i, static_cast<std::uint32_t>(bound))); });
+                                                              const Philox& random = Philox(7, Stream::test, 1),
+                                                              std::uint64_t first = 0) {
+  return drawn<std::int32_t>(shape, [&](std::uint64_t i) {
+    return static_cast<std::int32_t>(random.below(first + i, static_cast<std::uint32_t>(bound)));
+  });
 }
 
 /// A parameter [rows, ...]: contiguous, or, as in the late-phase store, columns of a wider matrix whose other elements

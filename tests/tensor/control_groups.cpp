@@ -35,15 +35,19 @@ constexpr const char *mounts = "/proc/self/mountinfo", *groups = "/proc/self/cgr
 TEST_CASE("limits of version 2 are the least on the way up to the mount") {
   Tree tree;
   tree.put(groups, "0::/work.slice/job.scope")
-      .put(mounts, "25 1 0:22 / / rw - ext4 /dev/vda rw\n30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 rw,nsdelegate");
+      .put(mounts,
+           "25 1 0:22 / / rw - ext4 /dev/vda rw\n30 25 0:26 / /sys/fs/cgroup rw,nosuid shared:9 - cgroup2 cgroup2 "
+           "rw,nsdelegate");
   CHECK_FALSE(tree.limits().processors);
   CHECK_FALSE(tree.limits().memory);
 
-  tree.put("/sys/fs/cgroup/work.slice/job.scope/cpu.max", "max 100000").put("/sys/fs/cgroup/work.slice/job.scope/memory.max", "max");
+  tree.put("/sys/fs/cgroup/work.slice/job.scope/cpu.max", "max 100000")
+      .put("/sys/fs/cgroup/work.slice/job.scope/memory.max", "max");
   CHECK_FALSE(tree.limits().processors);
   CHECK_FALSE(tree.limits().memory);
 
-  tree.put("/sys/fs/cgroup/work.slice/cpu.max", "150000 100000").put("/sys/fs/cgroup/work.slice/memory.max", "536870912");
+  tree.put("/sys/fs/cgroup/work.slice/cpu.max", "150000 100000")
+      .put("/sys/fs/cgroup/work.slice/memory.max", "536870912");
   CHECK(tree.limits().processors == 1.5);
   CHECK(tree.limits().memory == std::size_t{512} << 20);
 
@@ -89,8 +93,10 @@ TEST_CASE("a process of another namespace has the limits of the mount") {
 TEST_CASE("files that are missing or make no sense limit nothing") {
   Tree tree;
   CHECK_FALSE(tree.limits().processors);
-  tree.put(groups, "nonsense\n0:\n::\n0::/x").put(mounts, "- cgroup2\n1 2 3 - cgroup\n\n30 25 0:26 / /g rw - cgroup2 cgroup2 rw");
-  for (const char* text : {"", "0 100000", "100000 0", "100000", "x 100000", "100000 y", "-5 100000", "99999999999999999999999 100000"}) {
+  tree.put(groups, "nonsense\n0:\n::\n0::/x")
+      .put(mounts, "- cgroup2\n1 2 3 - cgroup\n\n30 25 0:26 / /g rw - cgroup2 cgroup2 rw");
+  for (const char* text :
+       {"", "0 100000", "100000 0", "100000", "x 100000", "100000 y", "-5 100000", "99999999999999999999999 100000"}) {
     INFO(text);
     tree.put("/g/x/cpu.max", text).put("/g/x/memory.max", "12 apples?");
     const auto limits = tree.limits();

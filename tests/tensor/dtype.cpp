@@ -56,7 +56,8 @@ TEST_CASE("bfloat16 carries infinities, zeros and overflow as float does") {
 }
 
 TEST_CASE("bfloat16 keeps NaN a NaN, whatever its payload") {
-  for (std::uint32_t bits : {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu, 0x7f80ffffu}) {
+  for (std::uint32_t bits :
+       {0x7fc00000u, 0xffc00000u, 0x7f800001u, 0xff800001u, 0x7fffffffu, 0xffffffffu, 0x7f80ffffu}) {
     CAPTURE(bits);
     CHECK(std::isnan(static_cast<float>(bfloat16(float_of(bits)))));
     CHECK(rounded(bits) >> 15 == bits >> 31);
@@ -84,7 +85,8 @@ TEST_CASE("half keeps each of its 65536 patterns through float") {
 
 TEST_CASE("half rounds every tie to even, and its neighbours to the nearest") {
   int wrong = 0;
-  for (std::uint32_t lower = 0; lower < 0x7c00; ++lower) {  // the next value of the last one is infinity, whose place is 65536
+  for (std::uint32_t lower = 0; lower < 0x7c00;
+       ++lower) {  // the next value of the last one is infinity, whose place is 65536
     const float below = half::from_bits(static_cast<std::uint16_t>(lower));
     const float above = lower == 0x7bff ? 65536.f : float(half::from_bits(static_cast<std::uint16_t>(lower + 1)));
     const float tie = (below + above) / 2;  // exact

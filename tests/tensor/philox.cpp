@@ -21,12 +21,14 @@ double mean(int n, F f) {
 }
 
 constexpr int draws = 1 << 16;
-// An average of n draws with standard deviation s misses its expectation by more than 5 s / sqrt(n) in one of two million seeds.
+// An average of n draws with standard deviation s misses its expectation by more than 5 s / sqrt(n) in one of two
+// million seeds.
 double five_sigma(double deviation) { return 5 * deviation / std::sqrt(draws); }
 
 }  // namespace
 
-// From the file of known answers that comes with Random123, the reference implementation of the paper named in philox.hpp.
+// From the file of known answers that comes with Random123, the reference implementation of the paper named in
+// philox.hpp.
 TEST_CASE("Philox 4x32-10 gives the known answers of its authors") {
   CHECK(Philox::rounds({0, 0, 0, 0}, 0, 0) == Philox::Block{0x6627e8d5, 0xe169c58d, 0xbc57ac4c, 0x9b00dbd8});
   CHECK(Philox::rounds({0xffffffff, 0xffffffff, 0xffffffff, 0xffffffff}, 0xffffffff, 0xffffffff) ==
@@ -39,7 +41,8 @@ TEST_CASE("Philox places index, step, stream and seed in counter and key") {
   const std::uint64_t seed = 0x299f31d0a4093822, index = 0x85a308d3243f6a88;
   const Philox random = Philox(seed).stream(Stream::dropout, 0x13198a2e);
   CHECK(random(index) ==
-        Philox::rounds({0x243f6a88, 0x85a308d3, 0x13198a2e, static_cast<std::uint32_t>(Stream::dropout)}, 0xa4093822, 0x299f31d0));
+        Philox::rounds({0x243f6a88, 0x85a308d3, 0x13198a2e, static_cast<std::uint32_t>(Stream::dropout)}, 0xa4093822,
+                       0x299f31d0));
   CHECK(random.seed() == seed);
 }
 
@@ -76,7 +79,8 @@ TEST_CASE("Philox uniform draws are multiples of 2^-24 below 1") {
 TEST_CASE("Philox uniform draws have the moments of the uniform distribution") {
   const Philox random(11, Stream::test);
   CHECK_THAT(mean(draws, [&](int i) { return random.uniform(i); }), WithinAbs(0.5, five_sigma(std::sqrt(1. / 12))));
-  CHECK_THAT(mean(draws, [&](int i) { return std::pow(random.uniform(i) - 0.5, 2); }), WithinAbs(1. / 12, five_sigma(std::sqrt(1. / 180))));
+  CHECK_THAT(mean(draws, [&](int i) { return std::pow(random.uniform(i) - 0.5, 2); }),
+             WithinAbs(1. / 12, five_sigma(std::sqrt(1. / 180))));
   // Neighbouring indices are independent: E[(u - 1/2)(v - 1/2)] = 0.
   CHECK_THAT(mean(draws, [&](int i) { return (random.uniform(i) - 0.5) * (random.uniform(i + 1) - 0.5); }),
              WithinAbs(0, five_sigma(1. / 12)));
@@ -102,6 +106,7 @@ TEST_CASE("Philox below is uniform over its range") {
     ++counts[value];
   }
   const double p = 1. / bound;
-  for (int count : counts) CHECK_THAT(static_cast<double>(count) / draws, WithinAbs(p, five_sigma(std::sqrt(p * (1 - p)))));
+  for (int count : counts)
+    CHECK_THAT(static_cast<double>(count) / draws, WithinAbs(p, five_sigma(std::sqrt(p * (1 - p)))));
   CHECK(random.below(0, 1) == 0);
 }

@@ -25,7 +25,9 @@ namespace {
 
 constexpr std::size_t mebi = std::size_t{1} << 20;
 
-bool aligned(const void* block, std::size_t alignment) { return reinterpret_cast<std::uintptr_t>(block) % alignment == 0; }
+bool aligned(const void* block, std::size_t alignment) {
+  return reinterpret_cast<std::uintptr_t>(block) % alignment == 0;
+}
 
 /// Memory that comes and goes by whole segments, as a GPU's driver gives it.
 struct Segments {
@@ -76,7 +78,8 @@ void give_back(P& pool, std::vector<Block>& blocks) {
   blocks.clear();
 }
 
-/// What a pass over `layers` layers does: saved tensors with a temporary each on the way there, gradients on the way back.
+/// What a pass over `layers` layers does: saved tensors with a temporary each on the way there, gradients on the way
+/// back.
 template <class P>
 void pass(P& pool, std::size_t bytes, int layers) {
   std::vector<Block> saved;
@@ -200,7 +203,8 @@ TEST_CASE("what the CpuPool gives back is no longer the process's, and what it k
   CHECK(page_faults() - faults < few);  // of 32 huge pages or 16,384 others
   pool.deallocate(block.data, block.bytes);
   pool.trim();
-  CHECK(resident() <= before + 8 * mebi + (lpw::HostMemory::guard > 0 ? bytes / 4 : 0));  // AddressSanitizer's books of it stay
+  CHECK(resident() <=
+        before + 8 * mebi + (lpw::HostMemory::guard > 0 ? bytes / 4 : 0));  // AddressSanitizer's books of it stay
   CHECK(pool.usage().held <= 4 * mebi);
   CHECK(static_cast<char*>(lasting.data)[99'999] == 1);
   block = block_of(pool, bytes);  // where it was
@@ -209,11 +213,13 @@ TEST_CASE("what the CpuPool gives back is no longer the process's, and what it k
   pool.deallocate(lasting.data, lasting.bytes);
 }
 
-TEMPLATE_TEST_CASE("training and evaluation of other sizes take the memory of the larger, once", "", CpuPool, SegmentPool) {
+TEMPLATE_TEST_CASE("training and evaluation of other sizes take the memory of the larger, once", "", CpuPool,
+                   SegmentPool) {
   TestType pool;
   std::size_t largest = 0;
   for (int epoch = 0; epoch < 3; ++epoch) {
-    for (const std::size_t bytes : {5 * mebi, 5 * mebi, 3 * mebi + 4096, 7 * mebi / 2, 4 * mebi - 8192}) pass(pool, bytes, 12);
+    for (const std::size_t bytes : {5 * mebi, 5 * mebi, 3 * mebi + 4096, 7 * mebi / 2, 4 * mebi - 8192})
+      pass(pool, bytes, 12);
     if (epoch == 0) largest = pool.usage().held;
   }
   CHECK(pool.usage().held == largest);
@@ -290,8 +296,9 @@ TEST_CASE("CpuPool says how much was asked for when memory runs out") {
   CpuPool pool;
   const std::size_t impossible = std::size_t{1} << 62;
   CHECK_THROWS_AS(pool.allocate(impossible), lpw::OutOfMemory);
-  CHECK_THROWS_WITH(pool.allocate(impossible),
-                    Catch::Matchers::StartsWith("out of memory: " + std::to_string(impossible) + " bytes requested with 0 in use"));
+  CHECK_THROWS_WITH(
+      pool.allocate(impossible),
+      Catch::Matchers::StartsWith("out of memory: " + std::to_string(impossible) + " bytes requested with 0 in use"));
   CHECK(pool.usage().used == 0);
   CHECK(pool.usage().held == 0);
 }
@@ -319,7 +326,8 @@ TEST_CASE("CpuPool serves several threads at once") {
   CHECK(pool.usage().held <= 2 * mebi);  // what they had at once fits in one granule
 }
 
-TEMPLATE_TEST_CASE("blocks of a recording are nobody's but a later recording's, until it is forgotten", "", CpuPool, SegmentPool) {
+TEMPLATE_TEST_CASE("blocks of a recording are nobody's but a later recording's, until it is forgotten", "", CpuPool,
+                   SegmentPool) {
   TestType pool;
   void* before = pool.allocate(1000);
   pool.begin_recording();
@@ -352,7 +360,8 @@ TEMPLATE_TEST_CASE("blocks of a recording are nobody's but a later recording's, 
   pool.deallocate(large, 5000);
 }
 
-TEMPLATE_TEST_CASE("what recordings reserved is split and joined among them, and never given back", "", CpuPool, SegmentPool) {
+TEMPLATE_TEST_CASE("what recordings reserved is split and joined among them, and never given back", "", CpuPool,
+                   SegmentPool) {
   TestType pool;
   pool.begin_recording();
   void* whole = pool.allocate(8 * mebi);
@@ -409,7 +418,8 @@ TEST_CASE("addresses that are rationed come back for a larger block", "[tensor]"
     if (pages == 0 || setrlimit(RLIMIT_AS, &rationed) != 0) _exit(2);
     try {
       lpw::CpuPool pool;
-      for (const std::size_t size : {250 * megabyte, 350 * megabyte, 450 * megabyte}) pool.deallocate(pool.allocate(size), size);
+      for (const std::size_t size : {250 * megabyte, 350 * megabyte, 450 * megabyte})
+        pool.deallocate(pool.allocate(size), size);
     } catch (const lpw::OutOfMemory&) {
       _exit(1);
     }

@@ -148,7 +148,9 @@ TEST_CASE("Tensor columns view a parameter in every member's row of a store") {
     CHECK(rows.row_stride() == 10);
     CHECK(values(rows) == values(parameter));
   }
-  SECTION("a store of one member is contiguous in every parameter") { CHECK(counting({1, 10}).columns(4, {2, 3}).contiguous()); }
+  SECTION("a store of one member is contiguous in every parameter") {
+    CHECK(counting({1, 10}).columns(4, {2, 3}).contiguous());
+  }
 }
 
 TEST_CASE("Tensor tensor_of, to_host and to_device") {

@@ -38,8 +38,8 @@ std::vector<float> values(const Tensor<T>& tensor) {
 
 }  // namespace
 
-TEMPLATE_TEST_CASE("view: a tensor over foreign memory is that memory, none of lpw's", "", float, double, bfloat16, std::int32_t,
-                   std::uint8_t) {
+TEMPLATE_TEST_CASE("view: a tensor over foreign memory is that memory, none of lpw's", "", float, double, bfloat16,
+                   std::int32_t, std::uint8_t) {
   const auto memory = counting<TestType>(6);
   const auto before = lpw::cpu_pool().usage().used;
   auto view = Tensor<TestType>::view(memory->data(), {2, 3}, memory);
@@ -79,7 +79,8 @@ TEST_CASE("view: an owner is released once, and none is needed where the caller 
   int released = 0;
   std::vector<float> memory{1, 2};
   {
-    auto view = Tensor<float>::view(memory.data(), {2}, std::shared_ptr<const void>(memory.data(), [&](const void*) { ++released; }));
+    auto view = Tensor<float>::view(memory.data(), {2},
+                                    std::shared_ptr<const void>(memory.data(), [&](const void*) { ++released; }));
     auto other = view;
     view = {};
     CHECK(released == 0);
@@ -133,7 +134,8 @@ TEST_CASE("view: memory that must not be written is read, and no pointer to writ
   CHECK(view.read_only());
   CHECK(std::as_const(view).data() == memory->data());
   CHECK(values(view) == std::vector<float>{0, 1, 2, 3, 4, 5});
-  const std::string refusal = " views memory that must not be written; read it by a const handle, or write to its clone()";
+  const std::string refusal =
+      " views memory that must not be written; read it by a const handle, or write to its clone()";
   CHECK_THROWS_AS(view.data(), Error);
   CHECK_THROWS_WITH(view.data(), "tensor [2 3]:" + refusal);
   CHECK_THROWS_WITH(view.row(1), "tensor [2 3]:" + refusal);
@@ -167,7 +169,8 @@ TEST_CASE("view: an address that is no multiple of an element's alignment, or no
   CHECK_THROWS_AS(Tensor<double>::view(reinterpret_cast<const double*>(bytes + 4), {2}, nullptr), Error);
   CHECK_THROWS_AS(Tensor<bfloat16>::view(reinterpret_cast<const bfloat16*>(bytes + 1), {2}, nullptr), Error);
   CHECK_NOTHROW(Tensor<std::uint8_t>::view(reinterpret_cast<const std::uint8_t*>(bytes + 1), {2}, nullptr));
-  CHECK_THROWS_WITH(Tensor<float>::view(static_cast<float*>(nullptr), {2}, nullptr), "view: a tensor [2] at no address (null)");
+  CHECK_THROWS_WITH(Tensor<float>::view(static_cast<float*>(nullptr), {2}, nullptr),
+                    "view: a tensor [2] at no address (null)");
   CHECK_THROWS_AS(Tensor<float>::view(at(0), {std::int64_t{1} << 40, std::int64_t{1} << 40}, nullptr), ShapeError);
 }
 

@@ -46,15 +46,18 @@ Weights weights_of(Network<double>& network, std::int64_t k) {
   return result;
 }
 
-/// Algorithm 1 with plain gradient descent on one network of one member, whose weights are put in and taken out by name.
+/// Algorithm 1 with plain gradient descent on one network of one member, whose weights are put in and taken out by
+/// name.
 class Sequential {
  public:
-  Sequential(Network<double>& released, double rate, Group groups) : network_(network_of_one_member(groups)), rate_(rate) {
+  Sequential(Network<double>& released, double rate, Group groups)
+      : network_(network_of_one_member(groups)), rate_(rate) {
     for (std::int64_t k = 0; k < members; ++k) {
       weights_.push_back(weights_of(released, k));
       states_.push_back(network_.start(1, batch));
     }
-    nn::for_each_parameter(released, [&](const std::string& name, auto& parameter) { late_[name] = parameter.late_phase(); });
+    nn::for_each_parameter(released,
+                           [&](const std::string& name, auto& parameter) { late_[name] = parameter.late_phase(); });
   }
 
   /// One window of all members' streams. Returns their losses.
@@ -70,7 +73,8 @@ class Sequential {
       Tape tape;
       auto& states = states_[static_cast<std::size_t>(k)];
       const auto after = network_.forward(tape.input(part(bytes, k, first, {1, window, batch})), states);
-      const auto loss = cross_entropy(after.logits, part(bytes, k, first + 1, {1, window, batch}).reshaped({1, window * batch}));
+      const auto loss =
+          cross_entropy(after.logits, part(bytes, k, first + 1, {1, window, batch}).reshaped({1, window * batch}));
       losses.push_back(loss.value().data()[0]);
       tape.backward(loss);
       states = after.states;
@@ -92,11 +96,12 @@ class Sequential {
  private:
   static Network<double> network_of_one_member(Group groups) {
     Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
-    release(network, {.members = 1, .groups = groups});
+    release(network, {.members = 1, .late = groups});
     return network;
   }
   /// Bytes of member k's streams: their contiguous parts of the text.
-  static Tensor<std::int32_t, Cpu> part(const data::Text& bytes, std::int64_t k, std::int64_t first, const Shape& shape) {
+  static Tensor<std::int32_t, Cpu> part(const data::Text& bytes, std::int64_t k, std::int64_t first,
+                                        const Shape& shape) {
     Tensor<std::int32_t, Cpu> result(shape);
     const std::int64_t length = std::ssize(bytes) / (members * batch);
     for (std::int64_t t = 0; t < window; ++t)
@@ -116,8 +121,10 @@ class Sequential {
 
 /// Calls a hook before each pass, by which a test interferes with training.
 struct HookedModelling : LanguageModelling<Network<float>> {
-  HookedModelling() : LanguageModelling<Network<float>>(text(), {.batch = batch, .pre_batch = members * batch, .window = 20}) {}
-  void accumulate_gradient(Network<float>& network, Tape& tape, const Batch& windows, StepOutputs<float, Cpu>& outputs) {
+  HookedModelling()
+      : LanguageModelling<Network<float>>(text(), {.batch = batch, .pre_batch = members * batch, .window = 20}) {}
+  void accumulate_gradient(Network<float>& network, Tape& tape, const Batch& windows,
+                           StepOutputs<float, Cpu>& outputs) {
     if (hook) hook(pass++);
     LanguageModelling<Network<float>>::accumulate_gradient(network, tape, windows, outputs);
   }
@@ -146,16 +153,19 @@ struct TextRun {
   Trainer<Network<float>, HookedModelling> trainer;
 };
 
-std::string file_after(const TemporaryFolder& folder, const char* name) { return text_of(io::read_file(folder / "run" / name)); }
+std::string file_after(const TemporaryFolder& folder, const char* name) {
+  return text_of(io::read_file(folder / "run" / name));
+}
 
 }  // namespace
 
-TEST_CASE("members read as one batch what Algorithm 1 reads one after another, with states carried from window to window") {
+TEST_CASE(
+    "members read as one batch what Algorithm 1 reads one after another, with states carried from window to window") {
   constexpr double rate = 0.3;
   const Group groups = GENERATE(Group::rank_one, Group::rank_one | Group::head, Group::head);
   for (const std::int64_t chunk : {0, 2}) {
     Network<double> network({.hidden = 5, .layers = 2, .embedding = 3}, Philox(1));
-    release(network, {.members = members, .groups = groups, .sigma = 0.3, .random = Philox(2)});
+    release(network, {.members = members, .late = groups, .sigma = 0.3, .random = Philox(2)});
     Sequential sequential(network, rate, groups);
     optim::Sgd optimizer(network, {.learning_rate = rate, .momentum = 0, .nesterov = false, .weight_decay = 0});
     LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = batch, .window = window});
@@ -171,7 +181,8 @@ TEST_CASE("members read as one batch what Algorithm 1 reads one after another, w
       const auto losses = sequential.iterate(text().train, window * iteration++);
       for (std::int64_t k = 0; k < members; ++k) {
         INFO("iteration " << iteration << ", member " << k << ", chunk " << chunk);
-        // The same products in another order: eps times sums of tens of terms, passed on by eight steps. A wrong term shows as 1e-3.
+        // The same products in another order: eps times sums of tens of terms, passed on by eight steps. A wrong term
+        // shows as 1e-3.
         CHECK_THAT(outputs.losses.data()[k], WithinAbs(losses[static_cast<std::size_t>(k)], 1e-12));
         for (const auto& [name, weight] : weights_of(network, k))
           CHECK(test::largest_difference(weight, sequential.weights(k).at(name)).beyond(1e-12) == "");
@@ -209,7 +220,7 @@ TEST_CASE("states go on from window to window, and start at zero with every epoc
 TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits per character") {
   const data::TextParts parts{{}, text_of_words(20000, 4), text_of_words(700, 5)};
   Network<double> network({.hidden = 4, .layers = 1, .embedding = 2}, Philox(1));
-  release(network, {.members = members, .groups = Group::rank_one | Group::head, .sigma = 0.5, .random = Philox(2)});
+  release(network, {.members = members, .late = Group::rank_one | Group::head, .sigma = 0.5, .random = Philox(2)});
   const LanguageModelling<Network<double>> task(parts, {});
   const MemberScores found = task.evaluate_members(network);
   REQUIRE(found.members.size() == 3);
@@ -235,9 +246,11 @@ TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits 
       }
       ensemble -= std::log2(sum / static_cast<double>(members));
     }
-    // Eps times sums of 2e4 terms at the worst. What the second stream lacks of the past is gone: this network forgets half of it a byte.
+    // Eps times sums of 2e4 terms at the worst. What the second stream lacks of the past is gone: this network forgets
+    // half of it a byte.
     const double count = static_cast<double>(length - 1);
-    for (std::size_t k = 0; k < bits.size(); ++k) CHECK_THAT(found.members[k][score].second, WithinAbs(bits[k] / count, 1e-11));
+    for (std::size_t k = 0; k < bits.size(); ++k)
+      CHECK_THAT(found.members[k][score].second, WithinAbs(bits[k] / count, 1e-11));
     CHECK_THAT(found.ensemble[score].second, WithinAbs(ensemble / count, 1e-11));
     CHECK(found.ensemble[score].first == (score == 0 ? "valid_bpc" : "test_bpc"));
     ++score;
@@ -337,8 +350,9 @@ TEST_CASE("a text that is too short for its streams, or to be scored, is refused
     return message_of<OptionError>([&] { task.check(members); });
   };
   CHECK(refusal(text(), {.batch = 2, .pre_batch = 2, .window = 165}).empty());
-  CHECK(contains(refusal(text(), {.batch = 2, .pre_batch = 2, .window = 166}),
-                 "training text of 1000 bytes is too short for 3 x 2 streams of at least 167 bytes, a window and the one after"));
+  CHECK(contains(
+      refusal(text(), {.batch = 2, .pre_batch = 2, .window = 166}),
+      "training text of 1000 bytes is too short for 3 x 2 streams of at least 167 bytes, a window and the one after"));
   CHECK(contains(refusal(text(), {.batch = 2, .pre_batch = 10, .window = 100}), "1 x 10 streams"));
   const std::int64_t huge = std::numeric_limits<std::int64_t>::max();
   CHECK(contains(refusal(text(), {.batch = huge, .pre_batch = 2, .window = 10}), "3 x 9223372036854775807 streams"));

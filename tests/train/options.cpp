@@ -34,7 +34,8 @@ TEST_CASE("nothing is released with one member, no groups, or too late") {
 }
 
 TEST_CASE("release is due after its epoch, or after its step where there is one") {
-  const TrainOptions by_epoch{.epochs = 5, .release_epoch = 2}, by_step{.epochs = 5, .release_epoch = 9, .release_step = 30};
+  const TrainOptions by_epoch{.epochs = 5, .release_epoch = 2},
+      by_step{.epochs = 5, .release_epoch = 9, .release_step = 30};
   CHECK_FALSE(by_epoch.due(1, 1000));
   CHECK(by_epoch.due(2, 0));
   CHECK_FALSE(by_step.due(4, 29));
@@ -61,7 +62,8 @@ TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) {
           o.optimizer = lpw::optim::AdamOptions{.late = lpw::optim::Rates{0.1, NAN}};
         }) == "weight decay of late-phase weights nan; expected at least 0");
-  CHECK(refusal([](auto& o) { o.swa_start = 200; }) == "weight averaging starts after epoch 200, but there are only 200 epochs");
+  CHECK(refusal([](auto& o) { o.swa_start = 200; }) ==
+        "weight averaging starts after epoch 200, but there are only 200 epochs");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
   CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");
   CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "minutes between checkpoints nan"));

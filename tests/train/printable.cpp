@@ -20,8 +20,8 @@ TEST_CASE("what moves a cursor, or is no character, is written as bytes") {
   CHECK(printable("\x1b[2J\a\b\x7f\r") == "\\x1b[2J\\x07\\x08\\x7f\\x0d");
   CHECK(printable(std::string("a\0b", 3)) == "a\\x00b");
   CHECK(printable("\xc2\x9b"
-                  "31m") == "\\xc2\\x9b31m");                               // the control sequence introducer as one character
-  CHECK(printable("\xff\xc3") == "\\xff\\xc3");                             // no UTF-8, and the first half of a character
+                  "31m") == "\\xc2\\x9b31m");    // the control sequence introducer as one character
+  CHECK(printable("\xff\xc3") == "\\xff\\xc3");  // no UTF-8, and the first half of a character
   CHECK(printable("\xc0\xaf\xe0\x80\xaf") == "\\xc0\\xaf\\xe0\\x80\\xaf");  // more bytes than the character takes
   CHECK(printable("\xed\xa0\x80") == "\\xed\\xa0\\x80");                    // a surrogate
   CHECK(printable("\xf4\x90\x80\x80") == "\\xf4\\x90\\x80\\x80");           // beyond the last character

@@ -8,7 +8,9 @@ using namespace lpw::train;
 namespace {
 
 struct PlannedTask {
-  [[nodiscard]] static std::string describe_iteration(std::int64_t members) { return lpw::to_text(members, " at once"); }
+  [[nodiscard]] static std::string describe_iteration(std::int64_t members) {
+    return lpw::to_text(members, " at once");
+  }
   [[nodiscard]] static std::int64_t iterations(std::int64_t members) { return members == 1 ? 7 : 3; }
 };
 
@@ -20,7 +22,8 @@ using Lines = std::vector<std::string>;
 
 TEST_CASE("the plan says what an iteration holds before and after release") {
   CHECK(describe_plan({.epochs = 200, .members = 10, .release_epoch = 120}, PlannedTask{}, {}) ==
-        Lines{"one network: 1 at once", "after 120 of 200 epochs 10 members, each on minibatches of its own: 10 at once"});
+        Lines{"one network: 1 at once",
+              "after 120 of 200 epochs 10 members, each on minibatches of its own: 10 at once"});
   CHECK(describe_plan({.epochs = 2, .members = 10, .release_epoch = 0}, PlannedTask{}, {}) ==
         Lines{"after 0 of 2 epochs 10 members, each on minibatches of its own: 10 at once"});
   CHECK(describe_plan({.epochs = 2, .members = 10, .release_step = 7}, PlannedTask{}, {}) ==
@@ -30,7 +33,8 @@ TEST_CASE("the plan says what an iteration holds before and after release") {
 TEST_CASE("the plan says when nothing will be released, and why") {
   const auto reason = [](const TrainOptions& options) { return describe_plan(options, PlannedTask{}, {}).back(); };
   CHECK(reason({.members = 1}) == "no late-phase weights will be released: there is 1 member");
-  CHECK(reason({.late = lpw::Group::none}) == "no late-phase weights will be released: no late-phase weights are chosen");
+  CHECK(reason({.late = lpw::Group::none}) ==
+        "no late-phase weights will be released: no late-phase weights are chosen");
   CHECK(reason({.epochs = 4, .release_epoch = 5}) ==
         "no late-phase weights will be released: training ends at epoch 4, release would be after 5");
 }
@@ -39,12 +43,15 @@ TEST_CASE("the plan says where a run resumes") {
   Progress progress{.epoch = 1, .iteration = 3, .step = 10};
   CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, before iteration 4");
   progress.iteration = 7;
-  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, which is trained, with its evaluation");
+  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() ==
+        "resuming in epoch 2/4, which is trained, with its evaluation");
   progress.iteration = 3;
   progress.released = true;
-  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() == "resuming in epoch 2/4, which is trained, with its evaluation");
+  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress).front() ==
+        "resuming in epoch 2/4, which is trained, with its evaluation");
   progress.epoch = 4;
-  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress) == Lines{"all 4 epochs are trained already; evaluating again"});
+  CHECK(describe_plan({.epochs = 4}, PlannedTask{}, progress) ==
+        Lines{"all 4 epochs are trained already; evaluating again"});
 }
 
 TEST_CASE("a line of progress shows pace and time left within 80 columns") {
@@ -63,12 +70,18 @@ TEST_CASE("a line of progress shows pace and time left within 80 columns") {
 
 TEST_CASE("the line of an epoch says which network was tested") {
   const Pace pace;
-  EpochRecord record{
-      .epoch = 3, .phase = "base", .learning_rate = 0.1, .train_loss = 1.5, .train_metric = 0.5, .test_metric = 0.25, .seconds = 2};
+  EpochRecord record{.epoch = 3,
+                     .phase = "base",
+                     .learning_rate = 0.1,
+                     .train_loss = 1.5,
+                     .train_metric = 0.5,
+                     .test_metric = 0.25,
+                     .seconds = 2};
   CHECK(epoch_line(record, 8, words, pace, "0:10") ==
         "epoch 3/8  base  lr 0.1  loss 1.5000  train 0.5000  test 0.2500  0 samples/s  2.0 s  ETA 0:10");
   record.phase = "late+swa";
-  CHECK(contains(epoch_line(record, 8, words, pace, "0:10"), "late+swa  lr 0.1  loss 1.5000  train 0.5000  test (collapsed) 0.2500"));
+  CHECK(contains(epoch_line(record, 8, words, pace, "0:10"),
+                 "late+swa  lr 0.1  loss 1.5000  train 0.5000  test (collapsed) 0.2500"));
   record.test_metric = std::nullopt;
   CHECK(epoch_line(record, 8, words, pace, "0:10") ==
         "epoch 3/8  late+swa  lr 0.1  loss 1.5000  train 0.5000  0 samples/s  2.0 s  ETA 0:10");

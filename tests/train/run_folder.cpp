@@ -41,7 +41,8 @@ TEST_CASE("results without their checkpoint are not overwritten") {
   for (const char* name : {"metrics.csv", "summary.json", "model.safetensors"}) {
     const TemporaryFolder folder;
     put(folder / name);
-    for (const bool resume : {false, true}) CHECK(contains(refusal(folder.path(), resume), std::string(name) + ": is the result of a run"));
+    for (const bool resume : {false, true})
+      CHECK(contains(refusal(folder.path(), resume), std::string(name) + ": is the result of a run"));
   }
 }
 
@@ -55,7 +56,8 @@ TEST_CASE("what a run killed before its first checkpoint leaves is no run") {
 TEST_CASE("two runs at a time cannot have one folder") {
   const TemporaryFolder folder;
   std::optional<RunFolder> first(std::in_place, folder.path(), false);
-  CHECK(refusal(folder.path(), true) == folder.path().string() + ": another process is training in this folder; choose another `path`");
+  CHECK(refusal(folder.path(), true) ==
+        folder.path().string() + ": another process is training in this folder; choose another `path`");
   first.reset();
   CHECK(refusal(folder.path(), true).empty());
 }
@@ -76,5 +78,6 @@ TEST_CASE("new folders of one name are numbered, whatever has the name") {
   CHECK(lpw::train::make_new_folder(path) == path.string() + "-4");
   CHECK(std::filesystem::is_directory(path.string() + "-4"));
   const auto blocked = folder / "runs/20261126-120000-2/run";
-  CHECK(contains(message_of<FileError>([&] { (void)lpw::train::make_new_folder(blocked); }), "run: cannot create the run folder"));
+  CHECK(contains(message_of<FileError>([&] { (void)lpw::train::make_new_folder(blocked); }),
+                 "run: cannot create the run folder"));
 }

@@ -12,7 +12,8 @@ using namespace lpw::train;
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
-  const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456}, second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
+  const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456},
+      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
   const EpochRecord unscored{3, "late", 0.1, 0, 0.5, 1, std::nullopt, 1};
   CHECK(format_csv({first, second, unscored}, {"bpc", "valid", "characters"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"
@@ -27,18 +28,20 @@ TEST_CASE("numbers are written and read alike in every locale") {
     const EpochRecord record{1234, "base", 0.1, 1e-5, 2.5, 0.125, 0.1, 12345.6789};
     const Scores nll{{"test_nll", 1234.5678}};
     Results scores;
-    for (const char* name : {"member_1", "member_2", "ensemble", "collapsed_parameters", "collapsed"}) scores.push_back({name, nll});
+    for (const char* name : {"member_1", "member_2", "ensemble", "collapsed_parameters", "collapsed"})
+      scores.push_back({name, nll});
     Pace pace;
     pace.start_epoch();
     pace.trained(1234567, 1);
     const Progress progress{.epoch = 1233, .iteration = 1000, .sums = {1234.5, 1000, 2000}};
-    return lpw::to_text(format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
-                        epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
-                        message_of<lpw::OptionError>([] { (void)lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
-                        message_of<lpw::Error>([] {
-                          lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
-                        }),
-                        lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
+    return lpw::to_text(
+        format_csv({record}, words), format_table(scores), to_json(scores).dump(), nlohmann::json(progress).dump(),
+        epoch_line(record, 2000, words, pace, "0:10"), progress_line(progress, 2000, 1500, words, 0.5, pace, "0:10"),
+        message_of<lpw::OptionError>([] { (void)lpw::optim::parse_schedule("steps:1.5,x:0.5", 0.1, 1000); }),
+        message_of<lpw::Error>([] {
+          lpw::fail("found ", 1234567, " and ", 0.5, " in ", lpw::Shape{1234, 5678});
+        }),
+        lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
   };
   const std::string plain = text();
   CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679\n"));
@@ -51,7 +54,8 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true, .averaged = 2};
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
-  progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5}, {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5}};
+  progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},
+                      {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5}};
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
@@ -67,7 +71,8 @@ TEST_CASE("a checkpoint of other options is refused by the names of all that dif
   present["lr"] = 0.2, present["model"] = "wrn-16-1", present["new"] = true;
   present.erase("gone");
   CHECK(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }) ==
-        "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was \"wrn-10-1\", now "
+        "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was "
+        "\"wrn-10-1\", now "
         "\"wrn-16-1\"; new was not set, now true; resume with those, or start another run, with another `path`");
 }
 
@@ -77,10 +82,12 @@ TEST_CASE("a run may go on for more epochs, not for fewer") {
   present["epochs"] = 5;
   CHECK_NOTHROW(require_same_options(saved, present, "c.lpw"));
   present["lr"] = 0.2;
-  CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }), "options: lr was 0.1, now 0.2; resume"));
+  CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }),
+                 "options: lr was 0.1, now 0.2; resume"));
   present = saved;
   for (const nlohmann::json& epochs : {nlohmann::json(3), nlohmann::json("5"), nlohmann::json()}) {
     present["epochs"] = epochs;
-    CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }), "epochs was 4, now " + epochs.dump()));
+    CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }),
+                   "epochs was 4, now " + epochs.dump()));
   }
 }

@@ -1,4 +1,5 @@
-// What the tests of training share: a folder of their own, the text of an exception, and a display that writes into a file.
+// What the tests of training share: a folder of their own, the text of an exception, and a display that writes into a
+// file.
 #pragma once
 
 #include <cstdio>

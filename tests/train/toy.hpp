@@ -31,7 +31,8 @@ struct Toy {
 inline data::ImageSet images(std::int64_t count) {
   data::ImageSet set{.count = count, .height = 4, .width = 4, .channels = 3, .classes = 4, .pixels = {}, .labels = {}};
   const Philox random(5);
-  for (std::int64_t i = 0; i < count * set.image_size(); ++i) set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
+  for (std::int64_t i = 0; i < count * set.image_size(); ++i)
+    set.pixels.push_back(static_cast<std::uint8_t>(random.below(i, 256)));
   for (std::int64_t i = 0; i < count; ++i) set.labels.push_back(static_cast<std::int32_t>(i % 4));
   return set;
 }

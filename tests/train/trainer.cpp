@@ -41,7 +41,8 @@ struct HookedTask : ImageClassification<Toy> {
   mutable int pass = 0, evaluation = 0;
 };
 
-const TrainOptions options{.epochs = 4, .members = 3, .release_epoch = 2, .swa_start = 3};  // 12 and then 4 iterations an epoch
+const TrainOptions options{
+    .epochs = 4, .members = 3, .release_epoch = 2, .swa_start = 3};  // 12 and then 4 iterations an epoch
 const nlohmann::json description{{"model", "toy"}};
 
 struct Run {
@@ -57,7 +58,9 @@ struct Run {
   Trainer<Toy, HookedTask> trainer;
 };
 
-std::string model_after(const TemporaryFolder& folder) { return text_of(io::read_file(folder / "run/model.safetensors")); }
+std::string model_after(const TemporaryFolder& folder) {
+  return text_of(io::read_file(folder / "run/model.safetensors"));
+}
 
 /// A run whose checkpoint says other than it should.
 std::string refusal_of_progress(const std::function<void(nlohmann::json&)>& change) {
@@ -80,7 +83,8 @@ TEST_CASE("the task says that a last sample a member joins the iteration before"
   const data::Dataset set{"toy", test::images(62), test::images(4), {{0.5f, 0.5f, 0.5f}, {0.3f, 0.3f, 0.3f}}, {}};
   const ImageClassification<Toy> task(set, {.batch = 5});
   CHECK(task.describe_iteration(2) ==
-        "2 x 5 = 10 samples an iteration, 6 iterations an epoch; the last has one more a member, which alone would be too few for batch "
+        "2 x 5 = 10 samples an iteration, 6 iterations an epoch; the last has one more a member, which alone would be "
+        "too few for batch "
         "norm");
   CHECK(task.describe_iteration(1) == "1 x 5 = 5 samples an iteration, 13 iterations an epoch");
 }
@@ -166,9 +170,11 @@ TEST_CASE("fewer epochs are scored where that is asked for, the last among them,
   Run run(o);
   run.task.at_evaluation = [](int) {};  // counts
   REQUIRE(run.train(third / "run") == 0);
-  CHECK(run.task.evaluation == 2 + 1 + 3);  // of epochs, before release, at the end: members, and both collapsed networks
+  CHECK(run.task.evaluation ==
+        2 + 1 + 3);  // of epochs, before release, at the end: members, and both collapsed networks
   CHECK(model_after(third) == model_after(each));
-  for (const auto& record : run.trainer.progress().history) CHECK(record.test_metric.has_value() == (record.epoch >= 3));
+  for (const auto& record : run.trainer.progress().history)
+    CHECK(record.test_metric.has_value() == (record.epoch >= 3));
   Run first(o);
   first.task.hook = [](int pass, Toy&) {
     if (pass == 15) raise(SIGINT);
@@ -193,7 +199,8 @@ TEST_CASE("a finished run goes on for more epochs as if it had been planned so")
   REQUIRE(rest.train(extended / "run", true) == 0);
   CHECK(rest.trainer.progress().history.size() == 4);
   CHECK(model_after(extended) == model_after(plain));
-  CHECK(contains(message_of<FileError>([&] { (void)Run(shorter, described(3)).train(extended / "run", true); }), "epochs was 4, now 3"));
+  CHECK(contains(message_of<FileError>([&] { (void)Run(shorter, described(3)).train(extended / "run", true); }),
+                 "epochs was 4, now 3"));
 }
 
 TEST_CASE("release after a number of iterations ends the epoch under way") {
@@ -255,7 +262,8 @@ TEST_CASE("training that diverges stops, and no checkpoint holds what is not fin
   TrainOptions o = options;
   o.checkpoint_minutes = 0;
   Run run(o);
-  run.task.hook = [](int pass, Toy& network) {  // as after a step that overflows: the loss of this pass is the first to show it
+  run.task.hook = [](int pass,
+                     Toy& network) {  // as after a step that overflows: the loss of this pass is the first to show it
     if (pass == 14) network.hidden.weight.value().data()[0] = std::numeric_limits<float>::infinity();
   };
   const auto message = message_of<NonFinite>([&] { (void)run.train(folder / "run"); });
@@ -278,9 +286,10 @@ TEST_CASE("outputs that overflow in evaluation alone stop a run with the epoch a
 }
 
 TEST_CASE("a checkpoint with weights that are not finite, or a negative variance, is refused by the tensor's name") {
-  for (const auto& [value, name] : {std::pair{std::numeric_limits<float>::quiet_NaN(), "'buffers' holds nan at element 1"},
-                                    {std::numeric_limits<float>::infinity(), "'buffers' holds inf at element 1"},
-                                    {-1.f, "'bn.running_var' holds -1 at element 0"}}) {
+  for (const auto& [value, name] :
+       {std::pair{std::numeric_limits<float>::quiet_NaN(), "'buffers' holds nan at element 1"},
+        {std::numeric_limits<float>::infinity(), "'buffers' holds inf at element 1"},
+        {-1.f, "'bn.running_var' holds -1 at element 0"}}) {
     const TemporaryFolder folder;
     Run run;
     run.task.hook = [](int pass, Toy&) {
@@ -319,15 +328,19 @@ TEST_CASE("weights that overflow in the last step before a checkpoint are not sa
 TEST_CASE("a checkpoint that stands where its run never is, is refused") {
   CHECK(refusal_of_progress([](auto&) {}).empty());
   for (const char* where : {"epoch", "iteration", "averaged", "step"})
-    CHECK(contains(refusal_of_progress([&](auto& meta) { meta["progress"][where] = -1; }), "checkpoint.lpw: damaged: it stands at epoch"));
+    CHECK(contains(refusal_of_progress([&](auto& meta) { meta["progress"][where] = -1; }),
+                   "checkpoint.lpw: damaged: it stands at epoch"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["epoch"] = 5; }), "epoch 5"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["iteration"] = 13; }), "iteration 13"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["history"].clear(); }), "damaged"));
-  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["released"] = false; }), "checkpoint.lpw: tensor"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["released"] = false; }),
+                 "checkpoint.lpw: tensor"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["averaged"] = 1; }), "damaged"));
-  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"].erase("epoch"); }), "is not the checkpoint of a training run"));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"].erase("epoch"); }),
+                 "is not the checkpoint of a training run"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta = 3; }), "is not the checkpoint of a training run"));
-  CHECK(contains(refusal_of_progress([](auto& meta) { meta["options"]["model"] = "other"; }), "model was \"other\", now \"toy\""));
+  CHECK(contains(refusal_of_progress([](auto& meta) { meta["options"]["model"] = "other"; }),
+                 "model was \"other\", now \"toy\""));
 }
 
 TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
@@ -336,10 +349,11 @@ TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
     const auto change = [&](auto& meta) { meta["progress"][nlohmann::json::json_pointer(pointer)] = value; };
     CHECK(contains(refusal_of_progress(change), "checkpoint.lpw: damaged: "));
   };
-  for (const char* count :
-       {"/epoch", "/iteration", "/step", "/averaged", "/base_steps", "/late_steps", "/sums/seen", "/sums/correct", "/history/0/epoch"})
-    for (const nlohmann::json& value : {nlohmann::json(INT64_MAX), nlohmann::json(INT64_MIN), nlohmann::json(UINT64_MAX),
-                                        nlohmann::json(1e300), nlohmann::json(0.5), nlohmann::json(1000)})
+  for (const char* count : {"/epoch", "/iteration", "/step", "/averaged", "/base_steps", "/late_steps", "/sums/seen",
+                            "/sums/correct", "/history/0/epoch"})
+    for (const nlohmann::json& value :
+         {nlohmann::json(INT64_MAX), nlohmann::json(INT64_MIN), nlohmann::json(UINT64_MAX), nlohmann::json(1e300),
+          nlohmann::json(0.5), nlohmann::json(1000)})
       refused(count, value);
   refused("/history/0/phase", "one\ntwo");
 }
@@ -347,7 +361,8 @@ TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
 TEST_CASE("options that do not fit the task are refused before training") {
   TrainOptions o = options;
   o.members = 61;
-  CHECK(message_of<OptionError>([&] { Run run(o); }) == "members 61 are more than the 60 training samples, of which each needs its own");
+  CHECK(message_of<OptionError>([&] { Run run(o); }) ==
+        "members 61 are more than the 60 training samples, of which each needs its own");
   o.release_epoch = 4;  // never
   CHECK_NOTHROW(Run(o));
   o.epochs = 0;
@@ -365,7 +380,8 @@ TEST_CASE("a file that cannot be written ends a run with a cure") {
 
 namespace {
 
-/// The process's resident memory now (VmRSS) or at most since forget_peak() (VmHWM), in bytes; 0 where the system does not say.
+/// The process's resident memory now (VmRSS) or at most since forget_peak() (VmHWM), in bytes; 0 where the system does
+/// not say.
 std::int64_t memory_of_process(const std::string& name) {
   std::ifstream status("/proc/self/status");
   for (std::string field; status >> field;)
@@ -397,7 +413,9 @@ struct WatchedTask : ImageClassification<nn::WideResNet<float, Cpu>> {
 
 }  // namespace
 
-TEST_CASE("a run of training, evaluation, release and collapse peaks near the floor of its largest step, and steady steps touch no pages") {
+TEST_CASE(
+    "a run of training, evaluation, release and collapse peaks near the floor of its largest step, and steady steps "
+    "touch no pages") {
   if (HostMemory::guard > 0 || !forget_peak()) {
     std::printf("SKIPPED: AddressSanitizer has memory of its own, or the system does not tell a process's peak\n");
     return;
@@ -406,7 +424,8 @@ TEST_CASE("a run of training, evaluation, release and collapse peaks near the fl
   const auto set = data::synthetic({.train = 384, .test = 100});
   nn::WideResNet<float, Cpu> network({.depth = 10, .widen = 1}, Philox(1));
   WatchedTask task(set, {.batch = 64});
-  const TrainOptions o{.epochs = 2, .members = 2, .release_epoch = 1, .late = Group::rank_one | Group::head, .swa_start = 1};
+  const TrainOptions o{
+      .epochs = 2, .members = 2, .release_epoch = 1, .late = Group::rank_one | Group::head, .swa_start = 1};
   Trainer<nn::WideResNet<float, Cpu>, WatchedTask> trainer(network, task, o, description);
   RecordedDisplay display;
   Cpu::trim();
@@ -416,10 +435,12 @@ TEST_CASE("a run of training, evaluation, release and collapse peaks near the fl
   // Images and the input of each batch norm: 76,800 floats for an image, of which a step of two members has 128.
   const std::int64_t floor = 128 * 76'800 * 4, peak = memory_of_process("VmHWM") - before;
   CAPTURE(floor, peak);
-  // Beside it: two batches of images (1.6 MB each), the gradient of an activation and a sum (8 MB each, of the widest), granules of 2 MB
-  // that are not full, weights, momenta and averages (0.3 MB each), convolutions' scratch (2 MB a thread), oneDNN's code.
+  // Beside it: two batches of images (1.6 MB each), the gradient of an activation and a sum (8 MB each, of the widest),
+  // granules of 2 MB that are not full, weights, momenta and averages (0.3 MB each), convolutions' scratch (2 MB a
+  // thread), oneDNN's code.
   CHECK(peak <= floor * 13 / 10 + 24'000'000);
-  // Six steps before release, three after: the first two of each find their memory. Faults were counted where each began.
+  // Six steps before release, three after: the first two of each find their memory. Faults were counted where each
+  // began.
   REQUIRE(task.faults.size() == 9);
   CHECK(task.faults[5] - task.faults[2] <= 60);
   CHECK(task.faults[8] - task.faults[7] <= 60);
@@ -445,7 +466,8 @@ struct CountingPart final : Part<Toy, HookedTask> {
   void rearrange(const Flat&, const std::shared_ptr<Flat>& to) override { counts.releases += to->members; }
   void save(io::NamedTensors& tensors) override {
     Tensor<std::int32_t, Cpu> saved({2});
-    saved.data()[0] = static_cast<std::int32_t>(counts.epochs), saved.data()[1] = static_cast<std::int32_t>(counts.steps);
+    saved.data()[0] = static_cast<std::int32_t>(counts.epochs),
+    saved.data()[1] = static_cast<std::int32_t>(counts.steps);
     tensors.add("counts", saved);
   }
   void load(Run&, const io::NamedTensors& tensors) override {

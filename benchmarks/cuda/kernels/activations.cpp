@@ -15,14 +15,16 @@ struct RowsSetting {
   Gradient<float, Cuda> factor;
 
   explicit RowsSetting(std::int64_t bytes)
-      : x(random_tensor<T, Cuda>({10, 128, bytes / (10 * 128 * channels * static_cast<std::int64_t>(sizeof(T))), channels})),
+      : x(random_tensor<T, Cuda>(
+            {10, 128, bytes / (10 * 128 * channels * static_cast<std::int64_t>(sizeof(T))), channels})),
         y{random_tensor<T, Cuda>(x.shape(), 1)},
         factor{random_tensor<float, Cuda>({10, channels})} {}
 };
 
 /// Registers work(setting), which makes so many passes over x or the like of it.
 template <class T>
-void add_pass(const std::string& kernel, const std::string& type, std::int64_t passes, const std::function<void(RowsSetting<T>&)>& work) {
+void add_pass(const std::string& kernel, const std::string& type, std::int64_t passes,
+              const std::function<void(RowsSetting<T>&)>& work) {
   for (const std::int64_t bytes : {256 * megabyte, 4 * megabyte})
     add_kernel(lpw::to_text(kernel, '/', type, '/', bytes / megabyte, "MB"), [=](benchmark::State& state) {
       RowsSetting<T> s(bytes);
@@ -37,11 +39,15 @@ void add_elementwise(const std::string& type) {
   add_pass<T>("relu_forward", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::relu_forward(s.x)); });
   add_pass<T>("relu_backward", type, 3, [](Setting& s) { lpw::relu_backward(s.x, s.x, s.y); });
   add_pass<T>("affine_forward", type, 2, [](Setting& s) {
-    benchmark::DoNotOptimize(lpw::materialize(lpw::Activation<T, Cuda>{s.x, s.factor.tensor, s.factor.tensor, s.factor.tensor, true}));
+    benchmark::DoNotOptimize(
+        lpw::materialize(lpw::Activation<T, Cuda>{s.x, s.factor.tensor, s.factor.tensor, s.factor.tensor, true}));
   });
-  add_pass<T>("dropout", type, 2, [](Setting& s) { lpw::apply_dropout(s.x, {.random = lpw::Philox(1), .rate = 0.3}, s.y); });
-  add_pass<T>("add_channels", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::add_channels_forward(s.x, s.factor.tensor)); });
-  add_pass<T>("scale_channels", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::scale_channels_forward(s.x, s.factor.tensor)); });
+  add_pass<T>("dropout", type, 2,
+              [](Setting& s) { lpw::apply_dropout(s.x, {.random = lpw::Philox(1), .rate = 0.3}, s.y); });
+  add_pass<T>("add_channels", type, 2,
+              [](Setting& s) { benchmark::DoNotOptimize(lpw::add_channels_forward(s.x, s.factor.tensor)); });
+  add_pass<T>("scale_channels", type, 2,
+              [](Setting& s) { benchmark::DoNotOptimize(lpw::scale_channels_forward(s.x, s.factor.tensor)); });
   add_pass<T>("scale_channels_backward_factor", type, 2,
               [](Setting& s) { lpw::scale_channels_backward_factor(s.x, s.y.tensor, s.factor); });
   add_pass<T>("linear_backward_bias", type, 1, [](Setting& s) { lpw::linear_backward_bias(s.x, s.factor); });
@@ -74,7 +80,8 @@ void add_pooling(const std::string& type, std::int64_t side, std::int64_t channe
   for (const bool backward : {false, true}) {
     const std::string name = lpw::to_text(backward ? "_backward/" : "_forward/", type, '/', image_name(side, channels));
     add_kernel("max_pool2d" + name, [=](benchmark::State& state) { measure_max_pool<T>(state, shape, backward); });
-    add_kernel("global_average_pool" + name, [=](benchmark::State& state) { measure_average_pool<T>(state, shape, backward); });
+    add_kernel("global_average_pool" + name,
+               [=](benchmark::State& state) { measure_average_pool<T>(state, shape, backward); });
   }
 }
 

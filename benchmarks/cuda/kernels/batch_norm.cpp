@@ -45,14 +45,18 @@ void add_batch_norm(const std::string& type, std::int64_t members) {
   for (const bool residual : {false, true})
     for (const auto& [side, channels] : {std::pair{32, 16}, {32, 160}, {16, 320}, {8, 640}}) {
       const Shape shape{members, 128, side, side, channels};
-      const std::string name = lpw::to_text(residual ? "_add_relu/" : "_relu/", type, "/K", members, '/', image_name(side, channels));
-      add_kernel("batch_norm_forward" + name, [=](benchmark::State& state) { measure_forward<T>(state, shape, residual); });
-      add_kernel("batch_norm_backward" + name, [=](benchmark::State& state) { measure_backward<T>(state, shape, residual); });
+      const std::string name =
+          lpw::to_text(residual ? "_add_relu/" : "_relu/", type, "/K", members, '/', image_name(side, channels));
+      add_kernel("batch_norm_forward" + name,
+                 [=](benchmark::State& state) { measure_forward<T>(state, shape, residual); });
+      add_kernel("batch_norm_backward" + name,
+                 [=](benchmark::State& state) { measure_backward<T>(state, shape, residual); });
     }
 }
 
 const bool added_batch_norm = [] {
-  for (const std::int64_t members : {10, 1}) for_each_type([&]<class T>(T, const std::string& type) { add_batch_norm<T>(type, members); });
+  for (const std::int64_t members : {10, 1})
+    for_each_type([&]<class T>(T, const std::string& type) { add_batch_norm<T>(type, members); });
   return true;
 }();
 

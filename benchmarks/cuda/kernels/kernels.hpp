@@ -1,5 +1,6 @@
-// What the files of kernels have in common. Each registers its benchmarks before main: one kernel beside a copy on the GPU of as many bytes
-// as the kernel must move, each input read once, each output written once (the table in docs/kernels.md).
+// What the files of kernels have in common. Each registers its benchmarks before main: one kernel beside a copy on the
+// GPU of as many bytes as the kernel must move, each input read once, each output written once (the table in
+// docs/kernels.md).
 #pragma once
 
 #include <benchmark/benchmark.h>

@@ -16,11 +16,13 @@ struct CellSetting {
   Tensor<T, Cuda> product, product_back, dy, hidden, next, before;
   Tensor<float, Cuda> dcell;
 
-  CellSetting(std::int64_t rows, std::int64_t units) : CellSetting({members, rows, 4 * units}, {members, rows, units}, units) {}
+  CellSetting(std::int64_t rows, std::int64_t units)
+      : CellSetting({members, rows, 4 * units}, {members, rows, units}, units) {}
 
  private:
   CellSetting(const Shape& gates, const Shape& state, std::int64_t units)
-      : parameters{parameter(4 * units), parameter(4 * units), parameter(4 * units), parameter(4 * units), parameter(units)},
+      : parameters{parameter(4 * units), parameter(4 * units), parameter(4 * units), parameter(4 * units),
+                   parameter(units)},
         step{random_tensor<T, Cuda>(gates), random_tensor<float, Cuda>(state, 1), random_tensor<float, Cuda>(state, 2)},
         product(random_tensor<T, Cuda>(gates, 3)),
         product_back(random_tensor<T, Cuda>(state, 4)),
@@ -32,15 +34,16 @@ struct CellSetting {
   static Tensor<float, Cuda> parameter(std::int64_t size) { return random_tensor<float, Cuda>({members, size}); }
 };
 
-/// Forward reads and writes gates, reads a product, a cell state, and writes one, h and what the next product takes; backward reads gates,
-/// dy, a product, two cell states and dc, and writes gradients of gates twice and dc.
+/// Forward reads and writes gates, reads a product, a cell state, and writes one, h and what the next product takes;
+/// backward reads gates, dy, a product, two cell states and dc, and writes gradients of gates twice and dc.
 template <class T>
 void add_lstm_cell(const std::string& type, std::int64_t rows, std::int64_t units) {
   const std::int64_t count = members * rows * units, element = sizeof(T);
   const std::string name = lpw::to_text('/', type, "/K", members, '/', rows, 'x', units);
   add_kernel("lstm_cell_forward" + name, [=](benchmark::State& state) {
     CellSetting<T> s(rows, units);
-    beside_copy(state, count * (14 * element + 8), [&] { lpw::lstm_cell_forward(s.parameters, s.product, s.step, s.hidden, s.next); });
+    beside_copy(state, count * (14 * element + 8),
+                [&] { lpw::lstm_cell_forward(s.parameters, s.product, s.step, s.hidden, s.next); });
   });
   add_kernel("lstm_cell_backward" + name, [=](benchmark::State& state) {
     CellSetting<T> s(rows, units);
@@ -56,14 +59,17 @@ void add_embedding(const std::string& type, std::int64_t places, std::int64_t ro
   add_kernel("embedding_forward" + name, [=](benchmark::State& state) {
     const auto indices = random_labels<Cuda>({members, places}, rows);
     const auto weight = random_tensor<float, Cuda>({1, rows, features});
-    beside_copy(state, bytes_of(indices) + bytes_of(weight) + members * places * features * static_cast<std::int64_t>(sizeof(T)),
-                [&] { benchmark::DoNotOptimize(lpw::embedding_forward<T>(indices, weight)); });
+    beside_copy(
+        state,
+        bytes_of(indices) + bytes_of(weight) + members * places * features * static_cast<std::int64_t>(sizeof(T)),
+        [&] { benchmark::DoNotOptimize(lpw::embedding_forward<T>(indices, weight)); });
   });
   add_kernel("embedding_backward" + name, [=](benchmark::State& state) {
     const auto indices = random_labels<Cuda>({members, places}, rows);
     const auto dy = random_tensor<T, Cuda>({members, places, features});
     Gradient<float, Cuda> dweight{random_tensor<float, Cuda>({1, rows, features})};
-    beside_copy(state, bytes_of(indices) + bytes_of(dweight.tensor) + bytes_of(dy), [&] { lpw::embedding_backward(indices, dy, dweight); });
+    beside_copy(state, bytes_of(indices) + bytes_of(dweight.tensor) + bytes_of(dy),
+                [&] { lpw::embedding_backward(indices, dy, dweight); });
   });
 }
 
@@ -87,7 +93,8 @@ void add_cross_entropy(const std::string& type, std::int64_t rows, std::int64_t 
   });
   add_kernel("count_correct" + name, [=](benchmark::State& state) {
     const auto logits = random_tensor<T, Cuda>(shape);
-    beside_copy(state, bytes_of(logits), [&, labels = labels()] { benchmark::DoNotOptimize(lpw::count_correct(logits, labels)); });
+    beside_copy(state, bytes_of(logits),
+                [&, labels = labels()] { benchmark::DoNotOptimize(lpw::count_correct(logits, labels)); });
   });
 }
 

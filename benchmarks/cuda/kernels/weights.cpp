@@ -1,4 +1,5 @@
-// The kernels over weights: optimizer steps, rows of members, conversion, and the gradients of dense weights with rank-1 factors.
+// The kernels over weights: optimizer steps, rows of members, conversion, and the gradients of dense weights with
+// rank-1 factors.
 #include "kernels.hpp"
 
 namespace {
@@ -11,7 +12,9 @@ constexpr std::int64_t base_size = 36'500'000, late_size = 10 * base_size / 100,
 
 using FloatTensor = Tensor<float, Cuda>;
 
-[[nodiscard]] FloatTensor store(std::int64_t size, std::uint32_t key) { return random_tensor<float, Cuda>({size}, key); }
+[[nodiscard]] FloatTensor store(std::int64_t size, std::uint32_t key) {
+  return random_tensor<float, Cuda>({size}, key);
+}
 
 /// Registers the work that make_work() returns, which makes so many passes over all weights.
 void add_step(const std::string& kernel, std::int64_t passes, const std::function<Work()>& make_work) {
@@ -21,14 +24,16 @@ void add_step(const std::string& kernel, std::int64_t passes, const std::functio
 
 [[nodiscard]] Work sgd_work() {
   const lpw::SgdStep step{.learning_rate = 1e-4, .momentum = 0.9, .nesterov = true, .weight_decay = 5e-4};
-  const auto stores = [&](std::int64_t size) { return lpw::SgdStore<float, Cuda>{store(size, 0), store(size, 1), store(size, 2), step}; };
+  const auto stores = [&](std::int64_t size) {
+    return lpw::SgdStore<float, Cuda>{store(size, 0), store(size, 1), store(size, 2), step};
+  };
   return [base = stores(base_size), late = stores(late_size)] { lpw::sgd_step(base, late); };
 }
 
 [[nodiscard]] Work adam_work() {
   const auto stores = [](std::int64_t size) {
-    return lpw::AdamStore<float, Cuda>{store(size, 0), store(size, 1), store(size, 2), lpw::full<float, Cuda>({size}, 0.1f),
-                                       lpw::AdamStep{.learning_rate = 1e-5}};
+    return lpw::AdamStore<float, Cuda>{store(size, 0), store(size, 1), store(size, 2),
+                                       lpw::full<float, Cuda>({size}, 0.1f), lpw::AdamStep{.learning_rate = 1e-5}};
   };
   return [base = stores(base_size), late = stores(late_size)] { lpw::adam_step(base, late); };
 }
@@ -69,10 +74,12 @@ void add_rows() {
 void add_rank_one(std::int64_t outputs, std::int64_t inputs) {
   add_kernel(lpw::to_text("rank_one_backward/K", members, '/', outputs, 'x', inputs), [=](benchmark::State& state) {
     const auto product = random_tensor<float, Cuda>({members, outputs, inputs}),
-               weight = random_tensor<float, Cuda>({1, outputs, inputs}, 1), r = random_tensor<float, Cuda>({members, outputs}, 2),
+               weight = random_tensor<float, Cuda>({1, outputs, inputs}, 1),
+               r = random_tensor<float, Cuda>({members, outputs}, 2),
                s = random_tensor<float, Cuda>({members, inputs}, 3);
     Gradient<float, Cuda> dweight{lpw::clone(weight)}, dr{lpw::clone(r)}, ds{lpw::clone(s)};
-    beside_copy(state, bytes_of(product) + 2 * bytes_of(weight), [&] { lpw::rank_one_backward(product, weight, r, s, dweight, dr, ds); });
+    beside_copy(state, bytes_of(product) + 2 * bytes_of(weight),
+                [&] { lpw::rank_one_backward(product, weight, r, s, dweight, dr, ds); });
   });
 }
 

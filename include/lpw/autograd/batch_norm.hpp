@@ -1,8 +1,8 @@
 // Batch norm with optional residual add and ReLU as one operation. Each member is normalised over its own minibatch.
 //
-// Two forms of one operation: batch_norm() leaves the normalisation pending on the raw input where the device's convolutions can apply
-// it while they read, which is on the CPU; batch_norm_add() has a residual and stores its result. Both save the raw input and [K, C]
-// tensors, nothing else but a residual that ReLU follows.
+// Two forms of one operation: batch_norm() leaves the normalisation pending on the raw input where the device's
+// convolutions can apply it while they read, which is on the CPU; batch_norm_add() has a residual and stores its
+// result. Both save the raw input and [K, C] tensors, nothing else but a residual that ReLU follows.
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
@@ -24,35 +24,39 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
   const Shape& in = x.shape();
   require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
-  require<ShapeError>(x.mode() != Mode::training || in.size() > in[0] * in[-1], "batch_norm: x ", in,
-                      " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
+  require<ShapeError>(
+      x.mode() != Mode::training || in.size() > in[0] * in[-1], "batch_norm: x ", in,
+      " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {
-    require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == in[-1], "batch_norm: x has ", in[-1], " channels ", in,
-                        ", gamma and beta are ", describe(gamma.shape(), "KC"), " and ", describe(beta.shape(), "KC"));
+    require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == in[-1], "batch_norm: x has ", in[-1],
+                        " channels ", in, ", gamma and beta are ", describe(gamma.shape(), "KC"), " and ",
+                        describe(beta.shape(), "KC"));
     require_member_rows("batch_norm", "gamma or beta", parameter->shape()[0], in[0]);
   }
   if (running.mean.shape().rank() > 0) require_member_rows("batch_norm", "running mean", running.mean.dim(0), in[0]);
   require<ShapeError>(running.mean.shape() == row.prepend(in[0]) && running.variance.shape() == running.mean.shape(),
-                      "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ", in[-1],
-                      " channels");
+                      "batch_norm: running statistics are ", running.mean.shape(), ", x has K=", in[0], " members and ",
+                      in[-1], " channels");
 }
 
 /// The backward step of both forms; `dr` is the residual's edge, or none.
 template <class T, class D, class W = Accumulate<T>>
-[[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x, const Variable<W, D>& gamma,
-                                   const Variable<W, D>& beta, Edge<T, D> dr) {
-  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(), db = beta.row_edge()](
-             Tensor<T, D> dy, const Tensor<double, D>& sums) {
+[[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x,
+                                   const Variable<W, D>& gamma, const Variable<W, D>& beta, Edge<T, D> dr) {
+  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(),
+          db = beta.row_edge()](Tensor<T, D> dy, const Tensor<double, D>& sums) {
     const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
     std::optional<Gradient<W, D>> gamma_target, beta_target;
     std::optional<Gradient<T, D>> x_target, residual_target;
     if (dg.needed()) gamma_target = dg.sink(gamma_shape);
     if (db.needed()) beta_target = db.sink(beta_shape);
-    if (masked) residual_target = Gradient<T, D>{Tensor<T, D>(dy.shape()), false};  // not dr's sink: the residual may be x itself
+    if (masked)
+      residual_target = Gradient<T, D>{Tensor<T, D>(dy.shape()), false};  // not dr's sink: the residual may be x itself
     if (dx.needed()) x_target = dx.sink(dy.shape());
     const auto pointer = [](auto& target) { return target ? &*target : nullptr; };
-    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target), sums);
+    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target),
+                        pointer(residual_target), sums);
     x_target.reset();
     if (dr.needed()) dr.add(masked ? std::move(residual_target->tensor) : std::move(dy));
   };
@@ -60,10 +64,10 @@ template <class T, class D, class W = Accumulate<T>>
 
 /// What a trace says of either form; running statistics are inputs, which only evaluation reads.
 template <class T, class D, class F, class... Inputs>
-[[nodiscard]] Variable<T, D> record_batch_norm(const char* name, const BatchNormOptions& options, Activation<T, D> y, F step,
-                                               const Variable<T, D>& x, const Inputs&... inputs) {
-  return record({name, {{"epsilon", options.epsilon}, {"momentum", options.momentum}, {"relu", options.relu}}}, std::move(y),
-                std::move(step), x, inputs...);
+[[nodiscard]] Variable<T, D> record_batch_norm(const char* name, const BatchNormOptions& options, Activation<T, D> y,
+                                               F step, const Variable<T, D>& x, const Inputs&... inputs) {
+  return record({name, {{"epsilon", options.epsilon}, {"momentum", options.momentum}, {"relu", options.relu}}},
+                std::move(y), std::move(step), x, inputs...);
 }
 
 [[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
@@ -73,36 +77,39 @@ template <class T, class D, class F, class... Inputs>
 
 }  // namespace detail
 
-/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics of each member's
-/// own minibatch in training, which update `running` in place; `running` itself in evaluation. The CPU leaves the result pending on x.
-/// Throws ShapeError for shapes that do not fit, and in training for one value per member and channel, which would all become beta.
+/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics
+/// of each member's own minibatch in training, which update `running` in place; `running` itself in evaluation. The CPU
+/// leaves the result pending on x. Throws ShapeError for shapes that do not fit, and in training for one value per
+/// member and channel, which would all become beta.
 ///
-/// Rounding in float: the mean is kept in float and subtracted before scaling, which moves results by at most |mean| scale 2^-24, scale =
-/// |gamma| / sqrt(variance + epsilon), as the rounding of x itself does; all else errs by some 2^-24 of y and of scale times x's deviation.
-/// A constant channel gives exactly beta, whatever its value.
+/// Rounding in float: the mean is kept in float and subtracted before scaling, which moves results by at most |mean|
+/// scale 2^-24, scale = |gamma| / sqrt(variance + epsilon), as the rounding of x itself does; all else errs by some
+/// 2^-24 of y and of scale times x's deviation. A constant channel gives exactly beta, whatever its value.
 template <class T, class D, class W = Accumulate<T>>
-[[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
-                                        const RunningStatistics<W, D>& running, const BatchNormOptions& options = {}) {
+[[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma,
+                                        const Variable<W, D>& beta, const RunningStatistics<W, D>& running,
+                                        const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
   auto forward = batch_norm_forward(x.value(), Tensor<T, D>(), gamma.rows(), beta.rows(), running,
                                     detail::batch_norm_pass(x.recording()->options, options), x.moments());
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, {});
-  return detail::record_batch_norm<T, D>("batch_norm", options, std::move(forward.y), std::move(step), x, gamma, beta, running.mean,
-                                         running.variance);
+  return detail::record_batch_norm<T, D>("batch_norm", options, std::move(forward.y), std::move(step), x, gamma, beta,
+                                         running.mean, running.variance);
 }
 
 /// relu?(batch_norm(x) + residual), stored.
 template <class T, class D, class W = Accumulate<T>>
-[[nodiscard]] Variable<T, D> batch_norm_add(const Variable<T, D>& x, const Variable<T, D>& residual, const Variable<W, D>& gamma,
-                                            const Variable<W, D>& beta, const RunningStatistics<W, D>& running,
+[[nodiscard]] Variable<T, D> batch_norm_add(const Variable<T, D>& x, const Variable<T, D>& residual,
+                                            const Variable<W, D>& gamma, const Variable<W, D>& beta,
+                                            const RunningStatistics<W, D>& running,
                                             const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
   auto forward = batch_norm_forward(x.value(), residual.value(), gamma.rows(), beta.rows(), running,
                                     detail::batch_norm_pass(x.recording()->options, options), x.moments());
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge());
-  return detail::record_batch_norm<T, D>("batch_norm_add", options, std::move(forward.y), std::move(step), x, residual, gamma, beta,
-                                         running.mean, running.variance);
+  return detail::record_batch_norm<T, D>("batch_norm_add", options, std::move(forward.y), std::move(step), x, residual,
+                                         gamma, beta, running.mean, running.variance);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -1,5 +1,6 @@
-// Convolution, channels last. It saves its input in the form it got it: raw, with batch norm's map still pending. Where the device can, it
-// adds a residual and sums the moments of its result on the way, and the sums of its input's gradient that batch norm's backward needs.
+// Convolution, channels last. It saves its input in the form it got it: raw, with batch norm's map still pending. Where
+// the device can, it adds a residual and sums the moments of its result on the way, and the sums of its input's
+// gradient that batch norm's backward needs.
 #pragma once
 
 #include <lpw/autograd/elementwise.hpp>
@@ -15,32 +16,36 @@ void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& wei
   const Shape &in = x.shape(), &kernel = weight.shape();
   require_axes("conv2d", "[K B H W C]", in.rank() == 5, in);
   require<ShapeError>(kernel.rank() == 5, "conv2d: expected weight [1 or K, O kh kw C], got ", kernel);
-  require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"), ", weight expects ", kernel[4],
-                      " [O=", kernel[1], " ", kernel[2], "x", kernel[3], " C=", kernel[4], "]");
+  require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"),
+                      ", weight expects ", kernel[4], " [O=", kernel[1], " ", kernel[2], "x", kernel[3],
+                      " C=", kernel[4], "]");
   require_elements("conv2d", in);
   require_elements("conv2d", kernel);
   require_member_rows("conv2d", "weight", kernel[0], in[0]);
-  require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ", options.padding,
-                       "; expected stride >= 1 and padding >= 0");
-  require<ShapeError>(in[2] + 2 * options.padding >= kernel[2] && in[3] + 2 * options.padding >= kernel[3], "conv2d: the ", kernel[2], "x",
-                      kernel[3], " kernel is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
+  require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ",
+                       options.padding, "; expected stride >= 1 and padding >= 0");
+  require<ShapeError>(in[2] + 2 * options.padding >= kernel[2] && in[3] + 2 * options.padding >= kernel[3],
+                      "conv2d: the ", kernel[2], "x", kernel[3], " kernel is larger than the padded image ",
+                      describe(in, "KBHWC"), " with padding ", options.padding);
 }
 
 template <class T, class D>
-void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, const RankOneFactors<Accumulate<T>, D>& f) {
+void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                          const RankOneFactors<Accumulate<T>, D>& f) {
   const Shape &kernel = weight.shape(), &r = f.output.shape(), &s = f.input.shape();
-  require<ShapeError>(r.rank() == 2 && r[1] == kernel[1] && s.rank() == 2 && s[1] == kernel[4], "conv2d: rank-1 factors r ",
-                      describe(r, "KO"), " and s ", describe(s, "KC"), " of a weight ", kernel, "; expected r [1 or K, ", kernel[1],
-                      "] and s [1 or K, ", kernel[4], "]");
+  require<ShapeError>(r.rank() == 2 && r[1] == kernel[1] && s.rank() == 2 && s[1] == kernel[4],
+                      "conv2d: rank-1 factors r ", describe(r, "KO"), " and s ", describe(s, "KC"), " of a weight ",
+                      kernel, "; expected r [1 or K, ", kernel[1], "] and s [1 or K, ", kernel[4], "]");
   require_member_rows("conv2d", "rank-1 factor r", r[0], x.shape()[0]);
   require_member_rows("conv2d", "rank-1 factor s", s[0], x.shape()[0]);
 }
 
-/// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the inputs to record, by
-/// its place, as factors do.
+/// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the
+/// inputs to record, by its place, as factors do.
 template <class T, class D, class... Inputs>
-[[nodiscard]] Variable<T, D> record_conv2d(const char* name, const Variable<T, D>& x, ConvolutionWeight<Accumulate<T>, D> weight,
-                                           Conv2dOptions options, Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
+[[nodiscard]] Variable<T, D> record_conv2d(const char* name, const Variable<T, D>& x,
+                                           ConvolutionWeight<Accumulate<T>, D> weight, Conv2dOptions options,
+                                           Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
   return record(
@@ -49,7 +54,8 @@ template <class T, class D, class... Inputs>
         if (weight.needs_gradient()) {
           weight.add_gradients(saved, dy, options);
           if (!saved.pending())
-            saved = {};  // frees the input before its gradient is allocated; a pending one's raw is held by its batch norm's step
+            saved = {};  // frees the input before its gradient is allocated; a pending one's raw is held by its batch
+                         // norm's step
         }
         if (dx.needed()) {
           auto target = dx.sink(in);
@@ -66,7 +72,8 @@ template <class T, class D, class... Inputs>
 /// Ho = floor((H + 2 padding - kh) / stride) + 1. One weight row is shared by all members, K rows are one each.
 /// Throws ShapeError if channels or member rows do not fit, or the kernel is larger than the padded image.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                    Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight), options, {}, {}, weight);
 }
@@ -77,13 +84,14 @@ template <class T, class D>
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight, factors.output,
-                                     factors.input);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight,
+                                     factors.output, factors.input);
 }
 
 /// The same with a weight that has factors or none.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight, Conv2dOptions options = {}) {
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
+                                    Conv2dOptions options = {}) {
   return weight.factors ? conv2d(x, weight.rows, *weight.factors, options) : conv2d(x, weight.rows, options);
 }
 
@@ -91,22 +99,25 @@ namespace detail {
 
 template <class T, class D, class... Inputs>
 [[nodiscard]] Variable<T, D> record_conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
-                                               ConvolutionWeight<Accumulate<T>, D> operand, Variable<T, D> residual, Conv2dOptions options,
-                                               const Inputs&... factors) {
+                                               ConvolutionWeight<Accumulate<T>, D> operand, Variable<T, D> residual,
+                                               Conv2dOptions options, const Inputs&... factors) {
   const Shape out = conv2d_output(x.shape(), conv2d_geometry(x.shape(), weight.shape(), options));
-  require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ", residual.shape());
+  require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ",
+                      residual.shape());
   const Variable<T, D> place = residual.without_value();
   const auto dr = residual.edge();
-  return record_conv2d<T, D>("conv2d_add", x, std::move(operand), options, std::move(residual).take(), dr, weight, place, factors...);
+  return record_conv2d<T, D>("conv2d_add", x, std::move(operand), options, std::move(residual).take(), dr, weight,
+                             place, factors...);
 }
 
 }  // namespace detail
 
-/// conv2d(x, weight, options) + residual. Throws as conv2d does, and ShapeError if the residual has another shape than the convolution. May
-/// overwrite the residual's memory where no other handle or backward step holds it: pass it by std::move.
+/// conv2d(x, weight, options) + residual. Throws as conv2d does, and ShapeError if the residual has another shape than
+/// the convolution. May overwrite the residual's memory where no other handle or backward step holds it: pass it by
+/// std::move.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Variable<T, D> residual,
-                                        Conv2dOptions options = {}) {
+[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                        Variable<T, D> residual, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight), std::move(residual), options);
 }
@@ -118,14 +129,14 @@ template <class T, class D>
                                         Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight, factors), std::move(residual), options, factors.output,
-                                   factors.input);
+  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight, factors), std::move(residual), options,
+                                   factors.output, factors.input);
 }
 
 /// The same with a weight that has factors or none.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight, Variable<T, D> residual,
-                                        Conv2dOptions options = {}) {
+[[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
+                                        Variable<T, D> residual, Conv2dOptions options = {}) {
   if (!weight.factors) return conv2d_add(x, weight.rows, std::move(residual), options);
   return conv2d_add(x, weight.rows, *weight.factors, std::move(residual), options);
 }

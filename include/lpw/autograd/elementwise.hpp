@@ -14,16 +14,18 @@ inline void require_elements(const char* operation, const Shape& shape) {
 
 /// Throws ShapeError for an input without the axes that an operation reads: most often without that of the members.
 inline void require_axes(const char* operation, const char* axes, bool fits, const Shape& x) {
-  require<ShapeError>(fits, operation, ": expected x ", axes, ", got ", x, "; K is the axis of the members, 1 for a plain network");
+  require<ShapeError>(fits, operation, ": expected x ", axes, ", got ", x,
+                      "; K is the axis of the members, 1 for a plain network");
 }
 
 /// A parameter of x [K, ..., C] has one row, shared by all members, or one row per member.
 inline void require_member_rows(const char* operation, const char* name, std::int64_t rows, std::int64_t members) {
   if (rows == 1 || rows == members) return;
-  require<ShapeError>(members != 1, operation, ": ", name, " has ", rows, " member rows, the input is one minibatch [1 B ...]; pass [",
-                      rows, " B ...], a minibatch for each member, or evaluate one member with Tape::evaluation({k, 1})");
-  fail<ShapeError>(operation, ": ", name, " has ", rows, " member rows, the input has K=", members, " members; expected 1 (shared) or ",
-                   members);
+  require<ShapeError>(members != 1, operation, ": ", name, " has ", rows,
+                      " member rows, the input is one minibatch [1 B ...]; pass [", rows,
+                      " B ...], a minibatch for each member, or evaluate one member with Tape::evaluation({k, 1})");
+  fail<ShapeError>(operation, ": ", name, " has ", rows, " member rows, the input has K=", members,
+                   " members; expected 1 (shared) or ", members);
 }
 
 }  // namespace detail
@@ -31,7 +33,8 @@ inline void require_member_rows(const char* operation, const char* name, std::in
 /// a + b, of equal shapes. Overwrites a's memory where no other handle or backward step holds it: pass it by std::move.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> add(Variable<T, D> a, const Variable<T, D>& b) {
-  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape(), "; shapes must be equal, nothing is broadcast");
+  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape(),
+                      "; shapes must be equal, nothing is broadcast");
   const auto inputs = std::pair{a.edge(), b.edge()};
   const Variable<T, D> place = a.without_value();
   return record(
@@ -60,8 +63,8 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> scale_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& factor) {
   detail::require_axes("scale_channels", "[K ... C]", x.shape().rank() >= 2, x.shape());
-  require<ShapeError>(factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ", x.shape(), " has ",
-                      x.shape()[-1], " channels, factor is ", describe(factor.shape(), "KC"));
+  require<ShapeError>(factor.shape().rank() == 2 && factor.shape()[1] == x.shape()[-1], "scale_channels: x ", x.shape(),
+                      " has ", x.shape()[-1], " channels, factor is ", describe(factor.shape(), "KC"));
   detail::require_elements("scale_channels", x.shape());
   detail::require_member_rows("scale_channels", "factor", factor.shape()[0], x.shape()[0]);
   const auto value = x.value(), saved = factor.needs_gradient() ? value : Tensor<T, D>();
@@ -84,8 +87,8 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> add_channels(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& bias) {
   detail::require_axes("add_channels", "[K ... C]", x.shape().rank() >= 2, x.shape());
-  require<ShapeError>(bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(), ", bias ",
-                      describe(bias.shape(), "KC"));
+  require<ShapeError>(bias.shape().rank() == 2 && bias.shape()[1] == x.shape()[-1], "add_channels: x ", x.shape(),
+                      ", bias ", describe(bias.shape(), "KC"));
   detail::require_elements("add_channels", x.shape());
   detail::require_member_rows("add_channels", "bias", bias.shape()[0], x.shape()[0]);
   return record(

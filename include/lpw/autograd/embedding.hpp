@@ -5,10 +5,12 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws ShapeError, and on the
-/// CPU Error for an index outside [0, V); on a device whose work is not waited for, the row of such an index is NaN.
+/// The rows of weight [1 or K, V, E] at indices [K, B...]: [K, B..., E]. `indices` comes from Tape::input. Throws
+/// ShapeError, and on the CPU Error for an index outside [0, V); on a device whose work is not waited for, the row of
+/// such an index is NaN.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> embedding(const Variable<std::int32_t, D>& indices, const Variable<Accumulate<T>, D>& weight) {
+[[nodiscard]] Variable<T, D> embedding(const Variable<std::int32_t, D>& indices,
+                                       const Variable<Accumulate<T>, D>& weight) {
   const Shape &in = indices.shape(), &table = weight.shape();
   require<ShapeError>(in.rank() >= 2 && table.rank() == 3, "embedding: indices ", in, ", weight ", table,
                       "; expected [K B ...] and [1 or K, vocabulary, features]");

@@ -18,14 +18,16 @@ template <class T, class D>
   return true;
 }
 
-/// Throws NonFinite if a loss [K, ...] is NaN or infinite, naming the member. Call it before the optimizer's step, which would make NaN of
-/// the weights. It costs a look at K numbers; on a GPU, waiting for them, as printing the loss does.
+/// Throws NonFinite if a loss [K, ...] is NaN or infinite, naming the member. Call it before the optimizer's step,
+/// which would make NaN of the weights. It costs a look at K numbers; on a GPU, waiting for them, as printing the loss
+/// does.
 template <class T, class D>
 void require_finite(const Variable<T, D>& loss) {
   const auto host = to_host(loss.value());
   for (std::int64_t i = 0; i < host.size(); ++i)
     if (!is_finite(host.data()[i])) [[unlikely]]
-      fail<NonFinite>("the loss of member ", i / (host.size() / host.dim(0)), " became ", static_cast<double>(host.data()[i]),
+      fail<NonFinite>("the loss of member ", i / (host.size() / host.dim(0)), " became ",
+                      static_cast<double>(host.data()[i]),
                       ": training diverged; expected a finite number; lower the learning rate, or clip gradients");
 }
 

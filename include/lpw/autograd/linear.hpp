@@ -14,14 +14,14 @@ template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<W, D>& weight, const Variable<W, D>* bias) {
   const Shape &in = x.shape(), &matrix = weight.shape();
   require_axes("linear", "[K B F]", in.rank() == 3, in);
-  require<ShapeError>(matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in[2], " features ", describe(in, "KBF"), ", weight is ",
-                      describe(matrix, "KOF"));
+  require<ShapeError>(matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in[2], " features ",
+                      describe(in, "KBF"), ", weight is ", describe(matrix, "KOF"));
   require_elements("linear", in);
   require_elements("linear", matrix);
   require_member_rows("linear", "weight", matrix[0], in[0]);
   const Shape bias_shape = bias ? bias->shape() : Shape{1, matrix[1]};
-  require<ShapeError>(bias_shape.rank() == 2 && bias_shape[1] == matrix[1], "linear: bias is ", describe(bias_shape, "KO"), ", weight is ",
-                      describe(matrix, "KOF"));
+  require<ShapeError>(bias_shape.rank() == 2 && bias_shape[1] == matrix[1], "linear: bias is ",
+                      describe(bias_shape, "KO"), ", weight is ", describe(matrix, "KOF"));
   require_member_rows("linear", "bias", bias_shape[0], in[0]);
   const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
   return record(
@@ -46,7 +46,8 @@ template <class T, class D, class W = Accumulate<T>>
 
 }  // namespace detail
 
-/// x [K, B, in], weight [1 or K, out, in] -> x W^T [K, B, out]. Throws ShapeError if features or member rows do not fit.
+/// x [K, B, in], weight [1 or K, out, in] -> x W^T [K, B, out]. Throws ShapeError if features or member rows do not
+/// fit.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight) {
   return detail::linear(x, weight, static_cast<const Variable<Accumulate<T>, D>*>(nullptr));

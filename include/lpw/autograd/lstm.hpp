@@ -1,9 +1,10 @@
 // A layer of LSTM over a whole window of time steps, as one operation.
 //
-// Within a member time comes first, [K, T, B, ...], so that a step's rows lie together. The product with the input matrix is one over the
-// window, that with the recurrent matrix one per step over the rows of all members; everything else of a step is one pass (see
-// primitives/lstm.hpp). Forward keeps activated gates and cell states; backward turns the gates into their gradients in place, and the
-// gradients of each matrix are one product over all steps. Gradients do not pass from window to window: states are data.
+// Within a member time comes first, [K, T, B, ...], so that a step's rows lie together. The product with the input
+// matrix is one over the window, that with the recurrent matrix one per step over the rows of all members; everything
+// else of a step is one pass (see primitives/lstm.hpp). Forward keeps activated gates and cell states; backward turns
+// the gates into their gradients in place, and the gradients of each matrix are one product over all steps. Gradients
+// do not pass from window to window: states are data.
 #pragma once
 
 #include <optional>
@@ -53,7 +54,8 @@ struct LstmOperand {
     to_input = m.factors->input.row_edge();
   }
 
-  /// Adds the gradients from inputs [K, M, C], the gradients of the pre-activations [K, M, 4H] and their sums over the rows [K, 1, 4H].
+  /// Adds the gradients from inputs [K, M, C], the gradients of the pre-activations [K, M, 4H] and their sums over the
+  /// rows [K, 1, 4H].
   template <class T>
   void add_gradients(const Tensor<T, D>& in, const Tensor<T, D>& dgates, const Tensor<W, D>& sums) const {
     if (to_bias.needed()) {
@@ -72,8 +74,11 @@ struct LstmOperand {
     if (!to_weight.needed() && !to_output.needed() && !to_input.needed()) return;
     Gradient<W, D> product{Tensor<W, D>(weight.shape().with(0, in.dim(0))), false};
     linear_backward_weight(in, dgates, product);
-    const auto target = [](const Edge<W, D>& edge, const Shape& shape) { return edge.needed() ? edge.sink(shape) : Gradient<W, D>{}; };
-    auto dweight = target(to_weight, weight.shape()), doutput = target(to_output, output.shape()), dinput = target(to_input, input.shape());
+    const auto target = [](const Edge<W, D>& edge, const Shape& shape) {
+      return edge.needed() ? edge.sink(shape) : Gradient<W, D>{};
+    };
+    auto dweight = target(to_weight, weight.shape()), doutput = target(to_output, output.shape()),
+         dinput = target(to_input, input.shape());
     rank_one_backward(product.tensor, weight, output, input, dweight, doutput, dinput);
   }
 };
@@ -105,7 +110,8 @@ class LstmWindow {
   /// h of all steps.
   [[nodiscard]] const Tensor<T, D>& forward() {
     const auto scaled = ih_.input.empty() ? x_ : scale_channels_forward(x_, ih_.input);
-    gates_ = linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
+    gates_ =
+        linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
     auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
     auto previous = hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input);
     for (std::int64_t t = 0; t < steps_; ++t) {
@@ -118,10 +124,13 @@ class LstmWindow {
     return y_;
   }
 
-  [[nodiscard]] LstmState<T, D> state() const { return {clone(step_of(y_, steps_ - 1)), clone(step_of(cells_, steps_ - 1))}; }
+  [[nodiscard]] LstmState<T, D> state() const {
+    return {clone(step_of(y_, steps_ - 1)), clone(step_of(cells_, steps_ - 1))};
+  }
 
   /// Once only: the gates are overwritten.
-  void backward(const Tensor<T, D>& dy, const Edge<T, D>& to_x, const Edge<T, D>& to_hidden, const Edge<W, D>& to_cell) {
+  void backward(const Tensor<T, D>& dy, const Edge<T, D>& to_x, const Edge<T, D>& to_hidden,
+                const Edge<W, D>& to_cell) {
     auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
     auto product = zeros<T, D>({members_, batch_, hidden_});
     auto dcell = zeros<W, D>(product.shape());
@@ -198,13 +207,14 @@ class LstmWindow {
 };
 
 template <class W, class D>
-void check_lstm_matrix(const char* name, const LstmMatrix<W, D>& m, std::int64_t members, std::int64_t outputs, std::int64_t inputs) {
+void check_lstm_matrix(const char* name, const LstmMatrix<W, D>& m, std::int64_t members, std::int64_t outputs,
+                       std::int64_t inputs) {
   const Shape& weight = m.weight.shape();
   require<ShapeError>(weight.rank() == 3 && weight[1] == outputs && weight[2] == inputs, "lstm: weight_", name, " is ",
                       describe(weight, "KOI"), "; expected [1 or ", members, ", ", outputs, ", ", inputs, "]");
   const auto check_rows = [&](const char* what, const Shape& shape, std::int64_t columns) {
-    require<ShapeError>(shape.rank() == 2 && shape[1] == columns, "lstm: ", what, name, " is ", shape, "; expected [1 or ", members, ", ",
-                        columns, "]");
+    require<ShapeError>(shape.rank() == 2 && shape[1] == columns, "lstm: ", what, name, " is ", shape,
+                        "; expected [1 or ", members, ", ", columns, "]");
     require_member_rows("lstm", what, shape[0], members);
   };
   require_member_rows("lstm", "weight", weight[0], members);
@@ -216,15 +226,17 @@ void check_lstm_matrix(const char* name, const LstmMatrix<W, D>& m, std::int64_t
 
 }  // namespace detail
 
-/// h of all steps, [K, T, B, H], from x [K, T, B, I] and the states before the first step, hidden and cell [K, B, H]; and the states after
-/// the last, as data. Formulas in primitives/lstm.hpp. Throws ShapeError.
+/// h of all steps, [K, T, B, H], from x [K, T, B, I] and the states before the first step, hidden and cell [K, B, H];
+/// and the states after the last, as data. Formulas in primitives/lstm.hpp. Throws ShapeError.
 template <class T, class D>
-[[nodiscard]] LstmResult<T, D> lstm(const Variable<T, D>& x, const Variable<T, D>& hidden, const Variable<Accumulate<T>, D>& cell,
-                                    const LstmMatrix<Accumulate<T>, D>& ih, const LstmMatrix<Accumulate<T>, D>& hh) {
+[[nodiscard]] LstmResult<T, D> lstm(const Variable<T, D>& x, const Variable<T, D>& hidden,
+                                    const Variable<Accumulate<T>, D>& cell, const LstmMatrix<Accumulate<T>, D>& ih,
+                                    const LstmMatrix<Accumulate<T>, D>& hh) {
   const Shape &in = x.shape(), &state = hidden.shape();
   require<ShapeError>(in.rank() == 4, "lstm: x is ", in, "; expected [K T B I]");
-  require<ShapeError>(state.rank() == 3 && state[0] == in[0] && state[1] == in[2] && cell.shape() == state, "lstm: x is ",
-                      describe(in, "KTBI"), ", hidden ", state, ", cell ", cell.shape(), "; expected both [K B H]");
+  require<ShapeError>(state.rank() == 3 && state[0] == in[0] && state[1] == in[2] && cell.shape() == state,
+                      "lstm: x is ", describe(in, "KTBI"), ", hidden ", state, ", cell ", cell.shape(),
+                      "; expected both [K B H]");
   detail::require_elements("lstm", in);
   detail::require_elements("lstm", state);
   detail::check_lstm_matrix("ih", ih, in[0], 4 * state[2], in[3]);

@@ -1,5 +1,6 @@
-// A dense weight with rank-1 factors: member k computes with W_k = W o (r_k s_k^T). For a convolution these weights are small beside its
-// images, so they are formed, twice in a step and not kept, and no scaled copy of an input or output is.
+// A dense weight with rank-1 factors: member k computes with W_k = W o (r_k s_k^T). For a convolution these weights are
+// small beside its images, so they are formed, twice in a step and not kept, and no scaled copy of an input or output
+// is.
 #pragma once
 
 #include <algorithm>
@@ -25,8 +26,8 @@ struct MemberWeight {
 
 namespace detail {
 
-/// A weight [1 or K, O, kh, kw, C] as a convolution's passes see it: its values, with factors where there are any, and where the gradients
-/// go.
+/// A weight [1 or K, O, kh, kw, C] as a convolution's passes see it: its values, with factors where there are any, and
+/// where the gradients go.
 template <class W, class D>
 class ConvolutionWeight {
  public:
@@ -59,7 +60,9 @@ class ConvolutionWeight {
     }
     Gradient<W, D> product{Tensor<W, D>(weight_.shape().with(0, members())), false};
     conv2d_backward_weight(x, dy, options, product);
-    const auto target = [](const Edge<W, D>& edge, const Shape& shape) { return edge.needed() ? edge.sink(shape) : Gradient<W, D>{}; };
+    const auto target = [](const Edge<W, D>& edge, const Shape& shape) {
+      return edge.needed() ? edge.sink(shape) : Gradient<W, D>{};
+    };
     auto dweight = target(to_weight_, weight_.shape()), doutput = target(to_output_, output_.shape());
     if (to_weight_.needed()) dweight.tensor = matrices(dweight.tensor);
     Gradient<W, D> dinput;
@@ -75,8 +78,12 @@ class ConvolutionWeight {
   [[nodiscard]] std::int64_t positions() const { return weight_.dim(2) * weight_.dim(3); }
 
   /// A convolution's weights as matrices [rows, O, kh kw C].
-  [[nodiscard]] Shape as_matrices(std::int64_t rows) const { return {rows, weight_.dim(1), positions() * weight_.dim(4)}; }
-  [[nodiscard]] Tensor<W, D> matrices(const Tensor<W, D>& weight) const { return weight.reshaped(as_matrices(weight.dim(0))); }
+  [[nodiscard]] Shape as_matrices(std::int64_t rows) const {
+    return {rows, weight_.dim(1), positions() * weight_.dim(4)};
+  }
+  [[nodiscard]] Tensor<W, D> matrices(const Tensor<W, D>& weight) const {
+    return weight.reshaped(as_matrices(weight.dim(0)));
+  }
 
   /// W once for every member, contiguous.
   [[nodiscard]] Tensor<W, D> repeated_weight() const {

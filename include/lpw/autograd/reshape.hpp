@@ -9,7 +9,8 @@ namespace lpw::inline LPW_ABI {
 template <class T, class D>
 [[nodiscard]] Variable<T, D> reshape(const Variable<T, D>& x, const Shape& shape) {
   return record(
-      "reshape", x.value().reshaped(shape), [in = x.shape(), dx = x.edge()](Tensor<T, D> dy) { dx.add(dy.reshaped(in)); }, x);
+      "reshape", x.value().reshaped(shape),
+      [in = x.shape(), dx = x.edge()](Tensor<T, D> dy) { dx.add(dy.reshaped(in)); }, x);
 }
 
 }  // namespace lpw::inline LPW_ABI

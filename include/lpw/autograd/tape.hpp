@@ -34,18 +34,20 @@ struct MemberRange {
   require<OptionError>(chunk >= 0, "member_chunk ", chunk, " is negative");
   const std::int64_t step = chunk == 0 ? members : chunk;
   std::vector<MemberRange> ranges;
-  for (std::int64_t first = 0; first < members; first += step) ranges.push_back({first, std::min(step, members - first)});
+  for (std::int64_t first = 0; first < members; first += step)
+    ranges.push_back({first, std::min(step, members - first)});
   return ranges;
 }
 
 /// What a pass is and does; see Tape.
 struct TapeOptions {
-  bool record = true;                 // false: nothing is recorded and backward throws
-  Mode mode = Mode::training;         //
-  MemberRange members = {};           // late-phase parameters are read in this range
-  double share = 1;                   // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
-  std::optional<Philox> random = {};  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
-  Trace* trace = nullptr;             // where the pass is listed, recorded or not
+  bool record = true;          // false: nothing is recorded and backward throws
+  Mode mode = Mode::training;  //
+  MemberRange members = {};    // late-phase parameters are read in this range
+  double share = 1;            // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
+  std::optional<Philox> random =
+      {};                  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
+  Trace* trace = nullptr;  // where the pass is listed, recorded or not
 };
 
 namespace detail {
@@ -183,7 +185,8 @@ namespace detail {
 template <class T, class D>
 [[nodiscard]] Edge<T, D> contiguous_edge(Recording& recording, std::int64_t leaf, const Shape& shape) {
   auto step = [to = Edge<T, D>(&recording, leaf)](Tensor<T, D> dy) { to.add(std::move(dy)); };
-  recording.nodes.push_back({std::make_unique<GradientSlot<T, D>>(shape), std::make_unique<StepOf<T, D, decltype(step)>>(std::move(step))});
+  recording.nodes.push_back(
+      {std::make_unique<GradientSlot<T, D>>(shape), std::make_unique<StepOf<T, D, decltype(step)>>(std::move(step))});
   return Edge<T, D>(&recording, static_cast<std::int64_t>(recording.nodes.size()) - 1);
 }
 
@@ -195,8 +198,13 @@ template <class T, class D>
 template <class T, class D>
 class Variable {
  public:
-  Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node, std::int64_t traced = -1)
-      : value_(std::move(value)), recording_(std::move(recording)), node_(node), traced_(traced), generation_(recording_->generation) {}
+  Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node,
+           std::int64_t traced = -1)
+      : value_(std::move(value)),
+        recording_(std::move(recording)),
+        node_(node),
+        traced_(traced),
+        generation_(recording_->generation) {}
 
   /// [K, ...]: members, their minibatches and the axes of one sample; of a parameter the rows, one or K, and the axes
   /// of its weights.
@@ -210,7 +218,9 @@ class Variable {
     return result;
   }
   /// Moments of value() where what made it has summed them; else empty.
-  [[nodiscard]] Moments<Accumulate<T>, D> moments() const { return value_.pending() ? Moments<Accumulate<T>, D>() : value_.moments; }
+  [[nodiscard]] Moments<Accumulate<T>, D> moments() const {
+    return value_.pending() ? Moments<Accumulate<T>, D>() : value_.moments;
+  }
   /// A parameter's member rows where they lie: each contiguous, row_stride() apart.
   [[nodiscard]] Tensor<T, D> rows() const { return value_.pending() ? value() : value_.raw; }
 
@@ -262,8 +272,10 @@ class Variable {
 /// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a
 /// computation.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> leaf(const std::shared_ptr<detail::Recording>& recording, Tensor<T, D> value, Tensor<T, D> gradient) {
-  require<ShapeError>(value.shape() == gradient.shape(), "leaf: value ", value.shape(), ", gradient ", gradient.shape());
+[[nodiscard]] Variable<T, D> leaf(const std::shared_ptr<detail::Recording>& recording, Tensor<T, D> value,
+                                  Tensor<T, D> gradient) {
+  require<ShapeError>(value.shape() == gradient.shape(), "leaf: value ", value.shape(), ", gradient ",
+                      gradient.shape());
   const std::int64_t node = recording->options.record ? detail::add_leaf(*recording, std::move(gradient)) : -1;
   const std::int64_t traced = recording->trace(TracedValue::Kind::leaf, value);
   return Variable<T, D>({std::move(value)}, recording, node, traced);
@@ -273,7 +285,9 @@ template <class T, class D>
 /// end makes the variables on it stale.
 class Tape {
  public:
-  explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) { recording_->options = options; }
+  explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) {
+    recording_->options = options;
+  }
   /// A tape that records nothing, with running statistics and without dropout.
   [[nodiscard]] static Tape evaluation(MemberRange members = {}) {
     return Tape({.record = false, .mode = Mode::evaluation, .members = members});
@@ -307,7 +321,8 @@ class Tape {
   template <class T, class D>
   void backward(const Variable<T, D>& output) {
     require<TapeError>(output.recording() == recording_, "backward: the variable belongs to another tape");
-    require<TapeError>(output.needs_gradient(), "backward: nothing was recorded for this variable; is the tape switched off?");
+    require<TapeError>(output.needs_gradient(),
+                       "backward: nothing was recorded for this variable; is the tape switched off?");
     output.edge().add(full<T, D>(output.shape(), T(1)));
     struct Clear {  // also when a step throws: what is left of the nodes is of no use
       detail::Recording& recording;
@@ -359,7 +374,8 @@ template <class T, class D>
 
 template <class T, class D>
 [[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>& operand) {
-  return operand.traced() >= 0 ? operand.traced() : trace.add(TracedValue::Kind::input, operand.shape(), dtype_name<T>());
+  return operand.traced() >= 0 ? operand.traced()
+                               : trace.add(TracedValue::Kind::input, operand.shape(), dtype_name<T>());
 }
 template <class T, class D>
 [[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>* operand) {
@@ -388,8 +404,8 @@ template <class T, class D, class F, class First, class... Rest>
   const bool wanted = recording->options.record && (first.needs_gradient() || ... || detail::wants_gradient(rest));
   std::int64_t node = -1, traced = -1;
   if (wanted) {
-    recording->nodes.push_back(
-        {std::make_unique<detail::GradientSlot<T, D>>(value.shape()), std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
+    recording->nodes.push_back({std::make_unique<detail::GradientSlot<T, D>>(value.shape()),
+                                std::make_unique<detail::StepOf<T, D, F>>(std::move(backward))});
     node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
   }
   if (Trace* trace = recording->options.trace) [[unlikely]] {
@@ -402,7 +418,8 @@ template <class T, class D, class F, class First, class... Rest>
 
 /// The same for a result without a pending map: what most operations call.
 template <class T, class D, class F, class First, class... Rest>
-[[nodiscard]] Variable<T, D> record(const Operation& operation, Tensor<T, D> value, F backward, const First& first, const Rest&... rest) {
+[[nodiscard]] Variable<T, D> record(const Operation& operation, Tensor<T, D> value, F backward, const First& first,
+                                    const Rest&... rest) {
   return record(operation, Activation<T, D>{std::move(value)}, std::move(backward), first, rest...);
 }
 

@@ -54,8 +54,9 @@ struct TracedValue {
   };
   Kind kind;
   Shape shape;
-  std::string dtype;           // "F32", ...
-  const void* memory;          // of its first element; null for a Variable's, which may be another's or hold what a map is pending on
+  std::string dtype;  // "F32", ...
+  const void*
+      memory;  // of its first element; null for a Variable's, which may be another's or hold what a map is pending on
   std::shared_ptr<void> kept;  // keeps the memory
 };
 
@@ -108,7 +109,8 @@ class Trace {
  private:
   [[nodiscard]] std::int64_t find(const void* memory, const Shape& shape, std::string_view dtype) const {
     for (std::size_t i = 0; memory && i < values_.size(); ++i)
-      if (values_[i].memory == memory && values_[i].shape == shape && values_[i].dtype == dtype) return static_cast<std::int64_t>(i);
+      if (values_[i].memory == memory && values_[i].shape == shape && values_[i].dtype == dtype)
+        return static_cast<std::int64_t>(i);
     return -1;
   }
 

@@ -1,5 +1,5 @@
-// Declares the primitives that lpw::compiled holds. A program that does not link it makes its own. LPW_COMPILED is 1 for those of float, 2
-// in this project's own build, whose library holds those of double and bfloat16 as well.
+// Declares the primitives that lpw::compiled holds. A program that does not link it makes its own. LPW_COMPILED is 1
+// for those of float, 2 in this project's own build, whose library holds those of double and bfloat16 as well.
 #pragma once
 
 #include <lpw/cpu/activation.hpp>

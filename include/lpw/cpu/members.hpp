@@ -18,8 +18,7 @@ template <class W>
       const double first = static_cast<double>(rows.data()[i]);
       double difference = 0;
       for (std::int64_t k = 1; k < members; ++k) difference += static_cast<double>(rows.row(k)[i]) - first;
-      out[i] =
-          difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
+      out[i] = difference == 0 ? rows.data()[i] : static_cast<W>(first + difference / static_cast<double>(members));
     }
   });
   return mean;

@@ -10,12 +10,12 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// softmax of every row of logits [B, classes], in double: exp(z_c - max z) / sum. Throws ShapeError, and NonFinite for a row that holds
-/// NaN, +infinity, or -infinity alone.
+/// softmax of every row of logits [B, classes], in double: exp(z_c - max z) / sum. Throws ShapeError, and NonFinite for
+/// a row that holds NaN, +infinity, or -infinity alone.
 template <Real T>
 [[nodiscard]] Tensor<double, Cpu> softmax_rows(const Tensor<T, Cpu>& logits) {
-  require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0, "softmax_rows: expected logits [B, classes], found ",
-                      logits.shape());
+  require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0,
+                      "softmax_rows: expected logits [B, classes], found ", logits.shape());
   const std::int64_t rows = logits.dim(0), classes = logits.dim(1);
   Tensor<double, Cpu> result(logits.shape());
   for (std::int64_t i = 0; i < rows; ++i) {

@@ -1,5 +1,5 @@
-// The CUDA backend: the device Cuda and its overloads of all primitives. A program that includes this is compiled by nvcc and can use
-// Tensor<T, Cuda>, and networks of it, like those on the CPU.
+// The CUDA backend: the device Cuda and its overloads of all primitives. A program that includes this is compiled by
+// nvcc and can use Tensor<T, Cuda>, and networks of it, like those on the CPU.
 #pragma once
 
 #include <lpw/cuda/activation.hpp>

@@ -8,7 +8,8 @@
 
 namespace lpw::inline LPW_ABI::cuda {
 
-/// A stack of row-major matrices: `rows` x `columns` with rows row_stride apart, matrices matrix_stride apart (0: the same for all).
+/// A stack of row-major matrices: `rows` x `columns` with rows row_stride apart, matrices matrix_stride apart (0: the
+/// same for all).
 template <class T>
 struct Matrices {
   T* data;
@@ -57,20 +58,21 @@ inline constexpr cudaDataType_t data_type = std::is_same_v<T, float>      ? CUDA
 
 }  // namespace detail
 
-/// c_i (+)= a_i b_i for `count` triples. Sums are float; bfloat16 and half are multiplied on tensor cores, float too if the settings allow
-/// tf32.
+/// c_i (+)= a_i b_i for `count` triples. Sums are float; bfloat16 and half are multiplied on tensor cores, float too if
+/// the settings allow tf32.
 template <class T, class C>
-void gemm(std::int64_t count, const Matrices<const T>& a, const Matrices<const T>& b, const Matrices<C>& c, bool accumulate,
-          const Place& place = Place::current()) {
+void gemm(std::int64_t count, const Matrices<const T>& a, const Matrices<const T>& b, const Matrices<C>& c,
+          bool accumulate, const Place& place = Place::current()) {
   const auto operation = [](const Matrices<const T>& m) { return m.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
   const std::int64_t inner = a.transposed ? a.rows : a.columns;
   const float one = 1, kept = accumulate ? 1 : 0;
   const auto compute = std::is_same_v<T, float> && settings().tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
   detail::check(cublasGemmStridedBatchedEx(
                     detail::blas(), operation(b), operation(a), static_cast<int>(c.columns), static_cast<int>(c.rows),
-                    static_cast<int>(inner), &one, b.data, detail::data_type<T>, static_cast<int>(b.row_stride), b.matrix_stride, a.data,
-                    detail::data_type<T>, static_cast<int>(a.row_stride), a.matrix_stride, &kept, c.data, detail::data_type<C>,
-                    static_cast<int>(c.row_stride), c.matrix_stride, static_cast<int>(count), compute, CUBLAS_GEMM_DEFAULT),
+                    static_cast<int>(inner), &one, b.data, detail::data_type<T>, static_cast<int>(b.row_stride),
+                    b.matrix_stride, a.data, detail::data_type<T>, static_cast<int>(a.row_stride), a.matrix_stride,
+                    &kept, c.data, detail::data_type<C>, static_cast<int>(c.row_stride), c.matrix_stride,
+                    static_cast<int>(count), compute, CUBLAS_GEMM_DEFAULT),
                 "cublasGemmStridedBatchedEx", place);
 }
 

@@ -1,6 +1,6 @@
-// From a stored image to what the network reads: padded random crop, horizontal flip, normalisation, cutout, in that order and in one
-// pass over the output. What happens to a sample is drawn from (seed, epoch, sample index) alone, so that it does not depend on
-// batch size, members, threads or where in an epoch a run was resumed.
+// From a stored image to what the network reads: padded random crop, horizontal flip, normalisation, cutout, in that
+// order and in one pass over the output. What happens to a sample is drawn from (seed, epoch, sample index) alone, so
+// that it does not depend on batch size, members, threads or where in an epoch a run was resumed.
 #pragma once
 
 #include <algorithm>
@@ -17,10 +17,10 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// Random changes to training images; sizes in pixels, 0 for none. The padding of pad_crop is raw 0 (black), applied before
-/// normalisation, as PyTorch's RandomCrop(H, padding = 4) does. Cutout (DeVries and Taylor, "Improved regularization of convolutional
-/// neural networks with cutout", 2017) sets a square to 0 after normalisation, which is the mean colour; its centre is uniform over
-/// the image and what lies outside is cut off.
+/// Random changes to training images; sizes in pixels, 0 for none. The padding of pad_crop is raw 0 (black), applied
+/// before normalisation, as PyTorch's RandomCrop(H, padding = 4) does. Cutout (DeVries and Taylor, "Improved
+/// regularization of convolutional neural networks with cutout", 2017) sets a square to 0 after normalisation, which is
+/// the mean colour; its centre is uniform over the image and what lies outside is cut off.
 struct AugmentOptions {
   int pad_crop = 0;
   bool flip = false;
@@ -31,8 +31,8 @@ inline constexpr AugmentOptions no_augmentation{};
 /// The usual recipe for photographs of 32 x 32 pixels. Digits and letters are others when mirrored.
 inline constexpr AugmentOptions pad_crop_flip{.pad_crop = 4, .flip = true};
 
-/// What happens to one sample: output pixel (y, x) is the source's (y + shift_y, x' + shift_x), where x' = W - 1 - x if flipped,
-/// else x; then the rows [cut_top, cut_bottom) of the columns [cut_left, cut_right) become 0.
+/// What happens to one sample: output pixel (y, x) is the source's (y + shift_y, x' + shift_x), where x' = W - 1 - x if
+/// flipped, else x; then the rows [cut_top, cut_bottom) of the columns [cut_left, cut_right) become 0.
 struct Augmentation {
   int shift_y = 0, shift_x = 0;  // each in [-pad_crop, pad_crop]
   bool flip = false;
@@ -42,15 +42,16 @@ struct Augmentation {
 /// Throws OptionError unless padding and cutout lie between 0 and the image's shorter side.
 inline void validate(const AugmentOptions& options, std::int64_t height, std::int64_t width) {
   const std::int64_t side = std::min(height, width);
-  require<OptionError>(options.pad_crop >= 0 && options.pad_crop <= side, "augmentation: expected pad_crop from 0 to ", side,
-                       " pixels, found ", options.pad_crop);
-  require<OptionError>(options.cutout >= 0 && options.cutout <= side, "augmentation: expected cutout from 0 to ", side, " pixels, found ",
-                       options.cutout);
+  require<OptionError>(options.pad_crop >= 0 && options.pad_crop <= side, "augmentation: expected pad_crop from 0 to ",
+                       side, " pixels, found ", options.pad_crop);
+  require<OptionError>(options.cutout >= 0 && options.cutout <= side, "augmentation: expected cutout from 0 to ", side,
+                       " pixels, found ", options.cutout);
 }
 
 /// The augmentation of sample `index` in `epoch`, for images of H x W pixels.
-[[nodiscard]] inline Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t seed, std::uint32_t epoch,
-                                                    std::int64_t index, std::int64_t height, std::int64_t width) {
+[[nodiscard]] inline Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t seed,
+                                                    std::uint32_t epoch, std::int64_t index, std::int64_t height,
+                                                    std::int64_t width) {
   const Philox::Block bits = Philox(seed, Stream::crop, epoch)(static_cast<std::uint64_t>(index));
   const auto below = [](std::uint32_t word, std::int64_t bound) {
     return static_cast<int>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
@@ -81,14 +82,15 @@ class NormalizationTable {
   NormalizationTable(const Normalization& normalization, std::int64_t channels)
       : channels_(channels), values_(static_cast<std::size_t>(256 * channels)) {
     require<OptionError>(std::ssize(normalization.mean) == channels && std::ssize(normalization.stddev) == channels,
-                         "normalization: expected ", channels, " means and standard deviations, found ", normalization.mean.size(), " and ",
-                         normalization.stddev.size());
+                         "normalization: expected ", channels, " means and standard deviations, found ",
+                         normalization.mean.size(), " and ", normalization.stddev.size());
     for (std::int64_t c = 0; c < channels; ++c) {
       const double mean = normalization.mean[to_size(c)], stddev = normalization.stddev[to_size(c)];
       require<OptionError>(is_finite(mean) && is_finite(stddev) && stddev > 0,
-                           "normalization: expected a finite mean and a positive stddev, found ", mean, " and ", stddev, " for channel ",
-                           c);
-      for (int value = 0; value < 256; ++value) values_[to_size(256 * c + value)] = T(static_cast<float>((value / 255.0 - mean) / stddev));
+                           "normalization: expected a finite mean and a positive stddev, found ", mean, " and ", stddev,
+                           " for channel ", c);
+      for (int value = 0; value < 256; ++value)
+        values_[to_size(256 * c + value)] = T(static_cast<float>((value / 255.0 - mean) / stddev));
     }
   }
 
@@ -97,7 +99,9 @@ class NormalizationTable {
   /// The table itself, [C, 256].
   [[nodiscard]] const std::vector<T>& values() const { return values_; }
   /// What a network sees of a byte of a channel.
-  [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const { return values_[to_size(256 * channel + value)]; }
+  [[nodiscard]] T operator()(std::uint8_t value, std::int64_t channel) const {
+    return values_[to_size(256 * channel + value)];
+  }
 
  private:
   std::int64_t channels_ = 0;
@@ -106,7 +110,8 @@ class NormalizationTable {
 
 namespace detail {
 
-/// One output row: `inside` pixels from `source` on (from right to left if flipped), between `before` and `after` pixels of padding.
+/// One output row: `inside` pixels from `source` on (from right to left if flipped), between `before` and `after`
+/// pixels of padding.
 template <int fixed_channels, class T>
 void augment_row(const std::uint8_t* source, bool flip, std::int64_t before, std::int64_t inside, std::int64_t after,
                  const NormalizationTable<T>& table, T* out) {
@@ -129,7 +134,8 @@ template <Real T>
 void augment(const std::uint8_t* image, std::int64_t height, std::int64_t width, const Augmentation& how,
              const NormalizationTable<T>& table, T* out) {
   const std::int64_t channels = table.channels();
-  // Columns [first, last) of the source are seen; without a flip they begin at output column first - shift, with one they end there.
+  // Columns [first, last) of the source are seen; without a flip they begin at output column first - shift, with one
+  // they end there.
   const std::int64_t first = std::clamp<std::int64_t>(how.shift_x, 0, width),
                      last = std::clamp<std::int64_t>(width + how.shift_x, 0, width);
   const std::int64_t inside = last - first, low = std::max<std::int64_t>(0, -how.shift_x), high = width - inside - low;
@@ -141,9 +147,11 @@ void augment(const std::uint8_t* image, std::int64_t height, std::int64_t width,
       row(image, false, width, 0, 0, table, out_row);
     } else {
       const std::int64_t start = how.flip ? last - 1 : first;
-      row(image + (source_y * width + start) * channels, how.flip, how.flip ? high : low, inside, how.flip ? low : high, table, out_row);
+      row(image + (source_y * width + start) * channels, how.flip, how.flip ? high : low, inside, how.flip ? low : high,
+          table, out_row);
     }
-    if (y >= how.cut_top && y < how.cut_bottom) std::fill(out_row + how.cut_left * channels, out_row + how.cut_right * channels, T(0.f));
+    if (y >= how.cut_top && y < how.cut_bottom)
+      std::fill(out_row + how.cut_left * channels, out_row + how.cut_right * channels, T(0.f));
   }
 }
 

@@ -1,6 +1,7 @@
-// CIFAR-10 and CIFAR-100 in their official binary layout: records of one or two label bytes and 3072 pixel bytes, channel planes
-// of 32 x 32 in the order red, green, blue (Krizhevsky, "Learning multiple layers of features from tiny images", 2009).
-// A file must have exactly its published size: a shorter one that happens to end between two records would train without a word.
+// CIFAR-10 and CIFAR-100 in their official binary layout: records of one or two label bytes and 3072 pixel bytes,
+// channel planes of 32 x 32 in the order red, green, blue (Krizhevsky, "Learning multiple layers of features from tiny
+// images", 2009). A file must have exactly its published size: a shorter one that happens to end between two records
+// would train without a word.
 #pragma once
 
 #include <algorithm>
@@ -19,7 +20,8 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// Where a CIFAR dataset keeps what. The label used is the last label byte: of CIFAR-100's coarse and fine label the fine one.
+/// Where a CIFAR dataset keeps what. The label used is the last label byte: of CIFAR-100's coarse and fine label the
+/// fine one.
 struct CifarLayout {
   std::string name, folder;  // folder: as the published archive unpacks
   std::vector<std::string> train_files, test_files;
@@ -32,7 +34,8 @@ struct CifarLayout {
 [[nodiscard]] inline CifarLayout cifar10_layout() {
   return {.name = "cifar10",
           .folder = "cifar-10-batches-bin",
-          .train_files = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin", "data_batch_5.bin"},
+          .train_files = {"data_batch_1.bin", "data_batch_2.bin", "data_batch_3.bin", "data_batch_4.bin",
+                          "data_batch_5.bin"},
           .test_files = {"test_batch.bin"},
           .class_names_file = "batches.meta.txt",
           .label_bytes = 1,
@@ -64,11 +67,12 @@ inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane =
 }
 
 /// The layout's folder inside `directory` if there is one, else `directory` itself.
-[[nodiscard]] inline std::filesystem::path find_folder(const std::filesystem::path& directory, const CifarLayout& layout) {
+[[nodiscard]] inline std::filesystem::path find_folder(const std::filesystem::path& directory,
+                                                       const CifarLayout& layout) {
   std::error_code ignored;
   require<FileError>(std::filesystem::is_directory(directory, ignored), directory.string(), ": ", layout.name,
-                     " needs a directory here, found ", std::filesystem::exists(directory, ignored) ? "a file" : "nothing",
-                     fetch_hint(layout));
+                     " needs a directory here, found ",
+                     std::filesystem::exists(directory, ignored) ? "a file" : "nothing", fetch_hint(layout));
   const auto inner = directory / layout.folder;
   return std::filesystem::is_directory(inner, ignored) ? inner : directory;
 }
@@ -76,20 +80,20 @@ inline constexpr std::int64_t cifar_side = 32, cifar_channels = 3, cifar_plane =
 /// Throws FileError unless the file is there and holds `records` records.
 inline void check_file(const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records) {
   std::error_code status;
-  require<FileError>(std::filesystem::is_regular_file(path, status), path.string(), ": no such file, needed for ", layout.name,
-                     fetch_hint(layout));
+  require<FileError>(std::filesystem::is_regular_file(path, status), path.string(), ": no such file, needed for ",
+                     layout.name, fetch_hint(layout));
   const auto found = static_cast<std::int64_t>(std::filesystem::file_size(path, status));
   require<FileError>(!status, path.string(), ": cannot be read (", status.message(), ")");
 
   const std::int64_t record = layout.label_bytes + cifar_pixels, expected = records * record;
   if (found != expected)
-    fail<FileError>(path.string(), ": expected ", expected, " bytes (", records, " records of ", record, "), found ", found, " (",
-                    found / record, found % record ? " and a part" : "", "): the file is ", found < expected ? "truncated" : "too long",
-                    fetch_hint(layout));
+    fail<FileError>(path.string(), ": expected ", expected, " bytes (", records, " records of ", record, "), found ",
+                    found, " (", found / record, found % record ? " and a part" : "", "): the file is ",
+                    found < expected ? "truncated" : "too long", fetch_hint(layout));
 }
 
-/// Calls f(label, planes) for every record of a file, of which a few are held at a time. Throws FileError if it is missing, unreadable, of
-/// another size, or holds a label out of range.
+/// Calls f(label, planes) for every record of a file, of which a few are held at a time. Throws FileError if it is
+/// missing, unreadable, of another size, or holds a label out of range.
 template <class F>
 void for_each_record(const std::filesystem::path& path, const CifarLayout& layout, std::int64_t records, F&& f) {
   constexpr std::int64_t at_once = 256;
@@ -100,14 +104,14 @@ void for_each_record(const std::filesystem::path& path, const CifarLayout& layou
   for (std::int64_t first = 0; first < records; first += at_once) {
     const std::int64_t count = std::min(at_once, records - first);
     file.read(reinterpret_cast<char*>(bytes.data()), count * record);
-    require<FileError>(file.gcount() == count * record, path.string(), ": cannot be read: expected ", records * record, " bytes, got ",
-                       first * record + file.gcount());
+    require<FileError>(file.gcount() == count * record, path.string(), ": cannot be read: expected ", records * record,
+                       " bytes, got ", first * record + file.gcount());
     for (std::int64_t r = 0; r < count; ++r) {
       const std::uint8_t* planes = bytes.data() + r * record + layout.label_bytes;
       const int label = planes[-1];
-      require<FileError>(label < layout.classes, path.string(), ": expected a label from 0 to ", layout.classes - 1, " at byte ",
-                         (first + r) * record + layout.label_bytes - 1, " (record ", first + r, "), found ", label,
-                         ": the file is damaged or not ", layout.name);
+      require<FileError>(label < layout.classes, path.string(), ": expected a label from 0 to ", layout.classes - 1,
+                         " at byte ", (first + r) * record + layout.label_bytes - 1, " (record ", first + r,
+                         "), found ", label, ": the file is damaged or not ", layout.name);
       f(label, planes);
     }
   }
@@ -121,7 +125,8 @@ inline void append_image(ImageSet& set, int label, const std::uint8_t* planes) {
   set.labels.push_back(label);
 }
 
-/// The first images of every class of these files, `size` in all (0: every image), and what the whole is normalised with.
+/// The first images of every class of these files, `size` in all (0: every image), and what the whole is normalised
+/// with.
 struct CifarSet {
   ImageSet images;
   Normalization normalization;
@@ -137,7 +142,8 @@ struct CifarSet {
                .width = cifar_side,
                .channels = cifar_channels,
                .classes = layout.classes,
-               .pixels = std::vector<std::uint8_t>(to_size((all ? count : std::clamp<std::int64_t>(size, 1, count)) * cifar_pixels)),
+               .pixels = std::vector<std::uint8_t>(
+                   to_size((all ? count : std::clamp<std::int64_t>(size, 1, count)) * cifar_pixels)),
                .labels = {}};
   const auto for_each = [&](auto&& f) {
     for (const auto& file : files) for_each_record(folder / file, layout, records, f);
@@ -178,10 +184,11 @@ struct CifarSet {
 
 }  // namespace detail
 
-/// Reads a dataset of the given layout, or a part of it, from `directory`, which holds its files or the folder that holds them.
-/// Throws FileError naming the file if one is missing, unreadable, of another size than the layout says, or has a label out of range,
-/// OptionError for a part larger than the whole.
-[[nodiscard]] inline Dataset read_cifar(const std::filesystem::path& directory, const CifarLayout& layout, const SubsetSizes& subset = {}) {
+/// Reads a dataset of the given layout, or a part of it, from `directory`, which holds its files or the folder that
+/// holds them. Throws FileError naming the file if one is missing, unreadable, of another size than the layout says, or
+/// has a label out of range, OptionError for a part larger than the whole.
+[[nodiscard]] inline Dataset read_cifar(const std::filesystem::path& directory, const CifarLayout& layout,
+                                        const SubsetSizes& subset = {}) {
   const auto folder = detail::find_folder(directory, layout);
   Dataset dataset;
   dataset.name = layout.name;
@@ -193,13 +200,14 @@ struct CifarSet {
   return dataset;
 }
 
-/// CIFAR-10: 50000 training and 10000 test images of 10 classes. `directory` is cifar-10-batches-bin or its parent. Throws as read_cifar.
+/// CIFAR-10: 50000 training and 10000 test images of 10 classes. `directory` is cifar-10-batches-bin or its parent.
+/// Throws as read_cifar.
 [[nodiscard]] inline Dataset cifar10(const std::filesystem::path& directory, const SubsetSizes& subset = {}) {
   return read_cifar(directory, cifar10_layout(), subset);
 }
 
-/// CIFAR-100 with its fine labels: 50000 and 10000 images of 100 classes. `directory` is cifar-100-binary or its parent. Throws as
-/// read_cifar.
+/// CIFAR-100 with its fine labels: 50000 and 10000 images of 100 classes. `directory` is cifar-100-binary or its
+/// parent. Throws as read_cifar.
 [[nodiscard]] inline Dataset cifar100(const std::filesystem::path& directory, const SubsetSizes& subset = {}) {
   return read_cifar(directory, cifar100_layout(), subset);
 }

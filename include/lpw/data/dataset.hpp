@@ -1,5 +1,6 @@
-// Labelled images in memory, as bytes in the layout of the activations (channels last), and what is derived from a whole training
-// set. Images stay bytes until a batch is formed: all of CIFAR is 180 MB this way, and augmentation reads a quarter of the memory.
+// Labelled images in memory, as bytes in the layout of the activations (channels last), and what is derived from a
+// whole training set. Images stay bytes until a batch is formed: all of CIFAR is 180 MB this way, and augmentation
+// reads a quarter of the memory.
 #pragma once
 
 #include <algorithm>
@@ -47,14 +48,16 @@ struct Dataset {
 
 /// Throws Error unless the set's vectors have the sizes its extents say and every label names a class.
 inline void validate(const ImageSet& set) {
-  require(set.count > 0 && set.height > 0 && set.width > 0 && set.channels > 0, "image set: expected positive extents, found N=", set.count,
-          " H=", set.height, " W=", set.width, " C=", set.channels);
+  require(set.count > 0 && set.height > 0 && set.width > 0 && set.channels > 0,
+          "image set: expected positive extents, found N=", set.count, " H=", set.height, " W=", set.width,
+          " C=", set.channels);
   require(std::ssize(set.pixels) == set.count * set.image_size(), "image set: expected ", set.count * set.image_size(),
-          " pixel bytes (N=", set.count, " H=", set.height, " W=", set.width, " C=", set.channels, "), found ", set.pixels.size());
+          " pixel bytes (N=", set.count, " H=", set.height, " W=", set.width, " C=", set.channels, "), found ",
+          set.pixels.size());
   require(std::ssize(set.labels) == set.count, "image set: expected ", set.count, " labels, found ", set.labels.size());
   for (std::int64_t i = 0; i < set.count; ++i)
-    require(set.labels[to_size(i)] >= 0 && set.labels[to_size(i)] < set.classes, "image set: label ", set.labels[to_size(i)], " of image ",
-            i, " is not in [0, ", set.classes, ")");
+    require(set.labels[to_size(i)] >= 0 && set.labels[to_size(i)] < set.classes, "image set: label ",
+            set.labels[to_size(i)], " of image ", i, " is not in [0, ", set.classes, ")");
 }
 
 /// Sums over pixels of which Normalization is made. They are exact integers, so the order of images does not matter.
@@ -78,13 +81,14 @@ class ChannelSums {
     pixels_ += other.pixels_;
   }
 
-  /// Mean and population standard deviation of every channel. A channel without variation gets stddev 1: it is centred, not divided by
-  /// zero.
+  /// Mean and population standard deviation of every channel. A channel without variation gets stddev 1: it is centred,
+  /// not divided by zero.
   [[nodiscard]] Normalization normalization() const {
     Normalization result;
     const auto n = static_cast<double>(pixels_);
     for (std::size_t c = 0; c < sum_.size(); ++c) {
-      const double mean = static_cast<double>(sum_[c]) / n, variance = static_cast<double>(squares_[c]) / n - mean * mean;
+      const double mean = static_cast<double>(sum_[c]) / n,
+                   variance = static_cast<double>(squares_[c]) / n - mean * mean;
       result.mean.push_back(static_cast<float>(mean / 255));
       result.stddev.push_back(variance > 0 ? static_cast<float>(std::sqrt(variance) / 255) : 1.f);
     }
@@ -104,18 +108,20 @@ class ChannelSums {
   return sums.normalization();
 }
 
-/// How many images of each set are wanted, class-balanced; 0: all. What is not wanted is never held, and the normalization is that of the
-/// whole training set all the same.
+/// How many images of each set are wanted, class-balanced; 0: all. What is not wanted is never held, and the
+/// normalization is that of the whole training set all the same.
 struct SubsetSizes {
   std::int64_t train = 0, test = 0;
 };
 
-/// Which images a class-balanced part of `size` consists of: the first of every class, in the order of the whole set. Class counts differ
-/// by at most one wherever every class has enough images; there is no randomness, so a part is contained in every larger one. All for
-/// size = labels.size(). Throws OptionError unless 0 < size <= labels.size().
-[[nodiscard]] inline std::vector<std::int64_t> balanced_choice(std::span<const std::int32_t> labels, int classes, std::int64_t size) {
+/// Which images a class-balanced part of `size` consists of: the first of every class, in the order of the whole set.
+/// Class counts differ by at most one wherever every class has enough images; there is no randomness, so a part is
+/// contained in every larger one. All for size = labels.size(). Throws OptionError unless 0 < size <= labels.size().
+[[nodiscard]] inline std::vector<std::int64_t> balanced_choice(std::span<const std::int32_t> labels, int classes,
+                                                               std::int64_t size) {
   const std::int64_t count = std::ssize(labels);
-  require<OptionError>(size > 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
+  require<OptionError>(size > 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ",
+                       size);
   std::vector<std::int64_t> rank(labels.size()), seen(to_size(classes), 0),
       chosen(labels.size());  // rank: how many of its class come before it
   for (std::size_t i = 0; i < labels.size(); ++i) rank[i] = seen[to_size(labels[i])]++;

@@ -1,6 +1,6 @@
-// Minibatches made on the GPU: the images stay there as bytes, or, where they do not fit, in host memory that the GPU reads; a minibatch's
-// indices are all that is sent, and a kernel augments and normalises. The next minibatch is made while the present one is trained on.
-// Values are the CPU loader's, bit for bit.
+// Minibatches made on the GPU: the images stay there as bytes, or, where they do not fit, in host memory that the GPU
+// reads; a minibatch's indices are all that is sent, and a kernel augments and normalises. The next minibatch is made
+// while the present one is trained on. Values are the CPU loader's, bit for bit.
 #pragma once
 
 #include <array>
@@ -12,8 +12,8 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// As Loader, for batches on the GPU. Batches alternate between two buffers that stay where they are, so that a captured step finds its
-/// input again: a batch is valid until the next but one.
+/// As Loader, for batches on the GPU. Batches alternate between two buffers that stay where they are, so that a
+/// captured step finds its input again: a batch is valid until the next but one.
 template <Real T>
 class DeviceLoader {
   struct Slot {
@@ -73,8 +73,8 @@ class DeviceLoader {
     std::copy_n(index, samples, slot.host_index.data());
     const cudaStream_t on = cuda::copy_stream();
     slot.used.hold(on);
-    cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(), static_cast<std::size_t>(samples) * sizeof(std::int64_t),
-                                cudaMemcpyHostToDevice, on),
+    cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(),
+                                static_cast<std::size_t>(samples) * sizeof(std::int64_t), cudaMemcpyHostToDevice, on),
                 "cudaMemcpyAsync");
     slot.sent.record(on);
     const kernels::Augment<T> p{.images = bytes_.data(),
@@ -145,7 +145,9 @@ class DeviceLoader<T>::Epoch {
   [[nodiscard]] std::default_sentinel_t end() const { return {}; }
 
  private:
-  [[nodiscard]] Slot& slot(std::int64_t iteration) const { return loader_->slots_[static_cast<std::size_t>(iteration % 2)]; }
+  [[nodiscard]] Slot& slot(std::int64_t iteration) const {
+    return loader_->slots_[static_cast<std::size_t>(iteration % 2)];
+  }
 
   /// Starts on an iteration's batch, if there is one.
   void make(std::int64_t iteration) {

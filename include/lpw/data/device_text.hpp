@@ -1,5 +1,5 @@
-// Texts on the GPU: they stay there as bytes, or where they do not fit in host memory that the GPU reads, and a kernel makes the windows.
-// Nothing is copied from window to window. Include this before anything that reads texts on the GPU.
+// Texts on the GPU: they stay there as bytes, or where they do not fit in host memory that the GPU reads, and a kernel
+// makes the windows. Nothing is copied from window to window. Include this before anything that reads texts on the GPU.
 #pragma once
 
 #include <lpw/cuda/base/device_bytes.hpp>
@@ -13,7 +13,8 @@ template <>
 class TextSource<Cuda> {
  public:
   explicit TextSource(std::span<const std::uint8_t> text) : bytes_(text) {}
-  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs, Tensor<std::int32_t, Cuda>& targets) const {
+  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs,
+            Tensor<std::int32_t, Cuda>& targets) const {
     cuda::read_windows(bytes_.data(), stream_bytes, first, inputs, targets);
   }
 

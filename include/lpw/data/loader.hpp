@@ -1,6 +1,7 @@
-// Minibatches: every member of an ensemble gets its own (the method's Algorithm 1), and an epoch still visits every sample once.
-// The order of an epoch is a permutation drawn from (seed, epoch) alone, and iterations take consecutive stretches of it. A batch is
-// therefore a function of its place in training, which is what makes a resumed run read the same data.
+// Minibatches: every member of an ensemble gets its own (the method's Algorithm 1), and an epoch still visits every
+// sample once. The order of an epoch is a permutation drawn from (seed, epoch) alone, and iterations take consecutive
+// stretches of it. A batch is therefore a function of its place in training, which is what makes a resumed run read the
+// same data.
 #pragma once
 
 #include <algorithm>
@@ -28,29 +29,35 @@ struct Batch {
 
 /// How an epoch is cut into minibatches.
 struct LoaderOptions {
-  std::int64_t batch = 128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
+  std::int64_t batch =
+      128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
   AugmentOptions augment = no_augmentation;
   bool shuffle = true;
   std::uint64_t seed = 0;
 };
 
 /// Options for evaluation: every sample exactly once, in stored order, as it is. Use with members = 1.
-[[nodiscard]] constexpr LoaderOptions evaluation(std::int64_t batch = 500) { return {.batch = batch, .shuffle = false}; }
+[[nodiscard]] constexpr LoaderOptions evaluation(std::int64_t batch = 500) {
+  return {.batch = batch, .shuffle = false};
+}
 
-/// The order in which an epoch visits `count` samples: a uniform permutation (Fisher and Yates), the same for any batch size,
-/// number of members or threads.
-[[nodiscard]] inline std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed, std::uint32_t epoch) {
+/// The order in which an epoch visits `count` samples: a uniform permutation (Fisher and Yates), the same for any batch
+/// size, number of members or threads.
+[[nodiscard]] inline std::vector<std::int64_t> epoch_order(std::int64_t count, std::uint64_t seed,
+                                                           std::uint32_t epoch) {
   std::vector<std::int64_t> order(to_size(count));
   std::iota(order.begin(), order.end(), std::int64_t{0});
   const Philox random(seed, Stream::order, epoch);
-  for (std::size_t i = order.size(); i-- > 1;) std::swap(order[i], order[random.below(i, static_cast<std::uint32_t>(i + 1))]);
+  for (std::size_t i = order.size(); i-- > 1;)
+    std::swap(order[i], order[random.below(i, static_cast<std::uint32_t>(i + 1))]);
   return order;
 }
 
 /// Which samples every member gets in every iteration of an epoch.
 class MinibatchPlan {
  public:
-  /// The entries [first, first + members * batch) of an epoch's order: member k gets `batch` of them from first + k * batch on.
+  /// The entries [first, first + members * batch) of an epoch's order: member k gets `batch` of them from first + k *
+  /// batch on.
   struct Slice {
     std::int64_t first, batch;
   };
@@ -58,18 +65,20 @@ class MinibatchPlan {
   /// Throws OptionError for options that do not fit a set of `count` samples.
   MinibatchPlan(std::int64_t count, const LoaderOptions& options) : count_(count), options_(options) {
     require<OptionError>(options.batch > 0, "loader: expected a batch of at least 1 sample, found ", options.batch);
-    require<OptionError>(count <= std::numeric_limits<std::uint32_t>::max(), "loader: ", count, " images are more than 2^32 - 1");
+    require<OptionError>(count <= std::numeric_limits<std::uint32_t>::max(), "loader: ", count,
+                         " images are more than 2^32 - 1");
   }
 
-  /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of r / members
-  /// (rounded down) per member, if that is not zero. One sample per member, of which batch norm could learn nothing, joins the iteration
-  /// before, unless batches are of one sample anyway. So an epoch leaves out r mod members samples, others each time, and no more.
-  /// Throws OptionError unless 0 < members <= the number of images.
+  /// Iterations of an epoch. Each takes members * batch samples; the r samples that remain form a last, smaller one of
+  /// r / members (rounded down) per member, if that is not zero. One sample per member, of which batch norm could learn
+  /// nothing, joins the iteration before, unless batches are of one sample anyway. So an epoch leaves out r mod members
+  /// samples, others each time, and no more. Throws OptionError unless 0 < members <= the number of images.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
     const std::int64_t full = per_member(members) * members;
     return count_ / full + (count_ % full >= members && !joins(members));
   }
-  /// Whether an epoch's last iteration has a sample more per member than the others: one that would have been left over.
+  /// Whether an epoch's last iteration has a sample more per member than the others: one that would have been left
+  /// over.
   [[nodiscard]] bool joins(std::int64_t members) const {
     const std::int64_t batch = per_member(members);
     return batch > 1 && count_ % (batch * members) / members == 1;
@@ -77,17 +86,19 @@ class MinibatchPlan {
   /// Most samples per member of an iteration.
   [[nodiscard]] std::int64_t largest(std::int64_t members) const { return per_member(members) + joins(members); }
   /// The iterations from `first_iteration` on. Throws OptionError for an argument out of range.
-  [[nodiscard]] std::int64_t iterations_from(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
+  [[nodiscard]] std::int64_t iterations_from(std::int64_t epoch, std::int64_t members,
+                                             std::int64_t first_iteration) const {
     require<OptionError>(epoch >= 0 && epoch <= std::numeric_limits<std::uint32_t>::max(),
                          "loader: expected an epoch from 0 to 2^32 - 1, found ", epoch);
     const std::int64_t count = iterations(members);
-    require<OptionError>(first_iteration >= 0 && first_iteration <= count, "loader: expected a first iteration from 0 to ", count,
-                         ", found ", first_iteration);
+    require<OptionError>(first_iteration >= 0 && first_iteration <= count,
+                         "loader: expected a first iteration from 0 to ", count, ", found ", first_iteration);
     return count - first_iteration;
   }
   /// What iteration `iteration` of an epoch takes, from 0 to iterations(members) - 1.
   [[nodiscard]] Slice slice(std::int64_t members, std::int64_t iteration) const {
-    const std::int64_t full = per_member(members), first = iteration * members * full, left = (count_ - first) / members;
+    const std::int64_t full = per_member(members), first = iteration * members * full,
+                       left = (count_ - first) / members;
     return {first, left == full + 1 && joins(members) ? left : std::min(full, left)};
   }
   /// epoch_order, or the stored order without shuffle.
@@ -100,8 +111,8 @@ class MinibatchPlan {
 
  private:
   [[nodiscard]] std::int64_t per_member(std::int64_t members) const {
-    require<OptionError>(members > 0 && members <= count_, "loader: expected from 1 to ", count_, " members (one image each), found ",
-                         members);
+    require<OptionError>(members > 0 && members <= count_, "loader: expected from 1 to ", count_,
+                         " members (one image each), found ", members);
     return std::min(options_.batch, count_ / members);
   }
 
@@ -109,7 +120,8 @@ class MinibatchPlan {
   LoaderOptions options_;
 };
 
-/// Turns a set of images into epochs of batches. It refers to the set, which must outlive it, as it must outlive its epochs.
+/// Turns a set of images into epochs of batches. It refers to the set, which must outlive it, as it must outlive its
+/// epochs.
 ///
 ///     for (auto& [images, labels] : loader.epoch(epoch, members)) ...
 template <Real T>
@@ -136,8 +148,8 @@ class Loader {
   [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
 
   /// The batches of an epoch from iteration `first_iteration` on; they do not depend on where one starts. The order is
-  /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries from
-  /// (i K + k) B on. Throws OptionError for an argument out of range.
+  /// epoch_order(set.count, seed, epoch), or the stored one without shuffle: member k of iteration i gets its entries
+  /// from (i K + k) B on. Throws OptionError for an argument out of range.
   [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
     return Epoch(
         plan_.iterations_from(epoch, members, first_iteration),
@@ -158,7 +170,8 @@ class Loader {
     for (std::int64_t j = 0; j < members * batch; ++j) {
       const std::int64_t index = order[to_size(first + j)];
       const auto how = draw_augmentation(options_.augment, options_.seed, epoch, index, set_->height, set_->width);
-      augment(set_->image(index), set_->height, set_->width, how, table_, result.images.data() + j * set_->image_size());
+      augment(set_->image(index), set_->height, set_->width, how, table_,
+              result.images.data() + j * set_->image_size());
       result.labels.data()[j] = set_->labels[to_size(index)];
     }
     return result;

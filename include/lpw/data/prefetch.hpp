@@ -1,5 +1,5 @@
-// A range whose items a background thread makes ahead of their use, so that forming a batch costs the training loop no time.
-// The queue is short: two items hide any jitter, and more would only hold more memory.
+// A range whose items a background thread makes ahead of their use, so that forming a batch costs the training loop no
+// time. The queue is short: two items hide any jitter, and more would only hold more memory.
 #pragma once
 
 #include <condition_variable>
@@ -19,9 +19,9 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// The items make(0), make(1), ..., make(count - 1), in order, as a single-pass range. make runs in one background thread, at most
-/// `depth` finished items ahead of the consumer. What it throws is rethrown to the consumer in that item's place and ends the range.
-/// Destroying the range earlier waits for the item in the making and no longer.
+/// The items make(0), make(1), ..., make(count - 1), in order, as a single-pass range. make runs in one background
+/// thread, at most `depth` finished items ahead of the consumer. What it throws is rethrown to the consumer in that
+/// item's place and ends the range. Destroying the range earlier waits for the item in the making and no longer.
 template <class Item>
 class Prefetch {
  public:
@@ -45,7 +45,8 @@ class Prefetch {
     Prefetch* range_;
   };
 
-  Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2) : depth_(depth), remaining_(count) {
+  Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
+      : depth_(depth), remaining_(count) {
     try {
       producer_ = std::thread([this, count, make = std::move(make)] { produce(count, make); });
     } catch (const std::system_error& error) {

@@ -1,7 +1,8 @@
-// A data set that needs no files: 32 x 32 colour images of ten kinds of figure and texture, for first runs, tests and examples.
-// Position, size, rotation, aspect, colours, background, occlusion and noise vary, so no single pixel or colour tells the class, and a
-// few images hold two figures with a coin toss for a label, so that no classifier reaches 100 % and calibration means something.
-// Every image is a function of (seed, split, index) alone: the number of threads does not matter, and more images extend the set.
+// A data set that needs no files: 32 x 32 colour images of ten kinds of figure and texture, for first runs, tests and
+// examples. Position, size, rotation, aspect, colours, background, occlusion and noise vary, so no single pixel or
+// colour tells the class, and a few images hold two figures with a coin toss for a label, so that no classifier reaches
+// 100 % and calibration means something. Every image is a function of (seed, split, index) alone: the number of threads
+// does not matter, and more images extend the set.
 #pragma once
 
 #include <algorithm>
@@ -24,15 +25,16 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// What makes the synthetic classes hard to tell apart. Colours are in [0, 1]. With these values a WRN-10-1 trained on 10000 images
-/// (batch 128, Nesterov SGD, learning rate 0.1 with cosine decay, crop and flip) reached 89 % of the test set in six epochs.
+/// What makes the synthetic classes hard to tell apart. Colours are in [0, 1]. With these values a WRN-10-1 trained on
+/// 10000 images (batch 128, Nesterov SGD, learning rate 0.1 with cosine decay, crop and flip) reached 89 % of the test
+/// set in six epochs.
 struct SyntheticDifficulty {
-  float ambiguous = 0.06f;                          // share of images with two figures; a perfect classifier errs on half of them
+  float ambiguous = 0.06f;  // share of images with two figures; a perfect classifier errs on half of them
   float min_contrast = 0.35f, max_contrast = 0.8f;  // distance in RGB from a figure to the background's mean
   float texture = 0.05f;                            // largest amplitude of the background's waves
   float noise = 0.07f;                              // largest standard deviation of the pixel noise
-  float rotation = 0.25f;                           // largest angle to either side, in radians (45 degrees separate the bars)
-  float occluded = 0.3f;                            // share of images with a patch somewhere in front
+  float rotation = 0.25f;  // largest angle to either side, in radians (45 degrees separate the bars)
+  float occluded = 0.3f;   // share of images with a patch somewhere in front
 };
 
 /// What a drawn data set is like.
@@ -46,8 +48,9 @@ struct SyntheticOptions {
 namespace detail {
 
 inline constexpr std::int64_t synthetic_side = 32;
-inline constexpr std::array synthetic_names{"disc",          "ring",          "square",  "triangle", "cross", "twins", "horizontal bars",
-                                            "vertical bars", "diagonal bars", "checkers"};
+inline constexpr std::array synthetic_names{"disc",          "ring",    "square",          "triangle",
+                                            "cross",         "twins",   "horizontal bars", "vertical bars",
+                                            "diagonal bars", "checkers"};
 
 struct Colour {
   float r, g, b;
@@ -59,7 +62,8 @@ struct Colour {
 /// The random numbers of one image: a sequence for its scene, and one block per pixel for its noise.
 class ImageDraws {
  public:
-  ImageDraws(const Philox& philox, std::int64_t image) : philox_(philox), first_(static_cast<std::uint64_t>(image) * 2 * scene_blocks) {}
+  ImageDraws(const Philox& philox, std::int64_t image)
+      : philox_(philox), first_(static_cast<std::uint64_t>(image) * 2 * scene_blocks) {}
 
   [[nodiscard]] float uniform(float low, float high) {
     if (used_ % 4 == 0) block_ = philox_(first_ + used_ / 4);
@@ -76,7 +80,8 @@ class ImageDraws {
     const float z = uniform(-1.f, 1.f), angle = uniform(0.f, 2 * std::numbers::pi_v<float>), rim = std::sqrt(1 - z * z);
     return length * Colour{rim * std::cos(angle), rim * std::sin(angle), z};
   }
-  /// Independent noise of variance 1 for the channels of a pixel: the sum of a word's four bytes, which is close enough to normal.
+  /// Independent noise of variance 1 for the channels of a pixel: the sum of a word's four bytes, which is close enough
+  /// to normal.
   [[nodiscard]] Colour noise(std::int64_t pixel) const {
     const auto bits = philox_(first_ + scene_blocks + to_size(pixel));
     const auto normal = [](std::uint32_t word) {
@@ -97,7 +102,18 @@ class ImageDraws {
 
 /// One figure: its class, a frame (centre, half extents, rotation) and a colour.
 struct Figure {
-  enum Kind { disc, ring, square, triangle, cross, twins, horizontal_bars, vertical_bars, diagonal_bars, checkers };  // as synthetic_names
+  enum Kind {
+    disc,
+    ring,
+    square,
+    triangle,
+    cross,
+    twins,
+    horizontal_bars,
+    vertical_bars,
+    diagonal_bars,
+    checkers
+  };  // as synthetic_names
 
   int kind;
   float x, y, half_width, half_height, cosine, sine, wave, phase;
@@ -111,7 +127,8 @@ struct Figure {
     x = 15.5f + draws.uniform(-6.f, 6.f);
     y = 15.5f + draws.uniform(-6.f, 6.f);
     float angle = draws.uniform(-difficulty.rotation, difficulty.rotation);
-    if (kind == diagonal_bars) angle += draws.chance(0.5f) ? std::numbers::pi_v<float> / 4 : -std::numbers::pi_v<float> / 4;
+    if (kind == diagonal_bars)
+      angle += draws.chance(0.5f) ? std::numbers::pi_v<float> / 4 : -std::numbers::pi_v<float> / 4;
     cosine = std::cos(angle);
     sine = std::sin(angle);
     wave = draws.uniform(1.6f, 2.6f) * std::numbers::pi_v<float>;  // of the textures: 1.6 to 2.6 periods across
@@ -130,7 +147,9 @@ struct Figure {
   /// Roughly the signed distance to the outline, in frame units, negative inside.
   [[nodiscard]] float distance(float u, float v) const {
     const auto length = [](float a, float b) { return std::sqrt(a * a + b * b); };
-    const auto box = [](float a, float b, float half_a, float half_b) { return std::max(std::abs(a) - half_a, std::abs(b) - half_b); };
+    const auto box = [](float a, float b, float half_a, float half_b) {
+      return std::max(std::abs(a) - half_a, std::abs(b) - half_b);
+    };
     const auto textured = [&](float height) { return std::max(length(u, v) - 1.f, height / wave); };
     switch (kind) {
       case disc:
@@ -173,7 +192,8 @@ struct Background {
   }
 
   [[nodiscard]] Colour operator()(float x, float y) const {
-    return mean + (x - 15.5f) * slope_x + (y - 15.5f) * slope_y + std::sin(frequency_x * x + frequency_y * y + phase) * wave;
+    return mean + (x - 15.5f) * slope_x + (y - 15.5f) * slope_y +
+           std::sin(frequency_x * x + frequency_y * y + phase) * wave;
   }
 };
 
@@ -190,14 +210,17 @@ struct Patch {
     half_height = draws.uniform(2.f, 5.f);
     colour = draws.colour(0.f, 1.f);
   }
-  [[nodiscard]] bool covers(float px, float py) const { return std::abs(px - x) < half_width && std::abs(py - y) < half_height; }
+  [[nodiscard]] bool covers(float px, float py) const {
+    return std::abs(px - x) < half_width && std::abs(py - y) < half_height;
+  }
 };
 
 /// Draws the image of class `label` that the random numbers describe, as [32, 32, 3] bytes.
 inline void draw_synthetic(ImageDraws draws, int label, const SyntheticDifficulty& difficulty, std::uint8_t* pixels) {
   const Background background(draws, difficulty);
   const auto figure = [&](int kind) {
-    const Colour colour = background.mean + draws.direction(draws.uniform(difficulty.min_contrast, difficulty.max_contrast));
+    const Colour colour =
+        background.mean + draws.direction(draws.uniform(difficulty.min_contrast, difficulty.max_contrast));
     return Figure(draws, kind, colour, difficulty);
   };
   std::vector<Figure> figures{figure(label)};
@@ -220,7 +243,8 @@ inline void draw_synthetic(ImageDraws draws, int label, const SyntheticDifficult
   }
 }
 
-/// Image i of a split, of class i mod 10, into pixels. Splits differ in the step of their random numbers and never share one.
+/// Image i of a split, of class i mod 10, into pixels. Splits differ in the step of their random numbers and never
+/// share one.
 inline void draw_synthetic(const SyntheticOptions& options, std::uint32_t split, std::int64_t i, std::uint8_t* pixels) {
   const Philox philox(options.seed, Stream::synthetic, split);
   draw_synthetic(ImageDraws(philox, i), static_cast<int>(i % std::ssize(synthetic_names)), options.difficulty, pixels);
@@ -239,7 +263,8 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 }
 
 /// The chosen images of a split.
-[[nodiscard]] inline ImageSet synthetic_split(const SyntheticOptions& options, std::uint32_t split, std::span<const std::int64_t> chosen) {
+[[nodiscard]] inline ImageSet synthetic_split(const SyntheticOptions& options, std::uint32_t split,
+                                              std::span<const std::int64_t> chosen) {
   const int classes = static_cast<int>(synthetic_names.size());
   ImageSet set{.count = std::ssize(chosen),
                .height = synthetic_side,
@@ -257,8 +282,8 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 }
 
 /// The sums over all images of a split that are not among the chosen.
-[[nodiscard]] inline ChannelSums sums_of_others(const SyntheticOptions& options, std::uint32_t split, std::int64_t count,
-                                                std::span<const std::int64_t> chosen) {
+[[nodiscard]] inline ChannelSums sums_of_others(const SyntheticOptions& options, std::uint32_t split,
+                                                std::int64_t count, std::span<const std::int64_t> chosen) {
   ChannelSums sums(3);
   std::mutex adding;
   in_threads(options.threads, count, [&](std::int64_t first, std::int64_t last) {
@@ -277,7 +302,8 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 
 /// Which of `count` images are wanted: the first, whose classes take turns.
 [[nodiscard]] inline std::vector<std::int64_t> synthetic_choice(std::int64_t count, std::int64_t size) {
-  require<OptionError>(size >= 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ", size);
+  require<OptionError>(size >= 0 && size <= count, "subset: expected a size from 1 to ", count, " (all images), found ",
+                       size);
   std::vector<std::int64_t> chosen(to_size(size > 0 ? size : count));
   std::iota(chosen.begin(), chosen.end(), std::int64_t{0});
   return chosen;
@@ -285,13 +311,15 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 
 }  // namespace detail
 
-/// The synthetic data set: `train` and `test` images [32, 32, 3] of ten balanced classes. Throws OptionError for a count below 1 or
-/// negative threads, or a part larger than the whole. The same options give the same bytes from the same program; another compiler may
-/// round a few pixels differently.
+/// The synthetic data set: `train` and `test` images [32, 32, 3] of ten balanced classes. Throws OptionError for a
+/// count below 1 or negative threads, or a part larger than the whole. The same options give the same bytes from the
+/// same program; another compiler may round a few pixels differently.
 [[nodiscard]] inline Dataset synthetic(const SyntheticOptions& options = {}, const SubsetSizes& subset = {}) {
-  require<OptionError>(options.train > 0 && options.test > 0, "synthetic data: expected at least 1 training and 1 test image, found ",
-                       options.train, " and ", options.test);
-  require<OptionError>(options.threads >= 0, "synthetic data: expected threads >= 0 (0: one per core), found ", options.threads);
+  require<OptionError>(options.train > 0 && options.test > 0,
+                       "synthetic data: expected at least 1 training and 1 test image, found ", options.train, " and ",
+                       options.test);
+  require<OptionError>(options.threads >= 0, "synthetic data: expected threads >= 0 (0: one per core), found ",
+                       options.threads);
   Dataset dataset;
   dataset.name = "synthetic";
   const auto chosen = detail::synthetic_choice(options.train, subset.train);

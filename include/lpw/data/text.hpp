@@ -1,6 +1,6 @@
-// Texts as bytes, read by many streams at once: a text is cut into S contiguous parts of equal length, and every window of an epoch holds
-// the next bytes of each part. A model that carries its state from window to window so reads S long texts side by side, member k of a
-// released network the streams [k B, (k + 1) B).
+// Texts as bytes, read by many streams at once: a text is cut into S contiguous parts of equal length, and every window
+// of an epoch holds the next bytes of each part. A model that carries its state from window to window so reads S long
+// texts side by side, member k of a released network the streams [k B, (k + 1) B).
 #pragma once
 
 #include <algorithm>
@@ -30,13 +30,17 @@ struct TextShares {
   double train = 90, valid = 5, test = 5;
 };
 
-/// Cuts a text of N bytes at the bytes N train / 100 and N (train + valid) / 100, rounded down: enwik8 at 90 and 95 MB. Throws OptionError
-/// unless the shares are at least 0 and sum to 100. The first part keeps the memory of a text that is passed by std::move.
+/// Cuts a text of N bytes at the bytes N train / 100 and N (train + valid) / 100, rounded down: enwik8 at 90 and 95 MB.
+/// Throws OptionError unless the shares are at least 0 and sum to 100. The first part keeps the memory of a text that
+/// is passed by std::move.
 [[nodiscard]] inline TextParts split_text(Text text, const TextShares& shares) {
   const double sum = shares.train + shares.valid + shares.test;
-  require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9, "split ", shares.train,
-                       ',', shares.valid, ',', shares.test, ": expected three per cents of at least 0 that sum to 100");
-  const auto at = [&](double share) { return text.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(text.size()) * share / 100); };
+  require<OptionError>(shares.train >= 0 && shares.valid >= 0 && shares.test >= 0 && std::abs(sum - 100) < 1e-9,
+                       "split ", shares.train, ',', shares.valid, ',', shares.test,
+                       ": expected three per cents of at least 0 that sum to 100");
+  const auto at = [&](double share) {
+    return text.begin() + static_cast<std::ptrdiff_t>(static_cast<double>(text.size()) * share / 100);
+  };
   const auto valid = at(shares.train), test = shares.test > 0 ? at(shares.train + shares.valid) : text.end();
   TextParts parts{{}, Text(valid, test), Text(test, text.end())};
   text.erase(valid, text.end());
@@ -50,10 +54,11 @@ struct ScoredStreams {
   std::vector<std::int64_t> first;  // of each stream, the prediction from which on it is scored
 };
 
-/// Cuts a text of at least 2 bytes for so many streams. All but the first begin `past` bytes or more before they are scored, so that their
-/// states are then nearly those of one stream through the whole text.
+/// Cuts a text of at least 2 bytes for so many streams. All but the first begin `past` bytes or more before they are
+/// scored, so that their states are then nearly those of one stream through the whole text.
 [[nodiscard]] inline ScoredStreams scored_streams(const Text& text, std::int64_t streams, std::int64_t past) {
-  const std::int64_t predictions = std::ssize(text) - 1, own = (std::max<std::int64_t>(predictions - past, 0) + streams - 1) / streams,
+  const std::int64_t predictions = std::ssize(text) - 1,
+                     own = (std::max<std::int64_t>(predictions - past, 0) + streams - 1) / streams,
                      length = std::min(past + own, predictions);
   ScoredStreams result;
   for (std::int64_t stream = 0, scored = 0; stream < streams; ++stream) {
@@ -80,8 +85,10 @@ template <>
 class TextSource<Cpu> {
  public:
   explicit TextSource(std::span<const std::uint8_t> text) : text_(text) {}
-  /// inputs [K, T, B] = the bytes `first` to first + T of K B streams of stream_bytes each, one after another; targets = those that follow.
-  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cpu>& inputs, Tensor<std::int32_t, Cpu>& targets) const {
+  /// inputs [K, T, B] = the bytes `first` to first + T of K B streams of stream_bytes each, one after another; targets
+  /// = those that follow.
+  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cpu>& inputs,
+            Tensor<std::int32_t, Cpu>& targets) const {
     const std::int64_t members = inputs.dim(0), steps = inputs.dim(1), batch = inputs.dim(2);
     for (std::int64_t stream = 0; stream < members * batch; ++stream) {
       const std::uint8_t* bytes = text_.data() + stream * stream_bytes + first;
@@ -97,13 +104,14 @@ class TextSource<Cpu> {
   std::span<const std::uint8_t> text_;
 };
 
-/// Epochs of windows of at most `window` bytes. It refers to the text, which must outlive it. Batches lie where the one before lay, so that
-/// a captured step finds its input again: a batch is valid until the next.
+/// Epochs of windows of at most `window` bytes. It refers to the text, which must outlive it. Batches lie where the one
+/// before lay, so that a captured step finds its input again: a batch is valid until the next.
 template <class Device>
 class TextLoader {
  public:
   /// Throws OptionError for a window below 1.
-  TextLoader(std::span<const std::uint8_t> text, std::int64_t window) : size_(std::ssize(text)), source_(text), window_(window) {
+  TextLoader(std::span<const std::uint8_t> text, std::int64_t window)
+      : size_(std::ssize(text)), source_(text), window_(window) {
     require<OptionError>(window >= 1, "text loader: expected a window of at least 1 byte, found ", window);
   }
 
@@ -111,7 +119,8 @@ class TextLoader {
   [[nodiscard]] std::int64_t size() const { return size_; }
   /// Most bytes of a window.
   [[nodiscard]] std::int64_t window() const { return window_; }
-  /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes is left out.
+  /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes
+  /// is left out.
   [[nodiscard]] std::int64_t length(std::int64_t streams) const { return size() / streams - 1; }
   /// Windows of an epoch; the last may be shorter.
   [[nodiscard]] std::int64_t windows(std::int64_t streams) const { return (length(streams) + window_ - 1) / window_; }
@@ -125,7 +134,9 @@ class TextLoader {
       using difference_type = std::ptrdiff_t;
 
       explicit iterator(const Epoch& epoch) : epoch_(&epoch), window_(epoch.first_) {}
-      [[nodiscard]] const TextBatch<Device>& operator*() const { return epoch_->loader_->make(epoch_->members_, epoch_->batch_, window_); }
+      [[nodiscard]] const TextBatch<Device>& operator*() const {
+        return epoch_->loader_->make(epoch_->members_, epoch_->batch_, window_);
+      }
       iterator& operator++() {
         ++window_;
         return *this;
@@ -150,10 +161,11 @@ class TextLoader {
     std::int64_t members_, batch_, first_, end_;
   };
 
-  /// The windows of members * batch streams from `first_window` on. Throws OptionError where a stream would have nothing to predict.
+  /// The windows of members * batch streams from `first_window` on. Throws OptionError where a stream would have
+  /// nothing to predict.
   [[nodiscard]] Epoch epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
-    require<OptionError>(members >= 1 && batch >= 1 && length(members * batch) >= 1, "text loader: ", size(), " bytes are too few for ",
-                         members, " x ", batch, " streams");
+    require<OptionError>(members >= 1 && batch >= 1 && length(members * batch) >= 1, "text loader: ", size(),
+                         " bytes are too few for ", members, " x ", batch, " streams");
     reserve(members * batch * std::min(window_, length(members * batch)));
     return Epoch(*this, members, batch, first_window);
   }

@@ -1,7 +1,7 @@
-// The container of checkpoint.lpw, from which training resumes. Unlike an exported model it is checksummed, because a run that
-// goes on from silently damaged state is worth less than none:
-//   "LPWCKPT1" | 8 bytes: length n of the header | n bytes: JSON header {"meta": ..., "tensors": directory}, blanks to 4 modulo 8 |
-//   4 bytes: CRC-32C of all before | the tensors' data, one after another | 4 bytes: CRC-32C of all before
+// The container of checkpoint.lpw, from which training resumes. Unlike an exported model it is checksummed, because a
+// run that goes on from silently damaged state is worth less than none:
+//   "LPWCKPT1" | 8 bytes: length n of the header | n bytes: JSON header {"meta": ..., "tensors": directory}, blanks to
+//   4 modulo 8 | 4 bytes: CRC-32C of all before | the tensors' data, one after another | 4 bytes: CRC-32C of all before
 // A whole header with damaged data is thus told from a damaged header, and a truncated file from either.
 #pragma once
 
@@ -51,8 +51,8 @@ class ChecksummedFile {
 
 inline void check_crc32c(ByteView file, std::size_t end, const char* what, const std::string& source) {
   const auto recorded = read_unsigned<std::uint32_t>(file, end), computed = crc32c(file.first(end));
-  require<FileError>(recorded == computed, source, ": damaged: checksum of its ", what, " is ", std::hex, computed, ", recorded is ",
-                     recorded, "; use an older checkpoint");
+  require<FileError>(recorded == computed, source, ": damaged: checksum of its ", what, " is ", std::hex, computed,
+                     ", recorded is ", recorded, "; use an older checkpoint");
 }
 
 }  // namespace detail
@@ -73,18 +73,21 @@ inline void save_checkpoint(const std::filesystem::path& path, const Checkpoint&
   file.commit();
 }
 
-/// Reads a checkpoint that is in memory already; `source` opens the error messages. Throws FileError where it is not whole.
+/// Reads a checkpoint that is in memory already; `source` opens the error messages. Throws FileError where it is not
+/// whole.
 [[nodiscard]] inline Checkpoint parse_checkpoint(Bytes content, const std::string& source) {
   constexpr std::size_t header_begin = 16, checksum_bytes = 4;
   const auto& magic = detail::checkpoint_magic;
   const auto owner = std::make_shared<const Bytes>(std::move(content));
   const ByteView file(*owner);
-  require<FileError>(file.size() >= header_begin + 2 * checksum_bytes, source, ": truncated: ", file.size(), " bytes are no checkpoint");
+  require<FileError>(file.size() >= header_begin + 2 * checksum_bytes, source, ": truncated: ", file.size(),
+                     " bytes are no checkpoint");
   require<FileError>(std::memcmp(file.data(), magic.data(), magic.size()) == 0, source,
                      ": is not a checkpoint of this version: does not start with ", magic);
   const auto length = detail::read_unsigned<std::uint64_t>(file, magic.size());
-  require<FileError>(length <= detail::max_header_bytes && length <= file.size() - header_begin - 2 * checksum_bytes, source,
-                     ": truncated or damaged: the header's length is ", length, " in a file of ", file.size(), " bytes");
+  require<FileError>(length <= detail::max_header_bytes && length <= file.size() - header_begin - 2 * checksum_bytes,
+                     source, ": truncated or damaged: the header's length is ", length, " in a file of ", file.size(),
+                     " bytes");
   const std::size_t header_end = header_begin + length, payload_begin = header_end + checksum_bytes;
   detail::check_crc32c(file, header_end, "header", source);
 
@@ -96,7 +99,8 @@ inline void save_checkpoint(const std::filesystem::path& path, const Checkpoint&
   require<FileError>(payload == expected, source, payload < expected ? ": truncated: " : ": damaged: ", payload,
                      " bytes follow the header, which announces ", expected);
   detail::check_crc32c(file, payload_begin + payload, "data", source);
-  return {std::move(header["meta"]), detail::bind(std::move(entries), file.subspan(payload_begin, payload), owner, source)};
+  return {std::move(header["meta"]),
+          detail::bind(std::move(entries), file.subspan(payload_begin, payload), owner, source)};
 }
 
 /// Reads a checkpoint. Throws FileError where it is missing, truncated or damaged, and says which.

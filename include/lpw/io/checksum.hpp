@@ -1,5 +1,6 @@
-// CRC-32C (Castagnoli's polynomial, as in iSCSI, RFC 3720), by which a damaged checkpoint is told from a whole one. Eight bytes a
-// step through eight tables (Kounavis and Berry 2005): a small part of what writing a file takes, without special instructions.
+// CRC-32C (Castagnoli's polynomial, as in iSCSI, RFC 3720), by which a damaged checkpoint is told from a whole one.
+// Eight bytes a step through eight tables (Kounavis and Berry 2005): a small part of what writing a file takes, without
+// special instructions.
 #pragma once
 
 #include <array>
@@ -25,7 +26,8 @@ inline constexpr auto crc32c_tables = [] {
     tables[0][byte] = value;
   }
   for (std::size_t i = 1; i < 8; ++i)
-    for (std::size_t byte = 0; byte < 256; ++byte) tables[i][byte] = (tables[i - 1][byte] >> 8) ^ tables[0][tables[i - 1][byte] & 0xff];
+    for (std::size_t byte = 0; byte < 256; ++byte)
+      tables[i][byte] = (tables[i - 1][byte] >> 8) ^ tables[0][tables[i - 1][byte] & 0xff];
   return tables;
 }();
 
@@ -47,7 +49,8 @@ class Crc32c {
       state_ = 0;
       for (std::size_t i = 0; i < 8; ++i) state_ ^= tables[7 - i][(word >> (8 * i)) & 0xff];
     }
-    for (; left > 0; --left, ++p) state_ = (state_ >> 8) ^ tables[0][(state_ ^ std::to_integer<std::uint32_t>(*p)) & 0xff];
+    for (; left > 0; --left, ++p)
+      state_ = (state_ >> 8) ^ tables[0][(state_ ^ std::to_integer<std::uint32_t>(*p)) & 0xff];
   }
 
   /// CRC-32C (Castagnoli) of all bytes so far.

@@ -1,7 +1,8 @@
-// Whole files in and out. A file is written beside its target, as "<name>.tmp", and renamed over it only when every byte is on the
-// disk: whoever reads the target finds the old file or the new one, never a part. The temporary's name is fixed, so that what a
-// killed process left behind is removed by the next; a lock on it keeps two living writers apart. It is always a new file: whatever
-// else bears its name, a pipe or another file's second name, is neither opened for writing nor written through.
+// Whole files in and out. A file is written beside its target, as "<name>.tmp", and renamed over it only when every
+// byte is on the disk: whoever reads the target finds the old file or the new one, never a part. The temporary's name
+// is fixed, so that what a killed process left behind is removed by the next; a lock on it keeps two living writers
+// apart. It is always a new file: whatever else bears its name, a pipe or another file's second name, is neither opened
+// for writing nor written through.
 #pragma once
 
 #include <fcntl.h>
@@ -59,15 +60,16 @@ class Descriptor {
   }
   [[nodiscard]] bool valid() const { return fd_ >= 0; }
   [[nodiscard]] int get() const { return fd_; }
-  /// Closes now; false with errno where the system reports a write that failed late. Interrupted, a descriptor is closed all the same.
+  /// Closes now; false with errno where the system reports a write that failed late. Interrupted, a descriptor is
+  /// closed all the same.
   [[nodiscard]] bool close() { return ::close(std::exchange(fd_, -1)) == 0 || errno == EINTR; }
 
  private:
   int fd_;
 };
 
-/// While one is alive, a write beyond the largest size allowed (ulimit -f) fails with EFBIG, where its signal, SIGXFSZ, would end the
-/// process without a word. The signal is this thread's, and is taken away before it is let in again.
+/// While one is alive, a write beyond the largest size allowed (ulimit -f) fails with EFBIG, where its signal, SIGXFSZ,
+/// would end the process without a word. The signal is this thread's, and is taken away before it is let in again.
 class SizeSignalBlock {
  public:
   SizeSignalBlock() {
@@ -102,14 +104,16 @@ inline void write_fully(const Descriptor& file, ByteView bytes, const std::files
 
 }  // namespace detail
 
-/// The content of a regular file. Throws FileError where it is missing, unreadable or shrinks meanwhile, OutOfMemory where it does not fit.
+/// The content of a regular file. Throws FileError where it is missing, unreadable or shrinks meanwhile, OutOfMemory
+/// where it does not fit.
 template <class Byte = std::byte>
 [[nodiscard]] std::vector<Byte> read_file(const std::filesystem::path& path) {
   // Not blocking, or opening a pipe would wait for its writer instead of reaching the refusal below.
   const detail::Descriptor file(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (!file.valid()) detail::fail_from_errno(path, "cannot open");
   struct stat status {};
-  if (detail::uninterrupted([&] { return ::fstat(file.get(), &status); }) != 0) detail::fail_from_errno(path, "cannot read");
+  if (detail::uninterrupted([&] { return ::fstat(file.get(), &status); }) != 0)
+    detail::fail_from_errno(path, "cannot read");
   require<FileError>(S_ISREG(status.st_mode), path.string(), ": is not a regular file");
 
   std::vector<Byte> bytes;
@@ -119,7 +123,8 @@ template <class Byte = std::byte>
     fail<OutOfMemory>(path.string(), ": its ", status.st_size, " bytes do not fit in memory");
   }
   for (std::size_t have = 0; have < bytes.size();) {
-    const ssize_t count = detail::uninterrupted([&] { return ::read(file.get(), bytes.data() + have, bytes.size() - have); });
+    const ssize_t count =
+        detail::uninterrupted([&] { return ::read(file.get(), bytes.data() + have, bytes.size() - have); });
     if (count < 0) detail::fail_from_errno(path, "cannot read");
     require<FileError>(count > 0, path.string(), ": ended at byte ", have, " of ", bytes.size(), " while it was read");
     have += static_cast<std::size_t>(count);
@@ -127,13 +132,17 @@ template <class Byte = std::byte>
   return bytes;
 }
 
-/// A file that replaces `path` on commit(), whole and on the disk, with the permissions of the file before; without commit(), after an
-/// exception say, `path` stays as it was and nothing is left behind. Missing directories are not created. A symbolic link is written
-/// through. Every failure throws FileError starting with `path`.
+/// A file that replaces `path` on commit(), whole and on the disk, with the permissions of the file before; without
+/// commit(), after an exception say, `path` stays as it was and nothing is left behind. Missing directories are not
+/// created. A symbolic link is written through. Every failure throws FileError starting with `path`.
 class AtomicFile {
  public:
   explicit AtomicFile(const std::filesystem::path& path)
-      : path_(path), target_(target_of(path)), temporary_(target_.string() + ".tmp"), mode_(mode_of(target_)), file_(create_locked()) {}
+      : path_(path),
+        target_(target_of(path)),
+        temporary_(target_.string() + ".tmp"),
+        mode_(mode_of(target_)),
+        file_(create_locked()) {}
   AtomicFile(const AtomicFile&) = delete;
   AtomicFile& operator=(const AtomicFile&) = delete;
   ~AtomicFile() {
@@ -151,11 +160,14 @@ class AtomicFile {
     // Where a file system has no such permissions, the file is as good without.
     if (mode_) (void)uninterrupted([&] { return ::fchmod(file_.get(), *mode_); });
     if (uninterrupted([&] { return ::fsync(file_.get()); }) != 0) fail_from_errno(path_, "cannot write");
-    require<FileError>(is_named(file_, temporary_), path_.string(), ": another process has removed or replaced ", temporary_.string());
-    // Over a network, a call that was interrupted may have been carried out; made again it finds no file of the old name.
+    require<FileError>(is_named(file_, temporary_), path_.string(), ": another process has removed or replaced ",
+                       temporary_.string());
+    // Over a network, a call that was interrupted may have been carried out; made again it finds no file of the old
+    // name.
     const bool renamed = uninterrupted([&] { return ::rename(temporary_.c_str(), target_.c_str()); }) == 0;
     if (!renamed && !(errno == ENOENT && is_named(file_, target_))) fail_from_errno(path_, "cannot replace");
-    // Some file systems refuse this on a directory. Nothing is lost without it: after a power cut either whole file may be there.
+    // Some file systems refuse this on a directory. Nothing is lost without it: after a power cut either whole file may
+    // be there.
     const std::filesystem::path folder = target_.has_parent_path() ? target_.parent_path() : ".";
     const detail::Descriptor directory(folder, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (directory.valid()) (void)uninterrupted([&] { return ::fsync(directory.get()); });
@@ -168,7 +180,8 @@ class AtomicFile {
     std::error_code error;
     const auto status = std::filesystem::status(path, error);
     if (!std::filesystem::exists(status)) return path;
-    require<FileError>(std::filesystem::is_regular_file(status), path.string(), ": is not a regular file and will not be replaced");
+    require<FileError>(std::filesystem::is_regular_file(status), path.string(),
+                       ": is not a regular file and will not be replaced");
     const auto resolved = std::filesystem::canonical(path, error);
     return error ? path : resolved;
   }
@@ -180,7 +193,8 @@ class AtomicFile {
     return static_cast<mode_t>(status.st_mode & 0777);
   }
 
-  /// A new file, never one that is there. Until it is complete it is for its owner's eyes where the file it replaces may be.
+  /// A new file, never one that is there. Until it is complete it is for its owner's eyes where the file it replaces
+  /// may be.
   [[nodiscard]] detail::Descriptor create_locked() const {
     for (int attempt = 0; attempt < 100; ++attempt) {
       detail::Descriptor file(temporary_, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC, mode_ ? 0600 : 0666);
@@ -195,8 +209,8 @@ class AtomicFile {
     fail<FileError>(path_.string(), ": other processes keep replacing it");
   }
 
-  /// Removes the temporary that a killed process left behind: one that nobody has locked. If it is the second name of a file, the file
-  /// stays under its first. Throws FileError for what no AtomicFile leaves.
+  /// Removes the temporary that a killed process left behind: one that nobody has locked. If it is the second name of a
+  /// file, the file stays under its first. Throws FileError for what no AtomicFile leaves.
   void remove_abandoned() const {
     struct stat named {};
     if (::lstat(temporary_.c_str(), &named) != 0) return;  // gone meanwhile

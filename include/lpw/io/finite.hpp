@@ -1,5 +1,5 @@
-// What tensors of a file must not hold to be a network's: numbers that are none, and variances below zero. A network with them computes
-// NaN somewhere, far from the file that brought them.
+// What tensors of a file must not hold to be a network's: numbers that are none, and variances below zero. A network
+// with them computes NaN somewhere, far from the file that brought them.
 #pragma once
 
 #include <cstddef>
@@ -20,8 +20,8 @@ void require_finite_as(const NamedTensor& tensor, const std::string& source) {
   T value;
   for (std::size_t i = 0; i < tensor.data.size() / sizeof(T); ++i) {
     std::memcpy(static_cast<void*>(&value), tensor.data.data() + i * sizeof(T), sizeof(T));  // of any alignment
-    require<FileError>(is_finite(value), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value), " at element ", i,
-                       ", which is no weight; the training that saved it had diverged");
+    require<FileError>(is_finite(value), source, ": tensor '", tensor.name, "' holds ", static_cast<double>(value),
+                       " at element ", i, ", which is no weight; the training that saved it had diverged");
   }
 }
 
@@ -41,8 +41,8 @@ void require_variance(const std::string& name, const Tensor<W, Cpu>& values, con
   if (!name.ends_with("running_var")) return;
   const auto host = values.contiguous() ? values : clone(values);
   for (std::int64_t i = 0; i < host.size(); ++i)
-    require<FileError>(host.data()[i] >= W(0), source, ": tensor '", name, "' holds ", host.data()[i], " at element ", i,
-                       ", which is no variance: expected 0 or more");
+    require<FileError>(host.data()[i] >= W(0), source, ": tensor '", name, "' holds ", host.data()[i], " at element ",
+                       i, ", which is no variance: expected 0 or more");
 }
 
 }  // namespace lpw::inline LPW_ABI::io

@@ -60,7 +60,8 @@ class NameChoice {
   /// Whether it is chosen.
   [[nodiscard]] bool contains(const std::string& name) const {
     return (function_ && function_(name)) ||
-           std::any_of(patterns_.begin(), patterns_.end(), [&](const std::string& pattern) { return matches(name, pattern); });
+           std::any_of(patterns_.begin(), patterns_.end(),
+                       [&](const std::string& pattern) { return matches(name, pattern); });
   }
   /// As given; a function has none.
   [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
@@ -74,8 +75,8 @@ class NameChoice {
 struct LoadOptions {
   bool convert = false;  // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
   Renaming rename = {};  // from the file's names to the network's
-  NameChoice skip = {};  // of the network's names: weights that keep their values, whatever the file has under these names. A head of
-                         // other classes, or that the file lacks, say
+  NameChoice skip = {};  // of the network's names: weights that keep their values, whatever the file has under these
+                         // names. A head of other classes, or that the file lacks, say
 };
 
 namespace detail {
@@ -120,7 +121,8 @@ inline void require_known(const NameChoice& skip, const std::string& source, con
   for (const auto& [name, stored] : file.all()) names.insert(name);
   const std::vector<std::string> known(names.begin(), names.end());
   for (const std::string& pattern : skip.patterns()) {
-    if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return matches(name, pattern); })) continue;
+    if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return matches(name, pattern); }))
+      continue;
     const auto close = close_names(pattern, known);
     fail<OptionError>(source, ": skip '", pattern, "' matches no tensor of the file and no weight of the network",
                       close.empty() ? "" : "; close names: " + quoted_list(close));
@@ -130,13 +132,15 @@ inline void require_known(const NameChoice& skip, const std::string& source, con
 /// Throws FileError for tied weights of which the file has two versions.
 inline void require_tied(const Safetensors& content, const std::string& first, const std::string& second) {
   const NamedTensor &a = content.tensors.at(first), &b = content.tensors.at(second);
-  const bool same = a.dtype == b.dtype && a.shape == b.shape && std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end());
+  const bool same = a.dtype == b.dtype && a.shape == b.shape &&
+                    std::equal(a.data.begin(), a.data.end(), b.data.begin(), b.data.end());
   require<FileError>(same, content.tensors.source(), ": the tensors '", first, "' and '", second,
                      "' differ, and are one weight in this network; pass over one of them (skip)");
 }
 
 /// Throws FileError that lists what the network has and the file lacks, and the other way round.
-inline void require_all(const std::string& source, const std::vector<std::string>& missing, const std::vector<std::string>& left_over) {
+inline void require_all(const std::string& source, const std::vector<std::string>& missing,
+                        const std::vector<std::string>& left_over) {
   if (missing.empty() && left_over.empty()) return;
   const auto list = [](const std::vector<std::string>& names, const char* what) {
     return names.empty() ? "" : quoted_list(names) + (names.size() == 1 ? " is " : " are ") + what;
@@ -145,13 +149,15 @@ inline void require_all(const std::string& source, const std::vector<std::string
   for (const std::string& name : missing)
     if (const auto others = close_names(name, left_over); !others.empty())
       close += (close.empty() ? "; " : ", ") + to_text("'", name, "' is close to ", quoted_list(others));
-  fail<FileError>(source, ": was not saved from this network: ", list(missing, "missing"), missing.empty() || left_over.empty() ? "" : ", ",
-                  list(left_over, "left over"), close, "; names can be changed (rename) or passed over (skip)");
+  fail<FileError>(source, ": was not saved from this network: ", list(missing, "missing"),
+                  missing.empty() || left_over.empty() ? "" : ", ", list(left_over, "left over"), close,
+                  "; names can be changed (rename) or passed over (skip)");
 }
 
 /// For each name of a network that is to be read the name in the file. Of tied weights (one id) one name is enough.
 /// Counters of batches, which PyTorch keeps, are passed over.
-[[nodiscard]] inline std::map<std::string, std::string> match_names(const Safetensors& content, const std::vector<NetworkName>& network,
+[[nodiscard]] inline std::map<std::string, std::string> match_names(const Safetensors& content,
+                                                                    const std::vector<NetworkName>& network,
                                                                     const LoadOptions& options) {
   const RenamedTensors file(content, options.rename);
   require_known(options.skip, content.tensors.source(), network, file);
@@ -174,7 +180,8 @@ inline void require_all(const std::string& source, const std::vector<std::string
     }
   }
   for (const auto& [name, stored] : file.all())
-    if (!taken.contains(stored) && !options.skip.contains(name) && !name.ends_with("num_batches_tracked")) left_over.push_back(name);
+    if (!taken.contains(stored) && !options.skip.contains(name) && !name.ends_with("num_batches_tracked"))
+      left_over.push_back(name);
   require_all(content.tensors.source(), missing, left_over);
   return result;
 }

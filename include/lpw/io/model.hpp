@@ -24,7 +24,8 @@ template <class W>
   Tensor<W, Cpu> result({outputs, inputs, weight.dim(1), weight.dim(2)});
   for (std::int64_t o = 0; o < outputs; ++o)
     for (std::int64_t p = 0; p < pixels; ++p)
-      for (std::int64_t i = 0; i < inputs; ++i) result.data()[(o * inputs + i) * pixels + p] = weight.data()[(o * pixels + p) * inputs + i];
+      for (std::int64_t i = 0; i < inputs; ++i)
+        result.data()[(o * inputs + i) * pixels + p] = weight.data()[(o * pixels + p) * inputs + i];
   return result;
 }
 
@@ -36,7 +37,8 @@ template <class W>
   Tensor<W, Cpu> result({outputs, weight.dim(2), weight.dim(3), inputs});
   for (std::int64_t o = 0; o < outputs; ++o)
     for (std::int64_t p = 0; p < pixels; ++p)
-      for (std::int64_t i = 0; i < inputs; ++i) result.data()[(o * pixels + p) * inputs + i] = weight.data()[(o * inputs + i) * pixels + p];
+      for (std::int64_t i = 0; i < inputs; ++i)
+        result.data()[(o * pixels + p) * inputs + i] = weight.data()[(o * inputs + i) * pixels + p];
   return result;
 }
 
@@ -44,8 +46,8 @@ template <class W>
 template <nn::Visitable M>
 void require_plain(M& network, const char* function, const char* cure) {
   const auto flat = nn::flatten(network);
-  require<OptionError>(flat->members == 1 && flat->value.late.size() == 0, function, ": the network is released into ", flat->members,
-                       " members; ", cure);
+  require<OptionError>(flat->members == 1 && flat->value.late.size() == 0, function, ": the network is released into ",
+                       flat->members, " members; ", cure);
 }
 
 }  // namespace detail
@@ -57,7 +59,8 @@ template <nn::Visitable M>
 void save_safetensors(const std::filesystem::path& path, M& network, std::map<std::string, std::string> metadata = {}) {
   detail::require_plain(network, "save_safetensors", "collapse it first");
   require(!nn::statistics_stale(network),
-          "save_safetensors: the weights were averaged after the running statistics were gathered; call recompute_statistics first");
+          "save_safetensors: the weights were averaged after the running statistics were gathered; call "
+          "recompute_statistics first");
   Safetensors content{NamedTensors(path.string()), std::move(metadata)};
   content.metadata.emplace("format", "pt");
   const auto add = [&](const std::string& name, auto& member) {
@@ -94,8 +97,8 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
     const Shape stored = shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
     const NamedTensor& tensor = content.tensors.at(found->second);
     const auto require_same = [&](bool same, const char* cure) {
-      require<FileError>(same, path.string(), ": tensor '", tensor.name, "' is ", tensor.dtype, " ", tensor.shape, ", expected ",
-                         dtype_name<W>(), " ", stored, cure);
+      require<FileError>(same, path.string(), ": tensor '", tensor.name, "' is ", tensor.dtype, " ", tensor.shape,
+                         ", expected ", dtype_name<W>(), " ", stored, cure);
     };
     require_same(tensor.shape == stored, "; pass it over (skip) to keep the network's own");
     require_same(options.convert || tensor.dtype == dtype_name<W>(), "; ask for it to be converted (convert)");

@@ -1,5 +1,6 @@
-// NamedTensors: what files of weights hold, whatever their format: host tensors of any element type, each with its name. The bytes
-// are shared, not copied: they belong to the tensor that was added or to the file that was read, and live as long as they are needed.
+// NamedTensors: what files of weights hold, whatever their format: host tensors of any element type, each with its
+// name. The bytes are shared, not copied: they belong to the tensor that was added or to the file that was read, and
+// live as long as they are needed.
 #pragma once
 
 #include <cmath>
@@ -21,10 +22,11 @@
 
 namespace lpw::inline LPW_ABI::io {
 
-static_assert(std::endian::native == std::endian::little, "files hold little-endian numbers, which are copied as they are");
+static_assert(std::endian::native == std::endian::little,
+              "files hold little-endian numbers, which are copied as they are");
 
-/// Bytes per element of a dtype as safetensors names it, or 0 for one that is not known. Those without a C++ type here (F16, BOOL, ...)
-/// can be stored and listed, but not read as a Tensor.
+/// Bytes per element of a dtype as safetensors names it, or 0 for one that is not known. Those without a C++ type here
+/// (F16, BOOL, ...) can be stored and listed, but not read as a Tensor.
 [[nodiscard]] constexpr std::size_t element_size(std::string_view dtype) {
   for (auto name : {"F64", "I64", "U64"})
     if (dtype == name) return 8;
@@ -57,14 +59,15 @@ struct NamedTensor {
   std::shared_ptr<const void> owner;  // keeps data alive
 };
 
-/// Tensors in the order they were added, no two of the same name. `source` opens the error messages: the path of a file that was read.
+/// Tensors in the order they were added, no two of the same name. `source` opens the error messages: the path of a file
+/// that was read.
 class NamedTensors {
  public:
   NamedTensors() = default;
   explicit NamedTensors(std::string source) : source_(std::move(source)) {}
 
-  /// Adds a tensor of any shape. A contiguous one is shared: what is written to it later is seen here. A strided one is copied.
-  /// Throws Error for an empty handle or a name that is already there.
+  /// Adds a tensor of any shape. A contiguous one is shared: what is written to it later is seen here. A strided one is
+  /// copied. Throws Error for an empty handle or a name that is already there.
   template <class T>
   void add(std::string name, const Tensor<T, Cpu>& tensor) {
     require<Error>(!tensor.empty(), source_, ": tensor '", name, "' has no memory");
@@ -73,11 +76,13 @@ class NamedTensors {
     add({std::move(name), std::string(dtype_name<T>()), tensor.shape(), data, std::move(owner)});
   }
 
-  /// Throws Error for an unknown dtype, for data of another size than dtype and shape say, or a name that is already there.
+  /// Throws Error for an unknown dtype, for data of another size than dtype and shape say, or a name that is already
+  /// there.
   void add(NamedTensor tensor) {
-    require<Error>(element_size(tensor.dtype) > 0, source_, ": tensor '", tensor.name, "' has the unknown dtype '", tensor.dtype, "'");
-    require<Error>(byte_size(tensor.dtype, tensor.shape) == tensor.data.size(), source_, ": tensor '", tensor.name, "' ", tensor.dtype, " ",
-                   tensor.shape, " does not have ", tensor.data.size(), " bytes");
+    require<Error>(element_size(tensor.dtype) > 0, source_, ": tensor '", tensor.name, "' has the unknown dtype '",
+                   tensor.dtype, "'");
+    require<Error>(byte_size(tensor.dtype, tensor.shape) == tensor.data.size(), source_, ": tensor '", tensor.name,
+                   "' ", tensor.dtype, " ", tensor.shape, " does not have ", tensor.data.size(), " bytes");
     const bool added = positions_.emplace(tensor.name, tensors_.size()).second;
     require<Error>(added, source_, ": two tensors of the name '", tensor.name, "'");
     tensors_.push_back(std::move(tensor));
@@ -107,8 +112,8 @@ class NamedTensors {
     return result;
   }
 
-  /// A copy of the tensor `name`, its F16, BF16, F32 or F64 elements rounded to T. Throws FileError where it is missing, of another element
-  /// type or shape, or holds a finite value beyond T's largest.
+  /// A copy of the tensor `name`, its F16, BF16, F32 or F64 elements rounded to T. Throws FileError where it is
+  /// missing, of another element type or shape, or holds a finite value beyond T's largest.
   template <class T>
   [[nodiscard]] Tensor<T, Cpu> get_converted(std::string_view name, const Shape& shape) const {
     const std::string& dtype = at(name).dtype;
@@ -124,8 +129,8 @@ class NamedTensors {
   template <class T>
   void copy_to(std::string_view name, Tensor<T, Cpu>& to) const {
     const NamedTensor& from = at(name);
-    require<FileError>(from.dtype == dtype_name<T>() && from.shape == to.shape(), source_, ": tensor '", name, "' is ", from.dtype, " ",
-                       from.shape, ", expected ", dtype_name<T>(), " ", to.shape());
+    require<FileError>(from.dtype == dtype_name<T>() && from.shape == to.shape(), source_, ": tensor '", name, "' is ",
+                       from.dtype, " ", from.shape, ", expected ", dtype_name<T>(), " ", to.shape());
     if (to.size() == 0) return;
     const std::int64_t rows = to.contiguous() ? 1 : to.dim(0);
     const std::size_t row_bytes = from.data.size() / static_cast<std::size_t>(rows);
@@ -137,13 +142,14 @@ class NamedTensors {
   template <class T, class From>
   [[nodiscard]] Tensor<T, Cpu> converted(std::string_view name, const Shape& shape) const {
     const NamedTensor& from = at(name);
-    require<FileError>(from.shape == shape, source_, ": tensor '", name, "' is ", from.dtype, " ", from.shape, ", expected ", shape);
+    require<FileError>(from.shape == shape, source_, ": tensor '", name, "' is ", from.dtype, " ", from.shape,
+                       ", expected ", shape);
     constexpr double largest = static_cast<double>(std::numeric_limits<T>::max());
     Tensor<T, Cpu> result(shape);
     for (std::int64_t i = 0; i < result.size(); ++i) {
       const double value = exact<From>(from.data.data() + static_cast<std::size_t>(i) * sizeof(From));
-      require<FileError>(!(is_finite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ", i, " is ", value,
-                         ", beyond the largest of ", dtype_name<T>(), ", ", largest);
+      require<FileError>(!(is_finite(value) && std::abs(value) > largest), source_, ": tensor '", name, "': element ",
+                         i, " is ", value, ", beyond the largest of ", dtype_name<T>(), ", ", largest);
       result.data()[i] = static_cast<T>(value);
     }
     return result;

@@ -1,8 +1,8 @@
 // The JSON headers of the two file formats, which share the directory of tensors:
 //   {"head.weight": {"dtype": "F32", "shape": [10, 64], "data_offsets": [0, 2560]}, ...}
-// where the offsets count from the start of the payload and the tensors fill it without gap, and without overlap but for tied weights in
-// safetensors. A header comes from outside: everything in it is checked before it is used, and nothing is allocated by a number found in
-// it. "damaged" says that no such file can be, "unsupported" that it can.
+// where the offsets count from the start of the payload and the tensors fill it without gap, and without overlap but
+// for tied weights in safetensors. A header comes from outside: everything in it is checked before it is used, and
+// nothing is allocated by a number found in it. "damaged" says that no such file can be, "unsupported" that it can.
 #pragma once
 
 #include <algorithm>
@@ -31,8 +31,8 @@ inline constexpr std::string_view checkpoint_magic = "LPWCKPT1";
 /// Longest header accepted, as in the safetensors specification.
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 
-/// Parses a header that starts at byte `offset` of the file `source`. Throws FileError where it is not one JSON object, nests more than
-/// 64 deep or names a member of an object twice.
+/// Parses a header that starts at byte `offset` of the file `source`. Throws FileError where it is not one JSON object,
+/// nests more than 64 deep or names a member of an object twice.
 [[nodiscard]] inline nlohmann::json parse_header(ByteView header, const std::string& source, std::uint64_t offset) {
   using Json = nlohmann::json;
   std::vector<std::set<std::string>> names;
@@ -47,7 +47,8 @@ inline constexpr std::uint64_t max_header_bytes = 100'000'000;
     return true;
   };
   // The parser would take a byte order mark for nothing and a zero byte for the end.
-  const bool text = !header.empty() && header[0] == std::byte{'{'} && std::find(header.begin(), header.end(), std::byte{0}) == header.end();
+  const bool text = !header.empty() && header[0] == std::byte{'{'} &&
+                    std::find(header.begin(), header.end(), std::byte{0}) == header.end();
   require<FileError>(text, source, ": damaged: its header at byte ", offset, " is not a JSON object");
   const char* first = reinterpret_cast<const char*>(header.data());
   try {
@@ -59,16 +60,18 @@ inline constexpr std::uint64_t max_header_bytes = 100'000'000;
   }
 }
 
-/// A header as text, filled with blanks to `remainder` modulo 8 bytes. Throws FileError where a string in it is not UTF-8.
-[[nodiscard]] inline std::string format_header(const nlohmann::json& header, const std::filesystem::path& path, std::size_t remainder) {
+/// A header as text, filled with blanks to `remainder` modulo 8 bytes. Throws FileError where a string in it is not
+/// UTF-8.
+[[nodiscard]] inline std::string format_header(const nlohmann::json& header, const std::filesystem::path& path,
+                                               std::size_t remainder) {
   std::string text;
   try {
     text = header.dump();
   } catch (const nlohmann::json::exception&) {
     fail<FileError>(path.string(), ": cannot be written: a name or text in its header is not UTF-8");
   }
-  require<FileError>(text.size() < max_header_bytes - 8, path.string(), ": cannot be written: its header of ", text.size(),
-                     " bytes exceeds ", max_header_bytes);
+  require<FileError>(text.size() < max_header_bytes - 8, path.string(), ": cannot be written: its header of ",
+                     text.size(), " bytes exceeds ", max_header_bytes);
   text.append((remainder + 8 - text.size() % 8) % 8, ' ');
   return text;
 }
@@ -99,12 +102,14 @@ struct Entry {
   return to_text(source, ": ", fault, ": tensor '", name, "': ");
 }
 
-/// Whether safetensors has an element type of this name that has no counterpart here: 8, 6 and 4 bits of floating point, complex numbers.
+/// Whether safetensors has an element type of this name that has no counterpart here: 8, 6 and 4 bits of floating
+/// point, complex numbers.
 [[nodiscard]] inline bool is_unsupported(std::string_view dtype) {
   return dtype.starts_with("F8_") || dtype.starts_with("F6_") || dtype == "F4" || dtype == "C64";
 }
 
-[[nodiscard]] inline Shape parse_shape(const nlohmann::json& extents, const std::string& name, const std::string& source) {
+[[nodiscard]] inline Shape parse_shape(const nlohmann::json& extents, const std::string& name,
+                                       const std::string& source) {
   const std::string where = place(source, "damaged", name);
   require<FileError>(extents.is_array(), where, "shape is not an array of extents");
   for (const auto& extent : extents) {
@@ -118,10 +123,11 @@ struct Entry {
   return shape;
 }
 
-[[nodiscard]] inline Entry parse_entry(const std::string& name, const nlohmann::json& value, const std::string& source) {
+[[nodiscard]] inline Entry parse_entry(const std::string& name, const nlohmann::json& value,
+                                       const std::string& source) {
   const std::string where = place(source, "damaged", name);
-  const bool fields =
-      value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") && value.contains("data_offsets");
+  const bool fields = value.is_object() && value.size() == 3 && value.contains("dtype") && value.contains("shape") &&
+                      value.contains("data_offsets");
   require<FileError>(fields, where, "expected dtype, shape and data_offsets");
   const auto &dtype = value["dtype"], &offsets = value["data_offsets"];
   require<FileError>(dtype.is_string(), where, "dtype is not a string");
@@ -129,21 +135,24 @@ struct Entry {
   require<FileError>(!is_unsupported(entry.dtype), place(source, "unsupported", name), "dtype ", entry.dtype,
                      "; convert it to F32 with the program that wrote it");
   require<FileError>(element_size(entry.dtype) > 0, where, "unknown dtype '", entry.dtype, "'");
-  require<FileError>(offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(), where,
-                     "data_offsets is not a pair of offsets");
+  require<FileError>(
+      offsets.is_array() && offsets.size() == 2 && offsets[0].is_number_unsigned() && offsets[1].is_number_unsigned(),
+      where, "data_offsets is not a pair of offsets");
   entry.begin = offsets[0].get<std::uint64_t>();
   entry.end = offsets[1].get<std::uint64_t>();
   const auto bytes = byte_size(entry.dtype, entry.shape);
-  require<FileError>(bytes && entry.begin <= entry.end && *bytes == entry.end - entry.begin, where, entry.dtype, " ", entry.shape,
-                     " does not fit data_offsets [", entry.begin, ", ", entry.end, ")");
+  require<FileError>(bytes && entry.begin <= entry.end && *bytes == entry.end - entry.begin, where, entry.dtype, " ",
+                     entry.shape, " does not fit data_offsets [", entry.begin, ", ", entry.end, ")");
   return entry;
 }
 
 /// Whether two tensors may have the same data, as tied weights do.
 enum class Ties { refused, allowed };
 
-/// The entries of a directory in the order of their data. Throws FileError naming the tensor where anything in it is impossible.
-[[nodiscard]] inline std::vector<Entry> parse_directory(const nlohmann::json& directory, const std::string& source, Ties ties) {
+/// The entries of a directory in the order of their data. Throws FileError naming the tensor where anything in it is
+/// impossible.
+[[nodiscard]] inline std::vector<Entry> parse_directory(const nlohmann::json& directory, const std::string& source,
+                                                        Ties ties) {
   require<FileError>(directory.is_object(), source, ": damaged: its directory of tensors is not a JSON object");
   std::vector<Entry> entries;
   for (const auto& [name, value] : directory.items()) entries.push_back(parse_entry(name, value, source));
@@ -151,8 +160,9 @@ enum class Ties { refused, allowed };
                    [](const Entry& a, const Entry& b) { return std::tie(a.begin, a.end) < std::tie(b.begin, b.end); });
   std::uint64_t end = 0;
   for (const Entry& entry : entries) {
-    require<FileError>(entry.begin == end || (ties == Ties::allowed && entry.begin < end), source, ": damaged: tensor '", entry.name,
-                       "' starts at byte ", entry.begin, " of the data, where its neighbour ends at ", end);
+    require<FileError>(entry.begin == end || (ties == Ties::allowed && entry.begin < end), source,
+                       ": damaged: tensor '", entry.name, "' starts at byte ", entry.begin,
+                       " of the data, where its neighbour ends at ", end);
     end = std::max(end, entry.end);
   }
   return entries;
@@ -166,8 +176,8 @@ enum class Ties { refused, allowed };
 }
 
 /// The tensors of a directory in a payload of payload_bytes(entries), which `owner` keeps alive.
-[[nodiscard]] inline NamedTensors bind(std::vector<Entry> entries, ByteView payload, const std::shared_ptr<const void>& owner,
-                                       const std::string& source) {
+[[nodiscard]] inline NamedTensors bind(std::vector<Entry> entries, ByteView payload,
+                                       const std::shared_ptr<const void>& owner, const std::string& source) {
   NamedTensors tensors(source);
   for (Entry& entry : entries) {
     const ByteView data = payload.subspan(entry.begin, entry.end - entry.begin);

@@ -9,17 +9,20 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Two averages exist for batch norm. `affine` makes the exact mean of the members' evaluation-mode maps (what averaging the members'
-/// outputs layer by layer gives); `parameters` averages gamma, beta and both running statistics separately.
+/// Two averages exist for batch norm. `affine` makes the exact mean of the members' evaluation-mode maps (what
+/// averaging the members' outputs layer by layer gives); `parameters` averages gamma, beta and both running statistics
+/// separately.
 enum class Collapse { affine, parameters };
 
 namespace detail {
 
-/// gamma' and beta' such that, with the averaged statistics mean' and variance', gamma' (x - mean') / sqrt(variance' + eps) + beta' is
-/// mean_k of the members' maps. Written so that equal members give back their own gamma and beta bit for bit.
+/// gamma' and beta' such that, with the averaged statistics mean' and variance', gamma' (x - mean') / sqrt(variance' +
+/// eps) + beta' is mean_k of the members' maps. Written so that equal members give back their own gamma and beta bit
+/// for bit.
 template <class W>
 void average_affine_maps(const Tensor<W, Cpu>& mean, const Tensor<W, Cpu>& variance, const Tensor<W, Cpu>& average_mean,
-                         const Tensor<W, Cpu>& average_variance, double epsilon, Tensor<W, Cpu>& gamma, Tensor<W, Cpu>& beta) {
+                         const Tensor<W, Cpu>& average_variance, double epsilon, Tensor<W, Cpu>& gamma,
+                         Tensor<W, Cpu>& beta) {
   const std::int64_t members = mean.dim(0);
   for (std::int64_t k = 0; k < members; ++k)
     for (std::int64_t c = 0; c < mean.dim(1); ++c) {
@@ -43,7 +46,8 @@ template <class W, class D>
 template <class T, class D>
 void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
   using W = Accumulate<T>;
-  auto gamma = member_rows_on_host(module.weight.value(), members), beta = member_rows_on_host(module.bias.value(), members);
+  auto gamma = member_rows_on_host(module.weight.value(), members),
+       beta = member_rows_on_host(module.bias.value(), members);
   const auto mean = to_host(module.running_mean.value()), variance = to_host(module.running_var.value());
   average_affine_maps(mean, variance, mean_rows(mean), mean_rows(variance), module.options.epsilon, gamma, beta);
   const auto place = [](nn::Parameter<W, D>& parameter, const Tensor<W, Cpu>& rows) {
@@ -56,18 +60,21 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
 
 }  // namespace detail
 
-/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic, forms folded
-/// into their dense weights, and nothing left that is late-phase. Optimizers made for the released network refuse to step afterwards.
-/// The affine form reads running statistics: throws Error where they belong to other weights (see recompute_statistics).
+/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic,
+/// forms folded into their dense weights, and nothing left that is late-phase. Optimizers made for the released network
+/// refuse to step afterwards. The affine form reads running statistics: throws Error where they belong to other weights
+/// (see recompute_statistics).
 template <nn::Visitable M>
 void collapse(M& network, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   require(form != Collapse::affine || !nn::statistics_stale(network),
-          "collapse: the weights were averaged after the running statistics were gathered; call recompute_statistics(network, batches) "
+          "collapse: the weights were averaged after the running statistics were gathered; call "
+          "recompute_statistics(network, batches) "
           "first, or average the parameters");
   const auto old = nn::flatten(network);
-  std::map<const void*, const void*> done;  // gamma and running mean of the batch norms so far: one may be visited twice
+  std::map<const void*, const void*>
+      done;  // gamma and running mean of the batch norms so far: one may be visited twice
   if (form == Collapse::affine)
     nn::for_each_module(network, [&](const std::string& name, auto& module) {
       if constexpr (requires { detail::collapse_affine(module, old->members); }) {

@@ -6,10 +6,11 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host. One member is computed at a
-/// time, so this needs the memory of one.
+/// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host. One member
+/// is computed at a time, so this needs the memory of one.
 template <nn::Module M>
-[[nodiscard]] Tensor<double, Cpu> predict_members(M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
+[[nodiscard]] Tensor<double, Cpu> predict_members(
+    M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
   require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1,
                       "predict_members: expected inputs [1 B ...], shared by all members, got ", inputs.shape());
   const std::int64_t members = nn::members(network);
@@ -31,7 +32,8 @@ template <nn::Module M>
 
 /// The ensemble's prediction for inputs [1, B, ...].
 template <nn::Module M>
-[[nodiscard]] Tensor<double, Cpu> predict_ensemble(M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
+[[nodiscard]] Tensor<double, Cpu> predict_ensemble(
+    M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
   return ensemble_of(predict_members(network, inputs));
 }
 

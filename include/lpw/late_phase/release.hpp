@@ -1,5 +1,5 @@
-// Release: from one network to K members that differ in their late-phase weights only. Afterwards the same forward, on minibatches
-// [K, B, ...], computes all members in one pass.
+// Release: from one network to K members that differ in their late-phase weights only. Afterwards the same forward, on
+// minibatches [K, B, ...], computes all members in one pass.
 #pragma once
 
 #include <concepts>
@@ -16,13 +16,14 @@
 namespace lpw::inline LPW_ABI {
 
 struct ReleaseOptions {
-  std::int64_t members = 10;                           // K
-  Selectors groups = Group::batch_norm | Group::head;  // what becomes late-phase weights
-  double sigma = 0;                                    // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
-  Philox random{0};                                    // for eps
+  std::int64_t members = 10;                         // K
+  Selectors late = Group::batch_norm | Group::head;  // what becomes late-phase weights
+  double sigma = 0;                                  // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
+  Philox random{0};                                  // for eps
 };
 
-/// What follows a network from stores of type Flat to others: optimizers, averages, and whatever else is in the form of the weights.
+/// What follows a network from stores of type Flat to others: optimizers, averages, and whatever else is in the form of
+/// the weights.
 ///   follows(flat)        whether what it holds belongs to these stores
 ///   rearrange(from, to)  takes it to the stores `to`
 template <class F, class Flat>
@@ -77,7 +78,8 @@ void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
   return hash;
 }
 
-/// Throws OptionError if two layers that would take rank-1 factors share one weight: a collapsed weight could not serve both.
+/// Throws OptionError if two layers that would take rank-1 factors share one weight: a collapsed weight could not serve
+/// both.
 template <nn::Visitable M>
 void require_untied_weights(M& network, const Selectors& selectors) {
   std::set<const void*> seen;
@@ -99,10 +101,12 @@ void require_selected(M& network, const Selectors& selectors) {
   for_each_factored_weight(network, selectors, [&](const std::string&, auto&) { found = found | Group::rank_one; });
   const auto missing = [&](Group group) { return contains(selectors.groups, group) && !contains(found, group); };
   require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
-  require<OptionError>(!missing(Group::head), "release: the network has no head to release; mark its last layer with .head = true");
+  require<OptionError>(!missing(Group::head),
+                       "release: the network has no head to release; mark its last layer with .head = true");
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
   for (const std::string& pattern : selectors.patterns) {
-    const bool any = std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); });
+    const bool any =
+        std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); });
     const auto close = any ? std::vector<std::string>() : close_names(pattern, names);
     require<OptionError>(any, "release: the network has no parameter '", pattern, "'",
                          close.empty() ? std::string("; expected batchnorm, head, rank1, all, or names of parameters")
@@ -112,39 +116,42 @@ void require_selected(M& network, const Selectors& selectors) {
 
 }  // namespace detail
 
-/// Throws OptionError for selectors with which this network cannot be released: of which it has nothing, or that would give two layers that
-/// share a weight factors of their own.
+/// Throws OptionError for selectors with which this network cannot be released: of which it has nothing, or that would
+/// give two layers that share a weight factors of their own.
 template <nn::Visitable M>
 void require_releasable(M& network, const Selectors& selectors) {
   detail::require_selected(network, selectors);
   detail::require_untied_weights(network, selectors);
 }
 
-/// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds release
-/// noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none. With sigma = 0 every member
-/// computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are.
-/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network has no
-/// parameter; the network is untouched then.
+/// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds
+/// release noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none.
+/// With sigma = 0 every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are.
+/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network
+/// has no parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
 void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
   using Flat = nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>;
-  static_assert(
-      Follower<std::remove_reference_t<Optimizer>, Flat>,
-      "lpw: release takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), which have follows(stores) and "
-      "rearrange(from, to)");
+  static_assert(Follower<std::remove_reference_t<Optimizer>, Flat>,
+                "lpw: release takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), which "
+                "have follows(stores) and "
+                "rearrange(from, to)");
   const auto old = nn::flatten(network);
   require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
-  require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma, "; expected 0 or more");
-  require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ", old->members,
-                       " released members; collapse it first");
-  require<OptionError>(options.members == 1 || !options.groups.empty(), "release: no group of late-phase weights is chosen");
-  require(optimizer.follows(*old), "release: the optimizer was made for another network, or before this one was moved to other stores");
-  require_releasable(network, options.groups);
+  require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma,
+                       "; expected 0 or more");
+  require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ",
+                       old->members, " released members; collapse it first");
+  require<OptionError>(options.members == 1 || !options.late.empty(),
+                       "release: no group of late-phase weights is chosen");
+  require(optimizer.follows(*old),
+          "release: the optimizer was made for another network, or before this one was moved to other stores");
+  require_releasable(network, options.late);
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
-    if (options.groups.selects(name, parameter)) parameter.set_late_phase(true);
+    if (options.late.selects(name, parameter)) parameter.set_late_phase(true);
   });
-  detail::for_each_factored_weight(network, options.groups, [](const std::string&, auto& weight) {
+  detail::for_each_factored_weight(network, options.late, [](const std::string&, auto& weight) {
     weight.attach(nn::RankOne<nn::WeightOf<M>, typename M::device_type>(weight.shape()));
     for (auto* factor : {&weight.rank_one()->output, &weight.rank_one()->input}) factor->set_late_phase(true);
   });
@@ -153,7 +160,8 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   std::set<const void*> seen;  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (parameter.late_phase() && options.sigma > 0 && seen.insert(parameter.id()).second)
-      add_member_noise(parameter.value(), options.sigma, options.random.stream(Stream::release, detail::name_hash(name)));
+      add_member_noise(parameter.value(), options.sigma,
+                       options.random.stream(Stream::release, detail::name_hash(name)));
   });
 }
 

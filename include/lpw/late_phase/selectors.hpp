@@ -20,7 +20,8 @@ struct Selectors {
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, head, rank1, all, or a pattern. Throws OptionError for an empty one, or one that stands there twice.
+  /// Each text is batchnorm, head, rank1, all, or a pattern. Throws OptionError for an empty one, or one that stands
+  /// there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
@@ -41,7 +42,8 @@ struct Selectors {
   template <class W, class D>
   [[nodiscard]] bool selects(const std::string& name, const nn::Parameter<W, D>& parameter) const {
     return all || contains(groups, parameter.group()) ||
-           std::any_of(patterns.begin(), patterns.end(), [&](const std::string& pattern) { return matches(name, pattern); });
+           std::any_of(patterns.begin(), patterns.end(),
+                       [&](const std::string& pattern) { return matches(name, pattern); });
   }
 
   /// As parse reads it.
@@ -64,12 +66,18 @@ struct Selectors {
 
   void add(const std::string& text) {
     const auto once = [&](bool is_new) { require<OptionError>(is_new, "late-phase weights: names ", text, " twice"); };
-    require<OptionError>(!text.empty(),
-                         "late-phase weights: an empty selector; expected batchnorm, head, rank1, all, or names of parameters");
-    if (const auto found = std::find_if(names().begin(), names().end(), [&](const auto& known) { return known.first == text; });
+    require<OptionError>(
+        !text.empty(),
+        "late-phase weights: an empty selector; expected batchnorm, head, rank1, all, or names of parameters");
+    if (const auto found =
+            std::find_if(names().begin(), names().end(), [&](const auto& known) { return known.first == text; });
         found != names().end()) {
       once(!contains(groups, found->second));
       groups = groups | found->second;
+    } else if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-") !=
+               std::string::npos) {
+      fail<OptionError>("late-phase weights: \"", text,
+                        "\" is no name; expected batchnorm, head, rank1, all, or names of parameters");
     } else if (text == "all") {
       once(!all);
       all = true;

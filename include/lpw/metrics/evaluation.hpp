@@ -1,5 +1,6 @@
-// Accuracy, negative log-likelihood and calibration of predicted class probabilities, summed up batch by batch. An ensemble is
-// evaluated by its mean probabilities, a single network by its own. Only counts and sums are kept, in double.
+// Accuracy, negative log-likelihood and calibration of predicted class probabilities, summed up batch by batch. An
+// ensemble is evaluated by its mean probabilities, a single network by its own. Only counts and sums are kept, in
+// double.
 #pragma once
 
 #include <algorithm>
@@ -22,12 +23,12 @@ struct Evaluation {
 /// Sums up batches; result() is their means.
 class Evaluator {
  public:
-  /// Bins of confidence for the calibration error, as Guo, Pleiss, Sun and Weinberger take them ("On calibration of modern neural
-  /// networks", 2017): bin m holds the samples with confidence in (m/15, (m+1)/15].
+  /// Bins of confidence for the calibration error, as Guo, Pleiss, Sun and Weinberger take them ("On calibration of
+  /// modern neural networks", 2017): bin m holds the samples with confidence in (m/15, (m+1)/15].
   static constexpr int bins = 15;
 
-  /// Adds a batch: probabilities [B, classes] and labels [B] in [0, classes). Throws ShapeError, or Error naming the row that is no
-  /// distribution or has an impossible label; nothing is added then.
+  /// Adds a batch: probabilities [B, classes] and labels [B] in [0, classes). Throws ShapeError, or Error naming the
+  /// row that is no distribution or has an impossible label; nothing is added then.
   template <Real T>
   void add(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
     check(probabilities, labels);
@@ -46,7 +47,8 @@ class Evaluator {
     }
   }
 
-  /// Over all samples added. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws Error if there were none.
+  /// Over all samples added. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws Error if
+  /// there were none.
   [[nodiscard]] Evaluation result() const {
     std::int64_t count = 0, correct = 0;
     double gap = 0;
@@ -69,11 +71,12 @@ class Evaluator {
   template <class T>
   static void check(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
     detail::check_probabilities(probabilities, "evaluation");
-    require<ShapeError>(labels.shape() == Shape{probabilities.dim(0)}, "evaluation: probabilities ", describe(probabilities.shape(), "BC"),
-                        " need one label per row, found labels ", labels.shape());
+    require<ShapeError>(labels.shape() == Shape{probabilities.dim(0)}, "evaluation: probabilities ",
+                        describe(probabilities.shape(), "BC"), " need one label per row, found labels ",
+                        labels.shape());
     for (std::int64_t i = 0; i < labels.dim(0); ++i)
-      require<Error>(*labels.row(i) >= 0 && *labels.row(i) < probabilities.dim(1), "evaluation: label ", *labels.row(i), " of row ", i,
-                     " is not in [0, ", probabilities.dim(1), ")");
+      require<Error>(*labels.row(i) >= 0 && *labels.row(i) < probabilities.dim(1), "evaluation: label ", *labels.row(i),
+                     " of row ", i, " is not in [0, ", probabilities.dim(1), ")");
   }
 
   static std::size_t bin_of(double confidence) {

@@ -13,16 +13,18 @@
 
 namespace lpw::inline LPW_ABI::metrics {
 
-/// log softmax(logits)_label of every row of logits [N, classes] with its label in [0, classes), in nats and double: [N]. Throws
-/// ShapeError, Error for an impossible label, and NonFinite for a row of logits that is not finite.
+/// log softmax(logits)_label of every row of logits [N, classes] with its label in [0, classes), in nats and double:
+/// [N]. Throws ShapeError, Error for an impossible label, and NonFinite for a row of logits that is not finite.
 template <Real T>
-[[nodiscard]] Tensor<double, Cpu> log_likelihoods(const Tensor<T, Cpu>& logits, const Tensor<std::int32_t, Cpu>& labels) {
+[[nodiscard]] Tensor<double, Cpu> log_likelihoods(const Tensor<T, Cpu>& logits,
+                                                  const Tensor<std::int32_t, Cpu>& labels) {
   require<ShapeError>(logits.shape().rank() == 2 && logits.dim(1) > 0 && labels.shape() == Shape{logits.dim(0)},
-                      "log_likelihoods: logits are ", logits.shape(), ", labels ", labels.shape(), "; expected [N classes] and [N]");
+                      "log_likelihoods: logits are ", logits.shape(), ", labels ", labels.shape(),
+                      "; expected [N classes] and [N]");
   const std::int64_t rows = logits.dim(0), classes = logits.dim(1);
   for (std::int64_t i = 0; i < rows; ++i)
-    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "log_likelihoods: label ", labels.data()[i], " of row ", i,
-            " is not in [0, ", classes, ")");
+    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "log_likelihoods: label ", labels.data()[i],
+            " of row ", i, " is not in [0, ", classes, ")");
   Tensor<double, Cpu> result({rows});
   parallel_for(rows, 32 * classes, [&](std::int64_t i) {
     const T* row = logits.data() + i * classes;
@@ -36,11 +38,11 @@ template <Real T>
   return result;
 }
 
-/// The same for the ensemble of K members, whose prediction is the mean of theirs: log mean_k exp(members_k), [K, N] -> [N]. One member's
-/// are given back bit for bit.
+/// The same for the ensemble of K members, whose prediction is the mean of theirs: log mean_k exp(members_k), [K, N] ->
+/// [N]. One member's are given back bit for bit.
 [[nodiscard]] inline Tensor<double, Cpu> ensemble_log_likelihoods(const Tensor<double, Cpu>& members) {
-  require<ShapeError>(members.shape().rank() == 2 && members.dim(0) > 0, "ensemble_log_likelihoods: expected [K N], found ",
-                      members.shape());
+  require<ShapeError>(members.shape().rank() == 2 && members.dim(0) > 0,
+                      "ensemble_log_likelihoods: expected [K N], found ", members.shape());
   const std::int64_t count = members.dim(0), rows = members.dim(1);
   Tensor<double, Cpu> result({rows});
   for (std::int64_t i = 0; i < rows; ++i) {

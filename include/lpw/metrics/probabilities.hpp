@@ -13,12 +13,12 @@ using lpw::softmax_rows;
 
 namespace detail {
 
-/// Throws ShapeError unless [B, classes], and Error for a row that is no distribution. The tolerance of the sum admits bfloat16,
-/// whose rounding moves it by at most 2^-9, and the mean of several members; logits given by mistake fail it.
+/// Throws ShapeError unless [B, classes], and Error for a row that is no distribution. The tolerance of the sum admits
+/// bfloat16, whose rounding moves it by at most 2^-9, and the mean of several members; logits given by mistake fail it.
 template <Real T>
 void check_probabilities(const Tensor<T, Cpu>& probabilities, const char* where) {
-  require<ShapeError>(probabilities.shape().rank() == 2 && probabilities.dim(1) > 0, where, ": expected probabilities [B, classes], found ",
-                      probabilities.shape());
+  require<ShapeError>(probabilities.shape().rank() == 2 && probabilities.dim(1) > 0, where,
+                      ": expected probabilities [B, classes], found ", probabilities.shape());
   const std::int64_t classes = probabilities.dim(1);
   for (std::int64_t i = 0; i < probabilities.dim(0); ++i) {
     const T* row = probabilities.row(i);

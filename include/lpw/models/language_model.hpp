@@ -1,4 +1,5 @@
-// A language model over a small vocabulary, bytes say: embedding, LSTM, and an output layer that can be released as a head.
+// A language model over a small vocabulary, bytes say: embedding, LSTM, and an output layer that can be released as a
+// head.
 #pragma once
 
 #include <vector>
@@ -43,7 +44,9 @@ struct LanguageModel {
   }
 
   /// States of zeros, for K members of B streams each.
-  [[nodiscard]] States start(std::int64_t members, std::int64_t batch) const { return lstm.zero_states(members, batch); }
+  [[nodiscard]] States start(std::int64_t members, std::int64_t batch) const {
+    return lstm.zero_states(members, batch);
+  }
 
   template <class F>
   void visit(F&& f) {
@@ -67,7 +70,8 @@ struct LanguageModel {
 
 /// The rows of some members of states.
 template <class T, class D>
-[[nodiscard]] std::vector<LstmState<T, D>> rows(const std::vector<LstmState<T, D>>& states, std::int64_t first, std::int64_t count) {
+[[nodiscard]] std::vector<LstmState<T, D>> rows(const std::vector<LstmState<T, D>>& states, std::int64_t first,
+                                                std::int64_t count) {
   std::vector<LstmState<T, D>> result;
   for (const auto& [hidden, cell] : states) result.push_back({hidden.rows(first, count), cell.rows(first, count)});
   return result;

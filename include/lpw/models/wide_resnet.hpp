@@ -1,5 +1,6 @@
-// Wide residual networks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide Residual Networks"), pre-activation, as in the method's runs:
-// WRN-d-w has depth d = 6n + 4, n blocks in each of three groups of 16w, 32w and 64w channels, at full, half and quarter resolution.
+// Wide residual networks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide Residual Networks"), pre-activation, as in
+// the method's runs: WRN-d-w has depth d = 6n + 4, n blocks in each of three groups of 16w, 32w and 64w channels, at
+// full, half and quarter resolution.
 #pragma once
 
 #include <optional>
@@ -22,7 +23,8 @@ struct WideResNetOptions {
   double dropout = 0;            // between the two convolutions of a block
 };
 
-/// x -> conv2(relu(bn2(conv1(a)))) + shortcut, a = relu(bn1(x)); the shortcut is x, or a 1x1 convolution of a where the shape changes.
+/// x -> conv2(relu(bn2(conv1(a)))) + shortcut, a = relu(bn1(x)); the shortcut is x, or a 1x1 convolution of a where the
+/// shape changes.
 template <class T, class D>
 struct WideBlock {
   using value_type = T;
@@ -68,7 +70,8 @@ struct WideResNet {
   using value_type = T;
   using device_type = D;
 
-  /// He-normal weights drawn from `random`. Throws OptionError unless depth = 6n + 4, n >= 1, and widen, classes, in_channels >= 1.
+  /// He-normal weights drawn from `random`. Throws OptionError unless depth = 6n + 4, n >= 1, and widen, classes,
+  /// in_channels >= 1.
   WideResNet(const WideResNetOptions& o, Philox random) : WideResNet(o, Initializer(random)) {}
 
   /// Images [K, B, H, W, in_channels] -> logits [K, B, classes].
@@ -82,7 +85,8 @@ struct WideResNet {
   void visit(F&& f) {
     f("conv1", conv1);
     const std::size_t per_group = blocks.size() / 3;
-    for (std::size_t i = 0; i < blocks.size(); ++i) f(to_text("layer", i / per_group + 1, '.', i % per_group), blocks[i]);
+    for (std::size_t i = 0; i < blocks.size(); ++i)
+      f(to_text("layer", i / per_group + 1, '.', i % per_group), blocks[i]);
     f("bn", bn);
     f("fc", fc);
   }
@@ -104,8 +108,8 @@ struct WideResNet {
   static const WideResNetOptions& checked(const WideResNetOptions& o) {
     require<OptionError>(o.depth >= 10 && (o.depth - 4) % 6 == 0, "WideResNet: depth ", o.depth,
                          " is not 6n + 4 with n >= 1 (10, 16, 22, 28, 40, ...)");
-    require<OptionError>(o.widen >= 1 && o.classes >= 1 && o.in_channels >= 1, "WideResNet: widen ", o.widen, ", classes ", o.classes,
-                         ", in_channels ", o.in_channels, "; all must be positive");
+    require<OptionError>(o.widen >= 1 && o.classes >= 1 && o.in_channels >= 1, "WideResNet: widen ", o.widen,
+                         ", classes ", o.classes, ", in_channels ", o.in_channels, "; all must be positive");
     return o;
   }
 

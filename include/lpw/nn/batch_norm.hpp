@@ -6,8 +6,9 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) over the channels of x [K, B, ..., C], each member normalised over its own
-/// minibatch. In evaluation it uses running statistics and throws Error if they belong to other weights (see mark_statistics_stale).
+/// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) over the channels of x [K, B, ..., C], each member
+/// normalised over its own minibatch. In evaluation it uses running statistics and throws Error if they belong to other
+/// weights (see mark_statistics_stale).
 template <class T, class D>
 struct BatchNorm {
   using value_type = T;
@@ -22,7 +23,9 @@ struct BatchNorm {
         running_var(full<W, D>({1, channels}, W(1))) {}
 
   /// The result is left pending on x.
-  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return batch_norm(x, weight.on(x), bias.on(x), statistics(x), options); }
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    return batch_norm(x, weight.on(x), bias.on(x), statistics(x), options);
+  }
 
   /// relu?(batch norm of x, plus residual).
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x, const Variable<T, D>& residual) {

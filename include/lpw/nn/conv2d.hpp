@@ -14,7 +14,8 @@ struct Conv2dShape {
   std::int64_t padding = 0;
 };
 
-/// y = conv(x, weight), x [K, B, H, W, in], weight [O, kh, kw, in], without bias: a batch norm follows or precedes it in the networks here.
+/// y = conv(x, weight), x [K, B, H, W, in], weight [O, kh, kw, in], without bias: a batch norm follows or precedes it
+/// in the networks here.
 template <class T, class D>
 struct Conv2d {
   using value_type = T;
@@ -44,8 +45,9 @@ struct Conv2d {
  private:
   static Shape checked(const Conv2dShape& s) {
     require<OptionError>(s.in_channels > 0 && s.out_channels > 0 && s.kernel_size > 0 && s.stride > 0 && s.padding >= 0,
-                         "Conv2d: in_channels ", s.in_channels, ", out_channels ", s.out_channels, ", kernel_size ", s.kernel_size,
-                         ", stride ", s.stride, ", padding ", s.padding, "; all but padding must be positive");
+                         "Conv2d: in_channels ", s.in_channels, ", out_channels ", s.out_channels, ", kernel_size ",
+                         s.kernel_size, ", stride ", s.stride, ", padding ", s.padding,
+                         "; all but padding must be positive");
     return {1, s.out_channels, s.kernel_size, s.kernel_size, s.in_channels};
   }
 };

@@ -21,7 +21,9 @@ struct Embedding {
   /// N(0, 1), as PyTorch. Throws OptionError for an impossible shape.
   Embedding(const EmbeddingShape& shape, Initializer& init) : weight(init.normal<W, D>(checked(shape))) {}
 
-  [[nodiscard]] Variable<T, D> forward(const Variable<std::int32_t, D>& indices) { return embedding<T, D>(indices, weight.on(indices)); }
+  [[nodiscard]] Variable<T, D> forward(const Variable<std::int32_t, D>& indices) {
+    return embedding<T, D>(indices, weight.on(indices));
+  }
 
   template <class F>
   void visit(F&& f) {
@@ -32,8 +34,8 @@ struct Embedding {
 
  private:
   static Shape checked(const EmbeddingShape& s) {
-    require<OptionError>(s.vocabulary > 0 && s.features > 0, "Embedding: vocabulary ", s.vocabulary, " and features ", s.features,
-                         " must be positive");
+    require<OptionError>(s.vocabulary > 0 && s.features > 0, "Embedding: vocabulary ", s.vocabulary, " and features ",
+                         s.features, " must be positive");
     return {1, s.vocabulary, s.features};
   }
 };

@@ -1,5 +1,6 @@
-// The flat stores: all base weights of a network as one row [1, N], all late-phase weights as a matrix [K, P], all running statistics as
-// [K, Q]. Parameters view into them, so an optimizer step, an average, release, collapse or a checkpoint is one operation on a buffer.
+// The flat stores: all base weights of a network as one row [1, N], all late-phase weights as a matrix [K, P], all
+// running statistics as [K, Q]. Parameters view into them, so an optimizer step, an average, release, collapse or a
+// checkpoint is one operation on a buffer.
 #pragma once
 
 #include <memory>
@@ -36,7 +37,9 @@ struct FlatWeights : Store {
   std::vector<Segment> segments;
 
   /// Zeros in the form of the weights.
-  [[nodiscard]] FlatPair<W, D> zeros_like() const { return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())}; }
+  [[nodiscard]] FlatPair<W, D> zeros_like() const {
+    return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())};
+  }
 };
 
 namespace detail {
@@ -54,8 +57,9 @@ void copy_rows(const Tensor<W, D>& from, Tensor<W, D> to) {
 
 }  // namespace detail
 
-/// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row per member
-/// (a single row is repeated), the others with one. Gradients start at zero. The stores that the parameters leave are retired.
+/// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row
+/// per member (a single row is repeated), the others with one. Gradients start at zero. The stores that the parameters
+/// leave are retired.
 template <Visitable M>
 std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(M& module, std::int64_t members) {
   using W = WeightOf<M>;
@@ -106,9 +110,9 @@ template <Visitable M>
   return rows;
 }
 
-/// The stores of a network; makes them at the first call. Flattening a part of a network, or a network of which a part was flattened
-/// before, moves the weights to new stores: optimizers made for the old ones refuse to step, as they do once a weight of theirs has been
-/// replaced (by assigning another network or layer, say) or is gone.
+/// The stores of a network; makes them at the first call. Flattening a part of a network, or a network of which a part
+/// was flattened before, moves the weights to new stores: optimizers made for the old ones refuse to step, as they do
+/// once a weight of theirs has been replaced (by assigning another network or layer, say) or is gone.
 template <Visitable M>
 std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& module) {
   using W = WeightOf<M>;
@@ -126,23 +130,24 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
   return lay_out(module, members(module));
 }
 
-/// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss was still finite.
-/// Reads all of them once: for the end of an epoch.
+/// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss
+/// was still finite. Reads all of them once: for the end of an epoch.
 template <Visitable M>
 void require_finite(M& module) {
   const auto check = [](const std::string& name, const auto& state) {
-    require<NonFinite>(all_finite(state.value()), "'", name,
-                       "' holds an infinite number or NaN: training diverged; lower the learning rate, or clip gradients");
+    require<NonFinite>(
+        all_finite(state.value()), "'", name,
+        "' holds an infinite number or NaN: training diverged; lower the learning rate, or clip gradients");
   };
   for_each_parameter(module, check);
   for_each_buffer(module, check);
 }
 
-/// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is repeated for every
-/// member, and what has no past keeps its value in `result`, a pair in the form of `to`.
+/// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is
+/// repeated for every member, and what has no past keeps its value in `result`, a pair in the form of `to`.
 template <class W, class D>
-[[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from, const FlatWeights<W, D>& to,
-                                       FlatPair<W, D> result) {
+[[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from,
+                                       const FlatWeights<W, D>& to, FlatPair<W, D> result) {
   for (const Segment& target : to.segments)
     for (const Segment& source : from.segments) {
       if (source.id != target.id) continue;

@@ -1,4 +1,5 @@
-// Initial weights. Every weight has random numbers of its own, by the order in which a network's constructor asks for them.
+// Initial weights. Every weight has random numbers of its own, by the order in which a network's constructor asks for
+// them.
 #pragma once
 
 #include <cmath>
@@ -15,7 +16,8 @@ class Initializer {
   /// N(0, deviation^2).
   template <class W, class D>
   [[nodiscard]] Tensor<W, D> normal(const Shape& shape, double deviation = 1) {
-    return draw<W, D>(shape, [deviation](const Philox& random, std::uint64_t i) { return deviation * random.normal(i); });
+    return draw<W, D>(shape,
+                      [deviation](const Philox& random, std::uint64_t i) { return deviation * random.normal(i); });
   }
 
   /// He-normal: N(0, 2 / fan_in) (He et al. 2015), fan_in the number of inputs that one output sums.
@@ -27,7 +29,8 @@ class Initializer {
   /// Uniform in [-bound, bound).
   template <class W, class D>
   [[nodiscard]] Tensor<W, D> uniform(const Shape& shape, double bound) {
-    return draw<W, D>(shape, [bound](const Philox& random, std::uint64_t i) { return bound * (2.0 * random.uniform(i) - 1); });
+    return draw<W, D>(shape,
+                      [bound](const Philox& random, std::uint64_t i) { return bound * (2.0 * random.uniform(i) - 1); });
   }
 
  private:
@@ -35,7 +38,8 @@ class Initializer {
   [[nodiscard]] Tensor<W, D> draw(const Shape& shape, Value value) {
     const Philox random = random_.stream(Stream::weights, step_++);
     Tensor<W, Cpu> host(shape);
-    for (std::int64_t i = 0; i < host.size(); ++i) host.data()[i] = static_cast<W>(value(random, static_cast<std::uint64_t>(i)));
+    for (std::int64_t i = 0; i < host.size(); ++i)
+      host.data()[i] = static_cast<W>(value(random, static_cast<std::uint64_t>(i)));
     return to_device<D>(host);
   }
 

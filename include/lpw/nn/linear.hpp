@@ -43,8 +43,8 @@ struct Linear {
 
  private:
   static Shape checked(const LinearShape& s) {
-    require<OptionError>(s.in_features > 0 && s.out_features > 0, "Linear: in_features ", s.in_features, " and out_features ",
-                         s.out_features, " must be positive");
+    require<OptionError>(s.in_features > 0 && s.out_features > 0, "Linear: in_features ", s.in_features,
+                         " and out_features ", s.out_features, " must be positive");
     return {1, s.out_features, s.in_features};
   }
 };

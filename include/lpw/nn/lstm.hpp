@@ -33,8 +33,8 @@ struct LstmWeights {
   }
 };
 
-/// x [K, T, B, in] -> h of the last layer [K, T, B, hidden], time inside the member. Parameters have PyTorch's names, shapes and order of
-/// gates: weight_ih_l0 [4 hidden, in], weight_hh_l0 [4 hidden, hidden], bias_ih_l0, bias_hh_l0, ...
+/// x [K, T, B, in] -> h of the last layer [K, T, B, hidden], time inside the member. Parameters have PyTorch's names,
+/// shapes and order of gates: weight_ih_l0 [4 hidden, in], weight_hh_l0 [4 hidden, hidden], bias_ih_l0, bias_hh_l0, ...
 template <class T, class D>
 struct Lstm {
   using value_type = T;
@@ -77,7 +77,8 @@ struct Lstm {
 
   /// A window that goes on from `states`, which are data: no gradient leaves the window.
   [[nodiscard]] Result forward(Variable<T, D> x, const States& states) {
-    require<ShapeError>(states.size() == layers.size(), "Lstm: states of ", states.size(), " layers for ", layers.size());
+    require<ShapeError>(states.size() == layers.size(), "Lstm: states of ", states.size(), " layers for ",
+                        layers.size());
     States after;
     for (std::size_t layer = 0; layer < layers.size(); ++layer) {
       if (layer > 0) x = dropout(x, shape.dropout);
@@ -111,8 +112,9 @@ struct Lstm {
 
  private:
   static const LstmShape& checked(const LstmShape& s) {
-    require<OptionError>(s.in_features > 0 && s.hidden_features > 0 && s.layers > 0, "Lstm: in_features ", s.in_features,
-                         ", hidden_features ", s.hidden_features, " and layers ", s.layers, " must be positive");
+    require<OptionError>(s.in_features > 0 && s.hidden_features > 0 && s.layers > 0, "Lstm: in_features ",
+                         s.in_features, ", hidden_features ", s.hidden_features, " and layers ", s.layers,
+                         " must be positive");
     require<OptionError>(s.dropout >= 0 && s.dropout < 1, "Lstm: dropout ", s.dropout, " is outside [0, 1)");
     return s;
   }

@@ -1,5 +1,5 @@
-// What a module is, and walking over one. `visit` names every member once; everything that handles a whole network (stores, optimizers,
-// release, collapse, checkpoints, state dicts) is built on the functions below.
+// What a module is, and walking over one. `visit` names every member once; everything that handles a whole network
+// (stores, optimizers, release, collapse, checkpoints, state dicts) is built on the functions below.
 #pragma once
 
 #include <concepts>
@@ -30,8 +30,8 @@ template <class W, class D>
 inline constexpr bool is_buffer<Buffer<W, D>> = true;
 }  // namespace detail
 
-/// A struct whose visit(f) calls f(name, member) once for each of its parameters, buffers and child modules. It states the element type
-/// it computes in and its device.
+/// A struct whose visit(f) calls f(name, member) once for each of its parameters, buffers and child modules. It states
+/// the element type it computes in and its device.
 template <class M>
 concept Visitable = requires(M& module, detail::AnyVisitor f) {
   typename M::value_type;
@@ -41,20 +41,21 @@ concept Visitable = requires(M& module, detail::AnyVisitor f) {
 
 /// A Visitable with forward(x): activations [K, B, ...] in, activations or logits out, recorded on the tape of x.
 template <class M>
-concept Module = Visitable<M> && requires(M& module, const Variable<typename M::value_type, typename M::device_type>& x) {
+concept Module = Visitable<M> &&
+    requires(M& module, const Variable<typename M::value_type, typename M::device_type>& x) {
   { module.forward(x) } -> std::same_as<Variable<typename M::value_type, typename M::device_type>>;
 };
 
 namespace detail {
 
-/// Ends the compilation with one line where a function that needs a module is given something else. It is an overload of its own beside the
-/// constrained ones, since a compiler's account of unsatisfied constraints fills a screen.
+/// Ends the compilation with one line where a function that needs a module is given something else. It is an overload
+/// of its own beside the constrained ones, since a compiler's account of unsatisfied constraints fills a screen.
 template <class M>
 struct NotAModule {
-  static_assert(
-      Visitable<M>,
-      "lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of its parameters, buffers "
-      "and modules");
+  static_assert(Visitable<M>,
+                "lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of "
+                "its parameters, buffers "
+                "and modules");
   using value_type = float;
 };
 
@@ -62,7 +63,8 @@ struct NotAModule {
 template <class Member>
 constexpr void require_member() {
   static_assert(Visitable<Member> || is_parameter<Member> || is_dense_weight<Member> || is_buffer<Member>,
-                "lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, device_type and "
+                "lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, "
+                "device_type and "
                 "visit(f)");
 }
 
@@ -72,7 +74,8 @@ constexpr void require_member() {
 template <Visitable M>
 using WeightOf = Accumulate<typename M::value_type>;
 
-/// Calls f(name, module) for the module itself (name "") and all modules below it, parents first. Names are joined by dots.
+/// Calls f(name, module) for the module itself (name "") and all modules below it, parents first. Names are joined by
+/// dots.
 template <Visitable M, class F>
 void for_each_module(M& module, F&& f, const std::string& name = {}) {
   f(name, module);
@@ -82,8 +85,8 @@ void for_each_module(M& module, F&& f, const std::string& name = {}) {
   });
 }
 
-/// What is called for each parameter, or buffer, of a network: all of them are of its weights' type. Not a template parameter, so that the
-/// walk over a network is compiled once, whatever is done on the way.
+/// What is called for each parameter, or buffer, of a network: all of them are of its weights' type. Not a template
+/// parameter, so that the walk over a network is compiled once, whatever is done on the way.
 template <Visitable M>
 using ParameterFunction = std::function<void(const std::string&, Parameter<WeightOf<M>, typename M::device_type>&)>;
 /// As ParameterFunction, for buffers.
@@ -115,8 +118,9 @@ void for_each_dense_weight(M& module, F&& f, const std::string& prefix = {}) {
 /// Gives all dense weights rank-1 factors of ones, which change nothing.
 template <Visitable M>
 void attach_rank_one(M& module) {
-  for_each_dense_weight(
-      module, [](const std::string&, auto& weight) { weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape())); });
+  for_each_dense_weight(module, [](const std::string&, auto& weight) {
+    weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape()));
+  });
 }
 
 /// Calls f(name, buffer) for every buffer.
@@ -130,7 +134,8 @@ void for_each_buffer(M& module, const BufferFunction<M>& f, const std::string& p
   });
 }
 
-/// Says of all running statistics of a network whether they belong to other weights than its present ones; evaluation throws while they do.
+/// Says of all running statistics of a network whether they belong to other weights than its present ones; evaluation
+/// throws while they do.
 template <Visitable M>
 void set_statistics_stale(M& network, bool stale) {
   for_each_buffer(network, [&](const std::string&, auto& buffer) { buffer.set_stale(stale); });
@@ -160,7 +165,8 @@ void detach_once(Handle& handle, std::map<const void*, Handle>& copies) {
 
 }  // namespace detail
 
-/// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module copies handles.)
+/// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module
+/// copies handles.)
 template <Visitable M>
 [[nodiscard]] M clone_module(const M& module) {
   M copy = module;

@@ -1,5 +1,6 @@
-// Parameters and buffers: handles to the rows that a module's weights and running statistics occupy. A parameter has one row while it
-// is a base weight, and a row per member once it is a late-phase weight; its memory is its own until flatten() moves it into a store.
+// Parameters and buffers: handles to the rows that a module's weights and running statistics occupy. A parameter has
+// one row while it is a base weight, and a row per member once it is a late-phase weight; its memory is its own until
+// flatten() moves it into a store.
 #pragma once
 
 #include <memory>
@@ -9,8 +10,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer, rank-1 factors.
-/// Combine with |.
+/// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
+/// rank-1 factors. Combine with |.
 enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4 };
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
@@ -22,11 +23,12 @@ struct FlatWeights;
 
 /// What a weight knows of the store it lies in.
 struct Store {
-  bool retired = false;  // a weight has left: moved to another store (by release or collapse, say), replaced by assignment, or destroyed
+  bool retired = false;  // a weight has left: moved to another store (by release or collapse, say), replaced by
+                         // assignment, or destroyed
 };
 
-/// Which store a weight lies in, if any. The store is retired as soon as the weight leaves it, so that whatever works on stores (an
-/// optimizer, an average) can refuse to work on what no network has.
+/// Which store a weight lies in, if any. The store is retired as soon as the weight leaves it, so that whatever works
+/// on stores (an optimizer, an average) can refuse to work on what no network has.
 template <class W, class D>
 class Residence {
  public:
@@ -57,7 +59,8 @@ class Parameter {
  public:
   /// A base weight of the given shape and initial value [1, ...]. Throws ShapeError unless the first extent is 1.
   explicit Parameter(Tensor<W, D> value, Group group = Group::none) : state_(std::make_shared<State>()) {
-    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "parameter: expected one member row, got ", value.shape());
+    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "parameter: expected one member row, got ",
+                        value.shape());
     state_->gradient = zeros<W, D>(value.shape());
     state_->value = std::move(value);
     state_->group = group;
@@ -116,7 +119,8 @@ template <class W, class D>
 class Buffer {
  public:
   explicit Buffer(Tensor<W, D> value) : state_(std::make_shared<State>()) {
-    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "buffer: expected one member row, got ", value.shape());
+    require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "buffer: expected one member row, got ",
+                        value.shape());
     state_->value = std::move(value);
   }
   [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }

@@ -8,8 +8,8 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// Feeds each module's output to the next; children are named "0", "1", ... Made with braces, its modules draw their weights in order
-/// whatever the compiler; with parentheses in an order of its own.
+/// Feeds each module's output to the next; children are named "0", "1", ... Made with braces, its modules draw their
+/// weights in order whatever the compiler; with parentheses in an order of its own.
 template <Module First, Module... Rest>
 struct Sequential {
   using value_type = typename First::value_type;

@@ -1,5 +1,5 @@
-// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) over the flat stores: base weights and late-phase weights each have
-// their own rate and decay. Every member has its own moments.
+// Adam (Kingma and Ba 2015) and AdamW (Loshchilov and Hutter 2019) over the flat stores: base weights and late-phase
+// weights each have their own rate and decay. Every member has its own moments.
 #pragma once
 
 #include <optional>
@@ -33,9 +33,10 @@ class Adam final : public Optimizer<W, D> {
 
   [[nodiscard]] const AdamOptions& options() const { return options_; }
 
-  /// Follows the network to new stores; called by release. A store in which some weights are new (rank-1 factors) starts from zero moments
-  /// and counts its steps from there: bias correction by a count that its moments have not seen would make the first steps some three to
-  /// six times too long. A store whose weights all have a past takes moments and count along.
+  /// Follows the network to new stores; called by release. A store in which some weights are new (rank-1 factors)
+  /// starts from zero moments and counts its steps from there: bias correction by a count that its moments have not
+  /// seen would make the first steps some three to six times too long. A store whose weights all have a past takes
+  /// moments and count along.
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     const StepCounts carried{carried_steps(from, *to, false), carried_steps(from, *to, true)};
     Base::rearrange(from, to);
@@ -70,16 +71,21 @@ class Adam final : public Optimizer<W, D> {
     late.gradient_scale = 1;
     late.count = this->steps_.late;
     adam_step(AdamStore<W, D>{value.base, gradient.base, mean.base, square.base, base, this->base_rate()},
-              AdamStore<W, D>{value.late, gradient.late, mean.late, square.late, late, this->late_rate()}, this->clipping());
+              AdamStore<W, D>{value.late, gradient.late, mean.late, square.late, late, this->late_rate()},
+              this->clipping());
   }
 
-  /// The steps behind all moments that a store takes along; 0 if one of its weights is new, or they come with different counts.
+  /// The steps behind all moments that a store takes along; 0 if one of its weights is new, or they come with different
+  /// counts.
   [[nodiscard]] std::int64_t carried_steps(const Flat& from, const Flat& to, bool late_phase) const {
     std::optional<std::int64_t> steps;
     for (const nn::Segment& target : to.segments) {
       if (target.late_phase != late_phase) continue;
-      const auto source = std::find_if(from.segments.begin(), from.segments.end(), [&](const auto& s) { return s.id == target.id; });
-      const std::int64_t past = source == from.segments.end() ? 0 : source->late_phase ? this->steps_.late : this->steps_.base;
+      const auto source =
+          std::find_if(from.segments.begin(), from.segments.end(), [&](const auto& s) { return s.id == target.id; });
+      const std::int64_t past = source == from.segments.end() ? 0
+                                : source->late_phase          ? this->steps_.late
+                                                              : this->steps_.base;
       if (steps && *steps != past) return 0;
       steps = past;
     }
@@ -87,8 +93,9 @@ class Adam final : public Optimizer<W, D> {
   }
 
   static const AdamOptions& checked(const AdamOptions& o) {
-    require<OptionError>(is_finite(o.beta1) && o.beta1 >= 0 && o.beta1 < 1 && is_finite(o.beta2) && o.beta2 >= 0 && o.beta2 < 1,
-                         "Adam: betas ", o.beta1, " and ", o.beta2, "; expected both in [0, 1)");
+    require<OptionError>(
+        is_finite(o.beta1) && o.beta1 >= 0 && o.beta1 < 1 && is_finite(o.beta2) && o.beta2 >= 0 && o.beta2 < 1,
+        "Adam: betas ", o.beta1, " and ", o.beta2, "; expected both in [0, 1)");
     require<OptionError>(o.epsilon > 0 && is_finite(o.epsilon), "Adam: epsilon ", o.epsilon, "; expected above 0");
     return o;
   }

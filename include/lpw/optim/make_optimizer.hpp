@@ -13,8 +13,8 @@ using OptimizerOptions = std::variant<SgdOptions, AdamOptions>;
 
 /// The optimizer of these options for a network. Throws OptionError as its constructor does.
 template <nn::Visitable M>
-[[nodiscard]] std::unique_ptr<Optimizer<nn::WeightOf<M>, typename M::device_type>> make_optimizer(M& network,
-                                                                                                  const OptimizerOptions& options) {
+[[nodiscard]] std::unique_ptr<Optimizer<nn::WeightOf<M>, typename M::device_type>> make_optimizer(
+    M& network, const OptimizerOptions& options) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   if (const auto* adam = std::get_if<AdamOptions>(&options)) return std::make_unique<Adam<W, D>>(network, *adam);

@@ -14,7 +14,8 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
-/// How the members' gradients of the shared base weights combine: summed (gamma_theta = 1) or averaged (gamma_theta = 1/K).
+/// How the members' gradients of the shared base weights combine: summed (gamma_theta = 1) or averaged (gamma_theta =
+/// 1/K).
 enum class BaseGradient { sum, mean };
 
 /// What a group of weights is stepped with, before a schedule multiplies the rate.
@@ -37,18 +38,18 @@ struct StepCounts {
   [[nodiscard]] bool operator==(const StepCounts&) const = default;
 };
 
-/// An optimizer of all weights of a network. States and step counts are all that changes in the course of a run. A step is advance(...),
-/// which counts and puts the rates where the device reads them, and then apply(), which is work on the device only: what a device may
-/// record once and replay, whatever the rates become.
+/// An optimizer of all weights of a network. States and step counts are all that changes in the course of a run. A step
+/// is advance(...), which counts and puts the rates where the device reads them, and then apply(), which is work on the
+/// device only: what a device may record once and replay, whatever the rates become.
 template <class W, class D>
 class Optimizer {
  public:
   using Flat = nn::FlatWeights<W, D>;
   virtual ~Optimizer() = default;
 
-  /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed. `base_factor` and
-  /// `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network has other weights
-  /// by now: it was assigned to, collapsed, or released elsewhere.
+  /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed.
+  /// `base_factor` and `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network
+  /// has other weights by now: it was assigned to, collapsed, or released elsewhere.
   void step(double base_factor, double late_factor) {
     advance(base_factor, late_factor);
     apply();
@@ -123,12 +124,13 @@ class Optimizer {
   /// The learning rate [1] of this step, of base weights and of late-phase weights.
   [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_; }
   [[nodiscard]] const Tensor<double, D>& late_rate() const { return late_rate_; }
-  /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps the weights: the
-  /// base gradient times gamma_theta together with the late-phase gradients of all members. For a plain network that is PyTorch's
-  /// clip_grad_norm_.
+  /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps
+  /// the weights: the base gradient times gamma_theta together with the late-phase gradients of all members. For a
+  /// plain network that is PyTorch's clip_grad_norm_.
   [[nodiscard]] Tensor<W, D> clipping() const {
     if (rules_.clip == 0) return {};
-    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()}, ScaledGradient<W, D>{flat_->gradient.late}, rules_.clip);
+    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()},
+                       ScaledGradient<W, D>{flat_->gradient.late}, rules_.clip);
   }
 
   std::shared_ptr<Flat> flat_;
@@ -139,7 +141,8 @@ class Optimizer {
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,
-            ": the network has been assigned to, collapsed, released without this optimizer, flattened together with or as a part of "
+            ": the network has been assigned to, collapsed, released without this optimizer, flattened together with "
+            "or as a part of "
             "another, or is gone; make a new optimizer for it");
   }
 
@@ -150,7 +153,8 @@ class Optimizer {
       require<OptionError>(rates.learning_rate >= 0, name, ": learning rate ", rates.learning_rate, " is negative");
       require<OptionError>(rates.weight_decay >= 0, name, ": weight decay ", rates.weight_decay, " is negative");
     }
-    require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip, "; expected a norm above 0, or 0 for none");
+    require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip,
+                         "; expected a norm above 0, or 0 for none");
     return o;
   }
 

@@ -1,5 +1,5 @@
-// Stochastic gradient descent with Nesterov momentum, over the flat stores: base weights and late-phase weights each have their own rate
-// and decay. Every member has its own momentum.
+// Stochastic gradient descent with Nesterov momentum, over the flat stores: base weights and late-phase weights each
+// have their own rate and decay. Every member has its own momentum.
 #pragma once
 
 #include <lpw/optim/optimizer.hpp>
@@ -16,7 +16,8 @@ struct SgdOptions {
   double clip = 0;  // largest norm of all gradients together; 0: any
 };
 
-/// v = momentum v + g + weight_decay w; w -= learning_rate (nesterov ? g + weight_decay w + momentum v : v), as PyTorch's.
+/// v = momentum v + g + weight_decay w; w -= learning_rate (nesterov ? g + weight_decay w + momentum v : v), as
+/// PyTorch's.
 template <class W, class D>
 class Sgd final : public Optimizer<W, D> {
   using Base = Optimizer<W, D>;
@@ -35,14 +36,17 @@ class Sgd final : public Optimizer<W, D> {
  private:
   void update() override {
     const auto &value = this->flat_->value, &gradient = this->flat_->gradient, &velocity = this->velocity();
-    SgdStep base{this->rates().learning_rate, options_.momentum, options_.nesterov, this->rates().weight_decay, this->base_scale()};
-    SgdStep late{this->late_rates().learning_rate, options_.momentum, options_.nesterov, this->late_rates().weight_decay, 1};
+    SgdStep base{this->rates().learning_rate, options_.momentum, options_.nesterov, this->rates().weight_decay,
+                 this->base_scale()};
+    SgdStep late{this->late_rates().learning_rate, options_.momentum, options_.nesterov,
+                 this->late_rates().weight_decay, 1};
     sgd_step(SgdStore<W, D>{value.base, gradient.base, velocity.base, base, this->base_rate()},
              SgdStore<W, D>{value.late, gradient.late, velocity.late, late, this->late_rate()}, this->clipping());
   }
 
   static const SgdOptions& checked(const SgdOptions& o) {
-    require<OptionError>(is_finite(o.momentum) && o.momentum >= 0 && o.momentum < 1, "Sgd: momentum ", o.momentum, " is outside [0, 1)");
+    require<OptionError>(is_finite(o.momentum) && o.momentum >= 0 && o.momentum < 1, "Sgd: momentum ", o.momentum,
+                         " is outside [0, 1)");
     require<OptionError>(!o.nesterov || o.momentum > 0, "Sgd: Nesterov momentum needs momentum > 0");
     return o;
   }

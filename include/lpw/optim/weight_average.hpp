@@ -15,20 +15,22 @@ void mark_statistics_stale(M& network) {
   nn::set_statistics_stale(network, true);
 }
 
-/// Replaces all running statistics by those of all samples in `batches`, a range whose items give inputs [K, B, ...] by inputs_of(item):
-/// each member's own minibatches. A channel's mean is sum_b m_b mean_b / sum_b m_b and its variance, biased, sum_b m_b (variance_b +
-/// (mean_b - mean)^2) / sum_b m_b, over minibatches of m_b samples, each normalised by its own statistics on the way: what the channel's
-/// values have together, whatever the minibatches' sizes. (PyTorch's update_bn weighs minibatches, not samples.) `member_chunk` members are
-/// computed at a time (0: all). Throws OptionError for an empty range, ShapeError for inputs of another number of members than the
-/// network's. A batch norm used twice in one forward pools the statistics of both uses.
+/// Replaces all running statistics by those of all samples in `batches`, a range whose items give inputs [K, B, ...] by
+/// inputs_of(item): each member's own minibatches. A channel's mean is sum_b m_b mean_b / sum_b m_b and its variance,
+/// biased, sum_b m_b (variance_b + (mean_b - mean)^2) / sum_b m_b, over minibatches of m_b samples, each normalised by
+/// its own statistics on the way: what the channel's values have together, whatever the minibatches' sizes. (PyTorch's
+/// update_bn weighs minibatches, not samples.) `member_chunk` members are computed at a time (0: all). Throws
+/// OptionError for an empty range, ShapeError for inputs of another number of members than the network's. A batch norm
+/// used twice in one forward pools the statistics of both uses.
 template <nn::Module M, class Batches, class InputsOf = std::identity>
 void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
   const std::int64_t members = nn::members(network);
   double seen = 0;  // elements of a member's inputs, which are as many for each sample
   for (const auto& batch : batches) {
     const auto inputs = inputs_of(batch);
-    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == members, "recompute_statistics: inputs ", inputs.shape(),
-                        " for a network of ", members, " members; expected [K=", members, " B ...], a minibatch for every member");
+    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == members, "recompute_statistics: inputs ",
+                        inputs.shape(), " for a network of ", members, " members; expected [K=", members,
+                        " B ...], a minibatch for every member");
     const auto size = static_cast<double>(inputs.size() / members);
     seen += size;
     for (const MemberRange range : member_chunks(members, member_chunk)) {
@@ -55,8 +57,8 @@ class WeightAverage {
     move_average(average_.late, flat_->value.late, weight);
   }
 
-  /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged, for a network
-  /// of other weights. It may be another network of the same form.
+  /// Puts the average into the network and marks its running statistics stale. Throws Error if nothing was averaged,
+  /// for a network of other weights. It may be another network of the same form.
   template <nn::Visitable M>
   void apply(M& network) const {
     const auto flat = nn::flatten(network);
@@ -64,7 +66,8 @@ class WeightAverage {
     const auto same = [](const nn::Segment& a, const nn::Segment& b) {
       return a.name == b.name && a.late_phase == b.late_phase && a.size == b.size;
     };
-    require(std::equal(flat->segments.begin(), flat->segments.end(), flat_->segments.begin(), flat_->segments.end(), same) &&
+    require(std::equal(flat->segments.begin(), flat->segments.end(), flat_->segments.begin(), flat_->segments.end(),
+                       same) &&
                 flat->members == flat_->members,
             "WeightAverage: the network has other weights than the averaged ones");
     copy(average_.base, flat->value.base);
@@ -74,8 +77,8 @@ class WeightAverage {
 
   /// Whether the averaged weights are in these stores.
   [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
-  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging. Weights that are new there, such as
-  /// rank-1 factors, count as having had their present value so far.
+  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging. Weights that are
+  /// new there, such as rank-1 factors, count as having had their present value so far.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
     average_ = nn::rearrange(average_, from, *to, {clone(to->value.base), clone(to->value.late)});
     flat_ = to;
@@ -87,9 +90,9 @@ class WeightAverage {
 
  private:
   void require_current() const {
-    require(
-        !flat_->retired,
-        "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; make a new average for it");
+    require(!flat_->retired,
+            "WeightAverage: the network has been assigned to, collapsed, released without this average, or is gone; "
+            "make a new average for it");
   }
 
   std::shared_ptr<nn::FlatWeights<W, D>> flat_;

@@ -1,10 +1,12 @@
-// What a file is compiled for, as a part of every name: all of lpw lies in an inline namespace LPW_ABI. One program may hold files compiled
-// for several instruction sets, or with and without oneDNN (nvcc's are without). Inline functions of one name would then be one function,
-// whichever the linker meets first, with other vector widths than half of its callers. Programs write lpw::Tensor all the same; only what
-// passes lpw's types from one such file to another no longer links.
+// What a file is compiled for, as a part of every name: all of lpw lies in an inline namespace LPW_ABI. One program may
+// hold files compiled for several instruction sets, or with and without oneDNN (nvcc's are without). Inline functions
+// of one name would then be one function, whichever the linker meets first, with other vector widths than half of its
+// callers. Programs write lpw::Tensor all the same; only what passes lpw's types from one such file to another no
+// longer links.
 #pragma once
 
-// A program that tells more apart than this does (two processors with AVX2, say) defines LPW_ABI itself, as any identifier.
+// A program that tells more apart than this does (two processors with AVX2, say) defines LPW_ABI itself, as any
+// identifier.
 #ifndef LPW_ABI
 #if defined(__AVX512BF16__)
 #define LPW_ABI_VECTORS avx512bf16

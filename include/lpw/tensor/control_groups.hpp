@@ -1,6 +1,6 @@
-// What the control groups of the process allow it: Linux' cgroups, version 1 and 2, by which containers and service managers limit
-// processors and memory. The kernel enforces such limits by throttling and by killing, and neither the number of processors nor the
-// machine's memory shows them.
+// What the control groups of the process allow it: Linux' cgroups, version 1 and 2, by which containers and service
+// managers limit processors and memory. The kernel enforces such limits by throttling and by killing, and neither the
+// number of processors nor the machine's memory shows them.
 #pragma once
 
 #include <algorithm>
@@ -54,14 +54,15 @@ namespace detail {
   std::string result;
   for (std::size_t i = 0; i < path.size(); ++i) {
     const bool escape = path[i] == '\\' && i + 3 < path.size();
-    result += escape ? static_cast<char>((path[i + 1] - '0') * 64 + (path[i + 2] - '0') * 8 + (path[i + 3] - '0')) : path[i];
+    result +=
+        escape ? static_cast<char>((path[i + 1] - '0') * 64 + (path[i + 2] - '0') * 8 + (path[i + 3] - '0')) : path[i];
     if (escape) i += 3;
   }
   return result;
 }
 
-/// A mounted hierarchy of groups: `root`, a path in it, is seen at the folder `point`. Controllers as in "rw,cpu,cpuacct"; version 2 has
-/// all in one.
+/// A mounted hierarchy of groups: `root`, a path in it, is seen at the folder `point`. Controllers as in
+/// "rw,cpu,cpuacct"; version 2 has all in one.
 struct GroupMount {
   bool unified = false;
   std::string root, point;
@@ -85,8 +86,8 @@ struct GroupMount {
   return mounts;
 }
 
-/// The folders of a group's limits in a mount: its own and those above, up to the mount's. A path from outside of the mount, as processes
-/// of other namespaces see it, has that alone.
+/// The folders of a group's limits in a mount: its own and those above, up to the mount's. A path from outside of the
+/// mount, as processes of other namespaces see it, has that alone.
 [[nodiscard]] inline std::vector<std::string> group_folders(const GroupMount& mount, const std::string& path) {
   const std::string root = mount.root == "/" ? "" : mount.root;
   std::string below = path.starts_with(root) ? path.substr(root.size()) : "";
@@ -109,7 +110,8 @@ void lower(std::optional<V>& limit, const std::optional<V>& value) {
 }
 
 /// Quota over period, in whatever units.
-[[nodiscard]] inline std::optional<double> processors(const std::vector<std::string>& quota, const std::vector<std::string>& period) {
+[[nodiscard]] inline std::optional<double> processors(const std::vector<std::string>& quota,
+                                                      const std::vector<std::string>& period) {
   if (quota.empty() || period.empty()) return std::nullopt;
   const auto time = whole_number(quota.front()), of = whole_number(period.back());
   if (!time || !of || *time == 0 || *of == 0) return std::nullopt;
@@ -130,34 +132,38 @@ inline void lower(GroupLimits& limits, const GroupMount& mount, const std::strin
     return;
   }
   if (mount.has("cpu"))
-    lower(limits.processors, processors(first_words(folder + "/cpu.cfs_quota_us"), first_words(folder + "/cpu.cfs_period_us")));
+    lower(limits.processors,
+          processors(first_words(folder + "/cpu.cfs_quota_us"), first_words(folder + "/cpu.cfs_period_us")));
   if (mount.has("memory")) lower(limits.memory, bytes(first_words(folder + "/memory.limit_in_bytes")));
 }
 
 }  // namespace detail
 
-/// The least of the limits of the process's groups and of all that these lie in. `root` is put before every path, those in the files
-/// included: tests have a tree of their own.
+/// The least of the limits of the process's groups and of all that these lie in. `root` is put before every path, those
+/// in the files included: tests have a tree of their own.
 [[nodiscard]] inline GroupLimits group_limits(const std::string& root = "") {
   GroupLimits limits;
   const auto mounts = detail::group_mounts(root + "/proc/self/mountinfo");
-  for (const std::string& line : detail::lines_of(root + "/proc/self/cgroup")) {  // "ID:CONTROLLERS:PATH"; version 2: "0::PATH"
+  for (const std::string& line :
+       detail::lines_of(root + "/proc/self/cgroup")) {  // "ID:CONTROLLERS:PATH"; version 2: "0::PATH"
     const auto colon = line.find(':'), second = line.find(':', colon + 1);
     if (colon == std::string::npos || second == std::string::npos) continue;
     const auto controllers = detail::words_of(line.substr(colon + 1, second - colon - 1), ',');
     for (const auto& mount : mounts) {
-      const bool same = mount.unified
-                            ? controllers.empty()
-                            : std::any_of(controllers.begin(), controllers.end(), [&](const auto& name) { return mount.has(name); });
+      const bool same = mount.unified ? controllers.empty()
+                                      : std::any_of(controllers.begin(), controllers.end(),
+                                                    [&](const auto& name) { return mount.has(name); });
       if (!same) continue;
-      for (const std::string& folder : detail::group_folders(mount, line.substr(second + 1))) detail::lower(limits, mount, root + folder);
+      for (const std::string& folder : detail::group_folders(mount, line.substr(second + 1)))
+        detail::lower(limits, mount, root + folder);
     }
   }
   return limits;
 }
 
-/// Bytes that tensors may take of `physical` memory: where groups limit it, what is not in tensors, as the program's own code, is to have
-/// 64 MB of the limit, or a quarter if that is less. The kernel kills whoever passes a limit, without a word.
+/// Bytes that tensors may take of `physical` memory: where groups limit it, what is not in tensors, as the program's
+/// own code, is to have 64 MB of the limit, or a quarter if that is less. The kernel kills whoever passes a limit,
+/// without a word.
 [[nodiscard]] inline std::size_t usable_memory(std::size_t physical, const GroupLimits& limits) {
   if (!limits.memory || *limits.memory >= physical) return physical;
   return *limits.memory - std::min(*limits.memory / 4, std::size_t{64} << 20);

@@ -1,5 +1,6 @@
-// Element types: float, double, bfloat16, and half, which only CUDA computes in. Sums, statistics and weights are kept in Accumulate<T>:
-// float for the two narrow types. Their conversions are the same function everywhere; device code uses the hardware's.
+// Element types: float, double, bfloat16, and half, which only CUDA computes in. Sums, statistics and weights are kept
+// in Accumulate<T>: float for the two narrow types. Their conversions are the same function everywhere; device code
+// uses the hardware's.
 #pragma once
 
 #include <bit>
@@ -48,8 +49,8 @@ struct bfloat16 {
 };
 static_assert(sizeof(bfloat16) == 2);
 
-/// IEEE half precision: 5 bits of exponent, 10 of fraction. Converts from float by rounding to nearest even, past 65504 to infinity;
-/// NaN stays NaN.
+/// IEEE half precision: 5 bits of exponent, 10 of fraction. Converts from float by rounding to nearest even, past 65504
+/// to infinity; NaN stays NaN.
 struct half {
   std::uint16_t bits;
 
@@ -65,7 +66,8 @@ struct half {
   }
 
  private:
-  static constexpr std::uint32_t rebias = (127 - 15) << 23;  // between the exponents of float and half, in float's place
+  static constexpr std::uint32_t rebias = (127 - 15)
+                                          << 23;  // between the exponents of float and half, in float's place
 
   LPW_HOST_DEVICE static constexpr std::uint16_t round(float value) {
 #if defined(__CUDA_ARCH__)
@@ -119,7 +121,8 @@ struct AccumulateOf<half> {
 template <class T>
 using Accumulate = typename detail::AccumulateOf<T>::type;
 
-/// to = value, rounded. In loops over elements this, unlike an assignment of a converted bfloat16, is vectorised by GCC.
+/// to = value, rounded. In loops over elements this, unlike an assignment of a converted bfloat16, is vectorised by
+/// GCC.
 template <class T>
 LPW_HOST_DEVICE constexpr void store(T& to, Accumulate<T> value) {
   if constexpr (std::is_same_v<T, bfloat16>) {

@@ -1,6 +1,6 @@
-// NaN, infinity and signs of floating-point numbers by their bits. Comparisons would do, but -ffast-math and -ffinite-math-only promise the
-// compiler that there is no NaN, and it drops them: bits are integers, about which nothing is promised. So lpw checks what it is given, and
-// lets NaN through, whatever flags a program is compiled with.
+// NaN, infinity and signs of floating-point numbers by their bits. Comparisons would do, but -ffast-math and
+// -ffinite-math-only promise the compiler that there is no NaN, and it drops them: bits are integers, about which
+// nothing is promised. So lpw checks what it is given, and lets NaN through, whatever flags a program is compiled with.
 #pragma once
 
 #include <bit>
@@ -67,13 +67,14 @@ template <class T>
   return static_cast<Bits>(bits_of(x) & static_cast<Bits>(~(Bits(1) << (8 * sizeof(T) - 1))));
 }
 
-/// The bits of -infinity: as integers, those of -0 and all negative numbers are not above them, those of NaN and all others are.
+/// The bits of -infinity: as integers, those of -0 and all negative numbers are not above them, those of NaN and all
+/// others are.
 template <class T>
-inline constexpr typename FloatBits<T>::type negative_infinity_bits =
-    static_cast<typename FloatBits<T>::type>(FloatBits<T>::infinity | (typename FloatBits<T>::type(1) << (8 * sizeof(T) - 1)));
+inline constexpr typename FloatBits<T>::type negative_infinity_bits = static_cast<typename FloatBits<T>::type>(
+    FloatBits<T>::infinity | (typename FloatBits<T>::type(1) << (8 * sizeof(T) - 1)));
 
-/// `x`, which the compiler may not merge with the sums and products around it, where flags let it reorder those. Within a block that starts
-/// with LPW_KEEP_ORDER, which is how Clang is told.
+/// `x`, which the compiler may not merge with the sums and products around it, where flags let it reorder those. Within
+/// a block that starts with LPW_KEEP_ORDER, which is how Clang is told.
 [[nodiscard]] inline float in_order(float x) {
 #if defined(__GNUC__) && !defined(__clang__) && !defined(__CUDACC__) && __GNUC__ >= 12
   return __builtin_assoc_barrier(x);

@@ -1,4 +1,5 @@
-// The machine's own memory as a source of a pool: address space is taken in large pieces, and what lies in it comes and goes by pages.
+// The machine's own memory as a source of a pool: address space is taken in large pieces, and what lies in it comes and
+// goes by pages.
 #pragma once
 
 #include <sys/mman.h>
@@ -27,13 +28,14 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would promise more and
-/// kill the process later.
+/// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would
+/// promise more and kill the process later.
 class HostMemory {
  public:
   static constexpr std::size_t alignment = 64;
-  static constexpr std::size_t small = std::size_t{64} << 10;   // smaller requests have pages of their own
-  static constexpr std::size_t granule = std::size_t{2} << 20;  // a huge page: fewer page faults, and fewer misses of address translation
+  static constexpr std::size_t small = std::size_t{64} << 10;  // smaller requests have pages of their own
+  static constexpr std::size_t granule =
+      std::size_t{2} << 20;  // a huge page: fewer page faults, and fewer misses of address translation
 #if LPW_POISONS_MEMORY
   static constexpr std::size_t guard = 64;  // after each block, for AddressSanitizer
 #else
@@ -53,7 +55,8 @@ class HostMemory {
     if (size > limit_) return {};
     const auto whole = [](std::size_t length) { return (length + granule - 1) / granule * granule; };
     const std::size_t least = whole(size);
-    for (std::size_t length = std::max(least, whole(preferred_reservation()));; length = std::max(least, whole(length / 2))) {
+    for (std::size_t length = std::max(least, whole(preferred_reservation()));;
+         length = std::max(least, whole(length / 2))) {
       void* block = mmap(nullptr, length + granule, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
       if (block == MAP_FAILED) {
         if (length == least) return {};
@@ -72,7 +75,8 @@ class HostMemory {
     munmap(reserved.data(), reserved.size());
   }
 
-  /// Puts memory where address space was reserved, in whole pages, beside `held` bytes that are there. False if there is no more.
+  /// Puts memory where address space was reserved, in whole pages, beside `held` bytes that are there. False if there
+  /// is no more.
   [[nodiscard]] bool commit(std::byte* begin, std::size_t size, std::size_t held) const {
     if (size > limit_ || held > limit_ - size) return false;
     if (mprotect(begin, size, PROT_READ | PROT_WRITE) != 0) return false;
@@ -103,12 +107,13 @@ class HostMemory {
 
  private:
   static std::size_t physical_memory() {
-    return usable_memory(static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)),
-                         group_limits());
+    return usable_memory(
+        static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)),
+        group_limits());
   }
 
-  /// Several times what can be held, so that gaps do not matter, in one piece: addresses cost nothing. Little where they are rationed
-  /// (ulimit -v), or where AddressSanitizer keeps books of each.
+  /// Several times what can be held, so that gaps do not matter, in one piece: addresses cost nothing. Little where
+  /// they are rationed (ulimit -v), or where AddressSanitizer keeps books of each.
   [[nodiscard]] std::size_t preferred_reservation() const {
     rlimit addresses{};
     const bool rationed = getrlimit(RLIMIT_AS, &addresses) != 0 || addresses.rlim_cur != RLIM_INFINITY || guard > 0;

@@ -1,6 +1,6 @@
-// What a memory pool keeps books of: ranges of its segments, in use, free or absent, each knowing its neighbours, and lists of free ones by
-// size, in which a good fit is found in constant time (two-level segregated fit; Masmano et al. 2004, "TLSF"). The books lie apart from
-// the memory, which may be a GPU's.
+// What a memory pool keeps books of: ranges of its segments, in use, free or absent, each knowing its neighbours, and
+// lists of free ones by size, in which a good fit is found in constant time (two-level segregated fit; Masmano et al.
+// 2004, "TLSF"). The books lie apart from the memory, which may be a GPU's.
 #pragma once
 
 #include <array>
@@ -88,7 +88,8 @@ class RangeList {
   [[nodiscard]] std::size_t next_occupied(std::size_t bin) const noexcept {
     if (bin >= bins) return bins;
     std::size_t word = bin / 64;
-    for (std::uint64_t bits = occupied_[word] >> bin % 64 << bin % 64; word < occupied_.size(); bits = occupied_[word]) {
+    for (std::uint64_t bits = occupied_[word] >> bin % 64 << bin % 64; word < occupied_.size();
+         bits = occupied_[word]) {
       if (bits != 0) return word * 64 + static_cast<std::size_t>(std::countr_zero(bits));
       if (++word == occupied_.size()) break;
     }
@@ -100,7 +101,8 @@ class RangeList {
     int looked = 0;
     for (MemoryRange* range = heads_[bin]; range && looked < looked_at; range = range->next, ++looked) {
       if (range->size == size) return range;
-      if (range->size > size && (!best || range->size < best->size || (range->size == best->size && range->begin < best->begin)))
+      if (range->size > size &&
+          (!best || range->size < best->size || (range->size == best->size && range->begin < best->begin)))
         best = range;
     }
     return best;
@@ -118,7 +120,9 @@ class MemoryRanges {
   /// The range that begins at the address.
   [[nodiscard]] MemoryRange& at(std::byte* begin) noexcept { return ranges_.find(begin)->second; }
   /// A free, reserved or absent range of at least `size` bytes; null if there is none.
-  [[nodiscard]] MemoryRange* find(State state, bool small, std::size_t size) noexcept { return list(state, small).find(size); }
+  [[nodiscard]] MemoryRange* find(State state, bool small, std::size_t size) noexcept {
+    return list(state, small).find(size);
+  }
   /// Any range of a state; null if there is none.
   [[nodiscard]] MemoryRange* any(State state) noexcept {
     MemoryRange* range = list(state, false).any();
@@ -196,7 +200,8 @@ class MemoryRanges {
   void join_small() {
     std::vector<MemoryRange*> first;  // of each row of neighbours: it stays, and absorbs the others
     free_[true].for_each([&](MemoryRange& range) {
-      if ((!range.left || !range.left->joins(range)) && range.right && range.right->joins(range)) first.push_back(&range);
+      if ((!range.left || !range.left->joins(range)) && range.right && range.right->joins(range))
+        first.push_back(&range);
     });
     for (MemoryRange* range : first) {
       free_[true].remove(*range);

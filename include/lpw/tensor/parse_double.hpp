@@ -13,8 +13,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// The decimal number that all of `text` is, infinity and NaN included where the library reads them; nothing for any other text, or a
-/// number out of range.
+/// The decimal number that all of `text` is, infinity and NaN included where the library reads them; nothing for any
+/// other text, or a number out of range.
 [[nodiscard]] inline std::optional<double> parse_double(std::string_view text) {
   double value = 0;
 #if defined(__cpp_lib_to_chars)

@@ -18,7 +18,8 @@ namespace detail {
 
 /// What each `*` of a pattern stands for in a name, from left to right: as little as possible, the last one what is
 /// left. Nothing where the name does not match.
-[[nodiscard]] inline std::optional<std::vector<std::string_view>> match_runs(std::string_view name, std::string_view pattern) {
+[[nodiscard]] inline std::optional<std::vector<std::string_view>> match_runs(std::string_view name,
+                                                                             std::string_view pattern) {
   std::vector<std::string_view> runs;
   auto star = pattern.find('*');
   if (star == pattern.npos) return name == pattern ? std::optional(runs) : std::nullopt;
@@ -55,12 +56,15 @@ namespace detail {
 }  // namespace detail
 
 /// Whether a name is as a pattern says, in which `*` stands for any run of characters, also for none.
-[[nodiscard]] inline bool matches(std::string_view name, std::string_view pattern) { return detail::match_runs(name, pattern).has_value(); }
+[[nodiscard]] inline bool matches(std::string_view name, std::string_view pattern) {
+  return detail::match_runs(name, pattern).has_value();
+}
 
 /// The name that `to` makes of one that matches `pattern`: each `*` of `to` stands for what the `*` in its place of
 /// `pattern` matched, as little as possible from the left ("module.*" and "*": "module.fc.weight" becomes "fc.weight").
 /// Nothing where `name` does not match.
-[[nodiscard]] inline std::optional<std::string> renamed(std::string_view name, std::string_view pattern, std::string_view to) {
+[[nodiscard]] inline std::optional<std::string> renamed(std::string_view name, std::string_view pattern,
+                                                        std::string_view to) {
   const auto runs = detail::match_runs(name, pattern);
   if (!runs) return std::nullopt;
   std::string result;
@@ -78,7 +82,8 @@ namespace detail {
 /// Those of `known` that may have been meant by `name` (a name or a pattern), the likeliest first, at most three: names
 /// that differ in up to a third of its characters, and names that one is a first or last part of, as "layer3" of
 /// "layer3.0.conv1.weight".
-[[nodiscard]] inline std::vector<std::string> close_names(std::string_view name, const std::vector<std::string>& known) {
+[[nodiscard]] inline std::vector<std::string> close_names(std::string_view name,
+                                                          const std::vector<std::string>& known) {
   constexpr std::size_t most = 3;
   const auto is_part = [](const std::string& part, const std::string& whole) {
     return !part.empty() && (whole.starts_with(part + '.') || whole.ends_with('.' + part));

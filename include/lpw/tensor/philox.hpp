@@ -25,7 +25,9 @@ class Philox {
       : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), step_(step) {}
 
   /// The same seed for another purpose; `step` separates repeated uses (an epoch, an iteration, a parameter).
-  [[nodiscard]] LPW_HOST_DEVICE constexpr Philox stream(Stream stream, std::uint32_t step = 0) const { return Philox(seed_, stream, step); }
+  [[nodiscard]] LPW_HOST_DEVICE constexpr Philox stream(Stream stream, std::uint32_t step = 0) const {
+    return Philox(seed_, stream, step);
+  }
   /// The same stream, `steps` steps later.
   [[nodiscard]] LPW_HOST_DEVICE constexpr Philox later(std::uint32_t steps) const {
     Philox result = *this;
@@ -42,7 +44,9 @@ class Philox {
   }
 
   /// Uniform in [0, 1), a multiple of 2^-24.
-  [[nodiscard]] LPW_HOST_DEVICE constexpr float uniform(std::uint64_t index) const { return to_uniform((*this)(index)[0]); }
+  [[nodiscard]] LPW_HOST_DEVICE constexpr float uniform(std::uint64_t index) const {
+    return to_uniform((*this)(index)[0]);
+  }
 
   /// Uniform integer in [0, bound), by multiplication; the bias is below bound / 2^32.
   [[nodiscard]] LPW_HOST_DEVICE constexpr std::uint32_t below(std::uint64_t index, std::uint32_t bound) const {
@@ -57,7 +61,9 @@ class Philox {
   }
 
   /// The upper 24 of 32 random bits as a number in [0, 1).
-  [[nodiscard]] LPW_HOST_DEVICE static constexpr float to_uniform(std::uint32_t bits) { return static_cast<float>(bits >> 8) * 0x1p-24f; }
+  [[nodiscard]] LPW_HOST_DEVICE static constexpr float to_uniform(std::uint32_t bits) {
+    return static_cast<float>(bits >> 8) * 0x1p-24f;
+  }
 
   /// The bare function on a 128-bit counter and a 64-bit key, as its authors' known answers use it.
   [[nodiscard]] LPW_HOST_DEVICE static constexpr Block rounds(Block counter, std::uint32_t key0, std::uint32_t key1) {

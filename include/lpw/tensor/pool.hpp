@@ -1,8 +1,9 @@
-// The memory pool of a device. Freed blocks are kept and handed out again, because touching fresh pages costs more than most of a
-// training step's arithmetic on the CPU, and asking the driver for memory stops a GPU. Blocks are cut out of free ranges of segments, the
-// best fit, and join their free neighbours when they are given back, so that what served one shape serves any other. Memory goes back to
-// the system when trim() is called, at the end of a phase, or when more than there is is asked for. Small blocks lie in ranges of their
-// own: a few that last must not keep large ranges apart. Where the memory comes from is the Source's business.
+// The memory pool of a device. Freed blocks are kept and handed out again, because touching fresh pages costs more than
+// most of a training step's arithmetic on the CPU, and asking the driver for memory stops a GPU. Blocks are cut out of
+// free ranges of segments, the best fit, and join their free neighbours when they are given back, so that what served
+// one shape serves any other. Memory goes back to the system when trim() is called, at the end of a phase, or when more
+// than there is is asked for. Small blocks lie in ranges of their own: a few that last must not keep large ranges
+// apart. Where the memory comes from is the Source's business.
 #pragma once
 
 #include <algorithm>
@@ -21,7 +22,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Bytes handed out by a pool: now, at most since the last reset_peak, and held in total (handed out or kept for reuse).
+/// Bytes handed out by a pool: now, at most since the last reset_peak, and held in total (handed out or kept for
+/// reuse).
 struct PoolUsage {
   std::size_t used = 0, peak = 0, held = 0;
 };
@@ -34,8 +36,9 @@ concept PagedSource = requires(const Source& source, std::byte* begin, std::size
   { source.decommit(begin, size) } -> std::same_as<bool>;
 };
 
-/// A Source says `alignment` of blocks, below which size they are `small`, and in what `granule` it had best be asked; shortage(used)
-/// completes "out of memory: N bytes requested". It is a PagedSource, or has allocate(size, held), a segment or null, and release(segment).
+/// A Source says `alignment` of blocks, below which size they are `small`, and in what `granule` it had best be asked;
+/// shortage(used) completes "out of memory: N bytes requested". It is a PagedSource, or has allocate(size, held), a
+/// segment or null, and release(segment).
 template <class Source>
 class Pool {
  public:
@@ -86,15 +89,16 @@ class Pool {
     std::lock_guard lock(mutex_);
     usage_.peak = usage_.used;
   }
-  /// Returns unused memory to the system, in whole granules: for the end of a phase, since the next one pays for fresh memory.
+  /// Returns unused memory to the system, in whole granules: for the end of a phase, since the next one pays for fresh
+  /// memory.
   void trim() {
     std::lock_guard lock(mutex_);
     give_back(Source::granule);
   }
 
-  /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out meanwhile are reserved
-  /// when they are free: only later recordings get them, until the reserve is dropped, or forget_recording() was called
-  /// for each of them.
+  /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out
+  /// meanwhile are reserved when they are free: only later recordings get them, until the reserve is dropped, or
+  /// forget_recording() was called for each of them.
   void begin_recording() {
     std::lock_guard lock(mutex_);
     recording_ = true;
@@ -120,14 +124,18 @@ class Pool {
   }
 
   /// The size a request is served with.
-  [[nodiscard]] static constexpr std::size_t round_up(std::size_t bytes) { return multiple(std::max<std::size_t>(bytes, 1), alignment); }
+  [[nodiscard]] static constexpr std::size_t round_up(std::size_t bytes) {
+    return multiple(std::max<std::size_t>(bytes, 1), alignment);
+  }
 
  private:
   using Range = detail::MemoryRange;
   using State = Range::State;
   static constexpr bool paged = PagedSource<Source>;
 
-  [[nodiscard]] static constexpr std::size_t multiple(std::size_t size, std::size_t of) { return (size + of - 1) / of * of; }
+  [[nodiscard]] static constexpr std::size_t multiple(std::size_t size, std::size_t of) {
+    return (size + of - 1) / of * of;
+  }
   [[nodiscard]] static constexpr std::size_t guard() {
     if constexpr (requires { Source::guard; }) return Source::guard;
     return 0;
@@ -164,7 +172,8 @@ class Pool {
         range = grow(size);
       }
     }
-    if (!range) fail<OutOfMemory>("out of memory: ", round_up(bytes), " bytes requested ", source_.shortage(usage_.used));
+    if (!range)
+      fail<OutOfMemory>("out of memory: ", round_up(bytes), " bytes requested ", source_.shortage(usage_.used));
     return *range;
   }
 
@@ -207,7 +216,8 @@ class Pool {
       if (!range.left && !range.right) whole.push_back(&range);
     });
     for (Range* range : whole) {
-      const auto segment = std::find_if(segments_.begin(), segments_.end(), [&](const auto& s) { return s.data() == range->begin; });
+      const auto segment =
+          std::find_if(segments_.begin(), segments_.end(), [&](const auto& s) { return s.data() == range->begin; });
       release_segment(*segment);
       segments_.erase(segment);
       ranges_.remove(*range);
@@ -215,7 +225,8 @@ class Pool {
     return !whole.empty();
   }
 
-  /// Small ranges share a granule, medium ones ten of them; a large one has a segment as long as itself, to be given back with it.
+  /// Small ranges share a granule, medium ones ten of them; a large one has a segment as long as itself, to be given
+  /// back with it.
   [[nodiscard]] Range* grow_by_segment(std::size_t size) {
     const bool small = size < Source::small;
     const std::size_t exact = multiple(size, Source::granule), shared = small ? exact : 10 * Source::granule;
@@ -229,7 +240,8 @@ class Pool {
     return nullptr;
   }
 
-  /// Where memory can be put for a free range to become long enough: into the absent range, at its end for small blocks.
+  /// Where memory can be put for a free range to become long enough: into the absent range, at its end for small
+  /// blocks.
   struct Growth {
     Range* absent = nullptr;
     std::size_t missing = 0;
@@ -244,7 +256,8 @@ class Pool {
       const std::size_t missing = multiple(size - there, page());
       if (missing > absent.size) return;
       const bool lower = best.absent && absent.begin < best.absent->begin;
-      if (!best.absent || missing < best.missing || (missing == best.missing && lower != small)) best = {&absent, missing};
+      if (!best.absent || missing < best.missing || (missing == best.missing && lower != small))
+        best = {&absent, missing};
     });
     return best;
   }
@@ -254,7 +267,8 @@ class Pool {
     const bool small = size < Source::small;
     const Growth growth = cheapest_growth(size, small);
     if (!growth.absent) return nullptr;
-    for (const std::size_t length : {std::min(multiple(growth.missing, Source::granule), growth.absent->size), growth.missing}) {
+    for (const std::size_t length :
+         {std::min(multiple(growth.missing, Source::granule), growth.absent->size), growth.missing}) {
       std::byte* begin = small ? growth.absent->end() - length : growth.absent->begin;
       if (!source_.commit(begin, length, usage_.held)) continue;
       usage_.held += length;

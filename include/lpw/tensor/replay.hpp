@@ -1,5 +1,5 @@
-// Work that is issued again and again with other values in the same memory: a training step. A device that can record it and replay it
-// faster than it can be issued specialises this.
+// Work that is issued again and again with other values in the same memory: a training step. A device that can record
+// it and replay it faster than it can be issued specialises this.
 #pragma once
 
 #include <cstdint>
@@ -19,8 +19,9 @@ template <class T, class D>
 template <class Device>
 class Replay {
  public:
-  /// Has work(step) done. `key` names everything in which two calls' work can differ but the contents of tensors and the step: the places
-  /// of all tensors that outlive the call among it, weights too (place_of(optimizer.weights().value.base)), which a release moves.
+  /// Has work(step) done. `key` names everything in which two calls' work can differ but the contents of tensors and
+  /// the step: the places of all tensors that outlive the call among it, weights too
+  /// (place_of(optimizer.weights().value.base)), which a release moves.
   template <class Work>
   void run(const std::string&, std::uint32_t step, Work&& work) {
     work(step);

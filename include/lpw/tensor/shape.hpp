@@ -33,7 +33,9 @@ class Shape {
   /// Number of axes.
   [[nodiscard]] constexpr int rank() const { return rank_; }
   /// Extent of an axis; negative axes count from the end.
-  [[nodiscard]] constexpr std::int64_t operator[](int axis) const { return extents_[to_size(axis < 0 ? rank_ + axis : axis)]; }
+  [[nodiscard]] constexpr std::int64_t operator[](int axis) const {
+    return extents_[to_size(axis < 0 ? rank_ + axis : axis)];
+  }
   /// The extents in their order, for loops.
   [[nodiscard]] constexpr const std::int64_t* begin() const { return extents_.data(); }
   [[nodiscard]] constexpr const std::int64_t* end() const { return extents_.data() + rank_; }

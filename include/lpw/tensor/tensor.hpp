@@ -113,7 +113,9 @@ class Tensor {
   /// Where row i of the first axis begins, to be read.
   [[nodiscard]] const T* row(std::int64_t i) const { return data_ + i * row_stride_; }
   /// Whether the elements lie one after another.
-  [[nodiscard]] bool contiguous() const { return shape_.rank() == 0 || shape_[0] <= 1 || row_stride_ == shape_.size_from(1); }
+  [[nodiscard]] bool contiguous() const {
+    return shape_.rank() == 0 || shape_[0] <= 1 || row_stride_ == shape_.size_from(1);
+  }
   /// True if nobody else knows this memory, so that it may be overwritten: no other handle shares it, and it is no view
   /// of memory that lpw did not allocate.
   [[nodiscard]] bool unique() const { return access_ == Access::own && storage_.use_count() == 1; }
@@ -123,8 +125,8 @@ class Tensor {
 
   /// The rows [first, first + count) of the first axis, sharing memory.
   [[nodiscard]] Tensor rows(std::int64_t first, std::int64_t count) const {
-    require<ShapeError>(first >= 0 && count >= 0 && first + count <= shape_[0], "rows: [", first, ", ", first + count, ") of a tensor ",
-                        shape_);
+    require<ShapeError>(first >= 0 && count >= 0 && first + count <= shape_[0], "rows: [", first, ", ", first + count,
+                        ") of a tensor ", shape_);
     Tensor view = *this;
     view.data_ += first * row_stride_;
     view.shape_ = shape_.with(0, count);
@@ -134,9 +136,10 @@ class Tensor {
   /// The same memory under another shape. Throws ShapeError unless of equal size, and contiguous or with as many rows.
   [[nodiscard]] Tensor reshaped(const Shape& shape) const {
     const bool strided = !contiguous();
-    require<ShapeError>(!strided || (shape.rank() > 0 && shape[0] == shape_[0]), "reshaped: ", shape_, " is not contiguous");
-    require<ShapeError>(shape.size() == shape_.size(), "reshaped: ", shape_, " has ", shape_.size(), " elements, ", shape, " has ",
-                        shape.size());
+    require<ShapeError>(!strided || (shape.rank() > 0 && shape[0] == shape_[0]), "reshaped: ", shape_,
+                        " is not contiguous");
+    require<ShapeError>(shape.size() == shape_.size(), "reshaped: ", shape_, " has ", shape_.size(), " elements, ",
+                        shape, " has ", shape.size());
     Tensor view = *this;
     view.shape_ = shape;
     if (!strided) view.row_stride_ = shape.rank() ? shape.size_from(1) : 1;
@@ -145,8 +148,8 @@ class Tensor {
 
   /// For a matrix [K, P]: the columns [offset, offset + row.size()) of every row as [K, ...row], sharing memory.
   [[nodiscard]] Tensor columns(std::int64_t offset, const Shape& row) const {
-    require<ShapeError>(shape_.rank() == 2 && offset >= 0 && offset + row.size() <= shape_[1], "columns: ", row, " at ", offset,
-                        " of a tensor ", shape_);
+    require<ShapeError>(shape_.rank() == 2 && offset >= 0 && offset + row.size() <= shape_[1], "columns: ", row, " at ",
+                        offset, " of a tensor ", shape_);
     Tensor view = *this;
     view.data_ += offset;
     view.shape_ = row.prepend(shape_[0]);
@@ -163,27 +166,29 @@ class Tensor {
     const std::int64_t length = shape.rank() ? shape.size_from(1) : 1;
     const auto address = reinterpret_cast<std::uintptr_t>(data);
     require(data != nullptr, "view: a tensor ", shape, " at no address (null)");
-    require(address % alignof(T) == 0, "view: a tensor ", shape, " at address ", address, ", expected a multiple of ", alignof(T),
-            ", the alignment of its elements; copy them to memory that is aligned");
+    require(address % alignof(T) == 0, "view: a tensor ", shape, " at address ", address, ", expected a multiple of ",
+            alignof(T), ", the alignment of its elements; copy them to memory that is aligned");
     Tensor result;
     result.storage_ = std::const_pointer_cast<void>(std::move(owner));
     result.data_ = data;
     result.shape_ = shape;
     result.row_stride_ = row_stride.value_or(length);
     result.access_ = access;
-    require<ShapeError>(result.row_stride_ >= length, "view: the rows of a tensor ", shape, " overlap: they have ", length,
-                        " elements and lie ", result.row_stride_, " apart");
+    require<ShapeError>(result.row_stride_ >= length, "view: the rows of a tensor ", shape, " overlap: they have ",
+                        length, " elements and lie ", result.row_stride_, " apart");
     return result;
   }
 
   [[noreturn]] void refuse_writing() const {
-    fail("tensor ", shape_, ": views memory that must not be written; read it by a const handle, or write to its clone()");
+    fail("tensor ", shape_,
+         ": views memory that must not be written; read it by a const handle, or write to its clone()");
   }
 
   static std::size_t byte_count(const Shape& shape) {
     std::int64_t bytes = sizeof(T);
     for (const std::int64_t extent : shape)
-      require<ShapeError>(!__builtin_mul_overflow(bytes, extent, &bytes), "tensor: ", shape, " has more than 2^63 bytes");
+      require<ShapeError>(!__builtin_mul_overflow(bytes, extent, &bytes), "tensor: ", shape,
+                          " has more than 2^63 bytes");
     return static_cast<std::size_t>(bytes);
   }
 
@@ -243,7 +248,8 @@ template <class T, class Device>
 /// A host tensor holding the given values in row-major order.
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> tensor_of(const Shape& shape, std::span<const T> values) {
-  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "tensor_of: ", values.size(), " values for ", shape);
+  require<ShapeError>(static_cast<std::int64_t>(values.size()) == shape.size(), "tensor_of: ", values.size(),
+                      " values for ", shape);
   Tensor<T, Cpu> result(shape);
   std::copy(values.begin(), values.end(), result.data());
   return result;

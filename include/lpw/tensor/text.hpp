@@ -1,5 +1,6 @@
-// Values as text: messages, tables, metrics. Numbers are written as C and C++ write them where no locale is set ("0.25", "1234"), whatever
-// locale the program has: files are read again, and a message is to name a number as it was given.
+// Values as text: messages, tables, metrics. Numbers are written as C and C++ write them where no locale is set
+// ("0.25", "1234"), whatever locale the program has: files are read again, and a message is to name a number as it was
+// given.
 #pragma once
 
 #include <charconv>
@@ -29,7 +30,9 @@ template <class... Parts>
 }
 
 /// x with `digits` digits after the point: printf's %.<digits>f.
-[[nodiscard]] inline std::string fixed(double x, int digits) { return to_text(std::fixed, std::setprecision(digits), x); }
+[[nodiscard]] inline std::string fixed(double x, int digits) {
+  return to_text(std::fixed, std::setprecision(digits), x);
+}
 
 /// x with up to `digits` digits in all: printf's %.<digits>g.
 [[nodiscard]] inline std::string significant(double x, int digits) { return to_text(std::setprecision(digits), x); }

@@ -29,8 +29,8 @@ template <class Run>
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
   if (p.averaged != (o.swa_start < 0 ? 0 : std::max<std::int64_t>(p.epoch - o.swa_start, 0))) return false;
-  return within(p.base_steps, p.step) && within(p.late_steps, p.step) && within(p.sums.seen, p.iteration > 0 ? run.task.samples() : 0) &&
-         within(p.sums.correct, p.sums.seen);
+  return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
+         within(p.sums.seen, p.iteration > 0 ? run.task.samples() : 0) && within(p.sums.correct, p.sums.seen);
 }
 
 /// The progress that a checkpoint records. Throws FileError for one of other options, or that says what cannot be.
@@ -46,8 +46,8 @@ template <class Run>
     fail<FileError>(path, ": is not the checkpoint of a training run");
   }
   for (const auto& tensor : checkpoint.tensors) io::require_finite(tensor, path);
-  require<FileError>(possible(run, progress), path, ": damaged: it stands at epoch ", progress.epoch, ", iteration ", progress.iteration,
-                     ", where this run never is");
+  require<FileError>(possible(run, progress), path, ": damaged: it stands at epoch ", progress.epoch, ", iteration ",
+                     progress.iteration, ", where this run never is");
   return progress;
 }
 
@@ -74,14 +74,17 @@ void load_run(Run& run, const std::filesystem::path& path) {
   for (auto& [name, pair] : run.optimizer->states()) get_pair(checkpoint.tensors, name, pair);
   run.optimizer->set_steps({run.progress.base_steps, run.progress.late_steps});
   if constexpr (requires { run.task.load(checkpoint.tensors, run.members()); })
-    if (run.progress.step > 0) run.task.load(checkpoint.tensors, run.members());  // before, there is nothing to carry on
-  copy(to_device<typename Run::D>(checkpoint.tensors.template get<typename Run::W>("buffers", flat.buffers.shape())), flat.buffers);
+    if (run.progress.step > 0)
+      run.task.load(checkpoint.tensors, run.members());  // before, there is nothing to carry on
+  copy(to_device<typename Run::D>(checkpoint.tensors.template get<typename Run::W>("buffers", flat.buffers.shape())),
+       flat.buffers);
   nn::for_each_buffer(run.network, [&](const std::string& name, const auto& buffer) {
     io::require_variance(name, to_host(buffer.value()), path.string());
   });
 }
 
-/// Writes a checkpoint. Throws NonFinite for a run that has diverged, FileError where it cannot be written: an older one is intact then.
+/// Writes a checkpoint. Throws NonFinite for a run that has diverged, FileError where it cannot be written: an older
+/// one is intact then.
 template <class Run>
 void save_run(Run& run, const std::filesystem::path& path) {
   run.require_finite_weights();

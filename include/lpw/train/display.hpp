@@ -1,5 +1,6 @@
-// What a user sees: a line that is redrawn in place on a terminal, and plain lines where the output is piped. A pipe also gets progress,
-// but rarely: an epoch of a large network takes hours, and a log of a thousand lines hides the ones that matter.
+// What a user sees: a line that is redrawn in place on a terminal, and plain lines where the output is piped. A pipe
+// also gets progress, but rarely: an epoch of a large network takes hours, and a log of a thousand lines hides the ones
+// that matter.
 #pragma once
 
 #include <sys/ioctl.h>
@@ -36,7 +37,10 @@ class Display {
 
   /// `now` is the clock.
   explicit Display(std::FILE* out = stdout, std::function<Clock::time_point()> now = Clock::now)
-      : out_(out), terminal_(isatty(fileno(out)) != 0), now_(std::move(now)), next_(terminal_ ? now_() : now_() + silence) {}
+      : out_(out),
+        terminal_(isatty(fileno(out)) != 0),
+        now_(std::move(now)),
+        next_(terminal_ ? now_() : now_() + silence) {}
 
   /// A line that stays; of what it quotes, nothing reaches a terminal but characters and ends of lines.
   void line(const std::string& text) {
@@ -53,7 +57,8 @@ class Display {
     next_ = now_() + redraw_interval;
     std::string text = one_line(make_text());
     winsize size{};
-    if (ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && text.size() >= size.ws_col) text.resize(size.ws_col - 1u);
+    if (ioctl(fileno(out_), TIOCGWINSZ, &size) == 0 && size.ws_col > 0 && text.size() >= size.ws_col)
+      text.resize(size.ws_col - 1u);
     std::fprintf(out_, "\r\033[K%s", text.c_str());
     std::fflush(out_);
   }

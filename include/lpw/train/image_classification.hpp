@@ -28,7 +28,8 @@ class ImageClassification {
   /// The data set must outlive the task.
   ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options)
       : options_(options),
-        train_(dataset.train, dataset.normalization, {.batch = options.batch, .augment = options.augment, .seed = options.seed}),
+        train_(dataset.train, dataset.normalization,
+               {.batch = options.batch, .augment = options.augment, .seed = options.seed}),
         test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {}
 
   [[nodiscard]] static constexpr Words words() { return {"accuracy", "test", "samples"}; }
@@ -42,13 +43,16 @@ class ImageClassification {
     require<OptionError>(members <= samples(), "members ", members, " are more than the ", samples(),
                          " training samples, of which each needs its own");
   }
-  /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member, and where the last iteration
-  /// of an epoch is larger.
+  /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member, and where
+  /// the last iteration of an epoch is larger.
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     const std::int64_t batch = std::min(options_.batch, samples() / members);
     return to_text(
-        members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members), " iterations an epoch",
-        batch < options_.batch ? to_text(" (not ", options_.batch, " a member: there are ", samples(), " training samples)") : "",
+        members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members),
+        " iterations an epoch",
+        batch < options_.batch
+            ? to_text(" (not ", options_.batch, " a member: there are ", samples(), " training samples)")
+            : "",
         train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
   }
   /// The minibatches of an epoch: every member has its own, and together they visit the training set once.
@@ -60,7 +64,8 @@ class ImageClassification {
   [[nodiscard]] static std::string place(const Batch& batch) { return place_of(batch.images) + place_of(batch.labels); }
 
   /// Forward and backward for the tape's members with their minibatches: adds the gradient of the sum of their losses.
-  void accumulate_gradient(Network& network, Tape& tape, const Batch& batch, StepOutputs<Accumulate<T>, D>& outputs) const {
+  void accumulate_gradient(Network& network, Tape& tape, const Batch& batch,
+                           StepOutputs<Accumulate<T>, D>& outputs) const {
     const MemberRange range = tape.options().members;
     const auto labels = batch.labels.rows(range.first, range.count);
     auto logits = network.forward(tape.input(batch.images.rows(range.first, range.count)));

@@ -11,13 +11,15 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// Thrown out of what a signal cuts short, such as an evaluation, which is begun anew when the run goes on. Not an error.
+/// Thrown out of what a signal cuts short, such as an evaluation, which is begun anew when the run goes on. Not an
+/// error.
 struct Interrupted {
   int signal;
 };
 
-/// While one is alive, the first SIGINT, SIGTERM or SIGHUP is only remembered and announced on stderr; a second one of its kind ends the
-/// process as usual. A signal that is ignored when a guard is made, as SIGHUP is under nohup, stays ignored. One guard at a time.
+/// While one is alive, the first SIGINT, SIGTERM or SIGHUP is only remembered and announced on stderr; a second one of
+/// its kind ends the process as usual. A signal that is ignored when a guard is made, as SIGHUP is under nohup, stays
+/// ignored. One guard at a time.
 class InterruptGuard {
  public:
   InterruptGuard() {
@@ -25,7 +27,8 @@ class InterruptGuard {
     struct sigaction action {};
     action.sa_handler = [](int signal) {
       caught() = signal;
-      // A step of a large network takes a while, and an impatient second signal would lose the work since the last checkpoint.
+      // A step of a large network takes a while, and an impatient second signal would lose the work since the last
+      // checkpoint.
       constexpr std::string_view text = "\nstopping after this step; interrupt again to stop at once\n";
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
     };

@@ -1,8 +1,9 @@
-// Language modelling as the trainer's task: every member reads streams of its own through a text, with a state carried from window to
-// window (back-propagation is cut between windows), and is scored by the bits it needs for a character, which here is a byte.
+// Language modelling as the trainer's task: every member reads streams of its own through a text, with a state carried
+// from window to window (back-propagation is cut between windows), and is scored by the bits it needs for a character,
+// which here is a byte.
 //
-// The text is cut into K B streams. Before release one network reads all of them as one batch, or as many as are asked for; states are
-// zero at the start of an epoch, and with the release, which is the start of one.
+// The text is cut into K B streams. Before release one network reads all of them as one batch, or as many as are asked
+// for; states are zero at the start of an epoch, and with the release, which is the start of one.
 #pragma once
 
 #include <algorithm>
@@ -35,9 +36,10 @@ class LanguageModelling {
   using D = typename Network::device_type;
   using Batch = data::TextBatch<D>;
 
-  // Texts are scored in at most so many streams side by side, of at least so many bytes, each with so many bytes of past: a single stream
-  // would be slow. A pass reads so many bytes with all members together, whatever their number.
-  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_past = 512, score_pass_bytes = 16384;
+  // Texts are scored in at most so many streams side by side, of at least so many bytes, each with so many bytes of
+  // past: a single stream would be slow. A pass reads so many bytes with all members together, whatever their number.
+  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_past = 512,
+                                score_pass_bytes = 16384;
 
   /// The text must outlive the task.
   LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options)
@@ -48,12 +50,14 @@ class LanguageModelling {
   /// Characters of an epoch, but for the first of each stream.
   [[nodiscard]] std::int64_t samples() const { return train_.size(); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.windows(streams(members)); }
-  /// Throws OptionError where a text is too short: for the streams before release or of so many members, or to be scored.
+  /// Throws OptionError where a text is too short: for the streams before release or of so many members, or to be
+  /// scored.
   void check(std::int64_t members) const {
     require_long_enough(1, options_.pre_batch);
     if (members > 1) require_long_enough(members, options_.batch);
     const auto require_scorable = [](const data::Text& part, const char* name, const char* field) {
-      require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(), " bytes is too short to score anything; ",
+      require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(),
+                           " bytes is too short to score anything; ",
                            "give it a larger share in `shares`, or a text of its own in `", field, '`');
     };
     require_scorable(text_->valid, "validation", "valid");
@@ -73,10 +77,12 @@ class LanguageModelling {
   }
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
   /// Where a step finds its input. (The states lie where they lay since the last release.)
-  [[nodiscard]] static std::string place(const Batch& batch) { return place_of(batch.inputs) + place_of(batch.targets); }
+  [[nodiscard]] static std::string place(const Batch& batch) {
+    return place_of(batch.inputs) + place_of(batch.targets);
+  }
 
-  /// Forward and backward for the tape's members with their windows: adds the gradient of the sum of their losses, each the mean over the
-  /// characters, in nats, and carries their states on.
+  /// Forward and backward for the tape's members with their windows: adds the gradient of the sum of their losses, each
+  /// the mean over the characters, in nats, and carries their states on.
   void accumulate_gradient(Network& network, Tape& tape, const Batch& batch, StepOutputs<Accumulate<T>, D>& outputs) {
     const MemberRange range = tape.options().members;
     if (states_.empty()) states_ = network.start(batch.inputs.dim(0), batch.inputs.dim(2));
@@ -94,12 +100,13 @@ class LanguageModelling {
     }
   }
 
-  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test text. Throws
-  /// Interrupted where a signal came.
+  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test
+  /// text. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
     const Bits valid = bits(network, text_->valid), test = bits(network, text_->test);
     MemberScores result;
-    for (std::size_t k = 0; k < valid.members.size(); ++k) result.members.push_back(scores(valid.members[k], test.members[k]));
+    for (std::size_t k = 0; k < valid.members.size(); ++k)
+      result.members.push_back(scores(valid.members[k], test.members[k]));
     result.ensemble = scores(valid.ensemble, test.ensemble);
     return result;
   }
@@ -120,8 +127,9 @@ class LanguageModelling {
     const std::int64_t batch = streams(members) / members;
     const auto get = [&]<class V>(const std::string& name, V) {
       const Shape shape = tensors.at(name).shape;
-      require<FileError>(shape.rank() == 3 && shape[0] == members && shape[1] == batch, tensors.source(), ": damaged: tensor '", name,
-                         "' is ", shape, ", expected the states of ", members, " x ", batch, " streams");
+      require<FileError>(shape.rank() == 3 && shape[0] == members && shape[1] == batch, tensors.source(),
+                         ": damaged: tensor '", name, "' is ", shape, ", expected the states of ", members, " x ",
+                         batch, " streams");
       return to_device<D>(tensors.get<V>(name, shape));
     };
     states_.clear();
@@ -141,17 +149,21 @@ class LanguageModelling {
   /// Divides, since a product of options may be beyond any number.
   void require_long_enough(std::int64_t members, std::int64_t batch) const {
     const std::int64_t least = options_.window + 1;
-    require<OptionError>(batch <= train_.size() / least / members, "the training text of ", train_.size(), " bytes is too short for ",
-                         members, " x ", batch, " streams of at least ", least, " bytes, a window and the one after; ",
+    require<OptionError>(batch <= train_.size() / least / members, "the training text of ", train_.size(),
+                         " bytes is too short for ", members, " x ", batch, " streams of at least ", least,
+                         " bytes, a window and the one after; ",
                          "take a smaller `batch`, `members`, `pre_batch` or `window`, or a longer text");
   }
-  [[nodiscard]] std::int64_t streams(std::int64_t members) const { return members == 1 ? options_.pre_batch : members * options_.batch; }
+  [[nodiscard]] std::int64_t streams(std::int64_t members) const {
+    return members == 1 ? options_.pre_batch : members * options_.batch;
+  }
   [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }
 
-  /// Zero states, where they lie if there are as many: a captured step goes on with what is there. The first step of other members makes
-  /// them, which is never a captured one.
+  /// Zero states, where they lie if there are as many: a captured step goes on with what is there. The first step of
+  /// other members makes them, which is never a captured one.
   void reset_states(std::int64_t members, std::int64_t batch) {
-    if (!states_.empty() && (states_.front().hidden.dim(0) != members || states_.front().hidden.dim(1) != batch)) states_.clear();
+    if (!states_.empty() && (states_.front().hidden.dim(0) != members || states_.front().hidden.dim(1) != batch))
+      states_.clear();
     for (auto& [hidden, cell] : states_) {
       fill(hidden, T(0));
       fill(cell, Accumulate<T>(0));
@@ -159,7 +171,8 @@ class LanguageModelling {
   }
 
   [[nodiscard]] Bits bits(Network& network, const data::Text& text) const {
-    const auto members = nn::members(network), streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
+    const auto members = nn::members(network),
+               streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
     const auto scored = data::scored_streams(text, streams, score_past);
     data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (members * streams), 1));
     auto states = network.start(members, streams);
@@ -171,14 +184,17 @@ class LanguageModelling {
       states = std::move(after.states);
       const auto logits = to_host(after.logits.value());
       const auto labels = to_host(repeated(targets, members));
-      const auto likelihoods = metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
-                                   .reshaped({members, targets.size()});
+      const auto likelihoods =
+          metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
+              .reshaped({members, targets.size()});
       for (std::int64_t k = 0; k < members; ++k)
         sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1), step, scored.first);
       sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods), step, scored.first);
       step += inputs.dim(1);
     }
-    const auto per_character = [&](double nats) { return -nats / std::numbers::ln2 / static_cast<double>(std::ssize(text) - 1); };
+    const auto per_character = [&](double nats) {
+      return -nats / std::numbers::ln2 / static_cast<double>(std::ssize(text) - 1);
+    };
     for (double& member : sums.members) member = per_character(member);
     return {sums.members, per_character(sums.ensemble)};
   }
@@ -191,7 +207,8 @@ class LanguageModelling {
     return result;
   }
   /// Of a window's values, in the order [T, B], those of steps that are scored; the window begins with `step`.
-  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values, std::int64_t step, const std::vector<std::int64_t>& first) {
+  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values, std::int64_t step,
+                                  const std::vector<std::int64_t>& first) {
     double result = 0;
     for (std::int64_t i = 0, streams = std::ssize(first); i < values.size(); ++i)
       if (step + i / streams >= first[static_cast<std::size_t>(i % streams)]) result += values.data()[i];

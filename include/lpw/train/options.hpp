@@ -12,7 +12,8 @@ struct TrainOptions {
   std::int64_t epochs = 200;
   std::int64_t members = 10;         // K; 1: nothing is released
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
-  std::int64_t release_step = -1;    // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
+  std::int64_t release_step =
+      -1;  // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
   Selectors late = Group::batch_norm | Group::head;  // late-phase weights
   double sigma = 0;                                  // release noise
   optim::OptimizerOptions optimizer = optim::SgdOptions();
@@ -20,11 +21,14 @@ struct TrainOptions {
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
   std::int64_t member_chunk = 0;  // members computed at a time; 0: all
   std::uint64_t seed = 0;
-  std::int64_t eval_every = 1;     // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
+  std::int64_t eval_every =
+      1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
-  [[nodiscard]] bool releases() const { return members > 1 && !late.empty() && (release_step >= 0 || release_epoch < epochs); }
+  [[nodiscard]] bool releases() const {
+    return members > 1 && !late.empty() && (release_step >= 0 || release_epoch < epochs);
+  }
   /// Whether the network is scored after so many epochs.
   [[nodiscard]] bool scores_after(std::int64_t epoch) const { return epoch % eval_every == 0 || epoch == epochs; }
   /// Whether a network is due for release after so many epochs and iterations.
@@ -36,7 +40,8 @@ struct TrainOptions {
 /// Throws OptionError for what cannot work.
 inline void validate(const TrainOptions& o) {
   const auto at_least = [](const char* name, auto value, auto low) {
-    require<OptionError>(is_finite(static_cast<double>(value)) && value >= low, name, ' ', value, "; expected at least ", low);
+    require<OptionError>(is_finite(static_cast<double>(value)) && value >= low, name, ' ', value,
+                         "; expected at least ", low);
   };
   at_least("epochs", o.epochs, 1);
   at_least("members", o.members, 1);
@@ -54,12 +59,12 @@ inline void validate(const TrainOptions& o) {
         at_least("weight decay of late-phase weights", optimizer.late->weight_decay, 0);
       },
       o.optimizer);
-  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start, ", but there are only ", o.epochs,
-                       " epochs");
-  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk, " is not between 0 and the ",
-                       o.members, " members");
-  require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ", o.checkpoint_minutes,
-                       "; expected at least 0");
+  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start,
+                       ", but there are only ", o.epochs, " epochs");
+  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk,
+                       " is not between 0 and the ", o.members, " members");
+  require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ",
+                       o.checkpoint_minutes, "; expected at least 0");
 }
 
 }  // namespace lpw::inline LPW_ABI::train

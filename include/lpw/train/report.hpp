@@ -14,8 +14,8 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// How fast this process trains: samples a second within the current epoch, evaluation and files apart, and the time to the end at the
-/// pace so far, with all that training includes.
+/// How fast this process trains: samples a second within the current epoch, evaluation and files apart, and the time to
+/// the end at the pace so far, with all that training includes.
 class Pace {
  public:
   void start_epoch() { epoch_samples_ = 0, epoch_seconds_ = 0; }
@@ -25,7 +25,9 @@ class Pace {
     samples_ += samples;
   }
 
-  [[nodiscard]] double samples_per_second() const { return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9); }
+  [[nodiscard]] double samples_per_second() const {
+    return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9);
+  }
   /// For `samples` still to train; "-" while nothing is known.
   [[nodiscard]] std::string time_for(double samples) const {
     if (samples_ == 0) return "-";
@@ -41,48 +43,56 @@ class Pace {
 
 /// What will be trained, before it is: when members are released, and the effective batch before and after.
 template <class Task>
-[[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task, const Progress& progress) {
+[[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task,
+                                                     const Progress& progress) {
   std::vector<std::string> lines;
   if (progress.step > 0 && progress.epoch < options.epochs) {
     const bool trained = progress.iteration == task.iterations(progress.released ? options.members : 1);
-    lines.push_back(to_text("resuming in epoch ", progress.epoch + 1, "/", options.epochs,
-                            trained ? ", which is trained, with its evaluation" : to_text(", before iteration ", progress.iteration + 1)));
+    lines.push_back(to_text(
+        "resuming in epoch ", progress.epoch + 1, "/", options.epochs,
+        trained ? ", which is trained, with its evaluation" : to_text(", before iteration ", progress.iteration + 1)));
   }
-  if (progress.epoch >= options.epochs) return {to_text("all ", options.epochs, " epochs are trained already; evaluating again")};
+  if (progress.epoch >= options.epochs)
+    return {to_text("all ", options.epochs, " epochs are trained already; evaluating again")};
   const bool by_step = options.release_step >= 0;
   if (!options.due(0, 0)) lines.push_back("one network: " + task.describe_iteration(1));
   if (options.releases()) {
-    lines.push_back(to_text(
-        "after ",
-        by_step ? to_text(options.release_step, " iterations ") : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
-        options.members, " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
+    lines.push_back(to_text("after ",
+                            by_step ? to_text(options.release_step, " iterations ")
+                                    : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
+                            options.members,
+                            " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
   } else {
-    const std::string reason = options.members == 1 ? "there is 1 member"
-                               : options.late.empty()
-                                   ? "no late-phase weights are chosen"
-                                   : to_text("training ends at epoch ", options.epochs, ", release would be after ", options.release_epoch);
+    const std::string reason = options.members == 1   ? "there is 1 member"
+                               : options.late.empty() ? "no late-phase weights are chosen"
+                                                      : to_text("training ends at epoch ", options.epochs,
+                                                                ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
   }
   return lines;
 }
 
-/// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the rest off.
-[[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations, const Words& words,
-                                               double train_metric, const Pace& pace, const std::string& time_left) {
-  return to_text("epoch ", p.epoch + 1, '/', epochs, p.released ? " late " : " base ", p.iteration, '/', iterations, "  ",
-                 fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ETA ", time_left, "  loss ", fixed(p.sums.mean_loss(), 4),
-                 "  train ", fixed(train_metric, 4));
+/// The line of an epoch under way, of `iterations`; what matters most comes first, because a narrow terminal cuts the
+/// rest off.
+[[nodiscard]] inline std::string progress_line(const Progress& p, std::int64_t epochs, std::int64_t iterations,
+                                               const Words& words, double train_metric, const Pace& pace,
+                                               const std::string& time_left) {
+  return to_text("epoch ", p.epoch + 1, '/', epochs, p.released ? " late " : " base ", p.iteration, '/', iterations,
+                 "  ", fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ETA ", time_left, "  loss ",
+                 fixed(p.sums.mean_loss(), 4), "  train ", fixed(train_metric, 4));
 }
 
 /// The line of a finished epoch; without a score where none was taken.
-[[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Words& words, const Pace& pace,
-                                            const std::string& time_left) {
+[[nodiscard]] inline std::string epoch_line(const EpochRecord& r, std::int64_t epochs, const Words& words,
+                                            const Pace& pace, const std::string& time_left) {
   const bool late = r.phase.starts_with("late");
-  const std::string score =
-      r.test_metric ? to_text(words.held_out, late ? " (collapsed) " : " ", fixed(*r.test_metric, 4), "  ") : std::string();
-  return to_text("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ", fixed(r.train_loss, 4),
-                 "  train ", fixed(r.train_metric, 4), "  ", score, fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ",
-                 fixed(r.seconds, 1), " s  ETA ", time_left);
+  const std::string score = r.test_metric
+                                ? to_text(words.held_out, late ? " (collapsed) " : " ", fixed(*r.test_metric, 4), "  ")
+                                : std::string();
+  return to_text("epoch ", r.epoch, '/', epochs, "  ", r.phase, "  lr ", significant(r.learning_rate, 4), "  loss ",
+                 fixed(r.train_loss, 4), "  train ", fixed(r.train_metric, 4), "  ", score,
+                 fixed(pace.samples_per_second(), 0), ' ', words.unit, "/s  ", fixed(r.seconds, 1), " s  ETA ",
+                 time_left);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -36,8 +36,12 @@ struct TrainingRun {
   Clock::time_point mark = Clock::now();  // up to which time is accounted for
 
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
-  [[nodiscard]] double base_factor() const { return optim::factor(options.schedule, static_cast<double>(progress.epoch)); }
-  [[nodiscard]] double late_factor() const { return optim::factor(options.late_schedule, static_cast<double>(progress.epoch)); }
+  [[nodiscard]] double base_factor() const {
+    return optim::factor(options.schedule, static_cast<double>(progress.epoch));
+  }
+  [[nodiscard]] double late_factor() const {
+    return optim::factor(options.late_schedule, static_cast<double>(progress.epoch));
+  }
   [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
 
   /// Adds the time since the last call to the run's and the epoch's. Returns it.
@@ -63,15 +67,16 @@ struct TrainingRun {
     if (!all_finite(flat.value.base) || !all_finite(flat.value.late) || !all_finite(flat.buffers))
       fail_diverged("a weight became infinite or NaN");
   }
-  /// What a scoring of finite weights returns. Its outputs can overflow all the same, by running statistics of before the last steps, say.
+  /// What a scoring of finite weights returns. Its outputs can overflow all the same, by running statistics of before
+  /// the last steps, say.
   template <class Score>
   [[nodiscard]] auto scored(Score&& score) const {
     try {
       return score();
     } catch (const NonFinite& error) {
       const std::int64_t epoch = progress.epoch + (progress.iteration > 0);
-      fail<NonFinite>(epoch > 0 ? to_text("after epoch ", epoch) : "before the first epoch", " the outputs for the ", words.held_out,
-                      " set are not finite (", error.what(),
+      fail<NonFinite>(epoch > 0 ? to_text("after epoch ", epoch) : "before the first epoch", " the outputs for the ",
+                      words.held_out, " set are not finite (", error.what(),
                       "): training diverged; lower the learning rate; checkpoints written before are intact");
     }
   }
@@ -84,7 +89,8 @@ struct TrainingRun {
   /// As what follows a release: the optimizer and all parts.
   template <class Flat>
   [[nodiscard]] bool follows(const Flat& flat) const {
-    return optimizer->follows(flat) && std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return part->follows(flat); });
+    return optimizer->follows(flat) &&
+           std::all_of(parts.begin(), parts.end(), [&](const auto& part) { return part->follows(flat); });
   }
   template <class Flat>
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {

@@ -1,5 +1,6 @@
-// The folder of a run: config.toml, metrics.csv, summary.json, checkpoint.lpw and model.safetensors, each written whole or not at all.
-// The checkpoint is what a run is continued from; metrics.csv follows from it and is therefore written after it.
+// The folder of a run: config.toml, metrics.csv, summary.json, checkpoint.lpw and model.safetensors, each written whole
+// or not at all. The checkpoint is what a run is continued from; metrics.csv follows from it and is therefore written
+// after it.
 #pragma once
 
 #include <sys/file.h>
@@ -14,8 +15,8 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// Makes a folder that is nobody else's, with those above it: `path`, or where there is one of that name, path-2 and so on. Returns its
-/// name. Throws FileError.
+/// Makes a folder that is nobody else's, with those above it: `path`, or where there is one of that name, path-2 and so
+/// on. Returns its name. Throws FileError.
 [[nodiscard]] inline std::filesystem::path make_new_folder(const std::filesystem::path& path) {
   std::error_code ignored;
   std::filesystem::create_directories(path.parent_path(), ignored);
@@ -28,14 +29,16 @@ namespace lpw::inline LPW_ABI::train {
 
 class RunFolder {
  public:
-  /// Creates the folder, and holds it against other processes while this object lives. Throws FileError if that fails, if another process
-  /// trains in it, if it holds a run and `resume` is not set, or if it holds the results of one whose checkpoint is gone.
+  /// Creates the folder, and holds it against other processes while this object lives. Throws FileError if that fails,
+  /// if another process trains in it, if it holds a run and `resume` is not set, or if it holds the results of one
+  /// whose checkpoint is gone.
   RunFolder(std::filesystem::path path, bool resume) : path_(std::move(path)), directory_(open_locked(path_)) {
     require<FileError>(resume || !has_checkpoint(), path_.string(),
                        ": holds a run already; continue it with `resume` or choose another `path`");
     for (const auto& result : {path_ / "metrics.csv", path_ / "summary.json", model()})
-      require<FileError>(has_checkpoint() || !std::filesystem::exists(result), result.string(),
-                         ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another `path`");
+      require<FileError>(
+          has_checkpoint() || !std::filesystem::exists(result), result.string(),
+          ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another `path`");
   }
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -44,19 +47,24 @@ class RunFolder {
   [[nodiscard]] std::filesystem::path summary() const { return path_ / "summary.json"; }
   [[nodiscard]] bool has_checkpoint() const { return std::filesystem::exists(checkpoint()); }
 
-  void write_config(const std::string& toml) const { io::write_file_atomically(path_ / "config.toml", std::string_view(toml)); }
-  void write_metrics(const std::string& csv) const { io::write_file_atomically(path_ / "metrics.csv", std::string_view(csv)); }
+  void write_config(const std::string& toml) const {
+    io::write_file_atomically(path_ / "config.toml", std::string_view(toml));
+  }
+  void write_metrics(const std::string& csv) const {
+    io::write_file_atomically(path_ / "metrics.csv", std::string_view(csv));
+  }
   void write_summary(const nlohmann::ordered_json& json) const {
     io::write_file_atomically(summary(), std::string_view(json.dump(2) + "\n"));
   }
 
  private:
-  /// A lock on the folder itself leaves no file behind and ends with the process. Where locks are unsupported, it goes on without.
+  /// A lock on the folder itself leaves no file behind and ends with the process. Where locks are unsupported, it goes
+  /// on without.
   static io::detail::Descriptor open_locked(const std::filesystem::path& path) {
     std::error_code error;
     std::filesystem::create_directories(path, error);
-    require<FileError>(!error && std::filesystem::is_directory(path), path.string(),
-                       ": cannot create the run folder: ", error ? error.message() : std::string("a file of that name is in the way"),
+    require<FileError>(!error && std::filesystem::is_directory(path), path.string(), ": cannot create the run folder: ",
+                       error ? error.message() : std::string("a file of that name is in the way"),
                        "; choose another `path`");
     io::detail::Descriptor directory(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     if (!directory.valid()) io::detail::fail_from_errno(path, "cannot open the run folder");

@@ -1,4 +1,5 @@
-// What a task reports: losses of a training pass, and scores of a network on a test set under the names by which summaries list them.
+// What a task reports: losses of a training pass, and scores of a network on a test set under the names by which
+// summaries list them.
 #pragma once
 
 #include <algorithm>
@@ -26,10 +27,12 @@ struct Words {
 /// Where a pass over members' minibatches leaves its results, on the device: a row for each member of the network.
 template <class W, class D>
 struct StepOutputs {
-  Tensor<W, D> losses;              // [K]: each member's mean loss
-  Tensor<std::int32_t, D> correct;  // [K]: right predictions, those of a pass in the row of its first member, 0 elsewhere
+  Tensor<W, D> losses;  // [K]: each member's mean loss
+  Tensor<std::int32_t, D>
+      correct;  // [K]: right predictions, those of a pass in the row of its first member, 0 elsewhere
 
-  explicit StepOutputs(std::int64_t members) : losses(zeros<W, D>({members})), correct(zeros<std::int32_t, D>({members})) {}
+  explicit StepOutputs(std::int64_t members)
+      : losses(zeros<W, D>({members})), correct(zeros<std::int32_t, D>({members})) {}
 };
 
 /// Sums over the samples of an epoch so far.
@@ -52,8 +55,9 @@ struct Cost {
   std::int64_t parameters = 0;  // numbers that must be kept for them, running statistics apart
 };
 
-/// What something that a run has to offer scores, and what it costs: "before_release", "member_1" to "member_K", "ensemble",
-/// "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), or what a part of the trainer offers.
+/// What something that a run has to offer scores, and what it costs: "before_release", "member_1" to "member_K",
+/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), or what a part of the
+/// trainer offers.
 struct Result {
   std::string name;
   Scores scores;
@@ -63,21 +67,25 @@ using Results = std::vector<Result>;
 
 /// The scores of that name; empty where there are none.
 [[nodiscard]] inline Scores scores_of(const Results& results, const std::string& name) {
-  const auto found = std::find_if(results.begin(), results.end(), [&](const Result& result) { return result.name == name; });
+  const auto found =
+      std::find_if(results.begin(), results.end(), [&](const Result& result) { return result.name == name; });
   return found == results.end() ? Scores() : found->scores;
 }
 
 /// The members' scores, in their order.
 [[nodiscard]] inline std::vector<Scores> members_of(const Results& results) {
   std::vector<Scores> members;
-  for (Scores next; !(next = scores_of(results, to_text("member_", members.size() + 1))).empty();) members.push_back(std::move(next));
+  for (Scores next; !(next = scores_of(results, to_text("member_", members.size() + 1))).empty();)
+    members.push_back(std::move(next));
   return members;
 }
 
 /// Adds <name>_<what> for every score; null where there is none.
-inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what, const Scores& scores) {
+inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, const std::string& what,
+                       const Scores& scores) {
   for (std::size_t i = 0; i < names.size(); ++i)
-    summary[names[i].first + "_" + what] = i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
+    summary[names[i].first + "_" + what] =
+        i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
 /// summary.json's scores: <score>_<name> for those that every run has, and the list of all results with their costs.
@@ -89,10 +97,12 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     auto& list = summary[names[i].first + "_members"] = nlohmann::ordered_json::array();
     for (const Scores& member : members_of(results)) list.push_back(member[i].second);
   }
-  for (const char* name : {"ensemble", "collapsed", "collapsed_parameters"}) add_scores(summary, names, name, scores_of(results, name));
+  for (const char* name : {"ensemble", "collapsed", "collapsed_parameters"})
+    add_scores(summary, names, name, scores_of(results, name));
   auto& list = summary["results"] = nlohmann::ordered_json::array();
   for (const Result& result : results) {
-    nlohmann::ordered_json entry{{"name", result.name}, {"passes", result.cost.passes}, {"parameters", result.cost.parameters}};
+    nlohmann::ordered_json entry{
+        {"name", result.name}, {"passes", result.cost.passes}, {"parameters", result.cost.parameters}};
     for (const auto& [name, value] : result.scores) entry[name] = value;
     list.push_back(std::move(entry));
   }
@@ -114,7 +124,9 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
 [[nodiscard]] inline std::string format_table(const Results& results) {
   const Scores names = scores_of(results, "collapsed");
   std::string table = "                               ";
-  const auto right = [&](const std::string& text) { table += std::string(text.size() < 15 ? 15 - text.size() : 0, ' ') + text; };
+  const auto right = [&](const std::string& text) {
+    table += std::string(text.size() < 15 ? 15 - text.size() : 0, ' ') + text;
+  };
   for (const auto& [name, value] : names) {
     std::string title = name;
     std::replace(title.begin(), title.end(), '_', ' ');

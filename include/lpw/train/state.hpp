@@ -63,8 +63,8 @@ struct Progress {
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, base_steps, late_steps, epoch_seconds, seconds,
-                                   sums, before_release, history)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, base_steps, late_steps,
+                                   epoch_seconds, seconds, sums, before_release, history)
 
 /// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
 [[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
@@ -73,17 +73,19 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, a
   };
   return whole(progress, {"epoch", "iteration", "step", "averaged", "base_steps", "late_steps"}) &&
          whole(progress.at("sums"), {"correct", "seen"}) &&
-         std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) { return whole(row, {"epoch"}); });
+         std::all_of(progress.at("history").begin(), progress.at("history").end(),
+                     [&](const auto& row) { return whole(row, {"epoch"}); });
 }
 
 /// metrics.csv. The cell of a score that was not taken is empty.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
-  std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
-                            words.metric, ",seconds\n");
+  std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
+                            words.held_out, '_', words.metric, ",seconds\n");
   const auto exact = [](double x) { return significant(x, 9); };
   for (const EpochRecord& r : history)
-    csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',', exact(r.train_loss), ',',
-                   exact(r.train_metric), ',', r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
+    csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',',
+                   exact(r.train_loss), ',', exact(r.train_metric), ',',
+                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
   return csv;
 }
 
@@ -101,8 +103,9 @@ void get_pair(const io::NamedTensors& tensors, const std::string& name, nn::Flat
   copy(to_device<D>(tensors.get<W>(name + ".late", pair.late.shape())), pair.late);
 }
 
-/// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones. Of "epochs" there may be more
-/// now: whatever depends on their number must be recorded under another name, with the value that follows from it.
+/// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones. Of "epochs"
+/// there may be more now: whatever depends on their number must be recorded under another name, with the value that
+/// follows from it.
 inline void require_same_options(const nlohmann::json& saved, const nlohmann::json& present, const std::string& path) {
   std::string differences;
   const auto text = [](const nlohmann::json& options, const std::string& key) {
@@ -112,11 +115,13 @@ inline void require_same_options(const nlohmann::json& saved, const nlohmann::js
   keys.update(present);
   const auto more_epochs = [&](const std::string& key) {
     const auto epochs = [&](const nlohmann::json& options) { return options.value(key, nlohmann::json()); };
-    return key == "epochs" && epochs(saved).is_number() && epochs(present).is_number() && epochs(present) > epochs(saved);
+    return key == "epochs" && epochs(saved).is_number() && epochs(present).is_number() &&
+           epochs(present) > epochs(saved);
   };
   for (const auto& [key, value] : keys.items())
     if (text(saved, key) != text(present, key) && !more_epochs(key))
-      differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
+      differences +=
+          (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
   require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
                      "; resume with those, or start another run, with another `path`");
 }

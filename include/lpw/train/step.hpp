@@ -23,8 +23,8 @@ class TrainingStep {
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     run.optimizer->advance(run.base_factor(), run.late_factor());
     const auto& weights = run.optimizer->weights().value;
-    const std::string key = to_text(members, ' ', place_of(weights.base), place_of(weights.late), place_of(outputs_->losses),
-                                    place_of(outputs_->correct), Task::place(batch));
+    const std::string key = to_text(members, ' ', place_of(weights.base), place_of(weights.late),
+                                    place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
       for (const MemberRange range : member_chunks(members, run.options.member_chunk)) {
         Tape tape({.members = range, .random = Philox(run.options.seed, Stream::dropout, number)});

@@ -1,6 +1,7 @@
-// The training loop of the method, the same for every task: train one network until T0, release, train K members as one batched pass,
-// collapse. A task provides minibatches, their losses and test scores (task.hpp); what happens beside the steps is done by parts
-// (parts/): release and weight averaging are the first. Here are the loop, signals, progress, and the run folder's files.
+// The training loop of the method, the same for every task: train one network until T0, release, train K members as one
+// batched pass, collapse. A task provides minibatches, their losses and test scores (task.hpp); what happens beside the
+// steps is done by parts (parts/): release and weight averaging are the first. Here are the loop, signals, progress,
+// and the run folder's files.
 #pragma once
 
 #include <chrono>
@@ -24,16 +25,19 @@ namespace lpw::inline LPW_ABI::train {
 /// Trains a network for a task.
 template <nn::Visitable Network, class Task>
 class Trainer {
-  static_assert(train::Task<Task, Network>, "lpw: this is no task for that network; lpw/train/task.hpp says what one has to have");
+  static_assert(train::Task<Task, Network>,
+                "lpw: this is no task for that network; lpw/train/task.hpp says what one has to have");
 
  public:
   using W = nn::WeightOf<Network>;
   using D = typename Network::device_type;
 
-  /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must outlive the trainer.
-  /// Throws OptionError for options that cannot work with this task or network, at the start and not when members are released.
+  /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must
+  /// outlive the trainer. Throws OptionError for options that cannot work with this task or network, at the start and
+  /// not when members are released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
-      : run_{network, task, checked(options, task, network), std::move(description), optim::make_optimizer(network, options.optimizer)} {
+      : run_{network, task, checked(options, task, network), std::move(description),
+             optim::make_optimizer(network, options.optimizer)} {
     add(std::make_unique<ReleasePlan<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
   }
@@ -47,10 +51,10 @@ class Trainer {
   /// What run() is going to do, for the user to read before.
   [[nodiscard]] std::vector<std::string> plan() const { return describe_plan(run_.options, run_.task, run_.progress); }
 
-  /// Trains to the end and leaves the collapsed network, its scores and the run's files; where nothing is left to train, evaluates again.
-  /// Returns the signal that ended it early, or 0; everything up to that step is in the checkpoint then, an evaluation that the signal cut
-  /// short apart. Throws NonFinite when a loss or a weight is, which no checkpoint then holds, and FileError where a file cannot be
-  /// written.
+  /// Trains to the end and leaves the collapsed network, its scores and the run's files; where nothing is left to
+  /// train, evaluates again. Returns the signal that ended it early, or 0; everything up to that step is in the
+  /// checkpoint then, an evaluation that the signal cut short apart. Throws NonFinite when a loss or a weight is, which
+  /// no checkpoint then holds, and FileError where a file cannot be written.
   int run(const RunFolder& folder, Display& display) {
     const InterruptGuard guard;
     last_checkpoint_ = run_.mark = Clock::now();
@@ -75,10 +79,12 @@ class Trainer {
     const std::int64_t members = run_.members(), plain = flat.value.base.size() + flat.value.late.dim(1);
     const bool forms_differ = members > 1 && flat.buffers.size() > 0;  // by batch norm alone
     Results results;
-    if (!run_.progress.before_release.empty()) results.push_back({"before_release", run_.progress.before_release, {1, 0}});
+    if (!run_.progress.before_release.empty())
+      results.push_back({"before_release", run_.progress.before_release, {1, 0}});
     const auto released = run_.task.evaluate_members(network);
     for (const Scores& member : released.members)
-      results.push_back({to_text("member_", results.size() + 1 - !run_.progress.before_release.empty()), member, {1, plain}});
+      results.push_back(
+          {to_text("member_", results.size() + 1 - !run_.progress.before_release.empty()), member, {1, plain}});
     results.push_back({"ensemble", released.ensemble, {members, flat.value.base.size() + flat.value.late.size()}});
     std::optional<Scores> by_parameters;
     if (forms_differ) {
@@ -102,13 +108,17 @@ class Trainer {
 
   static const TrainOptions& checked(const TrainOptions& options, const Task& task, Network& network) {
     validate(options);
-    if (options.releases()) require_releasable(network, options.late);
+    if (options.releases()) try {
+        require_releasable(network, options.late);
+      } catch (const OptionError& error) {
+        fail<OptionError>("`late` ", options.late.text(), ": ", error.what());
+      }
     task.check(options.releases() ? options.members : 1);
     // The epoch of that step ends with it, and there must be one after.
     const std::int64_t step = options.release_step, iterations = task.iterations(1);
-    require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs, "release step ", step,
-                         " is not reached before the last of ", options.epochs, " epochs of ", iterations,
-                         " iterations, which is the members'; take an earlier step or more epochs");
+    require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs,
+                         "release step ", step, " is not reached before the last of ", options.epochs, " epochs of ",
+                         iterations, " iterations, which is the members'; take an earlier step or more epochs");
     return options;
   }
 
@@ -121,7 +131,8 @@ class Trainer {
         if (train_epoch(folder, display)) finish_epoch(folder, display);
         if (const int signal = InterruptGuard::signal()) return signal;
       }
-    } catch (const Interrupted& interrupted) {  // an evaluation, which changes nothing: all that was trained until then is to be kept
+    } catch (const Interrupted&
+                 interrupted) {  // an evaluation, which changes nothing: all that was trained until then is to be kept
       run_.account();
       save(folder);
       return interrupted.signal;
@@ -143,7 +154,8 @@ class Trainer {
                              Task::train_metric(run_.progress.sums), run_.pace, run_.time_left());
       });
       const bool interrupted = InterruptGuard::signal() != 0;
-      if (interrupted || Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes))
+      if (interrupted ||
+          Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes))
         save(folder);
       if (interrupted) return false;
       run_.account();
@@ -158,7 +170,8 @@ class Trainer {
     std::optional<double> held_out;
     if (run_.options.scores_after(progress.epoch + 1)) {
       display.progress([] { return "evaluating"; });
-      held_out = run_.scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
+      held_out =
+          run_.scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
     }
     for (auto& part : run_.parts) part->after_epoch(run_);
     EpochRecord record{.epoch = progress.epoch + 1,
@@ -192,8 +205,8 @@ class Trainer {
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
     const Results results = run_.scored([&] { return collapse_and_score(display); });
     if (members > 1)
-      display.line(
-          to_text("collapse: ", members, " members averaged into one plain network of ", run_.weights().value.base.dim(1), " parameters"));
+      display.line(to_text("collapse: ", members, " members averaged into one plain network of ",
+                           run_.weights().value.base.dim(1), " parameters"));
     run_.account();
     nlohmann::ordered_json summary = to_json(results);
     summary["members"] = members;
@@ -201,8 +214,9 @@ class Trainer {
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
-    io::save_safetensors(folder.model(), run_.network,
-                         {{"model", run_.description.value("model", "")}, {"dataset", run_.description.value("dataset", "")}});
+    io::save_safetensors(
+        folder.model(), run_.network,
+        {{"model", run_.description.value("model", "")}, {"dataset", run_.description.value("dataset", "")}});
     folder.write_metrics(format_csv(run_.progress.history, Run::words));
     folder.write_summary(summary);
     display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));

@@ -1,6 +1,7 @@
-// From stored images (bytes) to a minibatch: padded random crop, horizontal flip, normalisation, cutout, and the labels, in one pass.
-// The decisions are drawn as lpw::data::draw_augmentation draws them and bytes are looked up in lpw::data::NormalizationTable's values, so
-// host and device make the same minibatch to the bit. Every thread draws its sample's four numbers itself: cheaper than handing them on.
+// From stored images (bytes) to a minibatch: padded random crop, horizontal flip, normalisation, cutout, and the
+// labels, in one pass. The decisions are drawn as lpw::data::draw_augmentation draws them and bytes are looked up in
+// lpw::data::NormalizationTable's values, so host and device make the same minibatch to the bit. Every thread draws its
+// sample's four numbers itself: cheaper than handing them on.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>
@@ -35,7 +36,9 @@ struct SampleChange {
   [[nodiscard]] __device__ __forceinline__ static int below(std::uint32_t word, std::int64_t bound) {
     return static_cast<int>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
   }
-  [[nodiscard]] __device__ __forceinline__ static int clamped(int value, int high) { return value < 0 ? 0 : value > high ? high : value; }
+  [[nodiscard]] __device__ __forceinline__ static int clamped(int value, int high) {
+    return value < 0 ? 0 : value > high ? high : value;
+  }
 
   template <class T>
   __device__ __forceinline__ SampleChange(const Augment<T>& p, std::int64_t image) {
@@ -58,8 +61,8 @@ struct SampleChange {
 
 /// Element (y, x, c) of a sample.
 template <class T>
-[[nodiscard]] __device__ __forceinline__ T augmented(const Augment<T>& p, const SampleChange& change, const std::uint8_t* image, int y,
-                                                     int x, int c) {
+[[nodiscard]] __device__ __forceinline__ T augmented(const Augment<T>& p, const SampleChange& change,
+                                                     const std::uint8_t* image, int y, int x, int c) {
   if (change.cuts(y, x)) return T(0.f);
   const int row = y + change.shift_y, column = (change.flip ? p.width - 1 - x : x) + change.shift_x;
   const bool inside = row >= 0 && row < p.height && column >= 0 && column < p.width;
@@ -69,8 +72,8 @@ template <class T>
 
 }  // namespace detail
 
-/// N is widest<T>, or 1 if H W C is not a multiple of that or the address of `out` not aligned to 16 bytes. An image has fewer than 2^31
-/// elements.
+/// N is widest<T>, or 1 if H W C is not a multiple of that or the address of `out` not aligned to 16 bytes. An image
+/// has fewer than 2^31 elements.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) augment(const Augment<T> p) {
   const std::int64_t size = static_cast<std::int64_t>(p.height) * p.width * p.channels;
@@ -83,7 +86,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) augment(const
     for (int step = 0; step < at.steps; ++step) {
       const auto first = static_cast<unsigned>(at[step] * N), pixel = first / static_cast<unsigned>(p.channels);
       int c = static_cast<int>(first % static_cast<unsigned>(p.channels));
-      int y = static_cast<int>(pixel / static_cast<unsigned>(p.width)), x = static_cast<int>(pixel % static_cast<unsigned>(p.width));
+      int y = static_cast<int>(pixel / static_cast<unsigned>(p.width)),
+          x = static_cast<int>(pixel % static_cast<unsigned>(p.width));
       Vector<T, N> out;
       LPW_UNROLL
       for (int j = 0; j < N; ++j) {

@@ -1,10 +1,12 @@
-// Batch norm per member and channel over x [K, M, C], fused with residual add, ReLU and the update of the running statistics.
+// Batch norm per member and channel over x [K, M, C], fused with residual add, ReLU and the update of the running
+// statistics.
 //
-// One kernel forward and one backward serve every size; lpw/cuda/plans/batch_norm.hpp chooses the tiling. Each keeps the first rows of a
-// block's chunk in shared memory and reads the others twice, the second time in reverse, while the L2 cache still has the last of them:
-// a chunk that fits is read once. Statistics are formed as mean and M2 from sums shifted by each thread's first row, so a large mean costs
-// no digits, and merge in fixed order. ReLU's mask is never stored: backward recomputes it with the forward's explicit fma. The mean is
-// subtracted before anything is scaled: scale mean would round in a shift.
+// One kernel forward and one backward serve every size; lpw/cuda/plans/batch_norm.hpp chooses the tiling. Each keeps
+// the first rows of a block's chunk in shared memory and reads the others twice, the second time in reverse, while the
+// L2 cache still has the last of them: a chunk that fits is read once. Statistics are formed as mean and M2 from sums
+// shifted by each thread's first row, so a large mean costs no digits, and merge in fixed order. ReLU's mask is never
+// stored: backward recomputes it with the forward's explicit fma. The mean is subtracted before anything is scaled:
+// scale mean would round in a shift.
 #pragma once
 
 #include <cmath>
@@ -47,10 +49,10 @@ struct BatchNormBackward {
   const T* residual;                                      // like x, of a forward with residual and ReLU; else null
   const float *mean, *inverse_deviation, *scale, *shift;  // (member, channel), of the forward
 
-  T* dx;                                                          // like x; null: not wanted
-  T* dresidual;                                                   // like x; null: not wanted
-  float *dgamma, *dbeta;                                          // (member, channel); null: not wanted
-  std::int64_t dgamma_stride, dbeta_stride;                       // elements from member to member; 0: summed over the members
+  T* dx;                                     // like x; null: not wanted
+  T* dresidual;                              // like x; null: not wanted
+  float *dgamma, *dbeta;                     // (member, channel); null: not wanted
+  std::int64_t dgamma_stride, dbeta_stride;  // elements from member to member; 0: summed over the members
   bool add_to_dx, add_to_dresidual, add_to_dgamma, add_to_dbeta;  // instead of overwriting
   bool relu, batch_statistics;                                    // as in the forward
   MemberTiling tiling;
@@ -70,7 +72,8 @@ __device__ __forceinline__ void store_result(T* to, const Vector<T, N>& value, b
 
 /// Mean and M2 of this thread's rows; those that stay resident are in `tile` afterwards.
 template <class T, int N>
-__device__ __forceinline__ RowSums<N> row_moments(const T* x, Vector<T, N>* tile, const MemberTiling& tiling, const MemberPlace& place) {
+__device__ __forceinline__ RowSums<N> row_moments(const T* x, Vector<T, N>* tile, const MemberTiling& tiling,
+                                                  const MemberPlace& place) {
   RowSums<N> sums;
   const int resident = place.resident(tiling);
   LPW_UNROLL
@@ -116,7 +119,8 @@ __device__ __forceinline__ void move_running(float& running, float value, float 
 
 /// Writes what one channel's statistics determine; returns mean and scale.
 template <class T>
-__device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>& p, int member, int channel, float mean, float variance) {
+__device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>& p, int member, int channel,
+                                                       float mean, float variance) {
   const std::int64_t at = static_cast<std::int64_t>(member) * p.tiling.channels + channel;
   const float inverse = 1.f / sqrtf(variance + p.epsilon), scale = p.gamma[member * p.gamma_stride + channel] * inverse;
   p.mean[at] = mean;
@@ -142,9 +146,9 @@ __device__ __forceinline__ Coefficients finish_moments(const BatchNormForward<T>
 
 /// y = relu?(scale (x - mean) + shift + residual): the rows that are read again first, in reverse.
 template <class T, int N>
-__device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, const Vector<T, N>* tile, const MemberPlace& place,
-                                                 const Channels<N>& mean, const Channels<N>& scale, const Channels<N>& shift,
-                                                 int resident) {
+__device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, const Vector<T, N>* tile,
+                                                 const MemberPlace& place, const Channels<N>& mean,
+                                                 const Channels<N>& scale, const Channels<N>& shift, int resident) {
   struct Row {
     Vector<T, N> x, residual;
   };
@@ -158,7 +162,9 @@ __device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, c
     }
     store_result(p.y + place.element(step), y, p.tiling.streaming);
   };
-  const auto residual_of = [&](int step) { return p.residual ? load_vector<N>(p.residual + place.element(step)) : Vector<T, N>{}; };
+  const auto residual_of = [&](int step) {
+    return p.residual ? load_vector<N>(p.residual + place.element(step)) : Vector<T, N>{};
+  };
   const auto reversed = [&](int i) { return place.steps - 1 - i; };
   sweep<4>(
       place.steps - resident,
@@ -176,7 +182,8 @@ __device__ __forceinline__ void write_normalized(const BatchNormForward<T>& p, c
 
 }  // namespace detail
 
-/// Statistics of x, or those given, and y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual). N is widest<T> or 1.
+/// Statistics of x, or those given, and y = relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta + residual). N is
+/// widest<T> or 1.
 template <class T, int N>
 __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_forward(const BatchNormForward<T> p) {
   const MemberTiling& tiling = p.tiling;
@@ -192,10 +199,11 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_forw
     if (p.batch_statistics) {
       auto sums = detail::row_moments<T, N>(p.x, tile, tiling, place);
       reduce_rows<MergeMoments>(tiling, sums, scratch);
-      combine_channels<MergeMoments>(
-          tiling, place, sums, values, group_sums, p.workspace.group_barriers + group, [&](int c, float mean, float m2) {
-            return detail::finish_moments(p, place.member, place.channel + c, mean, m2 / static_cast<float>(tiling.rows));
-          });
+      combine_channels<MergeMoments>(tiling, place, sums, values, group_sums, p.workspace.group_barriers + group,
+                                     [&](int c, float mean, float m2) {
+                                       return detail::finish_moments(p, place.member, place.channel + c, mean,
+                                                                     m2 / static_cast<float>(tiling.rows));
+                                     });
     } else {
       __syncthreads();
       for (int c = static_cast<int>(threadIdx.x); c < place.width; c += member_threads) {
@@ -225,13 +233,15 @@ struct GradientRow {
 
 template <class T, int N>
 __device__ __forceinline__ GradientRow<T, N> load_gradient_row(const BatchNormBackward<T>& p, std::int64_t at) {
-  return {load_vector<N>(p.x + at), load_vector<N>(p.dy + at), p.residual ? load_vector<N>(p.residual + at) : Vector<T, N>{}};
+  return {load_vector<N>(p.x + at), load_vector<N>(p.dy + at),
+          p.residual ? load_vector<N>(p.residual + at) : Vector<T, N>{}};
 }
 
 /// dy where the forward's ReLU was open, else 0.
 template <class T, int N>
-__device__ __forceinline__ Vector<T, N> masked(const BatchNormBackward<T>& p, const GradientRow<T, N>& row, const Channels<N>& mean,
-                                               const Channels<N>& scale, const Channels<N>& shift) {
+__device__ __forceinline__ Vector<T, N> masked(const BatchNormBackward<T>& p, const GradientRow<T, N>& row,
+                                               const Channels<N>& mean, const Channels<N>& scale,
+                                               const Channels<N>& shift) {
   if (!p.relu) return row.dy;
   Vector<T, N> g;
   LPW_UNROLL
@@ -244,7 +254,8 @@ __device__ __forceinline__ Vector<T, N> masked(const BatchNormBackward<T>& p, co
 }
 
 template <class T, int N>
-__device__ __forceinline__ void write_residual_gradient(const BatchNormBackward<T>& p, std::int64_t at, Vector<T, N> g) {
+__device__ __forceinline__ void write_residual_gradient(const BatchNormBackward<T>& p, std::int64_t at,
+                                                        Vector<T, N> g) {
   if (p.add_to_dresidual) {
     const auto before = load_vector<N>(p.dresidual + at);
     LPW_UNROLL
@@ -253,10 +264,12 @@ __device__ __forceinline__ void write_residual_gradient(const BatchNormBackward<
   store_vector(p.dresidual + at, g);
 }
 
-/// Sums of g and g (x - mean) over this thread's rows, g the masked dy; x and g of the resident rows are in the tiles afterwards.
+/// Sums of g and g (x - mean) over this thread's rows, g the masked dy; x and g of the resident rows are in the tiles
+/// afterwards.
 template <class T, int N>
-__device__ __forceinline__ RowSums<N> row_gradients(const BatchNormBackward<T>& p, Vector<T, N>* x_tile, Vector<T, N>* g_tile,
-                                                    const MemberPlace& place, const Channels<N>& mean, const Channels<N>& scale,
+__device__ __forceinline__ RowSums<N> row_gradients(const BatchNormBackward<T>& p, Vector<T, N>* x_tile,
+                                                    Vector<T, N>* g_tile, const MemberPlace& place,
+                                                    const Channels<N>& mean, const Channels<N>& scale,
                                                     const Channels<N>& shift) {
   RowSums<N> sums;
   const int resident = place.resident(p.tiling);
@@ -289,9 +302,11 @@ __device__ __forceinline__ RowSums<N> row_gradients(const BatchNormBackward<T>& 
 
 /// dx = scale (g - mean_g - (x - mean) slope): the rows that are read again first, in reverse.
 template <class T, int N>
-__device__ __forceinline__ void write_input_gradient(const BatchNormBackward<T>& p, const Vector<T, N>* x_tile, const Vector<T, N>* g_tile,
-                                                     const MemberPlace& place, const Channels<N>& mean, const Channels<N>& scale,
-                                                     const Channels<N>& shift, const Channels<N>& mean_g, const Channels<N>& slope) {
+__device__ __forceinline__ void write_input_gradient(const BatchNormBackward<T>& p, const Vector<T, N>* x_tile,
+                                                     const Vector<T, N>* g_tile, const MemberPlace& place,
+                                                     const Channels<N>& mean, const Channels<N>& scale,
+                                                     const Channels<N>& shift, const Channels<N>& mean_g,
+                                                     const Channels<N>& slope) {
   const auto write = [&](int step, const Vector<T, N>& x, const Vector<T, N>& g) {
     T* to = p.dx + place.element(step);
     Vector<T, N> dx, before = {};
@@ -313,7 +328,9 @@ __device__ __forceinline__ void write_input_gradient(const BatchNormBackward<T>&
         if (!masked_before) return load_gradient_row<T, N>(p, at);
         return GradientRow<T, N>{load_vector<N>(p.x + at), load_vector<N>(p.dresidual + at), {}};
       },
-      [&](int i, const GradientRow<T, N>& row) { write(reversed(i), row.x, masked_before ? row.dy : masked(p, row, mean, scale, shift)); });
+      [&](int i, const GradientRow<T, N>& row) {
+        write(reversed(i), row.x, masked_before ? row.dy : masked(p, row, mean, scale, shift));
+      });
   for (int step = 0; step < resident; ++step) {
     const int slot = step * member_threads + static_cast<int>(threadIdx.x);
     write(step, x_tile[slot], g_tile[slot]);
@@ -324,10 +341,12 @@ __device__ __forceinline__ void put_gradient(float* to, float value, bool add) {
 
 /// Writes one channel's parameter gradients, or leaves them for sum_over_members(); returns mean_g and slope.
 template <class T>
-__device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward<T>& p, int member, int channel, float sum, float product) {
+__device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward<T>& p, int member, int channel,
+                                                         float sum, float product) {
   const std::int64_t at = static_cast<std::int64_t>(member) * p.tiling.channels + channel;
   const float inverse = p.inverse_deviation[at];
-  if (p.dgamma && p.dgamma_stride) put_gradient(p.dgamma + member * p.dgamma_stride + channel, product * inverse, p.add_to_dgamma);
+  if (p.dgamma && p.dgamma_stride)
+    put_gradient(p.dgamma + member * p.dgamma_stride + channel, product * inverse, p.add_to_dgamma);
   if (p.dbeta && p.dbeta_stride) put_gradient(p.dbeta + member * p.dbeta_stride + channel, sum, p.add_to_dbeta);
   if (p.workspace.member_sums) {
     p.workspace.member_sums[at + static_cast<std::int64_t>(member) * p.tiling.channels] = product * inverse;
@@ -340,7 +359,8 @@ __device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward
 
 /// The block that finishes the last member's slab adds up the members in order.
 template <class T>
-__device__ __forceinline__ void sum_over_members(const BatchNormBackward<T>& p, const MemberPlace& place, unsigned* scratch) {
+__device__ __forceinline__ void sum_over_members(const BatchNormBackward<T>& p, const MemberPlace& place,
+                                                 unsigned* scratch) {
   const unsigned arrivals = static_cast<unsigned>(p.tiling.members * p.tiling.group);
   if (!arrives_last(p.workspace.slab_arrivals + place.slab, arrivals, scratch)) return;
   for (int c = static_cast<int>(threadIdx.x); c < place.width; c += member_threads) {
@@ -377,9 +397,10 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_back
     const Channels<N> mean(p.mean + row, place), scale(p.scale + row, place), shift(p.shift + row, place);
     auto sums = detail::row_gradients(p, x_tile, g_tile, place, mean, scale, shift);
     reduce_rows<AddSums>(tiling, sums, scratch);
-    combine_channels<AddSums>(
-        tiling, place, sums, values, group_sums, p.workspace.group_barriers + group,
-        [&](int c, float sum, float product) { return detail::finish_gradients(p, place.member, place.channel + c, sum, product); });
+    combine_channels<AddSums>(tiling, place, sums, values, group_sums, p.workspace.group_barriers + group,
+                              [&](int c, float sum, float product) {
+                                return detail::finish_gradients(p, place.member, place.channel + c, sum, product);
+                              });
     if (p.workspace.member_sums) detail::sum_over_members(p, place, flag);
     if (!p.dx) continue;
     const Channels<N> mean_g(values, place), slope(values + tiling.width(), place);

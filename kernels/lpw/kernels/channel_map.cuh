@@ -1,12 +1,13 @@
-// Maps over [K, M, C] with a coefficient per member and channel: a thread stays with its channels and goes down a chunk of the rows, so
-// that it reads its coefficients once.
+// Maps over [K, M, C] with a coefficient per member and channel: a thread stays with its channels and goes down a chunk
+// of the rows, so that it reads its coefficients once.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>
 
 namespace lpw::inline LPW_ABI::kernels {
 
-/// The coefficients of a thread's channels: row `member` of a parameter (member, channel) whose rows lie `stride` apart, 0 if shared.
+/// The coefficients of a thread's channels: row `member` of a parameter (member, channel) whose rows lie `stride`
+/// apart, 0 if shared.
 template <int N>
 [[nodiscard]] __device__ __forceinline__ Vector<float, N> load_coefficients(const float* parameter, std::int64_t stride,
                                                                             const MemberPlace& place) {
@@ -18,7 +19,8 @@ template <int N>
   return result;
 }
 
-/// y = f(x, before, j) for each of this thread's elements, j the channel among its N; `before` is y's old value if `accumulate`, else 0.
+/// y = f(x, before, j) for each of this thread's elements, j the channel among its N; `before` is y's old value if
+/// `accumulate`, else 0.
 template <int N, class T, class F>
 __device__ __forceinline__ void map_rows(const MemberPlace& place, const T* x, T* y, bool accumulate, F f) {
   const auto write = [&](int step, const Vector<T, N>& in, const Vector<T, N>& before) {
@@ -40,7 +42,8 @@ __device__ __forceinline__ void map_rows(const MemberPlace& place, const T* x, T
         [&](int step, const Row& row) { write(step, row.x, row.before); });
   } else {
     sweep<4>(
-        place.steps, [&](int step) { return load(x, step); }, [&](int step, const Vector<T, N>& row) { write(step, row, Vector<T, N>{}); });
+        place.steps, [&](int step) { return load(x, step); },
+        [&](int step, const Vector<T, N>& row) { write(step, row, Vector<T, N>{}); });
   }
 }
 

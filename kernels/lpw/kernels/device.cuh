@@ -1,18 +1,23 @@
-// The floor under the kernels: everything in which nvcc and the emulator (tests/emulator) differ, and the block-wide idioms built on it.
+// The floor under the kernels: everything in which nvcc and the emulator (tests/emulator) differ, and the block-wide
+// idioms built on it.
 //
-// A kernel is a __global__ template in namespace lpw::kernels, written in plain CUDA C++ on blockIdx, threadIdx, __syncthreads(),
-// __syncwarp(), __shfl_*_sync(), __ballot_sync(), __any_sync(), __all_sync(), __threadfence() and integer atomics, which the emulator has
-// under the same names. Beyond those it uses what stands here:
-//   - shared memory is the dynamic kind only, taken piece by piece from SharedMemory; a __shared__ variable does not compile in the
-//   emulator;
-//   - 16-byte accesses are load_vector / store_vector with a Cache policy; what another block has written in the same launch is read as
+// A kernel is a __global__ template in namespace lpw::kernels, written in plain CUDA C++ on blockIdx, threadIdx,
+// __syncthreads(),
+// __syncwarp(), __shfl_*_sync(), __ballot_sync(), __any_sync(), __all_sync(), __threadfence() and integer atomics,
+// which the emulator has under the same names. Beyond those it uses what stands here:
+//   - shared memory is the dynamic kind only, taken piece by piece from SharedMemory; a __shared__ variable does not
+//   compile in the emulator;
+//   - 16-byte accesses are load_vector / store_vector with a Cache policy; what another block has written in the same
+//   launch is read as
 //     Cache::fresh, and no pointer to it is const __restrict__;
-//   - copies into shared memory that overlap with work are copy_async, commit_copies, wait_copies: the copying thread sees its bytes after
-//     the wait, the others after a __syncthreads() that follows it (the emulator copies at a random moment between issue and wait);
+//   - copies into shared memory that overlap with work are copy_async, commit_copies, wait_copies: the copying thread
+//   sees its bytes after
+//     the wait, the others after a __syncthreads() that follows it (the emulator copies at a random moment between
+//     issue and wait);
 //   - blocks wait for blocks through group_barrier alone, and only in cooperative launches;
 //   - a loop that waits for memory to change is spin_while (the emulator runs other threads meanwhile).
-// Blocks are one-dimensional, a multiple of 32 threads. There are no float atomics: results must not depend on the order of threads.
-// Indices of a tensor's elements are 64-bit; offsets inside a block's piece may be 32-bit.
+// Blocks are one-dimensional, a multiple of 32 threads. There are no float atomics: results must not depend on the
+// order of threads. Indices of a tensor's elements are 64-bit; offsets inside a block's piece may be 32-bit.
 #pragma once
 
 #include <cstddef>
@@ -31,7 +36,8 @@
 
 namespace lpw::inline LPW_ABI::kernels {
 
-/// How an access treats the caches. `streaming`: this byte is not wanted again. `fresh`: past the caches that blocks do not share.
+/// How an access treats the caches. `streaming`: this byte is not wanted again. `fresh`: past the caches that blocks do
+/// not share.
 enum class Cache { normal, streaming, fresh };
 
 namespace detail {
@@ -95,7 +101,9 @@ void write_word(void* to, Word value) {
   emulator::write(to, value);
 }
 
-inline unsigned char* shared_piece(std::size_t first, std::size_t bytes) { return emulator::shared_piece(first, bytes); }
+inline unsigned char* shared_piece(std::size_t first, std::size_t bytes) {
+  return emulator::shared_piece(first, bytes);
+}
 
 #endif
 
@@ -132,13 +140,15 @@ template <class T>
   return *static_cast<const volatile T*>(from);
 }
 
-/// What a piece of `count` elements takes of the block's shared memory; a launch asks for the sum over its kernel's pieces.
+/// What a piece of `count` elements takes of the block's shared memory; a launch asks for the sum over its kernel's
+/// pieces.
 template <class T>
 [[nodiscard]] __host__ __device__ constexpr std::size_t shared_bytes(std::size_t count) {
   return (count * sizeof(T) + 15) / 16 * 16;
 }
 
-/// Hands out the block's dynamic shared memory piece after piece, each aligned to 16 bytes. Every thread makes the same calls.
+/// Hands out the block's dynamic shared memory piece after piece, each aligned to 16 bytes. Every thread makes the same
+/// calls.
 class SharedMemory {
  public:
   template <class T>
@@ -152,8 +162,8 @@ class SharedMemory {
   std::size_t taken_ = 0;
 };
 
-/// Starts a copy of a vector from global to shared memory, for this thread to read after wait_copies. Vectors of 2 bytes, which the
-/// hardware cannot copy this way, are copied at once.
+/// Starts a copy of a vector from global to shared memory, for this thread to read after wait_copies. Vectors of 2
+/// bytes, which the hardware cannot copy this way, are copied at once.
 template <class T, int N>
 __device__ __forceinline__ void copy_async(Vector<T, N>* shared, const T* global) {
   if constexpr (sizeof(Vector<T, N>) < 4) {
@@ -246,7 +256,8 @@ template <class V>
   return warp_reduce(value, Sum());
 }
 
-/// combine() over the block, the same bits in every thread. `scratch` is shared memory of warp_count() elements, free again on return.
+/// combine() over the block, the same bits in every thread. `scratch` is shared memory of warp_count() elements, free
+/// again on return.
 template <class V, class Combine>
 [[nodiscard]] __device__ __forceinline__ V block_reduce(V value, Combine combine, V* scratch) {
   value = warp_reduce(value, combine);
@@ -263,9 +274,10 @@ template <class V>
   return block_reduce(value, Sum(), scratch);
 }
 
-/// Every block of a group of `blocks` waits here for the others, and then sees what they wrote to global memory before. `counter` is the
-/// group's own word, zero before its first use and never touched otherwise: the barrier flips its top bit, so it needs no reset.
-/// `rank` numbers the blocks of the group from 0. All of a group must be resident: launch cooperatively.
+/// Every block of a group of `blocks` waits here for the others, and then sees what they wrote to global memory before.
+/// `counter` is the group's own word, zero before its first use and never touched otherwise: the barrier flips its top
+/// bit, so it needs no reset. `rank` numbers the blocks of the group from 0. All of a group must be resident: launch
+/// cooperatively.
 __device__ __forceinline__ void group_barrier(unsigned* counter, unsigned blocks, unsigned rank) {
   constexpr unsigned flag = 0x80000000u;
   __syncthreads();
@@ -279,8 +291,9 @@ __device__ __forceinline__ void group_barrier(unsigned* counter, unsigned blocks
   __syncthreads();
 }
 
-/// True in every thread of the block that is the last of `blocks` to arrive; it then sees what the others wrote to global memory before.
-/// `counter` is zero before the first use and again after the last arrival. `scratch` is shared memory of one element. Waits for nobody.
+/// True in every thread of the block that is the last of `blocks` to arrive; it then sees what the others wrote to
+/// global memory before. `counter` is zero before the first use and again after the last arrival. `scratch` is shared
+/// memory of one element. Waits for nobody.
 [[nodiscard]] __device__ __forceinline__ bool arrives_last(unsigned* counter, unsigned blocks, unsigned* scratch) {
   __threadfence();
   __syncthreads();

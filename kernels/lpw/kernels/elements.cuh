@@ -1,5 +1,6 @@
-// Walking flat arrays: each thread takes every (gridDim.x blockDim.x)-th vector, so that neighbours read neighbours, and has the loads of
-// several steps in flight together. The elements that do not fill a vector are left to the first threads of the first block.
+// Walking flat arrays: each thread takes every (gridDim.x blockDim.x)-th vector, so that neighbours read neighbours,
+// and has the loads of several steps in flight together. The elements that do not fill a vector are left to the first
+// threads of the first block.
 #pragma once
 
 #include <lpw/kernels/member_rows.cuh>
@@ -75,8 +76,8 @@ __device__ __forceinline__ Vector<T, N> mapped(const Loaded<T, N, Inputs>& in, F
 
 }  // namespace detail
 
-/// out[i] = f({in[0][i], in[1][i], ...}) for i < count, in float. `out` may be one of the inputs. With N > 1 all arrays are aligned to 16
-/// bytes.
+/// out[i] = f({in[0][i], in[1][i], ...}) for i < count, in float. `out` may be one of the inputs. With N > 1 all arrays
+/// are aligned to 16 bytes.
 template <int N, class T, int Inputs, class F>
 __device__ __forceinline__ void map_elements(std::int64_t count, const T* const (&in)[Inputs], T* out, F f) {
   const std::int64_t vectors = count / N;
@@ -90,7 +91,9 @@ __device__ __forceinline__ void map_elements(std::int64_t count, const T* const 
         for (int input = 0; input < Inputs; ++input) loaded.of[input] = load_vector<N>(in[input] + at[step] * N);
         return loaded;
       },
-      [&](int step, const Loaded<T, N, Inputs>& loaded) { store_vector(out + at[step] * N, detail::mapped(loaded, f)); });
+      [&](int step, const Loaded<T, N, Inputs>& loaded) {
+        store_vector(out + at[step] * N, detail::mapped(loaded, f));
+      });
   const std::int64_t i = vectors * N + threadIdx.x;
   if (N > 1 && blockIdx.x == 0 && i < count) {
     Loaded<T, 1, Inputs> loaded;

@@ -1,8 +1,8 @@
 // Element-wise kernels: one read of each input and one write of the output, arithmetic in float, rounded once.
 //
-// Over flat arrays: ReLU, addition, dropout. Over [K, M, C] with a coefficient per member and channel: the pending map of an activation
-// (scale (x - mean) + shift, ReLU) and an added bias; a thread keeps the coefficients of its channels in registers while it goes down the
-// rows.
+// Over flat arrays: ReLU, addition, dropout. Over [K, M, C] with a coefficient per member and channel: the pending map
+// of an activation (scale (x - mean) + shift, ReLU) and an added bias; a thread keeps the coefficients of its channels
+// in registers while it goes down the rows.
 #pragma once
 
 #include <cmath>
@@ -89,7 +89,8 @@ struct Add {
   std::int64_t a_stride, b_stride, sum_stride;  // elements from row to row
 };
 
-/// sum = a + b, row by row; contiguous tensors are one row. N is widest<T>, or 1 if the start of a row is not aligned to 16 bytes.
+/// sum = a + b, row by row; contiguous tensors are one row. N is widest<T>, or 1 if the start of a row is not aligned
+/// to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) add(const Add<T> p) {
   for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y) {
@@ -115,9 +116,10 @@ namespace detail {
 
 /// The numbers that decide over the quad-th four elements of a member; `random` is at the step.
 template <class T>
-[[nodiscard]] __device__ __forceinline__ Philox::Block dropout_bits(const Dropout<T>& p, const Philox& random, std::int64_t member,
-                                                                    std::int64_t quad) {
-  return random((p.operation << 48) + (static_cast<std::uint64_t>(p.first_member + member) << 36) + static_cast<std::uint64_t>(quad));
+[[nodiscard]] __device__ __forceinline__ Philox::Block dropout_bits(const Dropout<T>& p, const Philox& random,
+                                                                    std::int64_t member, std::int64_t quad) {
+  return random((p.operation << 48) + (static_cast<std::uint64_t>(p.first_member + member) << 36) +
+                static_cast<std::uint64_t>(quad));
 }
 
 template <class T>
@@ -132,9 +134,9 @@ inline constexpr int dropout_quads = N >= 4 ? N / 4 : 1;
 
 }  // namespace detail
 
-/// y = x / (1 - rate) where element i of member k is kept, else 0; on dy it is its own backward. Four elements take one draw, whose counter
-/// is that of the CPU's primitive, so the masks are equal. A thread takes max(N, 4) elements; N is widest<T>, or 1 if a member's length is
-/// not a multiple of that or an address not aligned to 16 bytes.
+/// y = x / (1 - rate) where element i of member k is kept, else 0; on dy it is its own backward. Four elements take one
+/// draw, whose counter is that of the CPU's primitive, so the masks are equal. A thread takes max(N, 4) elements; N is
+/// widest<T>, or 1 if a member's length is not a multiple of that or an address not aligned to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const Dropout<T> p) {
   constexpr int quads = detail::dropout_quads<T, N>;
@@ -153,14 +155,16 @@ __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const
         for (int quad = 0; quad < quads; ++quad) {
           const auto bits = detail::dropout_bits(p, random, member, at[step] * quads + quad);
           LPW_UNROLL
-          for (int i = 0; i < 4; ++i) out[4 * quad + i] = detail::dropped(p, bits[i], in[4 * quad + i], out[4 * quad + i]);
+          for (int i = 0; i < 4; ++i)
+            out[4 * quad + i] = detail::dropped(p, bits[i], in[4 * quad + i], out[4 * quad + i]);
         }
         store_vector(y + first, out);
       } else {
         const auto bits = detail::dropout_bits(p, random, member, at[step]);
         LPW_UNROLL
         for (int i = 0; i < 4; ++i)
-          if (first + i < p.length) y[first + i] = detail::dropped(p, bits[i], x[first + i], p.accumulate ? y[first + i] : T(0.f));
+          if (first + i < p.length)
+            y[first + i] = detail::dropped(p, bits[i], x[first + i], p.accumulate ? y[first + i] : T(0.f));
       }
     }
   }
@@ -175,8 +179,8 @@ struct AffineForward {
   MemberTiling tiling;
 };
 
-/// y = relu?(scale (x - mean) + shift), an explicit fma of the difference: batch norm's backward recomputes the ReLU's mask with the same.
-/// N is widest<T>, or 1 if C is not a multiple of that or an address not aligned to 16 bytes.
+/// y = relu?(scale (x - mean) + shift), an explicit fma of the difference: batch norm's backward recomputes the ReLU's
+/// mask with the same. N is widest<T>, or 1 if C is not a multiple of that or an address not aligned to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(member_threads, row_blocks) affine_forward(const AffineForward<T> p) {
   for (int item = static_cast<int>(blockIdx.x) / p.tiling.group; item < p.tiling.items(); item += p.tiling.groups) {

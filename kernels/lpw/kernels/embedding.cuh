@@ -1,5 +1,6 @@
-// Table look-up, and its gradient without atomics: the places are sorted by index first (sort_places.cuh), then a block adds up the places
-// of an index in fixed order, its warps taking every eighth each, and alone writes that row of the table's gradient.
+// Table look-up, and its gradient without atomics: the places are sorted by index first (sort_places.cuh), then a block
+// adds up the places of an index in fixed order, its warps taking every eighth each, and alone writes that row of the
+// table's gradient.
 #pragma once
 
 #include <limits>
@@ -15,11 +16,12 @@ struct Embedding {
   std::int64_t weight_stride;  // elements from table to table
   T* y;                        // (table, place, feature)
   int features;
-  int* bad_index;  // one word, zero at the start; then 1 + the last place (table, place) whose index is no row, if any; null: not wanted
+  int* bad_index;  // one word, zero at the start; then 1 + the last place (table, place) whose index is no row, if any;
+                   // null: not wanted
 };
 
-/// y = the rows of the weight at the indices; NaN for an index that is no row. N is widest<T>, or 1 if the number of features is not a
-/// multiple of that or y not aligned to 16 bytes; no shared memory.
+/// y = the rows of the weight at the indices; NaN for an index that is no row. N is widest<T>, or 1 if the number of
+/// features is not a multiple of that or y not aligned to 16 bytes; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) embedding(const Embedding<T> p) {
   const int vectors = p.features / N;
@@ -29,7 +31,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) embedding(con
               column = static_cast<int>(at[step] - static_cast<std::int64_t>(place) * vectors) * N;
     const int index = p.table.indices[place];
     const bool known = index >= 0 && index < p.table.rows;
-    const float* row = p.weight + place / p.table.places * p.weight_stride + static_cast<std::int64_t>(index) * p.features + column;
+    const float* row =
+        p.weight + place / p.table.places * p.weight_stride + static_cast<std::int64_t>(index) * p.features + column;
     Vector<float, N> value;
     LPW_UNROLL
     for (int j = 0; j < N; ++j) value[j] = known ? row[j] : std::numeric_limits<float>::quiet_NaN();
@@ -52,7 +55,8 @@ namespace detail {
 
 /// How many positions from `first` on have this key, the same in every thread.
 template <class T>
-[[nodiscard]] __device__ __forceinline__ int run_length(const EmbeddingBackward<T>& p, int first, unsigned key, int* scratch) {
+[[nodiscard]] __device__ __forceinline__ int run_length(const EmbeddingBackward<T>& p, int first, unsigned key,
+                                                        int* scratch) {
   struct Minimum {
     __device__ __forceinline__ int operator()(int a, int b) const { return a < b ? a : b; }
   };
@@ -64,10 +68,11 @@ template <class T>
   }
 }
 
-/// Adds dy at `count` positions from `first` on to the row of the gradient, for the 32 N features from `column` on. `sums`: 32 N floats of
-/// shared memory for each warp, free on return.
+/// Adds dy at `count` positions from `first` on to the row of the gradient, for the 32 N features from `column` on.
+/// `sums`: 32 N floats of shared memory for each warp, free on return.
 template <int N, class T>
-__device__ __forceinline__ void add_places(const EmbeddingBackward<T>& p, int first, int count, unsigned key, int column, float* sums) {
+__device__ __forceinline__ void add_places(const EmbeddingBackward<T>& p, int first, int count, unsigned key,
+                                           int column, float* sums) {
   const int mine = column + lane_index() * N;
   Vector<float, N> sum = {};
   sweep<4>(
@@ -95,9 +100,9 @@ __device__ __forceinline__ void add_places(const EmbeddingBackward<T>& p, int fi
 
 }  // namespace detail
 
-/// Adds the sum of dy over the places of each index to its row. A block (grid.x) looks for the beginnings of indices among 32 sorted
-/// positions, and takes 32 N features (grid.y). N as above, for dy. Shared memory: 32 N element_threads / 32 floats and element_threads /
-/// 32 ints.
+/// Adds the sum of dy over the places of each index to its row. A block (grid.x) looks for the beginnings of indices
+/// among 32 sorted positions, and takes 32 N features (grid.y). N as above, for dy. Shared memory: 32 N element_threads
+/// / 32 floats and element_threads / 32 ints.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) embedding_backward(const EmbeddingBackward<T> p) {
   SharedMemory memory;
@@ -114,7 +119,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) embedding_bac
       if ((beginnings >> i & 1u) == 0) continue;
       const unsigned run = shuffle(key, i);
       const int count = detail::run_length(p, tile + i, run, scratch);
-      for (int column = static_cast<int>(blockIdx.y) * 32 * N; column < p.features; column += static_cast<int>(gridDim.y) * 32 * N)
+      for (int column = static_cast<int>(blockIdx.y) * 32 * N; column < p.features;
+           column += static_cast<int>(gridDim.y) * 32 * N)
         detail::add_places<N>(p, tile + i, count, run, column, sums);
     }
   }

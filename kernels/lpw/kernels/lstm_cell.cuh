@@ -1,8 +1,8 @@
-// The pointwise part of an LSTM step, forward and backward: everything between one product with the recurrent matrix and the next, rank-1
-// factors included, in one read and one write. primitives/lstm_cell.hpp has the formulas.
+// The pointwise part of an LSTM step, forward and backward: everything between one product with the recurrent matrix
+// and the next, rank-1 factors included, in one read and one write. primitives/lstm_cell.hpp has the formulas.
 //
-// A step is small (200 rows of 500 units are 25,000 threads at four units each), so it is bound by latency: threads take vectors of 4
-// whatever the type, and read the parameters, which all rows of a member share, through the cache.
+// A step is small (200 rows of 500 units are 25,000 threads at four units each), so it is bound by latency: threads
+// take vectors of 4 whatever the type, and read the parameters, which all rows of a member share, through the cache.
 #pragma once
 
 #include <cmath>
@@ -35,8 +35,8 @@ struct StepRows {
 template <class T>
 struct LstmCellForward {
   LstmCellParameters parameters;
-  StepRows<T> gates;                  // (gate, unit) in a row: the products with the input matrix, then the activated gates
-  const T* product;                   // (member, row, gate, unit): with the recurrent matrix
+  StepRows<T> gates;  // (gate, unit) in a row: the products with the input matrix, then the activated gates
+  const T* product;   // (member, row, gate, unit): with the recurrent matrix
   StepRows<const float> cell_before;  // c_{t-1}
   StepRows<float> cell;               // c_t
   StepRows<T> hidden;                 // h_t
@@ -47,7 +47,7 @@ struct LstmCellForward {
 template <class T>
 struct LstmCellBackward {
   LstmCellParameters parameters;
-  StepRows<T> gates;                        // (gate, unit) in a row: the activated gates, then the gradients of the pre-activations
+  StepRows<T> gates;  // (gate, unit) in a row: the activated gates, then the gradients of the pre-activations
   StepRows<const float> cell_before, cell;  // c_{t-1}, c_t
   StepRows<const T> dy;                     // what h_t has from outside
   const T* product;                         // (member, row, unit): the next step's `before` times the recurrent matrix
@@ -65,7 +65,9 @@ struct UnitPlace {
   std::int64_t row, units;
 
   [[nodiscard]] __device__ __forceinline__ std::int64_t state() const { return row * units + unit; }
-  [[nodiscard]] __device__ __forceinline__ std::int64_t gate(int which) const { return (row * 4 + which) * units + unit; }
+  [[nodiscard]] __device__ __forceinline__ std::int64_t gate(int which) const {
+    return (row * 4 + which) * units + unit;
+  }
 };
 
 /// Calls body(place) for this thread's share of [K, B, H / N].
@@ -81,11 +83,12 @@ __device__ __forceinline__ void for_each_unit(int members, int rows, int units, 
 }
 
 template <int N>
-[[nodiscard]] __device__ __forceinline__ Vector<float, N> parameter_of(const MemberParameter& parameter, int member, int column,
-                                                                       float otherwise = 1.f) {
+[[nodiscard]] __device__ __forceinline__ Vector<float, N> parameter_of(const MemberParameter& parameter, int member,
+                                                                       int column, float otherwise = 1.f) {
   Vector<float, N> result;
   LPW_UNROLL
-  for (int j = 0; j < N; ++j) result[j] = parameter.data ? parameter.data[member * parameter.stride + column + j] : otherwise;
+  for (int j = 0; j < N; ++j)
+    result[j] = parameter.data ? parameter.data[member * parameter.stride + column + j] : otherwise;
   return result;
 }
 
@@ -93,8 +96,10 @@ template <int N>
 
 /// One gate: product_ih r_ih + product_hh r_hh + b_ih + b_hh, activated.
 template <int N, class T, class Activation>
-[[nodiscard]] __device__ __forceinline__ Vector<float, N> activated_gate(const LstmCellForward<T>& p, const UnitPlace<N>& place, int which,
-                                                                         const T* gates, const T* product, Activation activation) {
+[[nodiscard]] __device__ __forceinline__ Vector<float, N> activated_gate(const LstmCellForward<T>& p,
+                                                                         const UnitPlace<N>& place, int which,
+                                                                         const T* gates, const T* product,
+                                                                         Activation activation) {
   const int column = which * p.units + place.unit;
   const auto parameter = [&](const MemberParameter& of) { return parameter_of<N>(of, place.member, column); };
   const auto ih = load_floats<N>(gates + place.gate(which)), hh = load_floats<N>(product + place.gate(which));
@@ -108,16 +113,19 @@ template <int N, class T, class Activation>
 
 }  // namespace detail
 
-/// h_t, c_t, the gates, and h_t o s_hh for the next product. N is 4, or 1 if the number of units is not a multiple of that or an address or
-/// distance of members not of 4 elements; no shared memory.
+/// h_t, c_t, the gates, and h_t o s_hh for the next product. N is 4, or 1 if the number of units is not a multiple of
+/// that or an address or distance of members not of 4 elements; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_forward(const LstmCellForward<T> p) {
   detail::for_each_unit<N>(p.members, p.rows, p.units, [&](const detail::UnitPlace<N>& place) {
     T* gates = p.gates.data + place.member * p.gates.member_stride;
     const T* product = p.product + static_cast<std::int64_t>(place.member) * p.rows * 4 * p.units;
-    const auto gate = [&](int which, auto activation) { return detail::activated_gate<N>(p, place, which, gates, product, activation); };
+    const auto gate = [&](int which, auto activation) {
+      return detail::activated_gate<N>(p, place, which, gates, product, activation);
+    };
     const auto logistic = [](float x) { return detail::sigmoid(x); };
-    const auto i = gate(0, logistic), f = gate(1, logistic), g = gate(2, [](float x) { return tanhf(x); }), o = gate(3, logistic);
+    const auto i = gate(0, logistic), f = gate(1, logistic), g = gate(2, [](float x) { return tanhf(x); }),
+               o = gate(3, logistic);
     auto c = load_vector<N>(p.cell_before.data + place.member * p.cell_before.member_stride + place.state());
     const auto s = detail::parameter_of<N>(p.parameters.input_hh, place.member, place.unit);
     Vector<float, N> h, scaled;
@@ -137,8 +145,8 @@ __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_forwar
   });
 }
 
-/// The gradients of the pre-activations, in place and times r_hh for the product with the recurrent matrix, and dc_{t-1}. N as above; no
-/// shared memory.
+/// The gradients of the pre-activations, in place and times r_hh for the product with the recurrent matrix, and
+/// dc_{t-1}. N as above; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_backward(const LstmCellBackward<T> p) {
   detail::for_each_unit<N>(p.members, p.rows, p.units, [&](const detail::UnitPlace<N>& place) {
@@ -148,7 +156,8 @@ __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_backwa
     const auto s = detail::parameter_of<N>(p.parameters.input_hh, place.member, place.unit);
     const auto dy = load_floats<N>(p.dy.data + place.member * p.dy.member_stride + place.state()),
                product = load_floats<N>(p.product + state);
-    const auto c_before = load_vector<N>(p.cell_before.data + place.member * p.cell_before.member_stride + place.state());
+    const auto c_before =
+        load_vector<N>(p.cell_before.data + place.member * p.cell_before.member_stride + place.state());
     const auto c = load_vector<N>(p.cell.data + place.member * p.cell.member_stride + place.state());
     auto dc = load_vector<N>(p.dcell + state);
     Vector<float, N> gate[4];
@@ -157,7 +166,8 @@ __global__ void __launch_bounds__(element_threads, cell_blocks) lstm_cell_backwa
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
       const float i = gate[0][j], f = gate[1][j], g = gate[2][j], o = gate[3][j];
-      const float dh = fmaf(product[j], s[j], dy[j]), tanh_c = tanhf(c[j]), d = fmaf(dh * o, 1.f - tanh_c * tanh_c, dc[j]);
+      const float dh = fmaf(product[j], s[j], dy[j]), tanh_c = tanhf(c[j]),
+                  d = fmaf(dh * o, 1.f - tanh_c * tanh_c, dc[j]);
       gate[0][j] = d * g * i * (1.f - i);
       gate[1][j] = d * c_before[j] * f * (1.f - f);
       gate[2][j] = d * i * (1.f - g * g);

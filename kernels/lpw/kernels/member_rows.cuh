@@ -1,5 +1,6 @@
-// Walking and reducing [K, M, C] by a MemberTiling: where a thread stands, its sweep over its rows, and the way from every thread's two
-// sums per channel to two coefficients per channel that every thread of every block of the group can read. All orders are fixed.
+// Walking and reducing [K, M, C] by a MemberTiling: where a thread stands, its sweep over its rows, and the way from
+// every thread's two sums per channel to two coefficients per channel that every thread of every block of the group can
+// read. All orders are fixed.
 #pragma once
 
 #include <lpw/kernels/device.cuh>
@@ -30,8 +31,8 @@ struct MemberPlace {
     const int row = static_cast<int>(threadIdx.x) / tiling.slab, rows = tiling.rows_of(place.rank);
     const bool works = row < tiling.pass() && row < rows && place.column * tiling.vector < place.width;
     place.steps = works ? (rows - row + tiling.pass() - 1) / tiling.pass() : 0;
-    const std::int64_t first =
-        static_cast<std::int64_t>(place.member) * tiling.rows + static_cast<std::int64_t>(place.rank) * tiling.chunk + row;
+    const std::int64_t first = static_cast<std::int64_t>(place.member) * tiling.rows +
+                               static_cast<std::int64_t>(place.rank) * tiling.chunk + row;
     place.offset = first * tiling.channels + place.channel + place.column * tiling.vector;
     place.stride = static_cast<std::int64_t>(tiling.pass()) * tiling.channels;
     return place;
@@ -56,16 +57,21 @@ __device__ __forceinline__ void sweep(int count, Load load, Use use) {
   for (; i < count; ++i) use(i, load(i));
 }
 
-/// Copies the resident rows of x into this thread's slots of `tile`, in `Stages` groups; tile_stages() then visits them as they arrive.
+/// Copies the resident rows of x into this thread's slots of `tile`, in `Stages` groups; tile_stages() then visits them
+/// as they arrive.
 inline constexpr int tile_stage_count = 4;
 
 template <class T, int N>
-__device__ __forceinline__ void copy_tile_stage(const T* x, Vector<T, N>* tile, const MemberPlace& place, int first, int last) {
-  for (int step = first; step < last; ++step) copy_async(tile + step * member_threads + threadIdx.x, x + place.element(step));
+__device__ __forceinline__ void copy_tile_stage(const T* x, Vector<T, N>* tile, const MemberPlace& place, int first,
+                                                int last) {
+  for (int step = first; step < last; ++step)
+    copy_async(tile + step * member_threads + threadIdx.x, x + place.element(step));
 }
 
 /// The first step of stage `stage` when `count` steps are cut into tile_stage_count.
-[[nodiscard]] __device__ __forceinline__ int tile_stage(int count, int stage) { return count * stage / tile_stage_count; }
+[[nodiscard]] __device__ __forceinline__ int tile_stage(int count, int stage) {
+  return count * stage / tile_stage_count;
+}
 
 template <int Stage = 0, class Use>
 __device__ __forceinline__ void visit_tile(int count, Use use) {
@@ -101,8 +107,8 @@ struct MergeMoments {
   }
 };
 
-/// Leaves the sums of all rows of the chunk in the threads of row 0. `scratch`: tiling.scratch_floats() of shared memory, which must not
-/// be written again before the block's next barrier.
+/// Leaves the sums of all rows of the chunk in the threads of row 0. `scratch`: tiling.scratch_floats() of shared
+/// memory, which must not be written again before the block's next barrier.
 template <class Merge, int N>
 __device__ __forceinline__ void reduce_rows(const MemberTiling& tiling, RowSums<N>& sums, float* scratch) {
   const int row = static_cast<int>(threadIdx.x) / tiling.slab, column = static_cast<int>(threadIdx.x) % tiling.slab;
@@ -124,7 +130,8 @@ __device__ __forceinline__ void reduce_rows(const MemberTiling& tiling, RowSums<
       const float* slot = scratch + piece + row * tiling.slab + column;
       const Merge merge(sums.count, slot[0]);
       LPW_UNROLL
-      for (int j = 0; j < N; ++j) merge(sums.first[j], sums.second[j], slot[(1 + j) * slots], slot[(1 + N + j) * slots]);
+      for (int j = 0; j < N; ++j)
+        merge(sums.first[j], sums.second[j], slot[(1 + j) * slots], slot[(1 + N + j) * slots]);
       sums.count += slot[0];
     }
     active = half;
@@ -136,14 +143,16 @@ struct Coefficients {
   float first, second;
 };
 
-/// From the sums in row 0 of every block of the group to values[c] and values[width() + c] for each channel c of the slab, visible to
-/// every thread of the group: what finish(c, first, second) returns as Coefficients, called by one thread for each channel.
-/// Called after reduce_rows, whose barriers also end the reading of the item before; in a single row of threads, which needs no barrier
-/// there, each thread writes only the values that it alone has read. `workspace` is the group's tiling.group_floats() of global memory,
-/// `barrier` its counter; both unused when the group is one block.
+/// From the sums in row 0 of every block of the group to values[c] and values[width() + c] for each channel c of the
+/// slab, visible to every thread of the group: what finish(c, first, second) returns as Coefficients, called by one
+/// thread for each channel. Called after reduce_rows, whose barriers also end the reading of the item before; in a
+/// single row of threads, which needs no barrier there, each thread writes only the values that it alone has read.
+/// `workspace` is the group's tiling.group_floats() of global memory, `barrier` its counter; both unused when the group
+/// is one block.
 template <class Merge, int N, class Finish>
-__device__ __forceinline__ void combine_channels(const MemberTiling& tiling, const MemberPlace& place, const RowSums<N>& sums,
-                                                 float* values, float* workspace, unsigned* barrier, Finish finish) {
+__device__ __forceinline__ void combine_channels(const MemberTiling& tiling, const MemberPlace& place,
+                                                 const RowSums<N>& sums, float* values, float* workspace,
+                                                 unsigned* barrier, Finish finish) {
   const int thread = static_cast<int>(threadIdx.x), width = tiling.width(), first_channel = place.column * N;
   const bool holds_sums = thread < tiling.slab && first_channel < place.width;
   if (tiling.group == 1) {
@@ -180,11 +189,13 @@ __device__ __forceinline__ void combine_channels(const MemberTiling& tiling, con
     for (int block = lane; block < tiling.group && c < place.width; block += tiling.lanes) {
       const float rows = static_cast<float>(tiling.rows_of(block));
       const Merge merge(count, rows);
-      merge(first, second, load_fresh(partial + c * tiling.group + block), load_fresh(partial + (width + c) * tiling.group + block));
+      merge(first, second, load_fresh(partial + c * tiling.group + block),
+            load_fresh(partial + (width + c) * tiling.group + block));
       count += rows;
     }
     for (int mask = 1; mask < tiling.lanes; mask *= 2) {
-      const float other = shuffle_xor(count, mask), other_first = shuffle_xor(first, mask), other_second = shuffle_xor(second, mask);
+      const float other = shuffle_xor(count, mask), other_first = shuffle_xor(first, mask),
+                  other_second = shuffle_xor(second, mask);
       const Merge merge(count, other);
       merge(first, second, other_first, other_second);
       count += other;

@@ -1,5 +1,6 @@
-// Over rows of members: release (one row becomes K, with noise), the mean of K rows, and the running average of stochastic weight
-// averaging. Weights are float whatever a network computes in; mean_rows also averages predictions of other types.
+// Over rows of members: release (one row becomes K, with noise), the mean of K rows, and the running average of
+// stochastic weight averaging. Weights are float whatever a network computes in; mean_rows also averages predictions of
+// other types.
 #pragma once
 
 #include <cmath>
@@ -19,8 +20,9 @@ struct ReleaseRows {
   Philox random;
 };
 
-/// rows_k = from + deviation rms(from) eps_k, with the normal draws of the CPU's add_member_noise. Every block forms the rms itself, in the
-/// same order. Rows are columns of a larger store and need not be aligned. Shared memory: element_threads / 32 floats.
+/// rows_k = from + deviation rms(from) eps_k, with the normal draws of the CPU's add_member_noise. Every block forms
+/// the rms itself, in the same order. Rows are columns of a larger store and need not be aligned. Shared memory:
+/// element_threads / 32 floats.
 template <class W>
 __global__ void __launch_bounds__(element_threads, element_blocks) release_rows(const ReleaseRows<W> p) {
   SharedMemory memory;
@@ -28,14 +30,16 @@ __global__ void __launch_bounds__(element_threads, element_blocks) release_rows(
   float amount = 0;
   if (p.deviation != 0.f) {
     float square = 0;
-    for (std::int64_t i = threadIdx.x; i < p.length; i += blockDim.x) square = fmaf(float(p.from[i]), float(p.from[i]), square);
+    for (std::int64_t i = threadIdx.x; i < p.length; i += blockDim.x)
+      square = fmaf(float(p.from[i]), float(p.from[i]), square);
     amount = p.deviation * sqrtf(block_sum(square, scratch) / static_cast<float>(p.length));
   }
   const Stride at = Stride::of(p.length);
   for (std::int64_t member = blockIdx.y; member < p.members; member += gridDim.y)
     for (int step = 0; step < at.steps; ++step) {
       const std::int64_t i = at[step];
-      const float noise = amount != 0.f ? amount * normal(p.random(static_cast<std::uint64_t>(member * p.length + i))) : 0.f;
+      const float noise =
+          amount != 0.f ? amount * normal(p.random(static_cast<std::uint64_t>(member * p.length + i))) : 0.f;
       p.rows[member * p.row_stride + i] = W(float(p.from[i]) + noise);
     }
 }
@@ -49,8 +53,8 @@ struct MeanRows {
   std::int64_t length;
 };
 
-/// Row 0 plus the mean of the differences from it: exact where all rows are equal. N is widest<T>, or 1 if the length or the stride is not
-/// a multiple of that or an address not aligned to 16 bytes.
+/// Row 0 plus the mean of the differences from it: exact where all rows are equal. N is widest<T>, or 1 if the length
+/// or the stride is not a multiple of that or an address not aligned to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) mean_rows(const MeanRows<T> p) {
   const float share = 1.f / static_cast<float>(p.members);

@@ -1,6 +1,7 @@
-// Optimizer steps: one launch and one pass over both flat stores, base [P0] and late-phase [K x P], which reads gradient, state and weight
-// once, leaves the gradient zero, and can write the rounded weights that the next forward computes with. Where gradients are clipped, a
-// launch before it forms the factor that shortens them; it stays in memory, and the step reads it there.
+// Optimizer steps: one launch and one pass over both flat stores, base [P0] and late-phase [K x P], which reads
+// gradient, state and weight once, leaves the gradient zero, and can write the rounded weights that the next forward
+// computes with. Where gradients are clipped, a launch before it forms the factor that shortens them; it stays in
+// memory, and the step reads it there.
 //
 // Weights, gradients and state are float for every T: T is only the type of those rounded weights.
 #pragma once
@@ -18,7 +19,8 @@ struct SgdStore {
   T* rounded;                           // (element): the new weights as T; null: not wanted
   std::int64_t size;
   float learning_rate, weight_decay, gradient_scale;
-  const double* rate = nullptr;  // one number on the device in place of learning_rate, which may change from replay to replay; null: that
+  const double* rate = nullptr;  // one number on the device in place of learning_rate, which may change from replay to
+                                 // replay; null: that
 };
 
 template <class T>
@@ -43,8 +45,8 @@ template <class T>
 struct AdamParameters {
   AdamStore<T> base, late;
   float beta1, beta2, complement1, complement2;  // complement: 1 - beta, which float cannot form from beta without loss
-  float log_beta1, log_beta2;                    // the corrections 1 / (1 - beta^count) come from them: -infinity for a beta of 0
-  const std::uint32_t* later;                    // a number on the device to add to both counts; null: none
+  float log_beta1, log_beta2;  // the corrections 1 / (1 - beta^count) come from them: -infinity for a beta of 0
+  const std::uint32_t* later;  // a number on the device to add to both counts; null: none
   float epsilon;
   bool decoupled;                // weight decay outside the moments: AdamW
   const float* gradient_factor;  // as for SGD
@@ -67,10 +69,12 @@ struct ClipFactor {
   unsigned* arrivals;  // one word: zero at the start, zero again at the end
 };
 
-/// Elements whose squares one block adds up, and how many such chunks a store has. The cut does not depend on the grid, so neither does the
-/// sum.
+/// Elements whose squares one block adds up, and how many such chunks a store has. The cut does not depend on the grid,
+/// so neither does the sum.
 inline constexpr std::int64_t clip_chunk = 4 * 4 * element_threads;
-[[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t clip_chunks(std::int64_t size) { return (size + clip_chunk - 1) / clip_chunk; }
+[[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t clip_chunks(std::int64_t size) {
+  return (size + clip_chunk - 1) / clip_chunk;
+}
 
 namespace detail {
 
@@ -89,7 +93,9 @@ __device__ __forceinline__ void for_each_weight(std::int64_t size, Update update
   if (blockIdx.x == 0 && i < size) update(i, Width<1>());
 }
 
-[[nodiscard]] __device__ __forceinline__ float gradient_scale(float scale, const float* factor) { return factor ? scale * *factor : scale; }
+[[nodiscard]] __device__ __forceinline__ float gradient_scale(float scale, const float* factor) {
+  return factor ? scale * *factor : scale;
+}
 
 template <class Store>
 [[nodiscard]] __device__ __forceinline__ float learning_rate(const Store& store) {
@@ -117,7 +123,9 @@ __device__ __forceinline__ void sgd_step(const SgdStore<T>& store, const SgdPara
 }
 
 /// 1 / (1 - beta^count), without loss where beta^count is near 1.
-[[nodiscard]] __device__ __forceinline__ float moment_correction(float log_beta, float count) { return -1.f / expm1f(log_beta * count); }
+[[nodiscard]] __device__ __forceinline__ float moment_correction(float log_beta, float count) {
+  return -1.f / expm1f(log_beta * count);
+}
 
 template <class T>
 __device__ __forceinline__ void adam_step(const AdamStore<T>& store, const AdamParameters<T>& p) {
@@ -126,7 +134,8 @@ __device__ __forceinline__ void adam_step(const AdamStore<T>& store, const AdamP
   const float correction1 = moment_correction(p.log_beta1, count), correction2 = moment_correction(p.log_beta2, count);
   for_each_weight(store.size, [&](std::int64_t at, auto width) {
     constexpr int N = decltype(width)::value;
-    auto w = load_vector<N>(store.weight + at), m = load_vector<N>(store.mean + at), v = load_vector<N>(store.square + at);
+    auto w = load_vector<N>(store.weight + at), m = load_vector<N>(store.mean + at),
+         v = load_vector<N>(store.square + at);
     const auto g = load_vector<N>(store.gradient + at);
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
@@ -168,8 +177,8 @@ template <class W>
 }
 
 /// The sum of what the blocks left for the chunks [first, last).
-[[nodiscard]] __device__ __forceinline__ double sum_of_chunks(const double* partial, std::int64_t first, std::int64_t last,
-                                                              double* scratch) {
+[[nodiscard]] __device__ __forceinline__ double sum_of_chunks(const double* partial, std::int64_t first,
+                                                              std::int64_t last, double* scratch) {
   double sum = 0;
   for (std::int64_t i = first + threadIdx.x; i < last; i += element_threads) sum += load_fresh(partial + i);
   return block_sum(sum, scratch);
@@ -177,8 +186,9 @@ template <class W>
 
 }  // namespace detail
 
-/// The factor by which clipping shortens the gradients of both stores: their norm together, in double. The last block to arrive adds up the
-/// chunks in fixed order. Launched with element_threads threads. Shared memory: element_threads / 32 doubles and one word.
+/// The factor by which clipping shortens the gradients of both stores: their norm together, in double. The last block
+/// to arrive adds up the chunks in fixed order. Launched with element_threads threads. Shared memory: element_threads /
+/// 32 doubles and one word.
 template <class W>
 __global__ void __launch_bounds__(element_threads, element_blocks) clip_factor(const ClipFactor<W> p) {
   SharedMemory memory;
@@ -187,30 +197,34 @@ __global__ void __launch_bounds__(element_threads, element_blocks) clip_factor(c
   const std::int64_t base_chunks = clip_chunks(p.base.size), chunks = base_chunks + clip_chunks(p.late.size);
   for (std::int64_t chunk = blockIdx.x; chunk < chunks; chunk += gridDim.x) {
     const bool base = chunk < base_chunks;
-    const std::int64_t first = (base ? chunk : chunk - base_chunks) * clip_chunk, left = (base ? p.base.size : p.late.size) - first;
+    const std::int64_t first = (base ? chunk : chunk - base_chunks) * clip_chunk,
+                       left = (base ? p.base.size : p.late.size) - first;
     const W* gradient = (base ? p.base.gradient : p.late.gradient) + first;
-    const double square = detail::sum_of_squares(gradient, static_cast<int>(left < clip_chunk ? left : clip_chunk), scratch);
+    const double square =
+        detail::sum_of_squares(gradient, static_cast<int>(left < clip_chunk ? left : clip_chunk), scratch);
     if (threadIdx.x == 0) p.partial[chunk] = square;
   }
   if (!arrives_last(p.arrivals, gridDim.x, flag)) return;
   const double base = detail::sum_of_chunks(p.partial, 0, base_chunks, scratch);
   const double late = detail::sum_of_chunks(p.partial, base_chunks, chunks, scratch);
-  const double norm = sqrt(double(p.base.scale) * double(p.base.scale) * base + double(p.late.scale) * double(p.late.scale) * late);
+  const double norm =
+      sqrt(double(p.base.scale) * double(p.base.scale) * base + double(p.late.scale) * double(p.late.scale) * late);
   const double factor = double(p.max_norm) / (norm + 1e-6);
   if (threadIdx.x == 0) *p.factor = factor > 1 ? 1.f : static_cast<float>(factor);  // NaN stays NaN
 }
 
-/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v);
-/// gradient = 0.
+/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g +
+/// momentum v : v); gradient = 0.
 template <class T>
 __global__ void __launch_bounds__(element_threads, element_blocks) sgd_step(const SgdParameters<T> p) {
   detail::sgd_step(p.base, p);
   detail::sgd_step(p.late, p);
 }
 
-/// Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019. With g = gradient_scale gradient_factor gradient (+ weight_decay w unless
-/// decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^
-/// are m and v times their corrections; if decoupled, w was first multiplied by 1 - learning_rate weight_decay; gradient = 0.
+/// Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019. With g = gradient_scale gradient_factor gradient (+
+/// weight_decay w unless decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^
+/// / (sqrt(v^) + epsilon), where m^ and v^ are m and v times their corrections; if decoupled, w was first multiplied by
+/// 1 - learning_rate weight_decay; gradient = 0.
 template <class T>
 __global__ void __launch_bounds__(element_threads, element_blocks) adam_step(const AdamParameters<T> p) {
   detail::adam_step(p.base, p);

@@ -1,4 +1,5 @@
-// Draws from the bits of a Philox block that need more than integer arithmetic, in float. Uniform numbers are Philox::to_uniform's.
+// Draws from the bits of a Philox block that need more than integer arithmetic, in float. Uniform numbers are
+// Philox::to_uniform's.
 #pragma once
 
 #include <cmath>
@@ -27,7 +28,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// Philox::normal in float, to some 1e-6: Box and Muller from the first two words. log(u) near u = 1 is formed from 1 - u, which is exact.
+/// Philox::normal in float, to some 1e-6: Box and Muller from the first two words. log(u) near u = 1 is formed from 1 -
+/// u, which is exact.
 [[nodiscard]] __device__ __forceinline__ float normal(const Philox::Block& bits) {
   const float logarithm = bits[0] < 0x80000000u ? logf((static_cast<float>(bits[0]) + 1.f) * 0x1p-32f)
                                                 : log1pf(-static_cast<float>(0xffffffffu - bits[0]) * 0x1p-32f);

@@ -1,5 +1,6 @@
-// Max pooling and global average pooling over [K B, H, W, C]. Max pooling keeps each window's winner; its gradient is gathered, every
-// input element asking the windows that hold it in the order in which the CPU adds them, so overlapping windows need no atomics.
+// Max pooling and global average pooling over [K B, H, W, C]. Max pooling keeps each window's winner; its gradient is
+// gathered, every input element asking the windows that hold it in the order in which the CPU adds them, so overlapping
+// windows need no atomics.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>
@@ -74,8 +75,9 @@ struct Windows {
 
 }  // namespace detail
 
-/// Largest element of every window; padding never wins, of equal elements the first in row-major order does, and NaN before all others. N
-/// is widest<T>, or 1 if C is not a multiple of that or an address not aligned to 16 bytes. A window holds at least one pixel.
+/// Largest element of every window; padding never wins, of equal elements the first in row-major order does, and NaN
+/// before all others. N is widest<T>, or 1 if C is not a multiple of that or an address not aligned to 16 bytes. A
+/// window holds at least one pixel.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) max_pool2d_forward(const MaxPoolForward<T> p) {
   const PoolGeometry& g = p.geometry;
@@ -151,7 +153,8 @@ struct AveragePoolForward {
 
 /// Mean over the image. N as above. Shared memory: tiling.scratch_floats() floats.
 template <class T, int N>
-__global__ void __launch_bounds__(member_threads, element_blocks) global_average_pool_forward(const AveragePoolForward<T> p) {
+__global__ void __launch_bounds__(member_threads, element_blocks)
+    global_average_pool_forward(const AveragePoolForward<T> p) {
   const MemberTiling& tiling = p.tiling;
   SharedMemory memory;
   float* scratch = memory.take<float>(tiling.scratch_floats());
@@ -169,7 +172,8 @@ __global__ void __launch_bounds__(member_threads, element_blocks) global_average
       Vector<float, N> mean;
       LPW_UNROLL
       for (int j = 0; j < N; ++j) mean[j] = sums.first[j] / static_cast<float>(tiling.rows);
-      store_floats(p.y + static_cast<std::int64_t>(place.member) * tiling.channels + place.channel + place.column * N, mean);
+      store_floats(p.y + static_cast<std::int64_t>(place.member) * tiling.channels + place.channel + place.column * N,
+                   mean);
     }
     __syncthreads();  // the next item writes scratch
   }
@@ -186,7 +190,8 @@ struct AveragePoolBackward {
 
 /// Spreads dy / pixels over the image. N as above.
 template <class T, int N>
-__global__ void __launch_bounds__(element_threads, element_blocks) global_average_pool_backward(const AveragePoolBackward<T> p) {
+__global__ void __launch_bounds__(element_threads, element_blocks)
+    global_average_pool_backward(const AveragePoolBackward<T> p) {
   const float share = 1.f / static_cast<float>(p.pixels);
   const unsigned vectors = static_cast<unsigned>(p.channels / N);
   const Stride at = Stride::of(static_cast<std::int64_t>(p.pixels) * vectors);

@@ -1,6 +1,7 @@
-// Per-member channel scales, the factors of rank-1 late-phase weights: y = x s_k, and in one read of x and dy both dx = dy s_k and
-// ds_k = the sum over the rows of x dy; with ones for x that is the gradient of a bias. Blocks leave partial sums; the last of them to
-// arrive adds these up in fixed order, so no block waits for another and the result does not depend on their order.
+// Per-member channel scales, the factors of rank-1 late-phase weights: y = x s_k, and in one read of x and dy both dx =
+// dy s_k and ds_k = the sum over the rows of x dy; with ones for x that is the gradient of a bias. Blocks leave partial
+// sums; the last of them to arrive adds these up in fixed order, so no block waits for another and the result does not
+// depend on their order.
 #pragma once
 
 #include <lpw/kernels/channel_map.cuh>
@@ -23,20 +24,22 @@ __global__ void __launch_bounds__(member_threads, row_blocks) scale_channels(con
   for (int item = static_cast<int>(blockIdx.x) / p.tiling.group; item < p.tiling.items(); item += p.tiling.groups) {
     const MemberPlace place = MemberPlace::of(p.tiling, item);
     const auto factor = load_coefficients<N>(p.factor, p.factor_stride, place);
-    map_rows<N>(place, p.x, p.y, p.accumulate, [&](float x, float before, int j) { return fmaf(x, factor[j], before); });
+    map_rows<N>(place, p.x, p.y, p.accumulate,
+                [&](float x, float before, int j) { return fmaf(x, factor[j], before); });
   }
 }
 
 template <class T>
 struct ScaleChannelsBackward {
-  const T *x, *dy;                             // (member, row, channel); x null: ones, for the gradient of a bias
-  const float* factor;                         // (member, channel), for dx
-  T* dx;                                       // like dy; null: not wanted
-  float* dfactor;                              // (member, channel)
-  std::int64_t factor_stride, dfactor_stride;  // elements from member to member; 0: shared, its gradient summed over the members
-  bool add_to_dx, add_to_dfactor;              // instead of overwriting
-  float* partial;                              // (member, block of tiling.group, channel): workspace
-  unsigned* arrivals;                          // (member, slab): zero at the start, zero again at the end
+  const T *x, *dy;      // (member, row, channel); x null: ones, for the gradient of a bias
+  const float* factor;  // (member, channel), for dx
+  T* dx;                // like dy; null: not wanted
+  float* dfactor;       // (member, channel)
+  std::int64_t factor_stride,
+      dfactor_stride;              // elements from member to member; 0: shared, its gradient summed over the members
+  bool add_to_dx, add_to_dfactor;  // instead of overwriting
+  float* partial;                  // (member, block of tiling.group, channel): workspace
+  unsigned* arrivals;              // (member, slab): zero at the start, zero again at the end
   MemberTiling tiling;
 };
 
@@ -44,7 +47,8 @@ namespace detail {
 
 /// Sums of x dy over this thread's rows; writes dx on the way.
 template <int N, class T>
-[[nodiscard]] __device__ __forceinline__ RowSums<N> factor_sums(const ScaleChannelsBackward<T>& p, const MemberPlace& place) {
+[[nodiscard]] __device__ __forceinline__ RowSums<N> factor_sums(const ScaleChannelsBackward<T>& p,
+                                                                const MemberPlace& place) {
   struct Row {
     Vector<T, N> x, dy, before;
   };
@@ -75,8 +79,8 @@ template <int N, class T>
 
 /// Sums of `rows` partial sums that other blocks have left, C floats apart, over this thread's share of them.
 template <int N>
-[[nodiscard]] __device__ __forceinline__ RowSums<N> partial_sums(const MemberTiling& tiling, const MemberPlace& place, const float* partial,
-                                                                 int rows) {
+[[nodiscard]] __device__ __forceinline__ RowSums<N> partial_sums(const MemberTiling& tiling, const MemberPlace& place,
+                                                                 const float* partial, int rows) {
   const int row = static_cast<int>(threadIdx.x) / tiling.slab, first = place.column * N;
   const bool works = row < tiling.pass() && row < rows && first < place.width;
   RowSums<N> sums;
@@ -95,22 +99,25 @@ template <int N>
 
 }  // namespace detail
 
-/// dfactor = the sum over the rows of x dy, and dx = dy factor. N is that of dy and, where they are given, x and dx. Shared memory:
-/// tiling.scratch_floats() floats and one word.
+/// dfactor = the sum over the rows of x dy, and dx = dy factor. N is that of dy and, where they are given, x and dx.
+/// Shared memory: tiling.scratch_floats() floats and one word.
 template <class T, int N>
-__global__ void __launch_bounds__(member_threads, member_blocks) scale_channels_backward(const ScaleChannelsBackward<T> p) {
+__global__ void __launch_bounds__(member_threads, member_blocks)
+    scale_channels_backward(const ScaleChannelsBackward<T> p) {
   const MemberTiling& tiling = p.tiling;
   SharedMemory memory;
   float* scratch = memory.take<float>(tiling.scratch_floats());
   unsigned* flag = memory.take<unsigned>(1);
   for (int item = static_cast<int>(blockIdx.x) / tiling.group; item < tiling.items(); item += tiling.groups) {
     const MemberPlace place = MemberPlace::of(tiling, item);
-    const bool holds_sums = static_cast<int>(threadIdx.x) < tiling.slab && place.column * N < place.width, shared = p.dfactor_stride == 0;
+    const bool holds_sums = static_cast<int>(threadIdx.x) < tiling.slab && place.column * N < place.width,
+               shared = p.dfactor_stride == 0;
     auto sums = detail::factor_sums<N>(p, place);
     reduce_rows<AddSums>(tiling, sums, scratch);
     const int parts = shared ? tiling.members * tiling.group : tiling.group;
     if (parts > 1) {
-      float* partial = p.partial + (shared ? 0 : static_cast<std::int64_t>(place.member) * tiling.group * tiling.channels);
+      float* partial =
+          p.partial + (shared ? 0 : static_cast<std::int64_t>(place.member) * tiling.group * tiling.channels);
       if (holds_sums) {
         const std::int64_t part = shared ? place.member * tiling.group + place.rank : place.rank;
         Vector<float, N> mine;

@@ -1,8 +1,9 @@
-// Gradients of a dense weight with rank-1 factors, W_k = W o (r_k s_k^T), from the products P_k = dy_k^T x_k that for a plain weight are
-// its gradient: dW = sum_k r_k s_k^T o P_k, dr_k = (W o P_k) s_k, ds_k = (W o P_k)^T r_k, in one read of P. Weights are float for every T.
+// Gradients of a dense weight with rank-1 factors, W_k = W o (r_k s_k^T), from the products P_k = dy_k^T x_k that for a
+// plain weight are its gradient: dW = sum_k r_k s_k^T o P_k, dr_k = (W o P_k) s_k, ds_k = (W o P_k)^T r_k, in one read
+// of P. Weights are float for every T.
 //
-// A block takes some outputs and goes through the members, so that the sum of dW over them is its own. It leaves its part of ds, which a
-// second launch adds up in the order of the blocks.
+// A block takes some outputs and goes through the members, so that the sum of dW over them is its own. It leaves its
+// part of ds, which a second launch adds up in the order of the blocks.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>
@@ -11,9 +12,12 @@ namespace lpw::inline LPW_ABI::kernels {
 
 /// Outputs of a block: their sums for dr are in registers.
 inline constexpr int rank_one_outputs = 8;
-[[nodiscard]] LPW_HOST_DEVICE constexpr int rank_one_blocks(int outputs) { return (outputs + rank_one_outputs - 1) / rank_one_outputs; }
+[[nodiscard]] LPW_HOST_DEVICE constexpr int rank_one_blocks(int outputs) {
+  return (outputs + rank_one_outputs - 1) / rank_one_outputs;
+}
 
-/// Rows of a parameter or its gradient lie `stride` elements apart; 0: one row, which all members share. Gradients may be null: not wanted.
+/// Rows of a parameter or its gradient lie `stride` elements apart; 0: one row, which all members share. Gradients may
+/// be null: not wanted.
 template <class W>
 struct RankOneBackward {
   const W* product;                  // P (member, output, input)
@@ -29,7 +33,8 @@ namespace detail {
 
 /// Member k's share for the outputs [first, first + count): dW, this block's part of ds; sums of dr into `dr`.
 template <class W>
-__device__ __forceinline__ void rank_one_member(const RankOneBackward<W>& p, int member, int first, int count, W (&dr)[rank_one_outputs]) {
+__device__ __forceinline__ void rank_one_member(const RankOneBackward<W>& p, int member, int first, int count,
+                                                W (&dr)[rank_one_outputs]) {
   const std::int64_t columns = p.inputs, at_first = first * columns;
   const W* product = p.product + member * p.outputs * columns + at_first;
   const W* weight = p.weight + member * p.weight_stride + at_first;
@@ -55,7 +60,8 @@ __device__ __forceinline__ void rank_one_member(const RankOneBackward<W>& p, int
   }
 }
 
-/// Sums over the block of all dr, in the threads below rank_one_outputs. `scratch`: rank_one_outputs floats for each warp, free on return.
+/// Sums over the block of all dr, in the threads below rank_one_outputs. `scratch`: rank_one_outputs floats for each
+/// warp, free on return.
 template <class W>
 [[nodiscard]] __device__ __forceinline__ W sum_of_outputs(const W (&dr)[rank_one_outputs], W* scratch) {
   LPW_UNROLL
@@ -73,7 +79,8 @@ template <class W>
 
 }  // namespace detail
 
-/// dW and dr, and the parts of ds. A grid of rank_one_blocks(outputs). Shared memory: rank_one_outputs element_threads / 32 floats.
+/// dW and dr, and the parts of ds. A grid of rank_one_blocks(outputs). Shared memory: rank_one_outputs element_threads
+/// / 32 floats.
 template <class W>
 __global__ void __launch_bounds__(element_threads, element_blocks) rank_one_backward(const RankOneBackward<W> p) {
   SharedMemory memory;
@@ -102,21 +109,24 @@ struct RankOneBackwardInput {
   int blocks, members, inputs;
 };
 
-/// ds: the sums of the blocks' parts, and over the members if they share it. A block takes 32 inputs of a member (grid.y), and each of its
-/// warps every eighth part. Shared memory: element_threads floats.
+/// ds: the sums of the blocks' parts, and over the members if they share it. A block takes 32 inputs of a member
+/// (grid.y), and each of its warps every eighth part. Shared memory: element_threads floats.
 template <class W>
-__global__ void __launch_bounds__(element_threads, element_blocks) rank_one_backward_input(const RankOneBackwardInput<W> p) {
+__global__ void __launch_bounds__(element_threads, element_blocks)
+    rank_one_backward_input(const RankOneBackwardInput<W> p) {
   SharedMemory memory;
   W* scratch = memory.take<W>(element_threads);
   const bool shared = p.dinput_stride == 0;
   const int c = static_cast<int>(blockIdx.x) * 32 + lane_index(), rows = shared ? p.blocks * p.members : p.blocks;
   const std::int64_t columns = p.inputs, stride = shared ? columns : p.members * columns;
-  for (int member = static_cast<int>(blockIdx.y); member < (shared ? 1 : p.members); member += static_cast<int>(gridDim.y)) {
+  for (int member = static_cast<int>(blockIdx.y); member < (shared ? 1 : p.members);
+       member += static_cast<int>(gridDim.y)) {
     const W* part = p.partial + member * columns + c;
     W sum = 0;
     sweep<4>(
         c < p.inputs && warp_index() < rows ? (rows - warp_index() + warp_count() - 1) / warp_count() : 0,
-        [&](int step) { return part[(warp_index() + step * warp_count()) * stride]; }, [&](int, W value) { sum += value; });
+        [&](int step) { return part[(warp_index() + step * warp_count()) * stride]; },
+        [&](int, W value) { sum += value; });
     scratch[threadIdx.x] = sum;
     __syncthreads();
     if (warp_index() == 0 && c < p.inputs) {

@@ -1,6 +1,7 @@
-// Softmax cross-entropy with label smoothing. One read of the logits gives every member's mean loss and, as wanted, the probabilities and
-// the gradient: a team of threads, a warp or for many classes the block, holds a row's exponentials in shared memory between the steps.
-// What does not fit there is read again. Rows leave their losses, and the last block adds them up in fixed order.
+// Softmax cross-entropy with label smoothing. One read of the logits gives every member's mean loss and, as wanted, the
+// probabilities and the gradient: a team of threads, a warp or for many classes the block, holds a row's exponentials
+// in shared memory between the steps. What does not fit there is read again. Rows leave their losses, and the last
+// block adds them up in fixed order.
 #pragma once
 
 #include <cmath>
@@ -18,7 +19,9 @@ struct SoftmaxTiling {
 
   [[nodiscard]] LPW_HOST_DEVICE constexpr int team() const { return block_per_row ? element_threads : 32; }
   [[nodiscard]] LPW_HOST_DEVICE constexpr int teams() const { return element_threads / team(); }
-  [[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t rows() const { return static_cast<std::int64_t>(members) * batch; }
+  [[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t rows() const {
+    return static_cast<std::int64_t>(members) * batch;
+  }
 };
 
 /// t_c = peak [c = label] + floor: peak is 1 - smoothing, floor is smoothing / classes.
@@ -32,18 +35,20 @@ struct SoftmaxCrossEntropy {
   const std::int32_t* labels;  // (member, sample)
   float* loss;                 // (member): the mean over the minibatch
   float* probabilities;        // (member, sample, class); null: not wanted
-  T* dlogits;                  // (member, sample, class): the gradient of the sum of all members' losses; null: not wanted
+  T* dlogits;  // (member, sample, class): the gradient of the sum of all members' losses; null: not wanted
   SmoothedTarget target;
   float* row_loss;     // (member, sample): workspace
   unsigned* arrivals;  // one word: zero at the start, zero again at the end
-  int* bad_label;  // one word, zero at the start; then 1 + the last row (member, sample) whose label is no class, if any; null: not wanted
+  int* bad_label;  // one word, zero at the start; then 1 + the last row (member, sample) whose label is no class, if
+                   // any; null: not wanted
   SoftmaxTiling tiling;
 };
 
 namespace detail {
 
 template <class Combine>
-[[nodiscard]] __device__ __forceinline__ float team_reduce(float value, Combine combine, bool block_per_row, float* scratch) {
+[[nodiscard]] __device__ __forceinline__ float team_reduce(float value, Combine combine, bool block_per_row,
+                                                           float* scratch) {
   return block_per_row ? block_reduce(value, combine, scratch) : warp_reduce(value, combine);
 }
 
@@ -53,14 +58,17 @@ struct TeamPlace {
   int rank, team, steps;
 
   __device__ __forceinline__ explicit TeamPlace(const SoftmaxTiling& tiling)
-      : rank(static_cast<int>(threadIdx.x) % tiling.team()), team(tiling.team()), steps((tiling.classes / N - rank + team - 1) / team) {}
+      : rank(static_cast<int>(threadIdx.x) % tiling.team()),
+        team(tiling.team()),
+        steps((tiling.classes / N - rank + team - 1) / team) {}
   [[nodiscard]] __device__ __forceinline__ int operator[](int step) const { return (rank + step * team) * N; }
 };
 
 /// (p - t) share for N classes from `first` on; `label` is none of them if it is no class.
 template <int N>
-[[nodiscard]] __device__ __forceinline__ Vector<float, N> logit_gradient(const Vector<float, N>& p, int first, int label,
-                                                                         const SmoothedTarget& target, float share) {
+[[nodiscard]] __device__ __forceinline__ Vector<float, N> logit_gradient(const Vector<float, N>& p, int first,
+                                                                         int label, const SmoothedTarget& target,
+                                                                         float share) {
   Vector<float, N> result;
   LPW_UNROLL
   for (int j = 0; j < N; ++j) result[j] = (p[j] - (target.floor + (first + j == label ? target.peak : 0.f))) * share;
@@ -85,7 +93,8 @@ template <int N, class T>
 
 /// One row: its loss, returned to every thread, and its probabilities and gradient.
 template <int N, class T>
-[[nodiscard]] __device__ __forceinline__ float softmax_row(const SoftmaxCrossEntropy<T>& p, std::int64_t row, float* kept, float* scratch) {
+[[nodiscard]] __device__ __forceinline__ float softmax_row(const SoftmaxCrossEntropy<T>& p, std::int64_t row,
+                                                           float* kept, float* scratch) {
   const SoftmaxTiling& tiling = p.tiling;
   const TeamPlace<N> place(tiling);
   const T* logits = p.logits + row * tiling.classes;
@@ -139,11 +148,12 @@ __device__ __forceinline__ void mean_losses(const SoftmaxCrossEntropy<T>& p) {
 
 }  // namespace detail
 
-/// loss_k = mean_b -sum_c t_c log softmax(logits)_c; a label that is no class makes its member's loss NaN and can be reported. N is
-/// widest<T>, or 1 if the number of classes is not a multiple of that or an address not aligned to 16 bytes. Shared memory: teams()
-/// resident + element_threads / 32 floats and one word.
+/// loss_k = mean_b -sum_c t_c log softmax(logits)_c; a label that is no class makes its member's loss NaN and can be
+/// reported. N is widest<T>, or 1 if the number of classes is not a multiple of that or an address not aligned to 16
+/// bytes. Shared memory: teams() resident + element_threads / 32 floats and one word.
 template <class T, int N>
-__global__ void __launch_bounds__(element_threads, element_blocks) softmax_cross_entropy(const SoftmaxCrossEntropy<T> p) {
+__global__ void __launch_bounds__(element_threads, element_blocks)
+    softmax_cross_entropy(const SoftmaxCrossEntropy<T> p) {
   SharedMemory memory;
   float* kept = memory.take<float>(p.tiling.teams() * p.tiling.resident);
   float* scratch = memory.take<float>(warp_count());
@@ -151,7 +161,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) softmax_cross
   const int team = static_cast<int>(threadIdx.x) / p.tiling.team();
   kept += team * p.tiling.resident;
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * p.tiling.teams();
-  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.tiling.teams() + team; row < p.tiling.rows(); row += stride) {
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.tiling.teams() + team; row < p.tiling.rows();
+       row += stride) {
     const float loss = detail::softmax_row<N>(p, row, kept, scratch);
     if (static_cast<int>(threadIdx.x) % p.tiling.team() == 0) p.row_loss[row] = loss;
   }
@@ -171,16 +182,19 @@ struct SoftmaxCrossEntropyBackward {
 
 /// dlogits = dloss_k (softmax - t) / B, from probabilities that were kept. N as above; no shared memory.
 template <class T, int N>
-__global__ void __launch_bounds__(element_threads, element_blocks) softmax_cross_entropy_backward(const SoftmaxCrossEntropyBackward<T> p) {
+__global__ void __launch_bounds__(element_threads, element_blocks)
+    softmax_cross_entropy_backward(const SoftmaxCrossEntropyBackward<T> p) {
   const detail::TeamPlace<N> place(p.tiling);
   const int team = static_cast<int>(threadIdx.x) / p.tiling.team();
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * p.tiling.teams();
-  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.tiling.teams() + team; row < p.tiling.rows(); row += stride) {
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.tiling.teams() + team; row < p.tiling.rows();
+       row += stride) {
     const int label = p.labels[row];
     const float share = p.dloss[row / p.tiling.batch] / static_cast<float>(p.tiling.batch);
     for (int step = 0; step < place.steps; ++step) {
       const std::int64_t at = row * p.tiling.classes + place[step];
-      auto gradient = detail::logit_gradient<N>(load_floats<N>(p.probabilities + at), place[step], label, p.target, share);
+      auto gradient =
+          detail::logit_gradient<N>(load_floats<N>(p.probabilities + at), place[step], label, p.target, share);
       if (p.accumulate) {
         const auto before = load_floats<N>(p.dlogits + at);
         LPW_UNROLL
@@ -202,8 +216,8 @@ struct CountCorrect {
 
 namespace detail {
 
-/// The class of a row's largest logit, the first of equals, to every lane of the warp. Like std::max_element it passes over NaN, except in
-/// the first class, which then is the largest.
+/// The class of a row's largest logit, the first of equals, to every lane of the warp. Like std::max_element it passes
+/// over NaN, except in the first class, which then is the largest.
 template <class T>
 [[nodiscard]] __device__ __forceinline__ int first_largest(const T* logits, int classes) {
   float largest = -std::numeric_limits<float>::infinity();
@@ -231,7 +245,8 @@ template <class T>
 __global__ void __launch_bounds__(element_threads, element_blocks) count_correct(const CountCorrect<T> p) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * warp_count();
   int count = 0;
-  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warp_count() + warp_index(); row < p.rows; row += stride)
+  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * warp_count() + warp_index(); row < p.rows;
+       row += stride)
     count += detail::first_largest(p.logits + row * p.classes, p.classes) == p.labels[row];
   if (lane_index() == 0 && count > 0) atomicAdd(p.correct, count);
 }

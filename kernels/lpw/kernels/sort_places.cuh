@@ -1,6 +1,7 @@
-// Places of an index tensor sorted by index, stably, so that each index's places follow each other in their own order: by counting, eight
-// bits at a time. Per pass three launches: counts per chunk, their prefix sums in one block, and the scattering. Ranks within a chunk are
-// counted by brute force, 256 comparisons for each place, so nothing depends on the order of threads.
+// Places of an index tensor sorted by index, stably, so that each index's places follow each other in their own order:
+// by counting, eight bits at a time. Per pass three launches: counts per chunk, their prefix sums in one block, and the
+// scattering. Ranks within a chunk are counted by brute force, 256 comparisons for each place, so nothing depends on
+// the order of threads.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>
@@ -57,13 +58,15 @@ namespace detail {
 
 }  // namespace detail
 
-/// How often each digit occurs in each chunk. Pass is SortPass. A block for each chunk, or fewer. Shared memory: sort_chunk ints.
+/// How often each digit occurs in each chunk. Pass is SortPass. A block for each chunk, or fewer. Shared memory:
+/// sort_chunk ints.
 template <class Pass>
 __global__ void __launch_bounds__(element_threads, element_blocks) count_digits(const Pass p) {
   SharedMemory memory;
   int* digits = memory.take<int>(sort_chunk);
   const int thread = static_cast<int>(threadIdx.x);
-  for (int chunk = static_cast<int>(blockIdx.x); chunk < sort_chunks(p.table.size()); chunk += static_cast<int>(gridDim.x)) {
+  for (int chunk = static_cast<int>(blockIdx.x); chunk < sort_chunks(p.table.size());
+       chunk += static_cast<int>(gridDim.x)) {
     digits[thread] = p.digit(chunk * sort_chunk + thread);
     __syncthreads();
     p.counts[chunk * sort_chunk + thread] = detail::count_digit(digits, sort_chunk, thread);
@@ -96,7 +99,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) scatter_place
   SharedMemory memory;
   int* digits = memory.take<int>(sort_chunk);
   const int thread = static_cast<int>(threadIdx.x);
-  for (int chunk = static_cast<int>(blockIdx.x); chunk < sort_chunks(p.table.size()); chunk += static_cast<int>(gridDim.x)) {
+  for (int chunk = static_cast<int>(blockIdx.x); chunk < sort_chunks(p.table.size());
+       chunk += static_cast<int>(gridDim.x)) {
     const int position = chunk * sort_chunk + thread, digit = p.digit(position);
     digits[thread] = digit;
     __syncthreads();

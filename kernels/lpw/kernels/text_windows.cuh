@@ -1,4 +1,5 @@
-// Windows of streams that read a text side by side, and the byte that follows each byte of them: an element of both for each thread.
+// Windows of streams that read a text side by side, and the byte that follows each byte of them: an element of both for
+// each thread.
 #pragma once
 
 #include <lpw/kernels/elements.cuh>

@@ -1,7 +1,9 @@
-// Matrix products of one thread by Eigen, whose headers are a quarter of all that a program parses: only this file includes them.
+// Matrix products of one thread by Eigen, whose headers are a quarter of all that a program parses: only this file
+// includes them.
 #pragma once
 
-// GCC 12 takes the undefined registers of its own AVX-512 intrinsics, which Eigen's kernels use, for uninitialised variables.
+// GCC 12 takes the undefined registers of its own AVX-512 intrinsics, which Eigen's kernels use, for uninitialised
+// variables.
 #if defined(__GNUC__) && !defined(__clang__)
 #pragma GCC diagnostic push
 #pragma GCC diagnostic ignored "-Wuninitialized"
@@ -20,8 +22,8 @@ namespace lpw::inline LPW_ABI::detail {
 template <class F, int Order>
 [[nodiscard]] auto eigen_map(MatrixView<const F> m) {
   using Matrix = Eigen::Matrix<F, Eigen::Dynamic, Eigen::Dynamic, Order>;
-  return Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>(m.data, m.rows, m.columns,
-                                                           Eigen::OuterStride<>(Order == Eigen::RowMajor ? m.row_stride : m.column_stride));
+  return Eigen::Map<const Matrix, 0, Eigen::OuterStride<>>(
+      m.data, m.rows, m.columns, Eigen::OuterStride<>(Order == Eigen::RowMajor ? m.row_stride : m.column_stride));
 }
 
 template <int OrderA, int OrderB, class F>

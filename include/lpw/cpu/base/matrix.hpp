@@ -48,7 +48,8 @@ void put_converted(MatrixView<const From> from, MatrixView<To> to, bool accumula
   });
 }
 
-/// A matrix in another element type: a view of the original where the types agree, else of a converted, packed copy in pooled memory.
+/// A matrix in another element type: a view of the original where the types agree, else of a converted, packed copy in
+/// pooled memory.
 template <class To>
 class ConvertedMatrix {
  public:

@@ -1,6 +1,6 @@
-// The OpenMP runtime that others brought along: lpw needs none, but oneDNN may be built on one, and so may Eigen where a program is
-// compiled with -fopenmp. Inside of our loops their work runs on the thread that calls them: threads of two kinds would fight for the
-// processors, and both libraries cut their sums by the number of theirs.
+// The OpenMP runtime that others brought along: lpw needs none, but oneDNN may be built on one, and so may Eigen where
+// a program is compiled with -fopenmp. Inside of our loops their work runs on the thread that calls them: threads of
+// two kinds would fight for the processors, and both libraries cut their sums by the number of theirs.
 #pragma once
 
 #include <dlfcn.h>

@@ -16,8 +16,10 @@ namespace detail {
 
 /// The processors that the calling thread may run on.
 [[nodiscard]] inline int processors_in_mask() {
-  for (std::size_t size = 1024; size <= (1 << 20); size *= 2) {         // the kernel refuses a mask that is too short for its machine
-    std::vector<unsigned long> bits(size / 8 / sizeof(unsigned long));  // nvcc 13 fails on vectors of cpu_set_t, which has no name
+  for (std::size_t size = 1024; size <= (1 << 20);
+       size *= 2) {  // the kernel refuses a mask that is too short for its machine
+    std::vector<unsigned long> bits(size / 8 /
+                                    sizeof(unsigned long));  // nvcc 13 fails on vectors of cpu_set_t, which has no name
     auto* const mask = static_cast<cpu_set_t*>(static_cast<void*>(bits.data()));
     if (sched_getaffinity(0, size / 8, mask) == 0) return CPU_COUNT_S(size / 8, mask);
   }
@@ -34,8 +36,9 @@ namespace detail {
 
 }  // namespace detail
 
-/// The threads that loops run on unless set_max_threads says otherwise: OMP_NUM_THREADS where it is set, which users of other programs
-/// know; else as many as there are processors for the process, by its mask and by the quota of its control groups, rounded up.
+/// The threads that loops run on unless set_max_threads says otherwise: OMP_NUM_THREADS where it is set, which users of
+/// other programs know; else as many as there are processors for the process, by its mask and by the quota of its
+/// control groups, rounded up.
 [[nodiscard]] inline int default_threads(const char* asked, int processors, const GroupLimits& limits) {
   if (const int count = detail::first_count(asked)) return count;
   const double quota = limits.processors ? std::ceil(*limits.processors) : processors;

@@ -1,5 +1,5 @@
-// How a matrix product is cut into parts for the threads: by shape alone, so that its sums do not depend on their number. The libraries
-// that compute the parts would cut by that number.
+// How a matrix product is cut into parts for the threads: by shape alone, so that its sums do not depend on their
+// number. The libraries that compute the parts would cut by that number.
 #pragma once
 
 #include <lpw/cpu/base/matrix.hpp>
@@ -9,15 +9,17 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// Of c [rows, columns] = a [rows, depth] b [depth, columns]: parts of c's longer side, each a product of its own; or where that is short
-/// and the depth long, as for the gradient of a small weight, parts of the depth, whose products are added in order.
+/// Of c [rows, columns] = a [rows, depth] b [depth, columns]: parts of c's longer side, each a product of its own; or
+/// where that is short and the depth long, as for the gradient of a small weight, parts of the depth, whose products
+/// are added in order.
 struct ProductCut {
   enum class Side { rows, columns, depth };
   Side side;
   std::int64_t length, unit, parts;  // of the side, in multiples of `unit` but for the last
 
   [[nodiscard]] static ProductCut of(std::int64_t rows, std::int64_t columns, std::int64_t depth) {
-    const std::int64_t wanted = std::clamp<std::int64_t>(products_cost(rows * columns * depth) / least_part_cost, 1, most_parts);
+    const std::int64_t wanted =
+        std::clamp<std::int64_t>(products_cost(rows * columns * depth) / least_part_cost, 1, most_parts);
     const bool by_rows = rows >= columns;
     const ProductCut outer = along(by_rows ? Side::rows : Side::columns, by_rows ? rows : columns, 32, wanted);
     if (outer.parts >= std::min<std::int64_t>(wanted, 8) || depth < 4 * std::max(rows, columns)) return outer;
@@ -39,7 +41,8 @@ struct ProductCut {
 
 /// c (+)= a b by multiply(a, b, c, accumulate), called for the parts on whatever thread.
 template <class A, class C, class Multiply>
-void multiply_in_parts(MatrixView<const A> a, MatrixView<const A> b, MatrixView<C> c, bool accumulate, Multiply&& multiply) {
+void multiply_in_parts(MatrixView<const A> a, MatrixView<const A> b, MatrixView<C> c, bool accumulate,
+                       Multiply&& multiply) {
   const auto cut = ProductCut::of(c.rows, c.columns, a.columns);
   if (cut.parts == 1) return multiply(a, b, c, accumulate);
   const std::int64_t cost = products_cost(c.rows * c.columns * a.columns) / cut.parts;
@@ -56,7 +59,8 @@ void multiply_in_parts(MatrixView<const A> a, MatrixView<const A> b, MatrixView<
   Tensor<W, Cpu> partial({cut.parts, c.rows, c.columns});
   parallel_for(cut.parts, cost, [&](std::int64_t part) {
     const std::int64_t first = cut.first(part), last = cut.first(part + 1);
-    multiply(a.column_range(first, last), b.row_range(first, last), matrix(partial.row(part), c.rows, c.columns), false);
+    multiply(a.column_range(first, last), b.row_range(first, last), matrix(partial.row(part), c.rows, c.columns),
+             false);
   });
   Tensor<W, Cpu> sum({c.rows, c.columns});
   add_parts(std::as_const(partial), sum.data(), false);

@@ -1,4 +1,5 @@
-// The loop over [K, M, C] that the element-wise and batch-norm primitives share: blocks of rows of one member, in parallel.
+// The loop over [K, M, C] that the element-wise and batch-norm primitives share: blocks of rows of one member, in
+// parallel.
 #pragma once
 
 #include <lpw/cpu/base/parallel.hpp>
@@ -11,7 +12,8 @@ namespace lpw::inline LPW_ABI {
   return std::min(blocks.length, view.rows) * view.channels;
 }
 
-/// Calls f(member, offset, rows) for every block, in parallel: `rows` rows of C elements from element `offset` on, all of one member.
+/// Calls f(member, offset, rows) for every block, in parallel: `rows` rows of C elements from element `offset` on, all
+/// of one member.
 template <class F>
 void for_each_row_block(const MemberRows& view, F&& f) {
   const auto blocks = RowBlocks::of(view);

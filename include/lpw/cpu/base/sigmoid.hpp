@@ -1,5 +1,6 @@
-// The logistic function and the hyperbolic tangent of gated cells, and softmax's exponential. For float they are plain arithmetic that
-// compilers vectorise, which makes them many times faster than the C library's; double takes the library's.
+// The logistic function and the hyperbolic tangent of gated cells, and softmax's exponential. For float they are plain
+// arithmetic that compilers vectorise, which makes them many times faster than the C library's; double takes the
+// library's.
 #pragma once
 
 #include <algorithm>
@@ -13,24 +14,30 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// exp(x) as power (1 + rest), to some 2 epsilon: x = n ln 2 + r, power = 2^n, rest = exp(r) - 1 by Taylor's series for |r| <= ln 2 / 2.
+/// exp(x) as power (1 + rest), to some 2 epsilon: x = n ln 2 + r, power = 2^n, rest = exp(r) - 1 by Taylor's series for
+/// |r| <= ln 2 / 2.
 struct Exponential {
   float power, rest;
 
   /// -87 <= x <= 0.
   explicit Exponential(float x) {
     LPW_KEEP_ORDER
-    const auto integer = static_cast<std::int32_t>(x * 1.44269504f - 0.5f);  // towards 0: the nearest, for x is not positive
+    const auto integer =
+        static_cast<std::int32_t>(x * 1.44269504f - 0.5f);  // towards 0: the nearest, for x is not positive
     const auto n = static_cast<float>(integer);
-    const float r = in_order(x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, of which the first times n is exact
+    const float r =
+        in_order(x - n * 0.693359375f) + n * 2.12194440e-4f;  // ln 2 in two parts, of which the first times n is exact
     const float series = 1.f / 6 + r * (1.f / 24 + r * (1.f / 120 + r * (1.f / 720 + r * (1.f / 5040))));
     rest = r + r * r * (0.5f + r * series);
     power = std::bit_cast<float>((integer + 127) << 23);
   }
 };
 
-/// |x|, but at most `limit`: of the bits, which are ordered like the numbers, since compilers make branches of a choice between floats.
-[[nodiscard]] inline float magnitude(float x, float limit) { return of_bits<float>(std::min(magnitude_bits(x), bits_of(limit))); }
+/// |x|, but at most `limit`: of the bits, which are ordered like the numbers, since compilers make branches of a choice
+/// between floats.
+[[nodiscard]] inline float magnitude(float x, float limit) {
+  return of_bits<float>(std::min(magnitude_bits(x), bits_of(limit)));
+}
 
 /// `value`, or NaN where x is NaN, which magnitude has lost.
 [[nodiscard]] inline float with_nan_of(float x, float value) {

@@ -1,9 +1,11 @@
-// The threads that loops share. A loop's items are taken from a counter by whoever comes, its caller included: a thread that gets no
-// processor takes none, and nobody waits for it. Threads wait for the next loop in a short spin, which costs the others nothing on a
-// machine of our own, and then sleep; where the system takes processors from us, they sleep at once. Nothing here looks at the environment.
+// The threads that loops share. A loop's items are taken from a counter by whoever comes, its caller included: a thread
+// that gets no processor takes none, and nobody waits for it. Threads wait for the next loop in a short spin, which
+// costs the others nothing on a machine of our own, and then sleep; where the system takes processors from us, they
+// sleep at once. Nothing here looks at the environment.
 //
-// Whether helpers pay is measured where they are used: on a machine that others use too, a loop may wait longer for a thread that lost its
-// processor than it would have taken alone. The pool keeps account of time won and lost, and does without helpers for a while after losses.
+// Whether helpers pay is measured where they are used: on a machine that others use too, a loop may wait longer for a
+// thread that lost its processor than it would have taken alone. The pool keeps account of time won and lost, and does
+// without helpers for a while after losses.
 #pragma once
 
 #include <pthread.h>
@@ -75,14 +77,15 @@ struct Loop {
   }
 };
 
-/// What a loop must cost to be shared, in passes: waking threads that sleep takes some ten microseconds. 0, for tests, shares every loop,
-/// whether that pays or not.
+/// What a loop must cost to be shared, in passes: waking threads that sleep takes some ten microseconds. 0, for tests,
+/// shares every loop, whether that pays or not.
 [[nodiscard]] inline std::atomic<std::int64_t>& least_shared_cost() {
   static std::atomic<std::int64_t> cost = 1 << 16;
   return cost;
 }
 
-/// Where a thread is: inside of a loop (its own, or one that it helps with) or not, and its number among those of the loop.
+/// Where a thread is: inside of a loop (its own, or one that it helps with) or not, and its number among those of the
+/// loop.
 struct ThreadPlace {
   bool in_loop = false;
   int number = 0;
@@ -101,8 +104,8 @@ class InLoop {
   ~InLoop() { thread_place().in_loop = false; }
 };
 
-/// Time that helpers won and lost, of which older times count less and less. What was lost on balance is waited for ten times over before
-/// they are called again: so losses stay below a tenth of all time.
+/// Time that helpers won and lost, of which older times count less and less. What was lost on balance is waited for ten
+/// times over before they are called again: so losses stay below a tenth of all time.
 class Account {
  public:
   /// Whether the next loop is to have helpers.
@@ -122,8 +125,8 @@ class Account {
 
 class ThreadPool {
  public:
-  /// Runs the loop on the calling thread and helpers, unless another thread's loop has them; returns when all of it is done. Rethrows
-  /// what an item threw.
+  /// Runs the loop on the calling thread and helpers, unless another thread's loop has them; returns when all of it is
+  /// done. Rethrows what an item threw.
   void run(Loop& loop) {
     {
       const InLoop scope;
@@ -148,7 +151,8 @@ class ThreadPool {
     std::atomic<int> signal = nothing;
     long losses = 0;
   };
-  // The gate's bits: the loop may be entered; its caller sleeps until all have left; and times `one_inside`, the helpers inside.
+  // The gate's bits: the loop may be entered; its caller sleeps until all have left; and times `one_inside`, the
+  // helpers inside.
   static constexpr std::uint32_t open = 1, waiting = 2, one_inside = 4;
 
   /// Spinning ends after this, or soon where processors are taken from us.
@@ -157,7 +161,8 @@ class ThreadPool {
   static constexpr Time memory = std::chrono::milliseconds(20);
 
   void run_shared(Loop& loop, Time begin) {
-    const int helpers = std::min<int>(loop.threads - 1, static_cast<int>((loop.count + loop.chunk - 1) / loop.chunk) - 1);
+    const int helpers =
+        std::min<int>(loop.threads - 1, static_cast<int>((loop.count + loop.chunk - 1) / loop.chunk) - 1);
     start(helpers);
     shared_loops_.fetch_add(1, std::memory_order_relaxed);
     loop_ = &loop;
@@ -169,12 +174,14 @@ class ThreadPool {
     const Time worked = now();
     wait_for_helpers();
     const Time end = now();
-    if (!loop.failed) account_.enter(saved(loop, own, offered_all - begin, worked - offered_all, end - worked, helpers), end);
+    if (!loop.failed)
+      account_.enter(saved(loop, own, offered_all - begin, worked - offered_all, end - worked, helpers), end);
   }
 
-  /// The time that helpers saved: alone the caller would have done their items at its own pace, which it may have lost the processor at,
-  /// and neither called nor waited for anybody.
-  [[nodiscard]] static Time saved(const Loop& loop, std::int64_t own, Time calling, Time working, Time lingering, int helpers) {
+  /// The time that helpers saved: alone the caller would have done their items at its own pace, which it may have lost
+  /// the processor at, and neither called nor waited for anybody.
+  [[nodiscard]] static Time saved(const Loop& loop, std::int64_t own, Time calling, Time working, Time lingering,
+                                  int helpers) {
     if (own == 0) return Time(0);
     const double pace = static_cast<double>(working.count()) / static_cast<double>(own);
     const Time theirs(static_cast<Time::rep>(pace * static_cast<double>(loop.count - own)));
@@ -247,10 +254,13 @@ class ThreadPool {
     for (const int fault : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGTRAP}) sigdelset(&all, fault);
     pthread_sigmask(SIG_SETMASK, &all, &before);
     try {
-      helpers_.reserve(static_cast<std::size_t>(helpers));  // a helper that runs must not be lost to a failing push_back
+      helpers_.reserve(
+          static_cast<std::size_t>(helpers));  // a helper that runs must not be lost to a failing push_back
       while (std::ssize(helpers_) < helpers) {
         auto helper = std::make_unique<Helper>();
-        std::thread([this, self = helper.get(), number = static_cast<int>(helpers_.size()) + 1] { help(*self, number); }).detach();
+        std::thread([this, self = helper.get(), number = static_cast<int>(helpers_.size()) + 1] {
+          help(*self, number);
+        }).detach();
         helpers_.push_back(std::move(helper));
       }
     } catch (const std::bad_alloc&) {
@@ -279,8 +289,8 @@ class ThreadPool {
   return pool;
 }
 
-/// The process's pool. Never destroyed: helpers sleep in it until the process ends. A child of fork() has none of its parent's threads, so
-/// it gets a pool of its own.
+/// The process's pool. Never destroyed: helpers sleep in it until the process ends. A child of fork() has none of its
+/// parent's threads, so it gets a pool of its own.
 [[nodiscard]] inline ThreadPool& thread_pool() {
   static const bool made = [] {
     current_thread_pool() = new ThreadPool;

@@ -1,6 +1,7 @@
-// Convolutions as matrix products of gathered patches (im2col) by Eigen: the path of double, and of machines without oneDNN.
-// Work is cut into images, and images into bands of output rows, by shape alone: a band's patches fit a core's cache, memory stays bounded
-// for any image, and results do not depend on the number of threads. Sums run in Accumulate<T>; only results are rounded to T.
+// Convolutions as matrix products of gathered patches (im2col) by Eigen: the path of double, and of machines without
+// oneDNN. Work is cut into images, and images into bands of output rows, by shape alone: a band's patches fit a core's
+// cache, memory stays bounded for any image, and results do not depend on the number of threads. Sums run in
+// Accumulate<T>; only results are rounded to T.
 #pragma once
 
 #include <lpw/cpu/base/parts.hpp>
@@ -25,14 +26,18 @@ struct Band {
   std::int64_t first, last, patches;
 
   Band(const Conv2dGeometry& g, std::int64_t index)
-      : first(index * band_rows(g)), last(std::min(g.out_height(), first + band_rows(g))), patches((last - first) * g.out_width()) {}
+      : first(index * band_rows(g)),
+        last(std::min(g.out_height(), first + band_rows(g))),
+        patches((last - first) * g.out_width()) {}
 
-  [[nodiscard]] static std::int64_t count(const Conv2dGeometry& g) { return (g.out_height() + band_rows(g) - 1) / band_rows(g); }
+  [[nodiscard]] static std::int64_t count(const Conv2dGeometry& g) {
+    return (g.out_height() + band_rows(g) - 1) / band_rows(g);
+  }
   [[nodiscard]] static std::int64_t max_patches(const Conv2dGeometry& g) { return band_rows(g) * g.out_width(); }
 };
 
-/// Calls visit(patch offset, image offset, length) for every run of a patch row inside the image, and skip(patch offset, length) for
-/// every run in the padding. Offsets are in elements; `length` is a multiple of the channels.
+/// Calls visit(patch offset, image offset, length) for every run of a patch row inside the image, and skip(patch
+/// offset, length) for every run in the padding. Offsets are in elements; `length` is a multiple of the channels.
 template <class Visit, class Skip>
 void for_each_run(const Conv2dGeometry& g, const Band& band, Visit&& visit, Skip&& skip) {
   const std::int64_t run = g.kernel_width * g.channels;
@@ -43,9 +48,11 @@ void for_each_run(const Conv2dGeometry& g, const Band& band, Visit&& visit, Skip
         const std::int64_t y = i * g.stride - g.padding + ky, left = j * g.stride - g.padding;
         const bool inside = y >= 0 && y < g.height;
         const std::int64_t first = inside ? std::clamp<std::int64_t>(-left, 0, g.kernel_width) : g.kernel_width;
-        const std::int64_t last = inside ? std::clamp<std::int64_t>(g.width - left, first, g.kernel_width) : g.kernel_width;
+        const std::int64_t last =
+            inside ? std::clamp<std::int64_t>(g.width - left, first, g.kernel_width) : g.kernel_width;
         if (first > 0) skip(offset, first * g.channels);
-        if (last > first) visit(offset + first * g.channels, (y * g.width + left + first) * g.channels, (last - first) * g.channels);
+        if (last > first)
+          visit(offset + first * g.channels, (y * g.width + left + first) * g.channels, (last - first) * g.channels);
         if (last < g.kernel_width) skip(offset + last * g.channels, (g.kernel_width - last) * g.channels);
       }
 }
@@ -95,10 +102,12 @@ template <class F, class T>
   return 4 * products_cost(patches * g.patch() * g.out_channels) + 2 * patches * g.patch();
 }
 
-/// Parts that the images of a weight gradient are summed in: at most 16, fewer where the partial sums would exceed 16 M elements.
+/// Parts that the images of a weight gradient are summed in: at most 16, fewer where the partial sums would exceed 16 M
+/// elements.
 [[nodiscard]] inline std::int64_t weight_parts(const Conv2dGeometry& g) {
   constexpr std::int64_t budget = 16 << 20;
-  return std::clamp<std::int64_t>(budget / g.weight_size(), 2, std::min<std::int64_t>(16, std::max<std::int64_t>(2, g.images)));
+  return std::clamp<std::int64_t>(budget / g.weight_size(), 2,
+                                  std::min<std::int64_t>(16, std::max<std::int64_t>(2, g.images)));
 }
 
 }  // namespace detail
@@ -108,7 +117,8 @@ template <class T, class W = Accumulate<T>>
 void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) {
   const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g);
   const bool direct = g.pointwise() && std::is_same_v<T, W>;
-  detail::PerThread<W> columns(direct ? 0 : patches * g.patch()), sums(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
+  detail::PerThread<W> columns(direct ? 0 : patches * g.patch()),
+      sums(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
   const auto kernel = matrix(weight, g.out_channels, g.patch()).transposed();
   parallel_for(g.images * bands, detail::band_cost(g), [&](std::int64_t item) {
     const std::int64_t image = item / bands;
@@ -123,7 +133,8 @@ void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) 
       gathered = columns.mine();
     }
     const auto product = [&](W* to) {
-      lpw::detail::gemm_on_thread(matrix(gathered, band.patches, g.patch()), kernel, matrix(to, band.patches, g.out_channels), false);
+      lpw::detail::gemm_on_thread(matrix(gathered, band.patches, g.patch()), kernel,
+                                  matrix(to, band.patches, g.out_channels), false);
     };
     if constexpr (std::is_same_v<T, W>) {
       product(out);
@@ -139,7 +150,8 @@ template <class T, class W = Accumulate<T>>
 void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight, T* dx, bool accumulate) {
   constexpr bool wide = std::is_same_v<T, W>;
   const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g);
-  detail::PerThread<W> columns(patches * g.patch()), gradients(wide ? 0 : patches * g.out_channels), images(wide ? 0 : g.in_size());
+  detail::PerThread<W> columns(patches * g.patch()), gradients(wide ? 0 : patches * g.out_channels),
+      images(wide ? 0 : g.in_size());
   const auto kernel = matrix(weight, g.out_channels, g.patch());
   parallel_for(g.images, bands * detail::band_cost(g), [&](std::int64_t image) {
     T* out = dx + image * g.in_size();
@@ -155,26 +167,30 @@ void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight,
       const detail::Band band(g, index);
       const T* in = dy + image * g.out_size() + band.first * g.out_width() * g.out_channels;
       const W* gradient = detail::as(in, band.patches * g.out_channels, gradients.mine());
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels), kernel, matrix(columns.mine(), band.patches, g.patch()),
-                                  false);
+      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels), kernel,
+                                  matrix(columns.mine(), band.patches, g.patch()), false);
       detail::scatter_add(g, band, columns.mine(), sum);
     }
     if constexpr (!wide) std::copy_n(sum, g.in_size(), out);
   });
 }
 
-/// dweight [O, kh, kw, C] (+)= the sum over images of dy^T patches(x): partial sums over fixed runs of images, added in order.
+/// dweight [O, kh, kw, C] (+)= the sum over images of dy^T patches(x): partial sums over fixed runs of images, added in
+/// order.
 template <class T, class W = Accumulate<T>>
 void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W* dweight, bool accumulate) {
-  const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g), parts = detail::weight_parts(g);
+  const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g),
+                     parts = detail::weight_parts(g);
   const bool direct = g.pointwise() && std::is_same_v<T, W>;
-  detail::PerThread<W> columns(direct ? 0 : patches * g.patch()), gradients(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
+  detail::PerThread<W> columns(direct ? 0 : patches * g.patch()),
+      gradients(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
   Tensor<W, Cpu> partial({parts, g.weight_size()});
   parallel_for(parts, g.images * bands * detail::band_cost(g) / parts, [&](std::int64_t part) {
     const auto sum = matrix(partial.row(part), g.out_channels, g.patch());
     std::fill_n(sum.data, g.weight_size(), W(0));
     // The items of all parts are the bands of all images in order, so that a single large image is shared out too.
-    for (std::int64_t item = part_begin(g.images * bands, parts, part); item < part_begin(g.images * bands, parts, part + 1); ++item) {
+    for (std::int64_t item = part_begin(g.images * bands, parts, part);
+         item < part_begin(g.images * bands, parts, part + 1); ++item) {
       const std::int64_t image = item / bands;
       const detail::Band band(g, item % bands);
       const T* in = x + image * g.in_size();
@@ -187,8 +203,8 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
         detail::gather(g, band, in, columns.mine());
         gathered = columns.mine();
       }
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(), matrix(gathered, band.patches, g.patch()),
-                                  sum, true);
+      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(),
+                                  matrix(gathered, band.patches, g.patch()), sum, true);
     }
   });
   add_parts(std::as_const(partial), dweight, accumulate);

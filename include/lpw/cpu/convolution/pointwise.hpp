@@ -1,5 +1,5 @@
-// 1x1 convolutions without padding as products of a matrix of pixels. A strided kernel's pixels are gathered, with a pending activation
-// applied on the way; with stride 1 the images, finished, are the matrix as they lie.
+// 1x1 convolutions without padding as products of a matrix of pixels. A strided kernel's pixels are gathered, with a
+// pending activation applied on the way; with stride 1 the images, finished, are the matrix as they lie.
 #pragma once
 
 #include <algorithm>
@@ -11,14 +11,17 @@
 namespace lpw::inline LPW_ABI::pointwise {
 
 /// What these functions compute.
-[[nodiscard]] inline bool supports(const Conv2dGeometry& g) { return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0; }
+[[nodiscard]] inline bool supports(const Conv2dGeometry& g) {
+  return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0;
+}
 
 namespace detail {
 
 /// The pixels of x [K, B, H, W, C] at multiples of the stride, finished: [K, B, Ho, Wo, C].
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> strided_pixels(const Activation<T, Cpu>& x, const Conv2dGeometry& g) {
-  const std::int64_t members = x.shape()[0], batch = x.shape()[1], height = g.out_height(), width = g.out_width(), channels = g.channels;
+  const std::int64_t members = x.shape()[0], batch = x.shape()[1], height = g.out_height(), width = g.out_width(),
+                     channels = g.channels;
   Tensor<T, Cpu> pixels({members, batch, height, width, channels});
   parallel_for(members * batch * height, width * channels, [&](std::int64_t row) {
     const std::int64_t image = row / height, k = image / batch;

@@ -1,6 +1,6 @@
-// Convolutions by oneDNN's direct algorithm. Activations stay dense NHWC; the weight takes whatever layout oneDNN likes best, and is
-// reordered from (or, as a gradient, to) the float32 OHWI store on every call: it changes every step, and the reorder is small beside the
-// work.
+// Convolutions by oneDNN's direct algorithm. Activations stay dense NHWC; the weight takes whatever layout oneDNN likes
+// best, and is reordered from (or, as a gradient, to) the float32 OHWI store on every call: it changes every step, and
+// the reorder is small beside the work.
 #pragma once
 
 #include <bit>
@@ -41,24 +41,24 @@ template <class T>
 [[nodiscard]] Conv2dPlan make_conv2d(Conv2dPass pass, const Conv2dGeometry& g) {
   const auto direct = dnnl::algorithm::convolution_direct;
   const dnnl::memory::dims stride{g.stride, g.stride}, padding{g.padding, g.padding};
-  const dnnl::memory::desc store({g.out_channels, g.channels, g.kernel_height, g.kernel_width}, dnnl::memory::data_type::f32,
-                                 dnnl::memory::format_tag::ohwi);
+  const dnnl::memory::desc store({g.out_channels, g.channels, g.kernel_height, g.kernel_width},
+                                 dnnl::memory::data_type::f32, dnnl::memory::format_tag::ohwi);
   const auto [in, weight, out] = conv2d_descs<T>(g, data_type<T>);
-  const auto forward = describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in, weight, out, stride,
-                                                           padding, padding);
+  const auto forward = describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in,
+                                                           weight, out, stride, padding, padding);
   if (pass == Conv2dPass::forward) {
     const auto chosen = forward.weights_desc();
     return {{dnnl::convolution_forward(forward), forward}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
   if (pass == Conv2dPass::backward_data) {
-    const auto desc =
-        describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out, stride, padding, padding);
+    const auto desc = describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out,
+                                                                         stride, padding, padding);
     const auto chosen = desc.weights_desc();
     return {{dnnl::convolution_backward_data(desc), desc}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
   const auto gradient = conv2d_descs<T>(g, dnnl::memory::data_type::f32)[1];
-  const auto desc =
-      describe_backward<dnnl::convolution_backward_weights>(attributes(), forward, direct, in, gradient, out, stride, padding, padding);
+  const auto desc = describe_backward<dnnl::convolution_backward_weights>(attributes(), forward, direct, in, gradient,
+                                                                          out, stride, padding, padding);
   const auto chosen = desc.diff_weights_desc();
   return {{dnnl::convolution_backward_weights(desc), desc}, onednn::reorder(chosen, store), in, chosen, out, store};
 }
@@ -71,8 +71,8 @@ template <class T>
   return cache<Conv2dPlan>().find(key, [&] { return make_conv2d<T>(pass, g); });
 }
 
-/// A pass over a batch in parts of images for the threads: `length` images each, a power of two so that batches mostly have no rest. T is
-/// what is convolved.
+/// A pass over a batch in parts of images for the threads: `length` images each, a power of two so that batches mostly
+/// have no rest. T is what is convolved.
 template <class T>
 class Conv2dParts {
  public:
@@ -124,7 +124,9 @@ class ReorderedWeight {
     if (rest.weight != whole.weight) buffers_.push_back(reordered(rest));
     last_ = parts.count - 1;
   }
-  [[nodiscard]] const dnnl::memory& of(std::int64_t part) const { return part == last_ ? buffers_.back().get() : buffers_.front().get(); }
+  [[nodiscard]] const dnnl::memory& of(std::int64_t part) const {
+    return part == last_ ? buffers_.back().get() : buffers_.front().get();
+  }
 
  private:
   std::vector<Buffer> buffers_;
@@ -162,15 +164,17 @@ template <class C, class T>
     const Conv2dPlan& plan = parts.plan(part);
     const ConvertedMatrix<C> in(in_rows(images, x + parts.first(part) * g.in_size()));
     write_converted<C>(out_rows(images, y + parts.first(part) * g.out_size()), false, [&](C* out) {
-      plan.convolution.run(
-          {{DNNL_ARG_SRC, memory(plan.in, in.view().data)}, {DNNL_ARG_WEIGHTS, reordered.of(part)}, {DNNL_ARG_DST, memory(plan.out, out)}});
+      plan.convolution.run({{DNNL_ARG_SRC, memory(plan.in, in.view().data)},
+                            {DNNL_ARG_WEIGHTS, reordered.of(part)},
+                            {DNNL_ARG_DST, memory(plan.out, out)}});
     });
   });
   return true;
 }
 
 template <class C, class T>
-[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx, bool accumulate) {
+[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx,
+                                        bool accumulate) {
   const Conv2dParts<C> parts(Conv2dPass::backward_data, g, most_parts);
   if (!parts) return false;
   const ReorderedWeight<C> reordered(parts, weight);
@@ -189,7 +193,8 @@ template <class C, class T>
 
 /// The parts' gradients are added in order.
 template <class C, class T>
-[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
+[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight,
+                                          bool accumulate) {
   constexpr std::int64_t budget = 16 << 20;
   const Conv2dParts<C> parts(Conv2dPass::backward_weight, g, std::clamp<std::int64_t>(budget / g.weight_size(), 2, 16));
   if (!parts) return false;
@@ -223,13 +228,16 @@ template <class T, class F>
 template <class T>
 [[nodiscard]] bool conv2d_forward(const Conv2dGeometry& g, const T* x, const float* weight, T* y) {
   return translate_errors("conv2d_forward", [&] {
-    return detail::in_fastest_type<T>([&]<class C>(std::type_identity<C>) { return detail::conv2d_forward<C>(g, x, weight, y); });
+    return detail::in_fastest_type<T>(
+        [&]<class C>(std::type_identity<C>) { return detail::conv2d_forward<C>(g, x, weight, y); });
   });
 }
 
-/// dx (+)= the adjoint of the forward applied to dy; false if oneDNN does not implement this case, with nothing written.
+/// dx (+)= the adjoint of the forward applied to dy; false if oneDNN does not implement this case, with nothing
+/// written.
 template <class T>
-[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx, bool accumulate = false) {
+[[nodiscard]] bool conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* weight, T* dx,
+                                        bool accumulate = false) {
   return translate_errors("conv2d_backward_data", [&] {
     return detail::in_fastest_type<T>(
         [&]<class C>(std::type_identity<C>) { return detail::conv2d_backward_data<C>(g, dy, weight, dx, accumulate); });
@@ -238,10 +246,12 @@ template <class T>
 
 /// dweight (+)= the sum over images; false if oneDNN does not implement this case, with nothing written.
 template <class T>
-[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight, bool accumulate) {
+[[nodiscard]] bool conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, float* dweight,
+                                          bool accumulate) {
   return translate_errors("conv2d_backward_weight", [&] {
-    return detail::in_fastest_type<T>(
-        [&]<class C>(std::type_identity<C>) { return detail::conv2d_backward_weight<C>(g, x, dy, dweight, accumulate); });
+    return detail::in_fastest_type<T>([&]<class C>(std::type_identity<C>) {
+      return detail::conv2d_backward_weight<C>(g, x, dy, dweight, accumulate);
+    });
   });
 }
 

@@ -27,8 +27,8 @@ namespace detail {
 
 /// Null if oneDNN does not implement the product.
 template <class T, class C>
-[[nodiscard]] std::shared_ptr<const MatmulPlan> find_matmul(MatrixView<const T> a, MatrixView<const T> b, MatrixView<C> c,
-                                                            bool accumulate) {
+[[nodiscard]] std::shared_ptr<const MatmulPlan> find_matmul(MatrixView<const T> a, MatrixView<const T> b,
+                                                            MatrixView<C> c, bool accumulate) {
   const Cache<MatmulPlan>::Key key{static_cast<std::int64_t>(data_type<T>),
                                    static_cast<std::int64_t>(data_type<C>),
                                    accumulate,
@@ -66,7 +66,8 @@ template <class T, class C>
   });
 }
 
-/// A matrix b [K, N] in the layout that oneDNN likes best for products a b with a [rows, K], cut into parts of columns for the threads.
+/// A matrix b [K, N] in the layout that oneDNN likes best for products a b with a [rows, K], cut into parts of columns
+/// for the threads.
 template <class T>
 class PackedMatrix {
  public:
@@ -74,10 +75,12 @@ class PackedMatrix {
   [[nodiscard]] static std::optional<PackedMatrix> of(MatrixView<const T> b, std::int64_t rows) {
     return translate_errors("matmul", [&]() -> std::optional<PackedMatrix> {
       PackedMatrix packed(rows, b);
-      const std::int64_t wanted = std::max<std::int64_t>(1, packed.cost() / least_part_cost), units = (b.columns + unit - 1) / unit;
+      const std::int64_t wanted = std::max<std::int64_t>(1, packed.cost() / least_part_cost),
+                         units = (b.columns + unit - 1) / unit;
       const std::int64_t parts = std::min(units, wanted);
       for (std::int64_t part = 0; part < parts; ++part) {
-        const std::int64_t first = part_begin(units, parts, part) * unit, last = part_begin(units, parts, part + 1) * unit;
+        const std::int64_t first = part_begin(units, parts, part) * unit,
+                           last = part_begin(units, parts, part + 1) * unit;
         const auto columns = b.column_range(first, std::min(b.columns, last));
         auto plan = find_plan(columns, rows, b.columns);
         if (!plan) return std::nullopt;
@@ -85,8 +88,8 @@ class PackedMatrix {
       }
       parallel_for(parts, b.rows * b.columns / parts, [&](std::int64_t i) {
         const Part& part = packed.parts_[to_size(i)];
-        part.plan->pack.run(
-            {{DNNL_ARG_FROM, memory(part.plan->from, b.data + part.first * b.column_stride)}, {DNNL_ARG_TO, part.memory.get()}});
+        part.plan->pack.run({{DNNL_ARG_FROM, memory(part.plan->from, b.data + part.first * b.column_stride)},
+                             {DNNL_ARG_TO, part.memory.get()}});
       });
       return packed;
     });
@@ -123,7 +126,8 @@ class PackedMatrix {
   [[nodiscard]] std::int64_t cost() const { return products_cost(rows_ * depth_ * columns_); }
 
   /// Of some columns of a matrix with `all` columns.
-  [[nodiscard]] static std::shared_ptr<const Plan> find_plan(MatrixView<const T> b, std::int64_t rows, std::int64_t all) {
+  [[nodiscard]] static std::shared_ptr<const Plan> find_plan(MatrixView<const T> b, std::int64_t rows,
+                                                             std::int64_t all) {
     const typename Cache<Plan>::Key key{
         static_cast<std::int64_t>(data_type<T>), rows, b.rows, b.columns, b.row_stride, b.column_stride, all};
     return cache<Plan>().find(key, [&] {

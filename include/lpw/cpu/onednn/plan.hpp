@@ -1,7 +1,8 @@
 // What every use of oneDNN shares: the engine, plans (a primitive with its scratchpad) and the cache that keeps them.
 // oneDNN 3 dropped the operation descriptors of 2.x; describe() and describe_backward() are the only code that knows.
-// All temporary memory is a user-mode scratchpad from lpw's pool, so that a steady training step touches no fresh pages. Plans are made for
-// one thread and run on the thread that calls them: our loops cut the work into parts, by shape.
+// All temporary memory is a user-mode scratchpad from lpw's pool, so that a steady training step touches no fresh
+// pages. Plans are made for one thread and run on the thread that calls them: our loops cut the work into parts, by
+// shape.
 #pragma once
 
 #if defined(__x86_64__)
@@ -23,8 +24,8 @@
 
 namespace lpw::inline LPW_ABI::onednn {
 
-/// Whether the processor has AMX but does not say how large its tiles are (CPUID leaf 0x1D), as under some hypervisors. oneDNN then runs
-/// into illegal instructions.
+/// Whether the processor has AMX but does not say how large its tiles are (CPUID leaf 0x1D), as under some hypervisors.
+/// oneDNN then runs into illegal instructions.
 [[nodiscard]] inline bool tiles_unknown() {
 #if defined(__x86_64__)
   unsigned a = 0, b = 0, c = 0, d = 0;
@@ -59,8 +60,9 @@ template <class T>
 inline constexpr dnnl::memory::data_type data_type =
     std::is_same_v<T, float> ? dnnl::memory::data_type::f32 : dnnl::memory::data_type::bf16;
 
-/// Whether oneDNN multiplies bfloat16 faster than float, so that nothing is widened: by default where there is AMX. The bfloat16 of AVX-512
-/// was measured at half of float's rate on a Xeon of the Sapphire Rapids generation. Change it only while no primitive runs.
+/// Whether oneDNN multiplies bfloat16 faster than float, so that nothing is widened: by default where there is AMX. The
+/// bfloat16 of AVX-512 was measured at half of float's rate on a Xeon of the Sapphire Rapids generation. Change it only
+/// while no primitive runs.
 [[nodiscard]] inline bool& bfloat16_is_fast() {
   static bool fast = [] {
     (void)engine();
@@ -82,8 +84,8 @@ template <class Primitive, class... Args>
 
 /// The descriptor of a backward operation; `forward` is the descriptor of its forward.
 template <class Primitive, class Forward, class... Args>
-[[nodiscard]] typename Primitive::primitive_desc describe_backward(const dnnl::primitive_attr& attributes, const Forward& forward,
-                                                                   const Args&... args) {
+[[nodiscard]] typename Primitive::primitive_desc describe_backward(const dnnl::primitive_attr& attributes,
+                                                                   const Forward& forward, const Args&... args) {
 #if DNNL_VERSION_MAJOR >= 3
   return typename Primitive::primitive_desc(engine(), args..., forward, attributes);
 #else
@@ -91,7 +93,8 @@ template <class Primitive, class Forward, class... Args>
 #endif
 }
 
-/// Attributes of every operation here: scratchpad from the caller, and the result added to the destination if `accumulate`.
+/// Attributes of every operation here: scratchpad from the caller, and the result added to the destination if
+/// `accumulate`.
 [[nodiscard]] inline dnnl::primitive_attr attributes(bool accumulate = false) {
   dnnl::primitive_attr result;
   result.set_scratchpad_mode(dnnl::scratchpad_mode::user);
@@ -125,7 +128,8 @@ class Operation {
  public:
   Operation() = default;
   template <class PrimitiveDesc>
-  Operation(const dnnl::primitive& primitive, const PrimitiveDesc& desc) : primitive_(primitive), scratchpad_(desc.scratchpad_desc()) {}
+  Operation(const dnnl::primitive& primitive, const PrimitiveDesc& desc)
+      : primitive_(primitive), scratchpad_(desc.scratchpad_desc()) {}
 
   void run(std::unordered_map<int, dnnl::memory> args) const {
     const lpw::detail::SerialOpenMp serial;
@@ -141,13 +145,14 @@ class Operation {
 };
 
 /// A copy from one layout or type to another, added to the destination if `accumulate`.
-[[nodiscard]] inline Operation reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to, bool accumulate = false) {
+[[nodiscard]] inline Operation reorder(const dnnl::memory::desc& from, const dnnl::memory::desc& to,
+                                       bool accumulate = false) {
   const dnnl::reorder::primitive_desc desc(engine(), from, engine(), to, attributes(accumulate));
   return {dnnl::reorder(desc), desc};
 }
 
-/// Plans by shape and type, made once each. A plan that oneDNN does not implement is remembered as null: the caller then does without
-/// oneDNN.
+/// Plans by shape and type, made once each. A plan that oneDNN does not implement is remembered as null: the caller
+/// then does without oneDNN.
 template <class Plan>
 class Cache {
  public:

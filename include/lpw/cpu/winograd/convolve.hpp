@@ -1,8 +1,9 @@
-// The products of a forward or of a data gradient, and what both and the kernel's gradient share: patches in, outputs out.
+// The products of a forward or of a data gradient, and what both and the kernel's gradient share: patches in, outputs
+// out.
 //
-// Work is cut into blocks of tiles whose transformed inputs and outputs stay in a core's second-level cache: transform in, multiply the
-// points, transform out. An output element is the same sum whatever block it is in, so results depend neither on threads nor on what
-// else is in the stack.
+// Work is cut into blocks of tiles whose transformed inputs and outputs stay in a core's second-level cache: transform
+// in, multiply the points, transform out. An output element is the same sum whatever block it is in, so results depend
+// neither on threads nor on what else is in the stack.
 #pragma once
 
 #include <lpw/cpu/winograd/kernel.hpp>
@@ -30,26 +31,27 @@ struct Side {
   }
 };
 
-/// The patches of tile `index` in `Phases` phases, after the pending map, transformed to the points' matrices, `stride` floats apart from
-/// `to` on; place(pairs, column) as in PointPlaces.
+/// The patches of tile `index` in `Phases` phases, after the pending map, transformed to the points' matrices, `stride`
+/// floats apart from `to` on; place(pairs, column) as in PointPlaces.
 template <int Stride, int Phases, class Map, class T, class Place>
-void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t index, const PendingMap& map, float* to, std::int64_t stride,
-                Place&& place) {
+void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t index, const PendingMap& map, float* to,
+                std::int64_t stride, Place&& place) {
   const std::int64_t channels = in.shape.channels;
   const MapRows rows = map.rows(grid.image(index), channels);
   using S = Scheme<Stride>;
   for_each_pair<Phases>([&](auto row, auto column) {
     enter<InputTransform<S::taps(row)>, InputTransform<S::taps(column)>, Map>(
-        in.window(grid, index, row, column), channels, rows,
-        [&](std::int64_t c) { return PointPlaces<Stride, Phases, float>(to, stride, row, column, c, channels, place); });
+        in.window(grid, index, row, column), channels, rows, [&](std::int64_t c) {
+          return PointPlaces<Stride, Phases, float>(to, stride, row, column, c, channels, place);
+        });
   });
 }
 
-/// The outputs of tile `index` in `Phases` phases, row t of the points' matrices from `from` on; `addend` as in leave(), of the whole
-/// stack.
+/// The outputs of tile `index` in `Phases` phases, row t of the points' matrices from `from` on; `addend` as in
+/// leave(), of the whole stack.
 template <int Stride, int Phases, class T, class Sums>
-void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, const T* addend, const float* from, std::int64_t stride,
-                std::int64_t t, Sums& sums) {
+void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, const T* addend, const float* from,
+                std::int64_t stride, std::int64_t t, Sums& sums) {
   const std::int64_t channels = out.shape.channels;
   if (addend) addend += grid.image(index) * out.shape.size();
   using S = Scheme<Stride>;
@@ -57,15 +59,16 @@ void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, co
     leave<OutputTransform<S::taps(row)>, OutputTransform<S::taps(column)>>(
         out.window(grid, index, row, column), channels, addend,
         [&](std::int64_t c) {
-          return PointPlaces<Stride, Phases, const float>(from, stride, row, column, c, channels,
-                                                          [=](std::int64_t pairs, std::int64_t at) { return t * pairs * channels + at; });
+          return PointPlaces<Stride, Phases, const float>(
+              from, stride, row, column, c, channels,
+              [=](std::int64_t pairs, std::int64_t at) { return t * pairs * channels + at; });
         },
         sums.of_tile(grid, index, row + column == 0));
   });
 }
 
-/// Tiles per block: as many as keep the transformed inputs and outputs, `values` floats a tile, in a core's cache, and not so many that
-/// threads go without.
+/// Tiles per block: as many as keep the transformed inputs and outputs, `values` floats a tile, in a core's cache, and
+/// not so many that threads go without.
 [[nodiscard]] inline std::int64_t block_tiles(std::int64_t tiles, std::int64_t values) {
   constexpr std::int64_t cache = 64 << 10;
   const std::int64_t fit = std::clamp<std::int64_t>(cache / values, 24, 96);
@@ -79,17 +82,20 @@ void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, co
   return 2 * (in + out) + products_cost(products);
 }
 
-/// out = the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases], plus `addend`, which may
-/// be null, or out's own images.
+/// out = the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases], plus
+/// `addend`, which may be null, or out's own images.
 template <int Stride, int In, int Out, class Map, class T, class Sums>
-void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& grid, std::int64_t images, const float* u, const Side<T>& out,
-              const T* addend, Sums& sums) {
+void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& grid, std::int64_t images, const float* u,
+              const Side<T>& out, const T* addend, Sums& sums) {
   using S = Scheme<Stride>;
   const std::int64_t tiles = images * grid.per_image(), ins = in.shape.channels, outs = out.shape.channels;
-  const std::int64_t length = block_tiles(tiles, S::values(In) * ins + S::values(Out) * outs), blocks = (tiles + length - 1) / length;
-  const std::int64_t v_stride = point_stride(length * In * In * ins), m_stride = point_stride(length * Out * Out * outs);
+  const std::int64_t length = block_tiles(tiles, S::values(In) * ins + S::values(Out) * outs),
+                     blocks = (tiles + length - 1) / length;
+  const std::int64_t v_stride = point_stride(length * In * In * ins),
+                     m_stride = point_stride(length * Out * Out * outs);
   const std::int64_t u_stride = point_stride(In * In * Out * Out * ins * outs);
-  const std::int64_t block_cost = length * tile_cost(S::values(In) * ins, S::values(Out) * outs, S::products(In, Out) * ins * outs);
+  const std::int64_t block_cost =
+      length * tile_cost(S::values(In) * ins, S::values(Out) * outs, S::products(In, Out) * ins * outs);
   Tensor<float, Cpu> scratch({max_threads(), S::points * (v_stride + m_stride)});
   parallel_for(blocks, block_cost, [&](std::int64_t block) {
     const std::int64_t first = block * length, count = std::min(length, tiles - first);
@@ -101,7 +107,8 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
       const std::int64_t depth = S::pairs(p, In) * ins, columns = S::pairs(p, Out) * outs;
       multiply({v + p * v_stride, depth, 1}, count, u + p * u_stride, columns, m + p * m_stride, depth, false);
     }
-    for (std::int64_t t = 0; t < count; ++t) leave_tile<Stride, Out>(out, grid, first + t, addend, m, m_stride, t, sums);
+    for (std::int64_t t = 0; t < count; ++t)
+      leave_tile<Stride, Out>(out, grid, first + t, addend, m, m_stride, t, sums);
   });
 }
 

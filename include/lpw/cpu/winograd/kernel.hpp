@@ -1,5 +1,6 @@
-// Kernels [O, 3, 3, C] going into the Winograd domain, per point a matrix in panels, and their gradients coming back. The pairs of phases
-// of a strided convolution lie one after another: in the depth of the forward's products, in the columns of the adjoint's.
+// Kernels [O, 3, 3, C] going into the Winograd domain, per point a matrix in panels, and their gradients coming back.
+// The pairs of phases of a strided convolution lie one after another: in the depth of the forward's products, in the
+// columns of the adjoint's.
 #pragma once
 
 #include <lpw/cpu/winograd/products.hpp>
@@ -15,7 +16,8 @@ namespace detail {
 // Channels going in, taps, channels coming out. Of floats: see zeros() on nvcc.
 using KernelBlock = float[lanes][taps][lanes];
 
-/// U[p] [ins of `In` phases, outs of `Out` phases] in panels, from a function that fills the block of the lanes from `in` and `out` on.
+/// U[p] [ins of `In` phases, outs of `Out` phases] in panels, from a function that fills the block of the lanes from
+/// `in` and `out` on.
 template <int Stride, int In, int Out, class Gather>
 void transform_kernel(std::int64_t ins, std::int64_t outs, float* u, Gather&& gather) {
   using S = Scheme<Stride>;
@@ -45,29 +47,33 @@ void transform_kernel(std::int64_t ins, std::int64_t outs, float* u, Gather&& ga
 template <int Stride>
 void transform_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
   using namespace detail;
-  transform_kernel<Stride, Stride, 1>(channels, out_channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
-    for (std::int64_t o = 0; o < lanes; ++o)
-      for (int t = 0; t < taps; ++t) {
-        const float* from = kernel + ((out + o) * taps + t) * channels + in;
-        for (std::int64_t i = 0; i < lanes; ++i) block[i][t][o] = from[i];
-      }
-  });
+  transform_kernel<Stride, Stride, 1>(channels, out_channels, u,
+                                      [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
+                                        for (std::int64_t o = 0; o < lanes; ++o)
+                                          for (int t = 0; t < taps; ++t) {
+                                            const float* from = kernel + ((out + o) * taps + t) * channels + in;
+                                            for (std::int64_t i = 0; i < lanes; ++i) block[i][t][o] = from[i];
+                                          }
+                                      });
 }
 
-/// The kernel of the gradient of the data, turned by half a turn (every phase's taps become those of the same phase) and transposed: U[p]
-/// [O, C of all phases].
+/// The kernel of the gradient of the data, turned by half a turn (every phase's taps become those of the same phase)
+/// and transposed: U[p] [O, C of all phases].
 template <int Stride>
 void transform_adjoint_kernel(const float* kernel, std::int64_t channels, std::int64_t out_channels, float* u) {
   using namespace detail;
-  transform_kernel<Stride, 1, Stride>(out_channels, channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
-    for (std::int64_t i = 0; i < lanes; ++i)
-      for (int t = 0; t < taps; ++t) store(block[i][taps - 1 - t], load(kernel + ((in + i) * taps + t) * channels + out));
-  });
+  transform_kernel<Stride, 1, Stride>(
+      out_channels, channels, u, [=](std::int64_t in, std::int64_t out, KernelBlock& block) {
+        for (std::int64_t i = 0; i < lanes; ++i)
+          for (int t = 0; t < taps; ++t)
+            store(block[i][taps - 1 - t], load(kernel + ((in + i) * taps + t) * channels + out));
+      });
 }
 
 /// gradient [O, 3, 3, C] (+)= the kernel's gradient from sums S[p] [O, C of all phases] of products.
 template <int Stride>
-void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64_t out_channels, float* gradient, bool accumulate) {
+void transform_kernel_gradient(const float* s, std::int64_t channels, std::int64_t out_channels, float* gradient,
+                               bool accumulate) {
   using S = Scheme<Stride>;
   const std::int64_t stride = point_stride(Stride * Stride * channels * out_channels);
   parallel_for(out_channels, 4 * S::points * channels, [&](std::int64_t o) {

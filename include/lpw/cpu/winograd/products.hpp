@@ -1,6 +1,6 @@
-// The matrix products between the transforms, on the calling thread: C (+)= A B, with A's rows or columns contiguous and B in panels, which
-// the transforms write as such. Accumulators stay in registers over the whole depth, so every element is one sum in the order of the depth,
-// whatever rows it is computed with.
+// The matrix products between the transforms, on the calling thread: C (+)= A B, with A's rows or columns contiguous
+// and B in panels, which the transforms write as such. Accumulators stay in registers over the whole depth, so every
+// element is one sum in the order of the depth, whatever rows it is computed with.
 #pragma once
 
 #include <algorithm>
@@ -11,7 +11,8 @@
 
 namespace lpw::inline LPW_ABI::winograd {
 
-/// Columns of a panel of B, and rows of A that go with it: 2 vectors by as many rows as the accumulators of 16 (or AVX-512's 32) registers.
+/// Columns of a panel of B, and rows of A that go with it: 2 vectors by as many rows as the accumulators of 16 (or
+/// AVX-512's 32) registers.
 inline constexpr std::int64_t panel = 2 * lanes;
 inline constexpr int block_rows = sizeof(Lanes) == 64 ? 12 : 6;
 
@@ -21,8 +22,10 @@ struct LeftMatrix {
   std::int64_t row_stride, step_stride;
 };
 
-/// Where element (step, column) of a B [depth, columns] lies: panels of [depth, panel] one after another, the last as narrow as is left.
-[[nodiscard]] inline std::int64_t panel_offset(std::int64_t step, std::int64_t column, std::int64_t depth, std::int64_t columns) {
+/// Where element (step, column) of a B [depth, columns] lies: panels of [depth, panel] one after another, the last as
+/// narrow as is left.
+[[nodiscard]] inline std::int64_t panel_offset(std::int64_t step, std::int64_t column, std::int64_t depth,
+                                               std::int64_t columns) {
   const std::int64_t first = column / panel * panel, width = std::min(panel, columns - first);
   return first * depth + step * width + (column - first);
 }
@@ -31,7 +34,8 @@ namespace detail {
 
 /// A block of C; depth >= 1.
 template <int Rows, int Vectors>
-void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_stride, std::int64_t depth, bool accumulate) {
+void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_stride, std::int64_t depth,
+                    bool accumulate) {
   Lanes sum[to_size(Rows)][to_size(Vectors)];
 #pragma GCC unroll 12
   for (int r = 0; r < Rows; ++r)
@@ -60,14 +64,17 @@ void multiply_block(LeftMatrix a, const float* b, float* c, std::int64_t c_strid
 
 /// One panel: the rows in nearly equal groups of at most block_rows.
 template <int Vectors>
-void multiply_panel(const LeftMatrix& a, std::int64_t rows, const float* b, float* c, std::int64_t c_stride, std::int64_t depth,
-                    bool accumulate) {
+void multiply_panel(const LeftMatrix& a, std::int64_t rows, const float* b, float* c, std::int64_t c_stride,
+                    std::int64_t depth, bool accumulate) {
   const std::int64_t groups = (rows + block_rows - 1) / block_rows;
   for (std::int64_t g = 0; g < groups; ++g) {
     const std::int64_t first = part_begin(rows, groups, g), count = part_begin(rows, groups, g + 1) - first;
     const LeftMatrix left{a.data + first * a.row_stride, a.row_stride, a.step_stride};
     const auto run = [&]<int... Less>(std::integer_sequence<int, Less...>) {
-      ((count == Less + 1 ? multiply_block<Less + 1, Vectors>(left, b, c + first * c_stride, c_stride, depth, accumulate) : void()), ...);
+      ((count == Less + 1
+            ? multiply_block<Less + 1, Vectors>(left, b, c + first * c_stride, c_stride, depth, accumulate)
+            : void()),
+       ...);
     };
     run(std::make_integer_sequence<int, block_rows>());
   }
@@ -76,8 +83,8 @@ void multiply_panel(const LeftMatrix& a, std::int64_t rows, const float* b, floa
 }  // namespace detail
 
 /// c [rows, columns] (+)= a [rows, depth] b [depth, columns], b in panels, columns a multiple of the lanes.
-inline void multiply(const LeftMatrix& a, std::int64_t rows, const float* b, std::int64_t columns, float* c, std::int64_t depth,
-                     bool accumulate) {
+inline void multiply(const LeftMatrix& a, std::int64_t rows, const float* b, std::int64_t columns, float* c,
+                     std::int64_t depth, bool accumulate) {
   for (std::int64_t first = 0; first < columns; first += panel) {
     if (columns - first >= panel) {
       detail::multiply_panel<2>(a, rows, b + first * depth, c + first, columns, depth, accumulate);

@@ -1,8 +1,8 @@
-// What is summed of outputs while they are written: of a forward's, the moments that a batch norm after it needs; of a data gradient's, the
-// sums that the backward of a batch norm before it needs.
+// What is summed of outputs while they are written: of a forward's, the moments that a batch norm after it needs; of a
+// data gradient's, the sums that the backward of a batch norm before it needs.
 //
-// Sums are formed per group of tiles, which lies within one image and one block of work, and groups are merged in double in order: the
-// result depends neither on threads nor on what else is in the stack.
+// Sums are formed per group of tiles, which lies within one image and one block of work, and groups are merged in
+// double in order: the result depends neither on threads nor on what else is in the stack.
 #pragma once
 
 #include <numeric>
@@ -12,7 +12,8 @@
 
 namespace lpw::inline LPW_ABI::winograd {
 
-/// The map pending on a stack of images, for as many members as it holds: rows of channels, `images` images each; null: none.
+/// The map pending on a stack of images, for as many members as it holds: rows of channels, `images` images each; null:
+/// none.
 struct PendingMap {
   const float *mean = nullptr, *scale = nullptr, *shift = nullptr;
   std::int64_t images = 1;
@@ -28,7 +29,8 @@ struct PendingMap {
 struct TileGroups {
   std::int64_t length, per_image;
 
-  explicit TileGroups(const TileGrid& grid) : length(std::gcd(grid.per_image(), block_rows)), per_image(grid.per_image() / length) {}
+  explicit TileGroups(const TileGrid& grid)
+      : length(std::gcd(grid.per_image(), block_rows)), per_image(grid.per_image() / length) {}
   [[nodiscard]] std::int64_t group(std::int64_t index) const { return index / length; }
   [[nodiscard]] bool begins(std::int64_t index) const { return index % length == 0; }
 };
@@ -42,14 +44,18 @@ struct NoSums {
 };
 inline constexpr NoSums no_sums;
 
-/// Moments of the outputs of a convolution, those of `grid`: per group and channel the sums of y - s and (y - s)^2, s its first pixel.
+/// Moments of the outputs of a convolution, those of `grid`: per group and channel the sums of y - s and (y - s)^2, s
+/// its first pixel.
 class MomentSums {
  public:
   MomentSums(const TileGrid& grid, const ImageShape& out, std::int64_t images)
-      : groups_(grid), channels_(out.channels), partial_({images * groups_.per_image, 3, channels_}), pixels_(to_size(groups_.per_image)) {
+      : groups_(grid),
+        channels_(out.channels),
+        partial_({images * groups_.per_image, 3, channels_}),
+        pixels_(to_size(groups_.per_image)) {
     for (std::int64_t index = 0; index < grid.per_image(); ++index)
-      pixels_[to_size(groups_.group(index))] +=
-          std::min<std::int64_t>(tile, out.height - grid.row(index)) * std::min<std::int64_t>(tile, out.width - grid.column(index));
+      pixels_[to_size(groups_.group(index))] += std::min<std::int64_t>(tile, out.height - grid.row(index)) *
+                                                std::min<std::int64_t>(tile, out.width - grid.column(index));
   }
 
   struct TileSums {
@@ -102,7 +108,8 @@ class MomentSums {
   void merge(std::int64_t first, std::int64_t count, std::int64_t c, float* mean, float* variance) const {
     double sum[lanes] = {}, square[lanes] = {}, total = 0;
     const auto for_each_group = [&](auto&& f) {
-      for (std::int64_t i = 0; i < count; ++i) f(partial_.row(first + i) + c, static_cast<double>(pixels_[to_size(i % groups_.per_image)]));
+      for (std::int64_t i = 0; i < count; ++i)
+        f(partial_.row(first + i) + c, static_cast<double>(pixels_[to_size(i % groups_.per_image)]));
     };
     for_each_group([&](const float* row, double n) {
       total += n;
@@ -113,7 +120,8 @@ class MomentSums {
       const double inverse = 1 / n;
       for (std::int64_t l = 0; l < lanes; ++l) {
         const double off = double(row[channels_ + l]) * inverse, distance = double(row[l]) + off - sum[l];
-        square[l] += std::max(0.0, double(row[2 * channels_ + l]) - off * double(row[channels_ + l])) + n * distance * distance;
+        square[l] +=
+            std::max(0.0, double(row[2 * channels_ + l]) - off * double(row[channels_ + l])) + n * distance * distance;
       }
     });
     for (std::int64_t l = 0; l < lanes; ++l) {
@@ -128,8 +136,8 @@ class MomentSums {
   std::vector<std::int64_t> pixels_;  // of the groups of an image
 };
 
-/// Sums over the gradient dy of a batch norm's result relu(scale (x - mean) + shift): per member and channel those of g and of g (x -
-/// mean), g the dy where the result is positive.
+/// Sums over the gradient dy of a batch norm's result relu(scale (x - mean) + shift): per member and channel those of g
+/// and of g (x - mean), g the dy where the result is positive.
 template <class T>
 class GradientSums {
  public:
@@ -170,12 +178,14 @@ class GradientSums {
   [[nodiscard]] TileSums of_tile(const TileGrid& grid, std::int64_t index, bool first) {
     const std::int64_t image = grid.image(index);
     const MapRows rows = map_.rows(image, shape_.channels);
-    return {x_ + image * shape_.size(), rows, partial_.row(groups_.group(index)), shape_.channels, first && groups_.begins(index)};
+    return {x_ + image * shape_.size(), rows, partial_.row(groups_.group(index)), shape_.channels,
+            first && groups_.begins(index)};
   }
 
   /// The sums of the members to their rows [2, C] from `first_member` on.
   void finish(std::int64_t first_member, Tensor<double, Cpu>& sums) const {
-    const std::int64_t count = map_.images * groups_.per_image, members = partial_.dim(0) / count, width = 2 * shape_.channels;
+    const std::int64_t count = map_.images * groups_.per_image, members = partial_.dim(0) / count,
+                       width = 2 * shape_.channels;
     const std::int64_t vectors = width / lanes;
     parallel_for(members * vectors, 2 * lanes * count, [&](std::int64_t item) {
       const std::int64_t k = item / vectors, c = item % vectors * lanes;

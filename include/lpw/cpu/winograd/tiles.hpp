@@ -1,5 +1,6 @@
-// Tiles of images going into and out of the Winograd domain: the points of a tile lie `point_stride` apart, each a row of channels.
-// Patches reach over the image's edge by the padding, and outputs past the last row or column are not stored: any height and width works.
+// Tiles of images going into and out of the Winograd domain: the points of a tile lie `point_stride` apart, each a row
+// of channels. Patches reach over the image's edge by the padding, and outputs past the last row or column are not
+// stored: any height and width works.
 #pragma once
 
 #include <algorithm>
@@ -23,7 +24,8 @@ struct TileGrid {
   std::int64_t rows, columns;  // per image
 
   /// As many as cover this many positions of tiles' elements.
-  TileGrid(std::int64_t height, std::int64_t width) : rows((height + tile - 1) / tile), columns((width + tile - 1) / tile) {}
+  TileGrid(std::int64_t height, std::int64_t width)
+      : rows((height + tile - 1) / tile), columns((width + tile - 1) / tile) {}
   [[nodiscard]] std::int64_t per_image() const { return rows * columns; }
   [[nodiscard]] std::int64_t image(std::int64_t index) const { return index / per_image(); }
   /// The position of a tile's first element within its image.
@@ -58,15 +60,16 @@ struct Window {
 
 namespace detail {
 
-/// A window as it is read: outside of the image from the nearest pixel, which is then blanked. Branches were measured no faster for windows
-/// inside, and slower for others.
+/// A window as it is read: outside of the image from the nearest pixel, which is then blanked. Branches were measured
+/// no faster for windows inside, and slower for others.
 template <class T, int Rows, int Columns>
 class BlankedWindow {
  public:
   explicit BlankedWindow(const Window<const T>& window) {
     const auto [height, width, channels] = window.shape;
     for (std::int64_t i = 0; i < Rows; ++i)
-      rows_[i] = window.image + std::clamp<std::int64_t>(window.row + i * window.stride, 0, height - 1) * width * channels;
+      rows_[i] =
+          window.image + std::clamp<std::int64_t>(window.row + i * window.stride, 0, height - 1) * width * channels;
     for (std::int64_t j = 0; j < Columns; ++j)
       columns_[j] = std::clamp<std::int64_t>(window.column + j * window.stride, 0, width - 1) * channels;
     for (int i = 0; i < Rows; ++i)
@@ -85,21 +88,23 @@ class BlankedWindow {
 
 }  // namespace detail
 
-/// Matrices of the points of tiles, `stride` floats apart, and in them the lanes of one pair of phases, whose place differs by how many
-/// phases have the point.
+/// Matrices of the points of tiles, `stride` floats apart, and in them the lanes of one pair of phases, whose place
+/// differs by how many phases have the point.
 template <int Stride, int Phases, class F>
 struct PointPlaces {
   F* first;
   std::int64_t stride;
   std::int64_t offset[to_size(Phases)][to_size(Phases)] = {};
 
-  /// Of the pair (row, column), from `channel` on of `channels`: place(pairs, column) says where a column of a matrix of so many pairs
-  /// lies.
+  /// Of the pair (row, column), from `channel` on of `channels`: place(pairs, column) says where a column of a matrix
+  /// of so many pairs lies.
   template <class Place>
-  PointPlaces(F* points, std::int64_t apart, int row, int column, std::int64_t channel, std::int64_t channels, Place&& place)
+  PointPlaces(F* points, std::int64_t apart, int row, int column, std::int64_t channel, std::int64_t channels,
+              Place&& place)
       : first(points), stride(apart) {
     for (int i = row; i < Phases; ++i)
-      for (int j = column; j < Phases; ++j) offset[i][j] = place((i + 1) * (j + 1), (row * (j + 1) + column) * channels + channel);
+      for (int j = column; j < Phases; ++j)
+        offset[i][j] = place((i + 1) * (j + 1), (row * (j + 1) + column) * channels + channel);
   }
   [[nodiscard]] F* operator()(int i, int j) const {
     using S = Scheme<Stride>;
@@ -107,8 +112,8 @@ struct PointPlaces {
   }
 };
 
-/// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on of point (i, j) go to
-/// places(c)(i, j).
+/// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on of
+/// point (i, j) go to places(c)(i, j).
 template <class Rows, class Columns, class Map, class T, class Places>
 void enter(const Window<const T>& window, std::int64_t channels, const MapRows& rows, Places&& places) {
   const detail::BlankedWindow<T, Rows::inputs, Columns::inputs> blanked(window);
@@ -124,8 +129,9 @@ void enter(const Window<const T>& window, std::int64_t channels, const MapRows& 
   }
 }
 
-/// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs inside the image,
-/// to which those of `addend`, the same image of another stack, are added; null: none. `sums` sees what is stored.
+/// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs
+/// inside the image, to which those of `addend`, the same image of another stack, are added; null: none. `sums` sees
+/// what is stored.
 template <class Rows, class Columns, class T, class Places, class Sums>
 void leave(const Window<T>& window, std::int64_t channels, const T* addend, Places&& places, const Sums& sums) {
   const bool whole = window.covers(tile);

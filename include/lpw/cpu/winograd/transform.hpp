@@ -1,10 +1,11 @@
-// The transforms of F(4, n), four outputs of a correlation with n taps (Lavin & Gray 2016, "Fast Algorithms for Convolutional Neural
-// Networks"):  y = A^T [(G g) o (B^T d)]  for a patch d of n + 3 inputs, taps g and a tile of outputs y, on both axes of an image. The
-// gradient of the taps is its adjoint, dg = G^T [(A dy) o (B^T d)]. Interpolation points are 0, 1, -1, 2, -2 and infinity for 3 taps, 0, 1,
-// -1, 2 and infinity for 2, and the same without infinity for 1, so that sums of correlations with 2 taps and with 1 share A^T.
+// The transforms of F(4, n), four outputs of a correlation with n taps (Lavin & Gray 2016, "Fast Algorithms for
+// Convolutional Neural Networks"):  y = A^T [(G g) o (B^T d)]  for a patch d of n + 3 inputs, taps g and a tile of
+// outputs y, on both axes of an image. The gradient of the taps is its adjoint, dg = G^T [(A dy) o (B^T d)].
+// Interpolation points are 0, 1, -1, 2, -2 and infinity for 3 taps, 0, 1, -1, 2 and infinity for 2, and the same
+// without infinity for 1, so that sums of correlations with 2 taps and with 1 share A^T.
 //
-// A correlation of stride S with 3 taps is the sum of S phases, each a correlation of stride 1 of every S-th input with every S-th tap:
-// F(4, 3) where S = 1; F(4, 2) of taps 0 and 2 and F(4, 1) of tap 1 where S = 2.
+// A correlation of stride S with 3 taps is the sum of S phases, each a correlation of stride 1 of every S-th input with
+// every S-th tap: F(4, 3) where S = 1; F(4, 2) of taps 0 and 2 and F(4, 1) of tap 1 where S = 2.
 #pragma once
 
 #include <utility>
@@ -16,8 +17,8 @@ namespace lpw::inline LPW_ABI::winograd {
 /// Extent of a tile of outputs.
 inline constexpr int tile = 4;
 
-/// The products of tiles at a stride. A tile has a product for each of `points`, [patch, patch], and each pair of the phases of rows and of
-/// columns that have that point: later phases lack the last.
+/// The products of tiles at a stride. A tile has a product for each of `points`, [patch, patch], and each pair of the
+/// phases of rows and of columns that have that point: later phases lack the last.
 template <int Stride>
 struct Scheme {
   [[nodiscard]] static constexpr int taps(int phase) { return (3 - phase + Stride - 1) / Stride; }
@@ -32,7 +33,9 @@ struct Scheme {
   /// The pairs of phases that have point (i, j) or point p, and which of them (row, column) is.
   [[nodiscard]] static constexpr int pairs(int i, int j, int phases) { return sharing(i, phases) * sharing(j, phases); }
   [[nodiscard]] static constexpr int pairs(int p, int phases) { return pairs(p / patch, p % patch, phases); }
-  [[nodiscard]] static constexpr int pair(int j, int row, int column, int phases) { return row * sharing(j, phases) + column; }
+  [[nodiscard]] static constexpr int pair(int j, int row, int column, int phases) {
+    return row * sharing(j, phases) + column;
+  }
   /// Values of a tile and channel at all points.
   [[nodiscard]] static constexpr int values(int phases) {
     int count = 0;
@@ -56,8 +59,8 @@ void for_each_pair(F&& f) {
   call(std::make_integer_sequence<int, Phases * Phases>());
 }
 
-/// Floats from one point's matrix of `size` floats to the next point's: never a multiple of a page, for then all of them would want the
-/// same few places in the caches.
+/// Floats from one point's matrix of `size` floats to the next point's: never a multiple of a page, for then all of
+/// them would want the same few places in the caches.
 [[nodiscard]] constexpr std::int64_t point_stride(std::int64_t size) { return size + 16; }
 
 /// B^T d.
@@ -161,7 +164,8 @@ template <>
 struct KernelTransform<3> {
   static constexpr int inputs = 3, outputs = 6;
   static void apply(const Lanes (&g)[to_size(inputs)], Lanes (&u)[to_size(outputs)]) {
-    const Lanes a = -1.f / 6 * (g[0] + g[2]), b = -1.f / 6 * g[1], c = 1.f / 24 * g[0] + 1.f / 6 * g[2], d = 1.f / 12 * g[1];
+    const Lanes a = -1.f / 6 * (g[0] + g[2]), b = -1.f / 6 * g[1], c = 1.f / 24 * g[0] + 1.f / 6 * g[2],
+                d = 1.f / 12 * g[1];
     u[0] = 0.25f * g[0];
     u[1] = a + b;
     u[2] = a - b;
@@ -219,7 +223,8 @@ struct KernelGradientTransform<Taps> {
   }
 };
 
-/// Transforms both axes of a rectangle: read(row, column) gives its elements, write(row, column, value) takes those of the result.
+/// Transforms both axes of a rectangle: read(row, column) gives its elements, write(row, column, value) takes those of
+/// the result.
 template <class Rows, class Columns, class Read, class Write>
 [[gnu::always_inline]] inline void transform(Read&& read, Write&& write) {
   Lanes half[to_size(Rows::outputs)][to_size(Columns::inputs)];

@@ -1,5 +1,5 @@
-// Vectors of floats as wide as the machine's registers, by the vector extension that GCC and Clang share: arithmetic is written with
-// operators and compiled for whatever instruction set the program is built for.
+// Vectors of floats as wide as the machine's registers, by the vector extension that GCC and Clang share: arithmetic is
+// written with operators and compiled for whatever instruction set the program is built for.
 #pragma once
 
 #include <cstdint>
@@ -21,8 +21,8 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
   return v;
 }
 
-/// Zeros. nvcc's front end fails on constants of vector types, `Lanes{}`, and on elements of vectors being assigned where they lie in
-/// arrays.
+/// Zeros. nvcc's front end fails on constants of vector types, `Lanes{}`, and on elements of vectors being assigned
+/// where they lie in arrays.
 [[nodiscard]] inline Lanes zeros() {
   Lanes v;
   std::memset(&v, 0, sizeof(v));
@@ -74,7 +74,8 @@ template <class T>
   return v;
 }
 
-/// Asks for the line at p, which will be written soon: the processor's own prefetching follows fewer streams than there are points.
+/// Asks for the line at p, which will be written soon: the processor's own prefetching follows fewer streams than there
+/// are points.
 inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
 
 /// v where `mask` has all bits set, 0 where it is 0.
@@ -93,10 +94,12 @@ struct MapRows {
   bool relu = false;
 };
 
-/// A pending map of the lanes from channel c on, with the arithmetic of materialize(). GCC makes one instruction of the loop.
+/// A pending map of the lanes from channel c on, with the arithmetic of materialize(). GCC makes one instruction of the
+/// loop.
 struct CentredMap {
   Lanes mean, scale, shift;
-  std::int32_t least;  // the bits of the largest number that ReLU cuts: as in rectified(); without ReLU only -0 becomes 0
+  std::int32_t
+      least;  // the bits of the largest number that ReLU cuts: as in rectified(); without ReLU only -0 becomes 0
 
   CentredMap(const MapRows& rows, std::int64_t c)
       : mean(load(rows.mean + rows.first + c)),

@@ -1,4 +1,5 @@
-// Convolutions by cuDNN: descriptors for a geometry, and the algorithm for each of its three passes, chosen once and kept.
+// Convolutions by cuDNN: descriptors for a geometry, and the algorithm for each of its three passes, chosen once and
+// kept.
 #pragma once
 
 #include <cudnn.h>
@@ -52,16 +53,17 @@ struct ConvolutionDescriptors {
     check(cudnnCreateTensorDescriptor(&y), "cudnnCreateTensorDescriptor");
     check(cudnnCreateFilterDescriptor(&w), "cudnnCreateFilterDescriptor");
     check(cudnnCreateConvolutionDescriptor(&convolution), "cudnnCreateConvolutionDescriptor");
-    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.channels), narrow(g.height), narrow(g.width)),
+    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.channels), narrow(g.height),
+                                     narrow(g.width)),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.out_channels), narrow(g.out_height()),
-                                     narrow(g.out_width())),
+    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.out_channels),
+                                     narrow(g.out_height()), narrow(g.out_width())),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, narrow(g.out_channels), narrow(g.channels), narrow(g.kernel_height),
-                                     narrow(g.kernel_width)),
+    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, narrow(g.out_channels), narrow(g.channels),
+                                     narrow(g.kernel_height), narrow(g.kernel_width)),
           "cudnnSetFilter4dDescriptor");
-    check(cudnnSetConvolution2dDescriptor(convolution, narrow(g.padding), narrow(g.padding), narrow(g.stride), narrow(g.stride), 1, 1,
-                                          CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+    check(cudnnSetConvolution2dDescriptor(convolution, narrow(g.padding), narrow(g.padding), narrow(g.stride),
+                                          narrow(g.stride), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
     check(cudnnSetConvolutionMathType(convolution, math), "cudnnSetConvolutionMathType");
   }
@@ -78,8 +80,8 @@ struct Scratch {
   std::size_t bytes;
 };
 
-/// What timing may use: not from the pool, which would keep a block of this size for good. Memory that the pool keeps unused is returned
-/// first if that is more than what is left.
+/// What timing may use: not from the pool, which would keep a block of this size for good. Memory that the pool keeps
+/// unused is returned first if that is more than what is left.
 struct TrialWorkspace {
   Scratch scratch{};
 
@@ -100,8 +102,8 @@ struct TrialWorkspace {
   TrialWorkspace& operator=(const TrialWorkspace&) = delete;
 };
 
-/// At least so many bytes that every convolution may write to, since they run one after another; null for none. A smaller one than is asked
-/// for stays where it is, since captured graphs hold its address.
+/// At least so many bytes that every convolution may write to, since they run one after another; null for none. A
+/// smaller one than is asked for stays where it is, since captured graphs hold its address.
 [[nodiscard]] inline void* convolution_workspace(std::size_t bytes) {
   static auto& workspaces = *new std::vector<Tensor<std::uint8_t, Cuda>>;
   if (bytes == 0) return nullptr;
@@ -120,14 +122,15 @@ struct ForwardPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionForwardAlgorithm_v7(dnn(), d.x, d.w, d.convolution, d.y, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count, Found* found,
-                            Scratch scratch) {
-    return cudnnFindConvolutionForwardAlgorithmEx(dnn(), d.x, o.x, d.w, o.w, d.convolution, d.y, o.y, wanted, count, found, scratch.data,
-                                                  scratch.bytes);
+  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
+                            Found* found, Scratch scratch) {
+    return cudnnFindConvolutionForwardAlgorithmEx(dnn(), d.x, o.x, d.w, o.w, d.convolution, d.y, o.y, wanted, count,
+                                                  found, scratch.data, scratch.bytes);
   }
-  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm, Scratch scratch,
-                           const float* one, const float* kept) {
-    return cudnnConvolutionForward(dnn(), one, d.x, o.x, d.w, o.w, d.convolution, algorithm, scratch.data, scratch.bytes, kept, d.y, o.y);
+  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
+                           Scratch scratch, const float* one, const float* kept) {
+    return cudnnConvolutionForward(dnn(), one, d.x, o.x, d.w, o.w, d.convolution, algorithm, scratch.data,
+                                   scratch.bytes, kept, d.y, o.y);
   }
 };
 
@@ -140,15 +143,15 @@ struct BackwardDataPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn(), d.w, d.y, d.convolution, d.x, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count, Found* found,
-                            Scratch scratch) {
-    return cudnnFindConvolutionBackwardDataAlgorithmEx(dnn(), d.w, o.w, d.y, o.y, d.convolution, d.x, o.x, wanted, count, found,
-                                                       scratch.data, scratch.bytes);
+  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
+                            Found* found, Scratch scratch) {
+    return cudnnFindConvolutionBackwardDataAlgorithmEx(dnn(), d.w, o.w, d.y, o.y, d.convolution, d.x, o.x, wanted,
+                                                       count, found, scratch.data, scratch.bytes);
   }
-  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm, Scratch scratch,
-                           const float* one, const float* kept) {
-    return cudnnConvolutionBackwardData(dnn(), one, d.w, o.w, d.y, o.y, d.convolution, algorithm, scratch.data, scratch.bytes, kept, d.x,
-                                        o.x);
+  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
+                           Scratch scratch, const float* one, const float* kept) {
+    return cudnnConvolutionBackwardData(dnn(), one, d.w, o.w, d.y, o.y, d.convolution, algorithm, scratch.data,
+                                        scratch.bytes, kept, d.x, o.x);
   }
 };
 
@@ -161,21 +164,21 @@ struct BackwardWeightPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn(), d.x, d.y, d.convolution, d.w, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count, Found* found,
-                            Scratch scratch) {
-    return cudnnFindConvolutionBackwardFilterAlgorithmEx(dnn(), d.x, o.x, d.y, o.y, d.convolution, d.w, o.w, wanted, count, found,
-                                                         scratch.data, scratch.bytes);
+  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
+                            Found* found, Scratch scratch) {
+    return cudnnFindConvolutionBackwardFilterAlgorithmEx(dnn(), d.x, o.x, d.y, o.y, d.convolution, d.w, o.w, wanted,
+                                                         count, found, scratch.data, scratch.bytes);
   }
-  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm, Scratch scratch,
-                           const float* one, const float* kept) {
-    return cudnnConvolutionBackwardFilter(dnn(), one, d.x, o.x, d.y, o.y, d.convolution, algorithm, scratch.data, scratch.bytes, kept, d.w,
-                                          o.w);
+  static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
+                           Scratch scratch, const float* one, const float* kept) {
+    return cudnnConvolutionBackwardFilter(dnn(), one, d.x, o.x, d.y, o.y, d.convolution, algorithm, scratch.data,
+                                          scratch.bytes, kept, d.w, o.w);
   }
 };
 
 [[nodiscard]] inline std::string describe(const Conv2dGeometry& g) {
-  return to_text(g.images, " images of ", g.height, 'x', g.width, 'x', g.channels, ", ", g.kernel_height, 'x', g.kernel_width, " to ",
-                 g.out_channels, " channels, stride ", g.stride, ", padding ", g.padding);
+  return to_text(g.images, " images of ", g.height, 'x', g.width, 'x', g.channels, ", ", g.kernel_height, 'x',
+                 g.kernel_width, " to ", g.out_channels, " channels, stride ", g.stride, ", padding ", g.padding);
 }
 
 /// A pass over one geometry, ready to run.
@@ -186,11 +189,14 @@ struct ConvolutionPlan {
   std::size_t workspace = 0;
 };
 
-/// The fastest algorithm within the workspace: timed on the operands, or, if runs must repeat, cuDNN's first guess that is deterministic.
+/// The fastest algorithm within the workspace: timed on the operands, or, if runs must repeat, cuDNN's first guess that
+/// is deterministic.
 template <class Pass, class T>
-[[nodiscard]] ConvolutionPlan<Pass> plan_convolution(const Conv2dGeometry& g, ConvolutionOperands operands, std::int64_t output_size) {
+[[nodiscard]] ConvolutionPlan<Pass> plan_convolution(const Conv2dGeometry& g, ConvolutionOperands operands,
+                                                     std::int64_t output_size) {
   const bool plain_float = std::is_same_v<T, float> && !settings().tf32;
-  ConvolutionPlan<Pass> plan{ConvolutionDescriptors(g, dnn_type<T>, plain_float ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH)};
+  ConvolutionPlan<Pass> plan{
+      ConvolutionDescriptors(g, dnn_type<T>, plain_float ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH)};
   std::array<typename Pass::Found, 16> found{};
   int count = 0;
   if (settings().deterministic) {
@@ -198,9 +204,12 @@ template <class Pass, class T>
   } else {
     const Tensor<T, Cuda> result({output_size});  // timing overwrites the result, which may be wanted
     auto trial = operands;
-    (Pass::output == Operand::x ? trial.x : Pass::output == Operand::w ? trial.w : trial.y) = const_cast<T*>(result.data());
+    (Pass::output == Operand::x   ? trial.x
+     : Pass::output == Operand::w ? trial.w
+                                  : trial.y) = const_cast<T*>(result.data());
     const TrialWorkspace workspace;
-    check(Pass::time(plan.descriptors, trial, static_cast<int>(found.size()), &count, found.data(), workspace.scratch), Pass::name);
+    check(Pass::time(plan.descriptors, trial, static_cast<int>(found.size()), &count, found.data(), workspace.scratch),
+          Pass::name);
   }
   for (int i = 0; i < count; ++i) {
     const auto& candidate = found[static_cast<std::size_t>(i)];
@@ -213,20 +222,22 @@ template <class Pass, class T>
           "cudnnSetConvolutionMathType");
     return plan;
   }
-  fail<CudaError>(Pass::name, ": cuDNN has no algorithm for ", describe(g), " in ", dtype_name<T>(),
-                  settings().deterministic ? " that is deterministic; leave out `deterministic`" : "; try another precision");
+  fail<CudaError>(
+      Pass::name, ": cuDNN has no algorithm for ", describe(g), " in ", dtype_name<T>(),
+      settings().deterministic ? " that is deterministic; leave out `deterministic`" : "; try another precision");
 }
 
 }  // namespace detail
 
-/// Runs one pass of a convolution of tensors at the operands' addresses; `output_size` elements are written, or added to.
+/// Runs one pass of a convolution of tensors at the operands' addresses; `output_size` elements are written, or added
+/// to.
 template <class Pass, class T>
-void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operands, std::int64_t output_size, bool accumulate,
-              const Place& place = Place::current()) {
+void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operands, std::int64_t output_size,
+              bool accumulate, const Place& place = Place::current()) {
   const std::int64_t elements = g.images * std::max(g.in_size(), g.out_size());
   constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // cuDNN counts in 32 bits
-  require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ", most,
-                      ", so lower `member_chunk` or take a smaller batch");
+  require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ",
+                      most, ", so lower `member_chunk` or take a smaller batch");
   using Key = std::tuple<std::array<std::int64_t, 9>, bool, bool>;  // T is the function's own
   static auto& plans = *new std::map<Key, detail::ConvolutionPlan<Pass>>;
   const Key key{g.numbers(), settings().tf32, settings().deterministic};

@@ -1,7 +1,8 @@
 // The GPU as a device of tensors: its memory, and moving tensors to and from it.
 //
-// Everything that touches device memory goes to one stream, in the program's order. A block of memory may therefore be handed out again as
-// soon as its last handle is gone: whatever still uses it is ahead in the stream. Only copies to the host are waited for.
+// Everything that touches device memory goes to one stream, in the program's order. A block of memory may therefore be
+// handed out again as soon as its last handle is gone: whatever still uses it is ahead in the stream. Only copies to
+// the host are waited for.
 #pragma once
 
 #include <lpw/cuda/base/runtime.hpp>
@@ -57,13 +58,14 @@ struct Cuda {
 
 namespace cuda {
 
-/// At least `count` words that are zero before every launch that uses them: kernels that count arrivals leave them so. They stay where
-/// they are for good, since captured graphs hold their address.
+/// At least `count` words that are zero before every launch that uses them: kernels that count arrivals leave them so.
+/// They stay where they are for good, since captured graphs hold their address.
 [[nodiscard]] inline unsigned* counters(std::size_t count) {
   static std::vector<Tensor<std::int32_t, Cuda>>& words = *new std::vector<Tensor<std::int32_t, Cuda>>;
   if (words.empty() || static_cast<std::size_t>(words.back().size()) < count) {
     words.emplace_back(Shape{static_cast<std::int64_t>(std::max<std::size_t>(count, 1 << 14))});
-    check(cudaMemsetAsync(words.back().data(), 0, static_cast<std::size_t>(words.back().size()) * 4, stream()), "cudaMemsetAsync");
+    check(cudaMemsetAsync(words.back().data(), 0, static_cast<std::size_t>(words.back().size()) * 4, stream()),
+          "cudaMemsetAsync");
   }
   return reinterpret_cast<unsigned*>(words.back().data());
 }
@@ -71,11 +73,13 @@ namespace cuda {
 namespace detail {
 
 template <class T, class From, class To>
-void copy_rows(const Tensor<T, From>& from, Tensor<T, To>& to, cudaMemcpyKind kind, cudaStream_t on, const Place& place) {
+void copy_rows(const Tensor<T, From>& from, Tensor<T, To>& to, cudaMemcpyKind kind, cudaStream_t on,
+               const Place& place) {
   require<ShapeError>(from.shape() == to.shape(), "copy: from ", from.shape(), " to ", to.shape());
   if (from.size() == 0) return;
   const bool flat = from.contiguous() && to.contiguous();
-  const auto rows = static_cast<std::size_t>(flat ? 1 : from.dim(0)), width = static_cast<std::size_t>(from.size()) / rows * sizeof(T);
+  const auto rows = static_cast<std::size_t>(flat ? 1 : from.dim(0)),
+             width = static_cast<std::size_t>(from.size()) / rows * sizeof(T);
   if (flat) return check(cudaMemcpyAsync(to.data(), from.data(), width, kind, on), "cudaMemcpyAsync", place);
   check(cudaMemcpy2DAsync(to.data(), static_cast<std::size_t>(to.row_stride()) * sizeof(T), from.data(),
                           static_cast<std::size_t>(from.row_stride()) * sizeof(T), width, rows, kind, on),
@@ -96,8 +100,8 @@ template <class T>
 void fill(Tensor<T, Cuda>& tensor, T value) {
   if (tensor.size() == 0) return;
   const bool flat = tensor.contiguous();
-  const kernels::Fill<T> p{tensor.data(), value, flat ? 1 : tensor.dim(0), flat ? tensor.size() : tensor.shape().size_from(1),
-                           flat ? 0 : tensor.row_stride()};
+  const kernels::Fill<T> p{tensor.data(), value, flat ? 1 : tensor.dim(0),
+                           flat ? tensor.size() : tensor.shape().size_from(1), flat ? 0 : tensor.row_stride()};
   cuda::launch(kernels::fill<T>, plan_elements(cuda::limits().multiprocessors, p.length, p.rows), p);
 }
 

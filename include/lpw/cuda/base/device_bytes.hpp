@@ -18,7 +18,8 @@ class DeviceBytes {
     check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
     if (bytes.size() <= free / 4) {
       on_device_ = Tensor<std::uint8_t, Cuda>({static_cast<std::int64_t>(bytes.size())});
-      check(cudaMemcpyAsync(on_device_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream()), "cudaMemcpyAsync");
+      check(cudaMemcpyAsync(on_device_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream()),
+            "cudaMemcpyAsync");
       synchronize();
     } else {
       on_host_ = PinnedArray<std::uint8_t>(bytes.size());

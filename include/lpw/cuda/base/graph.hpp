@@ -1,7 +1,7 @@
-// Replaying a training step as a CUDA graph: the first call with a key issues the work (libraries choose algorithms, the pool grows), the
-// second captures it, later ones launch what was captured. The pool reserves the memory of what was captured, temporaries included: all
-// graphs share it, since they run one after another, and nothing else gets it. If memory is short the pool drops the reserve, and the
-// graphs are forgotten.
+// Replaying a training step as a CUDA graph: the first call with a key issues the work (libraries choose algorithms,
+// the pool grows), the second captures it, later ones launch what was captured. The pool reserves the memory of what
+// was captured, temporaries included: all graphs share it, since they run one after another, and nothing else gets it.
+// If memory is short the pool drops the reserve, and the graphs are forgotten.
 #pragma once
 
 #include <algorithm>
@@ -32,7 +32,8 @@ inline ReplayStep& replay_state() {
 
 }  // namespace detail
 
-/// Where captured work finds how many steps after the captured one it is replayed for: on the GPU; null outside of a capture.
+/// Where captured work finds how many steps after the captured one it is replayed for: on the GPU; null outside of a
+/// capture.
 [[nodiscard]] inline const std::uint32_t* replay_step() {
   auto& state = detail::replay_state();
   return state.capturing ? state.word.data() : nullptr;
@@ -113,8 +114,9 @@ class Graph {
 template <>
 class Replay<Cuda> {
  public:
-  /// Has work(step) done, which must not wait for the GPU. From the second call with a key on, work is not called but for the capture, so
-  /// it may leave nothing on the host. What depends on the step adds the number at cuda::replay_step() to it.
+  /// Has work(step) done, which must not wait for the GPU. From the second call with a key on, work is not called but
+  /// for the capture, so it may leave nothing on the host. What depends on the step adds the number at
+  /// cuda::replay_step() to it.
   template <class Work>
   void run(const std::string& key, std::uint32_t step, Work&& work) {
     const auto at = std::find_if(recent_.begin(), recent_.end(), [&](const Entry& entry) { return entry.key == key; });

@@ -16,11 +16,13 @@ class PinnedArray {
     void* block = nullptr;
     if (cudaMallocHost(&block, size * sizeof(T)) != cudaSuccess) {
       static_cast<void>(cudaGetLastError());
-      fail<OutOfMemory>("out of memory: ", size * sizeof(T), " bytes of page-locked host memory requested; see `ulimit -l`");
+      fail<OutOfMemory>("out of memory: ", size * sizeof(T),
+                        " bytes of page-locked host memory requested; see `ulimit -l`");
     }
     data_ = static_cast<T*>(block);
   }
-  PinnedArray(PinnedArray&& other) noexcept : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  PinnedArray(PinnedArray&& other) noexcept
+      : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
   PinnedArray& operator=(PinnedArray&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);

@@ -1,5 +1,5 @@
-// CUDA's runtime as lpw uses it: one device, one stream that all work goes to, one for copies that overlap with it, and errors that name
-// the call and the place. Include this from files that nvcc compiles.
+// CUDA's runtime as lpw uses it: one device, one stream that all work goes to, one for copies that overlap with it, and
+// errors that name the call and the place. Include this from files that nvcc compiles.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -33,11 +33,12 @@ using Place = std::source_location;
   std::size_t free = 0, total = 0;
   static_cast<void>(cudaMemGetInfo(&free, &total));
   fail<OutOfMemory>(call, ": out of memory on the GPU, which has ", free, " bytes free of ", total,
-                    "; lower `member_chunk`, or take a smaller batch or model (", place.file_name(), ':', place.line(), ')');
+                    "; lower `member_chunk`, or take a smaller batch or model (", place.file_name(), ':', place.line(),
+                    ')');
 }
 
-/// Throws CudaError, or OutOfMemory, naming `call` and the caller's place unless the call succeeded. Errors of kernels under way surface
-/// here too.
+/// Throws CudaError, or OutOfMemory, naming `call` and the caller's place unless the call succeeded. Errors of kernels
+/// under way surface here too.
 inline void check(cudaError_t status, std::string_view call, const Place& place = Place::current()) {
   if (status == cudaErrorMemoryAllocation) [[unlikely]]
     fail_memory(call, place);
@@ -64,7 +65,9 @@ namespace detail {
 
 [[nodiscard]] inline cudaStream_t make_stream() {
   if (!available())
-    fail<CudaError>("no usable NVIDIA GPU was found: check that `nvidia-smi` lists one and that its driver is not older than this program");
+    fail<CudaError>(
+        "no usable NVIDIA GPU was found: check that `nvidia-smi` lists one and that its driver is not older than this "
+        "program");
   cudaStream_t stream = nullptr;
   check(cudaStreamCreateWithFlags(&stream, cudaStreamNonBlocking), "cudaStreamCreateWithFlags");
   return stream;
@@ -85,13 +88,15 @@ namespace detail {
 }
 
 /// Waits for all work issued to stream().
-inline void synchronize(const Place& place = Place::current()) { check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place); }
+inline void synchronize(const Place& place = Place::current()) {
+  check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place);
+}
 
 /// What launch plans must know of the GPU.
 [[nodiscard]] inline const GpuLimits& limits() {
-  static const GpuLimits limits{detail::attribute(cudaDevAttrMultiProcessorCount),
-                                detail::attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor),
-                                detail::attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), detail::attribute(cudaDevAttrL2CacheSize)};
+  static const GpuLimits limits{
+      detail::attribute(cudaDevAttrMultiProcessorCount), detail::attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor),
+      detail::attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), detail::attribute(cudaDevAttrL2CacheSize)};
   return limits;
 }
 
@@ -106,12 +111,13 @@ inline void synchronize(const Place& place = Place::current()) { check(cudaStrea
 
 /// Runs kernel(parameters) on stream `on`, once for each thread of the plan's grid.
 template <class Parameters>
-void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters, cudaStream_t on,
-            const Place& place = Place::current()) {
+void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters,
+            cudaStream_t on, const Place& place = Place::current()) {
   constexpr std::size_t always_allowed = 48 << 10;
   if (plan.shared_bytes > always_allowed)
-    check(cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes)),
-          "cudaFuncSetAttribute", place);
+    check(
+        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes)),
+        "cudaFuncSetAttribute", place);
   cudaLaunchAttribute attribute{};
   attribute.id = cudaLaunchAttributeCooperative;
   attribute.val.cooperative = 1;

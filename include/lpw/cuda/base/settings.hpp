@@ -8,8 +8,9 @@
 namespace lpw::inline LPW_ABI::cuda {
 
 struct Settings {
-  bool tf32 = false;           // products of floats on tensor cores, which read 10 bits of each fraction; sums stay float
-  bool deterministic = false;  // the same bits in every run: no algorithm that depends on timing or on the order of threads
+  bool tf32 = false;  // products of floats on tensor cores, which read 10 bits of each fraction; sums stay float
+  bool deterministic =
+      false;  // the same bits in every run: no algorithm that depends on timing or on the order of threads
   std::size_t convolution_workspace = std::size_t{1} << 30;  // bytes a convolution may use besides its operands
 };
 

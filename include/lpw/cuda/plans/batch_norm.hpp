@@ -1,8 +1,10 @@
-// How batch norm's kernels are launched for a given size: a pure function, so that the emulator runs what a GPU would run.
+// How batch norm's kernels are launched for a given size: a pure function, so that the emulator runs what a GPU would
+// run.
 //
-// The three regimes are one kernel with different numbers: a block's chunk fits its shared memory and it shares its item with none (one
-// read, no barrier); items are shared by a group of blocks, whose chunks fit (one read); chunks do not fit, and the rest is read again
-// (two sweeps). The plan weighs, over all group sizes, the bytes that the busiest block moves plus what barriers cost, in bytes.
+// The three regimes are one kernel with different numbers: a block's chunk fits its shared memory and it shares its
+// item with none (one read, no barrier); items are shared by a group of blocks, whose chunks fit (one read); chunks do
+// not fit, and the rest is read again (two sweeps). The plan weighs, over all group sizes, the bytes that the busiest
+// block moves plus what barriers cost, in bytes.
 #pragma once
 
 #include <algorithm>
@@ -38,8 +40,9 @@ struct BatchNormWork {
   bool sums = true;  // false: nothing is summed over rows (evaluation forward)
 };
 
-/// The thresholds. Estimated from the machine's figures, to be replaced by measurements: a barrier between blocks takes about 1.5 us, in
-/// which a block's share of an H100's bandwidth (3.35 TB/s over 264 blocks) is 19 KB; L2 serves reads about twice as fast as DRAM.
+/// The thresholds. Estimated from the machine's figures, to be replaced by measurements: a barrier between blocks takes
+/// about 1.5 us, in which a block's share of an H100's bandwidth (3.35 TB/s over 264 blocks) is 19 KB; L2 serves reads
+/// about twice as fast as DRAM.
 struct BatchNormTuning {
   std::int64_t barriers_cost = 2 * 19 * 1024;  // of the two between blocks, in bytes of the busiest block
   std::int64_t item_cost = 8 * 1024;           // of an item's start and of the reduction inside the block
@@ -82,32 +85,35 @@ namespace detail {
 }
 
 /// Cuts each item over `group` blocks or a few less, with as many items at once as fit.
-[[nodiscard]] constexpr kernels::MemberTiling with_group(kernels::MemberTiling tiling, std::int64_t group, std::int64_t blocks,
-                                                         std::int64_t most_resident) {
+[[nodiscard]] constexpr kernels::MemberTiling with_group(kernels::MemberTiling tiling, std::int64_t group,
+                                                         std::int64_t blocks, std::int64_t most_resident) {
   tiling.chunk = static_cast<int>(ceil_div(tiling.rows, group));
   tiling.group = static_cast<int>(ceil_div(tiling.rows, tiling.chunk));
-  tiling.groups = static_cast<int>(std::min<std::int64_t>(tiling.items(), blocks / tiling.group));
+  tiling.late = static_cast<int>(std::min<std::int64_t>(tiling.items(), blocks / tiling.group));
   tiling.resident = static_cast<int>(std::min(ceil_div(tiling.chunk, tiling.pass()), most_resident));
   return tiling;
 }
 
 /// Bytes that the busiest block moves, with the cost of waiting in bytes.
-[[nodiscard]] constexpr std::int64_t batch_norm_cost(const kernels::MemberTiling& tiling, const GpuLimits& gpu, const BatchNormWork& work,
-                                                     const BatchNormTuning& tuning) {
+[[nodiscard]] constexpr std::int64_t batch_norm_cost(const kernels::MemberTiling& tiling, const GpuLimits& gpu,
+                                                     const BatchNormWork& work, const BatchNormTuning& tuning) {
   const std::int64_t pass_bytes = std::int64_t{tiling.pass()} * tiling.width() * work.element_bytes;
-  const std::int64_t passes = ceil_div(tiling.chunk, tiling.pass()), again = work.read_twice * (passes - tiling.resident) * pass_bytes;
+  const std::int64_t passes = ceil_div(tiling.chunk, tiling.pass()),
+                     again = work.read_twice * (passes - tiling.resident) * pass_bytes;
   const bool in_l2 = std::int64_t{tiling.groups} * tiling.group * again <= gpu.l2_bytes * tuning.l2_share_percent / 100;
-  const std::int64_t bytes = (work.read_twice + 1) * passes * pass_bytes + (in_l2 ? again * tuning.l2_cost_percent / 100 : again);
+  const std::int64_t bytes =
+      (work.read_twice + 1) * passes * pass_bytes + (in_l2 ? again * tuning.l2_cost_percent / 100 : again);
   const std::int64_t waits = tuning.item_cost + (tiling.group > 1 && work.sums ? tuning.barriers_cost : 0);
   return ceil_div(tiling.items(), tiling.groups) * (bytes + waits);
 }
 
 }  // namespace detail
 
-/// The launch for x [K, M, C]. Every block of the grid is resident at once if the kernel's occupancy is kernels::member_blocks blocks per
-/// multiprocessor, which a cooperative launch checks.
-[[nodiscard]] constexpr BatchNormPlan plan_batch_norm(const GpuLimits& gpu, std::int64_t members, std::int64_t rows, std::int64_t channels,
-                                                      const BatchNormWork& work, const BatchNormTuning& tuning = {}) {
+/// The launch for x [K, M, C]. Every block of the grid is resident at once if the kernel's occupancy is
+/// kernels::member_blocks blocks per multiprocessor, which a cooperative launch checks.
+[[nodiscard]] constexpr BatchNormPlan plan_batch_norm(const GpuLimits& gpu, std::int64_t members, std::int64_t rows,
+                                                      std::int64_t channels, const BatchNormWork& work,
+                                                      const BatchNormTuning& tuning = {}) {
   using namespace detail;
   kernels::MemberTiling base;
   base.members = static_cast<int>(members);
@@ -118,10 +124,12 @@ namespace detail {
   base.slab = batch_norm_slab(vectors, base.vector, work.element_bytes, tuning);
   base.slabs = static_cast<int>(ceil_div(vectors, base.slab));
 
-  const std::int64_t blocks = std::int64_t{gpu.multiprocessors} * kernels::member_blocks, fixed = batch_norm_fixed_shared(base);
+  const std::int64_t blocks = std::int64_t{gpu.multiprocessors} * kernels::member_blocks,
+                     fixed = batch_norm_fixed_shared(base);
   const std::int64_t budget =
       std::min(gpu.shared_per_multiprocessor / kernels::member_blocks - tuning.reserved_shared, gpu.shared_per_block);
-  const std::int64_t step_bytes = std::int64_t{kernels::member_threads} * work.vector * work.element_bytes * work.read_twice;
+  const std::int64_t step_bytes =
+      std::int64_t{kernels::member_threads} * work.vector * work.element_bytes * work.read_twice;
   const std::int64_t most_resident = step_bytes ? std::max<std::int64_t>(0, (budget - fixed) / step_bytes) : 0;
 
   kernels::MemberTiling best = with_group(base, 1, blocks, most_resident);

@@ -1,6 +1,6 @@
-// Grids for the kernels that are bound by memory: pure functions of sizes and the GPU, so that the emulator runs what a GPU would run.
-// How a sum is cut into parts depends on its shape alone, never on the GPU: the same bits everywhere. (Batch norm, which is cut
-// by the GPU's size, has a plan of its own.)
+// Grids for the kernels that are bound by memory: pure functions of sizes and the GPU, so that the emulator runs what a
+// GPU would run. How a sum is cut into parts depends on its shape alone, never on the GPU: the same bits everywhere.
+// (Batch norm, which is cut by the GPU's size, has a plan of its own.)
 #pragma once
 
 #include <algorithm>
@@ -21,20 +21,24 @@ struct LaunchPlan {
   static constexpr unsigned block = kernels::member_threads;
 };
 
-/// Elements of an access to arrays of rows of `length` elements of T that begin at the given addresses: 16 bytes, or 1 element.
+/// Elements of an access to arrays of rows of `length` elements of T that begin at the given addresses: 16 bytes, or 1
+/// element.
 template <class T>
 [[nodiscard]] inline int vector_width(std::int64_t length, std::initializer_list<const void*> addresses) {
   constexpr int widest = 16 / static_cast<int>(sizeof(T));
-  const bool aligned =
-      std::all_of(addresses.begin(), addresses.end(), [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; });
+  const bool aligned = std::all_of(addresses.begin(), addresses.end(),
+                                   [](const void* p) { return reinterpret_cast<std::uintptr_t>(p) % 16 == 0; });
   return aligned && length % widest == 0 ? widest : 1;
 }
 
 namespace detail {
 
-[[nodiscard]] constexpr std::int64_t blocks_for(std::int64_t work, std::int64_t of_one) { return (work + of_one - 1) / of_one; }
+[[nodiscard]] constexpr std::int64_t blocks_for(std::int64_t work, std::int64_t of_one) {
+  return (work + of_one - 1) / of_one;
+}
 
-/// Vectors of a slab: all of a row up to 64 (512 bytes and more), else equal parts of at most 64, which leave at least 4/5 of a block busy.
+/// Vectors of a slab: all of a row up to 64 (512 bytes and more), else equal parts of at most 64, which leave at least
+/// 4/5 of a block busy.
 [[nodiscard]] constexpr int even_slab(int vectors) {
   const int slabs = (vectors + 63) / 64;
   return slabs ? (vectors + slabs - 1) / slabs : 1;
@@ -42,10 +46,12 @@ namespace detail {
 
 }  // namespace detail
 
-/// A thread for each of `vectors` (and at least one), in each of `rows` independent rows, but no more blocks than are resident at once
-/// with `blocks` on a multiprocessor: a thread then takes several. Kernels loop in both directions.
-[[nodiscard]] constexpr LaunchPlan plan_elements(int multiprocessors, std::int64_t vectors, std::int64_t rows = 1, int blocks = 8) {
-  const std::int64_t resident = std::int64_t{multiprocessors} * blocks, grid_y = std::clamp<std::int64_t>(rows, 1, 65535);
+/// A thread for each of `vectors` (and at least one), in each of `rows` independent rows, but no more blocks than are
+/// resident at once with `blocks` on a multiprocessor: a thread then takes several. Kernels loop in both directions.
+[[nodiscard]] constexpr LaunchPlan plan_elements(int multiprocessors, std::int64_t vectors, std::int64_t rows = 1,
+                                                 int blocks = 8) {
+  const std::int64_t resident = std::int64_t{multiprocessors} * blocks,
+                     grid_y = std::clamp<std::int64_t>(rows, 1, 65535);
   const std::int64_t wanted = detail::blocks_for(std::max<std::int64_t>(vectors, 1), LaunchPlan::block);
   return {static_cast<unsigned>(std::min(wanted, detail::blocks_for(resident, grid_y))), static_cast<unsigned>(grid_y)};
 }
@@ -56,10 +62,10 @@ struct MemberLaunch {
   LaunchPlan launch;
 };
 
-/// Cuts each member's rows into chunks (tiling.group of them) so that there are some `blocks` in all, but none of less than four steps.
-/// `sums`: the kernel adds up rows, and takes scratch for that. `vector` as from vector_width.
-[[nodiscard]] constexpr MemberLaunch plan_member_rows(std::int64_t members, std::int64_t rows, std::int64_t channels, int vector, bool sums,
-                                                      std::int64_t blocks = 1024) {
+/// Cuts each member's rows into chunks (tiling.group of them) so that there are some `blocks` in all, but none of less
+/// than four steps. `sums`: the kernel adds up rows, and takes scratch for that. `vector` as from vector_width.
+[[nodiscard]] constexpr MemberLaunch plan_member_rows(std::int64_t members, std::int64_t rows, std::int64_t channels,
+                                                      int vector, bool sums, std::int64_t blocks = 1024) {
   kernels::MemberTiling tiling;
   tiling.members = static_cast<int>(members);
   tiling.rows = static_cast<int>(rows);
@@ -72,7 +78,7 @@ struct MemberLaunch {
   const std::int64_t wanted = std::clamp<std::int64_t>(detail::blocks_for(blocks, tiling.items()), 1, most);
   tiling.chunk = static_cast<int>(std::max<std::int64_t>(1, detail::blocks_for(rows, wanted)));
   tiling.group = static_cast<int>(std::max<std::int64_t>(1, detail::blocks_for(rows, tiling.chunk)));
-  tiling.groups = tiling.items();
+  tiling.late = tiling.items();
   const auto piece = [](std::int64_t bytes) { return static_cast<std::size_t>(detail::blocks_for(bytes, 16) * 16); };
   const std::size_t shared = sums ? piece(4 * tiling.scratch_floats()) + piece(4) : 0;
   return {tiling, {static_cast<unsigned>(tiling.groups * tiling.group), 1, shared}};

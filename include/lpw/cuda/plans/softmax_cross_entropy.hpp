@@ -12,9 +12,11 @@ struct SoftmaxPlan {
   LaunchPlan launch;
 };
 
-/// For logits [K, B, classes] as `rows` = K B rows. `kept` floats of a block's shared memory hold exponentials: with 32 KB of them, seven
-/// blocks are resident on a multiprocessor of 228 KB. Up to 1024 classes a warp takes a row, which needs no barriers.
-[[nodiscard]] constexpr SoftmaxPlan plan_softmax(int multiprocessors, std::int64_t rows, std::int64_t classes, int kept = 8192) {
+/// For logits [K, B, classes] as `rows` = K B rows. `kept` floats of a block's shared memory hold exponentials: with 32
+/// KB of them, seven blocks are resident on a multiprocessor of 228 KB. Up to 1024 classes a warp takes a row, which
+/// needs no barriers.
+[[nodiscard]] constexpr SoftmaxPlan plan_softmax(int multiprocessors, std::int64_t rows, std::int64_t classes,
+                                                 int kept = 8192) {
   constexpr int warps = LaunchPlan::block / 32;
   const bool block_per_row = classes > 1024;
   const int teams = block_per_row ? 1 : warps, most = kept / teams / 8 * 8;

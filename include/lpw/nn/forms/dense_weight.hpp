@@ -1,5 +1,6 @@
-// A dense weight W [O, ..., C] and its form: what the members' weights W_k are made of beside W. Layers ask a weight for what an operation
-// takes and know of no form; release gives weights their form, and collapse folds it into W again.
+// A dense weight W [O, ..., C] and its form: what the members' weights W_k are made of beside W. Layers ask a weight
+// for what an operation takes and know of no form; release gives weights their form, and collapse folds it into W
+// again.
 #pragma once
 
 #include <string>
@@ -22,8 +23,9 @@ struct Plain {
   void fold(Parameter<W, D>&) const {}
 };
 
-/// All forms. Each has on(base, x), the members' weights on the tape of x; visit(weight, f), which calls f(name, parameter) for what the
-/// weight of that name has beside its base; and fold(base), which makes the base one member's weight.
+/// All forms. Each has on(base, x), the members' weights on the tape of x; visit(weight, f), which calls f(name,
+/// parameter) for what the weight of that name has beside its base; and fold(base), which makes the base one member's
+/// weight.
 template <class W, class D>
 using Form = std::variant<Plain<W, D>, RankOne<W, D>>;
 

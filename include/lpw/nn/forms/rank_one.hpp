@@ -1,5 +1,6 @@
 // Rank-1 factors on a dense weight: member k computes with W_k = W o (r_k s_k^T)
-// (Wen et al. 2020, "BatchEnsemble"; von Oswald et al. 2021). Release attaches them as ones; collapse folds them into W.
+// (Wen et al. 2020, "BatchEnsemble"; von Oswald et al. 2021). Release attaches them as ones; collapse folds them into
+// W.
 #pragma once
 
 #include <string>
@@ -17,7 +18,8 @@ struct RankOne {
 
   /// Factors of ones, which change nothing, for a weight of that shape.
   explicit RankOne(const Shape& weight)
-      : output(full<W, D>({1, weight[0]}, W(1)), Group::rank_one), input(full<W, D>({1, weight[-1]}, W(1)), Group::rank_one) {}
+      : output(full<W, D>({1, weight[0]}, W(1)), Group::rank_one),
+        input(full<W, D>({1, weight[-1]}, W(1)), Group::rank_one) {}
 
   /// W and the factors on the tape of x.
   template <class T>
@@ -40,9 +42,11 @@ struct RankOne {
   void fold(Parameter<W, D>& base) const {
     const auto r = to_host(output.value()), s = to_host(input.value());
     auto host = clone(to_host(base.value()));
-    const std::int64_t outputs = host.dim(1), inputs = host.dim(host.shape().rank() - 1), per_output = host.shape().size_from(2);
+    const std::int64_t outputs = host.dim(1), inputs = host.dim(host.shape().rank() - 1),
+                       per_output = host.shape().size_from(2);
     for (std::int64_t o = 0; o < outputs; ++o)
-      for (std::int64_t i = 0; i < per_output; ++i) host.data()[o * per_output + i] *= r.data()[o] * s.data()[i % inputs];
+      for (std::int64_t i = 0; i < per_output; ++i)
+        host.data()[o * per_output + i] *= r.data()[o] * s.data()[i % inputs];
     copy(to_device<D>(host), base.value());
   }
 };

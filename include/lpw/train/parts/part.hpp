@@ -33,8 +33,8 @@ class Part {
   /// At the end: puts what it has gathered into the network where that is what is to be scored and saved.
   virtual void offer(Run&, Display&) {}
 
-  /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with the run's progress
-  /// in place, in the order of the parts.
+  /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with
+  /// the run's progress in place, in the order of the parts.
   virtual void save(io::NamedTensors&) {}
   virtual void load(Run&, const io::NamedTensors&) {}
 

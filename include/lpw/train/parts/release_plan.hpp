@@ -18,9 +18,10 @@ class ReleasePlan final : public Part<Network, Task> {
     release_members(run, run.options.sigma);
     Run::D::trim();
     const auto& flat = run.weights();
-    display.line(to_text("release after ", run.progress.epoch, " epochs, ", run.progress.step, " iterations: ", run.options.members,
-                         " members, ", flat.value.late.dim(1), " late-phase weights each beside ", flat.value.base.dim(1), " shared ones; ",
-                         Run::words.held_out, ' ', Run::words.metric, " before ", run.progress.before_release.front().second));
+    display.line(to_text("release after ", run.progress.epoch, " epochs, ", run.progress.step, " iterations: ",
+                         run.options.members, " members, ", flat.value.late.dim(1), " late-phase weights each beside ",
+                         flat.value.base.dim(1), " shared ones; ", Run::words.held_out, ' ', Run::words.metric,
+                         " before ", run.progress.before_release.front().second));
     run.account();
   }
 
@@ -36,7 +37,7 @@ class ReleasePlan final : public Part<Network, Task> {
  private:
   static void release_members(Run& run, double sigma) {
     const auto& o = run.options;
-    release(run.network, run, {.members = o.members, .groups = o.late, .sigma = sigma, .random = Philox(o.seed)});
+    release(run.network, run, {.members = o.members, .late = o.late, .sigma = sigma, .random = Philox(o.seed)});
     run.progress.released = true;
   }
 };
