@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: benchmarks/busy.sh [OPTION]...
-# Training steps of lpw, and of PyTorch where there is one, on cores of their own and beside a busy program on one of the cores, with one
-# thread and with all. Prints a table for docs/performance.md: steps a second, and the share of the idle rate that is left.
+# Training steps of lpw, and of PyTorch where there is one, on cores of their own and beside a busy program on one of
+# the cores, with one thread and with all. Prints a table for docs/performance.md: steps a second, and the share of the
+# idle rate that is left.
 #   --cores N        (2)
 #   --rounds N       how often each is measured, in turn; means count, for what a busy machine does varies (3)
 #   --seconds N      of a measurement (4)

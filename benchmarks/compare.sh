@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Usage: benchmarks/compare.sh [OPTION]... [WORK]...
-# Training steps, or evaluations, of lpw and of PyTorch on this machine's CPU, in turn on the same cores with as many threads, a process for
-# each measurement. Prints a table for docs/performance.md: medians over the rounds, with the least and the most.
-# WORK is MODEL:PRECISION:MEMBERS[:CHUNK], as in wrn-16-2:fp32:10 or lstm:fp32:10; CHUNK is lpw's members at a time (0: all).
-# wrn-16-2-eval:fp32:1 is the forward pass of the plain network (what collapse leaves) over a batch in evaluation mode.
-# Default: a set that takes some ten minutes on two cores.
+# Training steps, or evaluations, of lpw and of PyTorch on this machine's CPU, in turn on the same cores with as many
+# threads, a process for each measurement. Prints a table for docs/performance.md: medians over the rounds, with the
+# least and the most.
+# WORK is MODEL:PRECISION:MEMBERS[:CHUNK], as in wrn-16-2:fp32:10 or lstm:fp32:10; CHUNK is lpw's members at a time (0:
+# all). wrn-16-2-eval:fp32:1 is the forward pass of the plain network (what collapse leaves) over a batch in evaluation
+# mode. Default: a set that takes some ten minutes on two cores.
 #   --rounds N       how often each is measured (3)
 #   --samples N      steps or evaluations in a measurement, of which the median counts (3)
 #   --threads N      (all cores)
@@ -12,8 +13,9 @@
 #   --variants A,B   PyTorch's, as in peers/wide_resnet.py and peers/lstm.py --help (default: those that were fastest somewhere)
 #   --build FOLDER   where lpw's programs are (build/release)
 #   --json FILE      also write all measurements
-# Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3). In a virtual environment: pip install torch
-# Where a hypervisor hides AMX's tiles, PyTorch's bf16 stops at an illegal instruction without ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16.
+# Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3). In a virtual environment: pip install
+# torch Where a hypervisor hides AMX's tiles, PyTorch's bf16 stops at an illegal instruction without
+# ONEDNN_MAX_CPU_ISA=AVX512_CORE_BF16.
 source "$(dirname -- "$0")/../scripts/common.sh"
 show_help "$@"
 

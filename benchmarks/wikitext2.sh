@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Usage: benchmarks/wikitext2.sh [OPTION]... FOLDER [-- OPTION OF ENWIK8...]
-# What late-phase weights are worth on a small text: a byte-level LSTM by Adam alone, with weight averaging, and with rank-1 late-phase
-# weights, over as many iterations of as many bytes. Trains on FOLDER/valid.txt, whose last tenth is for validation, and tests on
-# FOLDER/test.txt: the small files of WikiText-2. Prints a table of bits per character, mean ± standard deviation over the seeds.
-# Runs that are finished are not repeated, others go on where they were: call it again after an interruption.
+# What late-phase weights are worth on a small text: a byte-level LSTM by Adam alone, with weight averaging, and with
+# rank-1 late-phase weights, over as many iterations of as many bytes. Trains on FOLDER/valid.txt, whose last tenth is
+# for validation, and tests on FOLDER/test.txt: the small files of WikiText-2. Prints a table of bits per character,
+# mean ± standard deviation over the seeds. Runs that are finished are not repeated, others go on where they were: call
+# it again after an interruption.
 #   --seeds N       runs of each kind (3)
 #   --jobs N        runs side by side, on one thread each (all cores)
 #   --out FOLDER    where the runs are kept (build/wikitext2)
@@ -34,8 +35,8 @@ for file in "$data/valid.txt" "$data/test.txt"; do [ -f "$file" ] || die "$file:
 [ -x "$program" ] || die "$program is not there: cmake --preset release && cmake --build --preset release --target enwik8"
 [[ $seeds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || die "--seeds $seeds --jobs $jobs: expected numbers of at least 1"
 
-# An iteration takes 16 streams, after release 4 by each of 4 members. Minibatches of 16 for every member, which are fewer iterations,
-# end above Adam alone.
+# An iteration takes 16 streams, after release 4 by each of 4 members. Minibatches of 16 for every member, which are
+# fewer iterations, end above Adam alone.
 common=(--split "90,10,0" --hidden 256 --embedding 64 --bptt 100 --batch 16 --epochs 16 --optimizer adam --lr 2e-3 --clip 1 --dropout 0.2 --threads 1)
 declare -A kinds=(
   [adam]="--members 1"

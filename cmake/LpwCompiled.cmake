@@ -1,7 +1,9 @@
-# lpw::compiled: a static library of what most programs instantiate, and lpw::lpw with it. A program that links it compiles in a fraction of
-# the time; it is built the first time that one does. The installed package runs this file too and brings the sources.
+# lpw::compiled: a static library of what most programs instantiate, and lpw::lpw with it. A program that links it
+# compiles in a fraction of the time; it is built the first time that one does. The installed package runs this file too
+# and brings the sources.
 #   lpw_add_compiled(<folder of the sources> [<type>...])   for float, and for the further types
-# LPW_COMPILED_OPTIONS, such as -march=x86-64-v3, are the library's and of all that link it: both must be for the same instructions.
+# LPW_COMPILED_OPTIONS, such as -march=x86-64-v3, are the library's and of all that link it: both must be for the same
+# instructions.
 include(CheckCXXCompilerFlag)
 
 function(lpw_add_compiled sources)

@@ -10,8 +10,8 @@ if(NOT LPW_CUDA STREQUAL "OFF")
   endif()
   set(lpw_generate_code "")
   if(NOT DEFINED CMAKE_CUDA_ARCHITECTURES)
-    # No kernel asks for its architecture, so one PTX makes the code of all, which CMake's own option would compile three times; what comes
-    # after takes the PTX.
+    # No kernel asks for its architecture, so one PTX makes the code of all, which CMake's own option would compile
+    # three times; what comes after takes the PTX.
     set(CMAKE_CUDA_ARCHITECTURES OFF)
     set(lpw_sm_100 ,sm_100)
     if(CUDAToolkit_VERSION VERSION_LESS 12.8)
@@ -55,7 +55,8 @@ endif()
 
 if(LPW_CUDA_FOUND)
   add_library(lpw_cuda_flags INTERFACE)
-  # CMake 3.25 passes no -std to the nvcc of CUDA 13 even where CUDA_STANDARD is 20. The host compiler gets the flags it has for other files.
+  # CMake 3.25 passes no -std to the nvcc of CUDA 13 even where CUDA_STANDARD is 20. The host compiler gets the flags it
+  # has for other files.
   set(lpw_host_flags ${lpw_march_flag} -Wall -Wno-maybe-uninitialized)
   list(JOIN lpw_host_flags "," lpw_host_flags)
   target_compile_options(lpw_cuda_flags INTERFACE

@@ -1,5 +1,5 @@
-# cmake --install: headers, a CMake package, so that find_package(lpw) gives lpw::lpw, and the sources of lpw::compiled, which projects that
-# link it build for their own processor. There is nothing to compile first.
+# cmake --install: headers, a CMake package, so that find_package(lpw) gives lpw::lpw, and the sources of lpw::compiled,
+# which projects that link it build for their own processor. There is nothing to compile first.
 include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 

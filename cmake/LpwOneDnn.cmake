@@ -1,9 +1,9 @@
-# oneDNN for the library target. The installed package runs this file too, so that it is the using machine, not the one lpw
-# was installed from, that decides: nothing of lpw is compiled before it is used.
+# oneDNN for the library target. The installed package runs this file too, so that it is the using machine, not the one
+# lpw was installed from, that decides: nothing of lpw is compiled before it is used.
 #   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1
 #   or 0.
-# With BUILD_INTERFACE, what is found does not enter the target's installed form. A target OneDNN::OneDNN, DNNL::dnnl or dnnl that the project
-# has already serves.
+# With BUILD_INTERFACE, what is found does not enter the target's installed form. A target OneDNN::OneDNN, DNNL::dnnl or
+# dnnl that the project has already serves.
 function(lpw_use_onednn target)
   set(found FALSE)
   if(NOT DEFINED LPW_ONEDNN OR NOT LPW_ONEDNN STREQUAL "OFF")

@@ -8,17 +8,20 @@ add_library(lpw_program_flags INTERFACE)
 target_compile_options(lpw_program_flags INTERFACE
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic>"
   $<$<COMPILE_LANG_AND_ID:CXX,Clang,AppleClang>:-Wshadow>
-  # GCC's plain -Wshadow also means constructor parameters named like the members they initialise. Its maybe-uninitialized fires in
+  # GCC's plain -Wshadow also means constructor parameters named like the members they initialise. Its
+  # maybe-uninitialized fires in
   # GCC 12's own AVX-512 intrinsics, and under sanitizers where nothing is wrong.
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU>:-Wshadow=local;-Wno-maybe-uninitialized>"
   $<$<AND:$<BOOL:${LPW_WERROR}>,$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>>:-Werror>)
 
-# GCC's -O2 with the vectoriser of its -O3: programs are measured as fast as by -O3, and compile in three quarters of the time.
+# GCC's -O2 with the vectoriser of its -O3: programs are measured as fast as by -O3, and compile in three quarters of
+# the time.
 if(CMAKE_CXX_COMPILER_ID STREQUAL GNU AND CMAKE_CXX_FLAGS_RELEASE STREQUAL "-O3 -DNDEBUG")
   set(CMAKE_CXX_FLAGS_RELEASE "-O2 -ftree-vectorize -fvect-cost-model=dynamic -DNDEBUG")
 endif()
 
-# Fills `macros` with what the compiler predefines for the given flags, and `summary` with the widest vector instructions among it.
+# Fills `macros` with what the compiler predefines for the given flags, and `summary` with the widest vector
+# instructions among it.
 function(lpw_instruction_set macros summary)
   file(WRITE ${PROJECT_BINARY_DIR}/empty.cpp "")
   execute_process(COMMAND ${CMAKE_CXX_COMPILER} ${ARGN} -dM -E ${PROJECT_BINARY_DIR}/empty.cpp OUTPUT_VARIABLE found ERROR_QUIET)
@@ -62,7 +65,8 @@ if(LPW_SANITIZE)
   message(STATUS "lpw: programs are built with -fsanitize=${LPW_SANITIZE}")
 endif()
 
-# ccache when it is there. It takes "-march=native" for the same flag on every machine, so what the flag means here enters its key.
+# ccache when it is there. It takes "-march=native" for the same flag on every machine, so what the flag means here
+# enters its key.
 find_program(LPW_CCACHE ccache DOC "Compiler cache, used when found")
 if(LPW_CCACHE AND PROJECT_IS_TOP_LEVEL AND NOT CMAKE_CXX_COMPILER_LAUNCHER)
   file(WRITE ${PROJECT_BINARY_DIR}/instruction-set.txt "${lpw_macros}")
@@ -77,7 +81,8 @@ function(lpw_add_program name)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
 endfunction()
 
-# Most of a small file's compile time goes to templates that its neighbours need as well. (CMake's own UNITY_BUILD is not for CUDA.)
+# Most of a small file's compile time goes to templates that its neighbours need as well. (CMake's own UNITY_BUILD is
+# not for CUDA.)
 function(lpw_unite variable name size)
   set(result ${ARGN})
   if(LPW_UNITE)

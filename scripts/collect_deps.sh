@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Usage: scripts/collect_deps.sh FOLDER
-# Copies what building lpw needs besides compilers and CUDA (Eigen, nlohmann-json, CLI11, toml++, Catch2, Google Benchmark) from this machine's Debian
-# or Ubuntu packages to FOLDER, for a machine of the same architecture that has no such packages and no network: take FOLDER there and give
-# it to scripts/gpu_check.sh as LPW_DEPS_DIR, or to CMake in CMAKE_PREFIX_PATH. Checks that CMake finds everything there and that it is
-# under 30 MB. Google Benchmark is compiled and needs a C library and libstdc++ of a certain age, which is printed; without it here or there
-# everything but the benchmarks works.
+# Copies what building lpw needs besides compilers and CUDA (Eigen, nlohmann-json, CLI11, toml++, Catch2, Google
+# Benchmark) from this machine's Debian or Ubuntu packages to FOLDER, for a machine of the same architecture that has no
+# such packages and no network: take FOLDER there and give it to scripts/gpu_check.sh as LPW_DEPS_DIR, or to CMake in
+# CMAKE_PREFIX_PATH. Checks that CMake finds everything there and that it is under 30 MB. Google Benchmark is compiled
+# and needs a C library and libstdc++ of a certain age, which is printed; without it here or there everything but the
+# benchmarks works.
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 1 ] || die "expected one argument, the folder to fill (see --help)"
@@ -25,8 +26,9 @@ rm -rf "$folder"
 mkdir -p "$folder"
 touch "$folder/.lpw-deps"
 
-# CMake packages name their files relative to their own place, so what lies under /usr keeps its layout; documentation is left behind.
-# Links become files: only the library's own name is needed of its links. Of toml++ the headers are enough.
+# CMake packages name their files relative to their own place, so what lies under /usr keeps its layout; documentation
+# is left behind. Links become files: only the library's own name is needed of its links. Of toml++ the headers are
+# enough.
 for package in "${packages[@]}" $benchmark; do
   dpkg-query -L "$package" | grep -E '^/usr/(include|lib|share)/' | grep -vE '^/usr/share/(doc|man|lintian|bug)/|/pkgconfig/|/lib/.*tomlplusplus|unsupported|\.gz$' |
     while IFS= read -r file; do
@@ -35,8 +37,9 @@ for package in "${packages[@]}" $benchmark; do
     done
 done
 
-# Debian's Google Benchmark is a shared library, in a folder named after the architecture, which CMake searches on Debian and Ubuntu
-# only: it moves one folder up, with a package description of its own. Fails where it is not as expected.
+# Debian's Google Benchmark is a shared library, in a folder named after the architecture, which CMake searches on
+# Debian and Ubuntu only: it moves one folder up, with a package description of its own. Fails where it is not as
+# expected.
 move_benchmark() {
   local libraries name version prefix
   shopt -s nullglob

@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/demo.sh [OPTION of the cifar example]...
-# Builds the cifar example and trains a small network with late-phase weights on synthetic images, in a few minutes on two cores.
-# Prints the result table; the run's log and model go to build/demo-run. Options given here come after, and override, the demo's own.
+# Builds the cifar example and trains a small network with late-phase weights on synthetic images, in a few minutes on
+# two cores. Prints the result table; the run's log and model go to build/demo-run. Options given here come after, and
+# override, the demo's own.
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 

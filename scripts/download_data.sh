@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/download_data.sh cifar10|cifar100|enwik8 DIR
-# Fetches a data set from its author's site into DIR, checks it against its published MD5 sum and unpacks it. An interrupted download
-# is continued by the next call, or begun again where that fails; a file with a wrong sum is removed. Needs curl or wget, and unzip for enwik8.
+# Fetches a data set from its author's site into DIR, checks it against its published MD5 sum and unpacks it. An
+# interrupted download is continued by the next call, or begun again where that fails; a file with a wrong sum is
+# removed. Needs curl or wget, and unzip for enwik8.
 # LPW_DATA_URL names another place to fetch the same file from (a mirror or file:///...).
 set -euo pipefail
 unset CDPATH
@@ -62,8 +63,8 @@ reachable() {
   fi
 }
 
-# What cannot be continued (the server knows no ranges, what is there is damaged or of another file) is fetched once more from its start.
-# Where the network is the trouble, what is there is kept.
+# What cannot be continued (the server knows no ranges, what is there is damaged or of another file) is fetched once
+# more from its start. Where the network is the trouble, what is there is kept.
 fetch() {
   local before
   before=$(size)

@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Usage: scripts/gpu_check.sh [OPTION]...
-# Checks the CUDA backend on this machine's GPU and measures it, in under 8 minutes on 16 cores: builds for this GPU alone, runs the tests
-# that are labelled gpu, then those of the kernels under compute-sanitizer, then the benchmarks, and writes gpu_report.md and
-# gpu_report.json. A stage that fails keeps no other from running; the exit status is 1 if any failed. What a stage leaves out for lack of
-# a tool or of time is in the report. Needs NVIDIA's driver, the CUDA toolkit, CMake, ninja and python3; no network. cuDNN and cuBLAS may be
-# the toolkit's or those that PyTorch brings.
+# Checks the CUDA backend on this machine's GPU and measures it, in under 8 minutes on 16 cores: builds for this GPU
+# alone, runs the tests that are labelled gpu, then those of the kernels under compute-sanitizer, then the benchmarks,
+# and writes gpu_report.md and gpu_report.json. A stage that fails keeps no other from running; the exit status is 1 if
+# any failed. What a stage leaves out for lack of a tool or of time is in the report. Needs NVIDIA's driver, the CUDA
+# toolkit, CMake, ninja and python3; no network. cuDNN and cuBLAS may be the toolkit's or those that PyTorch brings.
 #   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report); those of an earlier call
 #                   are replaced, and DIR's other folders are left alone
 #   --stages A,B    some of build, tests, memcheck, racecheck, kernels, batch_norm, steps, torch (all)
@@ -20,7 +20,8 @@ show_help "$@"
 source scripts/gpu_stages.sh
 
 all_stages=(build tests memcheck racecheck kernels batch_norm steps torch)
-# Seconds, chosen so that the stages of a run without trouble have what they need. compute-sanitizer makes programs 10 to 100 times as slow.
+# Seconds, chosen so that the stages of a run without trouble have what they need. compute-sanitizer makes programs 10
+# to 100 times as slow.
 declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [kernels]=40 [batch_norm]=20 [steps]=70 [torch]=90)
 
 out=build/gpu-report stages="" arch="" build=build/gpu minutes=8

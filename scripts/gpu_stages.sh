@@ -1,7 +1,8 @@
 # shellcheck shell=bash
 # shellcheck disable=SC2154  # variables are gpu_check.sh's
-# The stages of gpu_check.sh, which sources this. A stage is a function stage_NAME that runs in a shell of its own with its output in
-# logs/NAME.log; it ends with 0, with 77 for SKIPPED, or else it FAILED. Tables in data/ are lines of fields between tabs:
+# The stages of gpu_check.sh, which sources this. A stage is a function stage_NAME that runs in a shell of its own with
+# its output in logs/NAME.log; it ends with 0, with 77 for SKIPPED, or else it FAILED. Tables in data/ are lines of
+# fields between tabs:
 #   machine.tsv    name, value
 #   stages.tsv     stage, PASSED, SKIPPED or FAILED, seconds, reason
 #   notes.tsv      stage, something it left out
@@ -15,7 +16,8 @@ describe_machine() {
     cores "$(nproc)" minutes "$minutes"
 }
 
-# run_stage NAME: runs it within its time and enters its result. `stage` and `stage_end` tell it who it is and when to be done.
+# run_stage NAME: runs it within its time and enters its result. `stage` and `stage_end` tell it who it is and when to
+# be done.
 run_stage() {
   local stage=$1 begin=$SECONDS left=$((deadline - SECONDS)) limit=${limits[$1]} status=0 result=PASSED reason=""
   local log=$out/logs/$stage.log stage_end
@@ -37,7 +39,8 @@ run_stage() {
   [ "$result" != FAILED ] || tail -5 "$log"
 }
 
-# For stages: what is left of their time, a command within it, the end where something is missing, and what they have to tell.
+# For stages: what is left of their time, a command within it, the end where something is missing, and what they have to
+# tell.
 time_left() { echo $((stage_end > SECONDS ? stage_end - SECONDS : 0)); }
 limited() { timeout --kill-after=5 "$(($(time_left) + 1))" "$@"; }
 skip() { echo "$*"; exit 77; }
@@ -47,7 +50,8 @@ failure() { printf '%s\t%s\t%s\n' "$stage" "$1" "$2" >>"$out/data/failures.tsv";
 # Where nvidia-smi sees a GPU, to be skipped for lack of one is no excuse.
 blind() { echo "$1 found no GPU to run on: the driver may be older than the CUDA toolkit"; return 1; }
 
-# need_program FILE: a stage fails where the build did not make its program, but for benchmarks that could not be built here.
+# need_program FILE: a stage fails where the build did not make its program, but for benchmarks that could not be built
+# here.
 need_program() {
   if [[ $1 == */benchmarks/* ]] && [ -s "$build/no-benchmarks" ]; then skip "$(cat "$build/no-benchmarks")"; fi
   [ -x "$1" ] || { echo "$1 was not built"; exit 1; }
@@ -119,14 +123,15 @@ stage_tests() {
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }
 
-# Files of tests/cuda with the tests of kernels: not those of libraries' calls and of whole trainings, of which little is our kernels. The
-# largest come first, so that none of them is left for the end.
+# Files of tests/cuda with the tests of kernels: not those of libraries' calls and of whole trainings, of which little
+# is our kernels. The largest come first, so that none of them is left for the end.
 kernel_tests() {
   find tests/cuda -name '*.cpp' -printf '%s %f\n' | sort -rn | sed 's/.* //; s/\.cpp$//' |
     grep -vxE 'main|conv2d|linear|tensor|text|graph|replay|network|language_model|trainer'
 }
 
-# sanitize_file TOOL FILE: the cases of one file of tests. Errors of CUDA's functions are not the tools' business: tests cause some.
+# sanitize_file TOOL FILE: the cases of one file of tests. Errors of CUDA's functions are not the tools' business: tests
+# cause some.
 sanitize_file() {
   local tool=$1 file=$2 log=$out/logs/$1-$2.log status=0 seconds
   seconds=$(time_left)
@@ -159,7 +164,8 @@ stage_racecheck() { sanitize racecheck; }
 
 # Benchmarks. The programs begin nothing when their time is over, and say so.
 
-# measured WHAT COMMAND...: within the stage's time. To be stopped at its end is no failure: such programs write what they have as they go.
+# measured WHAT COMMAND...: within the stage's time. To be stopped at its end is no failure: such programs write what
+# they have as they go.
 measured() {
   local status=0
   limited "${@:2}" || status=$?
@@ -185,7 +191,8 @@ stage_steps() {
     --limit $(($(time_left) - 10)) --json "$out/data/steps.jsonl"
 }
 
-# peer PART SCRIPT NAME ARGUMENT...: a program of benchmarks/peers, which begins nothing after 1 / PART of the time that is left.
+# peer PART SCRIPT NAME ARGUMENT...: a program of benchmarks/peers, which begins nothing after 1 / PART of the time that
+# is left.
 peer() {
   measured "$2 ($3)" "$python" "benchmarks/peers/$2" --device cuda --members 10,1 --limit $(($(time_left) / $1)) \
     --json "$out/data/torch-${2%.py}-$3.jsonl" "${@:4}" || { failure "$2 ($3)" "$out/logs/torch.log"; return 1; }

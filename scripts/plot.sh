@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/plot.sh [--out FILE.png] [--] RUN_DIR...
-# Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or several runs, with a
-# dashed vertical line where members were released, into FILE.png or the curves.png of the first run folder. Works while a run is under way. Needs gnuplot.
+# Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or
+# several runs, with a dashed vertical line where members were released, into FILE.png or the curves.png of the first
+# run folder. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
@@ -27,8 +28,9 @@ work=$(mktemp -d)
 work=$(cd -- "$work" && pwd)  # TMPDIR may be relative
 trap 'rm -rf "$work"' EXIT
 
-# Whatever run folders and the folder of temporary files are called, gnuplot sees numbered files where it stands, and tools read what they
-# do not have to open by a name (awk takes lr=0.1 for an assignment). Late-phase rates are drawn where there are late-phase weights.
+# Whatever run folders and the folder of temporary files are called, gnuplot sees numbered files where it stands, and
+# tools read what they do not have to open by a name (awk takes lr=0.1 for an assignment). Late-phase rates are drawn
+# where there are late-phase weights.
 loss="" metrics="" rates="" releases="" metric=metric
 for i in "${!runs[@]}"; do
   csv=${runs[$i]}/metrics.csv colour="linecolor $((i + 1))" data="'$i'"

@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Usage: scripts/setup.sh
-# Installs what building and testing lpw needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo. Does nothing where it is all there.
-# What is optional is installed where it can be had: libdnnl-dev (oneDNN: convolutions are several times faster), gnuplot-nox (scripts/plot.sh),
-# webp, Python, clang-format, clang and libc++ (tests that are skipped without).
+# Installs what building and testing lpw needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo. Does nothing
+# where it is all there. What is optional is installed where it can be had: libdnnl-dev (oneDNN: convolutions are
+# several times faster), gnuplot-nox (scripts/plot.sh), webp, Python, clang-format, clang and libc++ (tests that are
+# skipped without).
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Usage: scripts/test.sh
-# Everything a change must pass: installs what is missing, builds all programs with warnings as errors, and runs all tests, first those
-# under the sanitizers, then those of the release build. With a CUDA toolkit nvcc compiles the CUDA programs; those tests need a GPU to run.
-# Environment:
+# Everything a change must pass: installs what is missing, builds all programs with warnings as errors, and runs all
+# tests, first those under the sanitizers, then those of the release build. With a CUDA toolkit nvcc compiles the CUDA
+# programs; those tests need a GPU to run. Environment:
 #   LPW_TEST_DATA   folder with CIFAR-10 images in a form of their own and the unpack_cifar10.py that makes its binary files of them
 #   LPW_CIFAR10_DIR folder with CIFAR-10's binary files; without either, tests that need them are skipped
 #   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in build/python)
@@ -56,8 +56,8 @@ run_tests() {  # run_tests PRESET OPTION...
   ctest --preset "$1" --parallel "$jobs" --no-label-summary "${@:2}"
 }
 
-# Vectors of four, eight and, where the machine has them, more floats: what only fails with some of them fails here. The sanitizers' build is
-# the one of eight.
+# Vectors of four, eight and, where the machine has them, more floats: what only fails with some of them fails here. The
+# sanitizers' build is the one of eight.
 supports() { [ "$(uname -m)" = x86_64 ] && grep -qw "$1" /proc/cpuinfo; }
 
 # A GPU's programs are for its own architecture.
@@ -96,7 +96,8 @@ slowest_tests() {
   done | sort -rn | awk 'NR <= 10'
 }
 
-# ctest's summary comes last, so it is kept until the lists have been printed; where tests fail they are printed as well.
+# ctest's summary comes last, so it is kept until the lists have been printed; where tests fail they are printed as
+# well.
 log=$(mktemp)
 trap 'rm -f "$log"' EXIT
 say "Tests of the release build"

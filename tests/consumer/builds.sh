@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Compiles a program with a compiler and flags that are not the project's own, and unless only the syntax is checked, runs it and holds its
-# losses to a reference. Headers warn as in a project of its own, and warnings are errors.
-# usage: builds.sh SYNTAX|RUN SOURCE REFERENCE CXX [FLAGS...]; exits with 77 where the compiler, or the library it is to use, is missing
+# Compiles a program with a compiler and flags that are not the project's own, and unless only the syntax is checked,
+# runs it and holds its losses to a reference. Headers warn as in a project of its own, and warnings are errors. usage:
+# builds.sh SYNTAX|RUN SOURCE REFERENCE CXX [FLAGS...]; exits with 77 where the compiler, or the library it is to use,
+# is missing
 set -euo pipefail
 what=$1 source=$2 reference=$3 cxx=$4
 shift 4
@@ -12,7 +13,8 @@ for flag in "$@"; do
 done
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-# <version> is a header of C++20's libraries: without it there is no such library, or the compiler does not know the standard.
+# <version> is a header of C++20's libraries: without it there is no such library, or the compiler does not know the
+# standard.
 printf '#include <version>\nint main() {}\n' >"$folder/empty.cpp"
 "$cxx" ${library[@]+"${library[@]}"} -fsyntax-only "$folder/empty.cpp" 2>"$folder/why" ||
   { echo "SKIPPED: $cxx ${library[*]}: $(head -1 "$folder/why")"; exit 77; }

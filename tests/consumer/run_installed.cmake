@@ -1,4 +1,5 @@
-# Installs the consumer's build BINARY_DIR, runs what was installed, and sees that it is the program alone: nothing of lpw.
+# Installs the consumer's build BINARY_DIR, runs what was installed, and sees that it is the program alone: nothing of
+# lpw.
 set(prefix ${BINARY_DIR}/prefix)
 file(REMOVE_RECURSE ${prefix})
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY_DIR} --prefix ${prefix} COMMAND_ERROR_IS_FATAL ANY)

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: citations.sh ROOT
-# What README.md, CONTRIBUTING.md and docs/*.md cite exists: files in backticks and links, scripts and headers anywhere, lpw:: names
-# and LPW_ options. Prints every citation that leads nowhere.
+# What README.md, CONTRIBUTING.md and docs/*.md cite exists: files in backticks and links, scripts and headers anywhere,
+# lpw:: names and LPW_ options. Prints every citation that leads nowhere.
 set -euo pipefail
 root=${1:?usage: citations.sh ROOT}
 cd "$root"

@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Usage: comparisons.sh ROOT
 # No comparison in tests/ and benchmarks/ drops NaN: std::max(worst, std::abs(a - b)), std::fmax, `if (difference >
-# worst) worst = difference` and `if (std::abs(a - b) > tolerance)` take NaN for no difference. tests/support/compare.hpp
-# has comparisons that do not; where one is written out, it is !(difference <= worst). Prints every place. A statement
-# may be broken over two lines.
+# worst) worst = difference` and `if (std::abs(a - b) > tolerance)` take NaN for no difference.
+# tests/support/compare.hpp has comparisons that do not; where one is written out, it is !(difference <= worst). Prints
+# every place. A statement may be broken over two lines.
 set -euo pipefail
 root=${1:?usage: comparisons.sh ROOT}
 cd "$root"

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Usage: compile_errors.sh PROJECT COMPILER FLAG...
-# compile_errors.cpp does not compile, and the compiler says so in the lines that lpw has for it, the first of them before anything else.
+# compile_errors.cpp does not compile, and the compiler says so in the lines that lpw has for it, the first of them
+# before anything else.
 set -euo pipefail
 project=$1 compiler=$2
 shift 2

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Usage: field_names.sh ROOT
-# Messages of the library name fields, in backticks; only programs have --options. Prints every line that does otherwise.
+# Messages of the library name fields, in backticks; only programs have --options. Prints every line that does
+# otherwise.
 set -euo pipefail
 root=${1:?usage: field_names.sh ROOT}
 cd "$root"

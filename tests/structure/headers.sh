@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Every header compiles on its own, and twice in one file. Those of the CUDA backend, which nvcc compiles for the tests of the backend, are
-# compiled with the emulator in place of CUDA's headers, or left out where EMULATOR is OFF.
-# usage: headers.sh ROOT JOBS EMULATOR CXX [FLAGS...]
+# Every header compiles on its own, and twice in one file. Those of the CUDA backend, which nvcc compiles for the tests
+# of the backend, are compiled with the emulator in place of CUDA's headers, or left out where EMULATOR is OFF. usage:
+# headers.sh ROOT JOBS EMULATOR CXX [FLAGS...]
 set -euo pipefail
 root=$1 jobs=$2 emulator=$3
 shift 3

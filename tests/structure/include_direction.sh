@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: include_direction.sh ROOT
-# A file under include/lpw/<folder> includes lpw headers of its own folder and of folders earlier in the list below only; cpu and
-# cuda do not know each other. Within a backend, base and plans include only each other. Files under
+# A file under include/lpw/<folder> includes lpw headers of its own folder and of folders earlier in the list below
+# only; cpu and cuda do not know each other. Within a backend, base and plans include only each other. Files under
 # kernels/ see two headers of the ground, and each other. Prints every violation.
 set -euo pipefail
 root=${1:?usage: include_direction.sh ROOT}

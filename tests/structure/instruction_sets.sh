@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Two files of one program, compiled for x86-64-v2 and x86-64-v3, share no function of lpw's: the linker would keep either's for both.
-# usage: instruction_sets.sh ROOT CXX [FLAGS...]
+# Two files of one program, compiled for x86-64-v2 and x86-64-v3, share no function of lpw's: the linker would keep
+# either's for both. usage: instruction_sets.sh ROOT CXX [FLAGS...]
 set -euo pipefail
 root=$1
 shift

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Compiles every kernel for one architecture and fails if any spills registers or uses local memory. Prints of each kernel its registers,
-# its static shared memory, and the share of a multiprocessor's 2048 threads that its registers leave room for in blocks of 256. (Dynamic
-# shared memory is the launch plan's, and chosen so that as many blocks fit.)
+# Compiles every kernel for one architecture and fails if any spills registers or uses local memory. Prints of each
+# kernel its registers, its static shared memory, and the share of a multiprocessor's 2048 threads that its registers
+# leave room for in blocks of 256. (Dynamic shared memory is the launch plan's, and chosen so that as many blocks fit.)
 # usage: kernel_resources.sh ROOT NVCC ARCHITECTURE
 set -euo pipefail
 root=$1 nvcc=$2 architecture=$3
