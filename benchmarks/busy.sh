@@ -25,8 +25,8 @@ while [ $# -gt 0 ]; do
 done
 [ "$cores" -le "$(nproc)" ] || die "--cores $cores: there are $(nproc)"
 for program in bench_step bench_mlp; do
-  [ -x "$build/benchmarks/$program" ] ||
-    die "$build/benchmarks/$program is not there: cmake --preset release && cmake --build --preset release --target $program"
+  remedy="cmake --preset release && cmake --build --preset release --target $program"
+  [ -x "$build/benchmarks/$program" ] || die "$build/benchmarks/$program is not there: $remedy"
 done
 python=${LPW_TORCH_PYTHON:-python3}
 programs=(lpw)
@@ -51,10 +51,13 @@ steps_per_second() {
     lpw:mlp-*) command=("$build/benchmarks/bench_mlp" "${work#mlp-}") ;;
     lpw:*) command=("$build/benchmarks/bench_step" "$work" --members 1 --step-only) ;;
     PyTorch:mlp-*) command=("$python" benchmarks/peers/mlp.py "${work#mlp-}" --threads "$threads") ;;
-    PyTorch:*) command=("$python" benchmarks/peers/wide_resnet.py "$work" --members 1 --threads "$threads" --variants loop-channels_last) ;;
+    PyTorch:*)
+      command=("$python" benchmarks/peers/wide_resnet.py "$work" --members 1 --threads "$threads"
+        --variants loop-channels_last) ;;
   esac
   rm -f "$folder/json"
-  OMP_NUM_THREADS=$threads taskset -c "0-$((cores - 1))" "${command[@]}" --seconds "$seconds" --json "$folder/json" >"$folder/log" 2>&1 ||
+  OMP_NUM_THREADS=$threads taskset -c "0-$((cores - 1))" "${command[@]}" --seconds "$seconds" \
+    --json "$folder/json" >"$folder/log" 2>&1 ||
     { echo "$program $work: $(tail -1 "$folder/log")" >&2; return; }
   LC_ALL=C sed -n 's/.*"milliseconds": *\([0-9.e+-]*\).*/\1/p' "$folder/json" | LC_ALL=C awk '{ print 1000 / $1 }'
 }
@@ -77,18 +80,24 @@ for ((round = 1; round <= rounds; ++round)); do
   done
 done
 
-echo "Steps a second on $cores cores of $(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo), means of $rounds rounds"
+processor=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo) || true
+echo "Steps a second on $cores cores of $processor, means of $rounds rounds"
 echo
-echo "| work | | idle, 1 thread | idle, $cores threads | busy, 1 thread | busy, $cores threads | busy / idle | $cores threads / 1, busy |"
+echo "| work | | idle, 1 thread | idle, $cores threads | busy, 1 thread | busy, $cores threads |\
+ busy / idle | $cores threads / 1, busy |"
 echo "|---|---|---|---|---|---|---|---|"
 LC_ALL=C awk -v cores="$cores" '
-  NF == 4 { key = $1 " | " $2; if (!(key in seen)) { seen[key] = 1; order[++count] = key } sum[key, $3] += $4; ++n[key, $3] }
+  NF == 4 {
+    key = $1 " | " $2; if (!(key in seen)) { seen[key] = 1; order[++count] = key }
+    sum[key, $3] += $4; ++n[key, $3]
+  }
   function rate(key, load) { return n[key, load] ? sum[key, load] / n[key, load] : 0 }
   function share(a, b) { return b > 0 ? sprintf("%.2f", a / b) : "-" }
   END {
     for (i = 1; i <= count; ++i) {
       key = order[i]
       idle = rate(key, "idle-" cores); busy = rate(key, "busy-" cores); one = rate(key, "busy-1")
-      printf "| %s | %.4g | %.4g | %.4g | %.4g | %s | %s |\n", key, rate(key, "idle-1"), idle, one, busy, share(busy, idle), share(busy, one)
+      printf "| %s | %.4g | %.4g | %.4g | %.4g | %s | %s |\n", key,
+        rate(key, "idle-1"), idle, one, busy, share(busy, idle), share(busy, one)
     }
   }' "$folder/rates"

@@ -10,7 +10,8 @@
 #   --samples N      steps or evaluations in a measurement, of which the median counts (3)
 #   --threads N      (all cores)
 #   --batch N        samples per member (128 images, 20 sequences)
-#   --variants A,B   PyTorch's, as in peers/wide_resnet.py and peers/lstm.py --help (default: those that were fastest somewhere)
+#   --variants A,B   PyTorch's, as in peers/wide_resnet.py and peers/lstm.py --help (default: those that were
+#                    fastest somewhere)
 #   --build FOLDER   where lpw's programs are (build/release)
 #   --json FILE      also write all measurements
 # Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3). In a virtual environment: pip install
@@ -39,7 +40,8 @@ done
 python=${LPW_TORCH_PYTHON:-python3}
 ours=$build/benchmarks/bench_step
 "$python" -c 'import torch; assert int(torch.__version__.split(".")[0]) >= 2' 2>/dev/null ||
-  die "$python has no PyTorch 2 or later; set LPW_TORCH_PYTHON to one that has: python3 -m venv DIR && DIR/bin/pip install torch"
+  die "$python has no PyTorch 2 or later; set LPW_TORCH_PYTHON to one that has:" \
+    "python3 -m venv DIR && DIR/bin/pip install torch"
 [ -x "$ours" ] || die "$ours is not there: cmake --preset release && cmake --build --preset release --target bench_step"
 
 folder=$(mktemp -d)
@@ -77,12 +79,14 @@ for ((round = 1; round <= rounds; ++round)); do
     echo "round $round of $rounds, ${works[$i]}" >&2
     place=$folder/$(printf %02d "$i")-$model
     mkdir -p "$place"
-    measure lpw "$ours" "$model" --precision "$precision" --members "$members" --member-chunk "${chunk:-0}" --batch "$batch" --step-only
+    measure lpw "$ours" "$model" --precision "$precision" --members "$members" \
+      --member-chunk "${chunk:-0}" --batch "$batch" --step-only
     peer=(benchmarks/peers/wide_resnet.py "$model")
     [ "$model" != lstm ] || peer=(benchmarks/peers/lstm.py)
     [ "$batch" = 0 ] || peer+=(--batch "$batch")
     for variant in $(peer_variants "$model"); do
-      measure "$variant" "$python" "${peer[@]}" --precision "$precision" --members "$members" --threads "$threads" --variants "$variant"
+      measure "$variant" "$python" "${peer[@]}" --precision "$precision" --members "$members" \
+        --threads "$threads" --variants "$variant"
     done
   done
 done
@@ -90,6 +94,7 @@ done
 processor=$(awk -F': ' '/^model name/ { print $2; exit }' /proc/cpuinfo)
 torch=$("$python" -c 'import torch; print(torch.__version__)' 2>/dev/null)
 echo
-echo "$threads threads of ${processor:-$(uname -m)}; PyTorch $torch; $rounds rounds, medians of $samples steps; the fastest of PyTorch's in bold."
+echo "$threads threads of ${processor:-$(uname -m)}; PyTorch $torch; $rounds rounds, medians of $samples steps;" \
+  "the fastest of PyTorch's in bold."
 echo
 "$python" benchmarks/peers/compare_table.py "$folder"/*/ ${json:+--json "$json"}

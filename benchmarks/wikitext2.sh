@@ -32,12 +32,15 @@ done
 program=$build/examples/enwik8
 [ -n "$data" ] || die "expected the folder of valid.txt and test.txt (see --help)"
 for file in "$data/valid.txt" "$data/test.txt"; do [ -f "$file" ] || die "$file: no such file"; done
-[ -x "$program" ] || die "$program is not there: cmake --preset release && cmake --build --preset release --target enwik8"
-[[ $seeds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] || die "--seeds $seeds --jobs $jobs: expected numbers of at least 1"
+[ -x "$program" ] ||
+  die "$program is not there: cmake --preset release && cmake --build --preset release --target enwik8"
+[[ $seeds =~ ^[1-9][0-9]*$ && $jobs =~ ^[1-9][0-9]*$ ]] ||
+  die "--seeds $seeds --jobs $jobs: expected numbers of at least 1"
 
 # An iteration takes 16 streams, after release 4 by each of 4 members. Minibatches of 16 for every member, which are
 # fewer iterations, end above Adam alone.
-common=(--split "90,10,0" --hidden 256 --embedding 64 --bptt 100 --batch 16 --epochs 16 --optimizer adam --lr 2e-3 --clip 1 --dropout 0.2 --threads 1)
+common=(--split "90,10,0" --hidden 256 --embedding 64 --bptt 100 --batch 16 --epochs 16
+  --optimizer adam --lr 2e-3 --clip 1 --dropout 0.2 --threads 1)
 declare -A kinds=(
   [adam]="--members 1"
   [swa]="--members 1 --schedule anneal:8:12:5e-4 --swa-start 12"
@@ -52,8 +55,9 @@ train() {
   read -ra kind <<<"${kinds[$1]}"
   mkdir -p "$out"
   echo "$(date +%H:%M:%S) $1, seed $2" >&2
-  OMP_WAIT_POLICY=passive "$program" --data "$data/valid.txt" --test "$data/test.txt" "${common[@]}" "${kind[@]}" "${more[@]}" --seed "$2" \
-    --out "$folder" --resume >>"$folder.log" 2>&1 || echo "$1, seed $2: $(tail -1 "$folder.log")" >&2
+  OMP_WAIT_POLICY=passive "$program" --data "$data/valid.txt" --test "$data/test.txt" "${common[@]}" "${kind[@]}" \
+    "${more[@]}" --seed "$2" --out "$folder" --resume >>"$folder.log" 2>&1 ||
+    echo "$1, seed $2: $(tail -1 "$folder.log")" >&2
 }
 
 set -m  # each run is a process group, which gets a signal whole

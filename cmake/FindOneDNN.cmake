@@ -6,7 +6,8 @@ find_library(OneDNN_LIBRARY dnnl HINTS ENV DNNLROOT PATH_SUFFIXES lib)
 mark_as_advanced(OneDNN_INCLUDE_DIR OneDNN_LIBRARY)
 
 if(OneDNN_INCLUDE_DIR AND OneDNN_LIBRARY)
-  file(STRINGS ${OneDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h _lines REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) +[0-9]+")
+  file(STRINGS ${OneDNN_INCLUDE_DIR}/oneapi/dnnl/dnnl_version.h _lines
+    REGEX "define DNNL_VERSION_(MAJOR|MINOR|PATCH) +[0-9]+")
   list(TRANSFORM _lines REPLACE "[^0-9]" "")
   list(JOIN _lines "." OneDNN_VERSION)
   unset(_lines)

@@ -1,5 +1,6 @@
 # Finds the CUDA toolkit with cuBLAS and cuDNN. Sets LPW_CUDA_FOUND; then there is
-#   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA backend
+#   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA
+#                                              backend
 #   lpw_use_cuda(<target> <source>...)         the same for sources of an existing target
 set(LPW_CUDA_FOUND FALSE)
 set(lpw_cuda_missing "no CUDA toolkit")
@@ -45,10 +46,11 @@ if(LPW_CUDA_FOUND)
   else()
     list(JOIN CMAKE_CUDA_ARCHITECTURES ", " lpw_architectures)
   endif()
-  message(STATUS "lpw: CUDA ${CMAKE_CUDA_COMPILER_VERSION} with cuDNN found: programs are built for GPUs of architecture ${lpw_architectures}, too")
+  message(STATUS "lpw: CUDA ${CMAKE_CUDA_COMPILER_VERSION} with cuDNN found: "
+    "programs are built for GPUs of architecture ${lpw_architectures}, too")
 elseif(LPW_CUDA STREQUAL "ON")
-  message(FATAL_ERROR "lpw: LPW_CUDA=ON, but ${lpw_cuda_missing} was found. Install NVIDIA's cuda-toolkit and cudnn packages; then put nvcc on the "
-    "PATH or set CUDAToolkit_ROOT. LPW_CUDA=AUTO does without.")
+  message(FATAL_ERROR "lpw: LPW_CUDA=ON, but ${lpw_cuda_missing} was found. Install NVIDIA's cuda-toolkit and cudnn "
+    "packages; then put nvcc on the PATH or set CUDAToolkit_ROOT. LPW_CUDA=AUTO does without.")
 else()
   message(STATUS "lpw: without CUDA (LPW_CUDA=${LPW_CUDA}, ${lpw_cuda_missing}): programs run on the CPU only")
 endif()

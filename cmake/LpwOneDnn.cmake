@@ -1,7 +1,7 @@
 # oneDNN for the library target. The installed package runs this file too, so that it is the using machine, not the one
 # lpw was installed from, that decides: nothing of lpw is compiled before it is used.
-#   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_ONEDNN as 1
-#   or 0.
+#   lpw_use_onednn(<target> [BUILD_INTERFACE])   follows LPW_ONEDNN (AUTO, ON, OFF; AUTO if unset) and defines
+#   LPW_WITH_ONEDNN as 1 or 0.
 # With BUILD_INTERFACE, what is found does not enter the target's installed form. A target OneDNN::OneDNN, DNNL::dnnl or
 # dnnl that the project has already serves.
 function(lpw_use_onednn target)
@@ -26,17 +26,19 @@ function(lpw_use_onednn target)
     endif()
   endif()
   if(LPW_ONEDNN STREQUAL "ON" AND NOT found)
-    message(FATAL_ERROR "lpw: LPW_ONEDNN=ON, but oneDNN was not found. On Debian and Ubuntu: apt-get install libdnnl-dev. "
+    message(FATAL_ERROR "lpw: LPW_ONEDNN=ON, but oneDNN was not found. "
+      "On Debian and Ubuntu: apt-get install libdnnl-dev. "
       "Elsewhere, install it and point CMAKE_PREFIX_PATH at it, or set LPW_ONEDNN=AUTO to do without.")
   endif()
   if(found)
     set(libraries ${library})
-    set(definition LPW_WITH_ONEDNN=$<COMPILE_LANGUAGE:CXX>)  # nvcc 13 cannot parse oneDNN's header, and has no use for it
+    # nvcc 13 cannot parse oneDNN's header, and has no use for it
+    set(definition LPW_WITH_ONEDNN=$<COMPILE_LANGUAGE:CXX>)
     message(STATUS "lpw: oneDNN ${where}: used for convolutions on the CPU")
   else()
     set(definition LPW_WITH_ONEDNN=0)
-    message(STATUS "lpw: without oneDNN (LPW_ONEDNN=${LPW_ONEDNN}): convolutions on the CPU use lpw's own code and Eigen, which is slower "
-      "(Debian and Ubuntu: libdnnl-dev)")
+    message(STATUS "lpw: without oneDNN (LPW_ONEDNN=${LPW_ONEDNN}): convolutions on the CPU use lpw's own code "
+      "and Eigen, which is slower (Debian and Ubuntu: libdnnl-dev)")
   endif()
   if(ARGV1 STREQUAL "BUILD_INTERFACE")
     list(TRANSFORM libraries REPLACE "(.+)" "$<BUILD_INTERFACE:\\1>")

@@ -10,7 +10,8 @@ function(lpw_tristate name help)
 endfunction()
 
 lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
-lpw_tristate(LPW_CUDA "The CUDA backend in this project's programs: AUTO if nvcc, cuBLAS and cuDNN are found, ON requires them, OFF leaves it out")
+lpw_tristate(LPW_CUDA "The CUDA backend in this project's programs: \
+AUTO if nvcc, cuBLAS and cuDNN are found, ON requires them, OFF leaves it out")
 
 option(LPW_INSTALL "Install lpw with cmake --install" ${PROJECT_IS_TOP_LEVEL})
 option(LPW_BUILD_TESTS "Build the tests" ${PROJECT_IS_TOP_LEVEL})
@@ -22,9 +23,12 @@ if(PROJECT_IS_TOP_LEVEL)
 else()
   set(lpw_march "")
 endif()
-set(LPW_MARCH ${lpw_march} CACHE STRING "Instruction set of this project's programs, as the compiler's -march calls it; empty: the compiler's default")
-option(LPW_UNITE "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
-set(LPW_COMPUTE_OPTIONS "" CACHE STRING "More compile options for what computes in this project's programs: lpw::compiled and the emulated kernels")
+set(LPW_MARCH ${lpw_march} CACHE STRING
+  "Instruction set of this project's programs, as the compiler's -march calls it; empty: the compiler's default")
+option(LPW_UNITE
+  "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
+set(LPW_COMPUTE_OPTIONS "" CACHE STRING
+  "More compile options for what computes in this project's programs: lpw::compiled and the emulated kernels")
 option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
 set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")
 

@@ -24,9 +24,11 @@ endif()
 # instructions among it.
 function(lpw_instruction_set macros summary)
   file(WRITE ${PROJECT_BINARY_DIR}/empty.cpp "")
-  execute_process(COMMAND ${CMAKE_CXX_COMPILER} ${ARGN} -dM -E ${PROJECT_BINARY_DIR}/empty.cpp OUTPUT_VARIABLE found ERROR_QUIET)
+  execute_process(COMMAND ${CMAKE_CXX_COMPILER} ${ARGN} -dM -E ${PROJECT_BINARY_DIR}/empty.cpp
+    OUTPUT_VARIABLE found ERROR_QUIET)
   set(name "the compiler's default")
-  foreach(entry "__AVX512F__=AVX-512" "__AVX2__=AVX2" "__AVX__=AVX" "__ARM_FEATURE_SVE=SVE" "__ARM_NEON=NEON" "__SSE2__=SSE2")
+  foreach(entry "__AVX512F__=AVX-512" "__AVX2__=AVX2" "__AVX__=AVX" "__ARM_FEATURE_SVE=SVE" "__ARM_NEON=NEON"
+      "__SSE2__=SSE2")
     string(REGEX MATCH "^[^=]+" macro ${entry})
     if(found MATCHES "#define ${macro} ")
       string(REGEX REPLACE "^[^=]+=" "" name ${entry})
@@ -49,7 +51,8 @@ if(LPW_MARCH)
     endif()
   endforeach()
   if(NOT lpw_march_flag)
-    message(FATAL_ERROR "lpw: LPW_MARCH is ${LPW_MARCH}, but ${CMAKE_CXX_COMPILER} knows neither -march=${LPW_MARCH} nor -mcpu=${LPW_MARCH}; "
+    message(FATAL_ERROR "lpw: LPW_MARCH is ${LPW_MARCH}, but ${CMAKE_CXX_COMPILER} knows neither "
+      "-march=${LPW_MARCH} nor -mcpu=${LPW_MARCH}; "
       "set it to a name that it knows, or to nothing for the compiler's default")
   endif()
 endif()
@@ -59,7 +62,8 @@ message(STATUS "lpw: programs are built with ${lpw_vectors} (${CMAKE_BUILD_TYPE}
 
 if(LPW_SANITIZE)
   # Left out: what AddressSanitizer finds as well, or the processor, and what makes compiling half as long again.
-  set(lpw_sanitize -fsanitize=${LPW_SANITIZE} -fno-sanitize=null,alignment,object-size,vptr -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  set(lpw_sanitize -fsanitize=${LPW_SANITIZE} -fno-sanitize=null,alignment,object-size,vptr -fno-sanitize-recover=all
+    -fno-omit-frame-pointer)
   target_compile_options(lpw_program_flags INTERFACE "$<$<COMPILE_LANGUAGE:CXX>:${lpw_sanitize}>")
   target_link_options(lpw_program_flags INTERFACE ${lpw_sanitize})
   message(STATUS "lpw: programs are built with -fsanitize=${LPW_SANITIZE}")

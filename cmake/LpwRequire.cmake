@@ -11,7 +11,8 @@ macro(lpw_require package debian)
       list(POP_FRONT ${package}_CONSIDERED_CONFIGS lpw_config)
       string(APPEND lpw_considered " (${lpw_version} in ${lpw_config} is not what is needed: ${ARGN})")
     endforeach()
-    message(FATAL_ERROR "lpw: ${package} was not found${lpw_considered}. On Debian and Ubuntu: apt-get install ${debian}. "
+    message(FATAL_ERROR "lpw: ${package} was not found${lpw_considered}. "
+      "On Debian and Ubuntu: apt-get install ${debian}. "
       "Elsewhere, install it and point CMAKE_PREFIX_PATH at it.")
   endif()
 endmacro()

@@ -15,7 +15,8 @@ benchmark=libbenchmark-dev
 most_megabytes=30
 
 command -v dpkg-query >/dev/null || die "this is not Debian or Ubuntu: there is no dpkg-query"
-[ ! -e "$folder" ] || [ -z "$(ls -A "$folder")" ] || [ -f "$folder/.lpw-deps" ] || die "$folder is not empty and not of an earlier call"
+[ ! -e "$folder" ] || [ -z "$(ls -A "$folder")" ] || [ -f "$folder/.lpw-deps" ] ||
+  die "$folder is not empty and not of an earlier call"
 dpkg-query -L "${packages[@]}" >/dev/null 2>&1 || die "packages are missing: apt-get install ${packages[*]} $benchmark"
 if ! dpkg-query -L "$benchmark" >/dev/null 2>&1; then
   echo "$benchmark is not installed: the benchmarks will be left out"
@@ -30,7 +31,8 @@ touch "$folder/.lpw-deps"
 # is left behind. Links become files: only the library's own name is needed of its links. Of toml++ the headers are
 # enough.
 for package in "${packages[@]}" $benchmark; do
-  dpkg-query -L "$package" | grep -E '^/usr/(include|lib|share)/' | grep -vE '^/usr/share/(doc|man|lintian|bug)/|/pkgconfig/|/lib/.*tomlplusplus|unsupported|\.gz$' |
+  dpkg-query -L "$package" | grep -E '^/usr/(include|lib|share)/' |
+    grep -vE '^/usr/share/(doc|man|lintian|bug)/|/pkgconfig/|/lib/.*tomlplusplus|unsupported|\.gz$' |
     while IFS= read -r file; do
       [ -f "$file" ] || continue
       install -D -m 644 "$(readlink -f "$file")" "$folder/${file#/usr/}"
@@ -46,7 +48,8 @@ move_benchmark() {
   libraries=("$folder"/lib/*/libbenchmark.so)
   [ ${#libraries[@]} = 1 ] && [ -f "${libraries[0]%.so}_main.a" ] || return 1
   name=$(objdump -p "${libraries[0]}" | awk '$1 == "SONAME" { print $2 }')
-  version=$(sed -n 's/^set(PACKAGE_VERSION "\(.*\)").*/\1/p' "$folder"/lib/*/cmake/benchmark/benchmarkConfigVersion.cmake)
+  version=$(sed -n 's/^set(PACKAGE_VERSION "\(.*\)").*/\1/p' \
+    "$folder"/lib/*/cmake/benchmark/benchmarkConfigVersion.cmake)
   mv "${libraries[0]}" "$folder/lib/$name"
   mv "${libraries[0]%.so}_main.a" "$folder/lib/"
   rm -r "$(dirname "${libraries[0]}")"
@@ -121,7 +124,8 @@ BENCHMARK(product)->Iterations(1);
 int main() { return Eigen::Matrix4f::Zero()(0, 0) != 0; }
 #endif
 CPP
-cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$folder" -DDEPS="$folder" -DBENCHMARK="${benchmark:+benchmark}" | grep -E '^-- (Eigen3|nlohmann_json|CLI11|toml\+\+|Catch2|benchmark) ' ||
+cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$folder" -DDEPS="$folder" -DBENCHMARK="${benchmark:+benchmark}" |
+  grep -E '^-- (Eigen3|nlohmann_json|CLI11|toml\+\+|Catch2|benchmark) ' ||
   die "CMake does not find everything in $folder"
 if ! { cmake --build "$work/build" && "$work/build/check"; } >"$work/log" 2>&1; then
   cat "$work/log"
@@ -129,5 +133,6 @@ if ! { cmake --build "$work/build" && "$work/build/check"; } >"$work/log" 2>&1; 
 fi
 
 kilobytes=$(du -sk "$folder" | cut -f1)
-[ "$kilobytes" -lt $((most_megabytes * 1024)) ] || die "$folder takes $((kilobytes / 1024)) MB, expected less than $most_megabytes MB"
+[ "$kilobytes" -lt $((most_megabytes * 1024)) ] ||
+  die "$folder takes $((kilobytes / 1024)) MB, expected less than $most_megabytes MB"
 echo "$folder: $((kilobytes / 1024)) MB in $(find "$folder" -type f | wc -l) files"

@@ -15,6 +15,7 @@ cmake --build --preset release --parallel "$(build_jobs)" --target cifar
 
 say "Training"
 rm -rf build/demo-run
-run=(build/release/examples/cifar --data synthetic --model wrn-10-1 --epochs 8 --release-epoch 5 --members 5 --out build/demo-run "$@")
+run=(build/release/examples/cifar --data synthetic --model wrn-10-1 --epochs 8 --release-epoch 5 --members 5
+  --out build/demo-run "$@")
 echo "${run[*]}"
 "${run[@]}"

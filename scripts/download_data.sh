@@ -52,7 +52,8 @@ cd "$directory" || die "$directory: cannot be entered"
 
 part=$archive.part unpacked=$archive.unpacked
 whole() {  # whether an earlier call fetched everything; asking a server to continue a whole file is an error
-  [ -f "$part" ] && if [ "$name" = enwik8 ]; then unzip -tqq "$part" >/dev/null 2>&1; else [ "$(sum "$part")" = "$md5" ]; fi
+  [ -f "$part" ] &&
+    if [ "$name" = enwik8 ]; then unzip -tqq "$part" >/dev/null 2>&1; else [ "$(sum "$part")" = "$md5" ]; fi
 }
 size() { stat -c %s "$part" 2>/dev/null || echo 0; }
 reachable() {

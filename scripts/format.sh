@@ -23,7 +23,8 @@ folders=()
 for folder in include kernels examples tests benchmarks; do
   [ -d "$folder" ] && folders+=("$folder")
 done
-mapfile -d '' files < <(find "${folders[@]}" -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z)
+mapfile -d '' files < <(find "${folders[@]}" -type f \
+  \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z)
 if [ "${1:-}" = --check ]; then
   bad=0
   for file in "${files[@]}"; do

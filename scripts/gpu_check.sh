@@ -5,14 +5,15 @@
 # and writes gpu_report.md and gpu_report.json. A stage that fails keeps no other from running; the exit status is 1 if
 # any failed. What a stage leaves out for lack of a tool or of time is in the report. Needs NVIDIA's driver, the CUDA
 # toolkit, CMake, ninja and python3; no network. cuDNN and cuBLAS may be the toolkit's or those that PyTorch brings.
-#   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report); those of an earlier call
-#                   are replaced, and DIR's other folders are left alone
+#   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report); those of
+#                   an earlier call are replaced, and DIR's other folders are left alone
 #   --stages A,B    some of build, tests, memcheck, racecheck, kernels, batch_norm, steps, torch (all)
 #   --arch NN       architecture to build for, as in 90 (that of the first GPU)
 #   --build DIR     folder to build in (build/gpu)
 #   --minutes N     nothing begins later, and what then still runs is stopped (8)
 # Environment:
-#   LPW_DEPS_DIR      folder that scripts/collect_deps.sh filled, where Eigen, Catch2, CLI11, nlohmann-json are not installed
+#   LPW_DEPS_DIR      folder that scripts/collect_deps.sh filled, where Eigen, Catch2, CLI11, nlohmann-json are not
+#                     installed
 #   LPW_TORCH_PYTHON  Python with PyTorch 2 or later, for the stage torch (python3)
 #   LPW_COMMIT        what the report calls this tree where git cannot tell
 source "$(dirname -- "$0")/common.sh"
@@ -22,7 +23,8 @@ source scripts/gpu_stages.sh
 all_stages=(build tests memcheck racecheck kernels batch_norm steps torch)
 # Seconds, chosen so that the stages of a run without trouble have what they need. compute-sanitizer makes programs 10
 # to 100 times as slow.
-declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [kernels]=40 [batch_norm]=20 [steps]=70 [torch]=90)
+declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [kernels]=40 [batch_norm]=20
+  [steps]=70 [torch]=90)
 
 out=build/gpu-report stages="" arch="" build=build/gpu minutes=8
 while [ $# -gt 0 ]; do
@@ -49,18 +51,22 @@ wanted() { [[ " ${stages[*]} " == *" $1 "* ]]; }
 
 PATH=$PATH:${CUDA_HOME:-/usr/local/cuda}/bin
 python=${LPW_TORCH_PYTHON:-python3}
-gpu=$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader 2>/dev/null) || gpu=""  # it may say why, in place of names
+# it may say why, in place of names
+gpu=$(nvidia-smi --query-gpu=name,driver_version,compute_cap --format=csv,noheader 2>/dev/null) || gpu=""
 gpu=${gpu%%$'\n'*}
 [ -n "$gpu" ] ||
-  die "there is no NVIDIA GPU here: run this where nvidia-smi lists one; scripts/test.sh checks the kernels without, on an emulator"
+  die "there is no NVIDIA GPU here: run this where nvidia-smi lists one;" \
+    "scripts/test.sh checks the kernels without, on an emulator"
 IFS=, read -r gpu_name driver capability <<<"${gpu//, /,}"
 arch=${arch:-${capability/./}}
 needed=(python3)
 ! wanted build || needed+=(nvcc cmake ninja)
 for tool in "${needed[@]}"; do
-  command -v "$tool" >/dev/null || die "$tool is needed and not installed (the CUDA toolkit has nvcc; pip has cmake and ninja)"
+  command -v "$tool" >/dev/null ||
+    die "$tool is needed and not installed (the CUDA toolkit has nvcc; pip has cmake and ninja)"
 done
-[ -z "${LPW_DEPS_DIR:-}" ] || [ -d "$LPW_DEPS_DIR" ] || die "LPW_DEPS_DIR=$LPW_DEPS_DIR: no such folder; scripts/collect_deps.sh makes it"
+[ -z "${LPW_DEPS_DIR:-}" ] || [ -d "$LPW_DEPS_DIR" ] ||
+  die "LPW_DEPS_DIR=$LPW_DEPS_DIR: no such folder; scripts/collect_deps.sh makes it"
 
 # Only a folder that this script made is emptied: its marker tells.
 for folder in "$out/logs" "$out/data"; do
@@ -79,5 +85,6 @@ touch "$out"/data/{stages,notes,failures}.tsv
 for stage in "${all_stages[@]}"; do
   ! wanted "$stage" || run_stage "$stage"
 done
-python3 scripts/gpu_report.py "$out" "$build" || die "the report could not be written; what it is made of is in $out/data and $out/logs"
+python3 scripts/gpu_report.py "$out" "$build" ||
+  die "the report could not be written; what it is made of is in $out/data and $out/logs"
 awk -F '\t' '$2 == "FAILED" { failed = 1 } END { exit failed }' "$out/data/stages.tsv"

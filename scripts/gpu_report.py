@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Usage: gpu_report.py OUT BUILD
-Writes gpu_report.md and gpu_report.json to the folder OUT from what gpu_check.sh left in its folders data and logs; scripts/gpu_stages.sh
-says what that is. BUILD is the folder that was built in."""
+Writes gpu_report.md and gpu_report.json to the folder OUT from what gpu_check.sh left in its folders data and logs;
+scripts/gpu_stages.sh says what that is. BUILD is the folder that was built in."""
 
 import json
 import pathlib
@@ -15,8 +15,8 @@ import compare_table  # noqa: E402 pylint: disable=wrong-import-position
 import kernel_table  # noqa: E402 pylint: disable=wrong-import-position
 
 LAST_LINES = 20
-MACHINE = {"gpu": "GPU", "driver": "driver", "architecture": "built for", "cuda": "CUDA", "cudnn": "cuDNN", "torch": "PyTorch",
-           "cores": "CPU cores", "date": "date", "commit": "commit", "seconds": "seconds in all"}
+MACHINE = {"gpu": "GPU", "driver": "driver", "architecture": "built for", "cuda": "CUDA", "cudnn": "cuDNN",
+           "torch": "PyTorch", "cores": "CPU cores", "date": "date", "commit": "commit", "seconds": "seconds in all"}
 
 
 def rows(path):
@@ -74,7 +74,8 @@ def stage_results(out):
     for name, status, seconds, reason in rows(out / "data" / "stages.tsv"):
         stage = {"name": name, "status": status, "seconds": int(seconds), "reason": reason,
                  "left_out": [text for whose, text in notes if whose == name],
-                 "failures": [{"name": what, "last_lines": read_log(pathlib.Path(log))} for whose, what, log in failures if whose == name]}
+                 "failures": [{"name": what, "last_lines": read_log(pathlib.Path(log))} for whose, what, log in failures
+                              if whose == name]}
         tests = out / "data" / "tests.xml"
         if name == "tests" and tests.exists():
             stage["tests"], stage["failures"] = test_results(tests)
@@ -130,16 +131,19 @@ def markdown(report):
     yield from ["", "| | |", "|---|---|"]
     yield from (f"| {title} | {report[name]} |" for name, title in MACHINE.items() if name in report)
     yield from section("Stages", ["| stage | result | seconds | |", "|---|---|---|---|"])
-    yield from (f"| {stage['name']} | {stage['status']} | {stage['seconds']} | {detail(stage)} |" for stage in report["stages"])
+    yield from (f"| {stage['name']} | {stage['status']} | {stage['seconds']} | {detail(stage)} |"
+                for stage in report["stages"])
     yield from section("Failures", [line for stage in report["stages"] for failure in stage["failures"] for line in
                                     (f"{stage['name']}: {failure['name']}", "```", *failure["last_lines"], "```", "")])
     benchmarks = report["benchmarks"]
     left_out = [f"{stage['name']}: {text}" for stage in report["stages"] for text in stage["left_out"]]
     yield from section("Left out", [f"* {text}" for text in left_out + benchmarks["not_measured"]])
     if benchmarks["kernels"]:
-        yield from section("Kernels beside a copy of as many bytes, with a cold cache", list(kernel_table.table(benchmarks["kernels"])))
+        yield from section("Kernels beside a copy of as many bytes, with a cold cache",
+                           list(kernel_table.table(benchmarks["kernels"])))
     if benchmarks["batch_norm"]:
-        yield from section("Batch norm + ReLU, forward and backward", list(compare_table.table(benchmarks["batch_norm"])))
+        yield from section("Batch norm + ReLU, forward and backward",
+                           list(compare_table.table(benchmarks["batch_norm"])))
     if benchmarks["steps"]:
         yield from section("Training steps", list(compare_table.table(benchmarks["steps"])))
 

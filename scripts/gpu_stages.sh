@@ -62,7 +62,8 @@ need_program() {
 # cuDNN and cuBLAS as packages of Python, where the toolkit has none: options for CMake, one a line.
 library_options() {
   local probe=$out/data/probe include="" found
-  has() { printf '#include <%s>\nint main() {}\n' "$1" >"$probe.cu" && nvcc -o "$probe" "$probe.cu" "-l$2" >/dev/null 2>&1; }
+  has() { printf '#include <%s>\nint main() {}\n' "$1" >"$probe.cu" &&
+    nvcc -o "$probe" "$probe.cu" "-l$2" >/dev/null 2>&1; }
   package() { "$python" -c 'import glob, importlib.util as u, sys
 for root in u.find_spec("nvidia").submodule_search_locations:
     print(*glob.glob(f"{root}/{sys.argv[1]}"), sep="\n")' "$1" 2>/dev/null | sed -n '/./{p;q}'; }
@@ -91,8 +92,8 @@ benchmark_trouble() {
 
 configure() {  # configure ON|OFF: with benchmarks or without
   limited cmake -S . -B "$build" -G Ninja -DCMAKE_BUILD_TYPE=Release "-DCMAKE_CUDA_ARCHITECTURES=$arch-real" \
-    "-DCMAKE_CUDA_FLAGS_RELEASE=-O1 -DNDEBUG" "-DCMAKE_PREFIX_PATH=${LPW_DEPS_DIR:-}" -DLPW_CUDA=ON -DLPW_ONEDNN=OFF -DLPW_EMULATOR=OFF \
-    -DLPW_UNITE=OFF -DLPW_BUILD_EXAMPLES=OFF "-DLPW_BUILD_BENCHMARKS=$1" "${options[@]}"
+    "-DCMAKE_CUDA_FLAGS_RELEASE=-O1 -DNDEBUG" "-DCMAKE_PREFIX_PATH=${LPW_DEPS_DIR:-}" -DLPW_CUDA=ON -DLPW_ONEDNN=OFF \
+    -DLPW_EMULATOR=OFF -DLPW_UNITE=OFF -DLPW_BUILD_EXAMPLES=OFF "-DLPW_BUILD_BENCHMARKS=$1" "${options[@]}"
 }
 
 # All that can be built is, whatever fails. Host code is compiled with -O1: most of the time goes to it.
@@ -104,7 +105,8 @@ stage_build() {
   if [ -n "$trouble" ] || ! configure ON; then
     configure OFF || exit 1
     targets=(lpw_test_cuda)
-    echo "benchmarks are left out: ${trouble:-they cannot be configured here, see logs/build.log}" >"$build/no-benchmarks"
+    echo "benchmarks are left out: ${trouble:-they cannot be configured here, see logs/build.log}" \
+      >"$build/no-benchmarks"
     note "$(cat "$build/no-benchmarks")"
   fi
   for target in "${targets[@]}"; do  # the tests first, which more depends on
@@ -118,8 +120,8 @@ stage_build() {
 stage_tests() {
   need_program "$build/tests/cuda/lpw_test_cuda"
   # Several at a time: each is a process of its own, most of whose time is spent on waking the GPU and its libraries.
-  limited ctest --test-dir "$build" --parallel 8 --label-regex '^gpu$' --output-on-failure --timeout 60 --no-tests=error \
-    --output-junit "$out/data/tests.xml" || return
+  limited ctest --test-dir "$build" --parallel 8 --label-regex '^gpu$' --output-on-failure --timeout 60 \
+    --no-tests=error --output-junit "$out/data/tests.xml" || return
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }
 
@@ -136,9 +138,11 @@ sanitize_file() {
   local tool=$1 file=$2 log=$out/logs/$1-$2.log status=0 seconds
   seconds=$(time_left)
   [ "$seconds" -ge 5 ] || { note "$tool of tests/cuda/$file.cpp was not begun: no time was left"; return 0; }
-  timeout --kill-after=5 "$seconds" compute-sanitizer --tool "$tool" --error-exitcode 99 --report-api-errors no --kernel-name kns=lpw7kernels \
-    "$build/tests/cuda/lpw_test_cuda" -# "[#$file]" >"$log" 2>&1 || status=$?
-  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then status=99; fi
+  timeout --kill-after=5 "$seconds" compute-sanitizer --tool "$tool" --error-exitcode 99 --report-api-errors no \
+    --kernel-name kns=lpw7kernels "$build/tests/cuda/lpw_test_cuda" -# "[#$file]" >"$log" 2>&1 || status=$?
+  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
+    status=99
+  fi
   case $status in
     0) echo "$file: no errors" ;;
     124 | 137) note "$tool of tests/cuda/$file.cpp was stopped after $seconds s, without an error until then" ;;
@@ -151,7 +155,8 @@ sanitize() {
   local file failed=$out/data/$1.failed
   command -v compute-sanitizer >/dev/null || skip "there is no compute-sanitizer, a part of the CUDA toolkit"
   need_program "$build/tests/cuda/lpw_test_cuda"
-  note "$1 runs on the kernels' tests only (not convolutions, linear layers, graphs, whole trainings), and looks at lpw's kernels only"
+  note "$1 runs on the kernels' tests only (not convolutions, linear layers, graphs, whole trainings)," \
+    "and looks at lpw's kernels only"
   for file in $(kernel_tests); do
     while [ "$(jobs -rp | wc -l)" -ge 4 ]; do wait -n; done
     { sanitize_file "$1" "$file" || echo "$file" >>"$failed"; } &
@@ -179,7 +184,8 @@ measured() {
 google_benchmark() {  # google_benchmark PROGRAM [OPTION]...
   local program=$build/benchmarks/bench_cuda_$1
   need_program "$program"
-  measured "$1" "$program" "--limit=$(($(time_left) - 5))" "--benchmark_out=$out/data/$1.json" --benchmark_out_format=json "${@:2}" || return
+  measured "$1" "$program" "--limit=$(($(time_left) - 5))" "--benchmark_out=$out/data/$1.json" \
+    --benchmark_out_format=json "${@:2}" || return
   python3 benchmarks/cuda/kernel_table.py "$out/data/$1.json"  # fails where a benchmark did
 }
 stage_kernels() { google_benchmark kernels; }
@@ -187,8 +193,8 @@ stage_batch_norm() { google_benchmark batch_norm '--benchmark_filter=/(bf16|fp32
 
 stage_steps() {
   need_program "$build/benchmarks/bench_cuda_step"
-  measured bench_cuda_step "$build/benchmarks/bench_cuda_step" wrn-16-4 wrn-28-10 lstm --precision tf32,bf16 --members 1,10 --seconds 0.5 \
-    --limit $(($(time_left) - 10)) --json "$out/data/steps.jsonl"
+  measured bench_cuda_step "$build/benchmarks/bench_cuda_step" wrn-16-4 wrn-28-10 lstm --precision tf32,bf16 \
+    --members 1,10 --seconds 0.5 --limit $(($(time_left) - 10)) --json "$out/data/steps.jsonl"
 }
 
 # peer PART SCRIPT NAME ARGUMENT...: a program of benchmarks/peers, which begins nothing after 1 / PART of the time that
@@ -201,14 +207,19 @@ peer() {
 # torch.compile's variants come last: compiling takes most of their time.
 stage_torch() {
   local failed=0
-  limited "$python" -c 'import torch; assert int(torch.__version__.split(".")[0]) >= 2 and torch.cuda.is_available()' 2>/dev/null ||
+  limited "$python" -c \
+    'import torch; assert int(torch.__version__.split(".")[0]) >= 2 and torch.cuda.is_available()' 2>/dev/null ||
     skip "$python has no PyTorch 2 or later that sees the GPU; set LPW_TORCH_PYTHON to one that has"
-  note "torch.compile only for batch norm and for one network and way to have members; graphs of PyTorch only for K modules in a loop"
+  note "torch.compile only for batch norm and for one network and way to have members;" \
+    "graphs of PyTorch only for K modules in a loop"
   peer 3 batch_norm.py all --precision bf16,fp32 --samples 15 \
-    --variants loop-channels_last,loop-channels_last-graph,loop,grouped,vmap,vmap-compile,stacked-channels_last-compile || failed=1
+    --variants \
+    loop-channels_last,loop-channels_last-graph,loop,grouped,vmap,vmap-compile,stacked-channels_last-compile ||
+    failed=1
   peer 2 wide_resnet.py eager wrn-16-4 wrn-28-10 --precision tf32,bf16 --samples 3 \
     --variants loop-channels_last,loop-channels_last-graph,stacked-channels_last || failed=1
   peer 2 lstm.py eager --precision tf32,bf16 --samples 5 --variants loop,loop-graph || failed=1
-  peer 1 wide_resnet.py compiled wrn-16-4 --precision bf16 --samples 3 --variants stacked-channels_last-compile || failed=1
+  peer 1 wide_resnet.py compiled wrn-16-4 --precision bf16 --samples 3 --variants stacked-channels_last-compile ||
+    failed=1
   return $failed
 }

@@ -41,14 +41,18 @@ for i in "${!runs[@]}"; do
       for (c = 1; c <= NF; c++) column[$c] = c
       for (name in column) if (name ~ /^(test|valid)_/) { held_out = name; metric = name; sub(/^[a-z]*_/, "", metric) }
       split("epoch train_loss train_" metric " " held_out " learning_rate late_learning_rate", names, " ")
-      for (n = 1; n <= 6; n++) if (!(names[n] in column)) { print "plot.sh: " csv ": has no column " names[n] > "/dev/stderr"; exit 1 }
+      for (n = 1; n <= 6; n++) if (!(names[n] in column)) {
+        print "plot.sh: " csv ": has no column " names[n] > "/dev/stderr"; exit 1
+      }
       next
     }
     { line = ""
       for (n = 1; n <= 5; n++) {
         value = $column[names[n]]
         if (names[n] == held_out && value == "" && NF >= column[held_out]) value = "?"  # an epoch that was not scored
-        else if (value !~ /^[0-9.eE+-]+$/) { print "plot.sh: " csv ":" NR ": " names[n] " is not a number" > "/dev/stderr"; exit 1 }
+        else if (value !~ /^[0-9.eE+-]+$/) {
+          print "plot.sh: " csv ":" NR ": " names[n] " is not a number" > "/dev/stderr"; exit 1
+        }
         line = line value " "
       }
       print line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?"), $column["phase"] }
@@ -59,10 +63,12 @@ for i in "${!runs[@]}"; do
   case ${runs[$i]} in /*) folder=${runs[$i]} ;; *) folder=./${runs[$i]} ;; esac
   name=$(basename -- "$(cd "$folder" && pwd)" | tr -d '\n' | sed "s/'/''/g")
   released=$(LC_ALL=C awk '$7 ~ /^late/ { print $1 - 1; exit }' <"$work/$i")
-  [ -z "$released" ] || releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
+  [ -z "$released" ] ||
+    releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
   loss+="$data using 1:2 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name', "
   awk '$4 != "?" { found = 1 } END { exit !found }' <"$work/$i" &&
-    metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name: ${held_out%%_*}', "
+    metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour \
+title '$name: ${held_out%%_*}', "
   metrics+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
   rates+="$data using 1:5 with fsteps linewidth 2 $colour title '$name', "
   awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' <"$work/$i" &&

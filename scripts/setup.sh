@@ -8,9 +8,10 @@ source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
 
-required=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev catch2 libbenchmark-dev libcli11-dev libtomlplusplus-dev
-  libboost-context-dev)
-optional=(libdnnl-dev webp gnuplot-nox python3 python3-venv python3-numpy clang-format-14 clang libc++-dev libc++abi-dev)
+required=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev catch2 libbenchmark-dev libcli11-dev
+  libtomlplusplus-dev libboost-context-dev)
+optional=(libdnnl-dev webp gnuplot-nox python3 python3-venv python3-numpy clang-format-14 clang libc++-dev
+  libc++abi-dev)
 
 # What is lost without an optional package.
 without() {
@@ -27,15 +28,19 @@ check_cmake() {
   local version
   version=$(cmake --version 2>/dev/null | sed -n '1s/[^0-9]*\([0-9.]*\).*/\1/p')
   [ "$(printf '%s\n' 3.25 "${version:-0}" | sort -V | head -1)" = 3.25 ] ||
-    die "CMake 3.25 or later is needed, found ${version:-none}: pip install cmake, or take Debian 12 or Ubuntu 24.04 or later"
+    die "CMake 3.25 or later is needed, found ${version:-none}:" \
+      "pip install cmake, or take Debian 12 or Ubuntu 24.04 or later"
 }
 
 if ! command -v apt-get >/dev/null; then
   for tool in c++ cmake ninja; do
-    command -v "$tool" >/dev/null || die "this is not Debian or Ubuntu (no apt-get), and $tool is missing; install the equivalents of: ${required[*]}"
+    command -v "$tool" >/dev/null ||
+      die "this is not Debian or Ubuntu (no apt-get), and $tool is missing;" \
+        "install the equivalents of: ${required[*]}"
   done
   check_cmake
-  echo "No apt-get here, so nothing is installed. If configuring names something missing, install the equivalents of: ${required[*]}"
+  echo "No apt-get here, so nothing is installed." \
+    "If configuring names something missing, install the equivalents of: ${required[*]}"
   exit 0
 fi
 

@@ -3,9 +3,11 @@
 # Everything a change must pass: installs what is missing, builds all programs with warnings as errors, and runs all
 # tests, first those under the sanitizers, then those of the release build. With a CUDA toolkit nvcc compiles the CUDA
 # programs; those tests need a GPU to run. Environment:
-#   LPW_TEST_DATA   folder with CIFAR-10 images in a form of their own and the unpack_cifar10.py that makes its binary files of them
+#   LPW_TEST_DATA   folder with CIFAR-10 images in a form of their own and the unpack_cifar10.py that makes its binary
+#                   files of them
 #   LPW_CIFAR10_DIR folder with CIFAR-10's binary files; without either, tests that need them are skipped
-#   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in build/python)
+#   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in
+#                   build/python)
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
@@ -32,7 +34,9 @@ if [ -z "${LPW_PYTHON:-}" ]; then
   if can_read python3; then
     LPW_PYTHON=$(command -v python3)
   elif can_read "$python" || { python3 -m venv --system-site-packages build/python &&
-                               timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 numpy safetensors && can_read "$python"; }; then
+                               timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 \
+                                 numpy safetensors &&
+                               can_read "$python"; }; then
     LPW_PYTHON=$python
   fi
 fi
@@ -74,7 +78,8 @@ fi
 kernels='^structure\.kernel_resources_'
 if ctest --preset ci -N -R "$kernels" | grep -q 'Total Tests: 0'; then
   say "CUDA"
-  echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled. The emulator runs the kernels all the same."
+  echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled." \
+    "The emulator runs the kernels all the same."
 else
   say "CUDA: nvcc compiled the backend, its tests, the trainers and the benchmarks. What each kernel takes:"
   stage "Machine code of the kernels" ctest --preset ci -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
@@ -85,13 +90,15 @@ slowest_builds() {
   local preset
   for preset in ci asan x86-64-v2; do
     [ -f "build/$preset/.ninja_log" ] || continue
-    awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' "build/$preset/.ninja_log"
+    awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' \
+      "build/$preset/.ninja_log"
   done | sort -rn | awk '!seen[$0]++' | awk 'NR <= 10'
 }
 slowest_tests() {
   local preset
   for preset in ci asan x86-64-v2; do
-    awk -v preset="$preset" '/^---/ { exit } { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
+    awk -v preset="$preset" '/^---/ { exit }
+      { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
       "build/$preset/Testing/Temporary/CTestCostData.txt" 2>/dev/null || true
   done | sort -rn | awk 'NR <= 10'
 }

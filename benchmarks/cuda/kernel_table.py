@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A table of the JSON of bench_cuda_kernels: what each kernel reaches of the rate of a copy in the same run. Also of bench_cuda_batch_norm,
-beside cuDNN. The exit status is 1 if a benchmark failed."""
+"""A table of the JSON of bench_cuda_kernels: what each kernel reaches of the rate of a copy in the same run. Also of
+bench_cuda_batch_norm, beside cuDNN. The exit status is 1 if a benchmark failed."""
 
 import argparse
 import json

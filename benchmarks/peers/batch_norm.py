@@ -46,7 +46,8 @@ def main():
     parser = measure.parser(__doc__)
     parser.add_argument("--shapes", default=",".join(SHAPES), help="HEIGHTxWIDTHxCHANNELS,...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), default=["loop", "loop-channels_last", "grouped", "vmap"],
+    parser.add_argument("--variants", type=measure.list_of(*VARIANTS),
+                        default=["loop", "loop-channels_last", "grouped", "vmap"],
                         help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
     options = parser.parse_args()
     measure.prepare(options)

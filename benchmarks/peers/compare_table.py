@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
-"""The table of lpw beside others from files of runs: lines of JSON as measure.py and lpw's programs write them, or the JSON of
-bench_cuda_batch_norm. A folder stands for the files ROUND-NAME.json in it; ratios are formed within a round. With --json FILE also all
-runs."""
+"""The table of lpw beside others from files of runs: lines of JSON as measure.py and lpw's programs write them, or the
+JSON of bench_cuda_batch_norm. A folder stands for the files ROUND-NAME.json in it; ratios are formed within a round.
+With --json FILE also all runs."""
 
 import argparse
 import json
@@ -10,7 +10,8 @@ import statistics
 
 
 def runs_of_benchmark(content):
-    """Google Benchmark's results of lpw's batch norm beside cuDNN, named bn/PRECISION/K<members>/<shape>, as runs of both."""
+    """Google Benchmark's results of lpw's batch norm beside cuDNN, named bn/PRECISION/K<members>/<shape>, as runs of
+    both."""
     for entry in content["benchmarks"]:
         _, precision, members, shape = entry["name"].split("/")[:4]
         run = {"work": f"bn {shape}",
@@ -96,7 +97,8 @@ def rows_of(names):
     for name, runs in others.items():
         faster = ratios(ours, runs, lambda run: run["milliseconds"]) if ours else []
         smaller = [1 / ratio for ratio in ratios(ours, runs, memory)] if ours else []
-        yield row(runs, name == best, [spread(faster, ".2f") if faster else "", f"{statistics.median(smaller):.2f}" if smaller else ""])
+        yield row(runs, name == best, [spread(faster, ".2f") if faster else "",
+                                       f"{statistics.median(smaller):.2f}" if smaller else ""])
 
 
 def table(runs):
@@ -111,7 +113,8 @@ def missing(runs):
     """A line for each run that could not be measured."""
     for run in runs:
         if "missing" in run:
-            yield f"{run['work']}, {run['precision']}, K {run['members']}: {run['program']}, {run['variant']}: {run['missing']}"
+            yield (f"{run['work']}, {run['precision']}, K {run['members']}: {run['program']}, {run['variant']}: "
+                   f"{run['missing']}")
 
 
 def main():

@@ -1,6 +1,6 @@
 #!/usr/bin/env python3
-"""A training step of a byte-level LSTM in PyTorch, K members one after another, their rank-1 factors on the LSTM's matrices or, as a
-bound on what factors cost, none: forward, backward and Adam."""
+"""A training step of a byte-level LSTM in PyTorch, K members one after another, their rank-1 factors on the LSTM's
+matrices or, as a bound on what factors cost, none: forward, backward and Adam."""
 
 import torch
 from torch import nn
@@ -20,7 +20,8 @@ class ByteLstm(nn.Module):
         self.head = nn.Linear(hidden, 256)
         self.rank_one = rank_one
         self.factors = nn.ParameterList(
-            nn.Parameter(torch.ones(members, size)) for name in MATRICES if rank_one for size in getattr(self.lstm, name).shape)
+            nn.Parameter(torch.ones(members, size)) for name in MATRICES if rank_one
+            for size in getattr(self.lstm, name).shape)
 
     def forward(self, text, member):
         x = self.embedding(text)  # [window, batch, embedding]

@@ -1,5 +1,5 @@
-"""How the PyTorch peers measure: options, variants, repetitions, peak memory, and a line of JSON for each run, as lpw's own benchmarks
-write it."""
+"""How the PyTorch peers measure: options, variants, repetitions, peak memory, and a line of JSON for each run, as lpw's
+own benchmarks write it."""
 
 import argparse
 import importlib
@@ -75,7 +75,8 @@ def compiled(function, options, **inductor):
 
 
 def graphed(step):
-    """The step as one launch of a CUDA graph. It drops its gradients at its start, so that they too lie in the graph's memory."""
+    """The step as one launch of a CUDA graph. It drops its gradients at its start, so that they too lie in the graph's
+    memory."""
     stream = torch.cuda.Stream()
     stream.wait_stream(torch.cuda.current_stream())
     with torch.cuda.stream(stream):
@@ -103,8 +104,9 @@ def wall_clock(step, options):
 
 
 class ColdEvents:
-    """Milliseconds on the GPU between events, of one call that finds the second-level cache full of other data. Emptying it takes longer
-    than issuing a few launches, so that the GPU waits for the host only where there are many."""
+    """Milliseconds on the GPU between events, of one call that finds the second-level cache full of other data.
+    Emptying it takes longer than issuing a few launches, so that the GPU waits for the host only where there are
+    many."""
 
     def __init__(self):
         self.flood = torch.zeros(64 << 20, device="cuda")
@@ -141,7 +143,8 @@ def processor():
 
 
 class Report:
-    """Measures runs, prints a row for each and writes it at once: what was measured outlives a program that is stopped."""
+    """Measures runs, prints a row for each and writes it at once: what was measured outlives a program that is
+    stopped."""
 
     def __init__(self, options):
         self.options, self.begin, self.failures = options, time.monotonic(), 0
@@ -161,9 +164,11 @@ class Report:
                 yield argparse.Namespace(**{**vars(self.options), "precision": precision, "members": members})
 
     def measure(self, options, work, variant, make_step, clock=wall_clock):
-        """Measures make_step(options, variant), a function that does the work once. Other runs may still work where one does not."""
+        """Measures make_step(options, variant), a function that does the work once. Other runs may still work where one
+        does not."""
         run = {"program": f"PyTorch {torch.__version__}", "work": work, "variant": variant, "members": options.members,
-               "batch": options.batch, "precision": options.precision, "device": options.device, "threads": torch.get_num_threads()}
+               "batch": options.batch, "precision": options.precision, "device": options.device,
+               "threads": torch.get_num_threads()}
         if 0 < options.limit < time.monotonic() - self.begin:
             return self.add({**run, "missing": "no time left"})
         try:

@@ -1,10 +1,13 @@
 """Wide ResNets with late-phase batch norm and head, as one would write them in PyTorch; four ways to have K members.
 
-loop     K batch norms in a list, of which the current member's is used; members run one after another, as in the method's authors' code.
-grouped  one pass over all members' images, image b of member k at b K + k: seen as [B, K C, H, W] without a copy, one batch norm of K C
-         channels has statistics for every member. Needs memory in NCHW order.
-stacked  one pass over all members' images, image b of member k at k B + b; per-member statistics by plain reductions: any memory order.
-vmap     the same images, functional.batch_norm mapped over the members. Keeps no running statistics: vmap cannot update them in place.
+loop     K batch norms in a list, of which the current member's is used; members run one after another, as in the
+         method's authors' code.
+grouped  one pass over all members' images, image b of member k at b K + k: seen as [B, K C, H, W] without a copy, one
+         batch norm of K C channels has statistics for every member. Needs memory in NCHW order.
+stacked  one pass over all members' images, image b of member k at k B + b; per-member statistics by plain reductions:
+         any memory order.
+vmap     the same images, functional.batch_norm mapped over the members. Keeps no running statistics: vmap cannot update
+         them in place.
 """
 
 import torch
@@ -137,7 +140,8 @@ def folded(conv, norm):
 
 
 def fold_norms(network):
-    """Puts batch norms of a plain network (loop, one member) in evaluation into the convolutions whose results only they read."""
+    """Puts batch norms of a plain network (loop, one member) in evaluation into the convolutions whose results only
+    they read."""
     first = network.blocks[0]
     if first.shortcut:
         network.conv1, first.bn1 = folded(network.conv1, first.bn1)

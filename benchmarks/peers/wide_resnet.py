@@ -14,8 +14,8 @@ KINDS = ["loop", "loop-channels_last", "grouped", "stacked", "stacked-channels_l
 VARIANTS = [kind + form for kind in KINDS for form in ("", "-compile", "-graph")]
 EVALUATION_KINDS = ["plain", "plain-channels_last", "folded", "folded-channels_last"]
 EVALUATION_VARIANTS = [kind + form for kind in EVALUATION_KINDS for form in ("", "-compile", "-freeze")]
-DEFAULT = ["loop", "loop-channels_last", "grouped", "stacked-channels_last", "plain", "plain-channels_last", "folded-channels_last",
-           "plain-freeze"]
+DEFAULT = ["loop", "loop-channels_last", "grouped", "stacked-channels_last", "plain", "plain-channels_last",
+           "folded-channels_last", "plain-freeze"]
 
 
 def evaluates(model):
@@ -105,7 +105,8 @@ def main():
     parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval ...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
     parser.add_argument("--variants", type=measure.list_of(*VARIANTS, *EVALUATION_VARIANTS), default=DEFAULT,
-                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU. Of evaluation: {', '.join(EVALUATION_VARIANTS)}; "
+                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU. "
+                             f"Of evaluation: {', '.join(EVALUATION_VARIANTS)}; "
                              "folded: batch norm in the convolutions' weights, freeze: compiled with constant weights")
     options = parser.parse_args()
     measure.prepare(options)

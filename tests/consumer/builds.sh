@@ -29,4 +29,5 @@ fi
 awk 'NR == FNR { expected[FNR] = $0; next }
   { count = split(expected[FNR], e); if (count != NF || $1 != e[1] || NF < 7) bad = 1
     for (i = 2; i <= NF; ++i) { d = $i - e[i]; if (!(d <= 1e-3 && d >= -1e-3)) bad = 1 } ++lines }
-  END { if (bad || lines != 2) { print "the losses are not those of the reference"; exit 1 } }' "$folder/expected" "$folder/losses"
+  END { if (bad || lines != 2) { print "the losses are not those of the reference"; exit 1 } }' \
+  "$folder/expected" "$folder/losses"

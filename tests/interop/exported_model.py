@@ -1,5 +1,5 @@
-"""Checks what the cifar example exports against what other programs expect: names and shapes as in PyTorch, the values of the checkpoint, and
-the scores that a plain network written in numpy, in float64, reaches with them.
+"""Checks what the cifar example exports against what other programs expect: names and shapes as in PyTorch, the values
+of the checkpoint, and the scores that a plain network written in numpy, in float64, reaches with them.
 
   exported_model.py CIFAR
 
@@ -58,8 +58,8 @@ def architecture():
 
 
 def write_cifar10(folder):
-    """Files in CIFAR-10's format: a picture of 8 x 8 tiles for each class, with noise. Returns the training set's mean and
-    deviation per channel, the first test images and labels."""
+    """Files in CIFAR-10's format: a picture of 8 x 8 tiles for each class, with noise. Returns the training set's mean
+    and deviation per channel, the first test images and labels."""
     folder.mkdir()
     random = np.random.default_rng(1)
     tiles = random.integers(0, 128, (10, 3, 8, 8), dtype=np.uint8).repeat(4, axis=2).repeat(4, axis=3).reshape(10, 3072)
@@ -111,7 +111,8 @@ def check(condition, message):
 
 
 def check_values(model, checkpoint):
-    """Of a run without release: the stores of the checkpoint, in the modules' order, convolutions channels last, bit for bit."""
+    """Of a run without release: the stores of the checkpoint, in the modules' order, convolutions channels last, bit
+    for bit."""
     content = checkpoint.read_bytes()
     (length,) = struct.unpack_from("<Q", content, 8)
     directory, payload = json.loads(content[16:16 + length])["tensors"], content[16 + length + 4:]

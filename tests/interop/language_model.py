@@ -1,5 +1,5 @@
-"""Checks what the enwik8 example exports against PyTorch: the saved tensors are the state dicts of torch.nn.Embedding, LSTM and Linear, these
-compute the logits that lpw computes, and score a text as the run's summary says.
+"""Checks what the enwik8 example exports against PyTorch: the saved tensors are the state dicts of torch.nn.Embedding,
+LSTM and Linear, these compute the logits that lpw computes, and score a text as the run's summary says.
 
   language_model.py ENWIK8 PROGRAM   PROGRAM is made from language_model.cpp
 
@@ -21,8 +21,8 @@ except ImportError as error:
 
 HIDDEN, LAYERS, EMBEDDING = 24, 2, 10
 TEXT = b"".join(b"%d late-phase weights of %d members are averaged\n" % (i % 97, i % 7) for i in range(200))
-RUN = ["--hidden", str(HIDDEN), "--layers", str(LAYERS), "--embedding", str(EMBEDDING), "--bptt", "25", "--batch", "3", "--members", "3",
-       "--epochs", "4", "--release-epoch", "2", "--sigma", "0.1", "--lr", "0.003", "--threads", "1"]
+RUN = ["--hidden", str(HIDDEN), "--layers", str(LAYERS), "--embedding", str(EMBEDDING), "--bptt", "25", "--batch", "3",
+       "--members", "3", "--epochs", "4", "--release-epoch", "2", "--sigma", "0.1", "--lr", "0.003", "--threads", "1"]
 
 
 def check(condition, message):
@@ -32,7 +32,8 @@ def check(condition, message):
 
 def torch_network(model):
     """The three modules with the saved weights, which must be theirs and no others."""
-    network = torch.nn.ModuleDict({"embedding": torch.nn.Embedding(256, EMBEDDING), "lstm": torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS),
+    network = torch.nn.ModuleDict({"embedding": torch.nn.Embedding(256, EMBEDDING),
+                                   "lstm": torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS),
                                    "head": torch.nn.Linear(HIDDEN, 256)})
     network.load_state_dict(model, strict=True)
 

@@ -1,5 +1,6 @@
 """Usage: bad_input.py CIFAR [TEST]...
-Whatever is wrong with options, files or disk: one line on stderr that says so, an exit code, and nothing that was saved is lost."""
+Whatever is wrong with options, files or disk: one line on stderr that says so, an exit code, and nothing that was saved
+is lost."""
 import array
 import json
 import math
@@ -10,7 +11,8 @@ import struct
 import subprocess
 import sys
 
-from trainer import PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, refused, results, run, start, train
+from trainer import (PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, refused, results,
+                     run, start, train)
 
 random.seed(20210503)
 
@@ -121,7 +123,8 @@ def crc32c(content):
 
 
 def write_other_engine(content, folder):
-    """A whole checkpoint of the same run, by a program with another convolution engine. Returns that engine and the file."""
+    """A whole checkpoint of the same run, by a program with another convolution engine. Returns that engine and the
+    file."""
     (length,) = struct.unpack_from("<Q", content, 8)
     header = json.loads(content[16:16 + length])
     engine = {"oneDNN": "Eigen", "Eigen": "oneDNN"}[header["meta"]["options"]["engine"]]

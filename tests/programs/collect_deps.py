@@ -18,8 +18,8 @@ HEADERS = [
 
 def collect(folder, environment=None):
     """Calls the script, which tries what it has collected itself. Returns what it printed."""
-    done = subprocess.run(["bash", SCRIPT, folder], env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=600)
+    done = subprocess.run(["bash", SCRIPT, folder], env={**os.environ, **(environment or {})}, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=600)
     check(done.returncode == 0, f"exits with {done.returncode}: {done.stdout}{done.stderr}")
     for header in HEADERS:
         check((folder / header).exists(), f"{header} is missing")

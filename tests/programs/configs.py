@@ -1,6 +1,6 @@
 """Usage: configs.py CIFAR FOLDER
-The configurations of the published runs are read as what they say they are, without training for weeks. What the paper and its authors' files
-say stands here a second time, run by run."""
+The configurations of the published runs are read as what they say they are, without training for weeks. What the paper
+and its authors' files say stands here a second time, run by run."""
 import pathlib
 import re
 import sys
@@ -38,7 +38,8 @@ def each_file(folder):
         check(f"published test accuracy {ACCURACIES[path.stem]} %" in text, f"{path.name}: not the published figure")
         done = run("--config", path, *ELSEWHERE)
         check(done.returncode == 0, f"{path.name}: {done.stderr}")
-        plan = f"after {release} of {epochs} epochs 10 members, each on minibatches of its own: 10 x 128" if late else "there is 1 member"
+        plan = (f"after {release} of {epochs} epochs 10 members, each on minibatches of its own: 10 x 128" if late else
+                "there is 1 member")
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
         decay = "0.005" if data == "cifar100" and not swa else "-1"
         of_members = [
@@ -47,8 +48,9 @@ def each_file(folder):
     f"late-weight-decay = {decay}",
     "sigma = 0",
      'base-gradient = "sum"']
-        for line in [f"epochs = {epochs}", "batch = 128", "lr = 0.1", 'optimizer = "sgd"', "momentum = 0.9", "weight-decay = 5e-04",
-                     "clip = 0", "label-smoothing = 0", "dropout = 0", 'augment = "standard"', f"cutout = {cutout}",
+        for line in [f"epochs = {epochs}", "batch = 128", "lr = 0.1", 'optimizer = "sgd"', "momentum = 0.9",
+                     "weight-decay = 5e-04", "clip = 0", "label-smoothing = 0", "dropout = 0", 'augment = "standard"',
+                     f"cutout = {cutout}",
                      f'schedule = "{schedule}"', f"swa-start = {averaging}"] + late * of_members:
             check(f"\n{line}\n" in done.stdout, f"{path.name}: no {line} in\n{done.stdout}")
 

@@ -1,6 +1,6 @@
 """Usage: download.py SCRIPT
-What an earlier download left behind never stands in the way of the next. The sums of the published files are fixed, so that none of these
-downloads ends well; what it fetched shows in the sum that it found."""
+What an earlier download left behind never stands in the way of the next. The sums of the published files are fixed, so
+that none of these downloads ends well; what it fetched shows in the sum that it found."""
 import functools
 import hashlib
 import http.server
@@ -46,11 +46,12 @@ class Server(http.server.BaseHTTPRequestHandler):
 
 
 def download(folder, part, url):
-    """Leaves `part` of an earlier download in a folder and continues it, which must fail. Returns stderr and what is left of it."""
+    """Leaves `part` of an earlier download in a folder and continues it, which must fail. Returns stderr and what is
+    left of it."""
     path = folder / "cifar-10-binary.tar.gz.part"
     path.write_bytes(part)
-    done = subprocess.run([SCRIPT, "cifar10", folder], env={**os.environ, "LPW_DATA_URL": url}, stdin=subprocess.DEVNULL, capture_output=True,
-                          text=True, timeout=300)
+    done = subprocess.run([SCRIPT, "cifar10", folder], env={**os.environ, "LPW_DATA_URL": url},
+                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     check(done.returncode == 1, f"exits with {done.returncode}: {done.stdout}{done.stderr}")
     return done.stderr, path.read_bytes() if path.exists() else None
 

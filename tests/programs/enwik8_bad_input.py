@@ -1,6 +1,6 @@
 """Usage: enwik8_bad_input.py ENWIK8
-Whatever is wrong with the options, texts and files of the enwik8 trainer: one line on stderr that says so, and an exit code. What it shares
-with the cifar trainer is tested there."""
+Whatever is wrong with the options, texts and files of the enwik8 trainer: one line on stderr that says so, and an exit
+code. What it shares with the cifar trainer is tested there."""
 from trainer import TINY, check, contents, main, make_text, refused, run, train
 
 
@@ -36,7 +36,8 @@ def options(folder):
             (["--sample", -1], ["--sample", "from 0 to"]),
             (["--temperature", -0.5], ["--temperature", "from 0 to 1e+12"]),
             (["--release-step", -2], ["--release-step", "or -1"]),
-            (["--release-step", 361], ["release step 361", "4 epochs of 120 iterations", "earlier step or more epochs"]),
+            (["--release-step", 361], ["release step 361", "4 epochs of 120 iterations",
+                                       "earlier step or more epochs"]),
             (["--model", "wrn-10-1"], "--model"),
             (["--convolution", "direct"], "--convolution"),
             (["--momentum", 0.5], ["--momentum does nothing", "adam"]),

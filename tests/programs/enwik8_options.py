@@ -1,13 +1,14 @@
 """Usage: enwik8_options.py ENWIK8
-Every option of the enwik8 trainer does something to a run, or nothing where it must not; a run can be repeated and evaluated from what it
-leaves; and it trains on its own source where no text is given, wherever it lies."""
+Every option of the enwik8 trainer does something to a run, or nothing where it must not; a run can be repeated and
+evaluated from what it leaves; and it trains on its own source where no text is given, wherever it lies."""
 import math
 import os
 import pathlib
 import shutil
 import subprocess
 
-from trainer import FILES, PROGRAM, TINY, check, check_same, contents, main, make_text, metrics, results, run, summary, table, train
+from trainer import (FILES, PROGRAM, TINY, check, check_same, contents, main, make_text, metrics, results,
+                     run, summary, table, train)
 
 RUN = TINY + ["--epochs", "2", "--release-epoch", "1"]
 TEXT = pathlib.Path(TINY[TINY.index("--data") + 1])
@@ -24,10 +25,11 @@ def changes(folder):
             ["--weight-decay", 0.01], ["--optimizer", "adamw", "--weight-decay",
                 0.01], ["--late-weight-decay", 0.1], ["--clip", 0.1],
             ["--schedule", "cosine"], ["--late-schedule", "steps:1:0.5"], ["--base-gradient", "mean"], ["--sigma", 0.1],
-            ["--late", "head"], ["--late", "rank1,head"], ["--late", "none"], ["--release-epoch", 0], ["--release-step", 20],
-            ["--batch", 5], ["--bptt", 20], ["--pre-batch", "batch"], ["--pre-batch", 7], ["--hidden", 24], ["--layers", 2],
-            ["--embedding", 4], ["--dropout", 0.3], ["--precision", "bf16"], ["--swa-start", 0], ["--split", "80,10,10"],
-            ["--data", folder / "plain" / "model.safetensors"], ["--valid", folder / "other"],
+            ["--late", "head"], ["--late", "rank1,head"], ["--late", "none"], ["--release-epoch", 0],
+            ["--release-step", 20], ["--batch", 5], ["--bptt", 20], ["--pre-batch", "batch"], ["--pre-batch", 7],
+            ["--hidden", 24], ["--layers", 2], ["--embedding", 4], ["--dropout", 0.3], ["--precision", "bf16"],
+            ["--swa-start", 0], ["--split", "80,10,10"], ["--data", folder / "plain" / "model.safetensors"],
+            ["--valid", folder / "other"],
     ]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
@@ -43,8 +45,9 @@ def keeps(folder):
     """None of these changes what is computed."""
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
-    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.01], ["--late-schedule", "anneal"],
-                                        ["--member-chunk", 3], ["--pre-batch", 30], ["--sample", 10], ["--eval-every", 1]]):
+    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.01],
+                                        ["--late-schedule", "anneal"], ["--member-chunk", 3],
+                                        ["--pre-batch", 30], ["--sample", 10], ["--eval-every", 1]]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)
@@ -56,10 +59,12 @@ def keeps(folder):
 
 
 def scores(folder):
-    """What is in summary.json and metrics.csv is what was printed; late-phase weights are saved folded into a plain network."""
+    """What is in summary.json and metrics.csv is what was printed; late-phase weights are saved folded into a plain
+    network."""
     printed, _ = train(folder / "run", *TINY)
     found = summary(folder / "run")
-    for row, what in {"before release": "before_release", "ensemble of members": "ensemble", "collapsed, one plain network": "collapsed",
+    for row, what in {"before release": "before_release", "ensemble of members": "ensemble",
+                      "collapsed, one plain network": "collapsed",
                       "collapsed (parameters)": "collapsed_parameters"}.items():
         check(table(printed)[row] == [round(found[f"{part}_bpc_{what}"], 4)
               for part in ["valid", "test"]], f"{row}: {found}\n{printed}")
@@ -171,7 +176,8 @@ def configurations(folder):
         check(f"--config examples/configs/{path.name}" in path.read_text(), f"{path.name}: command of another")
         done = run("--config", path, "--data", TEXT, "--bptt", 10, "--dry-run")
         check(done.returncode == 0 and "LSTM 1 x 500" in done.stdout, f"{path.name}: {done.stdout}{done.stderr}")
-        plan = "10 members, each on minibatches of its own: 10 x 10 streams" if "late-phase" in path.name else "1 x 100 streams"
+        plan = ("10 members, each on minibatches of its own: 10 x 10 streams" if "late-phase" in path.name else
+                "1 x 100 streams")
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
         check(("swa-start = -1" in done.stdout) == ("swa" not in path.name), f"{path.name}: {done.stdout}")
 

@@ -1,6 +1,6 @@
 """Usage: faults.py CIFAR|ENWIK8 FAULTS_SO
-Each operation on the files of a run goes wrong in turn: the process is killed before it, the disk is full or fails, or it is interrupted.
-Whatever then is in the folder is whole, and --resume ends with the bits of the undisturbed run.
+Each operation on the files of a run goes wrong in turn: the process is killed before it, the disk is full or fails, or
+it is interrupted. Whatever then is in the folder is whole, and --resume ends with the bits of the undisturbed run.
 
 A sample of the operations and kinds is tried, or with LPW_TEST_LONG=1 each of each."""
 import errno
@@ -25,11 +25,11 @@ random.seed(20210503)
 def smallest(folder):
     """Options of a run that takes a fraction of a second and writes all kinds of files."""
     if NAME == "cifar":
-        return TINY + ["--train-subset", "20", "--test-subset", "5", "--batch", "10", "--epochs", "2", "--members", "2", "--release-epoch", "1",
-                       "--swa-start", "1"]
+        return TINY + ["--train-subset", "20", "--test-subset", "5", "--batch", "10", "--epochs", "2", "--members", "2",
+                       "--release-epoch", "1", "--swa-start", "1"]
     (folder / "text").write_bytes(make_text(3000))
-    return TINY + ["--data", folder / "text", "--hidden", "4", "--embedding", "2", "--epochs", "2", "--members", "2", "--release-epoch", "1",
-                   "--swa-start", "1", "--batch", "3"]
+    return TINY + ["--data", folder / "text", "--hidden", "4", "--embedding", "2", "--epochs", "2", "--members", "2",
+                   "--release-epoch", "1", "--swa-start", "1", "--batch", "3"]
 
 
 def run_with_fault(arguments, out, at, kind):
@@ -104,7 +104,8 @@ def every_operation_goes_wrong(folder):
         pairs = random.sample(pairs, SAMPLE)
     codes = [faulty(arguments, folder, expected, at, name) for at, name in pairs]
     check(codes.count(1) > len(codes) / 4, f"most faults were not noticed: {codes}")
-    print(f"{len(codes)} faults at {operations} operations: {codes.count(-9)} kills, {codes.count(1)} errors, {codes.count(0)} without harm")
+    print(f"{len(codes)} faults at {operations} operations: {codes.count(-9)} kills, {codes.count(1)} errors, "
+          f"{codes.count(0)} without harm")
 
 
 def interruptions_do_no_harm(folder):

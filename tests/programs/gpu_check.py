@@ -1,5 +1,6 @@
 """Usage: gpu_check.py GPU_CHECK_SH
-scripts/gpu_check.sh makes its reports and hides no failure, here with stand-ins for the GPU, the tools and the programs that it builds."""
+scripts/gpu_check.sh makes its reports and hides no failure, here with stand-ins for the GPU, the tools and the programs
+that it builds."""
 import json
 import os
 import shutil
@@ -9,8 +10,8 @@ import sys
 from trainer import check, main
 
 SCRIPT = os.path.abspath(sys.argv[1])
-UTILITIES = ["awk", "bash", "basename", "cat", "cp", "date", "dirname", "find", "git", "grep", "head", "mkdir", "nproc", "rm", "sed",
-             "sort", "tail", "tee", "timeout", "touch", "tr", "wc"]
+UTILITIES = ["awk", "bash", "basename", "cat", "cp", "date", "dirname", "find", "git", "grep", "head", "mkdir", "nproc",
+             "rm", "sed", "sort", "tail", "tee", "timeout", "touch", "tr", "wc"]
 STAGES = ["build", "tests", "memcheck", "racecheck", "kernels", "batch_norm", "steps", "torch"]
 
 # Each stand-in writes its command line to $FAKE/calls, and fails if $FAKE/fail-<name> is there, after saying so.
@@ -21,7 +22,8 @@ value() { for argument in "${arguments[@]}"; do case $argument in "$1="*) echo "
 arguments=("$@")
 """
 FAKES = {
-    "nvidia-smi": """if fails driver; then exit 9; fi; echo 'NVIDIA H900, 580.1, 9.0'; echo 'NVIDIA H900, 580.1, 9.0'""",
+    "nvidia-smi": "if fails driver; then exit 9; fi; "
+                  "echo 'NVIDIA H900, 580.1, 9.0'; echo 'NVIDIA H900, 580.1, 9.0'",
     "nvcc": """echo 'Cuda compilation tools, release 13.0, V13.0.88'""",
     "ninja": "",
     "cmake": """
@@ -39,11 +41,15 @@ FAKES = {
         if fails tests; then status=fail; fi
         if fails blind; then status=notrun; fi
         while [ $# -gt 0 ]; do [ "$1" != --output-junit ] || file=$2; shift; done
-        printf '<testsuite><testcase name="cuda.good" status="%s"/><testcase name="cuda.other" status="%s"><system-out>one\\ntwo is wrong</system-out>
+        printf '<testsuite><testcase name="cuda.good" status="%s"/>
+          <testcase name="cuda.other" status="%s"><system-out>one\\ntwo is wrong</system-out>
           </testcase><testcase name="cuda.none" status="notrun"/></testsuite>' ${status/fail/run} $status >"$file"
         [ $status != fail ]""",
     "compute-sanitizer": """
-        if fails $2 && [ "${arguments[-1]}" = "[#optimizer]" ]; then echo '========= Invalid __global__ read of size 4 bytes'; exit 99; fi
+        if fails $2 && [ "${arguments[-1]}" = "[#optimizer]" ]; then
+          echo '========= Invalid __global__ read of size 4 bytes'
+          exit 99
+        fi
         echo '========= ERROR SUMMARY: 0 errors'""",
     "lpw_test_cuda": "",
     "bench_cuda_kernels": """
@@ -52,9 +58,10 @@ FAKES = {
         cat >"$(value --benchmark_out)" <<JSON
         {
           "benchmarks": [
-            {"name": "add/bf16/4MB/iterations:15/manual_time", "median_us": 10, "low_us": 9, "high_us": 11, "GB/s": 1250, "reference_us": 9,
-             "of_reference": 0.9, "repeats": 20},
-            {"name": "fill/1", "error_occurred": true, "error_message": "$(fails kernels >/dev/null && echo broken || echo no time left)"}
+            {"name": "add/bf16/4MB/iterations:15/manual_time", "median_us": 10, "low_us": 9, "high_us": 11,
+             "GB/s": 1250, "reference_us": 9, "of_reference": 0.9, "repeats": 20},
+            {"name": "fill/1", "error_occurred": true,
+             "error_message": "$(fails kernels >/dev/null && echo broken || echo no time left)"}
           ]
         }
 JSON
@@ -63,8 +70,8 @@ JSON
         cat >"$(value --benchmark_out)" <<JSON
 {
           "benchmarks": [
-            {"name": "bn/bf16/K10/8x8x640/iterations:30/manual_time", "label": "cuDNN, persistent", "median_us": 100, "low_us": 90, "high_us": 110,
-             "GB/s": 2000, "reference_us": 300, "of_reference": 3, "repeats": 1}
+            {"name": "bn/bf16/K10/8x8x640/iterations:30/manual_time", "label": "cuDNN, persistent", "median_us": 100,
+             "low_us": 90, "high_us": 110, "GB/s": 2000, "reference_us": 300, "of_reference": 3, "repeats": 1}
           ]
 }
 JSON
@@ -72,8 +79,9 @@ JSON
     "bench_cuda_step": """
         fails steps && exit 1
         while [ $# -gt 0 ]; do [ "$1" != --json ] || file=$2; shift; done
-        echo '{"program": "lpw", "work": "wrn-16-4", "variant": "batched", "members": 10, "batch": 128, "precision": "bf16", "device": "cuda",
-          "milliseconds": 20, "low": 19, "high": 21, "device_peak_mb": 100}' | tr -d '\\n' >"$file"
+        echo '{"program": "lpw", "work": "wrn-16-4", "variant": "batched", "members": 10, "batch": 128,
+          "precision": "bf16", "device": "cuda", "milliseconds": 20, "low": 19, "high": 21,
+          "device_peak_mb": 100}' | tr -d '\\n' >"$file"
         """,
     "torch": """
         [ "$1" != -c ] || exit 0
@@ -83,8 +91,9 @@ JSON
         while [ $# -gt 0 ]; do [ "$1" != --json ] || file=$2; shift; done
         case $file in *lstm* | *compiled*) exit 0 ;; esac
         common='"program": "PyTorch 9.9", "members": 10, "batch": 128, "precision": "bf16", "device": "cuda"'
-        { echo "{$common, \\"work\\": \\"$work\\", \\"variant\\": \\"loop\\", \\"milliseconds\\": 50, \\"low\\": 49, \\"high\\": 51}"
-          echo "{$common, \\"work\\": \\"$work\\", \\"variant\\": \\"vmap\\", \\"missing\\": \\"no time left\\"}"; } >"$file"
+        common="$common, \\"work\\": \\"$work\\""
+        { echo "{$common, \\"variant\\": \\"loop\\", \\"milliseconds\\": 50, \\"low\\": 49, \\"high\\": 51}"
+          echo "{$common, \\"variant\\": \\"vmap\\", \\"missing\\": \\"no time left\\"}"; } >"$file"
         """,
 }
 
@@ -111,10 +120,10 @@ def gpu_check(folder, *arguments, fail=(), without=(), environment=None):
     for name in fail:
         (fakes / f"fail-{name}").touch()
     (folder / "build").mkdir(exist_ok=True)
-    variables = {"PATH": str(fakes), "FAKE": str(fakes), "CUDA_HOME": str(folder / "nowhere"), "LPW_TORCH_PYTHON": str(fakes / "torch"),
-                 "HOME": str(folder), **(environment or {})}
-    done = subprocess.run([fakes / "bash", SCRIPT, "--out", folder / "out", "--build", folder / "build", *arguments], env=variables,
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    variables = {"PATH": str(fakes), "FAKE": str(fakes), "CUDA_HOME": str(folder / "nowhere"),
+                 "LPW_TORCH_PYTHON": str(fakes / "torch"), "HOME": str(folder), **(environment or {})}
+    done = subprocess.run([fakes / "bash", SCRIPT, "--out", folder / "out", "--build", folder / "build", *arguments],
+                          env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
     paths = [folder / "out" / f"gpu_report.{form}" for form in ("json", "md")]
     if not all(path.exists() for path in paths):
         return done, None, None
@@ -156,7 +165,8 @@ def all_is_well(folder):
     check([run["program"] for run in report["benchmarks"]["steps"]] == [
           "lpw", "PyTorch 9.9", "PyTorch 9.9"], f"{report['benchmarks']}")
     calls = (folder / "fakes" / "calls").read_text()
-    contains(calls, "-DCMAKE_CUDA_ARCHITECTURES=90-real", "-DLPW_EMULATOR=OFF", "--label-regex ^gpu$", "--tool memcheck", "--tool racecheck",
+    contains(calls, "-DCMAKE_CUDA_ARCHITECTURES=90-real", "-DLPW_EMULATOR=OFF", "--label-regex ^gpu$",
+             "--tool memcheck", "--tool racecheck",
              "-# [#batch_norm]", "bench_cuda_kernels --limit=", "--precision bf16")
     check("[#network]" not in calls and "[#main]" not in calls, "compute-sanitizer runs whole trainings")
 
@@ -246,7 +256,8 @@ def only_reports_are_replaced(folder):
     done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr,
     done.stdout +
      done.stderr)
-        check(all(file.exists() for file in stays if name != "data" or "data" in file.parts), "another's files were removed")
+        check(all(file.exists() for file in stays if name != "data" or "data" in file.parts),
+              "another's files were removed")
         shutil.rmtree(folder / "fakes")
         shutil.move(folder / "out" / name, folder / name)
     (folder / "out" / "data").symlink_to(folder / "data")

@@ -1,11 +1,12 @@
 """Usage: interrupt.py CIFAR|ENWIK8
-Ctrl-C, a scheduler's SIGTERM and the SIGHUP of a closed terminal end a run at a step, with a checkpoint from which it goes on as if nothing
-had been."""
+Ctrl-C, a scheduler's SIGTERM and the SIGHUP of a closed terminal end a run at a step, with a checkpoint from which it
+goes on as if nothing had been."""
 import resource
 import signal
 import subprocess
 
-from trainer import FILES, NAME, PROGRAM, TINY, check, check_same, checkpoint_progress, main, results, run, start, summary, train
+from trainer import (FILES, NAME, PROGRAM, TINY, check, check_same, checkpoint_progress, main, results, run,
+                     start, summary, train)
 
 RUN = TINY + ["--batch", "5", "--swa-start", "3"]  # many steps, so that the signal meets one
 
@@ -53,8 +54,8 @@ def finished_run_is_evaluated_again(folder):
 def ignored_signals_stay_ignored(folder):
     """As SIGHUP under nohup, and SIGINT of what a script runs in the background."""
     signals = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]
-    process = subprocess.Popen([PROGRAM, *RUN, "--out", str(folder / "run")], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, text=True, restore_signals=False,
+    process = subprocess.Popen([PROGRAM, *RUN, "--out", str(folder / "run")], stdin=subprocess.DEVNULL,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, restore_signals=False,
                                preexec_fn=lambda: [signal.signal(sign, signal.SIG_IGN) for sign in signals])
     for line in process.stdout:
         if line.startswith("epoch 1/4"):
@@ -67,7 +68,8 @@ def ignored_signals_stay_ignored(folder):
 
 
 def files_that_may_not_grow(folder):
-    """A limit on the size of files (ulimit -f), whose signal would end the program without a word: for a checkpoint, and for what is printed."""
+    """A limit on the size of files (ulimit -f), whose signal would end the program without a word: for a checkpoint,
+    and for what is printed."""
     limit = lambda size: {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
     done = run(*TINY, "--out", folder / "run", **limit(20_000))
     check(
@@ -84,7 +86,8 @@ def files_that_may_not_grow(folder):
 
 
 def runs_of_one_second_have_folders_of_their_own(folder):
-    processes = [subprocess.Popen([PROGRAM, *TINY, "--epochs", "1"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    processes = [subprocess.Popen([PROGRAM, *TINY, "--epochs", "1"], cwd=folder, stdout=subprocess.PIPE,
+                                  stderr=subprocess.PIPE, text=True)
                  for _ in range(4)]
     for process in processes:
         _, err = process.communicate(timeout=600)

@@ -1,12 +1,14 @@
 """Usage: options.py CIFAR
-Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it leaves."""
+Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it
+leaves."""
 import math
 import re
 
-from trainer import FILES, check, check_same, contents, main, metrics, refused, results, run, start, summary, table, train
+from trainer import (FILES, check, check_same, contents, main, metrics, refused, results, run, start,
+                     summary, table, train)
 
-RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2", "--members", "2",
-       "--release-epoch", "1", "--threads", "1"]
+RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2",
+       "--members", "2", "--release-epoch", "1", "--threads", "1"]
 SCORES = ["before release", "ensemble of members", "collapsed (parameters)", "collapsed, one plain network"]
 SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
 
@@ -21,14 +23,15 @@ def changes(folder):
     train(folder / "plain", *RUN)
     seen = {(folder / "plain" / "model.safetensors").read_bytes(): "none"}
     for number, arguments in enumerate([
-            ["--seed", 1], ["--lr", 0.05], ["--late-lr", 0.01], ["--momentum", 0], ["--momentum", 0.5], ["--weight-decay", 0],
-            ["--late-weight-decay", 0.1], ["--schedule", "cosine"], ["--schedule",
+            ["--seed", 1], ["--lr", 0.05], ["--late-lr", 0.01], ["--momentum", 0], ["--momentum", 0.5],
+            ["--weight-decay", 0], ["--late-weight-decay", 0.1], ["--schedule", "cosine"], ["--schedule",
                 "steps:1:0.1"], ["--schedule", "anneal:0:2:0.001"],
             ["--late-schedule", "steps:1:0.5"], ["--base-gradient",
                 "mean"], ["--sigma", 0.1], ["--late", "head"], ["--late", "batchnorm"],
-            ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0], ["--batch", 5],
-            ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"], ["--precision", "bf16"],
-            ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--optimizer",
+            ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0],
+            ["--batch", 5],
+            ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"],
+            ["--precision", "bf16"], ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--optimizer",
                 "adam", "--lr", 0.001], ["--clip", 0.1], ["--release-step", 5],
             ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1], ["--optimizer", "adam",
                 "--lr", 0.001, "--weight-decay", 0.1], ["--train-subset", 80], ["--convolution", "direct"],
@@ -48,8 +51,10 @@ def keeps(folder):
     """None of these changes what is computed; a member chunk only the order of sums."""
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
-    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.1], ["--late-weight-decay", 5e-4],
-                                        ["--late-schedule", "constant"], ["--member-chunk", 2], ["--device", "cpu"], ["--deterministic"], ["--test-subset", 50]]):
+    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.1],
+                                        ["--late-weight-decay", 5e-4], ["--late-schedule", "constant"],
+                                        ["--member-chunk", 2], ["--device", "cpu"],
+                                        ["--deterministic"], ["--test-subset", 50]]):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)
@@ -197,7 +202,8 @@ def resume_may_change_some(folder):
 
 
 def evaluating_less_often(folder):
-    """--eval-every scores fewer epochs, the last among them, and changes nothing else; a run may be resumed in between."""
+    """--eval-every scores fewer epochs, the last among them, and changes nothing else; a run may be resumed in
+    between."""
     arguments = [*RUN, "--epochs", 5, "--release-epoch", 2]
     train(folder / "each", *arguments)
     printed, _ = train(folder / "third", *arguments, "--eval-every", 3)
@@ -219,7 +225,8 @@ def evaluating_less_often(folder):
 
 
 def more_epochs(folder):
-    """A finished run goes on for more epochs where its schedule does not depend on their number, and is as if it had been planned so."""
+    """A finished run goes on for more epochs where its schedule does not depend on their number, and is as if it had
+    been planned so."""
     for name, arguments in {"constant": ["--schedule", "constant", "--late-schedule", "steps:1,3:0.5"],
                             "averaged": ["--schedule", "anneal:1:4:0.01", "--swa-start", 1]}.items():
         train(folder / f"{name}-planned", *RUN, *arguments, "--epochs", 4)
@@ -249,12 +256,15 @@ def more_epochs(folder):
 
 def numbers(folder):
     """Numbers are decimal, in files too, and what CLI11 makes of them is what was written."""
-    written = {"epochs": "010", "batch": "+7", "members": "08", "release-epoch": "0009", "seed": "18446744073709551615", "lr": ".5", "sigma": "1e-1",
-               "weight-decay": "-0", "late-lr": "00.25", "swa-start": "007", "cutout": "08", "test-subset": "010", "train-subset": "0100",
+    written = {"epochs": "010", "batch": "+7", "members": "08", "release-epoch": "0009", "seed": "18446744073709551615",
+               "lr": ".5", "sigma": "1e-1",
+               "weight-decay": "-0", "late-lr": "00.25", "swa-start": "007", "cutout": "08", "test-subset": "010",
+               "train-subset": "0100",
                "eval-every": "02", "threads": "01", "checkpoint-minutes": "012.5", "clip": "1E1"}
-    read = {"epochs": "10", "batch": "7", "members": "8", "release-epoch": "9", "seed": "18446744073709551615", "lr": "0.5", "sigma": "0.1",
-            "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10", "train-subset": "100",
-            "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
+    read = {"epochs": "10", "batch": "7", "members": "8", "release-epoch": "9", "seed": "18446744073709551615",
+            "lr": "0.5", "sigma": "0.1",
+            "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10",
+            "train-subset": "100", "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
     # TOML has fewer forms: what is none of its numbers stands in quotes, as a
     # seed beyond its integers does in config.toml.
     in_toml = {
@@ -279,7 +289,8 @@ def numbers(folder):
 
 
 def idle_options(folder):
-    """An option that does nothing is refused, also from a file, unless the command line has set it aside there; config.toml has none."""
+    """An option that does nothing is refused, also from a file, unless the command line has set it aside there;
+    config.toml has none."""
     config = folder / "config.toml"
     config.write_text("momentum = 0.5\n")
     done = run("--dry-run", *RUN, "--config", config, "--optimizer", "adam")
@@ -291,7 +302,8 @@ def idle_options(folder):
     # what files of before say of what they leave alone
     config.write_text("momentum = 0.9\noptimizer = \"adam\"\nconvert = false\n")
     done = run("--dry-run", *RUN, "--config", config)
-    check(done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout, done.stdout + done.stderr)
+    check(done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout,
+          done.stdout + done.stderr)
 
 
 def groups_and_lists(folder):
@@ -307,7 +319,8 @@ def groups_and_lists(folder):
         check(done.returncode == 0 and 'late = "head,rank1"' in done.stdout, done.stdout + done.stderr)
         shown.append(done.stdout)
     check(shown[0] == shown[1] == shown[2], f"{shown[1]}\nor\n{shown[2]}\ninstead of\n{shown[0]}")
-    for text, says in [("[section]\nepochs = 4\n", ["config.toml:1: ", "no group of options [section]", "[training], [late-phase]"]),
+    for text, says in [("[section]\nepochs = 4\n", ["config.toml:1: ", "no group of options [section]",
+                                                    "[training], [late-phase]"]),
                        ("epochs = 4\n[training]\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
                        ("[training]\nout = 'x'\n", ["config.toml:2: ", "command line"]),
                        ("epochs = [4, 5]\n", ["config.toml:1: ", "epochs: expected one value, found a list"]),
@@ -340,4 +353,5 @@ def dry_run(folder):
 
 
 main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_without_a_checkpoint,
-     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, groups_and_lists, quoted, dry_run)
+     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, groups_and_lists, quoted,
+     dry_run)

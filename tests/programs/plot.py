@@ -11,7 +11,8 @@ from trainer import PROGRAM, check, main
 
 HEADER = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n"
 ROWS = "".join(
-    f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n" for epoch in range(1, 8))
+    f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n"
+    for epoch in range(1, 8))
 
 
 def plot(*arguments, **options):
@@ -49,11 +50,13 @@ def text_run(folder):
 
 
 def seldom_scored_run(folder):
-    """Empty cells, of epochs that were not scored, are passed over: the curve goes from score to score. There may be no score yet."""
+    """Empty cells, of epochs that were not scored, are passed over: the curve goes from score to score. There may be no
+    score yet."""
     def rows(scored):
         return HEADER + \
             "".join(
-                f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n" for epoch in range(1, 8))
+                f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n"
+                for epoch in range(1, 8))
     pictures = set()
     for number, scored in enumerate([range(1, 8), (1, 7), ()]):
         done = plot(make_run(folder / str(number) / "run", rows(scored)))
@@ -102,7 +105,8 @@ def refusals(folder):
 
 
 def names_that_tools_take_for_something_else(folder):
-    """awk's assignments, options, standard input, quotes: of run folders, of the picture, and of the folder for temporary files."""
+    """awk's assignments, options, standard input, quotes: of run folders, of the picture, and of the folder for
+    temporary files."""
     for number, name in enumerate(["lr=0.1", "a'b\"c", "back\\tslash", "$(id)", "two\nlines", "*"]):
         base = folder / str(number)
         make_run(base / name)

@@ -9,13 +9,17 @@ from trainer import NAME, TINY, check, check_same, main, results, run, start, tr
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
 VARIANTS = {
     "late phase and averaging": TINY + ["--swa-start", "3"],
-    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
-    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
-    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
+    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine",
+                                          "--sigma", "0.1"],
+    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1",
+                                                     "--member-chunk", "2"],
+    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean",
+                                "--late", "head"],
     "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
     "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
 } if NAME == "cifar" else {
-    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head"],
+    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1",
+                                          "--late", "rank1,head"],
     "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],
     "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--pre-batch", "7"],
     "by gradient descent": TINY + EVERY_STEP + ["--optimizer", "sgd", "--lr", "0.3", "--pre-batch", "batch"],
@@ -52,7 +56,8 @@ def killed_at_random_moments(folder):
             process.communicate()
             within_epochs += resumed(out, arguments, expected, f"{name}, killed after {delay:.2f} of {seconds:.2f} s")
     kills = len(VARIANTS) * MOMENTS
-    print(f"{running} of {kills} kills met a running process, {kills - running} a finished one; {within_epochs} runs went on within an epoch")
+    print(f"{running} of {kills} kills met a running process, {kills - running} a finished one; "
+          f"{within_epochs} runs went on within an epoch")
     check(running > kills / 2, "most kills came after the end of the run")
     check(within_epochs > 0, "no run was resumed within an epoch")
 

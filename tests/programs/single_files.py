@@ -11,8 +11,8 @@ from trainer import check, main  # noqa: E402
 
 
 def run(name, folder, *arguments):
-    done = subprocess.run([PROGRAMS / name, *map(str, arguments)], cwd=folder, stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          timeout=600)
+    done = subprocess.run([PROGRAMS / name, *map(str, arguments)], cwd=folder, stdin=subprocess.DEVNULL,
+                          capture_output=True, text=True, timeout=600)
     check(done.returncode == 0 and done.stderr == "", f"{name}: exits with {done.returncode}: {done.stderr}")
     return done.stdout
 

@@ -29,8 +29,8 @@ def pipe(folder):
 
 def terminal(folder):
     command = shlex.join([PROGRAM, *TINY, "--out", str(folder / "run")])
-    done = subprocess.run(["script", "-qec", f"stty cols 80; {command}", "/dev/null"], stdin=subprocess.DEVNULL, capture_output=True,
-                          timeout=600)
+    done = subprocess.run(["script", "-qec", f"stty cols 80; {command}", "/dev/null"], stdin=subprocess.DEVNULL,
+                          capture_output=True, timeout=600)
     printed = (done.stdout + done.stderr).decode()
     check(done.returncode == 0, printed)
     drawn = [part for part in printed.split("\r\x1b[K") if f"{UNIT}/s  ETA" in part and "\n" not in part]

@@ -159,9 +159,12 @@ plant docs/page.md "it lies in /"home"/someone/data"
 expect_violation machine_paths docs/page.md:1
 
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
-  'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' 'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \
-  'CHECK(std::abs(a - b) > 1e-3);' 'if (size > 1000) CHECK(std::abs(a - b) < 0.1);' 'wrong += !(std::abs(a - b) <= tolerance);' \
-  'if (error->size() > 2) difference = compare(a, b);' 'const double largest = std::max<double>(a, b), error = std::abs(a - b);' \
+  'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \
+  'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \
+  'CHECK(std::abs(a - b) > 1e-3);' 'if (size > 1000) CHECK(std::abs(a - b) < 0.1);' \
+  'wrong += !(std::abs(a - b) <= tolerance);' \
+  'if (error->size() > 2) difference = compare(a, b);' \
+  'const double largest = std::max<double>(a, b), error = std::abs(a - b);' \
   'if (count > 0) ece += std::abs(a - b);' 'const auto limit = std::numeric_limits<double>::max(); sum += std::abs(a);'
 expect_clean comparisons
 try_comparison() {

@@ -13,10 +13,14 @@ missing() {
   bad=1
 }
 
-code() { find include kernels examples tests benchmarks -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' \) 2>/dev/null || true; }
+code() {
+  find include kernels examples tests benchmarks -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' \) \
+    2>/dev/null || true
+}
 words=$(code | xargs -r cat | grep -oE '[A-Za-z_][A-Za-z0-9_]*' | sort -u || true)
-options=$(find . -path ./build -prune -o \( -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.sh' -o -name '*.py' -o -name '*.cpp' -o -name '*.hpp' \) -print |
-  xargs grep -ohE '\bLPW_[A-Z0-9_]+' | sort -u || true)
+options=$(find . -path ./build -prune -o \
+  \( -name '*.cmake' -o -name 'CMakeLists.txt' -o -name '*.sh' -o -name '*.py' -o -name '*.cpp' -o -name '*.hpp' \) \
+  -print | xargs grep -ohE '\bLPW_[A-Z0-9_]+' | sort -u || true)
 
 for document in "${documents[@]}"; do
   [ -f "$document" ] || continue
@@ -27,7 +31,8 @@ for document in "${documents[@]}"; do
   while IFS= read -r path; do
     matches=($path)
     [ -e "${matches[0]:-}" ] || missing "$document" "$path"
-  done < <(grep -oE '`(include|kernels|scripts|docs|tests|examples|benchmarks|cmake|\.ci)/[A-Za-z0-9_./*-]+' <<<"$prose" | tr -d '`' | sort -u)
+  done < <(grep -oE '`(include|kernels|scripts|docs|tests|examples|benchmarks|cmake|\.ci)/[A-Za-z0-9_./*-]+' \
+    <<<"$prose" | tr -d '`' | sort -u)
 
   # Relative links, without the place within the page.
   while IFS= read -r link; do

@@ -13,7 +13,8 @@ for folder in tests benchmarks; do
 done
 [ ${#folders[@]} -gt 0 ] || exit 0
 
-find "${folders[@]}" -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print | sort | xargs -r awk '
+find "${folders[@]}" -type f \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print |
+  sort | xargs -r awk '
   BEGIN {
     name = "[A-Za-z_]*([Ww]orst|[Ee]rror|[Dd]ifference|[Dd]istance|[Dd]eviation)[A-Za-z_]*"
     inside = "([^;()]*\\([^;()]*\\))*[^;()]*"              # of a call, calls in it included

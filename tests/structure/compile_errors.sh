@@ -5,9 +5,12 @@
 set -euo pipefail
 project=$1 compiler=$2
 shift 2
-module="lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of its parameters, buffers and modules"
-member="lpw: visit(f) names a member that is neither a parameter, nor a buffer, nor a module with value_type, device_type and visit(f)"
-follower="lpw: release takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), which have follows(stores) and rearrange(from, to)"
+module="lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) "
+module+="for each of its parameters, buffers and modules"
+member="lpw: visit(f) names a member that is neither a parameter, nor a buffer, "
+member+="nor a module with value_type, device_type and visit(f)"
+follower="lpw: release takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), "
+follower+="which have follows(stores) and rearrange(from, to)"
 task="lpw: this is no task for that network; lpw/train/task.hpp says what one has to have"
 
 if said=$("$compiler" "$@" -I "$project/include" -fsyntax-only "$project/tests/structure/compile_errors.cpp" 2>&1); then

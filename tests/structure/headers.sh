@@ -9,7 +9,8 @@ flags=("$@" -fsyntax-only -x c++ -I"$root/include" -I"$root/kernels")
 check() {
   local header=$1
   shift
-  printf '#include <%s>\n#include <%s>\n' "$header" "$header" | "$@" - || { echo "headers: $header does not compile on its own" >&2; return 1; }
+  printf '#include <%s>\n#include <%s>\n' "$header" "$header" | "$@" - ||
+    { echo "headers: $header does not compile on its own" >&2; return 1; }
 }
 export -f check
 

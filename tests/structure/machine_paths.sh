@@ -12,7 +12,8 @@ fi
 # A path starts where a word could: "a/home/b" inside a longer relative path is something else.
 # grep's exit status is lost: xargs has one of its own where it runs several, and files may be gone that git still
 # lists.
-found=$(list | xargs -0 grep -InHE "(^|[^A-Za-z0-9_.-])/(home|root|work|tmp|mnt|Users|scratch)/[A-Za-z0-9_.]" 2>/dev/null || true)
+found=$(list |
+  xargs -0 grep -InHE "(^|[^A-Za-z0-9_.-])/(home|root|work|tmp|mnt|Users|scratch)/[A-Za-z0-9_.]" 2>/dev/null || true)
 if [ -n "$found" ]; then
   printf '%s\nmachine paths found (above)\n' "$found"
   exit 1
