@@ -265,17 +265,13 @@ def numbers(folder):
             "lr": "0.5", "sigma": "0.1",
             "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10",
             "train-subset": "100", "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
-    # TOML has fewer forms: what is none of its numbers stands in quotes, as a
-    # seed beyond its integers does in config.toml.
-    in_toml = {
-    name: text if re.fullmatch(
-        r"[+-]?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d+)?",
-        text) else f'"{text}"' for name,
-         text in written.items()}
-    check(sum(text[0] == '"' for text in in_toml.values()) < len(
-        written) - 4, f"hardly a number of TOML among {in_toml}")
-    (folder / "config.toml").write_bytes(b"\xef\xbb\xbf" + \
-     "".join(f"{name} = {text}\r\n" for name, text in in_toml.items()).encode())
+    # TOML has fewer forms: what is none of its numbers stands in quotes, as a seed beyond its integers does in
+    # config.toml.
+    number = r"[+-]?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d+)?"
+    in_toml = {name: text if re.fullmatch(number, text) else f'"{text}"' for name, text in written.items()}
+    check(sum(text[0] != '"' for text in in_toml.values()) >= 4, f"hardly a number of TOML among {in_toml}")
+    lines = "".join(f"{name} = {text}\r\n" for name, text in in_toml.items())
+    (folder / "config.toml").write_bytes(b"\xef\xbb\xbf" + lines.encode())
     read["seed"] = f'"{read["seed"]}"'
     for arguments in [[f"--{name}={text}" for name, text in written.items()], ["--config", folder / "config.toml"]]:
         done = run("--dry-run", "--model", "wrn-10-1", *arguments)

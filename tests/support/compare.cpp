@@ -125,7 +125,7 @@ TEST_CASE("shapes that differ fail every tolerance and say both", "[support]") {
   CHECK(to_text(same_bits(wide, high)) == "found [2 3], expected [3 2]");
 }
 
-TEST_CASE("equality of bits takes a NaN for itself and tells 0 from -0; that of values may take NaN for NaN",
+TEST_CASE("equality of bits takes a NaN for itself and tells 0 from -0, that of values may take NaN for NaN",
           "[support]") {
   const auto a = row({0, not_a_number}), other = row({-0.0, not_a_number});
   CHECK(same_bits(a, clone(a)));
