@@ -8,8 +8,9 @@ import sys
 
 
 def summaries(folder, kind):
-    paths = [path for path in sorted(folder.glob(f"{kind}-*/summary.json"))
-                                     if path.parent.name[len(kind) + 1:].isdigit()]
+    paths = [
+        path for path in sorted(folder.glob(f"{kind}-*/summary.json")) if path.parent.name[len(kind) + 1 :].isdigit()
+    ]
     return [json.loads(path.read_text(encoding="utf-8")) for path in paths]
 
 
@@ -25,10 +26,11 @@ def row(kind, runs):
     ensemble = "" if members == {1} else cell(runs, "test_bpc_ensemble")
     minutes = statistics.median(run["seconds"] for run in runs) / 60
     scores = [
-    cell(
-        runs, "valid_bpc_collapsed"), cell(
-            runs, "test_bpc_before_release"), cell(
-                runs, "test_bpc_collapsed"), ensemble]
+        cell(runs, "valid_bpc_collapsed"),
+        cell(runs, "test_bpc_before_release"),
+        cell(runs, "test_bpc_collapsed"),
+        ensemble,
+    ]
     return " | ".join([f"| {kind}", str(len(runs)), *scores, f"{minutes:.0f} |"])
 
 

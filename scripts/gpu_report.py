@@ -15,8 +15,18 @@ import compare_table  # noqa: E402 pylint: disable=wrong-import-position
 import kernel_table  # noqa: E402 pylint: disable=wrong-import-position
 
 LAST_LINES = 20
-MACHINE = {"gpu": "GPU", "driver": "driver", "architecture": "built for", "cuda": "CUDA", "cudnn": "cuDNN",
-           "torch": "PyTorch", "cores": "CPU cores", "date": "date", "commit": "commit", "seconds": "seconds in all"}
+MACHINE = {
+    "gpu": "GPU",
+    "driver": "driver",
+    "architecture": "built for",
+    "cuda": "CUDA",
+    "cudnn": "cuDNN",
+    "torch": "PyTorch",
+    "cores": "CPU cores",
+    "date": "date",
+    "commit": "commit",
+    "seconds": "seconds in all",
+}
 
 
 def rows(path):
@@ -31,17 +41,19 @@ def last_lines(text):
 def cudnn_version(build):
     """Of the header that the build used."""
     cache = build / "CMakeCache.txt"
-    folders = re.findall(
-    r"^LPW_CUDNN_INCLUDE:\w+=(.*)$",
-    cache.read_text(
-        encoding="utf-8"),
-         re.MULTILINE) if cache.exists() else []
+    folders = (
+        re.findall(r"^LPW_CUDNN_INCLUDE:\w+=(.*)$", cache.read_text(encoding="utf-8"), re.MULTILINE)
+        if cache.exists()
+        else []
+    )
     for folder in ";".join(folders).split(";"):
         header = pathlib.Path(folder) / "cudnn_version.h"
         if folder and header.exists():
             text = header.read_text(encoding="utf-8")
-            parts = [re.search(rf"^#define CUDNN_{part} +(\d+)", text, re.MULTILINE)
-                               for part in ("MAJOR", "MINOR", "PATCHLEVEL")]
+            parts = [
+                re.search(rf"^#define CUDNN_{part} +(\d+)", text, re.MULTILINE)
+                for part in ("MAJOR", "MINOR", "PATCHLEVEL")
+            ]
             return ".".join(part[1] for part in parts if part)
     return "unknown"
 
@@ -50,13 +62,9 @@ def test_results(path):
     """How many tests passed and so on, and the last lines of those that failed, from what ctest wrote."""
     counts, failures = {}, []
     for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
-        status = {
-    "run": "passed",
-    "fail": "failed",
-    "notrun": "skipped",
-    "disabled": "skipped"}.get(
-        case.get("status"),
-         case.get("status"))
+        status = {"run": "passed", "fail": "failed", "notrun": "skipped", "disabled": "skipped"}.get(
+            case.get("status"), case.get("status")
+        )
         counts[status] = counts.get(status, 0) + 1
         if status == "failed":
             failures.append({"name": case.get("name"), "last_lines": last_lines(case.findtext("system-out") or "")})
@@ -72,10 +80,18 @@ def stage_results(out):
     notes, failures = rows(out / "data" / "notes.tsv"), rows(out / "data" / "failures.tsv")
     stages = []
     for name, status, seconds, reason in rows(out / "data" / "stages.tsv"):
-        stage = {"name": name, "status": status, "seconds": int(seconds), "reason": reason,
-                 "left_out": [text for whose, text in notes if whose == name],
-                 "failures": [{"name": what, "last_lines": read_log(pathlib.Path(log))} for whose, what, log in failures
-                              if whose == name]}
+        stage = {
+            "name": name,
+            "status": status,
+            "seconds": int(seconds),
+            "reason": reason,
+            "left_out": [text for whose, text in notes if whose == name],
+            "failures": [
+                {"name": what, "last_lines": read_log(pathlib.Path(log))}
+                for whose, what, log in failures
+                if whose == name
+            ],
+        }
         tests = out / "data" / "tests.xml"
         if name == "tests" and tests.exists():
             stage["tests"], stage["failures"] = test_results(tests)
@@ -102,14 +118,21 @@ def benchmark_results(data):
     for path in sorted(data.iterdir()):
         if path.suffix == ".jsonl" or path.name == "batch_norm.json":
             runs += loaded(compare_table.load_file, path, [], broken)
-    return {"kernels": kernels, "batch_norm": [run for run in runs if run["work"].startswith("bn ")],
-            "steps": [run for run in runs if not run["work"].startswith("bn ")],
-            "not_measured": broken + [f"{name}: {why}" for name, why in missing] + list(compare_table.missing(runs))}
+    return {
+        "kernels": kernels,
+        "batch_norm": [run for run in runs if run["work"].startswith("bn ")],
+        "steps": [run for run in runs if not run["work"].startswith("bn ")],
+        "not_measured": broken + [f"{name}: {why}" for name, why in missing] + list(compare_table.missing(runs)),
+    }
 
 
 def collect(out, build):
-    report = {**dict(rows(out / "data" / "machine.tsv")), "cudnn": cudnn_version(build), "stages": stage_results(out),
-              "benchmarks": benchmark_results(out / "data")}
+    report = {
+        **dict(rows(out / "data" / "machine.tsv")),
+        "cudnn": cudnn_version(build),
+        "stages": stage_results(out),
+        "benchmarks": benchmark_results(out / "data"),
+    }
     report["seconds"] = sum(stage["seconds"] for stage in report["stages"])
     programs = {run["program"] for part in ("batch_norm", "steps") for run in report["benchmarks"][part]}
     report["torch"] = next((name.split(" ", 1)[1] for name in programs if name.startswith("PyTorch ")), "none")
@@ -131,19 +154,29 @@ def markdown(report):
     yield from ["", "| | |", "|---|---|"]
     yield from (f"| {title} | {report[name]} |" for name, title in MACHINE.items() if name in report)
     yield from section("Stages", ["| stage | result | seconds | |", "|---|---|---|---|"])
-    yield from (f"| {stage['name']} | {stage['status']} | {stage['seconds']} | {detail(stage)} |"
-                for stage in report["stages"])
-    yield from section("Failures", [line for stage in report["stages"] for failure in stage["failures"] for line in
-                                    (f"{stage['name']}: {failure['name']}", "```", *failure["last_lines"], "```", "")])
+    yield from (
+        f"| {stage['name']} | {stage['status']} | {stage['seconds']} | {detail(stage)} |" for stage in report["stages"]
+    )
+    yield from section(
+        "Failures",
+        [
+            line
+            for stage in report["stages"]
+            for failure in stage["failures"]
+            for line in (f"{stage['name']}: {failure['name']}", "```", *failure["last_lines"], "```", "")
+        ],
+    )
     benchmarks = report["benchmarks"]
     left_out = [f"{stage['name']}: {text}" for stage in report["stages"] for text in stage["left_out"]]
     yield from section("Left out", [f"* {text}" for text in left_out + benchmarks["not_measured"]])
     if benchmarks["kernels"]:
-        yield from section("Kernels beside a copy of as many bytes, with a cold cache",
-                           list(kernel_table.table(benchmarks["kernels"])))
+        yield from section(
+            "Kernels beside a copy of as many bytes, with a cold cache", list(kernel_table.table(benchmarks["kernels"]))
+        )
     if benchmarks["batch_norm"]:
-        yield from section("Batch norm + ReLU, forward and backward",
-                           list(compare_table.table(benchmarks["batch_norm"])))
+        yield from section(
+            "Batch norm + ReLU, forward and backward", list(compare_table.table(benchmarks["batch_norm"]))
+        )
     if benchmarks["steps"]:
         yield from section("Training steps", list(compare_table.table(benchmarks["steps"])))
 

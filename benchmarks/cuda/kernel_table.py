@@ -15,8 +15,15 @@ def load(path):
         if entry.get("error_occurred"):
             missing.append((name, entry["error_message"]))
         else:
-            kernels.append({"kernel": name, **{key: entry[key] for key in
-                            ("median_us", "low_us", "high_us", "GB/s", "reference_us", "of_reference", "repeats")}})
+            kernels.append(
+                {
+                    "kernel": name,
+                    **{
+                        key: entry[key]
+                        for key in ("median_us", "low_us", "high_us", "GB/s", "reference_us", "of_reference", "repeats")
+                    },
+                }
+            )
     return kernels, missing
 
 

@@ -24,8 +24,11 @@ def forward_backward(options, variant, shape):
         return functional.relu(norm(x))
 
     def tensor(images):
-        return torch.randn(images, channels, height, width, device=options.device).to(
-            dtype).contiguous(memory_format=order)
+        return (
+            torch.randn(images, channels, height, width, device=options.device)
+            .to(dtype)
+            .contiguous(memory_format=order)
+        )
 
     run = measure.compiled(apply, options) if "compile" in extras else apply
     parts = options.members if kind == "loop" else 1
@@ -46,9 +49,12 @@ def main():
     parser = measure.parser(__doc__)
     parser.add_argument("--shapes", default=",".join(SHAPES), help="HEIGHTxWIDTHxCHANNELS,...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS),
-                        default=["loop", "loop-channels_last", "grouped", "vmap"],
-                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
+    parser.add_argument(
+        "--variants",
+        type=measure.list_of(*VARIANTS),
+        default=["loop", "loop-channels_last", "grouped", "vmap"],
+        help=f"of {', '.join(VARIANTS)}; graph: on a GPU",
+    )
     options = parser.parse_args()
     measure.prepare(options)
     report = measure.Report(options)
@@ -56,8 +62,10 @@ def main():
     for run in report.combinations():
         for variant in options.variants:
             for shape in options.shapes.split(","):
+
                 def make_step(run, variant, shape=shape):
                     return forward_backward(run, variant, shape)
+
                 report.measure(run, f"bn {shape}", variant, make_step, clock)
     return report.status()
 

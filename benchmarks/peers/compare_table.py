@@ -14,19 +14,27 @@ def runs_of_benchmark(content):
     both."""
     for entry in content["benchmarks"]:
         _, precision, members, shape = entry["name"].split("/")[:4]
-        run = {"work": f"bn {shape}",
-    "members": int(members[1:]),
-    "precision": precision,
-    "batch": 128,
-     "device": "cuda"}
+        run = {
+            "work": f"bn {shape}",
+            "members": int(members[1:]),
+            "precision": precision,
+            "batch": 128,
+            "device": "cuda",
+        }
         if entry.get("error_occurred"):
             yield {**run, "program": "lpw", "variant": "batched", "missing": entry["error_message"]}
             continue
-        times = {name: entry[f"{counter}_us"] / 1e3 for name,
-            counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]}
+        times = {
+            name: entry[f"{counter}_us"] / 1e3
+            for name, counter in [("milliseconds", "median"), ("low", "low"), ("high", "high")]
+        }
         yield {**run, "program": "lpw", "variant": "batched", **times}
-        yield {**run, "program": "cuDNN", "variant": entry.get("label", "").removeprefix("cuDNN, "),
-               "milliseconds": entry["reference_us"] / 1e3}
+        yield {
+            **run,
+            "program": "cuDNN",
+            "variant": entry.get("label", "").removeprefix("cuDNN, "),
+            "milliseconds": entry["reference_us"] / 1e3,
+        }
 
 
 def load_file(path):
@@ -82,8 +90,12 @@ def time_cell(runs):
 def row(runs, best, compared):
     name = f"**{runs[0]['variant']}**" if best else runs[0]["variant"]
     used = [memory(run) for run in runs if memory(run)]
-    return [f"{runs[0]['program']}, {name}", time_cell(
-        runs), f"{statistics.median(used):.0f}" if used else "", *compared]
+    return [
+        f"{runs[0]['program']}, {name}",
+        time_cell(runs),
+        f"{statistics.median(used):.0f}" if used else "",
+        *compared,
+    ]
 
 
 def rows_of(names):
@@ -97,8 +109,11 @@ def rows_of(names):
     for name, runs in others.items():
         faster = ratios(ours, runs, lambda run: run["milliseconds"]) if ours else []
         smaller = [1 / ratio for ratio in ratios(ours, runs, memory)] if ours else []
-        yield row(runs, name == best, [spread(faster, ".2f") if faster else "",
-                                       f"{statistics.median(smaller):.2f}" if smaller else ""])
+        yield row(
+            runs,
+            name == best,
+            [spread(faster, ".2f") if faster else "", f"{statistics.median(smaller):.2f}" if smaller else ""],
+        )
 
 
 def table(runs):
@@ -113,8 +128,10 @@ def missing(runs):
     """A line for each run that could not be measured."""
     for run in runs:
         if "missing" in run:
-            yield (f"{run['work']}, {run['precision']}, K {run['members']}: {run['program']}, {run['variant']}: "
-                   f"{run['missing']}")
+            yield (
+                f"{run['work']}, {run['precision']}, K {run['members']}: {run['program']}, {run['variant']}: "
+                f"{run['missing']}"
+            )
 
 
 def main():

@@ -20,8 +20,11 @@ class ByteLstm(nn.Module):
         self.head = nn.Linear(hidden, 256)
         self.rank_one = rank_one
         self.factors = nn.ParameterList(
-            nn.Parameter(torch.ones(members, size)) for name in MATRICES if rank_one
-            for size in getattr(self.lstm, name).shape)
+            nn.Parameter(torch.ones(members, size))
+            for name in MATRICES
+            if rank_one
+            for size in getattr(self.lstm, name).shape
+        )
 
     def forward(self, text, member):
         x = self.embedding(text)  # [window, batch, embedding]
@@ -36,12 +39,9 @@ class ByteLstm(nn.Module):
 
 def training_step(options, variant):
     """A function that does one iteration of Algorithm 1 on text made here."""
-    network = ByteLstm(
-    options.members,
-    options.hidden,
-    options.embedding,
-    not variant.startswith("plain")).to(
-        options.device)
+    network = ByteLstm(options.members, options.hidden, options.embedding, not variant.startswith("plain")).to(
+        options.device
+    )
     forward = measure.compiled(network, options) if variant.endswith("compile") else network
     on_gpu = options.device == "cuda"
     optimizer = torch.optim.Adam(network.parameters(), 1e-3, fused=on_gpu, capturable=on_gpu)
@@ -65,8 +65,12 @@ def main():
     parser.add_argument("--embedding", type=int, default=128)
     parser.add_argument("--window", type=int, default=100)
     parser.add_argument("--batch", type=int, default=20, help="sequences per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS), default=["loop", "plain"],
-                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU")
+    parser.add_argument(
+        "--variants",
+        type=measure.list_of(*VARIANTS),
+        default=["loop", "plain"],
+        help=f"of {', '.join(VARIANTS)}; graph: on a GPU",
+    )
     options = parser.parse_args()
     measure.prepare(options)
     report = measure.Report(options)

@@ -19,13 +19,8 @@ def parser(description):
     options.add_argument("--device", choices=["cpu", "cuda"], default="cpu")
     options.add_argument("--threads", type=int, default=0, help="CPU threads; 0: PyTorch's choice")
     options.add_argument(
-    "--precision",
-    type=list_of(
-        "fp32",
-        "tf32",
-        "bf16"),
-        default=["fp32"],
-         help="of fp32, tf32, bf16")
+        "--precision", type=list_of("fp32", "tf32", "bf16"), default=["fp32"], help="of fp32, tf32, bf16"
+    )
     options.add_argument("--members", type=lambda text: [int(k) for k in text.split(",")], default=[10], help="K, ...")
     options.add_argument("--samples", type=int, default=0, help="measurements; 0: what --seconds holds, at least 3")
     options.add_argument("--steps", type=int, default=1, help="steps in a measurement")
@@ -37,11 +32,13 @@ def parser(description):
 
 def list_of(*known):
     """The type of an argument that names some of these."""
+
     def parse(text):
         for name in text.split(","):
             if name not in known:
                 raise argparse.ArgumentTypeError(f"{name}: expected some of {', '.join(known)}")
         return text.split(",")
+
     return parse
 
 
@@ -131,15 +128,17 @@ def milliseconds(step, options, clock=wall_clock):
     times = []
     begin = time.perf_counter()
     while len(times) < (options.samples or 3) or (
-        not options.samples and time.perf_counter() - begin < options.seconds):
+        not options.samples and time.perf_counter() - begin < options.seconds
+    ):
         times.append(clock(step, options))
     return times
 
 
 def processor():
     with open("/proc/cpuinfo", encoding="utf-8") as lines:
-        return next((line.split(":", 1)[1].strip()
-                    for line in lines if line.startswith("model name")), platform.machine())
+        return next(
+            (line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine()
+        )
 
 
 class Report:
@@ -151,10 +150,9 @@ class Report:
         self.machine = {"processor": processor()}
         if options.device == "cuda":
             self.machine["gpu"] = torch.cuda.get_device_name()
-        self.file = open(
-    options.json,
-    "w",
-     encoding="utf-8") if options.json else None  # pylint: disable=consider-using-with
+        self.file = (
+            open(options.json, "w", encoding="utf-8") if options.json else None
+        )  # pylint: disable=consider-using-with
 
     def combinations(self, numbers=None):
         """The options of each run: one precision and number of members, of those asked for or of `numbers`."""
@@ -166,9 +164,16 @@ class Report:
     def measure(self, options, work, variant, make_step, clock=wall_clock):
         """Measures make_step(options, variant), a function that does the work once. Other runs may still work where one
         does not."""
-        run = {"program": f"PyTorch {torch.__version__}", "work": work, "variant": variant, "members": options.members,
-               "batch": options.batch, "precision": options.precision, "device": options.device,
-               "threads": torch.get_num_threads()}
+        run = {
+            "program": f"PyTorch {torch.__version__}",
+            "work": work,
+            "variant": variant,
+            "members": options.members,
+            "batch": options.batch,
+            "precision": options.precision,
+            "device": options.device,
+            "threads": torch.get_num_threads(),
+        }
         if 0 < options.limit < time.monotonic() - self.begin:
             return self.add({**run, "missing": "no time left"})
         try:
@@ -196,8 +201,13 @@ class Report:
 def figures(times, options):
     """What is told of the times of a run, and the memory it took."""
     spread = statistics.quantiles(times, n=4, method="inclusive") if len(times) > 1 else times * 3
-    run = {"milliseconds": statistics.median(times), "low": spread[0], "high": spread[2], "samples": len(times),
-           "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6}
+    run = {
+        "milliseconds": statistics.median(times),
+        "low": spread[0],
+        "high": spread[2],
+        "samples": len(times),
+        "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
+    }
     if options.device == "cuda":
         run["device_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
     return run

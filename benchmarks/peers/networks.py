@@ -66,6 +66,7 @@ class VmapNorm(nn.Module):
     def forward(self, x):
         def norm(member, weight, bias):
             return functional.batch_norm(member, None, None, weight, bias, training=True)
+
         return torch.vmap(norm)(x.unflatten(0, (len(self.weight), -1)), self.weight, self.bias).flatten(0, 1)
 
 
@@ -85,8 +86,9 @@ class Head(nn.Module):
         if self.kind == "loop":
             return functional.linear(x, self.weight[self.member], self.bias[self.member])
         members = len(self.weight)
-        rows = x.unflatten(0, (-1, members)).transpose(0,
-                           1) if self.kind == "grouped" else x.unflatten(0, (members, -1))
+        rows = (
+            x.unflatten(0, (-1, members)).transpose(0, 1) if self.kind == "grouped" else x.unflatten(0, (members, -1))
+        )
         return torch.baddbmm(self.bias[:, None], rows, self.weight.transpose(1, 2))  # [K, B, classes]
 
 

@@ -14,8 +14,16 @@ KINDS = ["loop", "loop-channels_last", "grouped", "stacked", "stacked-channels_l
 VARIANTS = [kind + form for kind in KINDS for form in ("", "-compile", "-graph")]
 EVALUATION_KINDS = ["plain", "plain-channels_last", "folded", "folded-channels_last"]
 EVALUATION_VARIANTS = [kind + form for kind in EVALUATION_KINDS for form in ("", "-compile", "-freeze")]
-DEFAULT = ["loop", "loop-channels_last", "grouped", "stacked-channels_last", "plain", "plain-channels_last",
-           "folded-channels_last", "plain-freeze"]
+DEFAULT = [
+    "loop",
+    "loop-channels_last",
+    "grouped",
+    "stacked-channels_last",
+    "plain",
+    "plain-channels_last",
+    "folded-channels_last",
+    "plain-freeze",
+]
 
 
 def evaluates(model):
@@ -39,12 +47,8 @@ def training_step(options, variant, model):
     members, device = options.members, options.device
     network = WideResNet(kind, depth, widen, members).to(device, memory_format=order)
     optimizer = torch.optim.SGD(
-    network.parameters(),
-    1e-3,
-    momentum=0.9,
-    nesterov=True,
-    weight_decay=5e-4,
-     fused=device == "cuda")
+        network.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda"
+    )
     forward = measure.compiled(network, options) if "compile" in extras else network
     images = torch.randn(members, options.batch, 3, 32, 32, device=device)
     labels = torch.randint(0, 10, (members, options.batch), device=device)
@@ -77,10 +81,11 @@ def evaluation(options, variant, model):
     network = WideResNet("loop", *size(model), members=1).to(options.device, memory_format=order).eval()
     if kind == "folded":
         fold_norms(network)
-    forward = measure.compiled(
-    network, options, freezing="freeze" in extras) if {
-        "compile", "freeze"} & {
-            *extras} else network
+    forward = (
+        measure.compiled(network, options, freezing="freeze" in extras)
+        if {"compile", "freeze"} & {*extras}
+        else network
+    )
     images = torch.randn(options.batch, 3, 32, 32, device=options.device).contiguous(memory_format=order)
 
     def step():
@@ -92,11 +97,16 @@ def evaluation(options, variant, model):
 
 def works(options):
     """(model, variant) of all runs, those of a variant together: a variant is of training steps or of evaluations."""
-    runs = [(model, variant) for variant in options.variants for model in options.models
-            if evaluates(model) == (variant in EVALUATION_VARIANTS)]
+    runs = [
+        (model, variant)
+        for variant in options.variants
+        for model in options.models
+        if evaluates(model) == (variant in EVALUATION_VARIANTS)
+    ]
     if not runs:
         raise SystemExit(
-            f"{', '.join(options.models)}: none of the variants {', '.join(options.variants)} is of such a model")
+            f"{', '.join(options.models)}: none of the variants {', '.join(options.variants)} is of such a model"
+        )
     return runs
 
 
@@ -104,17 +114,23 @@ def main():
     parser = measure.parser(__doc__)
     parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval ...")
     parser.add_argument("--batch", type=int, default=128, help="images per member")
-    parser.add_argument("--variants", type=measure.list_of(*VARIANTS, *EVALUATION_VARIANTS), default=DEFAULT,
-                        help=f"of {', '.join(VARIANTS)}; graph: on a GPU. "
-                             f"Of evaluation: {', '.join(EVALUATION_VARIANTS)}; "
-                             "folded: batch norm in the convolutions' weights, freeze: compiled with constant weights")
+    parser.add_argument(
+        "--variants",
+        type=measure.list_of(*VARIANTS, *EVALUATION_VARIANTS),
+        default=DEFAULT,
+        help=f"of {', '.join(VARIANTS)}; graph: on a GPU. "
+        f"Of evaluation: {', '.join(EVALUATION_VARIANTS)}; "
+        "folded: batch norm in the convolutions' weights, freeze: compiled with constant weights",
+    )
     options = parser.parse_args()
     measure.prepare(options)
     report = measure.Report(options)
     for model, variant in works(options):
         for run in report.combinations([1] if evaluates(model) else None):
+
             def make_step(run, variant, model=model):
                 return (evaluation if evaluates(model) else training_step)(run, variant, model)
+
             report.measure(run, model, variant, make_step)
     return report.status()
 

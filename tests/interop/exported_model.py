@@ -5,6 +5,7 @@ of the checkpoint, and the scores that a plain network written in numpy, in floa
 
 Exits with 0 where everything agrees, 1 where not, 77 where a module is missing.
 """
+
 import json
 import pathlib
 import struct
@@ -32,7 +33,8 @@ RUN = [
     "--epochs",
     "3",
     "--threads",
-     "1"]
+    "1",
+]
 GROUPS = {"layer1.0": (16, 16), "layer2.0": (16, 32), "layer3.0": (32, 64)}  # channels in and out of WRN-10-1's blocks
 
 
@@ -70,8 +72,10 @@ def write_cifar10(folder):
         records[name][:, 1:] += tiles[labels]
         (folder / f"{name}.bin").write_bytes(records[name].tobytes())
     test = records.pop("test_batch")[:TEST_IMAGES]
-    counts = sum(np.stack([np.bincount(r[:, 1 + 1024 * c:1025 + 1024 * c].ravel(), minlength=256)
-                 for c in range(3)]) for r in records.values())
+    counts = sum(
+        np.stack([np.bincount(r[:, 1 + 1024 * c : 1025 + 1024 * c].ravel(), minlength=256) for c in range(3)])
+        for r in records.values()
+    )
     values, shares = np.arange(256) / 255, counts / counts.sum(axis=1, keepdims=True)
     mean = shares @ values
     deviation = np.sqrt(shares @ values**2 - mean**2)
@@ -82,13 +86,17 @@ def convolution(x, weight, stride=1):
     """x [N, I, H, W] with zeros around, weight [O, I, k, k] -> [N, O, H / stride, W / stride]."""
     side, size = weight.shape[-1], x.shape[-1]
     x = np.pad(x, ((0, 0), (0, 0), (side // 2,) * 2, (side // 2,) * 2))
-    return sum(np.einsum("nihw,oi->nohw", x[:, :, i:i + size:stride, j:j + size:stride], weight[:, :, i, j])
-               for i in range(side) for j in range(side))
+    return sum(
+        np.einsum("nihw,oi->nohw", x[:, :, i : i + size : stride, j : j + size : stride], weight[:, :, i, j])
+        for i in range(side)
+        for j in range(side)
+    )
 
 
 def batch_norm_relu(x, model, name):
-    weight, bias, mean, variance = (model[f"{name}.{part}"][:, None, None]
-                                    for part in ["weight", "bias", "running_mean", "running_var"])
+    weight, bias, mean, variance = (
+        model[f"{name}.{part}"][:, None, None] for part in ["weight", "bias", "running_mean", "running_var"]
+    )
     return np.maximum((x - mean) / np.sqrt(variance + 1e-5) * weight + bias, 0)
 
 
@@ -115,7 +123,7 @@ def check_values(model, checkpoint):
     for bit."""
     content = checkpoint.read_bytes()
     (length,) = struct.unpack_from("<Q", content, 8)
-    directory, payload = json.loads(content[16:16 + length])["tensors"], content[16 + length + 4:]
+    directory, payload = json.loads(content[16 : 16 + length])["tensors"], content[16 + length + 4 :]
     for store, shapes in zip(["weights.base", "buffers"], architecture()):
         first, last = directory[store]["data_offsets"]
         values = np.frombuffer(payload[first:last], np.float32)
@@ -140,14 +148,21 @@ def check_scores(model, summary, data):
     nll, accuracy = scores(model, data)
     # float32 rounds each of the sums over up to 576 products by some 1e-6 of
     # its size, and there are eight layers of them.
-    check(abs(nll - summary["test_nll_collapsed"]) < 1e-4 * nll,
-     f"nll {nll} in numpy, {summary['test_nll_collapsed']} in lpw")
-    check(accuracy == summary["test_accuracy_collapsed"],
-     f"accuracy {accuracy} in numpy, {summary['test_accuracy_collapsed']} in lpw")
-    turned, _ = scores({name: value.swapaxes(2, 3) if value.ndim ==
-                       4 else value for name, value in model.items()}, data)
-    check(abs(turned - nll) > 1e-3 * nll,
-     f"with height for width in all kernels nll is {turned}: these images tell nothing")
+    check(
+        abs(nll - summary["test_nll_collapsed"]) < 1e-4 * nll,
+        f"nll {nll} in numpy, {summary['test_nll_collapsed']} in lpw",
+    )
+    check(
+        accuracy == summary["test_accuracy_collapsed"],
+        f"accuracy {accuracy} in numpy, {summary['test_accuracy_collapsed']} in lpw",
+    )
+    turned, _ = scores(
+        {name: value.swapaxes(2, 3) if value.ndim == 4 else value for name, value in model.items()}, data
+    )
+    check(
+        abs(turned - nll) > 1e-3 * nll,
+        f"with height for width in all kernels nll is {turned}: these images tell nothing",
+    )
     print(f"nll {nll:.6f} in numpy, {summary['test_nll_collapsed']:.6f} in lpw; accuracy {accuracy}")
 
 
@@ -155,10 +170,15 @@ def main(program):
     with tempfile.TemporaryDirectory(prefix="lpw-") as name:
         folder = pathlib.Path(name)
         data = write_cifar10(folder / "cifar-10-batches-bin")
-        for out, arguments in {"plain": ["--members", "1"],
-            "collapsed": ["--members", "2", "--release-epoch", "1"]}.items():
-            subprocess.run([program, *RUN, *arguments, "--data", name, "--out",
-                           str(folder / out)], check=True, stdout=subprocess.DEVNULL)
+        for out, arguments in {
+            "plain": ["--members", "1"],
+            "collapsed": ["--members", "2", "--release-epoch", "1"],
+        }.items():
+            subprocess.run(
+                [program, *RUN, *arguments, "--data", name, "--out", str(folder / out)],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             model = load_file(folder / out / "model.safetensors")
             shapes = {name: shape for part in architecture() for name, shape in part.items()}
             found = {name: value.shape for name, value in model.items()}

@@ -5,6 +5,7 @@ LSTM and Linear, these compute the logits that lpw computes, and score a text as
 
 Exits with 0 where everything agrees, 1 where not, 77 where a module is missing.
 """
+
 import json
 import math
 import pathlib
@@ -21,8 +22,30 @@ except ImportError as error:
 
 HIDDEN, LAYERS, EMBEDDING = 24, 2, 10
 TEXT = b"".join(b"%d late-phase weights of %d members are averaged\n" % (i % 97, i % 7) for i in range(200))
-RUN = ["--hidden", str(HIDDEN), "--layers", str(LAYERS), "--embedding", str(EMBEDDING), "--bptt", "25", "--batch", "3",
-       "--members", "3", "--epochs", "4", "--release-epoch", "2", "--sigma", "0.1", "--lr", "0.003", "--threads", "1"]
+RUN = [
+    "--hidden",
+    str(HIDDEN),
+    "--layers",
+    str(LAYERS),
+    "--embedding",
+    str(EMBEDDING),
+    "--bptt",
+    "25",
+    "--batch",
+    "3",
+    "--members",
+    "3",
+    "--epochs",
+    "4",
+    "--release-epoch",
+    "2",
+    "--sigma",
+    "0.1",
+    "--lr",
+    "0.003",
+    "--threads",
+    "1",
+]
 
 
 def check(condition, message):
@@ -32,9 +55,13 @@ def check(condition, message):
 
 def torch_network(model):
     """The three modules with the saved weights, which must be theirs and no others."""
-    network = torch.nn.ModuleDict({"embedding": torch.nn.Embedding(256, EMBEDDING),
-                                   "lstm": torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS),
-                                   "head": torch.nn.Linear(HIDDEN, 256)})
+    network = torch.nn.ModuleDict(
+        {
+            "embedding": torch.nn.Embedding(256, EMBEDDING),
+            "lstm": torch.nn.LSTM(EMBEDDING, HIDDEN, LAYERS),
+            "head": torch.nn.Linear(HIDDEN, 256),
+        }
+    )
     network.load_state_dict(model, strict=True)
 
     def logits(symbols):  # [T, B]
@@ -44,8 +71,9 @@ def torch_network(model):
 
 
 def check_logits(logits, program, folder):
-    subprocess.run([program, folder / "model.safetensors", folder / "logits",
-                   str(HIDDEN), str(LAYERS), str(EMBEDDING)], check=True)
+    subprocess.run(
+        [program, folder / "model.safetensors", folder / "logits", str(HIDDEN), str(LAYERS), str(EMBEDDING)], check=True
+    )
     written = load_file(folder / "logits")
     difference = (logits(written["bytes"]) - written["logits"]).abs().max().item()
     largest = written["logits"].abs().max().item()
@@ -57,10 +85,12 @@ def check_logits(logits, program, folder):
 
 def check_score(logits, summary):
     """The test text is the last 5 per cent, one stream long."""
-    text = torch.tensor(list(TEXT[int(len(TEXT) * 0.95):]))
+    text = torch.tensor(list(TEXT[int(len(TEXT) * 0.95) :]))
     bits = torch.nn.functional.cross_entropy(logits(text[:-1, None])[:, 0], text[1:]).item() / math.log(2)
-    check(abs(bits - summary["test_bpc_collapsed"]) < 1e-5,
-     f"{bits} bits per character in PyTorch, {summary['test_bpc_collapsed']} in lpw")
+    check(
+        abs(bits - summary["test_bpc_collapsed"]) < 1e-5,
+        f"{bits} bits per character in PyTorch, {summary['test_bpc_collapsed']} in lpw",
+    )
     check(bits < 4, f"{bits} bits per character: nothing was learned")
 
 
@@ -71,8 +101,11 @@ def main(enwik8, program):
         (folder / "text").write_bytes(TEXT)
         for late in ["rank1", "rank1,head"]:  # factors on every matrix; and the head as a whole
             run = folder / late
-            subprocess.run([enwik8, *RUN, "--late", late, "--data", folder / "text",
-                           "--out", run], check=True, stdout=subprocess.DEVNULL)
+            subprocess.run(
+                [enwik8, *RUN, "--late", late, "--data", folder / "text", "--out", run],
+                check=True,
+                stdout=subprocess.DEVNULL,
+            )
             logits = torch_network(load_file(run / "model.safetensors"))
             check_logits(logits, program, run)
             check_score(logits, json.loads((run / "summary.json").read_text()))

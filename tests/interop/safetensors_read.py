@@ -4,6 +4,7 @@
 
 EXPECT is described in safetensors.cpp. Exits with 0 where everything agrees, 1 where not, 77 where a module is missing.
 """
+
 import json
 import subprocess
 import sys

@@ -4,6 +4,7 @@
 
 EXPECT is described in safetensors.cpp. Exits with 0, 1 where PROGRAM finds a difference, 77 where a module is missing.
 """
+
 import json
 import subprocess
 import sys

@@ -1,6 +1,7 @@
 """Usage: bad_input.py CIFAR [TEST]...
 Whatever is wrong with options, files or disk: one line on stderr that says so, an exit code, and nothing that was saved
 is lost."""
+
 import array
 import json
 import math
@@ -11,8 +12,20 @@ import struct
 import subprocess
 import sys
 
-from trainer import (PROGRAM, TINY, check, check_same, checkpoint_tensor, contents, main, refused, results,
-                     run, start, train)
+from trainer import (
+    PROGRAM,
+    TINY,
+    check,
+    check_same,
+    checkpoint_tensor,
+    contents,
+    main,
+    refused,
+    results,
+    run,
+    start,
+    train,
+)
 
 random.seed(20210503)
 
@@ -25,7 +38,7 @@ def spoilt(content, path):
         yield f"{length} of {size} bytes"
     for place in [0, 8, 9, 15, 20, size - 1] + [random.randrange(size) for _ in range(8)]:
         bit = 1 << random.randrange(8)
-        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1:])
+        path.write_bytes(content[:place] + bytes([content[place] ^ bit]) + content[place + 1 :])
         yield f"bit {bit} of byte {place} flipped"
     path.write_bytes(content + b"\0")
     yield "a byte too many"
@@ -38,68 +51,66 @@ def spoilt(content, path):
 def options(folder):
     out = ["--out", folder / "out"]
     for arguments, says in [
-            (["--members", 0], ["--members", "from 1 to 1000000000000"]),
-            (["--release-epoch", -1], ["--release-epoch", "from 0 to"]),
-            (["--epochs", "many"], ["--epochs", "whole number from 1 to 1000000000000", "many"]),
-            (["--epochs", 2.5], ["--epochs", "whole number", "2.5"]),
-            (["--data", ""], ["--data", "found nothing"]),
-            (["--model", "resnet50"], ["--model resnet50", "wrn-28-10"]),
-            (["--model", "wrn-11-1"], ["depth 11", "6n + 4"]),
-            (["--schedule", "foo"], ["foo", "anneal:START:END:FINAL"]),
-            (["--schedule", "anneal:5:1:0.1"], "0 <= START < END"),
-            (["--schedule", "steps:1,x:0.1"], "\"x\" is not a number"),
-            (["--schedule", "steps:-5:0.1"], "milestone -5 is negative"),
-            (["--schedule", "anneal:1:2:1e300"], "FINAL from 0 to 1e+12"),
-            (["--schedule", "steps:1,2:1e7"], "learning rate of 1e+13"),
-            (["--late-schedule", "anneal:1:2"], "anneal:1:2"),
-            (["--members", 3, "--member-chunk", 4], "member chunk 4"),
-            (["--label-smoothing", 2], ["--label-smoothing", "found 2"]),
-            (["--lr", "nan"], ["--lr", "found nan"]),
-            (["--lr", 0], ["--lr", "above 0"]),
-            (["--late-lr", -0.5], ["--late-lr", "or -1"]),
-            (["--sigma", "inf"], "--sigma"),
-            (["--momentum", 1], "--momentum"),
-            (["--dataset", "cifar100"], ["cifar100", "--data DIR"]),
-            (["--dataset", "mnist"], ["--dataset", "cifar100"]),
-            (["--late", "foo"], ["--late foo", "no parameter 'foo'", "batchnorm, head, rank1, all"]),
-            (["--late", "head,bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
-            (["--late", ""], "--late"),
-            (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
-            (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
-            (["--members", 1, "--sigma", 0.1], ["--sigma does nothing", "one member"]),
-            (["--late", "none", "--late-lr", 0.1], ["--late-lr does nothing", "no late-phase weights"]),
-            (["--late", "none", "--member-chunk", 1], "--member-chunk does nothing"),
-            (["--convert"], ["--convert does nothing", "--init or --eval"]),
-            (["--eval-every", 0], ["--eval-every", "from 1 to"]),
-            (["--deterministic=5x"], ["--deterministic", "true or false", "5x"]),
-            (["--resume=3"], ["--resume", "true or false"]),
-            (["--init", "--resume"], ["--init", "expected a name, found --resume"]),
-            (["--model", "wrn\n10\x1b[31m-1"], ["--model wrn\\x0a10\\x1b[31m-1", "wrn-28-10"]),
-            (["--swa-start", 4], ["weight averaging starts after epoch 4", "4 epochs"]),
-            (["--members", 301, "--release-epoch", 0], ["members 301", "300 training samples"]),
-            (["--train-subset", 1000000], "--train-subset 1000000"),
-            (["--seed", -1], "--seed"),
-            (["--no-such-option"], "--no-such-option"),
-            (["stray"], "stray"),
-            (["--epochs"], "--epochs"),
-            (["--init", "missing.safetensors"], "missing.safetensors"),
-            (["--device", "tpu"], ["--device", "cuda"]),
-            (["--precision", "tf32"], ["--precision tf32", "--device cuda"]),
-            (["--convolution", "fft"], ["--convolution", "direct"]),
-            (["--eval", "missing.lpw", "--resume"], "leave out"),
+        (["--members", 0], ["--members", "from 1 to 1000000000000"]),
+        (["--release-epoch", -1], ["--release-epoch", "from 0 to"]),
+        (["--epochs", "many"], ["--epochs", "whole number from 1 to 1000000000000", "many"]),
+        (["--epochs", 2.5], ["--epochs", "whole number", "2.5"]),
+        (["--data", ""], ["--data", "found nothing"]),
+        (["--model", "resnet50"], ["--model resnet50", "wrn-28-10"]),
+        (["--model", "wrn-11-1"], ["depth 11", "6n + 4"]),
+        (["--schedule", "foo"], ["foo", "anneal:START:END:FINAL"]),
+        (["--schedule", "anneal:5:1:0.1"], "0 <= START < END"),
+        (["--schedule", "steps:1,x:0.1"], '"x" is not a number'),
+        (["--schedule", "steps:-5:0.1"], "milestone -5 is negative"),
+        (["--schedule", "anneal:1:2:1e300"], "FINAL from 0 to 1e+12"),
+        (["--schedule", "steps:1,2:1e7"], "learning rate of 1e+13"),
+        (["--late-schedule", "anneal:1:2"], "anneal:1:2"),
+        (["--members", 3, "--member-chunk", 4], "member chunk 4"),
+        (["--label-smoothing", 2], ["--label-smoothing", "found 2"]),
+        (["--lr", "nan"], ["--lr", "found nan"]),
+        (["--lr", 0], ["--lr", "above 0"]),
+        (["--late-lr", -0.5], ["--late-lr", "or -1"]),
+        (["--sigma", "inf"], "--sigma"),
+        (["--momentum", 1], "--momentum"),
+        (["--dataset", "cifar100"], ["cifar100", "--data DIR"]),
+        (["--dataset", "mnist"], ["--dataset", "cifar100"]),
+        (["--late", "foo"], ["--late foo", "no parameter 'foo'", "batchnorm, head, rank1, all"]),
+        (["--late", "head,bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
+        (["--late", ""], "--late"),
+        (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
+        (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
+        (["--members", 1, "--sigma", 0.1], ["--sigma does nothing", "one member"]),
+        (["--late", "none", "--late-lr", 0.1], ["--late-lr does nothing", "no late-phase weights"]),
+        (["--late", "none", "--member-chunk", 1], "--member-chunk does nothing"),
+        (["--convert"], ["--convert does nothing", "--init or --eval"]),
+        (["--eval-every", 0], ["--eval-every", "from 1 to"]),
+        (["--deterministic=5x"], ["--deterministic", "true or false", "5x"]),
+        (["--resume=3"], ["--resume", "true or false"]),
+        (["--init", "--resume"], ["--init", "expected a name, found --resume"]),
+        (["--model", "wrn\n10\x1b[31m-1"], ["--model wrn\\x0a10\\x1b[31m-1", "wrn-28-10"]),
+        (["--swa-start", 4], ["weight averaging starts after epoch 4", "4 epochs"]),
+        (["--members", 301, "--release-epoch", 0], ["members 301", "300 training samples"]),
+        (["--train-subset", 1000000], "--train-subset 1000000"),
+        (["--seed", -1], "--seed"),
+        (["--no-such-option"], "--no-such-option"),
+        (["stray"], "stray"),
+        (["--epochs"], "--epochs"),
+        (["--init", "missing.safetensors"], "missing.safetensors"),
+        (["--device", "tpu"], ["--device", "cuda"]),
+        (["--precision", "tf32"], ["--precision tf32", "--device cuda"]),
+        (["--convolution", "fft"], ["--convolution", "direct"]),
+        (["--eval", "missing.lpw", "--resume"], "leave out"),
     ]:
         refused(*TINY, *out, *arguments, says=says)
     refused("--resume", says="--out")
     for others in [[], ["--threads", 1], ["--checkpoint-minutes", 3, "--eval-every", 2]]:
         refused(
-    "--resume",
-    "--out",
-    folder / "mistyped",
-    *others,
-    says=[
-        "mistyped",
-        "no run in this folder",
-         "options of the run"])
+            "--resume",
+            "--out",
+            folder / "mistyped",
+            *others,
+            says=["mistyped", "no run in this folder", "options of the run"],
+        )
     refused("--eval", "missing.lpw", says="missing.lpw")
     refused("--eval", folder, says="is not a regular file")
     refused("--eval", "", says=["--eval", "found nothing"])
@@ -126,14 +137,14 @@ def write_other_engine(content, folder):
     """A whole checkpoint of the same run, by a program with another convolution engine. Returns that engine and the
     file."""
     (length,) = struct.unpack_from("<Q", content, 8)
-    header = json.loads(content[16:16 + length])
+    header = json.loads(content[16 : 16 + length])
     engine = {"oneDNN": "Eigen", "Eigen": "oneDNN"}[header["meta"]["options"]["engine"]]
     header["meta"]["options"]["engine"] = engine
     text = json.dumps(header).encode()
     text += b" " * ((4 - len(text)) % 8)
     changed = content[:8] + struct.pack("<Q", len(text)) + text
     changed += struct.pack("<I", crc32c(changed))
-    changed += content[16 + length + 4:-4]
+    changed += content[16 + length + 4 : -4]
     path = folder / "checkpoint.lpw"
     path.write_bytes(changed + struct.pack("<I", crc32c(changed)))
     return engine, path
@@ -146,34 +157,48 @@ def checkpoints(folder):
     for what in spoilt(whole["checkpoint.lpw"], damaged):
         refused("--eval", damaged, says="damaged.lpw")
     refused(
-    "--eval",
-    folder /
-    "run" /
-    "checkpoint.lpw",
-    "--lr",
-    0.2,
-    "--members",
-    4,
-    says=[
-        "lr was 0.1, now 0.2",
-         "members was 3, now 4"])
-    refused(*TINY, "--init", folder / "run" / "checkpoint.lpw", "--out",
-            folder / "init", says=["is a checkpoint", "model.safetensors"])
+        "--eval",
+        folder / "run" / "checkpoint.lpw",
+        "--lr",
+        0.2,
+        "--members",
+        4,
+        says=["lr was 0.1, now 0.2", "members was 3, now 4"],
+    )
+    refused(
+        *TINY,
+        "--init",
+        folder / "run" / "checkpoint.lpw",
+        "--out",
+        folder / "init",
+        says=["is a checkpoint", "model.safetensors"],
+    )
     (folder / "other-engine").mkdir()
     engine, path = write_other_engine(whole["checkpoint.lpw"], folder / "other-engine")
     refused(*TINY, "--out", folder / "other-engine", "--resume", says=[str(path), "engine was", engine])
     for what in ["truncated", "damaged"]:
         content = whole["checkpoint.lpw"]
         middle = len(content) // 2
-        content = content[:middle] if what == "truncated" else content[:middle] + \
-            bytes([content[middle] ^ 1]) + content[middle + 1:]
+        content = (
+            content[:middle]
+            if what == "truncated"
+            else content[:middle] + bytes([content[middle] ^ 1]) + content[middle + 1 :]
+        )
         (folder / "run" / "checkpoint.lpw").write_bytes(content)
         before = contents(folder / "run")
         refused(*TINY, "--out", folder / "run", "--resume", says=["checkpoint.lpw", what])
         check(contents(folder / "run") == before, f"resuming from a {what} checkpoint changed the run")
     (folder / "run" / "checkpoint.lpw").write_bytes(whole["checkpoint.lpw"])
-    refused("--out", folder / "run", "--resume", "--epochs", 5, "--lr", 0.2,
-            says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"])
+    refused(
+        "--out",
+        folder / "run",
+        "--resume",
+        "--epochs",
+        5,
+        "--lr",
+        0.2,
+        says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"],
+    )
     refused(*TINY, "--out", folder / "run", says=["holds a run already", "--resume", "--out"])
     check(contents(folder / "run") == whole, "refused runs changed the folder")
     (folder / "run" / "config.toml").write_text("epochs = four\n")
@@ -190,7 +215,7 @@ def checkpoints(folder):
 def widen(content):
     """A safetensors file of float32 in float64."""
     (length,) = struct.unpack_from("<Q", content)
-    header, data, wide = json.loads(content[8:8 + length]), content[8 + length:], b""
+    header, data, wide = json.loads(content[8 : 8 + length]), content[8 + length :], b""
     for name, tensor in header.items():
         if name != "__metadata__":
             first, last = tensor["data_offsets"]
@@ -216,22 +241,35 @@ def models(folder):
     refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
     (length,) = struct.unpack_from("<Q", content)
     for value in [math.nan, math.inf]:
-        damaged.write_bytes(content[:8 + length] + struct.pack("<f", value) + content[12 + length:])
-        for arguments in [["--eval", damaged, "--test-subset", 10],
-            [*TINY, "--init", damaged, "--out", folder / "init"]]:
+        damaged.write_bytes(content[: 8 + length] + struct.pack("<f", value) + content[12 + length :])
+        for arguments in [
+            ["--eval", damaged, "--test-subset", 10],
+            [*TINY, "--init", damaged, "--out", folder / "init"],
+        ]:
             refused(*arguments, says=["damaged.safetensors: tensor '", f"holds {value} at element 0"])
-    refused(*TINY, "--init", folder / "run" / "model.safetensors", "--model",
-            "wrn-10-2", "--out", folder / "init", says="model.safetensors")
+    refused(
+        *TINY,
+        "--init",
+        folder / "run" / "model.safetensors",
+        "--model",
+        "wrn-10-2",
+        "--out",
+        folder / "init",
+        says="model.safetensors",
+    )
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
     refused("--eval", folder / "run" / "model.safetensors", "--lr", 3, says=["--lr does nothing", "nothing is trained"])
     refused("--eval", folder / "run" / "checkpoint.lpw", "--convert", says="--convert does nothing")
     wide = folder / "wide.safetensors"
     wide.write_bytes(widen(content))
     refused("--eval", wide, "--test-subset", 10, says=["wide.safetensors", "F64", "expected F32", "(convert)"])
-    narrow, converted = (run("--eval", file, "--convert", "--test-subset", 10)
-                         for file in [folder / "run" / "model.safetensors", wide])
-    check(converted.returncode == 0 and converted.stdout == narrow.stdout,
-          f"--convert: {converted.stdout}{converted.stderr}")
+    narrow, converted = (
+        run("--eval", file, "--convert", "--test-subset", 10) for file in [folder / "run" / "model.safetensors", wide]
+    )
+    check(
+        converted.returncode == 0 and converted.stdout == narrow.stdout,
+        f"--convert: {converted.stdout}{converted.stderr}",
+    )
     train(folder / "narrow", *TINY, "--epochs", 1, "--init", folder / "run" / "model.safetensors")
     train(folder / "converted", *TINY, "--epochs", 1, "--init", wide, "--convert")
     check(results(folder / "converted") == results(folder / "narrow"), "--init --convert trains another network")
@@ -241,33 +279,33 @@ def configurations(folder):
     path = folder / "config.toml"
     aside = ["--config", path, "--eval", folder / "missing.lpw"]  # stops after the options
     for text, says in [
-            ("epochs = 4\nlearning-rate = 0.1\n", ["config.toml:2: ", "no option learning-rate"]),
-            ("\n# comment\nepochs = four\n", ["config.toml:3: ", "four"]),
-            ("epochs = 0\n", ["config.toml:1: ", "from 1 to 1000000000000"]),
-            ("epochs = 0x\n", ["config.toml:1: ", "epochs = 0x"]),
-            ("epochs = 1e3\n", ["config.toml:1: ", "whole number", "found 1000.0"]),
-            ("epochs = \"0x10\"\n", ["config.toml:1: ", "found 0x10"]),
-            ("epochs = 010\n", ["config.toml:1: ", "leading zeroes", "decimal number"]),
-            ("lr = nan\n", ["config.toml:1: ", "above 0", "found nan"]),
-            ("data = \"a\x01b\"\n", ["config.toml:1: ", "control characters"]),
-            ("data = \"\\u0000\"\n", "config.toml:1: "),
-            (b"data = \"caf\xe9\"\n", ["config.toml:1: ", "utf-8"]),
-            ("seed = 18446744073709551616\n", ["config.toml:1: ", "from 0 to 18446744073709551615"]),
-            ("deterministic = 5x\n", ["config.toml:1: ", "true or false"]),
-            ("data = \"a\\q\"\n", "config.toml:1: "),
-            ("data = \"a\\u00\"\n", "config.toml:1: "),
-            ("\xff\xfee\0p\0".encode("latin-1"), ["config.toml", "UTF-16", "UTF-8"]),
-            ("late = \"head\nepochs = 3\n", "config.toml:1: "),
-            ("epochs\n", "config.toml:1: "),
-            ("[section]\nepochs = 4\n", "config.toml:1: "),
-            ("milestones = [1, 2]\n", "config.toml:1: "),
-            ("epochs = 4 5\n", "config.toml:1: "),
-            ("epochs = 4\nbatch = 2\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
-            ("out = \"elsewhere\"\n", ["config.toml:1: ", "command line"]),
-            ("resume = true\n", ["config.toml:1: ", "command line"]),
-            ("epochs = " + "9" * 100000, "config.toml:1: "),
-            ("epochs = 99999999999999999999\n", "config.toml:1: "),
-            ("late = \"head,bogus\"\n", "missing.lpw"),
+        ("epochs = 4\nlearning-rate = 0.1\n", ["config.toml:2: ", "no option learning-rate"]),
+        ("\n# comment\nepochs = four\n", ["config.toml:3: ", "four"]),
+        ("epochs = 0\n", ["config.toml:1: ", "from 1 to 1000000000000"]),
+        ("epochs = 0x\n", ["config.toml:1: ", "epochs = 0x"]),
+        ("epochs = 1e3\n", ["config.toml:1: ", "whole number", "found 1000.0"]),
+        ('epochs = "0x10"\n', ["config.toml:1: ", "found 0x10"]),
+        ("epochs = 010\n", ["config.toml:1: ", "leading zeroes", "decimal number"]),
+        ("lr = nan\n", ["config.toml:1: ", "above 0", "found nan"]),
+        ('data = "a\x01b"\n', ["config.toml:1: ", "control characters"]),
+        ('data = "\\u0000"\n', "config.toml:1: "),
+        (b'data = "caf\xe9"\n', ["config.toml:1: ", "utf-8"]),
+        ("seed = 18446744073709551616\n", ["config.toml:1: ", "from 0 to 18446744073709551615"]),
+        ("deterministic = 5x\n", ["config.toml:1: ", "true or false"]),
+        ('data = "a\\q"\n', "config.toml:1: "),
+        ('data = "a\\u00"\n', "config.toml:1: "),
+        ("\xff\xfee\0p\0".encode("latin-1"), ["config.toml", "UTF-16", "UTF-8"]),
+        ('late = "head\nepochs = 3\n', "config.toml:1: "),
+        ("epochs\n", "config.toml:1: "),
+        ("[section]\nepochs = 4\n", "config.toml:1: "),
+        ("milestones = [1, 2]\n", "config.toml:1: "),
+        ("epochs = 4 5\n", "config.toml:1: "),
+        ("epochs = 4\nbatch = 2\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
+        ('out = "elsewhere"\n', ["config.toml:1: ", "command line"]),
+        ("resume = true\n", ["config.toml:1: ", "command line"]),
+        ("epochs = " + "9" * 100000, "config.toml:1: "),
+        ("epochs = 99999999999999999999\n", "config.toml:1: "),
+        ('late = "head,bogus"\n', "missing.lpw"),
     ]:
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
         refused(*aside, says=says)
@@ -276,11 +314,11 @@ def configurations(folder):
     refused("--config", folder, says="is not a regular file")
     done = run("--dry-run", *TINY)
     check(done.returncode == 0, done.stderr)
-    content = done.stdout[done.stdout.index("# The options"):].encode()
+    content = done.stdout[done.stdout.index("# The options") :].encode()
     for _ in range(60):
         place = random.randrange(len(content))
         flipped = bytes([content[place] ^ 1 << random.randrange(8)])
-        path.write_bytes(content[:place] + random.choice([b"", flipped, flipped + content[place + 1:]]))
+        path.write_bytes(content[:place] + random.choice([b"", flipped, flipped + content[place + 1 :]]))
         refused(*aside)
 
 
@@ -330,22 +368,19 @@ def full_disk(folder):
     process.communicate()
     saved = (folder / "run" / "checkpoint.lpw").read_bytes()
     limited = {
-    "restore_signals": False,
-    "preexec_fn": lambda: resource.setrlimit(
-        resource.RLIMIT_FSIZE,
-        (100_000,
-         100_000))}
+        "restore_signals": False,
+        "preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (100_000, 100_000)),
+    }
     refused(
-    *TINY,
-    "--out",
-    folder / "run",
-    "--resume",
-    "--checkpoint-minutes",
-    "0.000001",
-    says=[
-        "checkpoint.lpw",
-        "--resume"],
-         **limited)
+        *TINY,
+        "--out",
+        folder / "run",
+        "--resume",
+        "--checkpoint-minutes",
+        "0.000001",
+        says=["checkpoint.lpw", "--resume"],
+        **limited,
+    )
     check((folder / "run" / "checkpoint.lpw").read_bytes() == saved, "the checkpoint of before is lost")
     done = run("--out", folder / "run", "--resume")
     check(done.returncode == 0, done.stderr)
@@ -353,20 +388,34 @@ def full_disk(folder):
 
 
 def divergence(folder):
-    message = refused(*TINY, "--lr", 1e12, "--schedule", "constant", "--out", folder / "run",
-                      "--checkpoint-minutes", "0.000001", says="lower the learning rate")
+    message = refused(
+        *TINY,
+        "--lr",
+        1e12,
+        "--schedule",
+        "constant",
+        "--out",
+        folder / "run",
+        "--checkpoint-minutes",
+        "0.000001",
+        says="lower the learning rate",
+    )
     check("epoch 1" in message, message)
-    check((folder / "run" / "checkpoint.lpw").exists(),
-     "diverged before the first checkpoint, so that this test sees nothing")
+    check(
+        (folder / "run" / "checkpoint.lpw").exists(),
+        "diverged before the first checkpoint, so that this test sees nothing",
+    )
     for name in ["weights.base", "buffers"]:
-        check(all(map(math.isfinite, checkpoint_tensor(folder / "run", name))),
-              f"{name} of the checkpoint are not finite")
+        check(
+            all(map(math.isfinite, checkpoint_tensor(folder / "run", name))), f"{name} of the checkpoint are not finite"
+        )
 
 
 def closed_output(folder):
     """`cifar | head -1` ends as programs in pipes do."""
-    process = subprocess.Popen([PROGRAM, *map(str, TINY), "--out", str(folder / "run")],
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [PROGRAM, *map(str, TINY), "--out", str(folder / "run")], stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
     process.stdout.close()
     process.stderr.read()
     check(process.wait(timeout=600) in (0, -13), f"exit code {process.returncode}")

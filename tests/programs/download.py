@@ -1,6 +1,7 @@
 """Usage: download.py SCRIPT
 What an earlier download left behind never stands in the way of the next. The sums of the published files are fixed, so
 that none of these downloads ends well; what it fetched shows in the sum that it found."""
+
 import functools
 import hashlib
 import http.server
@@ -31,8 +32,13 @@ class Server(http.server.BaseHTTPRequestHandler):
         self.send_response(416 if first >= len(CONTENT) else 206 if partial else 200)
         if partial:
             self.send_header(
-    "Content-Range",
-     f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}" if first < len(CONTENT) else f"bytes */{len(CONTENT)}")
+                "Content-Range",
+                (
+                    f"bytes {first}-{len(CONTENT) - 1}/{len(CONTENT)}"
+                    if first < len(CONTENT)
+                    else f"bytes */{len(CONTENT)}"
+                ),
+            )
         self.send_header("Content-Length", str(max(len(CONTENT) - first, 0)))
         self.end_headers()
         if self.command == "GET":
@@ -50,8 +56,14 @@ def download(folder, part, url):
     left of it."""
     path = folder / "cifar-10-binary.tar.gz.part"
     path.write_bytes(part)
-    done = subprocess.run([SCRIPT, "cifar10", folder], env={**os.environ, "LPW_DATA_URL": url},
-                          stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    done = subprocess.run(
+        [SCRIPT, "cifar10", folder],
+        env={**os.environ, "LPW_DATA_URL": url},
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     check(done.returncode == 1, f"exits with {done.returncode}: {done.stdout}{done.stderr}")
     return done.stderr, path.read_bytes() if path.exists() else None
 
@@ -73,8 +85,12 @@ def continued(folder):
 
 def begun_again(folder):
     """A server without ranges, a file that is shorter than what is there, and one that is whole and damaged."""
-    for ranges, part in [(False, CONTENT[:5000]), (True, CONTENT + b"more"),
-                          (False, CONTENT[:-1] + b"?"), (True, CONTENT[:-1] + b"?")]:
+    for ranges, part in [
+        (False, CONTENT[:5000]),
+        (True, CONTENT + b"more"),
+        (False, CONTENT[:-1] + b"?"),
+        (True, CONTENT[:-1] + b"?"),
+    ]:
         said, left = served(ranges, folder, part)
         check(f"found {hashlib.md5(CONTENT).hexdigest()}" in said, f"ranges {ranges}: {said}")
         check("from the start" in said and left is None, f"ranges {ranges}: {said}")

@@ -1,14 +1,29 @@
 """Usage: enwik8_options.py ENWIK8
 Every option of the enwik8 trainer does something to a run, or nothing where it must not; a run can be repeated and
 evaluated from what it leaves; and it trains on its own source where no text is given, wherever it lies."""
+
 import math
 import os
 import pathlib
 import shutil
 import subprocess
 
-from trainer import (FILES, PROGRAM, TINY, check, check_same, contents, main, make_text, metrics, results,
-                     run, summary, table, train)
+from trainer import (
+    FILES,
+    PROGRAM,
+    TINY,
+    check,
+    check_same,
+    contents,
+    main,
+    make_text,
+    metrics,
+    results,
+    run,
+    summary,
+    table,
+    train,
+)
 
 RUN = TINY + ["--epochs", "2", "--release-epoch", "1"]
 TEXT = pathlib.Path(TINY[TINY.index("--data") + 1])
@@ -19,18 +34,41 @@ def changes(folder):
     (folder / "other").write_bytes(make_text(4000, seed=5))
     train(folder / "plain", *RUN)
     seen = {(folder / "plain" / "model.safetensors").read_bytes(): "none"}
-    for number, arguments in enumerate([
-            ["--seed", 1], ["--lr", 0.005], ["--late-lr", 0.001], ["--optimizer",
-                "sgd"], ["--optimizer", "sgd", "--momentum", 0.5],
-            ["--weight-decay", 0.01], ["--optimizer", "adamw", "--weight-decay",
-                0.01], ["--late-weight-decay", 0.1], ["--clip", 0.1],
-            ["--schedule", "cosine"], ["--late-schedule", "steps:1:0.5"], ["--base-gradient", "mean"], ["--sigma", 0.1],
-            ["--late", "head"], ["--late", "rank1,head"], ["--late", "none"], ["--release-epoch", 0],
-            ["--release-step", 20], ["--batch", 5], ["--bptt", 20], ["--pre-batch", "batch"], ["--pre-batch", 7],
-            ["--hidden", 24], ["--layers", 2], ["--embedding", 4], ["--dropout", 0.3], ["--precision", "bf16"],
-            ["--swa-start", 0], ["--split", "80,10,10"], ["--data", folder / "plain" / "model.safetensors"],
+    for number, arguments in enumerate(
+        [
+            ["--seed", 1],
+            ["--lr", 0.005],
+            ["--late-lr", 0.001],
+            ["--optimizer", "sgd"],
+            ["--optimizer", "sgd", "--momentum", 0.5],
+            ["--weight-decay", 0.01],
+            ["--optimizer", "adamw", "--weight-decay", 0.01],
+            ["--late-weight-decay", 0.1],
+            ["--clip", 0.1],
+            ["--schedule", "cosine"],
+            ["--late-schedule", "steps:1:0.5"],
+            ["--base-gradient", "mean"],
+            ["--sigma", 0.1],
+            ["--late", "head"],
+            ["--late", "rank1,head"],
+            ["--late", "none"],
+            ["--release-epoch", 0],
+            ["--release-step", 20],
+            ["--batch", 5],
+            ["--bptt", 20],
+            ["--pre-batch", "batch"],
+            ["--pre-batch", 7],
+            ["--hidden", 24],
+            ["--layers", 2],
+            ["--embedding", 4],
+            ["--dropout", 0.3],
+            ["--precision", "bf16"],
+            ["--swa-start", 0],
+            ["--split", "80,10,10"],
+            ["--data", folder / "plain" / "model.safetensors"],
             ["--valid", folder / "other"],
-    ]):
+        ]
+    ):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         model = (out / "model.safetensors").read_bytes()
@@ -45,17 +83,27 @@ def keeps(folder):
     """None of these changes what is computed."""
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
-    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.01],
-                                        ["--late-schedule", "anneal"], ["--member-chunk", 3],
-                                        ["--pre-batch", 30], ["--sample", 10], ["--eval-every", 1]]):
+    for number, arguments in enumerate(
+        [
+            ["--checkpoint-minutes", "0.000001"],
+            ["--late-lr", 0.01],
+            ["--late-schedule", "anneal"],
+            ["--member-chunk", 3],
+            ["--pre-batch", 30],
+            ["--sample", 10],
+            ["--eval-every", 1],
+        ]
+    ):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)
     train(folder / "chunk", *RUN, "--member-chunk", 1)
     for row, other in zip(metrics(folder / "chunk"), metrics(folder / "plain")):
         # Rounding of float32 sums (6e-8) grows over the 200 steps of a run at a rate of 0.01.
-        check(abs(float(row["train_loss"]) - float(other["train_loss"]))
-              < 1e-2, f"--member-chunk 1: {row} instead of {other}")
+        check(
+            abs(float(row["train_loss"]) - float(other["train_loss"])) < 1e-2,
+            f"--member-chunk 1: {row} instead of {other}",
+        )
 
 
 def scores(folder):
@@ -63,11 +111,16 @@ def scores(folder):
     network."""
     printed, _ = train(folder / "run", *TINY)
     found = summary(folder / "run")
-    for row, what in {"before release": "before_release", "ensemble of members": "ensemble",
-                      "collapsed, one plain network": "collapsed",
-                      "collapsed (parameters)": "collapsed_parameters"}.items():
-        check(table(printed)[row] == [round(found[f"{part}_bpc_{what}"], 4)
-              for part in ["valid", "test"]], f"{row}: {found}\n{printed}")
+    for row, what in {
+        "before release": "before_release",
+        "ensemble of members": "ensemble",
+        "collapsed, one plain network": "collapsed",
+        "collapsed (parameters)": "collapsed_parameters",
+    }.items():
+        check(
+            table(printed)[row] == [round(found[f"{part}_bpc_{what}"], 4) for part in ["valid", "test"]],
+            f"{row}: {found}\n{printed}",
+        )
     check(len(found["valid_bpc_members"]) == len(found["test_bpc_members"]) == 3, found)
     check(found["test_bpc_collapsed"] < found["test_bpc_before_release"] < 4, found)
     rows = metrics(folder / "run")
@@ -84,28 +137,34 @@ def one_member(folder):
         found = summary(out)
         check(found["members"] == 1 and found["valid_bpc_before_release"] is None, found)
         check(found["test_bpc_members"] == [found["test_bpc_collapsed"]], found)
-        check((out / "model.safetensors").read_bytes() == (folder / "0" / \
-              "model.safetensors").read_bytes(), f"{arguments}: another network")
+        check(
+            (out / "model.safetensors").read_bytes() == (folder / "0" / "model.safetensors").read_bytes(),
+            f"{arguments}: another network",
+        )
 
 
 def evaluation(folder):
     """A checkpoint, and the exported model, score what the run's summary says."""
-    for name, arguments in {"released": ["--swa-start", 1], "deep": ["--layers",
-        2, "--late", "head"], "bf16": ["--precision", "bf16"]}.items():
+    for name, arguments in {
+        "released": ["--swa-start", 1],
+        "deep": ["--layers", 2, "--late", "head"],
+        "bf16": ["--precision", "bf16"],
+    }.items():
         out = folder / name
         printed, _ = train(out, *RUN, *arguments)
         before = contents(out)
         done = run("--eval", out / "checkpoint.lpw", "--threads", 1, "--data", TEXT)
-        check(done.returncode == 0 and table(done.stdout) == table(printed),
-              f"{name}: {done.stdout}{done.stderr}\ninstead of\n{printed}")
+        check(
+            done.returncode == 0 and table(done.stdout) == table(printed),
+            f"{name}: {done.stdout}{done.stderr}\ninstead of\n{printed}",
+        )
         precision = ["--precision", "bf16"] if name == "bf16" else []
         done = run("--eval", out / "model.safetensors", "--threads", 1, "--data", TEXT, *precision)  # knows its sizes
         collapsed = table(printed)["collapsed, one plain network"]
         check(
-    done.returncode == 0 and table(
-        done.stdout) == {
-            "plain network": collapsed},
-             f"{name}: {done.stdout}{done.stderr}")
+            done.returncode == 0 and table(done.stdout) == {"plain network": collapsed},
+            f"{name}: {done.stdout}{done.stderr}",
+        )
         check(contents(out) == before, f"{name}: evaluating changed the folder")
 
 
@@ -118,8 +177,9 @@ def explicit_texts(folder):
     train(folder / "split", *RUN)
     files = ["--data", folder / "train", "--valid", folder / "valid", "--test", folder / "test"]
     printed, _ = train(folder / "files", *RUN, *files)
-    check_same(folder / "files", {part: results(folder / "split")[part]
-               for part in ["summary", "metrics"]}, "parts as files")
+    check_same(
+        folder / "files", {part: results(folder / "split")[part] for part in ["summary", "metrics"]}, "parts as files"
+    )
     check(f"{first} training, {second - first} validation and {len(text) - second} test bytes" in printed, printed)
 
 
@@ -129,31 +189,34 @@ def repetition(folder):
     os.chdir(TEXT.parent)
     try:
         train(
-    folder / "first",
-    *RUN,
-    "--data",
-    TEXT.name,
-    "--valid",
-    TEXT.name,
-    "--clip",
-    0.3,
-    "--sigma",
-    0.01,
-    "--release-step",
-     30)
+            folder / "first",
+            *RUN,
+            "--data",
+            TEXT.name,
+            "--valid",
+            TEXT.name,
+            "--clip",
+            0.3,
+            "--sigma",
+            0.01,
+            "--release-step",
+            30,
+        )
     finally:
         os.chdir(here)
     train(folder / "again", "--config", folder / "first" / "config.toml")
     check_same(folder / "again", results(folder / "first"), "repeated")
-    check((folder / "again" / "config.toml").read_text() ==
-          (folder / "first" / "config.toml").read_text(), "config.toml changed")
+    check(
+        (folder / "again" / "config.toml").read_text() == (folder / "first" / "config.toml").read_text(),
+        "config.toml changed",
+    )
 
 
 def sampling(folder):
     def sampled(*arguments):
         done = run("--eval", folder / "run" / "model.safetensors", "--data", TEXT, "--threads", 1, *arguments)
         check(done.returncode == 0, done.stderr)
-        return done.stdout[done.stdout.index("plain network"):].split("\n", 1)[1].strip("\n")
+        return done.stdout[done.stdout.index("plain network") :].split("\n", 1)[1].strip("\n")
 
     printed, _ = train(folder / "run", *TINY, "--sample", 200)
     text = sampled("--sample", 200)
@@ -176,8 +239,11 @@ def configurations(folder):
         check(f"--config examples/configs/{path.name}" in path.read_text(), f"{path.name}: command of another")
         done = run("--config", path, "--data", TEXT, "--bptt", 10, "--dry-run")
         check(done.returncode == 0 and "LSTM 1 x 500" in done.stdout, f"{path.name}: {done.stdout}{done.stderr}")
-        plan = ("10 members, each on minibatches of its own: 10 x 10 streams" if "late-phase" in path.name else
-                "1 x 100 streams")
+        plan = (
+            "10 members, each on minibatches of its own: 10 x 10 streams"
+            if "late-phase" in path.name
+            else "1 x 100 streams"
+        )
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
         check(("swa-start = -1" in done.stdout) == ("swa" not in path.name), f"{path.name}: {done.stdout}")
 
@@ -187,15 +253,17 @@ def own_source(folder):
     program = folder / "enwik8"
     shutil.copy(PROGRAM, program)
     small = ["--split", "4,1,95", "--dry-run", "--hidden", "8", "--batch", "2", "--members", "2", "--bptt", "10"]
-    done = subprocess.run([program, *small], cwd="/", stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=60)
+    done = subprocess.run(
+        [program, *small], cwd="/", stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60
+    )
     check(done.returncode == 0 and "the headers of lpw: " in done.stdout, done.stdout + done.stderr)
     headers = pathlib.Path(__file__).resolve().parents[2] / "include" / "lpw"
     size = sum(path.stat().st_size for path in headers.rglob("*.hpp"))
     numbers = [int(word) for word in done.stdout.splitlines()[0].replace(",", "").split() if word.isdigit()][-3:]
     check(
-    sum(numbers) == size,
-     f"texts of {numbers} bytes, the headers have {size}: has the program been built since they changed?")
+        sum(numbers) == size,
+        f"texts of {numbers} bytes, the headers have {size}: has the program been built since they changed?",
+    )
 
 
 main(changes, keeps, scores, one_member, evaluation, explicit_texts, repetition, sampling, configurations, own_source)

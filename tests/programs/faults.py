@@ -3,6 +3,7 @@ Each operation on the files of a run goes wrong in turn: the process is killed b
 it is interrupted. Whatever then is in the folder is whole, and --resume ends with the bits of the undisturbed run.
 
 A sample of the operations and kinds is tried, or with LPW_TEST_LONG=1 each of each."""
+
 import errno
 import json
 import os
@@ -16,20 +17,52 @@ LIBRARY = os.path.abspath(sys.argv[2])
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
 SAMPLE = 6 if NAME == "cifar" else 40  # runs with a fault; those of the text take some 20 ms
 KINDS = {
-    "killed": "kill", "disk full": str(
-        errno.ENOSPC), "disk failing": str(
-            errno.EIO), "disk full in a write": "short"}
+    "killed": "kill",
+    "disk full": str(errno.ENOSPC),
+    "disk failing": str(errno.EIO),
+    "disk full in a write": "short",
+}
 random.seed(20210503)
 
 
 def smallest(folder):
     """Options of a run that takes a fraction of a second and writes all kinds of files."""
     if NAME == "cifar":
-        return TINY + ["--train-subset", "20", "--test-subset", "5", "--batch", "10", "--epochs", "2", "--members", "2",
-                       "--release-epoch", "1", "--swa-start", "1"]
+        return TINY + [
+            "--train-subset",
+            "20",
+            "--test-subset",
+            "5",
+            "--batch",
+            "10",
+            "--epochs",
+            "2",
+            "--members",
+            "2",
+            "--release-epoch",
+            "1",
+            "--swa-start",
+            "1",
+        ]
     (folder / "text").write_bytes(make_text(3000))
-    return TINY + ["--data", folder / "text", "--hidden", "4", "--embedding", "2", "--epochs", "2", "--members", "2",
-                   "--release-epoch", "1", "--swa-start", "1", "--batch", "3"]
+    return TINY + [
+        "--data",
+        folder / "text",
+        "--hidden",
+        "4",
+        "--embedding",
+        "2",
+        "--epochs",
+        "2",
+        "--members",
+        "2",
+        "--release-epoch",
+        "1",
+        "--swa-start",
+        "1",
+        "--batch",
+        "3",
+    ]
 
 
 def run_with_fault(arguments, out, at, kind):
@@ -37,12 +70,13 @@ def run_with_fault(arguments, out, at, kind):
     count = out.parent / "count"
     count.unlink(missing_ok=True)
     environment = {
-    **os.environ,
-    "LD_PRELOAD": LIBRARY,
-    "FAULT_FOLDER": str(out),
-    "FAULT_COUNT": str(count),
-    "FAULT_AT": str(at),
-     "FAULT_KIND": kind}
+        **os.environ,
+        "LD_PRELOAD": LIBRARY,
+        "FAULT_FOLDER": str(out),
+        "FAULT_COUNT": str(count),
+        "FAULT_AT": str(at),
+        "FAULT_KIND": kind,
+    }
     done = run(*arguments, "--out", out, env=environment)
     return done, int(count.read_text()) if count.exists() else None
 
@@ -55,18 +89,19 @@ def check_whole(folder, undisturbed, what):
             size = max(tensor["data_offsets"][1] for tensor in header["tensors"].values())
             check(len(payload) == size + 4, f"{what}: checkpoint.lpw is a part of one")
         elif path.name == "metrics.csv":
-            check(path.read_bytes().endswith(b"\n") and all(None not in row.values()
-                  for row in metrics(folder)), f"{what}: metrics.csv is a part")
+            check(
+                path.read_bytes().endswith(b"\n") and all(None not in row.values() for row in metrics(folder)),
+                f"{what}: metrics.csv is a part",
+            )
         elif path.name == "summary.json":
             json.loads(path.read_text())
         elif path.name == "config.toml":
             check(path.read_bytes() == (undisturbed / path.name).read_bytes(), f"{what}: config.toml is not the run's")
         elif path.name == "model.safetensors":
             check(
-    path.read_bytes() == (
-        undisturbed /
-        path.name).read_bytes(),
-         f"{what}: model.safetensors is not the run's")
+                path.read_bytes() == (undisturbed / path.name).read_bytes(),
+                f"{what}: model.safetensors is not the run's",
+            )
         else:
             check(what.startswith("killed") and path.name.endswith(".tmp"), f"{what}: {path.name} was left behind")
 
@@ -80,8 +115,10 @@ def faulty(arguments, folder, expected, at, name):
     if name == "killed":
         check(done.returncode == -9, f"{what}: exit code {done.returncode}: {done.stderr}")
     elif done.returncode != 0:
-        check(done.returncode == 1 and done.stderr.startswith(f"{NAME}: {out}") and done.stderr.count("\n") == 1,
-              f"{what}: exit code {done.returncode}: {done.stderr!r}")
+        check(
+            done.returncode == 1 and done.stderr.startswith(f"{NAME}: {out}") and done.stderr.count("\n") == 1,
+            f"{what}: exit code {done.returncode}: {done.stderr!r}",
+        )
     else:  # nothing was lost by it
         check_same(out, expected, what)
     check_whole(out, folder / "undisturbed", what)
@@ -96,16 +133,19 @@ def every_operation_goes_wrong(folder):
     undisturbed = folder / "undisturbed"
     done, operations = run_with_fault(arguments, undisturbed, 0, "none")
     check(done.returncode == 0, done.stderr)
-    check(operations is not None and operations > 50,
-     f"only {operations} operations were counted: is {LIBRARY} loaded?")
+    check(
+        operations is not None and operations > 50, f"only {operations} operations were counted: is {LIBRARY} loaded?"
+    )
     expected = results(undisturbed)
     pairs = [(at, name) for at in range(1, operations + 1) for name in KINDS]
     if not LONG:
         pairs = random.sample(pairs, SAMPLE)
     codes = [faulty(arguments, folder, expected, at, name) for at, name in pairs]
     check(codes.count(1) > len(codes) / 4, f"most faults were not noticed: {codes}")
-    print(f"{len(codes)} faults at {operations} operations: {codes.count(-9)} kills, {codes.count(1)} errors, "
-          f"{codes.count(0)} without harm")
+    print(
+        f"{len(codes)} faults at {operations} operations: {codes.count(-9)} kills, {codes.count(1)} errors, "
+        f"{codes.count(0)} without harm"
+    )
 
 
 def interruptions_do_no_harm(folder):

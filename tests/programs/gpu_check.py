@@ -1,6 +1,7 @@
 """Usage: gpu_check.py GPU_CHECK_SH
 scripts/gpu_check.sh makes its reports and hides no failure, here with stand-ins for the GPU, the tools and the programs
 that it builds."""
+
 import json
 import os
 import shutil
@@ -10,8 +11,30 @@ import sys
 from trainer import check, main
 
 SCRIPT = os.path.abspath(sys.argv[1])
-UTILITIES = ["awk", "bash", "basename", "cat", "cp", "date", "dirname", "find", "git", "grep", "head", "mkdir", "nproc",
-             "rm", "sed", "sort", "tail", "tee", "timeout", "touch", "tr", "wc"]
+UTILITIES = [
+    "awk",
+    "bash",
+    "basename",
+    "cat",
+    "cp",
+    "date",
+    "dirname",
+    "find",
+    "git",
+    "grep",
+    "head",
+    "mkdir",
+    "nproc",
+    "rm",
+    "sed",
+    "sort",
+    "tail",
+    "tee",
+    "timeout",
+    "touch",
+    "tr",
+    "wc",
+]
 STAGES = ["build", "tests", "memcheck", "racecheck", "kernels", "batch_norm", "steps", "torch"]
 
 # Each stand-in writes its command line to $FAKE/calls, and fails if $FAKE/fail-<name> is there, after saying so.
@@ -22,8 +45,7 @@ value() { for argument in "${arguments[@]}"; do case $argument in "$1="*) echo "
 arguments=("$@")
 """
 FAKES = {
-    "nvidia-smi": "if fails driver; then exit 9; fi; "
-                  "echo 'NVIDIA H900, 580.1, 9.0'; echo 'NVIDIA H900, 580.1, 9.0'",
+    "nvidia-smi": "if fails driver; then exit 9; fi; " "echo 'NVIDIA H900, 580.1, 9.0'; echo 'NVIDIA H900, 580.1, 9.0'",
     "nvcc": """echo 'Cuda compilation tools, release 13.0, V13.0.88'""",
     "ninja": "",
     "cmake": """
@@ -120,10 +142,22 @@ def gpu_check(folder, *arguments, fail=(), without=(), environment=None):
     for name in fail:
         (fakes / f"fail-{name}").touch()
     (folder / "build").mkdir(exist_ok=True)
-    variables = {"PATH": str(fakes), "FAKE": str(fakes), "CUDA_HOME": str(folder / "nowhere"),
-                 "LPW_TORCH_PYTHON": str(fakes / "torch"), "HOME": str(folder), **(environment or {})}
-    done = subprocess.run([fakes / "bash", SCRIPT, "--out", folder / "out", "--build", folder / "build", *arguments],
-                          env=variables, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=300)
+    variables = {
+        "PATH": str(fakes),
+        "FAKE": str(fakes),
+        "CUDA_HOME": str(folder / "nowhere"),
+        "LPW_TORCH_PYTHON": str(fakes / "torch"),
+        "HOME": str(folder),
+        **(environment or {}),
+    }
+    done = subprocess.run(
+        [fakes / "bash", SCRIPT, "--out", folder / "out", "--build", folder / "build", *arguments],
+        env=variables,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=300,
+    )
     paths = [folder / "out" / f"gpu_report.{form}" for form in ("json", "md")]
     if not all(path.exists() for path in paths):
         return done, None, None
@@ -151,36 +185,62 @@ def all_is_well(folder):
     done, report, text = gpu_check(folder)
     expect(done, report, 0)
     machine = {
-    "gpu": "NVIDIA H900",
-    "driver": "580.1",
-    "architecture": "90",
-    "cuda": "13.0",
-    "cudnn": "9.8.7",
-     "torch": "9.9"}
+        "gpu": "NVIDIA H900",
+        "driver": "580.1",
+        "architecture": "90",
+        "cuda": "13.0",
+        "cudnn": "9.8.7",
+        "torch": "9.9",
+    }
     check({name: report[name] for name in machine} == machine, f"{report}")
     check(report["passed"] and report["date"] and report["commit"] and "seconds" in report["stages"][0], f"{report}")
-    contains(text, "# GPU check: passed", "| GPU | NVIDIA H900 |", "| tests | PASSED |", "2 passed, 1 skipped",
-             "| add | bf16, 4MB | 10 (9 to 11) | 1250 | 0.90 |", "PyTorch 9.9, **loop**", "cuDNN, **persistent**",
-             "fill/1: no time left", "PyTorch 9.9, vmap: no time left", "looks at lpw's kernels only")
-    check([run["program"] for run in report["benchmarks"]["steps"]] == [
-          "lpw", "PyTorch 9.9", "PyTorch 9.9"], f"{report['benchmarks']}")
+    contains(
+        text,
+        "# GPU check: passed",
+        "| GPU | NVIDIA H900 |",
+        "| tests | PASSED |",
+        "2 passed, 1 skipped",
+        "| add | bf16, 4MB | 10 (9 to 11) | 1250 | 0.90 |",
+        "PyTorch 9.9, **loop**",
+        "cuDNN, **persistent**",
+        "fill/1: no time left",
+        "PyTorch 9.9, vmap: no time left",
+        "looks at lpw's kernels only",
+    )
+    check(
+        [run["program"] for run in report["benchmarks"]["steps"]] == ["lpw", "PyTorch 9.9", "PyTorch 9.9"],
+        f"{report['benchmarks']}",
+    )
     calls = (folder / "fakes" / "calls").read_text()
-    contains(calls, "-DCMAKE_CUDA_ARCHITECTURES=90-real", "-DLPW_EMULATOR=OFF", "--label-regex ^gpu$",
-             "--tool memcheck", "--tool racecheck",
-             "-# [#batch_norm]", "bench_cuda_kernels --limit=", "--precision bf16")
+    contains(
+        calls,
+        "-DCMAKE_CUDA_ARCHITECTURES=90-real",
+        "-DLPW_EMULATOR=OFF",
+        "--label-regex ^gpu$",
+        "--tool memcheck",
+        "--tool racecheck",
+        "-# [#batch_norm]",
+        "bench_cuda_kernels --limit=",
+        "--precision bf16",
+    )
     check("[#network]" not in calls and "[#main]" not in calls, "compute-sanitizer runs whole trainings")
 
 
 def failures_hide_nothing(folder):
-    for number, (fail, failed, says) in enumerate([
+    for number, (fail, failed, says) in enumerate(
+        [
             (["tests"], ["tests"], ["tests: cuda.other\n```\none\ntwo is wrong\n```", "1 passed, 1 failed, 1 skipped"]),
             (["memcheck"], ["memcheck"], ["memcheck: optimizer\n```", "Invalid __global__ read", "```"]),
             (["kernels"], ["kernels"], ["fill/1: broken", "| add |"]),
             (["half"], ["kernels"], ["kernels.json is not whole", "half goes wrong"]),
             (["blind"], ["tests", "kernels"], ["all tests found no GPU", "kernels found no GPU", "3 skipped"]),
-            (["steps", "torch"], ["steps", "torch"], ["steps: steps\n```",
-             "steps goes wrong\nand stops", "torch: batch_norm.py (all)"]),
-    ]):
+            (
+                ["steps", "torch"],
+                ["steps", "torch"],
+                ["steps: steps\n```", "steps goes wrong\nand stops", "torch: batch_norm.py (all)"],
+            ),
+        ]
+    ):
         done, report, text = gpu_check(folder / str(number), fail=fail)
         expect(done, report, 1, **{name: "FAILED" for name in failed})
         contains(text, "# GPU check: FAILED", *says)
@@ -211,16 +271,16 @@ def missing_tools_are_named(folder):
 def chosen_stages(folder):
     done, report, _ = gpu_check(folder / "some", "--stages", "memcheck,build", "--arch", "80")
     check(
-    done.returncode == 0 and statuses(report) == {
-        "build": "PASSED",
-        "memcheck": "PASSED"},
-         f"{done.stdout}{done.stderr}")
+        done.returncode == 0 and statuses(report) == {"build": "PASSED", "memcheck": "PASSED"},
+        f"{done.stdout}{done.stderr}",
+    )
     contains((folder / "some" / "fakes" / "calls").read_text(), "-DCMAKE_CUDA_ARCHITECTURES=80-real")
 
 
 def refusals(folder):
     """One line that names the cure."""
-    for number, (arguments, fail, without, says) in enumerate([
+    for number, (arguments, fail, without, says) in enumerate(
+        [
             ([], [], ["nvidia-smi"], "there is no NVIDIA GPU here: run this where nvidia-smi lists one"),
             ([], ["driver"], [], "there is no NVIDIA GPU here: run this where nvidia-smi lists one"),
             ([], [], ["nvcc"], "nvcc is needed and not installed"),
@@ -229,7 +289,8 @@ def refusals(folder):
             (["--arch"], [], [], "--arch needs a value"),
             (["--arch", "sm_90"], [], [], "--arch sm_90: expected a number"),
             (["--minutes", "0"], [], [], "--minutes 0: expected a whole number"),
-    ]):
+        ]
+    ):
         done, report, _ = gpu_check(folder / str(number), *arguments, fail=fail, without=without)
         check(done.returncode == 1 and report is None, f"{arguments}: {done.returncode}")
         check(says in done.stderr and done.stderr.count("\n") == 1, f"{arguments}: {done.stderr!r}")
@@ -238,38 +299,30 @@ def refusals(folder):
 def only_reports_are_replaced(folder):
     """What else lies in the folder for the report stays: a data set in data/, say."""
     stays = [
-    folder /
-    "out" /
-    "data" /
-    "cifar-10-batches-bin" /
-    "data_batch_1.bin",
-    folder /
-    "out" /
-    "logs" /
-     "thesis.log"]
+        folder / "out" / "data" / "cifar-10-batches-bin" / "data_batch_1.bin",
+        folder / "out" / "logs" / "thesis.log",
+    ]
     for file in stays:
         file.parent.mkdir(parents=True)
         file.write_text("mine")
     for name in ["logs", "data"]:
         done, report, _ = gpu_check(folder)
         check(
-    done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr,
-    done.stdout +
-     done.stderr)
-        check(all(file.exists() for file in stays if name != "data" or "data" in file.parts),
-              "another's files were removed")
+            done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr,
+            done.stdout + done.stderr,
+        )
+        check(
+            all(file.exists() for file in stays if name != "data" or "data" in file.parts),
+            "another's files were removed",
+        )
         shutil.rmtree(folder / "fakes")
         shutil.move(folder / "out" / name, folder / name)
     (folder / "out" / "data").symlink_to(folder / "data")
     done, _, _ = gpu_check(folder)
     check(
-    done.returncode == 1 and (
-        folder /
-        "data" /
-        "cifar-10-batches-bin" /
-        "data_batch_1.bin").exists(),
-        done.stdout +
-         done.stderr)
+        done.returncode == 1 and (folder / "data" / "cifar-10-batches-bin" / "data_batch_1.bin").exists(),
+        done.stdout + done.stderr,
+    )
     (folder / "out" / "data").unlink()
     for _ in range(2):  # the second replaces the first one's
         shutil.rmtree(folder / "fakes")
@@ -281,8 +334,10 @@ def only_reports_are_replaced(folder):
 
 def explains_itself(_):
     done = subprocess.run(["bash", SCRIPT, "--help"], capture_output=True, text=True, check=False)
-    check(done.returncode == 0 and done.stdout.startswith("Usage: scripts/gpu_check.sh")
-          and "--arch NN" in done.stdout, done.stdout + done.stderr)
+    check(
+        done.returncode == 0 and done.stdout.startswith("Usage: scripts/gpu_check.sh") and "--arch NN" in done.stdout,
+        done.stdout + done.stderr,
+    )
 
 
 main(
@@ -293,4 +348,5 @@ main(
     chosen_stages,
     refusals,
     only_reports_are_replaced,
-     explains_itself)
+    explains_itself,
+)

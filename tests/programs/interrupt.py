@@ -1,12 +1,26 @@
 """Usage: interrupt.py CIFAR|ENWIK8
 Ctrl-C, a scheduler's SIGTERM and the SIGHUP of a closed terminal end a run at a step, with a checkpoint from which it
 goes on as if nothing had been."""
+
 import resource
 import signal
 import subprocess
 
-from trainer import (FILES, NAME, PROGRAM, TINY, check, check_same, checkpoint_progress, main, results, run,
-                     start, summary, train)
+from trainer import (
+    FILES,
+    NAME,
+    PROGRAM,
+    TINY,
+    check,
+    check_same,
+    checkpoint_progress,
+    main,
+    results,
+    run,
+    start,
+    summary,
+    train,
+)
 
 RUN = TINY + ["--batch", "5", "--swa-start", "3"]  # many steps, so that the signal meets one
 
@@ -30,8 +44,10 @@ def signals_in_both_phases(folder):
     expected = results(folder / "undisturbed")
     out = folder / "interrupted"
     first = interrupted(out, signal.SIGINT, "epoch 1/4", *RUN)
-    check(first["epoch"] < 4 and not first["released"] and first["step"]
-          >= 60, f"SIGINT came at an unexpected point: {first}")
+    check(
+        first["epoch"] < 4 and not first["released"] and first["step"] >= 60,
+        f"SIGINT came at an unexpected point: {first}",
+    )
     second = interrupted(out, signal.SIGTERM, "release after 2", "--resume")  # the options come from config.toml
     check(second["released"] and second["step"] > first["step"], f"SIGTERM came at an unexpected point: {second}")
     check(second["seconds"] > first["seconds"], "the time of the first process is lost")
@@ -54,9 +70,15 @@ def finished_run_is_evaluated_again(folder):
 def ignored_signals_stay_ignored(folder):
     """As SIGHUP under nohup, and SIGINT of what a script runs in the background."""
     signals = [signal.SIGHUP, signal.SIGINT, signal.SIGTERM]
-    process = subprocess.Popen([PROGRAM, *RUN, "--out", str(folder / "run")], stdin=subprocess.DEVNULL,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, restore_signals=False,
-                               preexec_fn=lambda: [signal.signal(sign, signal.SIG_IGN) for sign in signals])
+    process = subprocess.Popen(
+        [PROGRAM, *RUN, "--out", str(folder / "run")],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        restore_signals=False,
+        preexec_fn=lambda: [signal.signal(sign, signal.SIG_IGN) for sign in signals],
+    )
     for line in process.stdout:
         if line.startswith("epoch 1/4"):
             break
@@ -73,27 +95,41 @@ def files_that_may_not_grow(folder):
     limit = lambda size: {"preexec_fn": lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (size, size))}
     done = run(*TINY, "--out", folder / "run", **limit(20_000))
     check(
-    done.returncode == 1 and "checkpoint.lpw: cannot write: File too large" in done.stderr,
-     f"{done.returncode}: {done.stderr}")
+        done.returncode == 1 and "checkpoint.lpw: cannot write: File too large" in done.stderr,
+        f"{done.returncode}: {done.stderr}",
+    )
     done = run("--out", folder / "run", "--resume")
     check(done.returncode == 0, f"--resume after the limit: {done.stderr}")
     with open(folder / "log", "w") as log:
         log.write(" " * 20_000_000)
         log.flush()
-        done = subprocess.run([PROGRAM, *TINY, "--out", str(folder / "logged")],
-                              stdin=subprocess.DEVNULL, stdout=log, check=False, **limit(20_000_000))
+        done = subprocess.run(
+            [PROGRAM, *TINY, "--out", str(folder / "logged")],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            check=False,
+            **limit(20_000_000),
+        )
     check(done.returncode == 0, f"printing to a file that may not grow ends the run: {done.returncode}")
 
 
 def runs_of_one_second_have_folders_of_their_own(folder):
-    processes = [subprocess.Popen([PROGRAM, *TINY, "--epochs", "1"], cwd=folder, stdout=subprocess.PIPE,
-                                  stderr=subprocess.PIPE, text=True)
-                 for _ in range(4)]
+    processes = [
+        subprocess.Popen(
+            [PROGRAM, *TINY, "--epochs", "1"], cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+        for _ in range(4)
+    ]
     for process in processes:
         _, err = process.communicate(timeout=600)
         check(process.returncode == 0, f"one of several runs: {err}")
     check(len(list((folder / "runs").iterdir())) == 4, "runs share a folder")
 
 
-main(signals_in_both_phases, finished_run_is_evaluated_again, ignored_signals_stay_ignored, files_that_may_not_grow,
-     runs_of_one_second_have_folders_of_their_own)
+main(
+    signals_in_both_phases,
+    finished_run_is_evaluated_again,
+    ignored_signals_stay_ignored,
+    files_that_may_not_grow,
+    runs_of_one_second_have_folders_of_their_own,
+)

@@ -2,6 +2,7 @@
 Every option that --help lists with values that nobody means: each is refused in one line that names it, its limits and
 the value, or taken for what it says; never by a crash, in silence, or as another number. On the command line and in
 files. A part of the values for each option; with LPW_TEST_LONG=1 all of them, half a minute."""
+
 import json
 import os
 import random
@@ -18,35 +19,142 @@ TINIEST = 2.2250738585072014e-308
 COUNT, FROM_ONE, OR_NOT = (INT, 0, MOST, None), (INT, 1, MOST, None), (INT, 0, MOST, -1)
 AMOUNT, ABOVE_ZERO, AMOUNT_OR_NOT = (FLOAT, 0, MOST, None), (FLOAT, TINIEST, MOST, None), (FLOAT, 0, MOST, -1)
 NUMBERS = {  # form, lowest, highest, and another that stands for something else
-    "epochs": FROM_ONE, "batch": FROM_ONE, "members": FROM_ONE, "release-epoch": COUNT, "release-step": OR_NOT,
+    "epochs": FROM_ONE,
+    "batch": FROM_ONE,
+    "members": FROM_ONE,
+    "release-epoch": COUNT,
+    "release-step": OR_NOT,
     "swa-start": OR_NOT,
-    "member-chunk": COUNT, "eval-every": FROM_ONE, "seed": (UINT, 0, 2**64 - 1, None), "threads": (INT, 0, 4096, None),
+    "member-chunk": COUNT,
+    "eval-every": FROM_ONE,
+    "seed": (UINT, 0, 2**64 - 1, None),
+    "threads": (INT, 0, 4096, None),
     "lr": ABOVE_ZERO,
-    "late-lr": AMOUNT_OR_NOT, "momentum": (FLOAT, 0, 0.999999, None), "weight-decay": AMOUNT,
+    "late-lr": AMOUNT_OR_NOT,
+    "momentum": (FLOAT, 0, 0.999999, None),
+    "weight-decay": AMOUNT,
     "late-weight-decay": AMOUNT_OR_NOT,
-    "clip": AMOUNT, "dropout": (FLOAT, 0, 0.999, None), "sigma": AMOUNT, "checkpoint-minutes": ABOVE_ZERO,
-} | ({"label-smoothing": (FLOAT, 0, 0.999, None), "cutout": (INT, 0, 32, None), "train-subset": COUNT,
-      "test-subset": COUNT}
-     if NAME == "cifar" else
-     {"hidden": (INT, 1, 10**5, None), "layers": (INT, 1, 1000, None), "embedding": (INT, 1, 10**5, None),
-      "bptt": (INT, 1, 10**6, None), "sample": (INT, 0, 10**9, None), "temperature": AMOUNT})
-CHOICES = {"optimizer", "base-gradient", "precision",
-    "device"} | ({"dataset", "augment", "convolution"} if NAME == "cifar" else set())
+    "clip": AMOUNT,
+    "dropout": (FLOAT, 0, 0.999, None),
+    "sigma": AMOUNT,
+    "checkpoint-minutes": ABOVE_ZERO,
+} | (
+    {
+        "label-smoothing": (FLOAT, 0, 0.999, None),
+        "cutout": (INT, 0, 32, None),
+        "train-subset": COUNT,
+        "test-subset": COUNT,
+    }
+    if NAME == "cifar"
+    else {
+        "hidden": (INT, 1, 10**5, None),
+        "layers": (INT, 1, 1000, None),
+        "embedding": (INT, 1, 10**5, None),
+        "bptt": (INT, 1, 10**6, None),
+        "sample": (INT, 0, 10**9, None),
+        "temperature": AMOUNT,
+    }
+)
+CHOICES = {"optimizer", "base-gradient", "precision", "device"} | (
+    {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
+)
 TEXTS = {"late", "schedule", "late-schedule"} | ({"model"} if NAME == "cifar" else {"split", "pre-batch"})
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
 FLAGS = {"resume", "dry-run", "deterministic", "convert"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
-ODD_NUMBERS = ["", " ", "0", "1", "2", "-1", "-2", "-0", "007", "010", "08", "+3", "++3", "+-3", "--3", "0x10", "0b1",
-               "0o7", "1_000", "1'000", "1,5",
-               "1.5", "1.", ".5", ".", "1e3", "1e-3", "1e", "1e400", "-1e400", "nan", "NaN", "-nan", "inf", "-inf",
-               "infinity", "9" * 25, "-" + "9" * 25,
-               str(2**31), str(2**32), str(2**63 - 1), str(2**63), str(2**64 - 1), str(2**
-                   64), str(MOST), str(MOST + 1), "1e12", "1.1e12", " 5", "5 ",
-               "5x", "x5", "5%", "5\n", "5\x1b[0m", "5\t6", "\u0663", "\u00bd", "\uff15", "[5]", "[1,2]", "{5}", "{}",
-               "'5'", '"5"', "true", "none", "-", "%s%n"]
-ODD_TEXTS = ["", " ", ",", ":", "none,none", "a\nb", "\x1b[2J\x07", "\udcff\udcfe",
-    "\u202e", "x" * 5000, "[x]", "[]", "{}", "%s%n", "0", "-1", "nan", "SGD", "Ü"]
+ODD_NUMBERS = [
+    "",
+    " ",
+    "0",
+    "1",
+    "2",
+    "-1",
+    "-2",
+    "-0",
+    "007",
+    "010",
+    "08",
+    "+3",
+    "++3",
+    "+-3",
+    "--3",
+    "0x10",
+    "0b1",
+    "0o7",
+    "1_000",
+    "1'000",
+    "1,5",
+    "1.5",
+    "1.",
+    ".5",
+    ".",
+    "1e3",
+    "1e-3",
+    "1e",
+    "1e400",
+    "-1e400",
+    "nan",
+    "NaN",
+    "-nan",
+    "inf",
+    "-inf",
+    "infinity",
+    "9" * 25,
+    "-" + "9" * 25,
+    str(2**31),
+    str(2**32),
+    str(2**63 - 1),
+    str(2**63),
+    str(2**64 - 1),
+    str(2**64),
+    str(MOST),
+    str(MOST + 1),
+    "1e12",
+    "1.1e12",
+    " 5",
+    "5 ",
+    "5x",
+    "x5",
+    "5%",
+    "5\n",
+    "5\x1b[0m",
+    "5\t6",
+    "\u0663",
+    "\u00bd",
+    "\uff15",
+    "[5]",
+    "[1,2]",
+    "{5}",
+    "{}",
+    "'5'",
+    '"5"',
+    "true",
+    "none",
+    "-",
+    "%s%n",
+]
+ODD_TEXTS = [
+    "",
+    " ",
+    ",",
+    ":",
+    "none,none",
+    "a\nb",
+    "\x1b[2J\x07",
+    "\udcff\udcfe",
+    "\u202e",
+    "x" * 5000,
+    "[x]",
+    "[]",
+    "{}",
+    "%s%n",
+    "0",
+    "-1",
+    "nan",
+    "SGD",
+    "Ü",
+]
 ODD_FLAGS = ["5x", "5", "0", "-1", "yes", "TRUE", "", "2\x1b[0m"]
 
 
@@ -57,9 +165,10 @@ def drawn(values, count):
 def toml_value(text):
     """The value of a bare word in a file, as the program shows it; nothing for what is no TOML."""
     if re.fullmatch(
-        r"[+-]?0|[+-]?[1-9](_?\d)*|0x[0-9a-fA-F](_?[0-9a-fA-F])*|0o[0-7](_?[0-7])*|0b[01](_?[01])*", text, re.ASCII):
+        r"[+-]?0|[+-]?[1-9](_?\d)*|0x[0-9a-fA-F](_?[0-9a-fA-F])*|0o[0-7](_?[0-7])*|0b[01](_?[01])*", text, re.ASCII
+    ):
         value = int(text, 0)
-        return str(value) if -2**63 <= value < 2**63 else text if re.fullmatch(r"\d{19,}", text) else None
+        return str(value) if -(2**63) <= value < 2**63 else text if re.fullmatch(r"\d{19,}", text) else None
     if re.fullmatch(r"[+-]?(0|[1-9](_?\d)*)(\.\d(_?\d)*)?([eE][+-]?\d(_?\d)*)?", text, re.ASCII):
         return repr(float(text)) if abs(float(text)) < float("inf") else None
     return text if text in ("true", "false") or re.fullmatch(r"[+-]?(inf|nan)", text) else None
@@ -89,21 +198,24 @@ def check_numbers(folder):
         for text in drawn(ODD_NUMBERS, 8):
             for in_file in [False, True] if LONG else [random.random() < 0.3]:
                 bare = in_file and random.random() < 0.5 and re.fullmatch(r"[\w.+-]+", text, re.ASCII) is not None
-                said, what = outcome(folder, name, text, in_file,
-                                     bare), f"{name} = {text!r} {'in a file' if in_file else ''}"
+                said, what = (
+                    outcome(folder, name, text, in_file, bare),
+                    f"{name} = {text!r} {'in a file' if in_file else ''}",
+                )
                 complaint = f"--{name}: expected a {'' if limits[0] == FLOAT else 'whole '}number "
                 if bare and toml_value(text) is None:
                     check(
-    "config.toml:1: " in said and "the value a decimal number" in said and complaint not in said,
-     f"{what}: {said}")
+                        "config.toml:1: " in said and "the value a decimal number" in said and complaint not in said,
+                        f"{what}: {said}",
+                    )
                     continue
                 text = toml_value(text) if bare else text
                 check((complaint in said) != allowed(text, *limits), f"{what}: {said}")
                 highest = f"{limits[2]:g}" if limits[0] == FLOAT else str(limits[2])
                 check(
-    complaint not in said or (
-        highest in said and "found" in said),
-         f"{what}: limits or value are not named: {said}")
+                    complaint not in said or (highest in said and "found" in said),
+                    f"{what}: limits or value are not named: {said}",
+                )
                 check(in_file == ("config.toml:1: " in said) or complaint not in said, f"{what}: {said}")
 
 

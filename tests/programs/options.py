@@ -1,42 +1,100 @@
 """Usage: options.py CIFAR
 Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it
 leaves."""
+
 import math
 import re
 
-from trainer import (FILES, check, check_same, contents, main, metrics, refused, results, run, start,
-                     summary, table, train)
+from trainer import (
+    FILES,
+    check,
+    check_same,
+    contents,
+    main,
+    metrics,
+    refused,
+    results,
+    run,
+    start,
+    summary,
+    table,
+    train,
+)
 
-RUN = ["--model", "wrn-10-1", "--train-subset", "100", "--test-subset", "50", "--batch", "10", "--epochs", "2",
-       "--members", "2", "--release-epoch", "1", "--threads", "1"]
+RUN = [
+    "--model",
+    "wrn-10-1",
+    "--train-subset",
+    "100",
+    "--test-subset",
+    "50",
+    "--batch",
+    "10",
+    "--epochs",
+    "2",
+    "--members",
+    "2",
+    "--release-epoch",
+    "1",
+    "--threads",
+    "1",
+]
 SCORES = ["before release", "ensemble of members", "collapsed (parameters)", "collapsed, one plain network"]
 SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
 
 
 def finite(value):
-    return all(map(finite, value)) if isinstance(
-        value, list) else value is None or not isinstance(value, float) or math.isfinite(value)
+    return (
+        all(map(finite, value))
+        if isinstance(value, list)
+        else value is None or not isinstance(value, float) or math.isfinite(value)
+    )
 
 
 def changes(folder):
     """Each of these trains another network than the run without it, and a sound one."""
     train(folder / "plain", *RUN)
     seen = {(folder / "plain" / "model.safetensors").read_bytes(): "none"}
-    for number, arguments in enumerate([
-            ["--seed", 1], ["--lr", 0.05], ["--late-lr", 0.01], ["--momentum", 0], ["--momentum", 0.5],
-            ["--weight-decay", 0], ["--late-weight-decay", 0.1], ["--schedule", "cosine"], ["--schedule",
-                "steps:1:0.1"], ["--schedule", "anneal:0:2:0.001"],
-            ["--late-schedule", "steps:1:0.5"], ["--base-gradient",
-                "mean"], ["--sigma", 0.1], ["--late", "head"], ["--late", "batchnorm"],
-            ["--late", "rank1"], ["--late", "batchnorm,rank1"], ["--late", "none"], ["--release-epoch", 0],
+    for number, arguments in enumerate(
+        [
+            ["--seed", 1],
+            ["--lr", 0.05],
+            ["--late-lr", 0.01],
+            ["--momentum", 0],
+            ["--momentum", 0.5],
+            ["--weight-decay", 0],
+            ["--late-weight-decay", 0.1],
+            ["--schedule", "cosine"],
+            ["--schedule", "steps:1:0.1"],
+            ["--schedule", "anneal:0:2:0.001"],
+            ["--late-schedule", "steps:1:0.5"],
+            ["--base-gradient", "mean"],
+            ["--sigma", 0.1],
+            ["--late", "head"],
+            ["--late", "batchnorm"],
+            ["--late", "rank1"],
+            ["--late", "batchnorm,rank1"],
+            ["--late", "none"],
+            ["--release-epoch", 0],
             ["--batch", 5],
-            ["--label-smoothing", 0.1], ["--dropout", 0.3], ["--cutout", 8], ["--augment", "none"],
-            ["--precision", "bf16"], ["--swa-start", 0], ["--swa-start", 1, "--lr", 0.05], ["--optimizer",
-                "adam", "--lr", 0.001], ["--clip", 0.1], ["--release-step", 5],
-            ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1], ["--optimizer", "adam",
-                "--lr", 0.001, "--weight-decay", 0.1], ["--train-subset", 80], ["--convolution", "direct"],
-            ["--model", "wrn-10-2"], ["--model", "wrn-16-1"],
-    ]):
+            ["--label-smoothing", 0.1],
+            ["--dropout", 0.3],
+            ["--cutout", 8],
+            ["--augment", "none"],
+            ["--precision", "bf16"],
+            ["--swa-start", 0],
+            ["--swa-start", 1, "--lr", 0.05],
+            ["--optimizer", "adam", "--lr", 0.001],
+            ["--clip", 0.1],
+            ["--release-step", 5],
+            ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1],
+            ["--optimizer", "adam", "--lr", 0.001, "--weight-decay", 0.1],
+            ["--train-subset", 80],
+            ["--convolution", "direct"],
+            ["--model", "wrn-10-2"],
+            ["--model", "wrn-16-1"],
+        ]
+    ):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         model = (out / "model.safetensors").read_bytes()
@@ -51,10 +109,18 @@ def keeps(folder):
     """None of these changes what is computed; a member chunk only the order of sums."""
     train(folder / "plain", *RUN)
     expected = results(folder / "plain")
-    for number, arguments in enumerate([["--checkpoint-minutes", "0.000001"], ["--late-lr", 0.1],
-                                        ["--late-weight-decay", 5e-4], ["--late-schedule", "constant"],
-                                        ["--member-chunk", 2], ["--device", "cpu"],
-                                        ["--deterministic"], ["--test-subset", 50]]):
+    for number, arguments in enumerate(
+        [
+            ["--checkpoint-minutes", "0.000001"],
+            ["--late-lr", 0.1],
+            ["--late-weight-decay", 5e-4],
+            ["--late-schedule", "constant"],
+            ["--member-chunk", 2],
+            ["--device", "cpu"],
+            ["--deterministic"],
+            ["--test-subset", 50],
+        ]
+    ):
         out = folder / str(number)
         train(out, *RUN, *arguments)
         check_same(out, expected, arguments)
@@ -63,21 +129,28 @@ def keeps(folder):
         train(out, *RUN, *arguments)
         for row, other in zip(metrics(out), metrics(folder / "plain")):
             # Rounding of float32 sums (6e-8) grows over the 15 steps of a run at a learning rate of 0.1.
-            check(abs(float(row["train_loss"]) - float(other["train_loss"]))
-                  < 1e-2, f"{arguments}: {row} instead of {other}")
+            check(
+                abs(float(row["train_loss"]) - float(other["train_loss"])) < 1e-2,
+                f"{arguments}: {row} instead of {other}",
+            )
 
 
 def plain_network(folder):
     """One member, or no late-phase weights: an ordinary network, and it says so."""
     expected = None
-    for number, arguments in enumerate([["--members", 1], ["--late", "none"],
-                                       ["--release-epoch", 2], ["--release-epoch", 7]]):
+    for number, arguments in enumerate(
+        [["--members", 1], ["--late", "none"], ["--release-epoch", 2], ["--release-epoch", 7]]
+    ):
         out = folder / str(number)
         printed, _ = train(out, *RUN, *arguments)
         check("no late-phase weights will be released" in printed, printed)
         found = summary(out)
-        check(found["members"] == 1 and found["parameters_late_per_member"]
-              == 0 and found["test_accuracy_before_release"] is None, found)
+        check(
+            found["members"] == 1
+            and found["parameters_late_per_member"] == 0
+            and found["test_accuracy_before_release"] is None,
+            found,
+        )
         check(found["test_accuracy_members"] == [found["test_accuracy_collapsed"]], found)
         check([row["phase"] for row in metrics(out)] == ["base", "base"], metrics(out))
         expected = expected or results(out)
@@ -92,15 +165,9 @@ def phases(folder):
     check([float(row["learning_rate"]) for row in rows] == [0.1, 0.1, 0.1, 0.01], rows)
     check([float(row["late_learning_rate"]) for row in rows] == [0.05, 0.05, 0.05, 0.005], rows)
     check(
-    summary(
-        folder /
-        "run")["members"] == 2 and len(
-            summary(
-                folder /
-                "run")["test_nll_members"]) == 2,
-                summary(
-                    folder /
-                     "run"))
+        summary(folder / "run")["members"] == 2 and len(summary(folder / "run")["test_nll_members"]) == 2,
+        summary(folder / "run"),
+    )
 
 
 def smaller_batches(folder):
@@ -111,59 +178,60 @@ def smaller_batches(folder):
 
 def evaluation(folder):
     """A checkpoint, and the exported model, score what the run's summary says."""
-    for name, arguments in {"released": ["--swa-start", 1],
-        "plain": ["--late", "none"], "bf16": ["--precision", "bf16"]}.items():
+    for name, arguments in {
+        "released": ["--swa-start", 1],
+        "plain": ["--late", "none"],
+        "bf16": ["--precision", "bf16"],
+    }.items():
         out = folder / name
         printed, _ = train(out, *RUN, *arguments)
         before = contents(out)
         found = summary(out)
         done = run("--eval", out / "checkpoint.lpw", "--threads", 1)
-        check(done.returncode == 0 and table(done.stdout) == table(printed),
-              f"{name}: {done.stdout}{done.stderr}\ninstead of\n{printed}")
+        check(
+            done.returncode == 0 and table(done.stdout) == table(printed),
+            f"{name}: {done.stdout}{done.stderr}\ninstead of\n{printed}",
+        )
         for row, what in zip(SCORES, SUMMARY) if name != "plain" else [("plain network", "collapsed")]:
             values = [round(found[f"test_{score}_{what}"], 4) for score in ["accuracy", "nll", "ece"]]
             check(table(printed)[row] == values, f"{name}: {row} is {values} in summary.json, printed:\n{printed}")
         done = run(
-    "--eval",
-    out /
-    "checkpoint.lpw",
-    "--threads",
-    1,
-    "--test-subset",
-    40,
-    "--lr",
-     0.1)  # with other images, and what was so
+            "--eval", out / "checkpoint.lpw", "--threads", 1, "--test-subset", 40, "--lr", 0.1
+        )  # with other images, and what was so
         other = table(done.stdout)
         check(done.returncode == 0 and "before release" not in other, f"{name}: {done.stdout}{done.stderr}")
-        check(other[list(other)[-1]] != table(printed)[list(other)[-1]],
-              f"{name}: --test-subset does nothing:\n{done.stdout}")
+        check(
+            other[list(other)[-1]] != table(printed)[list(other)[-1]],
+            f"{name}: --test-subset does nothing:\n{done.stdout}",
+        )
         precision = ["--precision", "bf16"] if name == "bf16" else []
-        done = run("--eval", out / "model.safetensors", "--test-subset",
-                   50, "--threads", 1, *precision)  # knows its model
+        done = run(
+            "--eval", out / "model.safetensors", "--test-subset", 50, "--threads", 1, *precision
+        )  # knows its model
         collapsed = table(printed)["plain network" if name == "plain" else "collapsed, one plain network"]
         check(
-    done.returncode == 0 and table(
-        done.stdout) == {
-            "plain network": collapsed},
-             f"{name}: {done.stdout}{done.stderr}")
+            done.returncode == 0 and table(done.stdout) == {"plain network": collapsed},
+            f"{name}: {done.stdout}{done.stderr}",
+        )
         check(contents(out) == before, f"{name}: evaluating changed the folder")
 
 
 def repetition(folder):
     """config.toml holds the whole run, wherever it is read from."""
     train(
-    folder / "first",
-    *RUN,
-    "--swa-start",
-    1,
-    "--dropout",
-    0.1,
-    "--schedule",
-    "anneal:1:2:0.001",
-    "--lr",
-    0.123456789,
-    "--sigma",
-     0.01)
+        folder / "first",
+        *RUN,
+        "--swa-start",
+        1,
+        "--dropout",
+        0.1,
+        "--schedule",
+        "anneal:1:2:0.001",
+        "--lr",
+        0.123456789,
+        "--sigma",
+        0.01,
+    )
     train(folder / "init", *RUN, "--init", folder / "first" / "model.safetensors", "--release-epoch", 0, "--lr", 0.001)
     for name in ["first", "init"]:
         again = folder / f"{name}-again"
@@ -175,12 +243,9 @@ def repetition(folder):
     train(folder / "other", "--config", folder / "first" / "config.toml", "--seed", 5)
     check("seed = 5\n" in (folder / "other" / "config.toml").read_text(), "the command line does not override the file")
     check(
-    results(
-        folder /
-        "other")["model"] != results(
-            folder /
-            "first")["model"],
-             "the seed of the command line has no effect")
+        results(folder / "other")["model"] != results(folder / "first")["model"],
+        "the seed of the command line has no effect",
+    )
 
 
 def resume_without_a_checkpoint(folder):
@@ -227,25 +292,28 @@ def evaluating_less_often(folder):
 def more_epochs(folder):
     """A finished run goes on for more epochs where its schedule does not depend on their number, and is as if it had
     been planned so."""
-    for name, arguments in {"constant": ["--schedule", "constant", "--late-schedule", "steps:1,3:0.5"],
-                            "averaged": ["--schedule", "anneal:1:4:0.01", "--swa-start", 1]}.items():
+    for name, arguments in {
+        "constant": ["--schedule", "constant", "--late-schedule", "steps:1,3:0.5"],
+        "averaged": ["--schedule", "anneal:1:4:0.01", "--swa-start", 1],
+    }.items():
         train(folder / f"{name}-planned", *RUN, *arguments, "--epochs", 4)
         train(folder / name, *RUN, *arguments)
         printed, _ = train(folder / name, "--resume", "--epochs", 4)
         check("resuming in epoch 3/4" in printed, printed)
         check_same(folder / name, results(folder / f"{name}-planned"), f"{name}: four epochs after two")
         check(
-    "all 4 epochs are trained already" in train(
-        folder / name,
-        "--resume")[0],
-         f"{name}: its new length was not kept")
+            "all 4 epochs are trained already" in train(folder / name, "--resume")[0],
+            f"{name}: its new length was not kept",
+        )
         refused("--resume", "--out", folder / name, "--epochs", 3, says="epochs was 4, now 3")
     train(folder / "late", *RUN, "--schedule", "constant", "--release-epoch", 3)  # more epochs bring the release
     train(folder / "late", "--resume", "--epochs", 4)
     train(folder / "late-planned", *RUN, "--schedule", "constant", "--release-epoch", 3, "--epochs", 4)
     check_same(folder / "late", results(folder / "late-planned"), "a release past the first end")
-    for name, arguments, cure in [("anneal", [], "anneal:1:1.8:0.001"), ("late-cosine",
-                                   ["--schedule", "constant", "--late-schedule", "cosine"], "cosine:2")]:
+    for name, arguments, cure in [
+        ("anneal", [], "anneal:1:1.8:0.001"),
+        ("late-cosine", ["--schedule", "constant", "--late-schedule", "cosine"], "cosine:2"),
+    ]:
         train(folder / name, *RUN, *arguments)
         option = "late-schedule" if name == "late-cosine" else "schedule"
         refused("--resume", "--out", folder / name, "--epochs", 4, says=[f'{option} was "{cure}", now'])
@@ -256,15 +324,44 @@ def more_epochs(folder):
 
 def numbers(folder):
     """Numbers are decimal, in files too, and what CLI11 makes of them is what was written."""
-    written = {"epochs": "010", "batch": "+7", "members": "08", "release-epoch": "0009", "seed": "18446744073709551615",
-               "lr": ".5", "sigma": "1e-1",
-               "weight-decay": "-0", "late-lr": "00.25", "swa-start": "007", "cutout": "08", "test-subset": "010",
-               "train-subset": "0100",
-               "eval-every": "02", "threads": "01", "checkpoint-minutes": "012.5", "clip": "1E1"}
-    read = {"epochs": "10", "batch": "7", "members": "8", "release-epoch": "9", "seed": "18446744073709551615",
-            "lr": "0.5", "sigma": "0.1",
-            "weight-decay": "0", "late-lr": "0.25", "swa-start": "7", "cutout": "8", "test-subset": "10",
-            "train-subset": "100", "eval-every": "2", "threads": "1", "checkpoint-minutes": "12.5", "clip": "10"}
+    written = {
+        "epochs": "010",
+        "batch": "+7",
+        "members": "08",
+        "release-epoch": "0009",
+        "seed": "18446744073709551615",
+        "lr": ".5",
+        "sigma": "1e-1",
+        "weight-decay": "-0",
+        "late-lr": "00.25",
+        "swa-start": "007",
+        "cutout": "08",
+        "test-subset": "010",
+        "train-subset": "0100",
+        "eval-every": "02",
+        "threads": "01",
+        "checkpoint-minutes": "012.5",
+        "clip": "1E1",
+    }
+    read = {
+        "epochs": "10",
+        "batch": "7",
+        "members": "8",
+        "release-epoch": "9",
+        "seed": "18446744073709551615",
+        "lr": "0.5",
+        "sigma": "0.1",
+        "weight-decay": "0",
+        "late-lr": "0.25",
+        "swa-start": "7",
+        "cutout": "8",
+        "test-subset": "10",
+        "train-subset": "100",
+        "eval-every": "2",
+        "threads": "1",
+        "checkpoint-minutes": "12.5",
+        "clip": "10",
+    }
     # TOML has fewer forms: what is none of its numbers stands in quotes, as a seed beyond its integers does in
     # config.toml.
     number = r"[+-]?(0|[1-9]\d{0,17})(\.\d+)?([eE][+-]?\d+)?"
@@ -277,8 +374,9 @@ def numbers(folder):
         done = run("--dry-run", "--model", "wrn-10-1", *arguments)
         check(done.returncode == 0, done.stderr)
         for name, text in read.items():
-            check(f"\n{name} = {text}\n" in done.stdout,
-     f"{name} = {written[name]} is not read as {text}:\n{done.stdout}")
+            check(
+                f"\n{name} = {text}\n" in done.stdout, f"{name} = {written[name]} is not read as {text}:\n{done.stdout}"
+            )
     (folder / "config.toml").write_text("seed = 18446744073709551615\n")  # as files of before have it
     done = run("--dry-run", "--model", "wrn-10-1", "--config", folder / "config.toml")
     check(done.returncode == 0 and f"seed = {read['seed']}" in done.stdout, done.stdout + done.stderr)
@@ -291,21 +389,32 @@ def idle_options(folder):
     config.write_text("momentum = 0.5\n")
     done = run("--dry-run", *RUN, "--config", config, "--optimizer", "adam")
     check(done.returncode == 0 and "momentum" not in done.stdout, done.stdout + done.stderr)
-    refused("--dry-run", *RUN, "--config", config, "--optimizer", "adam",
-            "--momentum", 0.9, says="--momentum does nothing here: adam")
-    config.write_text("momentum = 0.5\noptimizer = \"adam\"\n")
+    refused(
+        "--dry-run",
+        *RUN,
+        "--config",
+        config,
+        "--optimizer",
+        "adam",
+        "--momentum",
+        0.9,
+        says="--momentum does nothing here: adam",
+    )
+    config.write_text('momentum = 0.5\noptimizer = "adam"\n')
     refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
     # what files of before say of what they leave alone
-    config.write_text("momentum = 0.9\noptimizer = \"adam\"\nconvert = false\n")
+    config.write_text('momentum = 0.9\noptimizer = "adam"\nconvert = false\n')
     done = run("--dry-run", *RUN, "--config", config)
-    check(done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout,
-          done.stdout + done.stderr)
+    check(
+        done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout,
+        done.stdout + done.stderr,
+    )
 
 
 def groups_and_lists(folder):
     """Options in a file may stand in groups, and parts that commas join in a list."""
     config = folder / "config.toml"
-    plain = "epochs = 3\nlate = \"head,rank1\"\nmembers = 2\nrelease-epoch = 1\n"
+    plain = 'epochs = 3\nlate = "head,rank1"\nmembers = 2\nrelease-epoch = 1\n'
     grouped = "[training]\nepochs = 3\n[late-phase]\nmembers = 2\nlate = ['head',\n 'rank1']\nrelease-epoch = 1\n"
     dotted = "training.epochs = 3\nlate-phase = {members = 2, late = ['head', 'rank1'], release-epoch = 1}\n"
     shown = []
@@ -315,13 +424,14 @@ def groups_and_lists(folder):
         check(done.returncode == 0 and 'late = "head,rank1"' in done.stdout, done.stdout + done.stderr)
         shown.append(done.stdout)
     check(shown[0] == shown[1] == shown[2], f"{shown[1]}\nor\n{shown[2]}\ninstead of\n{shown[0]}")
-    for text, says in [("[section]\nepochs = 4\n", ["config.toml:1: ", "no group of options [section]",
-                                                    "[training], [late-phase]"]),
-                       ("epochs = 4\n[training]\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
-                       ("[training]\nout = 'x'\n", ["config.toml:2: ", "command line"]),
-                       ("epochs = [4, 5]\n", ["config.toml:1: ", "epochs: expected one value, found a list"]),
-                       ("late = [['head']]\n", ["config.toml:1: ", "name = value"]),
-                       ("[training.late]\nepochs = 4\n", "config.toml:1: ")]:
+    for text, says in [
+        ("[section]\nepochs = 4\n", ["config.toml:1: ", "no group of options [section]", "[training], [late-phase]"]),
+        ("epochs = 4\n[training]\nepochs = 5\n", ["config.toml:3: ", "line 1"]),
+        ("[training]\nout = 'x'\n", ["config.toml:2: ", "command line"]),
+        ("epochs = [4, 5]\n", ["config.toml:1: ", "epochs: expected one value, found a list"]),
+        ("late = [['head']]\n", ["config.toml:1: ", "name = value"]),
+        ("[training.late]\nepochs = 4\n", "config.toml:1: "),
+    ]:
         config.write_text(text)
         refused("--dry-run", "--config", config, says=says)
 
@@ -342,12 +452,27 @@ def quoted(folder):
 def dry_run(folder):
     done = run("--dry-run", "--out", folder / "run", *RUN)
     check(
-    done.returncode == 0 and "after 1 of 2 epochs 2 members" in done.stdout and "seed = 0" in done.stdout,
-    done.stdout +
-     done.stderr)
+        done.returncode == 0 and "after 1 of 2 epochs 2 members" in done.stdout and "seed = 0" in done.stdout,
+        done.stdout + done.stderr,
+    )
     check(not (folder / "run").exists(), "--dry-run made a run folder")
 
 
-main(changes, keeps, plain_network, phases, smaller_batches, evaluation, repetition, resume_without_a_checkpoint,
-     resume_may_change_some, evaluating_less_often, more_epochs, numbers, idle_options, groups_and_lists, quoted,
-     dry_run)
+main(
+    changes,
+    keeps,
+    plain_network,
+    phases,
+    smaller_batches,
+    evaluation,
+    repetition,
+    resume_without_a_checkpoint,
+    resume_may_change_some,
+    evaluating_less_often,
+    more_epochs,
+    numbers,
+    idle_options,
+    groups_and_lists,
+    quoted,
+    dry_run,
+)

@@ -1,5 +1,6 @@
 """Usage: plot.py PLOT_SH
 scripts/plot.sh draws one run or several, and says what it needs."""
+
 import os
 import pathlib
 import shutil
@@ -12,12 +13,19 @@ from trainer import PROGRAM, check, main
 HEADER = "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n"
 ROWS = "".join(
     f"{epoch},{'base' if epoch < 4 else 'late+swa'},{0.1 / epoch},0.05,{2 / epoch},{epoch / 10},{epoch / 12},1.5\n"
-    for epoch in range(1, 8))
+    for epoch in range(1, 8)
+)
 
 
 def plot(*arguments, **options):
-    return subprocess.run(["bash", PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        ["bash", PROGRAM, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        **options,
+    )
 
 
 def make_run(folder, text=HEADER + ROWS):
@@ -28,8 +36,10 @@ def make_run(folder, text=HEADER + ROWS):
 
 def check_picture(path):
     content = path.read_bytes()
-    check(content[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(
-        ">II", content[16:24]) == (900, 1100), f"{path} is not the picture")
+    check(
+        content[:8] == b"\x89PNG\r\n\x1a\n" and struct.unpack(">II", content[16:24]) == (900, 1100),
+        f"{path} is not the picture",
+    )
     return content
 
 
@@ -52,11 +62,13 @@ def text_run(folder):
 def seldom_scored_run(folder):
     """Empty cells, of epochs that were not scored, are passed over: the curve goes from score to score. There may be no
     score yet."""
+
     def rows(scored):
-        return HEADER + \
-            "".join(
-                f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n"
-                for epoch in range(1, 8))
+        return HEADER + "".join(
+            f"{epoch},base,0.1,0.05,{2 / epoch},{epoch / 10},{epoch / 12 if epoch in scored else ''},1.5\n"
+            for epoch in range(1, 8)
+        )
+
     pictures = set()
     for number, scored in enumerate([range(1, 8), (1, 7), ()]):
         done = plot(make_run(folder / str(number) / "run", rows(scored)))
@@ -67,21 +79,10 @@ def seldom_scored_run(folder):
 
 def several_runs(folder):
     names = [
-    make_run(
-        folder /
-        "one"),
-        make_run(
-            folder /
-            "two",
-            HEADER +
-            ROWS.replace(
-                "4,late+swa",
-                "4,base")),
-                make_run(
-                    folder /
-                    "one-epoch",
-                    HEADER +
-                     ROWS.splitlines()[0])]
+        make_run(folder / "one"),
+        make_run(folder / "two", HEADER + ROWS.replace("4,late+swa", "4,base")),
+        make_run(folder / "one-epoch", HEADER + ROWS.splitlines()[0]),
+    ]
     done = plot(*names, "--out", folder / "all.png")
     check(done.returncode == 0 and done.stderr == "", done.stderr)
     check_picture(folder / "all.png")
@@ -91,14 +92,16 @@ def several_runs(folder):
 def refusals(folder):
     good = make_run(folder / "good")
     for arguments, code, says in [
-            ([], 2, "Usage"), (["--bogus"], 1, "unknown option --bogus"), ([good, "--out"], 1, "--out needs"),
-            ([folder / "missing"], 1, "metrics.csv: no such file"),
-            ([make_run(folder / "header", HEADER)], 1, "holds no epoch yet"),
-            ([make_run(folder / "empty", "")], 1, "holds no epoch yet"),
-            ([make_run(folder / "columns", HEADER.replace("train_loss", "x") + ROWS)], 1, "has no column train_loss"),
-            ([make_run(folder / "values", HEADER + ROWS.replace("0.1,", "`id`,"))], 1, "is not a number"),
-            ([make_run(folder / "short", HEADER + ROWS + "8,late\n")], 1, "metrics.csv:9: "),
-            ([good, "--out", folder / "no" / "where.png"], 1, "cannot be written"),
+        ([], 2, "Usage"),
+        (["--bogus"], 1, "unknown option --bogus"),
+        ([good, "--out"], 1, "--out needs"),
+        ([folder / "missing"], 1, "metrics.csv: no such file"),
+        ([make_run(folder / "header", HEADER)], 1, "holds no epoch yet"),
+        ([make_run(folder / "empty", "")], 1, "holds no epoch yet"),
+        ([make_run(folder / "columns", HEADER.replace("train_loss", "x") + ROWS)], 1, "has no column train_loss"),
+        ([make_run(folder / "values", HEADER + ROWS.replace("0.1,", "`id`,"))], 1, "is not a number"),
+        ([make_run(folder / "short", HEADER + ROWS + "8,late\n")], 1, "metrics.csv:9: "),
+        ([good, "--out", folder / "no" / "where.png"], 1, "cannot be written"),
     ]:
         done = plot(*arguments)
         check(done.returncode == code and says in done.stderr, f"{arguments}: {done.returncode} {done.stderr!r}")
@@ -111,8 +114,10 @@ def names_that_tools_take_for_something_else(folder):
         base = folder / str(number)
         make_run(base / name)
         done = plot(name, cwd=base)
-        check(done.returncode == 0 and done.stderr == "" and done.stdout ==
-              f"{name}/curves.png\n", f"{name!r}: {done.stderr}")
+        check(
+            done.returncode == 0 and done.stderr == "" and done.stdout == f"{name}/curves.png\n",
+            f"{name!r}: {done.stderr}",
+        )
         check_picture(base / name / "curves.png")
     for number, name in enumerate(["-x", "-", "--out"]):
         base = folder / f"dash-{number}"
@@ -125,14 +130,8 @@ def names_that_tools_take_for_something_else(folder):
     for temporary in [folder / "it's", folder / "a=b c", "relative"]:
         (folder / temporary).mkdir()
         done = plot(
-    run.name,
-    cwd=folder,
-    env={
-        **os.environ,
-        "TMPDIR": str(temporary),
-        "CDPATH": str(
-            folder /
-             "elsewhere")})
+            run.name, cwd=folder, env={**os.environ, "TMPDIR": str(temporary), "CDPATH": str(folder / "elsewhere")}
+        )
         check(done.returncode == 0 and done.stderr == "", f"TMPDIR {temporary}: {done.stderr}")
         check_picture(run / "curves.png")
         (run / "curves.png").unlink()
@@ -150,5 +149,12 @@ def without_gnuplot(folder):
 if shutil.which("gnuplot") is None:
     print("SKIPPED: gnuplot is not installed (Debian: gnuplot-nox)")
     sys.exit(77)
-main(one_run, text_run, seldom_scored_run, several_runs, refusals,
-     names_that_tools_take_for_something_else, without_gnuplot)
+main(
+    one_run,
+    text_run,
+    seldom_scored_run,
+    several_runs,
+    refusals,
+    names_that_tools_take_for_something_else,
+    without_gnuplot,
+)

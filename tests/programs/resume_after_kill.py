@@ -1,5 +1,6 @@
 """Usage: resume_after_kill.py CIFAR|ENWIK8
 A run that is killed at any moment and resumed ends with the bits of the undisturbed one."""
+
 import random
 import time
 
@@ -7,25 +8,34 @@ from trainer import NAME, TINY, check, check_same, main, results, run, start, tr
 
 # so that runs resume within epochs, and kills meet the writing of checkpoints
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
-VARIANTS = {
-    "late phase and averaging": TINY + ["--swa-start", "3"],
-    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine",
-                                          "--sigma", "0.1"],
-    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--late", "batchnorm,rank1",
-                                                     "--member-chunk", "2"],
-    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean",
-                                "--late", "head"],
-    "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
-    "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
-} if NAME == "cifar" else {
-    "within epochs": TINY + EVERY_STEP + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1",
-                                          "--late", "rank1,head"],
-    "released while averaging": TINY + EVERY_STEP + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],
-    "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--pre-batch", "7"],
-    "by gradient descent": TINY + EVERY_STEP + ["--optimizer", "sgd", "--lr", "0.3", "--pre-batch", "batch"],
-    "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
-    "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
-}
+VARIANTS = (
+    {
+        "late phase and averaging": TINY + ["--swa-start", "3"],
+        "within epochs": TINY
+        + EVERY_STEP
+        + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
+        "released while averaging": TINY
+        + EVERY_STEP
+        + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
+        "released at once": TINY
+        + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
+        "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
+        "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
+    }
+    if NAME == "cifar"
+    else {
+        "within epochs": TINY
+        + EVERY_STEP
+        + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head"],
+        "released while averaging": TINY
+        + EVERY_STEP
+        + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],
+        "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--pre-batch", "7"],
+        "by gradient descent": TINY + EVERY_STEP + ["--optimizer", "sgd", "--lr", "0.3", "--pre-batch", "batch"],
+        "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
+        "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
+    }
+)
 MOMENTS = 5  # of each variant
 random.seed(20210503)
 
@@ -56,8 +66,10 @@ def killed_at_random_moments(folder):
             process.communicate()
             within_epochs += resumed(out, arguments, expected, f"{name}, killed after {delay:.2f} of {seconds:.2f} s")
     kills = len(VARIANTS) * MOMENTS
-    print(f"{running} of {kills} kills met a running process, {kills - running} a finished one; "
-          f"{within_epochs} runs went on within an epoch")
+    print(
+        f"{running} of {kills} kills met a running process, {kills - running} a finished one; "
+        f"{within_epochs} runs went on within an epoch"
+    )
     check(running > kills / 2, "most kills came after the end of the run")
     check(within_epochs > 0, "no run was resumed within an epoch")
 

@@ -1,5 +1,6 @@
 """Usage: scripts.py PROJECT_SOURCE_DIR
 What a user's shell exports does not send scripts elsewhere, and options may be any names."""
+
 import os
 import pathlib
 import shutil
@@ -8,8 +9,9 @@ import subprocess
 from trainer import PROGRAM, check, main
 
 ROOT = pathlib.Path(PROGRAM)
-SCRIPTS = sorted(path for folder in ["scripts", "benchmarks"]
-                 for path in (ROOT / folder).glob("*.sh") if os.access(path, os.X_OK))
+SCRIPTS = sorted(
+    path for folder in ["scripts", "benchmarks"] for path in (ROOT / folder).glob("*.sh") if os.access(path, os.X_OK)
+)
 
 
 def trap(folder):
@@ -21,8 +23,9 @@ def trap(folder):
 
 
 def run(*arguments, **options):
-    return subprocess.run(list(map(str, arguments)), stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=120, **options)
+    return subprocess.run(
+        list(map(str, arguments)), stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120, **options
+    )
 
 
 def scripts_find_their_project(folder):
@@ -31,11 +34,15 @@ def scripts_find_their_project(folder):
     for script in SCRIPTS:
         name = script.relative_to(ROOT)
         done = run("bash", name, "--help", cwd=ROOT, env=environment)
-        check(done.returncode == 0 and done.stdout.startswith(
-            f"Usage: {name}") and done.stderr == "", f"{name}: {done.stdout}{done.stderr}")
+        check(
+            done.returncode == 0 and done.stdout.startswith(f"Usage: {name}") and done.stderr == "",
+            f"{name}: {done.stdout}{done.stderr}",
+        )
         beside = run("bash", script.name, "--help", cwd=script.parent, env=environment)
-        check(beside.returncode == 0 and beside.stdout == done.stdout,
-     f"{name} from its own folder: {beside.stdout}{beside.stderr}")
+        check(
+            beside.returncode == 0 and beside.stdout == done.stdout,
+            f"{name} from its own folder: {beside.stdout}{beside.stderr}",
+        )
 
 
 def continuous_integration_finds_its_project(folder):
@@ -57,8 +64,10 @@ def data_goes_where_it_should(folder):
         done = run("bash", ROOT / "scripts" / "download_data.sh", "cifar10", name, cwd=folder, env=environment)
         check(done.returncode == 1 and "could not be fetched" in done.stderr, f"{name}: {done.stdout}{done.stderr}")
         check((folder / name).is_dir(), f"no folder {name} was made")
-    check(list((folder / "trap" / "data").iterdir()) == [folder / \
-          "trap" / "data" / "common.sh"], "went into another's folder")
+    check(
+        list((folder / "trap" / "data").iterdir()) == [folder / "trap" / "data" / "common.sh"],
+        "went into another's folder",
+    )
 
 
 def dependencies_go_where_nothing_is(folder):
@@ -69,5 +78,9 @@ def dependencies_go_where_nothing_is(folder):
     check(done.returncode == 1 and (mine / "thesis").exists(), done.stdout + done.stderr)
 
 
-main(scripts_find_their_project, continuous_integration_finds_its_project,
-     data_goes_where_it_should, dependencies_go_where_nothing_is)
+main(
+    scripts_find_their_project,
+    continuous_integration_finds_its_project,
+    data_goes_where_it_should,
+    dependencies_go_where_nothing_is,
+)

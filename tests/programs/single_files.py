@@ -1,5 +1,6 @@
 """Usage: single_files.py FOLDER NAME...
 The single files under examples/ do what they say: programs NAME... in a folder, each of which has a test here."""
+
 import pathlib
 import re
 import subprocess
@@ -11,8 +12,14 @@ from trainer import check, main  # noqa: E402
 
 
 def run(name, folder, *arguments):
-    done = subprocess.run([PROGRAMS / name, *map(str, arguments)], cwd=folder, stdin=subprocess.DEVNULL,
-                          capture_output=True, text=True, timeout=600)
+    done = subprocess.run(
+        [PROGRAMS / name, *map(str, arguments)],
+        cwd=folder,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        timeout=600,
+    )
     check(done.returncode == 0 and done.stderr == "", f"{name}: exits with {done.returncode}: {done.stderr}")
     return done.stdout
 
@@ -26,27 +33,28 @@ def figure(printed, pattern):
 
 def late_phase(folder):
     printed = run("late_phase", folder)
-    before, ensemble, collapsed = (figure(printed, f"{what}:\\s+accuracy") for what in
-                                   ["before release", "ensemble of the members", "collapsed, one network"])
+    before, ensemble, collapsed = (
+        figure(printed, f"{what}:\\s+accuracy")
+        for what in ["before release", "ensemble of the members", "collapsed, one network"]
+    )
     # A tenth would be chance.
     check(before > 0.25 and ensemble > before and collapsed > before and abs(collapsed - ensemble) < 0.05, printed)
     losses = [float(loss) for loss in re.findall(r"epoch \d+: loss ([0-9.]+)", printed)]
     check(len(losses) == 12 and losses[-1] < 0.8 * losses[0], printed)
     content = (folder / "late_phase.safetensors").read_bytes()
-    check(b'"conv1.weight"' in content[:100000] and len(content) >
-          4 * 77000, f"{len(content)} bytes of a network are saved")
+    check(
+        b'"conv1.weight"' in content[:100000] and len(content) > 4 * 77000,
+        f"{len(content)} bytes of a network are saved",
+    )
 
 
 def own_layer(folder):
     printed = run("own_layer", folder)
     check(figure(printed, "before release: accuracy") > 0.9, printed)
     check(
-    figure(
+        figure(printed, "ensemble of the members: accuracy") > 0.95 and figure(printed, "collapsed: accuracy") > 0.95,
         printed,
-        "ensemble of the members: accuracy") > 0.95 and figure(
-            printed,
-            "collapsed: accuracy") > 0.95,
-             printed)
+    )
     slopes = [float(slope) for slope in re.search("slopes of channel 0:(.*)", printed)[1].split()]
     check(len(set(slopes)) == 4, f"members have no slopes of their own: {slopes}")
     mean = float(re.search(r"collapsed: .*slope of channel 0: (\S+)", printed)[1])
@@ -64,8 +72,9 @@ def own_loop_resume(folder):
     """Killed and started again, until it has ended, it saves the same bits as undisturbed."""
     printed = run("own_loop_resume", folder, folder / "whole")
     check(printed.startswith("starting\nepoch 1 of 6, 1 members\n") and "epoch 6 of 6, 3 members" in printed, printed)
-    for number, last in enumerate(["epoch 1 ", "epoch 3 ", "epoch 4 ",
-                                  "going on after epoch 4", "epoch 6 "]):  # before, at and after release
+    for number, last in enumerate(
+        ["epoch 1 ", "epoch 3 ", "epoch 4 ", "going on after epoch 4", "epoch 6 "]
+    ):  # before, at and after release
         process = subprocess.Popen([PROGRAMS / "own_loop_resume", folder / "killed"], stdout=subprocess.PIPE, text=True)
         for line in process.stdout:
             check((number == 0) == ("starting" in line) or not line.startswith(("starting", "going")), line)
@@ -73,8 +82,10 @@ def own_loop_resume(folder):
                 break
         process.kill()
         process.communicate()
-        check(not (folder / "killed" / "model.safetensors").exists()
-              or last == "epoch 6 ", "it ended before it was killed")
+        check(
+            not (folder / "killed" / "model.safetensors").exists() or last == "epoch 6 ",
+            "it ended before it was killed",
+        )
     printed = run("own_loop_resume", folder, folder / "killed")
     check(printed.startswith("going on after epoch 6"), printed)
     for name in ["checkpoint.lpw", "model.safetensors"]:

@@ -1,4 +1,5 @@
 """What the tests of the trainers share: starting one on tiny runs, and comparing what runs leave behind."""
+
 import array
 import atexit
 import csv
@@ -20,20 +21,57 @@ NAME = os.path.basename(PROGRAM)
 
 def make_text(size, seed=1):
     """Something to learn for a language model: sentences with numbers that follow from each other."""
-    return b"".join(b"%d late-phase weights of %d members are averaged\n" %
-                    (i * seed % 97, i * seed % 7) for i in range(size // 40))[:size]
+    return b"".join(
+        b"%d late-phase weights of %d members are averaged\n" % (i * seed % 97, i * seed % 7) for i in range(size // 40)
+    )[:size]
 
 
 def tiny():
     """Options of a run large enough for several iterations an epoch after release, small enough for a second."""
     if NAME != "enwik8":
-        return ["--model", "wrn-10-1", "--train-subset", "300", "--test-subset", "60", "--batch", "25", "--epochs", "4",
-                "--members", "3", "--release-epoch", "2", "--threads", "1"]
+        return [
+            "--model",
+            "wrn-10-1",
+            "--train-subset",
+            "300",
+            "--test-subset",
+            "60",
+            "--batch",
+            "25",
+            "--epochs",
+            "4",
+            "--members",
+            "3",
+            "--release-epoch",
+            "2",
+            "--threads",
+            "1",
+        ]
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lpw-"))
     atexit.register(shutil.rmtree, folder)
     (folder / "text").write_bytes(make_text(40000))
-    return ["--data", str(folder / "text"), "--hidden", "32", "--embedding", "8", "--bptt", "10", "--batch", "10",
-            "--epochs", "4", "--members", "3", "--release-epoch", "2", "--lr", "0.01", "--threads", "1"]
+    return [
+        "--data",
+        str(folder / "text"),
+        "--hidden",
+        "32",
+        "--embedding",
+        "8",
+        "--bptt",
+        "10",
+        "--batch",
+        "10",
+        "--epochs",
+        "4",
+        "--members",
+        "3",
+        "--release-epoch",
+        "2",
+        "--lr",
+        "0.01",
+        "--threads",
+        "1",
+    ]
 
 
 TINY = tiny()
@@ -42,8 +80,15 @@ FILES = {"checkpoint.lpw", "config.toml", "metrics.csv", "model.safetensors", "s
 
 def run(*arguments, timeout=600, **options):
     """Runs the program to its end. Returns its CompletedProcess with texts."""
-    return subprocess.run([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                          errors="replace", timeout=timeout, **options)
+    return subprocess.run(
+        [PROGRAM, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        errors="replace",
+        timeout=timeout,
+        **options,
+    )
 
 
 def train(folder, *arguments):
@@ -55,8 +100,13 @@ def train(folder, *arguments):
 
 
 def start(*arguments):
-    return subprocess.Popen([PROGRAM, *map(str, arguments)], stdin=subprocess.DEVNULL,
-                            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    return subprocess.Popen(
+        [PROGRAM, *map(str, arguments)],
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+    )
 
 
 def check(condition, message):
@@ -68,8 +118,10 @@ def refused(*arguments, says=(), **options):
     """The program must fail with one line that holds all the words of `says`."""
     done = run(*arguments, **options)
     check(done.returncode in (1, 2), f"{arguments}: exits with {done.returncode}: {done.stderr}")
-    check(done.stderr.startswith(f"{NAME}: ") and done.stderr.count(
-        "\n") == 1, f"{arguments}: not one line: {done.stderr!r}")
+    check(
+        done.stderr.startswith(f"{NAME}: ") and done.stderr.count("\n") == 1,
+        f"{arguments}: not one line: {done.stderr!r}",
+    )
     check(all(map(str.isprintable, done.stderr[:-1])), f"{arguments}: not printable: {done.stderr!r}")
     for words in [says] if isinstance(says, str) else says:
         check(words in done.stderr, f"{arguments}: no {words!r} in {done.stderr!r}")
@@ -95,7 +147,7 @@ def read_checkpoint(folder):
     """The JSON header of a run's checkpoint and the bytes after it."""
     content = (folder / "checkpoint.lpw").read_bytes()
     (length,) = struct.unpack_from("<Q", content, 8)
-    return json.loads(content[16:16 + length]), content[16 + length + 4:]
+    return json.loads(content[16 : 16 + length]), content[16 + length + 4 :]
 
 
 def checkpoint_progress(folder):
@@ -112,8 +164,11 @@ def checkpoint_tensor(folder, name):
 def results(folder):
     """What a run computed: everything but the times."""
     without_seconds = lambda row: {name: value for name, value in row.items() if name != "seconds"}
-    return {"summary": without_seconds(summary(folder)), "metrics": [without_seconds(row) for row in metrics(folder)],
-            "model": (folder / "model.safetensors").read_bytes()}
+    return {
+        "summary": without_seconds(summary(folder)),
+        "metrics": [without_seconds(row) for row in metrics(folder)],
+        "model": (folder / "model.safetensors").read_bytes(),
+    }
 
 
 def check_same(folder, expected, what):
@@ -121,8 +176,9 @@ def check_same(folder, expected, what):
     found = results(folder)
     for part in expected:
         check(
-    found[part] == expected[part],
-     f"{what}: {part} differs:\n{str(found[part])[:600]}\nexpected\n{str(expected[part])[:600]}")
+            found[part] == expected[part],
+            f"{what}: {part} differs:\n{str(found[part])[:600]}\nexpected\n{str(expected[part])[:600]}",
+        )
     names = {path.name for path in folder.iterdir()}
     check(names == FILES, f"{what}: the folder holds {sorted(names)}")
 

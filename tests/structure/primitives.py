@@ -5,6 +5,7 @@ include/lpw/cpu/*.hpp and for Tensor<..., Cuda> in include/lpw/cuda/*.hpp, with 
 says "none: WHY" of a device. What serves it is part of that device, its section says what its parameters are, and the
 header that the section names what it computes. Each public function of those files that has a device's tensors in its
 signature has a row. Prints every violation."""
+
 import re
 import sys
 from collections import namedtuple
