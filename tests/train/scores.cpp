@@ -21,8 +21,10 @@ TEST_CASE("a summary lists every score of every network under its name") {
   CHECK(
       to_json(final).dump() ==
       R"({"test_accuracy_before_release":0.5,"test_nll_before_release":1.0,"test_accuracy_members":[0.6,0.8],)"
-      R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,"test_accuracy_collapsed":0.85,)"
-      R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61,"results":[)"
+      R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,)"
+      R"("test_accuracy_collapsed":0.85,)"
+      R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61,)"
+      R"("results":[)"
       R"({"name":"before_release","passes":1,"parameters":10,"test_accuracy":0.5,"test_nll":1.0},)"
       R"({"name":"member_1","passes":1,"parameters":10,"test_accuracy":0.6,"test_nll":0.9},)"
       R"({"name":"member_2","passes":1,"parameters":10,"test_accuracy":0.8,"test_nll":0.7},)"
