@@ -158,6 +158,12 @@ expect_clean machine_paths
 plant docs/page.md "it lies in /"home"/someone/data"
 expect_violation machine_paths docs/page.md:1
 
+printf '| %0130d |\n' 1 > "$tree/docs/page.md"
+expect_clean columns
+printf '%0121d\n' 1 > "$tree/docs/page.md"
+expect_violation columns docs/page.md:1
+plant docs/page.md "short"
+
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
   'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \
   'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \
