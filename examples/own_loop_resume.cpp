@@ -67,7 +67,7 @@ void train_epoch(Network& network, Optimizer& optimizer, const lpw::data::Loader
 }  // namespace
 
 int main(int argc, char** argv) {
-  const std::filesystem::path folder = argc > 1 ? argv[1] : "own_loop_resume";
+  const std::filesystem::path folder = argc > 1 ? argv[1] : "own_loop_run";
   const auto checkpoint = folder / "checkpoint.lpw";
   std::filesystem::create_directories(folder);
 

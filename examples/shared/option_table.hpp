@@ -1,5 +1,5 @@
 // A trainer's options as one table, from which everything else follows: the command line (command_line.hpp),
-// config.toml (config.hpp), what a checkpoint records and what --eval takes from there (record.hpp).
+// config.toml (config_file.hpp), what a checkpoint records and what --eval takes from there (record.hpp).
 //
 // A trainer's Options is a struct that derives from RunOptions (run_options.hpp), with
 //   program, purpose          its name, and what it does in a sentence
@@ -47,7 +47,7 @@ struct Idle {
   std::string because, reason;
 };
 
-/// A row. Only the first three and the last entry are always there.
+/// A row: name, member, help and section are always there.
 template <class Options>
 struct Option {
   std::string name;  // without dashes

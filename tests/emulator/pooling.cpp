@@ -84,7 +84,7 @@ TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spre
           auto y = unwritten<TestType>({members, 2, channels});
           auto plan = plan_member_rows(2 * members, side * side, channels, width, true, 1);
           REQUIRE(plan.tiling.group == 1);
-          plan.tiling.late = 2;  // a block takes several images
+          plan.tiling.groups = 2;  // a block takes several images
           plan.launch.grid_x = 2;
           const kernels::AveragePoolForward<TestType> forward{x.data(), y.data(), plan.tiling};
           CHECK(same_on_any_order(

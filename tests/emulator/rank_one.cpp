@@ -65,7 +65,7 @@ TEMPLATE_TEST_CASE("the kernel scale_channels_backward sums over rows, and over 
             // Five blocks for each member, so that several chunks meet; they take the items in turn, or each its own.
             auto plan = plan_member_rows(members, rows, channels, width, true, 5 * members);
             if (accumulate) {
-              plan.tiling.late = 1;
+              plan.tiling.groups = 1;
               plan.launch.grid_x = static_cast<unsigned>(plan.tiling.group);
             }
             auto partial = unwritten<float>({members * plan.tiling.group * channels});

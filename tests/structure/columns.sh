@@ -5,6 +5,7 @@
 set -euo pipefail
 root=${1:?usage: columns.sh ROOT}
 cd "$root"
+command -v python3 >/dev/null || { echo "SKIPPED: there is no python3"; exit 77; }
 python3 - <<'PROGRAM'
 import pathlib
 import sys

@@ -18,19 +18,18 @@ TEST_CASE("a summary lists every score of every network under its name") {
                       {"ensemble", scores(0.9, 0.5), {2, 12}},
                       {"collapsed_parameters", scores(0.84, 0.61), {1, 10}},
                       {"collapsed", scores(0.85, 0.6), {1, 10}}};
-  CHECK(
-      to_json(final).dump() ==
-      R"({"test_accuracy_before_release":0.5,"test_nll_before_release":1.0,"test_accuracy_members":[0.6,0.8],)"
-      R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,)"
-      R"("test_accuracy_collapsed":0.85,)"
-      R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61,)"
-      R"("results":[)"
-      R"({"name":"before_release","passes":1,"parameters":10,"test_accuracy":0.5,"test_nll":1.0},)"
-      R"({"name":"member_1","passes":1,"parameters":10,"test_accuracy":0.6,"test_nll":0.9},)"
-      R"({"name":"member_2","passes":1,"parameters":10,"test_accuracy":0.8,"test_nll":0.7},)"
-      R"({"name":"ensemble","passes":2,"parameters":12,"test_accuracy":0.9,"test_nll":0.5},)"
-      R"({"name":"collapsed_parameters","passes":1,"parameters":10,"test_accuracy":0.84,"test_nll":0.61},)"
-      R"({"name":"collapsed","passes":1,"parameters":10,"test_accuracy":0.85,"test_nll":0.6}]})");
+  CHECK(to_json(final).dump() ==
+        R"({"test_accuracy_before_release":0.5,"test_nll_before_release":1.0,"test_accuracy_members":[0.6,0.8],)"
+        R"("test_nll_members":[0.9,0.7],"test_accuracy_ensemble":0.9,"test_nll_ensemble":0.5,)"
+        R"("test_accuracy_collapsed":0.85,)"
+        R"("test_nll_collapsed":0.6,"test_accuracy_collapsed_parameters":0.84,"test_nll_collapsed_parameters":0.61,)"
+        R"("results":[)"
+        R"({"name":"before_release","passes":1,"parameters":10,"test_accuracy":0.5,"test_nll":1.0},)"
+        R"({"name":"member_1","passes":1,"parameters":10,"test_accuracy":0.6,"test_nll":0.9},)"
+        R"({"name":"member_2","passes":1,"parameters":10,"test_accuracy":0.8,"test_nll":0.7},)"
+        R"({"name":"ensemble","passes":2,"parameters":12,"test_accuracy":0.9,"test_nll":0.5},)"
+        R"({"name":"collapsed_parameters","passes":1,"parameters":10,"test_accuracy":0.84,"test_nll":0.61},)"
+        R"({"name":"collapsed","passes":1,"parameters":10,"test_accuracy":0.85,"test_nll":0.6}]})");
   const std::string table = format_table(final);
   CHECK(contains(table, "\n  before release                        0.5000         1.0000"));
   CHECK(contains(table, "\n  mean of 2 members                     0.7000         0.8000"));

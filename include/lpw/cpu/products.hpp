@@ -1,4 +1,5 @@
-// In which type the CPU multiplies, in matrix products and convolutions alike: this file alone knows.
+// In which type the CPU multiplies, in matrix products and convolutions alike: this file knows (oneDNN's convolutions
+// ask it of oneDNN).
 #pragma once
 
 #include <string>

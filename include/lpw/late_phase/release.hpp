@@ -66,8 +66,12 @@ namespace detail {
 template <nn::Visitable M, class F>
 void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
   if (!contains(selectors.groups, Group::rank_one)) return;
+  std::set<const void*> whole;  // by any of its names, where layers share a weight
+  nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
+    if (selectors.selects(name, parameter)) whole.insert(parameter.id());
+  });
   nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
-    if (!selectors.selects(name, weight)) f(name, weight);
+    if (!whole.contains(weight.id())) f(name, weight);
   });
 }
 

@@ -18,7 +18,8 @@ namespace lpw::inline LPW_ABI::optim {
 /// 1/K).
 enum class BaseGradient { sum, mean };
 
-/// What a group of weights is stepped with, before a schedule multiplies the rate.
+/// What a group of weights is stepped with, before a schedule multiplies the rate. Given for late-phase weights, both
+/// count: name the base weights' weight decay where that is to hold.
 struct Rates {
   double learning_rate = 0;
   double weight_decay = 0;
@@ -105,9 +106,11 @@ class Optimizer {
   Optimizer(const char* name, const Rules& rules, M& network, std::initializer_list<const char*> states)
       : name_(name), rules_(checked(name, rules)), flat_(nn::flatten(network)) {
     for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
+    fill(base_rate_, rates().learning_rate);
+    fill(late_rate_, late_rates().learning_rate);
   }
-  Optimizer(const Optimizer&) = default;
-  Optimizer& operator=(const Optimizer&) = default;
+  Optimizer(const Optimizer&) = delete;  // states and rates would be shared
+  Optimizer& operator=(const Optimizer&) = delete;
 
   virtual void count() {}
   virtual void update() = 0;
@@ -158,7 +161,7 @@ class Optimizer {
     return o;
   }
 
-  Tensor<double, D> base_rate_{{1}}, late_rate_{{1}};
+  Tensor<double, D> base_rate_{{1}}, late_rate_{{1}};  // where the device reads them, whatever advance() makes them
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -1,6 +1,7 @@
 // What a run is made of: the network, its task and optimizer, how far it is, and the parts that the loop calls.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <string>

@@ -55,9 +55,8 @@ struct Cost {
   std::int64_t parameters = 0;  // numbers that must be kept for them, running statistics apart
 };
 
-/// What something that a run has to offer scores, and what it costs: "before_release", "member_1" to "member_K",
-/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), or what a part of the
-/// trainer offers.
+/// What one of a run's networks, or its ensemble, scores and costs: "before_release", "member_1" to "member_K",
+/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps).
 struct Result {
   std::string name;
   Scores scores;

@@ -1,5 +1,5 @@
 // The pointwise part of an LSTM step, forward and backward: everything between one product with the recurrent matrix
-// and the next, rank-1 factors included, in one read and one write. primitives/lstm_cell.hpp has the formulas.
+// and the next, rank-1 factors included, in one read and one write. primitives/lstm.hpp has the formulas.
 //
 // A step is small (200 rows of 500 units are 25,000 threads at four units each), so it is bound by latency: threads
 // take vectors of 4 whatever the type, and read the parameters, which all rows of a member share, through the cache.

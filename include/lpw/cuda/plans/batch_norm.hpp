@@ -89,7 +89,7 @@ namespace detail {
                                                          std::int64_t blocks, std::int64_t most_resident) {
   tiling.chunk = static_cast<int>(ceil_div(tiling.rows, group));
   tiling.group = static_cast<int>(ceil_div(tiling.rows, tiling.chunk));
-  tiling.late = static_cast<int>(std::min<std::int64_t>(tiling.items(), blocks / tiling.group));
+  tiling.groups = static_cast<int>(std::min<std::int64_t>(tiling.items(), blocks / tiling.group));
   tiling.resident = static_cast<int>(std::min(ceil_div(tiling.chunk, tiling.pass()), most_resident));
   return tiling;
 }

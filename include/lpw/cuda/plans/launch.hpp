@@ -78,7 +78,7 @@ struct MemberLaunch {
   const std::int64_t wanted = std::clamp<std::int64_t>(detail::blocks_for(blocks, tiling.items()), 1, most);
   tiling.chunk = static_cast<int>(std::max<std::int64_t>(1, detail::blocks_for(rows, wanted)));
   tiling.group = static_cast<int>(std::max<std::int64_t>(1, detail::blocks_for(rows, tiling.chunk)));
-  tiling.late = tiling.items();
+  tiling.groups = tiling.items();
   const auto piece = [](std::int64_t bytes) { return static_cast<std::size_t>(detail::blocks_for(bytes, 16) * 16); };
   const std::size_t shared = sums ? piece(4 * tiling.scratch_floats()) + piece(4) : 0;
   return {tiling, {static_cast<unsigned>(tiling.groups * tiling.group), 1, shared}};
