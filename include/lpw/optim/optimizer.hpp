@@ -111,6 +111,8 @@ class Optimizer {
   }
   Optimizer(const Optimizer&) = delete;  // states and rates would be shared
   Optimizer& operator=(const Optimizer&) = delete;
+  Optimizer(Optimizer&&) = default;
+  Optimizer& operator=(Optimizer&&) = default;
 
   virtual void count() {}
   virtual void update() = 0;
