@@ -93,6 +93,18 @@ void require_untied_weights(M& network, const Selectors& selectors) {
   });
 }
 
+/// Throws OptionError unless every pattern is one of some of the names.
+inline void require_named(const std::vector<std::string>& patterns, const std::vector<std::string>& names) {
+  for (const std::string& pattern : patterns) {
+    if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); }))
+      continue;
+    const auto close = close_names(pattern, names);
+    const std::string cure = close.empty() ? "; expected batchnorm, head, rank1, all, or names of parameters"
+                                           : "; close to it: " + quoted_list(close);
+    fail<OptionError>("release: the network has no parameter '", pattern, "'", cure);
+  }
+}
+
 /// Throws OptionError unless every selector has parameters.
 template <nn::Visitable M>
 void require_selected(M& network, const Selectors& selectors) {
@@ -108,14 +120,7 @@ void require_selected(M& network, const Selectors& selectors) {
   require<OptionError>(!missing(Group::head),
                        "release: the network has no head to release; mark its last layer with .head = true");
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
-  for (const std::string& pattern : selectors.patterns) {
-    const bool any =
-        std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); });
-    const auto close = any ? std::vector<std::string>() : close_names(pattern, names);
-    require<OptionError>(any, "release: the network has no parameter '", pattern, "'",
-                         close.empty() ? std::string("; expected batchnorm, head, rank1, all, or names of parameters")
-                                       : "; close to it: " + quoted_list(close));
-  }
+  require_named(selectors.patterns, names);
 }
 
 }  // namespace detail
