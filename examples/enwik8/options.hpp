@@ -126,7 +126,7 @@ inline example::OptionTable<Options> Options::own() {
 /// "90,5,5" with the shares of the parts that have a file of their own given to the training text.
 inline lpw::data::TextShares parse_split(const Options& o) {
   std::array<double, 3> shares{};
-  const auto parts = lpw::optim::detail::split(o.split, ',');
+  const auto parts = lpw::split_text(o.split, ',');
   bool valid = parts.size() == shares.size();
   for (std::size_t i = 0; valid && i < shares.size(); ++i) {
     const auto share = example::read_number<double>(parts[i]);

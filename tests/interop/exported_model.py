@@ -21,20 +21,7 @@ except ImportError as error:
     sys.exit(77)
 
 TEST_IMAGES = 40
-RUN = [
-    "--model",
-    "wrn-10-1",
-    "--train-subset",
-    "200",
-    "--test-subset",
-    str(TEST_IMAGES),
-    "--batch",
-    "20",
-    "--epochs",
-    "3",
-    "--threads",
-    "1",
-]
+RUN = f"--model wrn-10-1 --train-subset 200 --test-subset {TEST_IMAGES} --batch 20 --epochs 3 --threads 1".split()
 GROUPS = {"layer1.0": (16, 16), "layer2.0": (16, 32), "layer3.0": (32, 64)}  # channels in and out of WRN-10-1's blocks
 
 

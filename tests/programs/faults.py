@@ -27,42 +27,11 @@ random.seed(20210503)
 
 def smallest(folder):
     """Options of a run that takes a fraction of a second and writes all kinds of files."""
+    both = TINY + "--epochs 2 --members 2 --release-epoch 1 --swa-start 1".split()
     if NAME == "cifar":
-        return TINY + [
-            "--train-subset",
-            "20",
-            "--test-subset",
-            "5",
-            "--batch",
-            "10",
-            "--epochs",
-            "2",
-            "--members",
-            "2",
-            "--release-epoch",
-            "1",
-            "--swa-start",
-            "1",
-        ]
+        return both + "--train-subset 20 --test-subset 5 --batch 10".split()
     (folder / "text").write_bytes(make_text(3000))
-    return TINY + [
-        "--data",
-        folder / "text",
-        "--hidden",
-        "4",
-        "--embedding",
-        "2",
-        "--epochs",
-        "2",
-        "--members",
-        "2",
-        "--release-epoch",
-        "1",
-        "--swa-start",
-        "1",
-        "--batch",
-        "3",
-    ]
+    return both + "--hidden 4 --embedding 2 --batch 3".split() + ["--data", folder / "text"]
 
 
 def run_with_fault(arguments, out, at, kind):

@@ -21,24 +21,10 @@ from trainer import (
     train,
 )
 
-RUN = [
-    "--model",
-    "wrn-10-1",
-    "--train-subset",
-    "100",
-    "--test-subset",
-    "50",
-    "--batch",
-    "10",
-    "--epochs",
-    "2",
-    "--members",
-    "2",
-    "--release-epoch",
-    "1",
-    "--threads",
-    "1",
-]
+RUN = (
+    "--model wrn-10-1 --train-subset 100 --test-subset 50 --batch 10 "
+    "--epochs 2 --members 2 --release-epoch 1 --threads 1"
+).split()
 SCORES = ["before release", "ensemble of members", "collapsed (parameters)", "collapsed, one plain network"]
 SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
 

@@ -28,50 +28,13 @@ def make_text(size, seed=1):
 
 def tiny():
     """Options of a run large enough for several iterations an epoch after release, small enough for a second."""
+    both = "--epochs 4 --members 3 --release-epoch 2 --threads 1".split()
     if NAME != "enwik8":
-        return [
-            "--model",
-            "wrn-10-1",
-            "--train-subset",
-            "300",
-            "--test-subset",
-            "60",
-            "--batch",
-            "25",
-            "--epochs",
-            "4",
-            "--members",
-            "3",
-            "--release-epoch",
-            "2",
-            "--threads",
-            "1",
-        ]
+        return "--model wrn-10-1 --train-subset 300 --test-subset 60 --batch 25".split() + both
     folder = pathlib.Path(tempfile.mkdtemp(prefix="lpw-"))
     atexit.register(shutil.rmtree, folder)
     (folder / "text").write_bytes(make_text(40000))
-    return [
-        "--data",
-        str(folder / "text"),
-        "--hidden",
-        "32",
-        "--embedding",
-        "8",
-        "--bptt",
-        "10",
-        "--batch",
-        "10",
-        "--epochs",
-        "4",
-        "--members",
-        "3",
-        "--release-epoch",
-        "2",
-        "--lr",
-        "0.01",
-        "--threads",
-        "1",
-    ]
+    return ["--data", str(folder / "text")] + "--hidden 32 --embedding 8 --bptt 10 --batch 10 --lr 0.01".split() + both
 
 
 TINY = tiny()

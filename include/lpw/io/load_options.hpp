@@ -59,9 +59,7 @@ class NameChoice {
 
   /// Whether it is chosen.
   [[nodiscard]] bool contains(const std::string& name) const {
-    return (function_ && function_(name)) ||
-           std::any_of(patterns_.begin(), patterns_.end(),
-                       [&](const std::string& pattern) { return matches(name, pattern); });
+    return (function_ && function_(name)) || matches_any(name, patterns_);
   }
   /// As given; a function has none.
   [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
@@ -121,8 +119,7 @@ inline void require_known(const NameChoice& skip, const std::string& source, con
   for (const auto& [name, stored] : file.all()) names.insert(name);
   const std::vector<std::string> known(names.begin(), names.end());
   for (const std::string& pattern : skip.patterns()) {
-    if (std::any_of(known.begin(), known.end(), [&](const std::string& name) { return matches(name, pattern); }))
-      continue;
+    if (any_matches(known, pattern)) continue;
     const auto close = close_names(pattern, known);
     fail<OptionError>(source, ": skip '", pattern, "' matches no tensor of the file and no weight of the network",
                       close.empty() ? "" : "; close names: " + quoted_list(close));

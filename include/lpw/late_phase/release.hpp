@@ -96,8 +96,7 @@ void require_untied_weights(M& network, const Selectors& selectors) {
 /// Throws OptionError unless every pattern is one of some of the names.
 inline void require_named(const std::vector<std::string>& patterns, const std::vector<std::string>& names) {
   for (const std::string& pattern : patterns) {
-    if (std::any_of(names.begin(), names.end(), [&](const std::string& name) { return matches(name, pattern); }))
-      continue;
+    if (any_matches(names, pattern)) continue;
     const auto close = close_names(pattern, names);
     const std::string cure = close.empty() ? "; expected batchnorm, head, rank1, all, or names of parameters"
                                            : "; close to it: " + quoted_list(close);

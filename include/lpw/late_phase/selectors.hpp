@@ -29,10 +29,7 @@ struct Selectors {
   [[nodiscard]] static Selectors parse(std::string_view text) {
     std::vector<std::string> texts;
     if (text == "none") return {};
-    for (std::size_t at = 0, end = 0; end != std::string_view::npos; at = end + 1) {
-      end = text.find(',', at);
-      texts.emplace_back(text.substr(at, end - at));
-    }
+    for (const auto part : split_text(text, ',')) texts.emplace_back(part);
     return Selectors(texts);
   }
 
@@ -41,9 +38,7 @@ struct Selectors {
   /// Whether a parameter of that name is selected.
   template <class W, class D>
   [[nodiscard]] bool selects(const std::string& name, const nn::Parameter<W, D>& parameter) const {
-    return all || contains(groups, parameter.group()) ||
-           std::any_of(patterns.begin(), patterns.end(),
-                       [&](const std::string& pattern) { return matches(name, pattern); });
+    return all || contains(groups, parameter.group()) || matches_any(name, patterns);
   }
 
   /// As parse reads it.

@@ -61,8 +61,8 @@ class Optimizer {
   void advance(double base_factor = 1, double late_factor = 1) {
     require_current();
     count();
-    fill(base_rate_, rates().learning_rate * base_factor);
-    fill(late_rate_, late_rates().learning_rate * late_factor);
+    base_rate_.set(rates().learning_rate * base_factor);
+    late_rate_.set(late_rates().learning_rate * late_factor);
   }
   /// The updates of the step that advance() has counted. Throws as step does.
   void apply() {
@@ -106,8 +106,8 @@ class Optimizer {
   Optimizer(const char* name, const Rules& rules, M& network, std::initializer_list<const char*> states)
       : name_(name), rules_(checked(name, rules)), flat_(nn::flatten(network)) {
     for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
-    fill(base_rate_, rates().learning_rate);
-    fill(late_rate_, late_rates().learning_rate);
+    base_rate_.set(rates().learning_rate);
+    late_rate_.set(late_rates().learning_rate);
   }
   Optimizer(const Optimizer&) = delete;  // states and rates would be shared
   Optimizer& operator=(const Optimizer&) = delete;
@@ -127,8 +127,8 @@ class Optimizer {
     return rules_.base_gradient == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
   }
   /// The learning rate [1] of this step, of base weights and of late-phase weights.
-  [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_; }
-  [[nodiscard]] const Tensor<double, D>& late_rate() const { return late_rate_; }
+  [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_.there; }
+  [[nodiscard]] const Tensor<double, D>& late_rate() const { return late_rate_.there; }
   /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps
   /// the weights: the base gradient times gamma_theta together with the late-phase gradients of all members. For a
   /// plain network that is PyTorch's clip_grad_norm_.
@@ -163,7 +163,17 @@ class Optimizer {
     return o;
   }
 
-  Tensor<double, D> base_rate_{{1}}, late_rate_{{1}};  // where the device reads them, whatever advance() makes them
+  /// A rate where the device reads it, written only when it changes.
+  struct DeviceRate {
+    void set(double rate) {
+      if (value == rate) return;
+      fill(there, rate);
+      value = rate;
+    }
+    Tensor<double, D> there{{1}};
+    std::optional<double> value = {};  // none yet
+  };
+  DeviceRate base_rate_, late_rate_;
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

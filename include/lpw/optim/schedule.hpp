@@ -12,6 +12,7 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/parse_double.hpp>
+#include <lpw/tensor/text.hpp>
 
 namespace lpw::inline LPW_ABI::optim {
 
@@ -65,16 +66,6 @@ namespace detail {
 inline constexpr const char* schedule_forms =
     "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
 
-[[nodiscard]] inline std::vector<std::string_view> split(std::string_view text, char separator) {
-  std::vector<std::string_view> parts;
-  for (std::size_t at = 0;;) {
-    const std::size_t next = text.find(separator, at);
-    parts.push_back(text.substr(at, next - at));
-    if (next == std::string_view::npos) return parts;
-    at = next + 1;
-  }
-}
-
 [[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
   const auto value = parse_double(text);
   require<OptionError>(value && is_finite(*value), "schedule \"", whole, "\": \"", text, "\" is not a number; ",
@@ -96,7 +87,7 @@ inline constexpr const char* schedule_forms =
 [[nodiscard]] inline MultiStep parse_steps(std::string_view text, const std::vector<std::string_view>& parts,
                                            double learning_rate) {
   MultiStep steps{{}, number(parts[2], text)};
-  for (auto part : split(parts[1], ',')) {
+  for (auto part : split_text(parts[1], ',')) {
     steps.milestones.push_back(number(part, text));
     require<OptionError>(steps.milestones.back() >= 0, "schedule \"", text, "\": milestone ", part, " is negative");
   }
@@ -124,7 +115,7 @@ inline constexpr const char* schedule_forms =
 /// Throws OptionError naming what is wrong.
 [[nodiscard]] inline Schedule parse_schedule(std::string_view given, double learning_rate, double epochs) {
   const std::string text = expand_schedule(given, learning_rate, epochs);
-  const auto parts = detail::split(text, ':');
+  const auto parts = split_text(text, ':');
   if (text == "constant") return Constant{};
   if (parts[0] == "cosine" && parts.size() == 2) {
     const Cosine cosine{detail::number(parts[1], text)};

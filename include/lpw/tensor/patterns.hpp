@@ -60,6 +60,15 @@ namespace detail {
   return detail::match_runs(name, pattern).has_value();
 }
 
+/// Whether a name is as one of some patterns says.
+[[nodiscard]] inline bool matches_any(std::string_view name, const std::vector<std::string>& patterns) {
+  return std::any_of(patterns.begin(), patterns.end(), [&](const auto& pattern) { return matches(name, pattern); });
+}
+/// Whether one of some names is as a pattern says.
+[[nodiscard]] inline bool any_matches(const std::vector<std::string>& names, std::string_view pattern) {
+  return std::any_of(names.begin(), names.end(), [&](const auto& name) { return matches(name, pattern); });
+}
+
 /// The name that `to` makes of one that matches `pattern`: each `*` of `to` stands for what the `*` in its place of
 /// `pattern` matched, as little as possible from the left ("module.*" and "*": "module.fc.weight" becomes "fc.weight").
 /// Nothing where `name` does not match.

@@ -9,6 +9,8 @@
 #include <locale>
 #include <sstream>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include <lpw/tensor/abi.hpp>
 
@@ -27,6 +29,17 @@ template <class... Parts>
   std::ostringstream out = text_stream();
   (out << ... << parts);
   return out.str();
+}
+
+/// The parts of a text between separators, empty ones too: one more than there are separators. They view the text.
+[[nodiscard]] inline std::vector<std::string_view> split_text(std::string_view text, char separator) {
+  std::vector<std::string_view> parts;
+  for (std::size_t at = 0;;) {
+    const std::size_t next = text.find(separator, at);
+    parts.push_back(text.substr(at, next - at));
+    if (next == std::string_view::npos) return parts;
+    at = next + 1;
+  }
 }
 
 /// x with `digits` digits after the point: printf's %.<digits>f.

@@ -76,27 +76,27 @@ class Trainer {
     for (auto& part : run_.parts) part->offer(run_, display);
     display.progress([] { return "evaluating the members and the collapsed network"; });
     const auto& flat = run_.weights();
-    const std::int64_t members = run_.members(), plain = flat.value.base.size() + flat.value.late.dim(1);
-    const bool forms_differ = members > 1 && flat.buffers.size() > 0;  // by batch norm alone
-    Results results;
-    if (!run_.progress.before_release.empty())
-      results.push_back({"before_release", run_.progress.before_release, {1, 0}});
+    const bool forms_differ = run_.members() > 1 && flat.buffers.size() > 0;  // by batch norm alone
+    const Cost of_member{1, flat.value.base.size() + flat.value.late.dim(1)};
+    const Cost of_ensemble{run_.members(), flat.value.base.size() + flat.value.late.size()};
     const auto released = run_.task.evaluate_members(network);
-    for (const Scores& member : released.members)
-      results.push_back(
-          {to_text("member_", results.size() + 1 - !run_.progress.before_release.empty()), member, {1, plain}});
-    results.push_back({"ensemble", released.ensemble, {members, flat.value.base.size() + flat.value.late.size()}});
     std::optional<Scores> by_parameters;
     if (forms_differ) {
       auto parameters = collapsed(network, Collapse::parameters);
       by_parameters = run_.task.evaluate(parameters);
     }
     collapse(network);
-    const Cost cost{1, run_.weights().value.base.size()};
     const Scores scores = run_.task.evaluate(network);
-    results.push_back({"collapsed_parameters", by_parameters.value_or(scores), cost});
-    results.push_back({"collapsed", scores, cost});
-    if (results.front().name == "before_release") results.front().cost = cost;
+    const Cost of_plain{1, run_.weights().value.base.size()};
+
+    Results results;
+    const Scores& before = run_.progress.before_release;
+    if (!before.empty()) results.push_back({"before_release", before, of_plain});
+    for (std::size_t k = 0; k < released.members.size(); ++k)
+      results.push_back({to_text("member_", k + 1), released.members[k], of_member});
+    results.push_back({"ensemble", released.ensemble, of_ensemble});
+    results.push_back({"collapsed_parameters", by_parameters.value_or(scores), of_plain});
+    results.push_back({"collapsed", scores, of_plain});
     return results;
   }
 

@@ -1,0 +1,1 @@
+#include <lpw/train/trainer.hpp>
