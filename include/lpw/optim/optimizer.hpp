@@ -26,6 +26,17 @@ struct Rates {
   [[nodiscard]] bool operator==(const Rates&) const = default;
 };
 
+namespace detail {
+
+inline void require_valid(const char* optimizer, const Rates& rates) {
+  for (const double value : {rates.learning_rate, rates.weight_decay})
+    require<OptionError>(is_finite(value), optimizer, ": a learning rate or weight decay is ", value);
+  require<OptionError>(rates.learning_rate >= 0, optimizer, ": learning rate ", rates.learning_rate, " is negative");
+  require<OptionError>(rates.weight_decay >= 0, optimizer, ": weight decay ", rates.weight_decay, " is negative");
+}
+
+}  // namespace detail
+
 /// A state of an optimizer, such as momentum, in the form of the weights.
 template <class W, class D>
 struct NamedState {
@@ -147,17 +158,12 @@ class Optimizer {
   void require_current() const {
     require(!flat_->retired, name_,
             ": the network has been assigned to, collapsed, released without this optimizer, flattened together with "
-            "or as a part of "
-            "another, or is gone; make a new optimizer for it");
+            "or as a part of another, or is gone; make a new optimizer for it");
   }
 
   static const Rules& checked(const char* name, const Rules& o) {
-    for (const Rates& rates : {o.base, o.late.value_or(o.base)}) {
-      for (const double value : {rates.learning_rate, rates.weight_decay})
-        require<OptionError>(is_finite(value), name, ": a learning rate or weight decay is ", value);
-      require<OptionError>(rates.learning_rate >= 0, name, ": learning rate ", rates.learning_rate, " is negative");
-      require<OptionError>(rates.weight_decay >= 0, name, ": weight decay ", rates.weight_decay, " is negative");
-    }
+    detail::require_valid(name, o.base);
+    if (o.late) detail::require_valid(name, *o.late);
     require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip,
                          "; expected a norm above 0, or 0 for none");
     return o;
