@@ -26,10 +26,7 @@ class TrainingStep {
     const std::string key = to_text(members, ' ', place_of(weights.base), place_of(weights.late),
                                     place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
-      for (const MemberRange range : member_chunks(members, run.options.member_chunk)) {
-        Tape tape({.members = range, .random = Philox(run.options.seed, Stream::dropout, number)});
-        run.task.accumulate_gradient(run.network, tape, batch, *outputs_);
-      }
+      accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
     });
     read_outputs(run, run.task.samples_in(batch));
@@ -38,6 +35,13 @@ class TrainingStep {
   }
 
  private:
+  void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
+    for (const MemberRange range : member_chunks(run.members(), run.options.member_chunk)) {
+      Tape tape({.members = range, .random = random});
+      run.task.accumulate_gradient(run.network, tape, batch, *outputs_);
+    }
+  }
+
   /// Adds what the step left on the device to the epoch's sums.
   void read_outputs(Run& run, std::int64_t samples) {
     const auto losses = to_host(outputs_->losses);
