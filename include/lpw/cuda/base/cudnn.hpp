@@ -1,15 +1,18 @@
 // Convolutions by cuDNN: descriptors for a geometry, and the algorithm for each of its three passes, chosen once and
-// kept.
+// kept. Only what has been run is chosen: cuDNN offers algorithms that it then refuses.
 #pragma once
 
 #include <cudnn.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include <lpw/cuda/base/convert.hpp>
+#include <lpw/cuda/base/narrow.hpp>
 #include <lpw/cuda/base/settings.hpp>
 #include <lpw/primitives/conv2d.hpp>
 
@@ -17,11 +20,23 @@ namespace lpw::inline LPW_ABI::cuda {
 
 namespace detail {
 
+/// What cuDNN calls a status, and from version 9 on, what it has to say of its last failure.
+[[nodiscard]] inline std::string message_of(cudnnStatus_t status) {
+  std::string message = cudnnGetErrorString(status);
+#if CUDNN_VERSION >= 90000
+  std::array<char, 1024> words{};
+  cudnnGetLastErrorString(words.data(), words.size() - 1);
+  if (words.front() != 0) message += to_text(", ", words.data());
+#endif
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return message;
+}
+
 inline void check(cudnnStatus_t status, std::string_view call, const Place& place = Place::current()) {
   if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) [[unlikely]]
     fail_memory(call, place);
   if (status != CUDNN_STATUS_SUCCESS) [[unlikely]]
-    fail_call(call, cudnnGetErrorString(status), place);
+    fail_call(call, message_of(status), place);
 }
 
 [[nodiscard]] inline cudnnHandle_t make_dnn() {
@@ -48,22 +63,26 @@ struct ConvolutionDescriptors {
   cudnnConvolutionDescriptor_t convolution = nullptr;
 
   ConvolutionDescriptors(const Conv2dGeometry& g, cudnnDataType_t type, cudnnMathType_t math) {
-    const auto narrow = [](std::int64_t extent) { return static_cast<int>(extent); };
+    const auto narrow = [](const char* field, std::int64_t extent) { return cuda::narrow("conv2d", field, extent); };
+    const int images = narrow("images", g.images), channels = narrow("channels", g.channels),
+              out_channels = narrow("out_channels", g.out_channels), padding = narrow("padding", g.padding),
+              stride = narrow("stride", g.stride);
+    static_cast<void>(narrow("weight_size", g.weight_size()));
     check(cudnnCreateTensorDescriptor(&x), "cudnnCreateTensorDescriptor");
     check(cudnnCreateTensorDescriptor(&y), "cudnnCreateTensorDescriptor");
     check(cudnnCreateFilterDescriptor(&w), "cudnnCreateFilterDescriptor");
     check(cudnnCreateConvolutionDescriptor(&convolution), "cudnnCreateConvolutionDescriptor");
-    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.channels), narrow(g.height),
-                                     narrow(g.width)),
+    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, images, channels, narrow("height", g.height),
+                                     narrow("width", g.width)),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.out_channels),
-                                     narrow(g.out_height()), narrow(g.out_width())),
+    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, images, out_channels,
+                                     narrow("out_height", g.out_height()), narrow("out_width", g.out_width())),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, narrow(g.out_channels), narrow(g.channels),
-                                     narrow(g.kernel_height), narrow(g.kernel_width)),
+    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, out_channels, channels,
+                                     narrow("kernel_height", g.kernel_height), narrow("kernel_width", g.kernel_width)),
           "cudnnSetFilter4dDescriptor");
-    check(cudnnSetConvolution2dDescriptor(convolution, narrow(g.padding), narrow(g.padding), narrow(g.stride),
-                                          narrow(g.stride), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+    check(cudnnSetConvolution2dDescriptor(convolution, padding, padding, stride, stride, 1, 1, CUDNN_CROSS_CORRELATION,
+                                          CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
     check(cudnnSetConvolutionMathType(convolution, math), "cudnnSetConvolutionMathType");
   }
@@ -107,8 +126,10 @@ struct TrialWorkspace {
 [[nodiscard]] inline void* convolution_workspace(std::size_t bytes) {
   static auto& workspaces = *new std::vector<Tensor<std::uint8_t, Cuda>>;
   if (bytes == 0) return nullptr;
-  if (workspaces.empty() || static_cast<std::size_t>(workspaces.back().size()) < bytes)
+  if (workspaces.empty() || static_cast<std::size_t>(workspaces.back().size()) < bytes) {
+    const Pool::Lasting lasting(pool());
     workspaces.emplace_back(Shape{static_cast<std::int64_t>(bytes)});
+  }
   return workspaces.back().data();
 }
 
@@ -126,6 +147,9 @@ struct ForwardPass {
                             Found* found, Scratch scratch) {
     return cudnnFindConvolutionForwardAlgorithmEx(dnn(), d.x, o.x, d.w, o.w, d.convolution, d.y, o.y, wanted, count,
                                                   found, scratch.data, scratch.bytes);
+  }
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionForwardWorkspaceSize(dnn(), d.x, d.w, d.convolution, d.y, algorithm, bytes);
   }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
@@ -148,6 +172,9 @@ struct BackwardDataPass {
     return cudnnFindConvolutionBackwardDataAlgorithmEx(dnn(), d.w, o.w, d.y, o.y, d.convolution, d.x, o.x, wanted,
                                                        count, found, scratch.data, scratch.bytes);
   }
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionBackwardDataWorkspaceSize(dnn(), d.w, d.y, d.convolution, d.x, algorithm, bytes);
+  }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
     return cudnnConvolutionBackwardData(dnn(), one, d.w, o.w, d.y, o.y, d.convolution, algorithm, scratch.data,
@@ -169,6 +196,9 @@ struct BackwardWeightPass {
     return cudnnFindConvolutionBackwardFilterAlgorithmEx(dnn(), d.x, o.x, d.y, o.y, d.convolution, d.w, o.w, wanted,
                                                          count, found, scratch.data, scratch.bytes);
   }
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionBackwardFilterWorkspaceSize(dnn(), d.x, d.y, d.convolution, d.w, algorithm, bytes);
+  }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
     return cudnnConvolutionBackwardFilter(dnn(), one, d.x, o.x, d.y, o.y, d.convolution, algorithm, scratch.data,
@@ -189,38 +219,63 @@ struct ConvolutionPlan {
   std::size_t workspace = 0;
 };
 
-/// The fastest algorithm within the workspace: timed on the operands, or, if runs must repeat, cuDNN's first guess that
-/// is deterministic.
+/// What cuDNN offers for a pass, the best first: timed on the operands, or, if runs must repeat, as it guesses.
+template <class Pass>
+[[nodiscard]] std::vector<typename Pass::Found> offered(const ConvolutionDescriptors& descriptors,
+                                                        const ConvolutionOperands& operands) {
+  std::vector<typename Pass::Found> found(16);
+  int count = 0;
+  if (settings().deterministic) {
+    check(Pass::rank(descriptors, static_cast<int>(found.size()), &count, found.data()), Pass::name);
+  } else {
+    const TrialWorkspace workspace;
+    // Twice: the first time counts what comes once, such as loading the kernels.
+    for (int i = 0; i < 2; ++i)
+      check(Pass::time(descriptors, operands, static_cast<int>(found.size()), &count, found.data(), workspace.scratch),
+            Pass::name);
+  }
+  found.resize(static_cast<std::size_t>(count));
+  return found;
+}
+
+/// Whether a pass runs with what cuDNN offered, and in how much workspace, which may differ from the offer's: that was
+/// for the offer's own kind of arithmetic. In plain float tensor cores must not be used.
+template <class Pass>
+[[nodiscard]] bool serves(const typename Pass::Found& offer, bool plain_float, const ConvolutionOperands& operands,
+                          ConvolutionPlan<Pass>& plan) {
+  const std::size_t most = settings().convolution_workspace;
+  if (offer.status != CUDNN_STATUS_SUCCESS || offer.memory > most) return false;
+  if (settings().deterministic && offer.determinism != CUDNN_DETERMINISTIC) return false;
+  if (plain_float && offer.mathType != CUDNN_FMA_MATH && offer.mathType != CUDNN_DEFAULT_MATH) return false;
+  plan.algorithm = offer.algo;
+  check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float ? CUDNN_FMA_MATH : offer.mathType),
+        "cudnnSetConvolutionMathType");
+  if (Pass::workspace(plan.descriptors, plan.algorithm, &plan.workspace) != CUDNN_STATUS_SUCCESS) return false;
+  if (plan.workspace > most) return false;
+  Tensor<std::uint8_t, Cuda> scratch;
+  if (plan.workspace > 0) scratch = Tensor<std::uint8_t, Cuda>({static_cast<std::int64_t>(plan.workspace)});
+  const float one = 1, none = 0;
+  const cudnnStatus_t ran =
+      Pass::run(plan.descriptors, operands, plan.algorithm, {scratch.data(), plan.workspace}, &one, &none);
+  // A shortage must not decide which bits come out.
+  if (ran == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) check(ran, Pass::name);
+  return ran == CUDNN_STATUS_SUCCESS;
+}
+
+/// The first that serves of what cuDNN offers within the workspace.
 template <class Pass, class T>
 [[nodiscard]] ConvolutionPlan<Pass> plan_convolution(const Conv2dGeometry& g, ConvolutionOperands operands,
                                                      std::int64_t output_size) {
   const bool plain_float = std::is_same_v<T, float> && !settings().tf32;
   ConvolutionPlan<Pass> plan{
       ConvolutionDescriptors(g, dnn_type<T>, plain_float ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH)};
-  std::array<typename Pass::Found, 16> found{};
-  int count = 0;
-  if (settings().deterministic) {
-    check(Pass::rank(plan.descriptors, static_cast<int>(found.size()), &count, found.data()), Pass::name);
-  } else {
-    const Tensor<T, Cuda> result({output_size});  // timing overwrites the result, which may be wanted
-    auto trial = operands;
-    (Pass::output == Operand::x   ? trial.x
-     : Pass::output == Operand::w ? trial.w
-                                  : trial.y) = const_cast<T*>(result.data());
-    const TrialWorkspace workspace;
-    check(Pass::time(plan.descriptors, trial, static_cast<int>(found.size()), &count, found.data(), workspace.scratch),
-          Pass::name);
-  }
-  for (int i = 0; i < count; ++i) {
-    const auto& candidate = found[static_cast<std::size_t>(i)];
-    if (candidate.status != CUDNN_STATUS_SUCCESS || candidate.memory > settings().convolution_workspace) continue;
-    if (settings().deterministic && candidate.determinism != CUDNN_DETERMINISTIC) continue;
-    if (plain_float && candidate.mathType != CUDNN_FMA_MATH && candidate.mathType != CUDNN_DEFAULT_MATH) continue;
-    plan.algorithm = candidate.algo;
-    plan.workspace = candidate.memory;
-    check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float ? CUDNN_FMA_MATH : candidate.mathType),
-          "cudnnSetConvolutionMathType");
-    return plan;
+  const Tensor<T, Cuda> result({output_size});  // what is tried overwrites the result, which may be wanted
+  (Pass::output == Operand::x   ? operands.x
+   : Pass::output == Operand::w ? operands.w
+                                : operands.y) = const_cast<T*>(result.data());
+  for (const auto& offer : offered<Pass>(plan.descriptors, operands)) {
+    if (serves(offer, plain_float, operands, plan)) return plan;
+    static_cast<void>(cudaGetLastError());  // of one that refused
   }
   fail<CudaError>(
       Pass::name, ": cuDNN has no algorithm for ", describe(g), " in ", dtype_name<T>(),
