@@ -4,15 +4,18 @@
 using namespace lpw;
 using namespace lpw::test;
 
-TEMPLATE_TEST_CASE("the convolution algorithm that is chosen is the fastest when warm of those that run", "", float,
+TEMPLATE_TEST_CASE("the convolution algorithm that is chosen is the fastest, once loaded, of those that run", "", float,
                    bfloat16) {
   std::int64_t channels = sizeof(TestType);  // another geometry each time, whose plan is not yet there
   for (const bool deterministic : {false, true}) {
     INFO("deterministic " << deterministic);
     cuda::settings().deterministic = deterministic;
     channels += 4;
-    const auto x = on_device(random_tensor<TestType>({1, 2, 5, 5, channels}, 1));
-    const auto weight = on_device(random_tensor<float>({1, 3, 3, 3, channels}, 2));
+    emulator::dnn().loaded.clear();
+    emulator::dnn().most_endless_images = 0;
+    constexpr std::int64_t images = 40;
+    const auto x = on_device(random_tensor<TestType>({1, images, 3, 3, channels}, 1));
+    const auto weight = on_device(random_tensor<float>({1, 3, 2, 2, channels}, 2));
     const auto chosen = [] { return std::exchange(emulator::dnn().last_algorithm, -1); };
     const auto y = conv2d_forward(Activation<TestType, Cuda>{x}, weight, {});
     CHECK(chosen() == emulator::algorithm::warm);
@@ -22,6 +25,9 @@ TEMPLATE_TEST_CASE("the convolution algorithm that is chosen is the fastest when
     Gradient<float, Cuda> dweight{clone(weight)};
     conv2d_backward_weight(Activation<TestType, Cuda>{x}, y, {}, dweight);
     CHECK(chosen() == emulator::algorithm::warm);
+    INFO("an algorithm without end ran on " << emulator::dnn().most_endless_images << " of " << images << " images");
+    CHECK(emulator::dnn().most_endless_images <= images / 16);
+    CHECK((deterministic || emulator::dnn().most_endless_images > 0));
     cuda::settings().deterministic = false;
   }
 }

@@ -83,6 +83,7 @@ struct Stream {
 struct Event {
   Stream* stream = nullptr;  // null until it is recorded
   std::uint64_t issued = 0;
+  double milliseconds = 0;  // on the device's clock
 };
 
 /// The device: its memory, and what is issued to it.
@@ -184,6 +185,7 @@ class StandIn {
   dim3 last_grid;                      // that was launched
   std::uint64_t synchronisations = 0;  // how often the host waited for all that was issued to a stream
   bool dry = false;                    // nothing is run, see DryRun
+  double milliseconds = 0;             // the device's clock, by which only convolutions take time
 
  private:
   static constexpr std::size_t page = std::size_t{2} << 20;
@@ -357,7 +359,7 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaS
 
 // Streams and events. Everything but a copy to page-locked memory is done when its call returns.
 
-enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
@@ -387,7 +389,7 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
-  if (stream) *event = {stream, stream->issued};
+  if (stream) *event = {stream, stream->issued, lpw::emulator::StandIn::instance().milliseconds};
   return cudaSuccess;
 }
 /// A wait for the last of what was issued leaves the stream with nothing to do.
@@ -395,6 +397,11 @@ inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
   if (!event->stream) return cudaSuccess;
   if (event->issued == event->stream->issued) ++lpw::emulator::StandIn::instance().synchronisations;
   event->stream->land(event->issued);
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
+  if (!start->stream || !stop->stream) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
+  *milliseconds = static_cast<float>(stop->milliseconds - start->milliseconds);
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }

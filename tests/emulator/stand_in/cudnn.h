@@ -1,10 +1,13 @@
 // The part of cuDNN that lpw calls, as plain loops in double: cross-correlation of NHWC images with KRSC filters.
 //
 // All algorithms compute the same, and each fails in a way of its own (`algorithm` below), so that there is one that is
-// right to choose: the one that is fastest in the second search over a convolution and never refuses.
+// right to choose: the one that is fastest once its kernels are loaded, and never refuses.
 #pragma once
 
 #include <cublas_v2.h>
+
+#include <algorithm>
+#include <set>
 
 #define CUDNN_VERSION 90000
 
@@ -56,11 +59,12 @@ struct DnnTensor {
 struct DnnConvolution {
   int padding, stride;
   cudnnMathType_t math;
-  int searches;  // so far
 };
 struct Dnn {
   cudaStream_t stream;
   int last_algorithm = -1;  // that ran
+  std::int64_t most_endless_images = 0;  // that `endless` ran on
+  std::set<int> loaded = {};  // algorithms that have run
   std::string last_words = {};
 
   /// Notes why a call failed.
@@ -125,42 +129,50 @@ void accumulate(void* result, const DnnTensor& tensor, double beta, Add add) {
          y.w == (x.w + 2 * c.padding - w.w) / c.stride + 1 && x.type == w.type && w.type == y.type;
 }
 
-/// What each algorithm is like. Those between `cold` and `warm` are offered, and then refuse.
+/// What each algorithm is like, in the order in which they are offered. Those between `loads` and `warm` are offered, and
+/// then refuse.
 namespace algorithm {
 enum : int {
   none,          // is no algorithm for anything
   unordered,     // gives other bits in another run
-  cold,          // the fastest in the first search, when the device is not yet at work
+  loads,         // the fastest in its first run, slower than `warm` afterwards
   no_workspace,  // has none to name with the math that it is offered with
   hungry,        // names more workspace than it was offered with, and than there is
   not_run,       // refuses when it is run
-  warm,          // the fastest in later searches
+  warm,          // the fastest, once its kernels are loaded
+  endless,       // takes seconds for many images
 };
 }
 inline constexpr std::size_t dnn_workspace = 64;
 
 template <class Chosen>
-cudnnStatus_t find_algorithm(DnnConvolution& c, int wanted, int* found, LpwAlgorithmPerformance<Chosen>* results,
-                             bool timed) {
-  const bool first = timed && c.searches++ == 0;
+cudnnStatus_t find_algorithm(int wanted, int* found, LpwAlgorithmPerformance<Chosen>* results) {
   using namespace algorithm;
-  const std::vector<int> order = first   ? std::vector<int>{none, cold, warm}
-                                 : timed ? std::vector<int>{none, no_workspace, hungry, not_run, warm, cold}
-                                         : std::vector<int>{unordered, no_workspace, hungry, not_run, warm};
   *found = 0;
-  for (const int which : order)
+  for (const int which : {none, unordered, loads, no_workspace, hungry, not_run, warm, endless})
     for (const auto math : {CUDNN_TENSOR_OP_MATH, CUDNN_FMA_MATH})
       if (*found < wanted) {
         const auto status = which == none ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
-        results[*found] = {static_cast<Chosen>(which),
-                           status,
-                           static_cast<float>(*found),
-                           dnn_workspace,
-                           which == unordered ? CUDNN_NON_DETERMINISTIC : CUDNN_DETERMINISTIC,
-                           math};
+        const bool repeats = which != unordered && which != loads;
+        results[*found] = {static_cast<Chosen>(which), status, -1.f, dnn_workspace,
+                           repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC, math};
         ++*found;
       }
   return CUDNN_STATUS_SUCCESS;
+}
+/// What a run takes.
+[[nodiscard]] inline double milliseconds_of(int which, bool first, std::int64_t images) {
+  const auto each = static_cast<double>(images);
+  switch (which) {
+    case algorithm::loads:
+      return 2 * each;
+    case algorithm::warm:
+      return each + (first ? 1000 : 0);
+    case algorithm::endless:
+      return 1000 * each;
+    default:
+      return 3 * each;
+  }
 }
 inline cudnnStatus_t workspace_size(int which, std::size_t* bytes) {
   *bytes = which == algorithm::hungry ? std::size_t{1} << 50 : dnn_workspace;
@@ -168,7 +180,8 @@ inline cudnnStatus_t workspace_size(int which, std::size_t* bytes) {
   return dnn().failed(CUDNN_STATUS_NOT_SUPPORTED, "this algorithm has no workspace");
 }
 /// Why an algorithm cannot run, if so; else notes that it does.
-inline cudnnStatus_t start(Dnn& handle, int which, bool fits, const void* workspace, std::size_t bytes) {
+inline cudnnStatus_t start(Dnn& handle, int which, std::int64_t images, bool fits, const void* workspace,
+                           std::size_t bytes) {
   if (!fits) return handle.failed(CUDNN_STATUS_BAD_PARAM, "the descriptors do not fit");
   if (!workspace || bytes < dnn_workspace) return handle.failed(CUDNN_STATUS_BAD_PARAM, "the workspace is too small");
   auto& device = StandIn::instance();
@@ -176,11 +189,13 @@ inline cudnnStatus_t start(Dnn& handle, int which, bool fits, const void* worksp
     device.last_error = cudaErrorInvalidValue;  // of a launch that it tried
     return handle.failed(CUDNN_STATUS_NOT_SUPPORTED, "this algorithm does not run");
   }
-  if (which != algorithm::cold && which != algorithm::warm && which != algorithm::unordered)
+  if (which < algorithm::unordered || which == algorithm::no_workspace || which == algorithm::hungry)
     return handle.failed(CUDNN_STATUS_NOT_SUPPORTED, "this is no algorithm for that");
   if (device.last_error != cudaSuccess)
     return handle.failed(CUDNN_STATUS_EXECUTION_FAILED, "a launch found an error of CUDA's");
   handle.last_algorithm = which;
+  if (which == algorithm::endless) handle.most_endless_images = std::max(handle.most_endless_images, images);
+  device.milliseconds += milliseconds_of(which, handle.loaded.insert(which).second, images);
   return CUDNN_STATUS_SUCCESS;
 }
 
@@ -229,6 +244,17 @@ inline cudnnStatus_t cudnnCreateConvolutionDescriptor(cudnnConvolutionDescriptor
   *descriptor = new lpw::emulator::DnnConvolution{};
   return CUDNN_STATUS_SUCCESS;
 }
+inline cudnnStatus_t cudnnDestroyTensorDescriptor(cudnnTensorDescriptor_t descriptor) {
+  delete descriptor;
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnDestroyFilterDescriptor(cudnnFilterDescriptor_t descriptor) {
+  return cudnnDestroyTensorDescriptor(descriptor);
+}
+inline cudnnStatus_t cudnnDestroyConvolutionDescriptor(cudnnConvolutionDescriptor_t descriptor) {
+  delete descriptor;
+  return CUDNN_STATUS_SUCCESS;
+}
 inline cudnnStatus_t cudnnSetTensor4dDescriptor(cudnnTensorDescriptor_t descriptor, cudnnTensorFormat_t format,
                                                 cudnnDataType_t type, int n, int c, int h, int w) {
   if (format != CUDNN_TENSOR_NHWC || n <= 0 || c <= 0 || h <= 0 || w <= 0) return CUDNN_STATUS_BAD_PARAM;
@@ -245,7 +271,7 @@ inline cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_
   if (padding_h != padding_w || stride_h != stride_w || dilation_h != 1 || dilation_w != 1 ||
       mode != CUDNN_CROSS_CORRELATION)
     return CUDNN_STATUS_NOT_SUPPORTED;
-  *descriptor = {padding_h, stride_h, CUDNN_DEFAULT_MATH, 0};
+  *descriptor = {padding_h, stride_h, CUDNN_DEFAULT_MATH};
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math) {
@@ -255,18 +281,10 @@ inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t de
 
 inline cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t,
                                                             cudnnFilterDescriptor_t,
-                                                            cudnnConvolutionDescriptor_t convolution,
+                                                            cudnnConvolutionDescriptor_t,
                                                             cudnnTensorDescriptor_t, int wanted, int* found,
                                                             cudnnConvolutionFwdAlgoPerf_t* results) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, false);
-}
-inline cudnnStatus_t cudnnFindConvolutionForwardAlgorithmEx(cudnnHandle_t, cudnnTensorDescriptor_t, const void*,
-                                                            cudnnFilterDescriptor_t, const void*,
-                                                            cudnnConvolutionDescriptor_t convolution,
-                                                            cudnnTensorDescriptor_t, void*, int wanted, int* found,
-                                                            cudnnConvolutionFwdAlgoPerf_t* results, void*,
-                                                            std::size_t) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, true);
+  return lpw::emulator::find_algorithm(wanted, found, results);
 }
 inline cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, cudnnTensorDescriptor_t,
                                                              cudnnFilterDescriptor_t, cudnnConvolutionDescriptor_t,
@@ -276,18 +294,10 @@ inline cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, cudn
 }
 inline cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t, cudnnFilterDescriptor_t,
                                                                  cudnnTensorDescriptor_t,
-                                                                 cudnnConvolutionDescriptor_t convolution,
+                                                                 cudnnConvolutionDescriptor_t,
                                                                  cudnnTensorDescriptor_t, int wanted, int* found,
                                                                  cudnnConvolutionBwdDataAlgoPerf_t* results) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, false);
-}
-inline cudnnStatus_t cudnnFindConvolutionBackwardDataAlgorithmEx(cudnnHandle_t, cudnnFilterDescriptor_t, const void*,
-                                                                 cudnnTensorDescriptor_t, const void*,
-                                                                 cudnnConvolutionDescriptor_t convolution,
-                                                                 cudnnTensorDescriptor_t, void*, int wanted, int* found,
-                                                                 cudnnConvolutionBwdDataAlgoPerf_t* results, void*,
-                                                                 std::size_t) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, true);
+  return lpw::emulator::find_algorithm(wanted, found, results);
 }
 inline cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t, cudnnFilterDescriptor_t,
                                                                   cudnnTensorDescriptor_t, cudnnConvolutionDescriptor_t,
@@ -298,16 +308,10 @@ inline cudnnStatus_t cudnnGetConvolutionBackwardDataWorkspaceSize(cudnnHandle_t,
 }
 inline cudnnStatus_t cudnnGetConvolutionBackwardFilterAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t,
                                                                    cudnnTensorDescriptor_t,
-                                                                   cudnnConvolutionDescriptor_t convolution,
+                                                                   cudnnConvolutionDescriptor_t,
                                                                    cudnnFilterDescriptor_t, int wanted, int* found,
                                                                    cudnnConvolutionBwdFilterAlgoPerf_t* results) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, false);
-}
-inline cudnnStatus_t cudnnFindConvolutionBackwardFilterAlgorithmEx(
-    cudnnHandle_t, cudnnTensorDescriptor_t, const void*, cudnnTensorDescriptor_t, const void*,
-    cudnnConvolutionDescriptor_t convolution, cudnnFilterDescriptor_t, void*, int wanted, int* found,
-    cudnnConvolutionBwdFilterAlgoPerf_t* results, void*, std::size_t) {
-  return lpw::emulator::find_algorithm(*convolution, wanted, found, results, true);
+  return lpw::emulator::find_algorithm(wanted, found, results);
 }
 inline cudnnStatus_t cudnnGetConvolutionBackwardFilterWorkspaceSize(
     cudnnHandle_t, cudnnTensorDescriptor_t, cudnnTensorDescriptor_t, cudnnConvolutionDescriptor_t,
@@ -321,7 +325,7 @@ inline cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* a
                                              void* workspace, std::size_t bytes, const void* beta,
                                              cudnnTensorDescriptor_t yd, void* y) {
   using namespace lpw::emulator;
-  const auto status = start(*handle, which, fit(*xd, *wd, *yd, *cd), workspace, bytes);
+  const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
   StandIn::instance().issue(
       handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
@@ -340,7 +344,7 @@ inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const vo
                                                   void* workspace, std::size_t bytes, const void* beta,
                                                   cudnnTensorDescriptor_t xd, void* dx) {
   using namespace lpw::emulator;
-  const auto status = start(*handle, which, fit(*xd, *wd, *yd, *cd), workspace, bytes);
+  const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
   StandIn::instance().issue(
       handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
@@ -360,7 +364,7 @@ inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const 
                                                     std::size_t bytes, const void* beta, cudnnFilterDescriptor_t wd,
                                                     void* dw) {
   using namespace lpw::emulator;
-  const auto status = start(*handle, which, fit(*xd, *wd, *yd, *cd), workspace, bytes);
+  const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
   StandIn::instance().issue(
       handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),

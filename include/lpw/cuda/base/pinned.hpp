@@ -57,4 +57,25 @@ class Event {
   cudaEvent_t event_ = nullptr;
 };
 
+/// A point in a stream, with the time at which the GPU comes to it.
+class TimingEvent {
+ public:
+  TimingEvent() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault), "cudaEventCreateWithFlags"); }
+  TimingEvent(const TimingEvent&) = delete;
+  TimingEvent& operator=(const TimingEvent&) = delete;
+  ~TimingEvent() { disregard(cudaEventDestroy(event_)); }
+
+  void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
+  /// Waits for this one.
+  [[nodiscard]] float milliseconds_since(const TimingEvent& start) const {
+    check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime");
+    return milliseconds;
+  }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
 }  // namespace lpw::inline LPW_ABI::cuda
