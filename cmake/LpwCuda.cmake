@@ -56,10 +56,27 @@ else()
 endif()
 
 if(LPW_CUDA_FOUND)
+  # An nvcc reads the host compiler's headers itself, and those of a later compiler, for instructions that it does not
+  # know: CUDA 12.6 fails at GCC 14's for the AMX of -march=native.
+  set(lpw_cuda_march ${lpw_march_flag})
+  if(lpw_march_flag)
+    include(CheckSourceCompiles)
+    string(MAKE_C_IDENTIFIER "LPW_NVCC_TAKES_${LPW_MARCH}" lpw_taken)
+    set(CMAKE_REQUIRED_FLAGS "-std=c++20 -Xcompiler=${lpw_march_flag}")
+    check_source_compiles(CUDA "#if defined(__x86_64__)\n#include <immintrin.h>\n#endif\nint main() { return 0; }"
+      ${lpw_taken})
+    unset(CMAKE_REQUIRED_FLAGS)
+    if(NOT ${lpw_taken})
+      set(lpw_cuda_march "")
+      message(STATUS "lpw: nvcc cannot compile for ${lpw_march_flag} with this host compiler: "
+        "the host's share of its files is compiled for the compiler's default")
+    endif()
+  endif()
+
   add_library(lpw_cuda_flags INTERFACE)
   # CMake 3.25 passes no -std to the nvcc of CUDA 13 even where CUDA_STANDARD is 20. The host compiler gets the flags it
   # has for other files.
-  set(lpw_host_flags ${lpw_march_flag} -Wall -Wno-maybe-uninitialized)
+  set(lpw_host_flags ${lpw_cuda_march} -Wall -Wno-maybe-uninitialized)
   list(JOIN lpw_host_flags "," lpw_host_flags)
   target_compile_options(lpw_cuda_flags INTERFACE
     # 1675: pragmas for the host compiler; 3189: "module" at the start of a line.

@@ -50,9 +50,20 @@ failure() { printf '%s\t%s\t%s\n' "$stage" "$1" "$2" >>"$out/data/failures.tsv";
 # Where nvidia-smi sees a GPU, to be skipped for lack of one is no excuse.
 blind() { echo "$1 found no GPU to run on: the driver may be older than the CUDA toolkit"; return 1; }
 
+# Where the build took cuDNN of Python's packages: when it runs, it opens NVRTC and parts of its own by their names,
+# which lie in folders of those packages that programs do not look into.
+use_package_libraries() {
+  local cudnn folder
+  cudnn=$(sed -n 's/^LPW_CUDNN_LIBRARY:[A-Z]*=//p' "$build/CMakeCache.txt" 2>/dev/null)
+  [[ $cudnn == */nvidia/cudnn/lib/* ]] || return 0
+  for folder in "${cudnn%/cudnn/lib/*}"/*/lib; do LD_LIBRARY_PATH=$folder${LD_LIBRARY_PATH:+:$LD_LIBRARY_PATH}; done
+  export LD_LIBRARY_PATH
+}
+
 # need_program FILE: a stage fails where the build did not make its program, but for benchmarks that could not be built
-# here.
+# here. What it needs to run is found from then on.
 need_program() {
+  use_package_libraries
   if [[ $1 == */benchmarks/* ]] && [ -s "$build/no-benchmarks" ]; then skip "$(cat "$build/no-benchmarks")"; fi
   [ -x "$1" ] || { echo "$1 was not built"; exit 1; }
 }
@@ -140,6 +151,10 @@ sanitize_file() {
   [ "$seconds" -ge 5 ] || { note "$tool of tests/cuda/$file.cpp was not begun: no time was left"; return 0; }
   timeout --kill-after=5 "$seconds" compute-sanitizer --tool "$tool" --error-exitcode 99 --report-api-errors no \
     --kernel-name kns=lpw7kernels "$build/tests/cuda/lpw_test_cuda" -# "[#$file]" >"$log" 2>&1 || status=$?
+  if grep -q 'Device not supported' "$log"; then
+    grep -m1 'Device not supported' "$log" | sed 's/^=* *//' >"$out/data/$tool.unsupported"
+    return 0
+  fi
   if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
     status=99
   fi
@@ -158,11 +173,14 @@ sanitize() {
   note "$1 runs on the kernels' tests only (not convolutions, linear layers, graphs, whole trainings)," \
     "and looks at lpw's kernels only"
   for file in $(kernel_tests); do
+    [ ! -e "$out/data/$1.unsupported" ] || break
     while [ "$(jobs -rp | wc -l)" -ge 4 ]; do wait -n; done
     { sanitize_file "$1" "$file" || echo "$file" >>"$failed"; } &
   done
   wait
-  [ ! -e "$failed" ]
+  [ ! -e "$failed" ] || return
+  [ ! -e "$out/data/$1.unsupported" ] ||
+    skip "compute-sanitizer cannot be used on this machine: $(cat "$out/data/$1.unsupported")"
 }
 stage_memcheck() { sanitize memcheck; }
 stage_racecheck() { sanitize racecheck; }

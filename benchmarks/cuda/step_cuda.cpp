@@ -13,7 +13,6 @@ using lpw::Cuda;
 template <class Step>
 StepMeasurement time_steps(const StepOptions& options, const StepShape& shape) {
   lpw::cuda::pool().trim();
-  lpw::cuda::pool().reset_peak();
   Step step(shape);
   for (int i = 0; i < 4; ++i) step.run();  // issues, captures, replays
   lpw::cuda::synchronize();
@@ -27,7 +26,7 @@ StepMeasurement time_steps(const StepOptions& options, const StepShape& shape) {
   for (std::int64_t k = 0; k < losses.size(); ++k)
     lpw::require<lpw::NonFinite>(std::isfinite(losses.data()[k]), "the loss of member ", k, " became ",
                                  losses.data()[k]);
-  return {std::move(times), static_cast<double>(lpw::cuda::pool().usage().peak) / 1e6};
+  return {std::move(times), static_cast<double>(lpw::cuda::pool().usage().held) / 1e6};
 }
 
 template <class T>

@@ -14,7 +14,7 @@ namespace benchmarks {
 
 struct StepMeasurement {
   std::vector<double> seconds;
-  double device_peak_mb;  // what the pool of device memory hands out, at most
+  double device_peak_mb;  // what the pool of device memory holds, the graphs' reserve included, at most
 };
 
 /// Times steps of a model in fp32, tf32 or bf16, replayed from a graph as the trainer does. Throws OptionError for

@@ -209,5 +209,5 @@ def figures(times, options):
         "peak_rss_mb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e6,
     }
     if options.device == "cuda":
-        run["device_peak_mb"] = torch.cuda.max_memory_allocated() / 1e6
+        run["device_peak_mb"] = torch.cuda.max_memory_reserved() / 1e6
     return run

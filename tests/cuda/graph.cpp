@@ -66,6 +66,59 @@ TEST_CASE("what is made between replays keeps its contents", "[gpu]") {
   for (const auto& tensor : kept) CHECK(values_of(to_host(tensor)) == std::vector<double>(100, 7));
 }
 
+TEST_CASE("what a captured step frees of what was there before stays as it finds and leaves it", "[gpu]") {
+  auto to = zeros<float, Cuda>({100});
+  auto read = full<float, Cuda>({100}, 3.f), written = full<float, Cuda>({100}, 4.f);
+  const cuda::Graph graph([&] {
+    copy(read, to);
+    fill(written, 5.f);
+    read = {}, written = {};
+    Tensor<float, Cuda> temporary({100});
+    fill(temporary, 6.f);
+  });
+  std::vector<Tensor<float, Cuda>> others;  // which look for free blocks
+  for (int i = 0; i < 5; ++i) others.push_back(full<float, Cuda>({100}, 7.f));
+  const cuda::Graph another([&] {
+    Tensor<float, Cuda> temporary({100}), second({100}), third({100});
+    fill(temporary, 8.f), fill(second, 8.f), fill(third, 8.f);
+  });
+  for (int i = 0; i < 3; ++i) {
+    another.launch();
+    fill(to, 0.f);
+    graph.launch();
+    CHECK(values_of(to_host(to)) == std::vector<double>(100, 3));
+    for (const auto& tensor : others) CHECK(values_of(to_host(tensor)) == std::vector<double>(100, 7));
+  }
+}
+
+TEST_CASE("work that is issued in place of graphs uses their memory, but keeps none of it", "[gpu]") {
+  auto to = zeros<float, Cuda>({10});
+  Replay<Cuda> replay;
+  int calls = 0;
+  const auto run = [&] {
+    replay.run("step", 0, [&](std::uint32_t) {
+      ++calls;
+      Tensor<float, Cuda> temporary({100000});
+      fill(temporary, 3.f);
+      copy(temporary.rows(0, 10), to);
+    });
+  };
+  for (int i = 0; i < 3; ++i) run();
+  const auto held = cuda::pool().usage().held;
+  replay.run("another", 0, [&](std::uint32_t) { static_cast<void>(full<float, Cuda>({90000}, 4.f)); });
+  CHECK(cuda::pool().usage().held == held);
+  CHECK(cuda::counters(1 << 15) != nullptr);
+  replay.run("third", 0, [&](std::uint32_t) { CHECK(cuda::counters(1 << 16) != nullptr); });  // which stay
+  run();
+  CHECK(calls == 2);
+  Tensor<float, Cuda> kept;
+  replay.run("fourth", 0, [&](std::uint32_t) { kept = full<float, Cuda>({80000}, 5.f); });
+  run();
+  CHECK(calls == 3);  // anew: the memory is not what it was
+  CHECK(values_of(to_host(to)) == std::vector<double>(10, 3));
+  CHECK(values_of(to_host(kept)) == std::vector<double>(80000, 5));
+}
+
 TEST_CASE("a graph is forgotten when the pool has given its memory to others", "[gpu]") {
   auto to = zeros<float, Cuda>({10});
   int calls = 0;

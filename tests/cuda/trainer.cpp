@@ -85,13 +85,30 @@ TEST_CASE("the trainer classifies images on the GPU as on the CPU, by replayed g
 
 TEST_CASE("an image classifier's run on the GPU that a signal ended goes on bit for bit", "[gpu]") {
   const TemporaryFolder undisturbed;
-  REQUIRE(ImageRun<Cuda>().train(undisturbed / "run") == 0);
+  ImageRun<Cuda> whole;
+  REQUIRE(whole.train(undisturbed / "run") == 0);
   for (const int pass : {0, 3, 4, 6}) {  // issued and captured, before release and after
     const TemporaryFolder folder;
     ImageRun<Cuda> run;
     run.task.interrupted_pass = pass;
     REQUIRE(run.train(folder / "run") == SIGINT);
-    REQUIRE(ImageRun<Cuda>().train(folder / "run", true) == 0);
+    ImageRun<Cuda> rest;
+    REQUIRE(rest.train(folder / "run", true) == 0);
     CHECK(saved_model(folder) == saved_model(undisturbed));
+    CHECK(rest.losses() == whole.losses());
   }
+}
+
+TEST_CASE("a run on the GPU that diverges says where, as on the CPU", "[gpu]") {
+  train::TrainOptions o = image_run_options;
+  o.optimizer = optim::SgdOptions{.learning_rate = 1e15};
+  const TemporaryFolder cpu_folder, gpu_folder;
+  const auto where = [](auto&& run, const TemporaryFolder& folder) {
+    const auto message = message_of<NonFinite>([&] { static_cast<void>(run.train(folder / "run")); });
+    return message.substr(std::min(message.find(" in epoch "), message.size()));
+  };
+  const auto expected = where(ImageRun<Cpu>(o), cpu_folder);
+  CHECK_THAT(expected, Catch::Matchers::StartsWith(" in epoch 1, iteration "));
+  CHECK(where(ImageRun<Cuda>(o), gpu_folder) == expected);
+  CHECK_FALSE(train::RunFolder(gpu_folder / "run", true).has_checkpoint());
 }

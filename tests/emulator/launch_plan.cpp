@@ -18,13 +18,14 @@ TEST_CASE("vector_width is 16 bytes only where length and every address allow it
 }
 
 TEST_CASE("plan_elements gives a thread to each vector, up to what is resident") {
-  CHECK(plan_elements(132, 0).grid_x == 1);
-  CHECK(plan_elements(132, 257).grid_x == 2);
-  CHECK(plan_elements(132, std::int64_t{1} << 40).grid_x == 132 * 8);
-  const auto rows = plan_elements(132, 1 << 20, 10);
+  CHECK(plan_elements(132, 0, 1, 4).grid_x == 1);
+  CHECK(plan_elements(132, 257, 1, 4).grid_x == 2);
+  for (const int blocks : {2, 3, 4})
+    CHECK(plan_elements(132, std::int64_t{1} << 40, 1, blocks).grid_x == 132u * static_cast<unsigned>(blocks));
+  const auto rows = plan_elements(132, 1 << 20, 10, 4);
   CHECK(rows.grid_y == 10);
-  CHECK(rows.grid_x == 106);
-  CHECK(plan_elements(132, 1, 1 << 20).grid_y == 65535);  // the hardware's limit: kernels loop over the rest
+  CHECK(rows.grid_x == 53);
+  CHECK(plan_elements(132, 1, 1 << 20, 4).grid_y == 65535);  // the hardware's limit: kernels loop over the rest
 }
 
 TEST_CASE("plan_member_rows covers every row and channel once and fills the machine") {
@@ -56,6 +57,6 @@ TEST_CASE("plan_softmax keeps rows resident and stays below 48 KB") {
     CHECK(plan.resident % 8 == 0);
     CHECK((plan.resident >= classes || classes > 8192));
     CHECK(plan.block_per_row == (classes > 1024));
-    CHECK(plan.launch.grid_x == (plan.block_per_row ? 1056u : 160u));
+    CHECK(plan.launch.grid_x == (plan.block_per_row ? 528u : 160u));
   }
 }

@@ -56,9 +56,12 @@ FAKES = {
           cp "$FAKE"/bench_cuda_* "$2/benchmarks/"
         else
           [ "$(value -DLPW_BUILD_BENCHMARKS)" = OFF ] || ! fails configure || exit 1
-          echo "LPW_CUDNN_INCLUDE:PATH=$FAKE" >"$(dirname "$FAKE")/build/CMakeCache.txt"
+          { echo "LPW_CUDNN_INCLUDE:PATH=$FAKE"
+            echo "LPW_CUDNN_LIBRARY:FILEPATH=$FAKE/packages/nvidia/cudnn/lib/libcudnn.so.9"
+          } >"$(dirname "$FAKE")/build/CMakeCache.txt"
         fi""",
     "ctest": """
+        echo "libraries: $LD_LIBRARY_PATH" >>"$FAKE/calls"
         status=run
         if fails tests; then status=fail; fi
         if fails blind; then status=notrun; fi
@@ -68,6 +71,10 @@ FAKES = {
           </testcase><testcase name="cuda.none" status="notrun"/></testsuite>' ${status/fail/run} $status >"$file"
         [ $status != fail ]""",
     "compute-sanitizer": """
+        if fails unsupported; then
+          echo '========= Error: Device not supported. Please refer to the "Supported Devices" section'
+          exit 99
+        fi
         if fails $2 && [ "${arguments[-1]}" = "[#optimizer]" ]; then
           echo '========= Invalid __global__ read of size 4 bytes'
           exit 99
@@ -132,6 +139,8 @@ def make_fakes(folder, without=()):
         if name not in without:
             (fakes / name).write_text(PROLOGUE + text.strip() + "\n")
             (fakes / name).chmod(0o755)
+    for package in ["cudnn", "cuda_nvrtc"]:
+        (fakes / "packages" / "nvidia" / package / "lib").mkdir(parents=True)
     (fakes / "cudnn_version.h").write_text("#define CUDNN_MAJOR 9\n#define CUDNN_MINOR 8\n#define CUDNN_PATCHLEVEL 7\n")
     return fakes
 
@@ -223,6 +232,7 @@ def all_is_well(folder):
         "bench_cuda_kernels --limit=",
         "--precision bf16",
     )
+    contains(calls, *[f"/packages/nvidia/{package}/lib" for package in ["cudnn", "cuda_nvrtc"]])
     check("[#network]" not in calls and "[#main]" not in calls, "compute-sanitizer runs whole trainings")
 
 
@@ -266,6 +276,13 @@ def missing_tools_are_named(folder):
     done, report, text = gpu_check(folder / "library", environment={"LPW_DEPS_DIR": str(dependencies)})
     expect(done, report, 0, kernels="SKIPPED", batch_norm="SKIPPED", steps="SKIPPED")
     contains(text, "benchmarks are left out: OSError")
+
+
+def what_a_machine_cannot_do_is_skipped(folder):
+    """Each sanitizer's reason is in the report."""
+    done, report, text = gpu_check(folder, fail=["unsupported"])
+    expect(done, report, 0, memcheck="SKIPPED", racecheck="SKIPPED")
+    contains(text, "compute-sanitizer cannot be used on this machine: Error: Device not supported.")
 
 
 def chosen_stages(folder):
@@ -345,6 +362,7 @@ main(
     failures_hide_nothing,
     a_build_that_fails,
     missing_tools_are_named,
+    what_a_machine_cannot_do_is_skipped,
     chosen_stages,
     refusals,
     only_reports_are_replaced,

@@ -389,6 +389,65 @@ TEMPLATE_TEST_CASE("what recordings reserved is split and joined among them, and
   CHECK(pool.usage().held == 0);
 }
 
+TEMPLATE_TEST_CASE("what a recording frees of what was there before is nobody's, not even a recording's", "", CpuPool,
+                   SegmentPool) {
+  TestType pool;
+  void* first = pool.allocate(1000);
+  pool.begin_recording();
+  void* second = pool.allocate(1000);
+  pool.deallocate(first, 1000);
+  CHECK(pool.allocate(1000) != first);
+  pool.end_recording();
+  pool.begin_recording();
+  pool.deallocate(second, 1000);  // of another recording
+  std::vector<void*> taken;
+  for (int i = 0; i < 3; ++i) taken.push_back(pool.allocate(1000));
+  pool.end_recording();
+  for (int i = 0; i < 3; ++i) taken.push_back(pool.allocate(1000));
+  CHECK(std::count(taken.begin(), taken.end(), first) == 0);
+  CHECK(std::count(taken.begin(), taken.end(), second) == 0);
+  pool.forget_recording();
+  pool.forget_recording();
+  for (int i = 0; i < 8; ++i) taken.push_back(pool.allocate(1000));
+  CHECK(std::count(taken.begin(), taken.end(), first) == 1);
+  CHECK(std::count(taken.begin(), taken.end(), second) == 1);
+}
+
+TEMPLATE_TEST_CASE("work that borrows gets what recordings reserved, and the reserve is dropped if it keeps some", "",
+                   CpuPool, SegmentPool) {
+  TestType pool;
+  pool.begin_recording();
+  void* whole = pool.allocate(8 * mebi);
+  pool.deallocate(whole, 8 * mebi);
+  pool.end_recording();
+
+  pool.begin_borrowing();
+  void* temporary = pool.allocate(3 * mebi);
+  CHECK(temporary == whole);
+  {
+    const typename TestType::Lasting lasting(pool);
+    void* stays = pool.allocate(3 * mebi);
+    CHECK((stays < whole || stays >= static_cast<std::byte*>(whole) + 8 * mebi));
+  }
+  void* more = pool.allocate(5 * mebi);
+  CHECK(more == static_cast<std::byte*>(whole) + 3 * mebi);
+  pool.deallocate(temporary, 3 * mebi);
+  pool.deallocate(more, 5 * mebi);
+  pool.end_borrowing();
+  CHECK(pool.drops() == 0);
+  CHECK(pool.allocate(8 * mebi) != whole);  // reserved as before
+
+  pool.begin_borrowing();
+  void* kept = pool.allocate(3 * mebi);
+  CHECK(kept == whole);
+  pool.end_borrowing();
+  CHECK(pool.drops() == 1);
+  CHECK(pool.allocate(5 * mebi) == static_cast<std::byte*>(whole) + 3 * mebi);  // free for all
+  pool.deallocate(kept, 3 * mebi);
+  CHECK(pool.allocate(3 * mebi) == whole);
+  pool.forget_recording();
+}
+
 TEST_CASE("a pool short of memory drops what recordings reserved, and says so") {
   CpuPool pool(std::size_t{1} << 20);
   pool.begin_recording();

@@ -6,7 +6,7 @@
 #include <cassert>
 
 #include <lpw/cuda/activation.hpp>
-#include <lpw/cuda/base/cudnn.hpp>
+#include <lpw/cuda/base/convolution_algorithm.hpp>
 #include <lpw/cuda/elementwise.hpp>
 
 namespace lpw::inline LPW_ABI {

@@ -5,6 +5,7 @@
 #include <lpw/cuda/activation.hpp>
 #include <lpw/cuda/base/device.hpp>
 #include <lpw/cuda/base/graph.hpp>
+#include <lpw/cuda/base/host_copy.hpp>
 #include <lpw/cuda/batch_norm.hpp>
 #include <lpw/cuda/conv2d.hpp>
 #include <lpw/cuda/cross_entropy.hpp>

@@ -4,6 +4,7 @@
 #include <cublas_v2.h>
 
 #include <lpw/cuda/base/convert.hpp>
+#include <lpw/cuda/base/narrow.hpp>
 #include <lpw/cuda/base/settings.hpp>
 
 namespace lpw::inline LPW_ABI::cuda {
@@ -38,6 +39,7 @@ inline void check(cublasStatus_t status, std::string_view call, const Place& pla
   check(cublasCreate(&handle), "cublasCreate", Place::current());
   check(cublasSetStream(handle, stream()), "cublasSetStream", Place::current());
   constexpr std::int64_t bytes = std::int64_t{32} << 20;
+  const Pool::Lasting lasting(pool());
   static auto& workspace = *new Tensor<std::uint8_t, Cuda>({bytes});
   check(cublasSetWorkspace(handle, workspace.data(), bytes), "cublasSetWorkspace", Place::current());
   // Partial sums of bfloat16 products stay float.
@@ -59,20 +61,21 @@ inline constexpr cudaDataType_t data_type = std::is_same_v<T, float>      ? CUDA
 }  // namespace detail
 
 /// c_i (+)= a_i b_i for `count` triples. Sums are float; bfloat16 and half are multiplied on tensor cores, float too if
-/// the settings allow tf32.
+/// the settings allow tf32. Throws ShapeError past 2^31 - 1 of anything that cuBLAS counts.
 template <class T, class C>
 void gemm(std::int64_t count, const Matrices<const T>& a, const Matrices<const T>& b, const Matrices<C>& c,
           bool accumulate, const Place& place = Place::current()) {
   const auto operation = [](const Matrices<const T>& m) { return m.transposed ? CUBLAS_OP_T : CUBLAS_OP_N; };
-  const std::int64_t inner = a.transposed ? a.rows : a.columns;
+  const auto narrow = [](const char* field, std::int64_t size) { return cuda::narrow("gemm", field, size); };
+  const auto stride = [&](const auto& m) { return narrow("row_stride", m.row_stride); };
+  const int inner = a.transposed ? narrow("rows", a.rows) : narrow("columns", a.columns);
   const float one = 1, kept = accumulate ? 1 : 0;
   const auto compute = std::is_same_v<T, float> && settings().tf32 ? CUBLAS_COMPUTE_32F_FAST_TF32 : CUBLAS_COMPUTE_32F;
-  detail::check(cublasGemmStridedBatchedEx(
-                    detail::blas(), operation(b), operation(a), static_cast<int>(c.columns), static_cast<int>(c.rows),
-                    static_cast<int>(inner), &one, b.data, detail::data_type<T>, static_cast<int>(b.row_stride),
-                    b.matrix_stride, a.data, detail::data_type<T>, static_cast<int>(a.row_stride), a.matrix_stride,
-                    &kept, c.data, detail::data_type<C>, static_cast<int>(c.row_stride), c.matrix_stride,
-                    static_cast<int>(count), compute, CUBLAS_GEMM_DEFAULT),
+  detail::check(cublasGemmStridedBatchedEx(detail::blas(), operation(b), operation(a), narrow("columns", c.columns),
+                                           narrow("rows", c.rows), inner, &one, b.data, detail::data_type<T>, stride(b),
+                                           b.matrix_stride, a.data, detail::data_type<T>, stride(a), a.matrix_stride,
+                                           &kept, c.data, detail::data_type<C>, stride(c), c.matrix_stride,
+                                           narrow("count", count), compute, CUBLAS_GEMM_DEFAULT),
                 "cublasGemmStridedBatchedEx", place);
 }
 

@@ -66,8 +66,7 @@ void with_cell_plan(const CellSize& size, const Body& body, const kernels::StepR
            array.member_stride % 4 == 0;
   };
   const int width = size.units % 4 == 0 && (aligned(arrays) && ...) ? 4 : 1;
-  const auto plan = plan_elements(limits().multiprocessors, std::int64_t{size.rows} * size.units / width, size.members,
-                                  kernels::cell_blocks);
+  const auto plan = element_plan(std::int64_t{size.rows} * size.units / width, size.members, kernels::cell_blocks);
   with_width<float>(width, [&](auto n) { body(n, plan); });
 }
 

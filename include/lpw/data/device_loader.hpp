@@ -35,7 +35,7 @@ class DeviceLoader {
     labels_ = to_device<Cuda>(tensor_of<std::int32_t>({set.count}, set.labels));
   }
   DeviceLoader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
-  ~DeviceLoader() { static_cast<void>(cudaDeviceSynchronize()); }
+  ~DeviceLoader() { cuda::disregard(cudaDeviceSynchronize()); }
 
   /// As Loader's, like the next three.
   [[nodiscard]] const ImageSet& set() const { return *set_; }

@@ -14,17 +14,19 @@
 
 namespace lpw::inline LPW_ABI::detail {
 
-/// A stretch of a segment. What lies absent is address space without memory.
+/// A stretch of a segment. What is reserved belongs to recordings, which give it out among them; what is withheld is
+/// nobody's as long as there are any. What lies absent is address space without memory.
 struct MemoryRange {
-  enum class State : std::uint8_t { used, free, reserved, absent };
+  enum class State : std::uint8_t { used, free, reserved, withheld, absent };
 
   std::byte* begin = nullptr;
   std::size_t size = 0;
   MemoryRange *left = nullptr, *right = nullptr;     // its neighbours in the segment; null at the ends
   MemoryRange *previous = nullptr, *next = nullptr;  // in the list that it is in
   State state = State::used;
-  bool small = false;     // serves small requests only
-  bool recorded = false;  // handed out while recording: its place when free is the reserve
+  bool small = false;           // serves small requests only
+  bool borrowed = false;        // of the reserve, for work that is not recorded
+  std::uint32_t recording = 0;  // the recording that it was handed out in: its place when free is the reserve; 0: none
 
   [[nodiscard]] std::byte* end() const { return begin + size; }
   [[nodiscard]] bool joins(const MemoryRange& other) const { return state == other.state && small == other.small; }
@@ -119,7 +121,7 @@ class MemoryRanges {
 
   /// The range that begins at the address.
   [[nodiscard]] MemoryRange& at(std::byte* begin) noexcept { return ranges_.find(begin)->second; }
-  /// A free, reserved or absent range of at least `size` bytes; null if there is none.
+  /// A range, not in use, of at least `size` bytes; null if there is none.
   [[nodiscard]] MemoryRange* find(State state, bool small, std::size_t size) noexcept {
     return list(state, small).find(size);
   }
@@ -219,15 +221,25 @@ class MemoryRanges {
     return put(range, state);
   }
 
-  /// Makes all that is reserved free, and forgets what was recorded.
+  /// Makes all that is reserved or withheld free, and forgets what was recorded.
   void release_reserved() noexcept {
-    while (MemoryRange* range = any(State::reserved)) turn(*range, State::free, range->small);
-    for (auto& [begin, range] : ranges_) range.recorded = false;
+    for (const State state : {State::reserved, State::withheld})
+      while (MemoryRange* range = any(state)) turn(*range, State::free, range->small);
+    for (auto& [begin, range] : ranges_) range.recording = 0, range.borrowed = false;
   }
 
  private:
   [[nodiscard]] RangeList& list(State state, bool small) noexcept {
-    return state == State::absent ? absent_ : state == State::reserved ? reserved_[small] : free_[small];
+    switch (state) {
+      case State::absent:
+        return absent_;
+      case State::reserved:
+        return reserved_[small];
+      case State::withheld:
+        return withheld_[small];
+      default:
+        return free_[small];
+    }
   }
   [[nodiscard]] RangeList& list_of(const MemoryRange& range) noexcept { return list(range.state, range.small); }
 
@@ -240,7 +252,7 @@ class MemoryRanges {
   }
 
   std::unordered_map<std::byte*, MemoryRange> ranges_;  // by where they begin
-  RangeList free_[2], reserved_[2];                     // of large and of small blocks
+  RangeList free_[2], reserved_[2], withheld_[2];       // of large and of small blocks
   RangeList absent_;
 };
 

@@ -57,8 +57,12 @@ class Pool {
   [[nodiscard]] void* allocate(std::size_t bytes) {
     const std::size_t size = round_up(bytes) + guard();
     std::lock_guard lock(mutex_);
-    Range& range = ranges_.take(find_or_grow(size, bytes), size);
-    range.recorded = recording_;
+    Range& found = find_or_grow(size, bytes);
+    const bool borrowed = borrowing_ && found.state == State::reserved;
+    Range& range = ranges_.take(found, size);
+    range.recording = lasting_ ? 0 : recording_;
+    range.borrowed = borrowed;
+    borrowed_ += borrowed;
     usage_.used += size - guard();
     usage_.peak = std::max(usage_.peak, usage_.used);
     allow(range.begin, size - guard());
@@ -70,7 +74,9 @@ class Pool {
     std::lock_guard lock(mutex_);
     Range& range = ranges_.at(static_cast<std::byte*>(block));
     forbid(range.begin, range.size);
-    const State state = std::exchange(range.recorded, false) ? State::reserved : State::free;
+    const State state = place_of(range);
+    borrowed_ -= std::exchange(range.borrowed, false);
+    range.recording = 0;
     if (range.small && state == State::free) {
       ranges_.put_apart(range, state);
     } else {
@@ -97,21 +103,53 @@ class Pool {
   }
 
   /// Begins and ends a recording of work that will be repeated with the memory it now gets. The blocks handed out
-  /// meanwhile are reserved when they are free: only later recordings get them, until the reserve is dropped, or
-  /// forget_recording() was called for each of them.
+  /// meanwhile are reserved when they are free: only later recordings get them, and work that borrows, until the
+  /// reserve is dropped, or forget_recording() was called for each of them. What the work frees of what was handed out
+  /// before, and will read again, is withheld as long.
   void begin_recording() {
     std::lock_guard lock(mutex_);
-    recording_ = true;
+    recording_ = ++last_recording_;
     ++recordings_;
   }
   void end_recording() {
     std::lock_guard lock(mutex_);
-    recording_ = false;
+    recording_ = 0;
+  }
+  /// Begins and ends work that is not recorded but done instead of the recorded, whose memory it may use meanwhile.
+  /// Where it keeps some of that, the reserve is dropped.
+  void begin_borrowing() {
+    std::lock_guard lock(mutex_);
+    borrowing_ = true;
+  }
+  void end_borrowing() noexcept {
+    std::lock_guard lock(mutex_);
+    borrowing_ = false;
+    if (borrowed_ > 0) drop();
   }
   void forget_recording() noexcept {
     std::lock_guard lock(mutex_);
-    if (--recordings_ == 0) ranges_.release_reserved();
+    if (--recordings_ > 0) return;
+    borrowed_ = 0;
+    ranges_.release_reserved();
   }
+
+  /// While it lives, blocks are handed out as if nothing were recorded or borrowed: for what a step finds missing, and
+  /// what then stays. Holds a reference to the pool.
+  class Lasting {
+   public:
+    explicit Lasting(Pool& pool) : pool_(pool) { count(1); }
+    ~Lasting() { count(-1); }
+    Lasting(const Lasting&) = delete;
+    Lasting& operator=(const Lasting&) = delete;
+
+   private:
+    void count(int more) noexcept {
+      std::lock_guard lock(pool_.mutex_);
+      pool_.lasting_ += more;
+    }
+    Pool& pool_;
+  };
+
   /// How often the reserve was dropped for lack of other memory: recordings made before must not be repeated.
   [[nodiscard]] std::uint64_t drops() const {
     std::lock_guard lock(mutex_);
@@ -147,9 +185,16 @@ class Pool {
     if constexpr (requires { Source::poison(begin, size); }) Source::poison(begin, size);
   }
 
+  /// Where a block goes that is given back.
+  [[nodiscard]] State place_of(const Range& range) const noexcept {
+    if (recording_ && range.recording != recording_) return State::withheld;
+    return range.recording || range.borrowed ? State::reserved : State::free;
+  }
+
   [[nodiscard]] Range* find(std::size_t size) noexcept {
     const bool small = size < Source::small;
-    Range* range = recording_ ? ranges_.find(State::reserved, small, size) : nullptr;
+    const bool shares = (recording_ || borrowing_) && !lasting_;
+    Range* range = shares ? ranges_.find(State::reserved, small, size) : nullptr;
     return range ? range : ranges_.find(State::free, small, size);
   }
 
@@ -309,6 +354,7 @@ class Pool {
 
   void drop() noexcept {
     ++drops_;
+    borrowed_ = 0;
     ranges_.release_reserved();
   }
 
@@ -317,7 +363,10 @@ class Pool {
   detail::MemoryRanges ranges_;
   std::vector<std::span<std::byte>> segments_;
   PoolUsage usage_;
-  bool recording_ = false;
+  std::uint32_t recording_ = 0, last_recording_ = 0;  // the one under way, 0 for none
+  bool borrowing_ = false;
+  int lasting_ = 0;           // how many Lasting there are
+  std::size_t borrowed_ = 0;  // blocks of the reserve that work in between has
   std::size_t recordings_ = 0;
   std::uint64_t drops_ = 0;
 };

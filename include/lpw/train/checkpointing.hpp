@@ -57,7 +57,8 @@ void require_finite_tensors(const Run& run, const io::NamedTensors& tensors) {
   for (const io::NamedTensor& tensor : tensors) try {
       io::require_finite(tensor, "checkpoint");
     } catch (const FileError&) {
-      run.fail_diverged(to_text("a value of '", tensor.name, "' became infinite or NaN"));
+      run.fail_diverged(to_text("a value of '", tensor.name, "' became infinite or NaN"), run.progress.epoch,
+                        run.progress.iteration);
     }
 }
 

@@ -58,15 +58,16 @@ struct TrainingRun {
     return pace.time_for(epochs * static_cast<double>(task.samples()) - static_cast<double>(progress.sums.seen));
   }
 
-  [[noreturn]] void fail_diverged(const std::string& what) const {
-    fail<NonFinite>(what, " in epoch ", progress.epoch + 1, ", iteration ", progress.iteration + 1,
+  /// `epoch` and `iteration` as in the progress.
+  [[noreturn]] static void fail_diverged(const std::string& what, std::int64_t epoch, std::int64_t iteration) {
+    fail<NonFinite>(what, " in epoch ", epoch + 1, ", iteration ", iteration + 1,
                     ": training diverged; lower the learning rate; checkpoints written before are intact");
   }
   /// Weights can overflow in a step whose loss was still finite.
   void require_finite_weights() {
     const auto& flat = weights();
     if (!all_finite(flat.value.base) || !all_finite(flat.value.late) || !all_finite(flat.buffers))
-      fail_diverged("a weight became infinite or NaN");
+      fail_diverged("a weight became infinite or NaN", progress.epoch, progress.iteration);
   }
   /// What a scoring of finite weights returns. Its outputs can overflow all the same, by running statistics of before
   /// the last steps, say.

@@ -1,9 +1,14 @@
 // One iteration of a run: gradients of all members, the optimizer's step, and the losses.
+//
+// A device that works on its own is given the next step before the host reads the losses of the one before: it has
+// something to do all the time. settle() reads those of the last.
 #pragma once
 
 #include <optional>
 #include <string>
+#include <utility>
 
+#include <lpw/tensor/host_copy.hpp>
 #include <lpw/tensor/replay.hpp>
 #include <lpw/train/run.hpp>
 
@@ -17,7 +22,8 @@ class TrainingStep {
   using W = typename Run::W;
   using D = typename Run::D;
 
-  /// Throws NonFinite for a loss that is none.
+  /// Counts the step in the run's progress. Its losses are among the sums after settle(), or with the next step. Throws
+  /// NonFinite for one that is no number.
   void take(Run& run, const typename Task::Batch& batch) {
     const std::int64_t members = run.members();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
@@ -29,9 +35,28 @@ class TrainingStep {
       accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
     });
-    read_outputs(run, run.task.samples_in(batch));
+    settle(run);
+    copies_.send(outputs_->losses, outputs_->correct);
+    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.task.samples_in(batch)};
     ++run.progress.iteration;
     ++run.progress.step;
+    if (!Copies::late) settle(run);
+  }
+
+  /// Adds what the last step left on the device to the epoch's sums, unless that was done. Throws as take().
+  void settle(Run& run) {
+    if (!sent_) return;
+    const Sent step = *std::exchange(sent_, std::nullopt);
+    const auto [losses, correct] = copies_.received();
+    const auto members = static_cast<double>(losses.size());
+    for (std::size_t k = 0; k < losses.size(); ++k) {
+      const double loss = static_cast<double>(losses[k]);
+      if (!is_finite(loss))
+        run.fail_diverged(to_text("the loss of member ", k, " became ", loss), step.epoch, step.iteration);
+      run.progress.sums.loss += loss * static_cast<double>(step.samples) / members;
+      run.progress.sums.correct += correct[k];
+    }
+    run.progress.sums.seen += step.samples;
   }
 
  private:
@@ -42,21 +67,15 @@ class TrainingStep {
     }
   }
 
-  /// Adds what the step left on the device to the epoch's sums.
-  void read_outputs(Run& run, std::int64_t samples) {
-    const auto losses = to_host(outputs_->losses);
-    const auto correct = to_host(outputs_->correct);
-    const std::int64_t members = run.members();
-    for (std::int64_t k = 0; k < members; ++k) {
-      const double loss = static_cast<double>(losses.data()[k]);
-      if (!is_finite(loss)) run.fail_diverged(to_text("the loss of member ", k, " became ", loss));
-      run.progress.sums.loss += loss * static_cast<double>(samples) / static_cast<double>(members);
-      run.progress.sums.correct += correct.data()[k];
-    }
-    run.progress.sums.seen += samples;
-  }
+  using Copies = HostCopy<D, W, std::int32_t>;
+  /// Which step the copies are of.
+  struct Sent {
+    std::int64_t epoch, iteration, samples;
+  };
 
   std::optional<StepOutputs<W, D>> outputs_;
+  Copies copies_;
+  std::optional<Sent> sent_;
   Replay<D> replay_;
 };
 

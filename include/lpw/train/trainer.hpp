@@ -149,18 +149,22 @@ class Trainer {
       step_.take(run_, batch);
       for (auto& part : run_.parts) part->after_step(run_);
       run_.pace.trained(run_.task.samples_in(batch), run_.account());
-      display.progress([&] {
-        return progress_line(run_.progress, run_.options.epochs, run_.task.iterations(run_.members()), Run::words,
-                             Task::train_metric(run_.progress.sums), run_.pace, run_.time_left());
-      });
+      if (run_.progress.sums.seen > 0)
+        display.progress([&] {
+          return progress_line(run_.progress, run_.options.epochs, run_.task.iterations(run_.members()), Run::words,
+                               Task::train_metric(run_.progress.sums), run_.pace, run_.time_left());
+        });
       const bool interrupted = InterruptGuard::signal() != 0;
       if (interrupted ||
-          Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes))
+          Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes)) {
+        step_.settle(run_);
         save(folder);
+      }
       if (interrupted) return false;
       run_.account();
       if (run_.epoch_ends()) break;
     }
+    step_.settle(run_);
     return true;
   }
 

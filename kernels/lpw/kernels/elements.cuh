@@ -7,11 +7,8 @@
 
 namespace lpw::inline LPW_ABI::kernels {
 
-/// Threads of a block in kernels over flat arrays, and blocks for which a multiprocessor has registers.
+/// Threads of a block in kernels over flat arrays.
 inline constexpr int element_threads = 256;
-inline constexpr int element_blocks = 4;
-/// The same where a thread goes down the rows of [K, M, C] with its channels' coefficients in registers.
-inline constexpr int row_blocks = 3;
 
 /// This thread's share of `count` vectors: first, first + stride, ...
 struct Stride {

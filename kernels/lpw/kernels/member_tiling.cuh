@@ -17,8 +17,9 @@ namespace lpw::inline LPW_ABI::kernels {
 
 /// Threads of every block.
 inline constexpr int member_threads = 256;
-/// Blocks for which a multiprocessor has registers.
-inline constexpr int member_blocks = 2;
+/// Blocks for which a multiprocessor has registers, by the kernels' __launch_bounds__: of reductions over rows, of
+/// walks down the rows with the channels' coefficients in registers, and of walks over flat arrays.
+inline constexpr int member_blocks = 2, row_blocks = 3, element_blocks = 4;
 
 struct MemberTiling {
   int members = 1, rows = 1, channels = 1;  // K, M, C

@@ -3,9 +3,16 @@
 // Device memory lies in an arena that the host cannot read or write except through these calls, so that code which takes a device pointer
 // for one of its own crashes here as it would fail there. Fresh device memory holds NaN. While a stream is captured nothing runs: what is
 // issued goes into the graph, and calls that a capture forbids fail, as they do on a GPU.
+//
+// A call that fails leaves its error behind, and launches and the libraries' calls fail until cudaGetLastError() has
+// taken it: on a GPU it is whoever next checks a launch of its own by that function that finds it. What is copied to
+// page-locked memory is there only when the host has waited for it, and until then that holds NaN. How often the host
+// waited until there was nothing left for the GPU to do is counted.
 #pragma once
 
 #include <sys/mman.h>
+
+#include <algorithm>
 
 #include <cstdint>
 #include <cstdlib>
@@ -22,6 +29,7 @@ enum cudaError_t {
   cudaSuccess = 0,
   cudaErrorInvalidValue = 1,
   cudaErrorMemoryAllocation = 2,
+  cudaErrorInvalidPitchValue = 12,
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719,
   cudaErrorStreamCaptureUnsupported = 900
@@ -32,6 +40,7 @@ enum cudaError_t {
     case cudaSuccess: return "cudaSuccess";
     case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidPitchValue: return "cudaErrorInvalidPitchValue";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
     default: return "cudaErrorStreamCaptureUnsupported";
@@ -48,8 +57,33 @@ struct Graph {
   std::vector<Work> work;
 };
 
+/// A copy on its way to page-locked memory.
+struct Landing {
+  std::uint64_t issued;  // when, by the stream's count
+  std::byte* to;
+  std::vector<std::byte> bytes;
+};
+
 struct Stream {
-  std::shared_ptr<Graph> capture;  // null unless the stream is captured
+  std::shared_ptr<Graph> capture = nullptr;  // null unless the stream is captured
+  std::uint64_t issued = 0;                  // what was issued to it so far; a graph is one
+  std::vector<Landing> landings = {};
+
+  /// The copies issued up to then arrive.
+  void land(std::uint64_t until) {
+    std::erase_if(landings, [&](const Landing& landing) {
+      if (landing.issued > until) return false;
+      std::copy(landing.bytes.begin(), landing.bytes.end(), landing.to);
+      return true;
+    });
+  }
+};
+
+/// A point in a stream.
+struct Event {
+  Stream* stream = nullptr;  // null until it is recorded
+  std::uint64_t issued = 0;
+  double milliseconds = 0;  // on the device's clock
 };
 
 /// The device: its memory, and what is issued to it.
@@ -71,13 +105,14 @@ class StandIn {
     if (!blocks.empty()) {
       block = blocks.back();
       blocks.pop_back();
-    } else if (used_end_ + size <= memory) {
+    } else if (used_end_ + size <= addresses) {
       block = arena_ + std::exchange(used_end_, used_end_ + size);
     } else {
       return nullptr;
     }
     sizes_[block] = size;
     held_ += size;
+    if (dry) return block;
     const Open open;
     std::memset(block, 0xff, size);
     return block;
@@ -100,12 +135,45 @@ class StandIn {
     if (stream && stream->capture) {
       stream->capture->work.push_back(std::move(work));
     } else {
+      if (stream) ++stream->issued;
       run(work);
     }
   }
   void run(const Work& work) {
+    if (dry) return;
     const Open open;
     work();
+  }
+
+  /// Notes that a call failed.
+  cudaError_t failed(cudaError_t error) {
+    if (error != cudaSuccess) last_error = error;
+    return error;
+  }
+
+  [[nodiscard]] Stream* make_stream() {
+    streams_.push_back(std::make_unique<Stream>());
+    return streams_.back().get();
+  }
+  /// All that was copied to page-locked memory is there.
+  void land_all() {
+    for (const auto& stream : streams_) stream->land(stream->issued);
+  }
+
+  [[nodiscard]] void* allocate_pinned(std::size_t bytes) {
+    void* block = std::malloc(std::max<std::size_t>(bytes, 1));
+    if (block) pinned_[static_cast<std::byte*>(block)] = bytes;
+    return block;
+  }
+  void release_pinned(void* block) {
+    land_all();
+    pinned_.erase(static_cast<std::byte*>(block));
+    std::free(block);
+  }
+  [[nodiscard]] bool pinned(const void* address) const {
+    const auto* byte = static_cast<const std::byte*>(address);
+    return std::any_of(pinned_.begin(), pinned_.end(),
+                       [&](const auto& block) { return byte >= block.first && byte < block.first + block.second; });
   }
 
   [[nodiscard]] std::uint64_t next_seed() { return seed_++; }
@@ -113,16 +181,22 @@ class StandIn {
   [[nodiscard]] std::uint64_t issued() const { return issued_; }
 
   int capturing = 0;  // streams that are being captured
+  cudaError_t last_error = cudaSuccess;
+  dim3 last_grid;                      // that was launched
+  std::uint64_t synchronisations = 0;  // how often the host waited for all that was issued to a stream
+  bool dry = false;                    // nothing is run, see DryRun
+  double milliseconds = 0;             // the device's clock, by which only convolutions take time
 
  private:
   static constexpr std::size_t page = std::size_t{2} << 20;
+  static constexpr std::size_t addresses = 8 * memory;  // which blocks of other sizes do not get again
 
   /// Large pages, where the system has them: to open small ones takes longer than most kernels of a test.
   StandIn() {
-    void* block = mmap(nullptr, memory + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+    void* block = mmap(nullptr, addresses + page, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
     require(block != MAP_FAILED, "emulator: cannot reserve device memory");
     arena_ = static_cast<std::byte*>(block) + page - reinterpret_cast<std::uintptr_t>(block) % page;
-    static_cast<void>(madvise(arena_, memory, MADV_HUGEPAGE));
+    static_cast<void>(madvise(arena_, addresses, MADV_HUGEPAGE));
   }
 
   /// While it lives, device memory can be accessed.
@@ -140,15 +214,24 @@ class StandIn {
   std::byte* arena_ = nullptr;
   std::size_t used_end_ = 0, held_ = 0, limit_ = memory;
   std::map<std::size_t, std::vector<std::byte*>> free_;
-  std::map<std::byte*, std::size_t> sizes_;
+  std::map<std::byte*, std::size_t> sizes_, pinned_;
+  std::vector<std::unique_ptr<Stream>> streams_;
   std::uint64_t seed_ = 0, issued_ = 0;
+};
+
+/// While it lives nothing is run, and fresh memory is not filled: for tests of what the host does at sizes that would
+/// take long here.
+struct DryRun {
+  DryRun() { StandIn::instance().dry = true; }
+  ~DryRun() { StandIn::instance().dry = false; }
+  DryRun(const DryRun&) = delete;
+  DryRun& operator=(const DryRun&) = delete;
 };
 
 }  // namespace lpw::emulator
 
 using cudaStream_t = lpw::emulator::Stream*;
-struct cudaEvent_st {};
-using cudaEvent_t = cudaEvent_st*;
+using cudaEvent_t = lpw::emulator::Event*;
 using cudaGraph_t = std::shared_ptr<lpw::emulator::Graph>*;
 using cudaGraphExec_t = std::shared_ptr<lpw::emulator::Graph>*;
 
@@ -200,35 +283,70 @@ inline cudaError_t cudaMemGetInfo(std::size_t* free, std::size_t* total) {
   *total = lpw::emulator::StandIn::memory;
   return cudaSuccess;
 }
-inline cudaError_t cudaGetLastError() { return cudaSuccess; }
+inline cudaError_t cudaPeekAtLastError() { return lpw::emulator::StandIn::instance().last_error; }
+inline cudaError_t cudaGetLastError() {
+  return std::exchange(lpw::emulator::StandIn::instance().last_error, cudaSuccess);
+}
 
 // Memory.
 
 enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
 
 inline cudaError_t cudaMalloc(void** block, std::size_t bytes) {
-  *block = lpw::emulator::StandIn::instance().allocate(bytes);
-  return *block ? cudaSuccess : cudaErrorMemoryAllocation;
+  auto& device = lpw::emulator::StandIn::instance();
+  *block = device.allocate(bytes);
+  return *block ? cudaSuccess : device.failed(cudaErrorMemoryAllocation);
 }
+/// Waits for the device, as it does there.
 inline cudaError_t cudaFree(void* block) {
-  return lpw::emulator::StandIn::instance().release(block) ? cudaSuccess : cudaErrorInvalidValue;
+  auto& device = lpw::emulator::StandIn::instance();
+  ++device.synchronisations;
+  return device.release(block) ? cudaSuccess : device.failed(cudaErrorInvalidValue);
 }
 inline cudaError_t cudaMallocHost(void** block, std::size_t bytes) {
-  *block = std::malloc(bytes);
-  return *block ? cudaSuccess : cudaErrorMemoryAllocation;
+  auto& device = lpw::emulator::StandIn::instance();
+  *block = device.allocate_pinned(bytes);
+  return *block ? cudaSuccess : device.failed(cudaErrorMemoryAllocation);
 }
 inline cudaError_t cudaFreeHost(void* block) {
-  std::free(block);
+  if (block) lpw::emulator::StandIn::instance().release_pinned(block);
   return cudaSuccess;
 }
-inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind, cudaStream_t stream = nullptr) {
-  lpw::emulator::StandIn::instance().issue(stream, [=] { std::memcpy(to, from, bytes); });
+/// Between the device and pageable host memory it waits (to the device it may, and is held to it).
+inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes, cudaMemcpyKind kind,
+                                   cudaStream_t stream = nullptr) {
+  using namespace lpw::emulator;
+  auto& device = StandIn::instance();
+  const bool to_host = kind == cudaMemcpyDeviceToHost, from_host = kind == cudaMemcpyHostToDevice;
+  const bool pageable = (to_host && !device.pinned(to)) || (from_host && !device.pinned(from));
+  if (pageable && stream && stream->capture) return device.failed(cudaErrorStreamCaptureUnsupported);
+  if (to_host && !pageable && stream) {
+    device.issue(stream, [=] {
+      auto* place = static_cast<std::byte*>(to);
+      const auto* source = static_cast<const std::byte*>(from);
+      stream->landings.push_back({stream->issued, place, {source, source + bytes}});
+      std::fill_n(place, bytes, std::byte{0xff});
+    });
+    return cudaSuccess;
+  }
+  device.issue(stream, [=] { std::memcpy(to, from, bytes); });
+  if (pageable) {
+    ++device.synchronisations;
+    if (stream) stream->land(stream->issued);
+  }
   return cudaSuccess;
 }
+/// A pitch may be no longer than the device's memPitch, which is 2^31 - 1.
 inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
-                                     std::size_t height, cudaMemcpyKind, cudaStream_t stream = nullptr) {
-  if (width > to_pitch || width > from_pitch) return cudaErrorInvalidValue;
-  lpw::emulator::StandIn::instance().issue(stream, [=] {
+                                     std::size_t height, cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
+  auto& device = lpw::emulator::StandIn::instance();
+  constexpr std::size_t longest = (std::size_t{1} << 31) - 1;
+  if (width > to_pitch || width > from_pitch || to_pitch > longest || from_pitch > longest)
+    return device.failed(cudaErrorInvalidPitchValue);
+  const bool with_host = kind == cudaMemcpyDeviceToHost || kind == cudaMemcpyHostToDevice;
+  if (with_host && stream && stream->capture) return device.failed(cudaErrorStreamCaptureUnsupported);
+  if (with_host) ++device.synchronisations;
+  device.issue(stream, [=] {
     for (std::size_t row = 0; row < height; ++row)
       std::memcpy(static_cast<std::byte*>(to) + row * to_pitch, static_cast<const std::byte*>(from) + row * from_pitch, width);
   });
@@ -239,43 +357,65 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaS
   return cudaSuccess;
 }
 
-// Streams and events. Everything is done when the call returns, so there is nothing to wait for.
+// Streams and events. Everything but a copy to page-locked memory is done when its call returns.
 
-enum { cudaStreamNonBlocking = 1, cudaEventDisableTiming = 2 };
+enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
-  *stream = new lpw::emulator::Stream;
+  *stream = lpw::emulator::StandIn::instance().make_stream();
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamSynchronize(cudaStream_t stream) {
-  return stream && stream->capture ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  auto& device = lpw::emulator::StandIn::instance();
+  if (stream && stream->capture) return device.failed(cudaErrorStreamCaptureUnsupported);
+  ++device.synchronisations;
+  if (stream) stream->land(stream->issued);
+  return cudaSuccess;
 }
 inline cudaError_t cudaDeviceSynchronize() {
-  return lpw::emulator::StandIn::instance().capturing ? cudaErrorStreamCaptureUnsupported : cudaSuccess;
+  auto& device = lpw::emulator::StandIn::instance();
+  if (device.capturing) return device.failed(cudaErrorStreamCaptureUnsupported);
+  ++device.synchronisations;
+  device.land_all();
+  return cudaSuccess;
 }
 inline cudaError_t cudaEventCreateWithFlags(cudaEvent_t* event, unsigned) {
-  *event = new cudaEvent_st;
+  *event = new lpw::emulator::Event;
   return cudaSuccess;
 }
 inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
   delete event;
   return cudaSuccess;
 }
-inline cudaError_t cudaEventRecord(cudaEvent_t, cudaStream_t = nullptr) { return cudaSuccess; }
-inline cudaError_t cudaEventSynchronize(cudaEvent_t) { return cudaSuccess; }
+inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
+  if (stream) *event = {stream, stream->issued, lpw::emulator::StandIn::instance().milliseconds};
+  return cudaSuccess;
+}
+/// A wait for the last of what was issued leaves the stream with nothing to do.
+inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
+  if (!event->stream) return cudaSuccess;
+  if (event->issued == event->stream->issued) ++lpw::emulator::StandIn::instance().synchronisations;
+  event->stream->land(event->issued);
+  return cudaSuccess;
+}
+inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
+  if (!start->stream || !stop->stream) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
+  *milliseconds = static_cast<float>(stop->milliseconds - start->milliseconds);
+  return cudaSuccess;
+}
 inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }
 
 // Graphs.
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
-  if (!stream || stream->capture) return cudaErrorInvalidValue;
+  if (!stream || stream->capture) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
   stream->capture = std::make_shared<lpw::emulator::Graph>();
   ++lpw::emulator::StandIn::instance().capturing;
   return cudaSuccess;
 }
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (!stream->capture) return cudaErrorInvalidValue;
+  if (!stream->capture) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
   *graph = new std::shared_ptr(std::exchange(stream->capture, nullptr));
   --lpw::emulator::StandIn::instance().capturing;
   return cudaSuccess;
@@ -284,7 +424,8 @@ inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t
   *executable = new std::shared_ptr(*graph);
   return cudaSuccess;
 }
-inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t) {
+inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
+  if (stream) ++stream->issued;
   for (const auto& work : (*executable)->work) lpw::emulator::StandIn::instance().run(work);
   return cudaSuccess;
 }
@@ -324,6 +465,8 @@ cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
 template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
   using namespace lpw::emulator;
+  if (StandIn::instance().last_error != cudaSuccess) return StandIn::instance().last_error;
+  StandIn::instance().last_grid = config->gridDim;
   LaunchOptions options{.grid = config->gridDim, .block = config->blockDim, .shared_bytes = config->dynamicSmemBytes};
   options.resident_blocks = StandIn::multiprocessors * 2;
   for (unsigned i = 0; i < config->numAttrs; ++i) options.cooperative = options.cooperative || config->attrs[i].val.cooperative;

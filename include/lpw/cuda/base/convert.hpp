@@ -17,7 +17,7 @@ void convert(const Tensor<From, Cuda>& from, Tensor<To, Cuda>& to, bool accumula
                                      flat ? 0 : from.row_stride(),
                                      flat ? 0 : to.row_stride(),
                                      accumulate};
-  launch(kernels::convert<From, To>, plan_elements(limits().multiprocessors, p.length, p.rows), p);
+  launch(kernels::convert<From, To>, element_plan(p.length, p.rows), p);
 }
 
 /// A weight as T; shares its memory where it is that already.

@@ -1,15 +1,18 @@
 // Convolutions by cuDNN: descriptors for a geometry, and the algorithm for each of its three passes, chosen once and
-// kept.
+// kept. Only what has been run is chosen: cuDNN offers algorithms that it then refuses.
 #pragma once
 
 #include <cudnn.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
+#include <string>
 #include <tuple>
 #include <vector>
 
 #include <lpw/cuda/base/convert.hpp>
+#include <lpw/cuda/base/narrow.hpp>
 #include <lpw/cuda/base/settings.hpp>
 #include <lpw/primitives/conv2d.hpp>
 
@@ -17,11 +20,23 @@ namespace lpw::inline LPW_ABI::cuda {
 
 namespace detail {
 
+/// What cuDNN calls a status, and from version 9 on, what it has to say of its last failure.
+[[nodiscard]] inline std::string message_of(cudnnStatus_t status) {
+  std::string message = cudnnGetErrorString(status);
+#if CUDNN_VERSION >= 90000
+  std::array<char, 1024> words{};
+  cudnnGetLastErrorString(words.data(), words.size() - 1);
+  if (words.front() != 0) message += to_text(", ", words.data());
+#endif
+  std::replace(message.begin(), message.end(), '\n', ' ');
+  return message;
+}
+
 inline void check(cudnnStatus_t status, std::string_view call, const Place& place = Place::current()) {
   if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED) [[unlikely]]
     fail_memory(call, place);
   if (status != CUDNN_STATUS_SUCCESS) [[unlikely]]
-    fail_call(call, cudnnGetErrorString(status), place);
+    fail_call(call, message_of(status), place);
 }
 
 [[nodiscard]] inline cudnnHandle_t make_dnn() {
@@ -41,29 +56,46 @@ inline constexpr cudnnDataType_t dnn_type = std::is_same_v<T, float>      ? CUDN
                                             : std::is_same_v<T, bfloat16> ? CUDNN_DATA_BFLOAT16
                                                                           : CUDNN_DATA_HALF;
 
-/// Descriptors of one convolution: NHWC images, KRSC filters. They live as long as the process, in the cache of plans.
+/// A descriptor of cuDNN's, made and destroyed by these functions.
+template <class Descriptor, cudnnStatus_t (*Create)(Descriptor*), cudnnStatus_t (*Destroy)(Descriptor)>
+class Described {
+ public:
+  Described() { check(Create(&descriptor_), "cudnnCreate...Descriptor"); }
+  Described(Described&& other) noexcept : descriptor_(std::exchange(other.descriptor_, nullptr)) {}
+  Described& operator=(Described&&) = delete;
+  ~Described() {
+    if (descriptor_) static_cast<void>(Destroy(descriptor_));
+  }
+  operator Descriptor() const { return descriptor_; }
+
+ private:
+  Descriptor descriptor_ = nullptr;
+};
+
+/// Descriptors of one convolution: NHWC images, KRSC filters.
 struct ConvolutionDescriptors {
-  cudnnTensorDescriptor_t x = nullptr, y = nullptr;
-  cudnnFilterDescriptor_t w = nullptr;
-  cudnnConvolutionDescriptor_t convolution = nullptr;
+  Described<cudnnTensorDescriptor_t, cudnnCreateTensorDescriptor, cudnnDestroyTensorDescriptor> x, y;
+  Described<cudnnFilterDescriptor_t, cudnnCreateFilterDescriptor, cudnnDestroyFilterDescriptor> w;
+  Described<cudnnConvolutionDescriptor_t, cudnnCreateConvolutionDescriptor, cudnnDestroyConvolutionDescriptor>
+      convolution;
 
   ConvolutionDescriptors(const Conv2dGeometry& g, cudnnDataType_t type, cudnnMathType_t math) {
-    const auto narrow = [](std::int64_t extent) { return static_cast<int>(extent); };
-    check(cudnnCreateTensorDescriptor(&x), "cudnnCreateTensorDescriptor");
-    check(cudnnCreateTensorDescriptor(&y), "cudnnCreateTensorDescriptor");
-    check(cudnnCreateFilterDescriptor(&w), "cudnnCreateFilterDescriptor");
-    check(cudnnCreateConvolutionDescriptor(&convolution), "cudnnCreateConvolutionDescriptor");
-    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.channels), narrow(g.height),
-                                     narrow(g.width)),
+    const auto narrow = [](const char* field, std::int64_t extent) { return cuda::narrow("conv2d", field, extent); };
+    const int images = narrow("images", g.images), channels = narrow("channels", g.channels),
+              out_channels = narrow("out_channels", g.out_channels), padding = narrow("padding", g.padding),
+              stride = narrow("stride", g.stride);
+    static_cast<void>(narrow("weight_size", g.weight_size()));
+    check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, images, channels, narrow("height", g.height),
+                                     narrow("width", g.width)),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, narrow(g.images), narrow(g.out_channels),
-                                     narrow(g.out_height()), narrow(g.out_width())),
+    check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, images, out_channels,
+                                     narrow("out_height", g.out_height()), narrow("out_width", g.out_width())),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, narrow(g.out_channels), narrow(g.channels),
-                                     narrow(g.kernel_height), narrow(g.kernel_width)),
+    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, out_channels, channels,
+                                     narrow("kernel_height", g.kernel_height), narrow("kernel_width", g.kernel_width)),
           "cudnnSetFilter4dDescriptor");
-    check(cudnnSetConvolution2dDescriptor(convolution, narrow(g.padding), narrow(g.padding), narrow(g.stride),
-                                          narrow(g.stride), 1, 1, CUDNN_CROSS_CORRELATION, CUDNN_DATA_FLOAT),
+    check(cudnnSetConvolution2dDescriptor(convolution, padding, padding, stride, stride, 1, 1, CUDNN_CROSS_CORRELATION,
+                                          CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
     check(cudnnSetConvolutionMathType(convolution, math), "cudnnSetConvolutionMathType");
   }
@@ -80,35 +112,15 @@ struct Scratch {
   std::size_t bytes;
 };
 
-/// What timing may use: not from the pool, which would keep a block of this size for good. Memory that the pool keeps
-/// unused is returned first if that is more than what is left.
-struct TrialWorkspace {
-  Scratch scratch{};
-
-  TrialWorkspace() {
-    std::size_t free = 0, total = 0;
-    cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    if (free / 2 < settings().convolution_workspace) {
-      synchronize();
-      pool().trim();
-      cuda::check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    }
-    scratch.bytes = std::min(settings().convolution_workspace, free / 2);
-    scratch.data = DeviceMemory::allocate(scratch.bytes, 0);
-    if (!scratch.data) scratch.bytes = 0;
-  }
-  ~TrialWorkspace() { DeviceMemory::release(scratch.data); }
-  TrialWorkspace(const TrialWorkspace&) = delete;
-  TrialWorkspace& operator=(const TrialWorkspace&) = delete;
-};
-
 /// At least so many bytes that every convolution may write to, since they run one after another; null for none. A
 /// smaller one than is asked for stays where it is, since captured graphs hold its address.
 [[nodiscard]] inline void* convolution_workspace(std::size_t bytes) {
   static auto& workspaces = *new std::vector<Tensor<std::uint8_t, Cuda>>;
   if (bytes == 0) return nullptr;
-  if (workspaces.empty() || static_cast<std::size_t>(workspaces.back().size()) < bytes)
+  if (workspaces.empty() || static_cast<std::size_t>(workspaces.back().size()) < bytes) {
+    const Pool::Lasting lasting(pool());
     workspaces.emplace_back(Shape{static_cast<std::int64_t>(bytes)});
+  }
   return workspaces.back().data();
 }
 
@@ -122,10 +134,8 @@ struct ForwardPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionForwardAlgorithm_v7(dnn(), d.x, d.w, d.convolution, d.y, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
-                            Found* found, Scratch scratch) {
-    return cudnnFindConvolutionForwardAlgorithmEx(dnn(), d.x, o.x, d.w, o.w, d.convolution, d.y, o.y, wanted, count,
-                                                  found, scratch.data, scratch.bytes);
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionForwardWorkspaceSize(dnn(), d.x, d.w, d.convolution, d.y, algorithm, bytes);
   }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
@@ -143,10 +153,8 @@ struct BackwardDataPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardDataAlgorithm_v7(dnn(), d.w, d.y, d.convolution, d.x, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
-                            Found* found, Scratch scratch) {
-    return cudnnFindConvolutionBackwardDataAlgorithmEx(dnn(), d.w, o.w, d.y, o.y, d.convolution, d.x, o.x, wanted,
-                                                       count, found, scratch.data, scratch.bytes);
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionBackwardDataWorkspaceSize(dnn(), d.w, d.y, d.convolution, d.x, algorithm, bytes);
   }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
@@ -164,10 +172,8 @@ struct BackwardWeightPass {
   static cudnnStatus_t rank(const ConvolutionDescriptors& d, int wanted, int* count, Found* found) {
     return cudnnGetConvolutionBackwardFilterAlgorithm_v7(dnn(), d.x, d.y, d.convolution, d.w, wanted, count, found);
   }
-  static cudnnStatus_t time(const ConvolutionDescriptors& d, const ConvolutionOperands& o, int wanted, int* count,
-                            Found* found, Scratch scratch) {
-    return cudnnFindConvolutionBackwardFilterAlgorithmEx(dnn(), d.x, o.x, d.y, o.y, d.convolution, d.w, o.w, wanted,
-                                                         count, found, scratch.data, scratch.bytes);
+  static cudnnStatus_t workspace(const ConvolutionDescriptors& d, Algorithm algorithm, std::size_t* bytes) {
+    return cudnnGetConvolutionBackwardFilterWorkspaceSize(dnn(), d.x, d.y, d.convolution, d.w, algorithm, bytes);
   }
   static cudnnStatus_t run(const ConvolutionDescriptors& d, const ConvolutionOperands& o, Algorithm algorithm,
                            Scratch scratch, const float* one, const float* kept) {
@@ -187,66 +193,12 @@ struct ConvolutionPlan {
   ConvolutionDescriptors descriptors;
   typename Pass::Algorithm algorithm{};
   std::size_t workspace = 0;
+
+  [[nodiscard]] cudnnStatus_t run(const ConvolutionOperands& operands, Scratch scratch, bool accumulate = false) const {
+    const float one = 1, kept = accumulate ? 1 : 0;
+    return Pass::run(descriptors, operands, algorithm, scratch, &one, &kept);
+  }
 };
 
-/// The fastest algorithm within the workspace: timed on the operands, or, if runs must repeat, cuDNN's first guess that
-/// is deterministic.
-template <class Pass, class T>
-[[nodiscard]] ConvolutionPlan<Pass> plan_convolution(const Conv2dGeometry& g, ConvolutionOperands operands,
-                                                     std::int64_t output_size) {
-  const bool plain_float = std::is_same_v<T, float> && !settings().tf32;
-  ConvolutionPlan<Pass> plan{
-      ConvolutionDescriptors(g, dnn_type<T>, plain_float ? CUDNN_FMA_MATH : CUDNN_TENSOR_OP_MATH)};
-  std::array<typename Pass::Found, 16> found{};
-  int count = 0;
-  if (settings().deterministic) {
-    check(Pass::rank(plan.descriptors, static_cast<int>(found.size()), &count, found.data()), Pass::name);
-  } else {
-    const Tensor<T, Cuda> result({output_size});  // timing overwrites the result, which may be wanted
-    auto trial = operands;
-    (Pass::output == Operand::x   ? trial.x
-     : Pass::output == Operand::w ? trial.w
-                                  : trial.y) = const_cast<T*>(result.data());
-    const TrialWorkspace workspace;
-    check(Pass::time(plan.descriptors, trial, static_cast<int>(found.size()), &count, found.data(), workspace.scratch),
-          Pass::name);
-  }
-  for (int i = 0; i < count; ++i) {
-    const auto& candidate = found[static_cast<std::size_t>(i)];
-    if (candidate.status != CUDNN_STATUS_SUCCESS || candidate.memory > settings().convolution_workspace) continue;
-    if (settings().deterministic && candidate.determinism != CUDNN_DETERMINISTIC) continue;
-    if (plain_float && candidate.mathType != CUDNN_FMA_MATH && candidate.mathType != CUDNN_DEFAULT_MATH) continue;
-    plan.algorithm = candidate.algo;
-    plan.workspace = candidate.memory;
-    check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float ? CUDNN_FMA_MATH : candidate.mathType),
-          "cudnnSetConvolutionMathType");
-    return plan;
-  }
-  fail<CudaError>(
-      Pass::name, ": cuDNN has no algorithm for ", describe(g), " in ", dtype_name<T>(),
-      settings().deterministic ? " that is deterministic; leave out `deterministic`" : "; try another precision");
-}
-
 }  // namespace detail
-
-/// Runs one pass of a convolution of tensors at the operands' addresses; `output_size` elements are written, or added
-/// to.
-template <class Pass, class T>
-void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operands, std::int64_t output_size,
-              bool accumulate, const Place& place = Place::current()) {
-  const std::int64_t elements = g.images * std::max(g.in_size(), g.out_size());
-  constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // cuDNN counts in 32 bits
-  require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ",
-                      most, ", so lower `member_chunk` or take a smaller batch");
-  using Key = std::tuple<std::array<std::int64_t, 9>, bool, bool>;  // T is the function's own
-  static auto& plans = *new std::map<Key, detail::ConvolutionPlan<Pass>>;
-  const Key key{g.numbers(), settings().tf32, settings().deterministic};
-  auto at = plans.find(key);
-  if (at == plans.end()) at = plans.emplace(key, detail::plan_convolution<Pass, T>(g, operands, output_size)).first;
-  const auto& plan = at->second;
-  const float one = 1, kept = accumulate ? 1 : 0;
-  const detail::Scratch workspace{detail::convolution_workspace(plan.workspace), plan.workspace};
-  detail::check(Pass::run(plan.descriptors, operands, plan.algorithm, workspace, &one, &kept), Pass::name, place);
-}
-
 }  // namespace lpw::inline LPW_ABI::cuda

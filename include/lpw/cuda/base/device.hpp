@@ -5,6 +5,8 @@
 // the host are waited for.
 #pragma once
 
+#include <algorithm>
+
 #include <lpw/cuda/base/runtime.hpp>
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/tensor/tensor.hpp>
@@ -25,14 +27,14 @@ class DeviceMemory {
     void* block = nullptr;
     const cudaError_t status = cudaMalloc(&block, size);
     if (status == cudaSuccess) return block;
-    static_cast<void>(cudaGetLastError());
     if (status != cudaErrorMemoryAllocation) check(status, "cudaMalloc");
+    disregard(status);
     return nullptr;
   }
-  static void release(void* block) noexcept { static_cast<void>(cudaFree(block)); }
+  static void release(void* block) noexcept { disregard(cudaFree(block)); }
   [[nodiscard]] static std::string shortage(std::size_t used) {
     std::size_t free = 0, total = 0;
-    static_cast<void>(cudaMemGetInfo(&free, &total));
+    disregard(cudaMemGetInfo(&free, &total));
     return to_text("on the GPU, which has ", free, " free of ", total, " with ", used,
                    " in use by this program; lower `member_chunk`, or take a smaller batch or model");
   }
@@ -58,11 +60,18 @@ struct Cuda {
 
 namespace cuda {
 
+/// plan_elements for this GPU and a kernel whose __launch_bounds__ ask for so many blocks.
+[[nodiscard]] inline LaunchPlan element_plan(std::int64_t vectors, std::int64_t rows = 1,
+                                             int blocks = kernels::element_blocks) {
+  return plan_elements(limits().multiprocessors, vectors, rows, blocks);
+}
+
 /// At least `count` words that are zero before every launch that uses them: kernels that count arrivals leave them so.
 /// They stay where they are for good, since captured graphs hold their address.
 [[nodiscard]] inline unsigned* counters(std::size_t count) {
   static std::vector<Tensor<std::int32_t, Cuda>>& words = *new std::vector<Tensor<std::int32_t, Cuda>>;
   if (words.empty() || static_cast<std::size_t>(words.back().size()) < count) {
+    const Pool::Lasting lasting(pool());
     words.emplace_back(Shape{static_cast<std::int64_t>(std::max<std::size_t>(count, 1 << 14))});
     check(cudaMemsetAsync(words.back().data(), 0, static_cast<std::size_t>(words.back().size()) * 4, stream()),
           "cudaMemsetAsync");
@@ -80,10 +89,18 @@ void copy_rows(const Tensor<T, From>& from, Tensor<T, To>& to, cudaMemcpyKind ki
   const bool flat = from.contiguous() && to.contiguous();
   const auto rows = static_cast<std::size_t>(flat ? 1 : from.dim(0)),
              width = static_cast<std::size_t>(from.size()) / rows * sizeof(T);
-  if (flat) return check(cudaMemcpyAsync(to.data(), from.data(), width, kind, on), "cudaMemcpyAsync", place);
-  check(cudaMemcpy2DAsync(to.data(), static_cast<std::size_t>(to.row_stride()) * sizeof(T), from.data(),
-                          static_cast<std::size_t>(from.row_stride()) * sizeof(T), width, rows, kind, on),
-        "cudaMemcpy2DAsync", place);
+  const auto copy_row = [&](T* there, const T* here) {
+    check(cudaMemcpyAsync(there, here, width, kind, on), "cudaMemcpyAsync", place);
+  };
+  if (flat) return copy_row(to.data(), from.data());
+  const auto pitch = [](const auto& tensor) { return static_cast<std::size_t>(tensor.row_stride()) * sizeof(T); };
+  constexpr std::size_t longest_pitch = (std::size_t{1} << 31) - 1;  // that CUDA takes
+  if (std::max(pitch(from), pitch(to)) > longest_pitch) {
+    for (std::int64_t row = 0; row < from.dim(0); ++row) copy_row(to.row(row), from.row(row));
+    return;
+  }
+  check(cudaMemcpy2DAsync(to.data(), pitch(to), from.data(), pitch(from), width, rows, kind, on), "cudaMemcpy2DAsync",
+        place);
 }
 
 }  // namespace detail
@@ -102,7 +119,7 @@ void fill(Tensor<T, Cuda>& tensor, T value) {
   const bool flat = tensor.contiguous();
   const kernels::Fill<T> p{tensor.data(), value, flat ? 1 : tensor.dim(0),
                            flat ? tensor.size() : tensor.shape().size_from(1), flat ? 0 : tensor.row_stride()};
-  cuda::launch(kernels::fill<T>, plan_elements(cuda::limits().multiprocessors, p.length, p.rows), p);
+  cuda::launch(kernels::fill<T>, cuda::element_plan(p.length, p.rows), p);
 }
 
 /// Copies a host tensor to the GPU. It may be overwritten when this returns.

@@ -1,7 +1,8 @@
 // Replaying a training step as a CUDA graph: the first call with a key issues the work (libraries choose algorithms,
 // the pool grows), the second captures it, later ones launch what was captured. The pool reserves the memory of what
-// was captured, temporaries included: all graphs share it, since they run one after another, and nothing else gets it.
-// If memory is short the pool drops the reserve, and the graphs are forgotten.
+// was captured, temporaries included: all graphs share it, since they run one after another, as does work that is
+// issued in their place, and nothing else gets it. If memory is short the pool drops the reserve, and the graphs are
+// forgotten.
 #pragma once
 
 #include <algorithm>
@@ -74,7 +75,7 @@ class Graph {
     Template(const Template&) = delete;
     Template& operator=(const Template&) = delete;
     ~Template() {
-      if (graph) static_cast<void>(cudaGraphDestroy(graph));
+      if (graph) disregard(cudaGraphDestroy(graph));
     }
     cudaGraph_t graph = nullptr;
   };
@@ -85,7 +86,7 @@ class Graph {
     ~Capture() {
       detail::replay_state().capturing = false;
       pool().end_recording();
-      if (cudaStreamEndCapture(stream(), &graph) != cudaSuccess) static_cast<void>(cudaGetLastError());
+      disregard(cudaStreamEndCapture(stream(), &graph));
     }
     Capture(const Capture&) = delete;
     Capture& operator=(const Capture&) = delete;
@@ -93,7 +94,7 @@ class Graph {
   };
 
   struct Destroy {
-    void operator()(cudaGraphExec_t executable) const { static_cast<void>(cudaGraphExecDestroy(executable)); }
+    void operator()(cudaGraphExec_t executable) const { disregard(cudaGraphExecDestroy(executable)); }
   };
 
   /// Holds the pool's reserve.
@@ -123,13 +124,13 @@ class Replay<Cuda> {
     if (at == recent_.end()) {
       recent_.insert(recent_.begin(), Entry{key});
       if (recent_.size() > kept) recent_.pop_back();
-      return work(step);
+      return issue(work, step);
     }
     std::rotate(recent_.begin(), at, at + 1);
     auto& [name, graph, captured] = recent_.front();
     if (!graph.empty() && !graph.front().valid()) {
       graph.clear();
-      return work(step);
+      return issue(work, step);
     }
     if (graph.empty()) {
       graph.emplace_back([&] { work(step); });
@@ -140,6 +141,19 @@ class Replay<Cuda> {
   }
 
  private:
+  /// In the memory of the graphs: a step's temporaries are all that it needs, and are gone with it.
+  template <class Work>
+  static void issue(Work& work, std::uint32_t step) {
+    struct Borrowing {
+      Borrowing() { cuda::pool().begin_borrowing(); }
+      Borrowing(const Borrowing&) = delete;
+      Borrowing& operator=(const Borrowing&) = delete;
+      ~Borrowing() { cuda::pool().end_borrowing(); }
+    };
+    const Borrowing borrowing;
+    work(step);
+  }
+
   /// Graphs kept: those of an epoch's full and last minibatches in two input buffers each.
   static constexpr std::size_t kept = 4;
 

@@ -14,8 +14,8 @@ class PinnedArray {
   PinnedArray() = default;
   explicit PinnedArray(std::size_t size) : size_(size) {
     void* block = nullptr;
-    if (cudaMallocHost(&block, size * sizeof(T)) != cudaSuccess) {
-      static_cast<void>(cudaGetLastError());
+    if (const cudaError_t status = cudaMallocHost(&block, size * sizeof(T)); status != cudaSuccess) {
+      disregard(status);
       fail<OutOfMemory>("out of memory: ", size * sizeof(T),
                         " bytes of page-locked host memory requested; see `ulimit -l`");
     }
@@ -28,7 +28,7 @@ class PinnedArray {
     std::swap(size_, other.size_);
     return *this;
   }
-  ~PinnedArray() { static_cast<void>(cudaFreeHost(data_)); }
+  ~PinnedArray() { disregard(cudaFreeHost(data_)); }
 
   [[nodiscard]] T* data() { return data_; }
   [[nodiscard]] const T* data() const { return data_; }
@@ -45,13 +45,34 @@ class Event {
   Event() { check(cudaEventCreateWithFlags(&event_, cudaEventDisableTiming), "cudaEventCreateWithFlags"); }
   Event(const Event&) = delete;
   Event& operator=(const Event&) = delete;
-  ~Event() { static_cast<void>(cudaEventDestroy(event_)); }
+  ~Event() { disregard(cudaEventDestroy(event_)); }
 
   void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
   /// What is issued to the stream later waits for the event's last record.
   void hold(cudaStream_t waiting) const { check(cudaStreamWaitEvent(waiting, event_, 0), "cudaStreamWaitEvent"); }
   /// The host waits.
   void wait() const { check(cudaEventSynchronize(event_), "cudaEventSynchronize"); }
+
+ private:
+  cudaEvent_t event_ = nullptr;
+};
+
+/// A point in a stream, with the time at which the GPU comes to it.
+class TimingEvent {
+ public:
+  TimingEvent() { check(cudaEventCreateWithFlags(&event_, cudaEventDefault), "cudaEventCreateWithFlags"); }
+  TimingEvent(const TimingEvent&) = delete;
+  TimingEvent& operator=(const TimingEvent&) = delete;
+  ~TimingEvent() { disregard(cudaEventDestroy(event_)); }
+
+  void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
+  /// Waits for this one.
+  [[nodiscard]] float milliseconds_since(const TimingEvent& start) const {
+    check(cudaEventSynchronize(event_), "cudaEventSynchronize");
+    float milliseconds = 0;
+    check(cudaEventElapsedTime(&milliseconds, start.event_, event_), "cudaEventElapsedTime");
+    return milliseconds;
+  }
 
  private:
   cudaEvent_t event_ = nullptr;

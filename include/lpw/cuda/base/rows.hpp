@@ -53,9 +53,4 @@ void with_row_plan(const MemberRows& view, std::initializer_list<const void*> ar
   with_width<T>(width, [&](auto n) { body(n, plan); });
 }
 
-/// plan_elements for this GPU.
-[[nodiscard]] inline LaunchPlan element_plan(std::int64_t vectors, std::int64_t rows = 1) {
-  return plan_elements(limits().multiprocessors, vectors, rows);
-}
-
 }  // namespace lpw::inline LPW_ABI::cuda

@@ -23,15 +23,23 @@ namespace cuda {
 
 using Place = std::source_location;
 
-/// Throws CudaError with the message of a library's status.
+/// For a failure that is dealt with, or that there is nobody to tell of: CUDA keeps the last one, and whoever next asks
+/// for it, a library after a launch of its own, say, would take it for theirs.
+inline void disregard(cudaError_t status) noexcept {
+  if (status != cudaSuccess) static_cast<void>(cudaGetLastError());
+}
+
+/// Throws CudaError with the message of a library's status. What it was is not to surface elsewhere.
 [[noreturn]] inline void fail_call(std::string_view call, std::string_view message, const Place& place) {
+  static_cast<void>(cudaGetLastError());
   fail<CudaError>(call, ": ", message, " (", place.file_name(), ':', place.line(), ')');
 }
 
 /// Throws OutOfMemory for a call that found too little memory on the GPU.
 [[noreturn]] inline void fail_memory(std::string_view call, const Place& place) {
+  static_cast<void>(cudaGetLastError());
   std::size_t free = 0, total = 0;
-  static_cast<void>(cudaMemGetInfo(&free, &total));
+  disregard(cudaMemGetInfo(&free, &total));
   fail<OutOfMemory>(call, ": out of memory on the GPU, which has ", free, " bytes free of ", total,
                     "; lower `member_chunk`, or take a smaller batch or model (", place.file_name(), ':', place.line(),
                     ')');
@@ -49,9 +57,8 @@ inline void check(cudaError_t status, std::string_view call, const Place& place 
 /// Whether there is a GPU that programs built by this toolkit can use.
 [[nodiscard]] inline bool available() {
   int count = 0;
-  const bool found = cudaGetDeviceCount(&count) == cudaSuccess && count > 0;
-  static_cast<void>(cudaGetLastError());  // a failure is not to surface elsewhere
-  return found;
+  disregard(cudaGetDeviceCount(&count));
+  return count > 0;
 }
 
 namespace detail {

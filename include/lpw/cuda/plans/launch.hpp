@@ -47,9 +47,10 @@ namespace detail {
 }  // namespace detail
 
 /// A thread for each of `vectors` (and at least one), in each of `rows` independent rows, but no more blocks than are
-/// resident at once with `blocks` on a multiprocessor: a thread then takes several. Kernels loop in both directions.
-[[nodiscard]] constexpr LaunchPlan plan_elements(int multiprocessors, std::int64_t vectors, std::int64_t rows = 1,
-                                                 int blocks = 8) {
+/// resident at once with `blocks` on a multiprocessor, those of the kernel's __launch_bounds__: a thread then takes
+/// several. Kernels loop in both directions.
+[[nodiscard]] constexpr LaunchPlan plan_elements(int multiprocessors, std::int64_t vectors, std::int64_t rows,
+                                                 int blocks) {
   const std::int64_t resident = std::int64_t{multiprocessors} * blocks,
                      grid_y = std::clamp<std::int64_t>(rows, 1, 65535);
   const std::int64_t wanted = detail::blocks_for(std::max<std::int64_t>(vectors, 1), LaunchPlan::block);

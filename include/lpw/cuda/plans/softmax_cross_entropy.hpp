@@ -12,8 +12,8 @@ struct SoftmaxPlan {
   LaunchPlan launch;
 };
 
-/// For logits [K, B, classes] as `rows` = K B rows. `kept` floats of a block's shared memory hold exponentials: with 32
-/// KB of them, seven blocks are resident on a multiprocessor of 228 KB. Up to 1024 classes a warp takes a row, which
+/// For logits [K, B, classes] as `rows` = K B rows. `kept` floats of a block's shared memory hold exponentials: of 32
+/// KB each, the element_blocks of a multiprocessor take 128 of its 228 KB. Up to 1024 classes a warp takes a row, which
 /// needs no barriers.
 [[nodiscard]] constexpr SoftmaxPlan plan_softmax(int multiprocessors, std::int64_t rows, std::int64_t classes,
                                                  int kept = 8192) {
@@ -21,7 +21,7 @@ struct SoftmaxPlan {
   const bool block_per_row = classes > 1024;
   const int teams = block_per_row ? 1 : warps, most = kept / teams / 8 * 8;
   const int resident = static_cast<int>(std::min<std::int64_t>(detail::blocks_for(classes, 8) * 8, most));
-  LaunchPlan launch = plan_elements(multiprocessors, rows * (LaunchPlan::block / teams));
+  LaunchPlan launch = plan_elements(multiprocessors, rows * (LaunchPlan::block / teams), 1, kernels::element_blocks);
   launch.shared_bytes = std::size_t{4} * static_cast<std::size_t>(teams * resident) + 4 * warps + 16;
   return {block_per_row, resident, launch};
 }

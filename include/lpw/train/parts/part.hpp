@@ -22,7 +22,8 @@ class Part {
 
   /// Before the first iteration of an epoch.
   virtual void before_epoch(Run&, Display&) {}
-  /// After an iteration, which progress counts already.
+  /// After an iteration, which progress counts already, but for the sums of a device that works on its own: those may
+  /// follow with the next.
   virtual void after_step(Run&) {}
   /// Whether the epoch is to end before its next iteration.
   [[nodiscard]] virtual bool ends_epoch(const Run&) const { return false; }
