@@ -17,6 +17,7 @@
 #include <vector>
 
 #include "emulator/emulator.hpp"
+#include "multiprocessor.hpp"
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -24,6 +25,7 @@ enum cudaError_t {
   cudaErrorMemoryAllocation = 2,
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719,
+  cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorStreamCaptureUnsupported = 900
 };
 
@@ -34,6 +36,7 @@ enum cudaError_t {
     case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorCooperativeLaunchTooLarge: return "cudaErrorCooperativeLaunchTooLarge";
     default: return "cudaErrorStreamCaptureUnsupported";
   }
 }
@@ -158,6 +161,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMultiProcessorCount,
   cudaDevAttrMaxSharedMemoryPerMultiprocessor,
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
+  cudaDevAttrReservedSharedMemoryPerBlock,
   cudaDevAttrL2CacheSize,
   cudaDevAttrCooperativeLaunch,
   cudaDevAttrComputeCapabilityMajor,
@@ -184,10 +188,12 @@ inline cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  using lpw::emulator::Multiprocessor;
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount: *value = lpw::emulator::StandIn::multiprocessors; break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = 64 << 10; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 31 << 10; break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = Multiprocessor::shared; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = Multiprocessor::shared_per_block; break;
+    case cudaDevAttrReservedSharedMemoryPerBlock: *value = Multiprocessor::reserved; break;
     case cudaDevAttrL2CacheSize: *value = 1 << 20; break;
     case cudaDevAttrCooperativeLaunch: *value = 1; break;
     case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
@@ -299,7 +305,10 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // Launches.
 
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize,
+  cudaFuncAttributePreferredSharedMemoryCarveout
+};
 enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative };
 union cudaLaunchAttributeValue {
   int cooperative;
@@ -316,8 +325,16 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs;
 };
 
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  auto& multiprocessor = lpw::emulator::Multiprocessor::instance();
+  const bool taken = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize
+                         ? multiprocessor.allow_shared(kernel, value)
+                         : multiprocessor.prefer_carveout(kernel, value);
+  return taken ? cudaSuccess : cudaErrorInvalidValue;
+}
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block,
+                                                                std::size_t shared_bytes) {
+  *blocks = lpw::emulator::Multiprocessor::instance().resident(kernel, block, shared_bytes);
   return cudaSuccess;
 }
 
@@ -325,8 +342,15 @@ template <class... Parameters, class... Arguments>
 cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
   using namespace lpw::emulator;
   LaunchOptions options{.grid = config->gridDim, .block = config->blockDim, .shared_bytes = config->dynamicSmemBytes};
-  options.resident_blocks = StandIn::multiprocessors * 2;
   for (unsigned i = 0; i < config->numAttrs; ++i) options.cooperative = options.cooperative || config->attrs[i].val.cooperative;
+  const auto volume = [](const dim3& of) { return std::uint64_t{of.x} * of.y * of.z; };
+  const auto* address = reinterpret_cast<const void*>(kernel);
+  auto& multiprocessor = Multiprocessor::instance();
+  if (!multiprocessor.allows(address, options.shared_bytes)) return cudaErrorInvalidValue;
+  options.resident_blocks = static_cast<unsigned>(
+      StandIn::multiprocessors *
+      multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
+  if (options.cooperative && volume(options.grid) > options.resident_blocks) return cudaErrorCooperativeLaunchTooLarge;
   StandIn::instance().issue(config->stream, [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
     options.seed = StandIn::instance().next_seed();
     emulate(options, [&] { std::apply(kernel, parameters); });

@@ -5,7 +5,7 @@
 // the host are waited for.
 #pragma once
 
-#include <lpw/cuda/base/runtime.hpp>
+#include <lpw/cuda/base/launch.hpp>
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/tensor/tensor.hpp>
 
