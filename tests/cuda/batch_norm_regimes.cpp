@@ -1,0 +1,49 @@
+// Batch norm in every regime, on plans for a GPU that is smaller than the one at hand, so that small tensors do.
+#include "cuda/batch_norm_regimes.hpp"
+#include "cuda/batch_norm_check.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+
+namespace {
+
+/// Parameters of every kind, gradients that are added and not, a residual under ReLU.
+template <class T>
+[[nodiscard]] std::vector<BatchNormCase> of_type() {
+  std::vector<BatchNormCase> cases;
+  for (const RegimeCase& c : regime_cases)
+    cases.push_back({.x = {c.members, c.rows_of(sizeof(T)), c.channels},
+                     .kind = parameter_kinds[cases.size() % 3],
+                     .residual = true,
+                     .relu = true,
+                     .accumulate = cases.size() % 2 == 0});
+  return cases;
+}
+
+/// The results of `run` under each of `limits`, the same in a second run.
+template <class Run>
+void check_repeated(const GpuLimits& limits, const Run& run) {
+  const cuda::ScopedLimits scoped(limits);
+  const auto first = run(), second = run();
+  CHECK((first == second));
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("batch norm's forward on the GPU is right in every regime", "[gpu][occupancy]", float, bfloat16,
+                   half) {
+  const auto cases = of_type<TestType>();
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    INFO(regime_cases[i]);
+    check_repeated(regime_cases[i].limits, [&] { return check_forward<TestType>(cases[i]); });
+  }
+}
+
+TEMPLATE_TEST_CASE("batch norm's backward on the GPU is right in every regime", "[gpu][occupancy]", float, bfloat16,
+                   half) {
+  const auto cases = of_type<TestType>();
+  for (std::size_t i = 0; i < cases.size(); ++i) {
+    INFO(regime_cases[i]);
+    check_repeated(regime_cases[i].limits, [&] { return check_backward<TestType>(cases[i]); });
+  }
+}
