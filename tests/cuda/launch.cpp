@@ -101,6 +101,19 @@ TEST_CASE("a cooperative grid fills the GPU at what is said to be resident, and 
         cudaErrorCooperativeLaunchTooLarge);
 }
 
+TEST_CASE("a captured cooperative launch finds room also after the kernel was launched with less memory", "[gpu]") {
+  const GpuLimits gpu = cuda::cooperative_limits(shared_sum<4>);
+  const LaunchPlan full{.grid_x = static_cast<unsigned>(gpu.multiprocessors * gpu.resident_blocks),
+                        .shared_bytes = static_cast<std::size_t>(gpu.shared_of_resident()),
+                        .cooperative = true};
+  auto sums = zeros<std::int32_t, Cuda>({static_cast<std::int64_t>(full.grid_x)});
+  const cuda::Graph graph([&] { cuda::launch(shared_sum<4>, full, {sums.data(), 3}); });
+  cuda::launch(shared_sum<4>, {.grid_x = 1, .shared_bytes = 1024}, {sums.data(), 2});
+  CHECK(to_host(sums).data()[0] == 1);
+  graph.launch();
+  CHECK(values_of(to_host(sums)) == std::vector<double>(full.grid_x, 3));
+}
+
 TEST_CASE("limits above the GPU's own cannot be planned for", "[gpu]") {
   GpuLimits more = cuda::device_limits();
   ++more.multiprocessors;

@@ -347,12 +347,14 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto* address = reinterpret_cast<const void*>(kernel);
   auto& multiprocessor = Multiprocessor::instance();
   if (!multiprocessor.allows(address, options.shared_bytes)) return cudaErrorInvalidValue;
-  options.resident_blocks = static_cast<unsigned>(
-      StandIn::multiprocessors *
-      multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
-  if (options.cooperative && volume(options.grid) > options.resident_blocks) return cudaErrorCooperativeLaunchTooLarge;
+  const auto resident = [=, &multiprocessor] {
+    return static_cast<unsigned>(StandIn::multiprocessors *
+                                 multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
+  };
+  if (options.cooperative && volume(options.grid) > resident()) return cudaErrorCooperativeLaunchTooLarge;
   StandIn::instance().issue(config->stream, [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
     options.seed = StandIn::instance().next_seed();
+    options.resident_blocks = resident();  // a replay goes by what holds now
     emulate(options, [&] { std::apply(kernel, parameters); });
   });
   return cudaSuccess;

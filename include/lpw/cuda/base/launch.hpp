@@ -23,6 +23,7 @@ inline KernelState& kernel_state(const void* kernel) {
 }
 
 /// Lets each of the kernel's blocks take so much shared memory, and `blocks` of them lie on a multiprocessor at once.
+/// What was allowed before stays so: launches in a captured graph may go by what holds when it is replayed.
 inline void allow_shared(const void* kernel, std::size_t shared_bytes, std::int64_t blocks, const Place& place) {
   if (shared_bytes == 0) return;
   KernelState& state = kernel_state(kernel);
@@ -34,7 +35,7 @@ inline void allow_shared(const void* kernel, std::size_t shared_bytes, std::int6
     state.allowed_shared = shared_bytes;
   }
   const int carveout = shared_carveout(device_limits(), shared_bytes, blocks);
-  if (carveout == state.carveout) return;
+  if (carveout <= state.carveout) return;
   set(cudaFuncAttributePreferredSharedMemoryCarveout, carveout);
   state.carveout = carveout;
 }
