@@ -25,13 +25,15 @@ using CpuReference = std::conditional_t<std::is_same_v<T, half>, double, T>;
 
 template <class T>
 struct BatchNormOperands {
+  BatchNormCase of;
   Tensor<T, Cpu> x, residual, dy;
   Tensor<float, Cpu> gamma, beta;
   RunningStatistics<float, Cpu> running;
   BatchNormPass pass;
 
   explicit BatchNormOperands(const BatchNormCase& c)
-      : x(random_tensor<T>(c.x, 1)),
+      : of(c),
+        x(random_tensor<T>(c.x, 1)),
         residual(c.residual ? random_tensor<T>(c.x, 2) : Tensor<T, Cpu>()),
         dy(random_tensor<T>(c.x, 3)),
         gamma(c.kind.make(c.x[0], c.x[-1], 4)),
@@ -66,28 +68,46 @@ constexpr double statistics_tolerance = 200 * epsilon<float>();
 template <class T>
 constexpr double batch_norm_tolerance = 1000 * epsilon<float>() + epsilon<T>();
 
-/// Returns the GPU's results, so that those of several runs can be compared.
+/// The forward on the GPU, from the same operands each time.
 template <class T>
-std::vector<std::vector<double>> check_forward(const BatchNormCase& c) {
-  const BatchNormOperands<T> o(c);
-  const CpuForward<CpuReference<T>> expected(o);
-  const auto& by = expected.result.saved.by;
-  const RunningStatistics<float, Cuda> running{on_device(o.running.mean), on_device(o.running.variance)};
-  const auto found =
-      batch_norm_forward(on_device(o.x), on_device(o.residual), on_device(o.gamma), on_device(o.beta), running, o.pass);
-  CHECK_FALSE(found.y.pending());
-  CHECK(distance(found.y.raw, materialize(expected.result.y)) <= batch_norm_tolerance<T>);
-  CHECK(distance(found.saved.by.mean, by.mean) <= statistics_tolerance);
-  CHECK(distance(found.saved.by.inverse_deviation, by.inverse_deviation) <= statistics_tolerance);
-  CHECK(distance(found.saved.by.scale, by.scale) <= statistics_tolerance);
-  CHECK(distance(found.saved.by.shift, by.shift) <= statistics_tolerance);
-  CHECK(distance(running.mean, expected.running.mean) <= statistics_tolerance);
-  CHECK(distance(running.variance, expected.running.variance) <= statistics_tolerance);
-  CHECK(gaps_untouched(running.mean));
-  CHECK(gaps_untouched(running.variance));
-  CHECK(found.saved.residual.empty() == expected.result.saved.residual.empty());
-  return {values_of(to_host(found.y.raw)), values_of(to_host(found.saved.by.mean)),
-          values_of(to_host(found.saved.by.scale))};
+struct GpuForward {
+  RunningStatistics<float, Cuda> running;
+  BatchNormResult<T, Cuda> result;
+
+  explicit GpuForward(const BatchNormOperands<T>& o)
+      : running{on_device(o.running.mean), on_device(o.running.variance)},
+        result(batch_norm_forward(on_device(o.x), on_device(o.residual), on_device(o.gamma), on_device(o.beta), running,
+                                  o.pass)) {}
+};
+
+/// Whether a launch is repeated, which must give the same bits.
+enum class Runs { once, twice };
+
+template <class T>
+[[nodiscard]] Verdict same_on_device(const Tensor<T, Cuda>& found, const Tensor<T, Cuda>& expected) {
+  return same_bits(to_host(found), to_host(expected));
+}
+
+template <class T>
+void check_forward(const BatchNormOperands<T>& o, const CpuForward<CpuReference<T>>& cpu, Runs runs = Runs::once) {
+  const GpuForward<T> gpu(o);
+  const auto &expected = cpu.result.saved.by, &found = gpu.result.saved.by;
+  CHECK_FALSE(gpu.result.y.pending());
+  CHECK(distance(gpu.result.y.raw, materialize(cpu.result.y)) <= batch_norm_tolerance<T>);
+  CHECK(distance(found.mean, expected.mean) <= statistics_tolerance);
+  CHECK(distance(found.inverse_deviation, expected.inverse_deviation) <= statistics_tolerance);
+  CHECK(distance(found.scale, expected.scale) <= statistics_tolerance);
+  CHECK(distance(found.shift, expected.shift) <= statistics_tolerance);
+  CHECK(distance(gpu.running.mean, cpu.running.mean) <= statistics_tolerance);
+  CHECK(distance(gpu.running.variance, cpu.running.variance) <= statistics_tolerance);
+  CHECK(gaps_untouched(gpu.running.mean));
+  CHECK(gaps_untouched(gpu.running.variance));
+  CHECK(gpu.result.saved.residual.empty() == cpu.result.saved.residual.empty());
+  if (runs == Runs::once) return;
+  const GpuForward<T> again(o);
+  CHECK(same_on_device(again.result.y.raw, gpu.result.y.raw));
+  CHECK(same_on_device(again.result.saved.by.mean, found.mean));
+  CHECK(same_on_device(again.result.saved.by.scale, found.scale));
 }
 
 /// What the forward on the GPU would have saved, if its statistics were the CPU's, so that ReLU's mask is the same.
@@ -103,39 +123,58 @@ template <class T>
           saved.batch_statistics};
 }
 
-/// The same gradient where the CPU computes.
-template <class To, class T>
-[[nodiscard]] Gradient<To, Cpu> converted(const Gradient<T, Cpu>& gradient) {
-  return {converted<To>(gradient.tensor), gradient.accumulate};
+/// Where the gradients go, with what is there before.
+template <class T, class W, class D>
+struct BatchNormTargets {
+  Gradient<T, D> dx, dresidual;
+  Gradient<W, D> dgamma, dbeta;
+
+  void run(const BatchNormSaved<T, D>& saved, const Tensor<T, D>& dy, bool masked) {
+    batch_norm_backward<T>(saved, dy, &dgamma, &dbeta, &dx, masked ? &dresidual : nullptr);
+  }
+};
+
+template <class T>
+[[nodiscard]] BatchNormTargets<T, float, Cpu> random_targets(const BatchNormCase& c) {
+  return {{random_tensor<T>(c.x, 8), c.accumulate},
+          {random_tensor<T>(c.x, 9), c.accumulate},
+          {c.kind.make(c.x[0], c.x[-1], 10), c.accumulate},
+          {c.kind.make(c.x[0], c.x[-1], 11), c.accumulate}};
 }
 
-/// As check_forward.
 template <class T>
-std::vector<std::vector<double>> check_backward(const BatchNormCase& c) {
+void check_backward(const BatchNormOperands<T>& o, const CpuForward<CpuReference<T>>& forward, Runs runs = Runs::once) {
   using R = CpuReference<T>;
   using W = Accumulate<R>;
-  const BatchNormOperands<T> o(c);
-  const auto saved = CpuForward<R>(o).result.saved;
-  const Gradient<T, Cpu> into_x{random_tensor<T>(c.x, 8), c.accumulate},
-      into_residual{random_tensor<T>(c.x, 9), c.accumulate};
-  const Gradient<float, Cpu> into_gamma{c.kind.make(c.x[0], c.x[-1], 10), c.accumulate},
-      into_beta{c.kind.make(c.x[0], c.x[-1], 11), c.accumulate};
-  auto dx = converted<R>(into_x), dresidual = converted<R>(into_residual);
-  auto dgamma = converted<W>(into_gamma), dbeta = converted<W>(into_beta);
-  auto found_dx = on_device(into_x), found_dresidual = on_device(into_residual);
-  auto found_dgamma = on_device(into_gamma), found_dbeta = on_device(into_beta);
-  const bool masked = c.residual && c.relu;
-  batch_norm_backward<R>(saved, converted<R>(o.dy), &dgamma, &dbeta, &dx, masked ? &dresidual : nullptr);
-  batch_norm_backward<T>(saved_on_device(o, saved), on_device(o.dy), &found_dgamma, &found_dbeta, &found_dx,
-                         masked ? &found_dresidual : nullptr);
-  CHECK(distance(found_dx.tensor, dx.tensor) <= batch_norm_tolerance<T>);
-  CHECK(distance(found_dgamma.tensor, dgamma.tensor) <= batch_norm_tolerance<float>);
-  CHECK(distance(found_dbeta.tensor, dbeta.tensor) <= batch_norm_tolerance<float>);
-  CHECK(gaps_untouched(found_dgamma.tensor));
-  CHECK(gaps_untouched(found_dbeta.tensor));
-  if (masked) CHECK(distance(found_dresidual.tensor, dresidual.tensor) <= epsilon<T>());
-  return {values_of(to_host(found_dx.tensor)), values_of(to_host(found_dgamma.tensor)),
-          values_of(to_host(found_dbeta.tensor))};
+  const auto& saved = forward.result.saved;
+  const auto targets = random_targets<T>(o.of);
+  const auto copied = [](const auto& gradient, auto type) {
+    return Gradient<decltype(type), Cpu>{converted<decltype(type)>(gradient.tensor), gradient.accumulate};
+  };
+  BatchNormTargets<R, W, Cpu> cpu{copied(targets.dx, R()), copied(targets.dresidual, R()), copied(targets.dgamma, W()),
+                                  copied(targets.dbeta, W())};
+  const auto on_gpu = [&] {
+    return BatchNormTargets<T, float, Cuda>{on_device(targets.dx), on_device(targets.dresidual),
+                                            on_device(targets.dgamma), on_device(targets.dbeta)};
+  };
+  const bool masked = o.of.residual && o.of.relu;
+  cpu.run(saved, converted<R>(o.dy), masked);
+  const auto gpu_saved = saved_on_device(o, saved);
+  const auto dy = on_device(o.dy);
+  auto gpu = on_gpu();
+  gpu.run(gpu_saved, dy, masked);
+  CHECK(distance(gpu.dx.tensor, cpu.dx.tensor) <= batch_norm_tolerance<T>);
+  CHECK(distance(gpu.dgamma.tensor, cpu.dgamma.tensor) <= batch_norm_tolerance<float>);
+  CHECK(distance(gpu.dbeta.tensor, cpu.dbeta.tensor) <= batch_norm_tolerance<float>);
+  CHECK(gaps_untouched(gpu.dgamma.tensor));
+  CHECK(gaps_untouched(gpu.dbeta.tensor));
+  if (masked) CHECK(distance(gpu.dresidual.tensor, cpu.dresidual.tensor) <= epsilon<T>());
+  if (runs == Runs::once) return;
+  auto again = on_gpu();
+  again.run(gpu_saved, dy, masked);
+  CHECK(same_on_device(again.dx.tensor, gpu.dx.tensor));
+  CHECK(same_on_device(again.dgamma.tensor, gpu.dgamma.tensor));
+  CHECK(same_on_device(again.dbeta.tensor, gpu.dbeta.tensor));
 }
 
 }  // namespace lpw::test

@@ -72,7 +72,7 @@ TEST_CASE("cuda::launch allows a kernel all the shared memory of a block, and le
   }
 }
 
-TEST_CASE("a multiprocessor is said to hold as many blocks as its shared memory has room for", "[gpu][occupancy]") {
+TEST_CASE("a multiprocessor is said to hold as many blocks as its shared memory has room for", "[gpu]") {
   const GpuLimits& gpu = cuda::device_limits();
   CHECK(static_cast<std::size_t>(gpu.shared_per_block) > always_allowed);
   CHECK(cuda::resident_blocks(shared_sum<2>, gpu.shared_per_block, 2) == 1);
