@@ -59,6 +59,10 @@ inline constexpr RegimeCase regime_cases[] = {
     {2, 3501, 8, small_gpu(3, 24, 1)},
 };
 
+/// The first layer of a WRN-28-10 of two members, whose rows stay in no GPU's shared memory, with a large GPU's own
+/// limits: two sweeps over items that take all its blocks, one after another.
+inline constexpr std::int64_t large_members = 2, large_rows = 65536, large_channels = 160;
+
 [[nodiscard]] constexpr BatchNormWork regime_work(const RegimeCase& c, int element_bytes, Direction direction) {
   const int widest = 16 / element_bytes;
   return {.element_bytes = element_bytes,

@@ -116,6 +116,18 @@ TEST_CASE("the GPU's tests run batch norm in every regime, in every type, with o
       }
 }
 
+TEST_CASE("the GPU's test of a large layer fills the GPU, in two sweeps, item after item") {
+  for (const auto& gpu : {h100, h200})
+    for (const int element_bytes : {4, 2})
+      for (const auto direction : {Direction::forward, Direction::backward}) {
+        const RegimeCase c{large_members, large_rows, large_channels, gpu};
+        const auto plan = regime_plan(c, element_bytes, direction);
+        CHECK(kind_of(plan) == "two sweeps in a group, several items");
+        CHECK(plan.launch.grid_x > 240);
+        CHECK(plan.launch.shared_bytes > 100 << 10);
+      }
+}
+
 TEST_CASE("the carve-out holds the blocks that are to be resident, and no more than there is") {
   CHECK(shared_carveout(h100, 0, 8) == 4);            // 8 KB that the system takes
   CHECK(shared_carveout(h100, 113 << 10, 2) == 100);  // two blocks of batch norm
