@@ -91,7 +91,8 @@ template <class T>
 template <class T>
 void check_forward(const BatchNormOperands<T>& o, const CpuForward<CpuReference<T>>& cpu, Runs runs = Runs::once) {
   const GpuForward<T> gpu(o);
-  const auto &expected = cpu.result.saved.by, &found = gpu.result.saved.by;
+  const auto& expected = cpu.result.saved.by;
+  const auto& found = gpu.result.saved.by;
   CHECK_FALSE(gpu.result.y.pending());
   CHECK(distance(gpu.result.y.raw, materialize(cpu.result.y)) <= batch_norm_tolerance<T>);
   CHECK(distance(found.mean, expected.mean) <= statistics_tolerance);

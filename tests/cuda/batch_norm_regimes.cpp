@@ -23,7 +23,7 @@ template <class T>
 }  // namespace
 
 TEMPLATE_TEST_CASE("batch norm on the GPU is right in every regime and the same every time", "[gpu]", float, bfloat16,
-                   half) {
+                   lpw::half) {
   const auto cases = of_type<TestType>();
   for (std::size_t i = 0; i < cases.size(); ++i) {
     INFO(regime_cases[i]);
