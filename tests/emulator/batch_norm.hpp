@@ -87,7 +87,7 @@ struct Workspace {
           .shared_bytes = plan.launch.shared_bytes,
           .seed = seed,
           .cooperative = plan.launch.cooperative,
-          .resident_blocks = static_cast<unsigned>(gpu.multiprocessors * kernels::member_blocks)};
+          .resident_blocks = static_cast<unsigned>(gpu.multiprocessors * gpu.resident_blocks)};
 }
 
 template <class T>

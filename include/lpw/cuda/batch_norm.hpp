@@ -4,6 +4,7 @@
 #pragma once
 
 #include <lpw/cuda/base/rows.hpp>
+#include <lpw/cuda/plans/batch_norm.hpp>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/primitives/batch_norm.hpp>
 
@@ -11,20 +12,19 @@ namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
-/// A launch over x [K, M, C] and the memory in which its blocks meet.
-struct BatchNormLaunch {
-  BatchNormPlan plan;
-  Tensor<float, Cuda> sums;
-  kernels::MemberWorkspace workspace;
-
-  /// `over_members`: gradients are summed over the members.
-  BatchNormLaunch(const MemberRows& view, const BatchNormWork& work, bool over_members = false)
-      : plan(plan_batch_norm(limits(), view.members, view.rows, view.channels, work)),
-        sums({static_cast<std::int64_t>(plan.group_sums) + (over_members ? 2 * view.members * view.channels : 0)}) {
-    unsigned* words = counters(plan.barriers + plan.arrivals);
-    workspace = {sums.data(), over_members ? sums.data() + plan.group_sums : nullptr, words, words + plan.barriers};
-  }
-};
+/// Runs the kernel over x [K, M, C] with the plan and the memory in which its blocks meet, which `p` lacks so far.
+/// `over_members`: gradients are summed over the members.
+template <class Parameters>
+void launch_batch_norm(void (*kernel)(Parameters), const MemberRows& view, const BatchNormWork& work, bool over_members,
+                       Parameters p) {
+  const auto plan = plan_batch_norm(cooperative_limits(kernel), view.members, view.rows, view.channels, work);
+  Tensor<float, Cuda> sums(
+      {static_cast<std::int64_t>(plan.group_sums) + (over_members ? 2 * view.members * view.channels : 0)});
+  unsigned* words = counters(plan.barriers + plan.arrivals);
+  p.tiling = plan.tiling;
+  p.workspace = {sums.data(), over_members ? sums.data() + plan.group_sums : nullptr, words, words + plan.barriers};
+  cuda::launch(kernel, plan.launch, p);
+}
 
 template <class T>
 [[nodiscard]] T* target_data(Gradient<T, Cuda>* target) {
@@ -53,10 +53,8 @@ template <class T>
   Normalizer<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
   Tensor<T, Cuda> y(x.shape());
   const int width = vector_width<T>(view.channels, {x.data(), residual.data(), y.data()});
-  const cuda::detail::BatchNormLaunch launch(view, {.element_bytes = sizeof(T),
-                                                    .vector = width,
-                                                    .read_twice = pass.batch_statistics,
-                                                    .sums = pass.batch_statistics});
+  const BatchNormWork work{
+      .element_bytes = sizeof(T), .vector = width, .read_twice = pass.batch_statistics, .sums = pass.batch_statistics};
   const kernels::BatchNormForward<T> p{.x = x.data(),
                                        .residual = residual.data(),
                                        .y = y.data(),
@@ -77,9 +75,11 @@ template <class T>
                                        .relu = pass.relu,
                                        .batch_statistics = pass.batch_statistics,
                                        .pooled = pass.pooled,
-                                       .tiling = launch.plan.tiling,
-                                       .workspace = launch.workspace};
-  cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::batch_norm_forward<T, n()>, launch.plan.launch, p); });
+                                       .tiling = {},
+                                       .workspace = {}};
+  cuda::with_width<T>(width, [&](auto n) {
+    cuda::detail::launch_batch_norm(kernels::batch_norm_forward<T, n()>, view, work, false, p);
+  });
   return {{std::move(y)},
           {x, std::move(by), pass.relu ? residual : Tensor<T, Cuda>(), pass.relu, pass.batch_statistics}};
 }
@@ -96,8 +96,8 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
   const Tensor<T, Cuda> residual = saved.relu ? saved.residual : Tensor<T, Cuda>();
   const int width = vector_width<T>(
       view.channels, {saved.x.data(), dy.data(), residual.data(), target_data(dx), target_data(dresidual)});
-  const BatchNormLaunch launch(view, {.element_bytes = sizeof(T), .vector = width, .read_twice = 2},
-                               (dgamma && dgamma_stride == 0) || (dbeta && dbeta_stride == 0));
+  const BatchNormWork work{.element_bytes = sizeof(T), .vector = width, .read_twice = 2};
+  const bool over_members = (dgamma && dgamma_stride == 0) || (dbeta && dbeta_stride == 0);
   const kernels::BatchNormBackward<T> p{.x = saved.x.data(),
                                         .dy = dy.data(),
                                         .residual = residual.data(),
@@ -117,10 +117,10 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
                                         .add_to_dbeta = target_accumulates(dbeta),
                                         .relu = saved.relu,
                                         .batch_statistics = saved.batch_statistics,
-                                        .tiling = launch.plan.tiling,
-                                        .workspace = launch.workspace};
-  cuda::with_width<T>(width,
-                      [&](auto n) { cuda::launch(kernels::batch_norm_backward<T, n()>, launch.plan.launch, p); });
+                                        .tiling = {},
+                                        .workspace = {}};
+  cuda::with_width<T>(
+      width, [&](auto n) { launch_batch_norm(kernels::batch_norm_backward<T, n()>, view, work, over_members, p); });
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -24,6 +24,7 @@
 #include <vector>
 
 #include "emulator/emulator.hpp"
+#include "multiprocessor.hpp"
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -32,6 +33,7 @@ enum cudaError_t {
   cudaErrorInvalidPitchValue = 12,
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719,
+  cudaErrorCooperativeLaunchTooLarge = 720,
   cudaErrorStreamCaptureUnsupported = 900
 };
 
@@ -43,6 +45,7 @@ enum cudaError_t {
     case cudaErrorInvalidPitchValue: return "cudaErrorInvalidPitchValue";
     case cudaErrorNoDevice: return "cudaErrorNoDevice";
     case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
+    case cudaErrorCooperativeLaunchTooLarge: return "cudaErrorCooperativeLaunchTooLarge";
     default: return "cudaErrorStreamCaptureUnsupported";
   }
 }
@@ -241,6 +244,7 @@ enum cudaDeviceAttr {
   cudaDevAttrMultiProcessorCount,
   cudaDevAttrMaxSharedMemoryPerMultiprocessor,
   cudaDevAttrMaxSharedMemoryPerBlockOptin,
+  cudaDevAttrReservedSharedMemoryPerBlock,
   cudaDevAttrL2CacheSize,
   cudaDevAttrCooperativeLaunch,
   cudaDevAttrComputeCapabilityMajor,
@@ -267,10 +271,12 @@ inline cudaError_t cudaDriverGetVersion(int* version) {
   return cudaSuccess;
 }
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
+  using lpw::emulator::Multiprocessor;
   switch (attribute) {
     case cudaDevAttrMultiProcessorCount: *value = lpw::emulator::StandIn::multiprocessors; break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = 64 << 10; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = 31 << 10; break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = Multiprocessor::shared; break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = Multiprocessor::shared_per_block; break;
+    case cudaDevAttrReservedSharedMemoryPerBlock: *value = Multiprocessor::reserved; break;
     case cudaDevAttrL2CacheSize: *value = 1 << 20; break;
     case cudaDevAttrCooperativeLaunch: *value = 1; break;
     case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
@@ -440,7 +446,10 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // Launches.
 
-enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize };
+enum cudaFuncAttribute {
+  cudaFuncAttributeMaxDynamicSharedMemorySize,
+  cudaFuncAttributePreferredSharedMemoryCarveout
+};
 enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative };
 union cudaLaunchAttributeValue {
   int cooperative;
@@ -457,8 +466,16 @@ struct cudaLaunchConfig_t {
   unsigned numAttrs;
 };
 
-template <class Kernel>
-cudaError_t cudaFuncSetAttribute(Kernel*, cudaFuncAttribute, int) {
+inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute attribute, int value) {
+  auto& multiprocessor = lpw::emulator::Multiprocessor::instance();
+  const bool taken = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize
+                         ? multiprocessor.allow_shared(kernel, value)
+                         : multiprocessor.prefer_carveout(kernel, value);
+  return taken ? cudaSuccess : cudaErrorInvalidValue;
+}
+inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block,
+                                                                std::size_t shared_bytes) {
+  *blocks = lpw::emulator::Multiprocessor::instance().resident(kernel, block, shared_bytes);
   return cudaSuccess;
 }
 
@@ -468,10 +485,19 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   if (StandIn::instance().last_error != cudaSuccess) return StandIn::instance().last_error;
   StandIn::instance().last_grid = config->gridDim;
   LaunchOptions options{.grid = config->gridDim, .block = config->blockDim, .shared_bytes = config->dynamicSmemBytes};
-  options.resident_blocks = StandIn::multiprocessors * 2;
   for (unsigned i = 0; i < config->numAttrs; ++i) options.cooperative = options.cooperative || config->attrs[i].val.cooperative;
+  const auto volume = [](const dim3& of) { return std::uint64_t{of.x} * of.y * of.z; };
+  const auto* address = reinterpret_cast<const void*>(kernel);
+  auto& multiprocessor = Multiprocessor::instance();
+  if (!multiprocessor.allows(address, options.shared_bytes)) return cudaErrorInvalidValue;
+  const auto resident = [=, &multiprocessor] {
+    return static_cast<unsigned>(StandIn::multiprocessors *
+                                 multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
+  };
+  if (options.cooperative && volume(options.grid) > resident()) return cudaErrorCooperativeLaunchTooLarge;
   StandIn::instance().issue(config->stream, [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
     options.seed = StandIn::instance().next_seed();
+    options.resident_blocks = resident();  // a replay goes by what holds now
     emulate(options, [&] { std::apply(kernel, parameters); });
   });
   return cudaSuccess;

@@ -7,7 +7,7 @@
 
 #include <algorithm>
 
-#include <lpw/cuda/base/runtime.hpp>
+#include <lpw/cuda/base/launch.hpp>
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/tensor/tensor.hpp>
 

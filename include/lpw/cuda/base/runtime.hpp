@@ -7,8 +7,6 @@
 #include <source_location>
 #include <string_view>
 
-#include <lpw/cuda/plans/batch_norm.hpp>
-#include <lpw/cuda/plans/launch.hpp>
 #include <lpw/tensor/error.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -63,13 +61,6 @@ inline void check(cudaError_t status, std::string_view call, const Place& place 
 
 namespace detail {
 
-[[nodiscard]] inline int attribute(cudaDeviceAttr which) {
-  int device = 0, value = 0;
-  check(cudaGetDevice(&device), "cudaGetDevice");
-  check(cudaDeviceGetAttribute(&value, which, device), "cudaDeviceGetAttribute");
-  return value;
-}
-
 [[nodiscard]] inline cudaStream_t make_stream() {
   if (!available())
     fail<CudaError>(
@@ -99,14 +90,6 @@ inline void synchronize(const Place& place = Place::current()) {
   check(cudaStreamSynchronize(stream()), "cudaStreamSynchronize", place);
 }
 
-/// What launch plans must know of the GPU.
-[[nodiscard]] inline const GpuLimits& limits() {
-  static const GpuLimits limits{
-      detail::attribute(cudaDevAttrMultiProcessorCount), detail::attribute(cudaDevAttrMaxSharedMemoryPerMultiprocessor),
-      detail::attribute(cudaDevAttrMaxSharedMemoryPerBlockOptin), detail::attribute(cudaDevAttrL2CacheSize)};
-  return limits;
-}
-
 /// "NVIDIA H100 80GB HBM3", say.
 [[nodiscard]] inline std::string device_name() {
   int device = 0;
@@ -114,35 +97,6 @@ inline void synchronize(const Place& place = Place::current()) {
   check(cudaGetDevice(&device), "cudaGetDevice");
   check(cudaGetDeviceProperties(&properties, device), "cudaGetDeviceProperties");
   return properties.name;
-}
-
-/// Runs kernel(parameters) on stream `on`, once for each thread of the plan's grid.
-template <class Parameters>
-void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters,
-            cudaStream_t on, const Place& place = Place::current()) {
-  constexpr std::size_t always_allowed = 48 << 10;
-  if (plan.shared_bytes > always_allowed)
-    check(
-        cudaFuncSetAttribute(kernel, cudaFuncAttributeMaxDynamicSharedMemorySize, static_cast<int>(plan.shared_bytes)),
-        "cudaFuncSetAttribute", place);
-  cudaLaunchAttribute attribute{};
-  attribute.id = cudaLaunchAttributeCooperative;
-  attribute.val.cooperative = 1;
-  cudaLaunchConfig_t config{};
-  config.gridDim = dim3(plan.grid_x, plan.grid_y);
-  config.blockDim = dim3(LaunchPlan::block);
-  config.dynamicSmemBytes = plan.shared_bytes;
-  config.stream = on;
-  config.attrs = &attribute;
-  config.numAttrs = plan.cooperative ? 1 : 0;
-  check(cudaLaunchKernelEx(&config, kernel, parameters), "cudaLaunchKernelEx", place);
-}
-
-/// Runs kernel(parameters) on stream().
-template <class Parameters>
-void launch(void (*kernel)(Parameters), const LaunchPlan& plan, const std::type_identity_t<Parameters>& parameters,
-            const Place& place = Place::current()) {
-  launch(kernel, plan, parameters, stream(), place);
 }
 
 }  // namespace cuda

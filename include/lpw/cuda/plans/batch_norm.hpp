@@ -15,13 +15,6 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// What a plan must know of a GPU.
-struct GpuLimits {
-  int multiprocessors;
-  std::int64_t shared_per_multiprocessor, shared_per_block;  // bytes; the latter with the opt-in for large blocks
-  std::int64_t l2_bytes;
-};
-
 enum class BatchNormRegime { block, group, two_sweeps };
 
 struct BatchNormPlan {
@@ -48,7 +41,6 @@ struct BatchNormTuning {
   std::int64_t item_cost = 8 * 1024;           // of an item's start and of the reduction inside the block
   std::int64_t l2_cost_percent = 50;           // of a second read that hits L2
   std::int64_t l2_share_percent = 60;          // of L2 that survives between the sweeps
-  std::int64_t reserved_shared = 1024;         // taken by the system for each block
   int slab_channels = 256;                     // at most
 };
 
@@ -109,8 +101,8 @@ namespace detail {
 
 }  // namespace detail
 
-/// The launch for x [K, M, C]. Every block of the grid is resident at once if the kernel's occupancy is
-/// kernels::member_blocks blocks per multiprocessor, which a cooperative launch checks.
+/// The launch for x [K, M, C]. Every block of the grid is resident at once if a multiprocessor holds
+/// `gpu.resident_blocks` of the kernel's, which a cooperative launch checks.
 [[nodiscard]] constexpr BatchNormPlan plan_batch_norm(const GpuLimits& gpu, std::int64_t members, std::int64_t rows,
                                                       std::int64_t channels, const BatchNormWork& work,
                                                       const BatchNormTuning& tuning = {}) {
@@ -124,13 +116,11 @@ namespace detail {
   base.slab = batch_norm_slab(vectors, base.vector, work.element_bytes, tuning);
   base.slabs = static_cast<int>(ceil_div(vectors, base.slab));
 
-  const std::int64_t blocks = std::int64_t{gpu.multiprocessors} * kernels::member_blocks,
-                     fixed = batch_norm_fixed_shared(base);
-  const std::int64_t budget =
-      std::min(gpu.shared_per_multiprocessor / kernels::member_blocks - tuning.reserved_shared, gpu.shared_per_block);
+  const std::int64_t blocks = std::int64_t{gpu.multiprocessors} * gpu.resident_blocks,
+                     fixed = batch_norm_fixed_shared(base), room = gpu.shared_of_resident() - fixed;
   const std::int64_t step_bytes =
       std::int64_t{kernels::member_threads} * work.vector * work.element_bytes * work.read_twice;
-  const std::int64_t most_resident = step_bytes ? std::max<std::int64_t>(0, (budget - fixed) / step_bytes) : 0;
+  const std::int64_t most_resident = step_bytes ? std::max<std::int64_t>(0, room / step_bytes) : 0;
 
   kernels::MemberTiling best = with_group(base, 1, blocks, most_resident);
   for (std::int64_t group = 2; group <= std::min(blocks, ceil_div(rows, base.pass())); ++group) {

@@ -12,6 +12,26 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// What a plan must know of a GPU.
+struct GpuLimits {
+  int multiprocessors;
+  std::int64_t shared_per_multiprocessor, shared_per_block;  // bytes; the latter with the opt-in for large blocks
+  std::int64_t l2_bytes;
+  std::int64_t reserved_shared = 1024;           // bytes that the system takes beside each block's
+  int resident_blocks = kernels::member_blocks;  // of a cooperative kernel, at once on a multiprocessor
+
+  /// Bytes of shared memory that each of `resident_blocks` may take.
+  [[nodiscard]] constexpr std::int64_t shared_of_resident() const {
+    return std::min(shared_per_multiprocessor / resident_blocks - reserved_shared, shared_per_block);
+  }
+  /// True if no figure is above those of `gpu`: what is planned for these runs there too.
+  [[nodiscard]] constexpr bool within(const GpuLimits& gpu) const {
+    return multiprocessors <= gpu.multiprocessors && shared_per_multiprocessor <= gpu.shared_per_multiprocessor &&
+           shared_per_block <= gpu.shared_per_block && l2_bytes <= gpu.l2_bytes &&
+           reserved_shared >= gpu.reserved_shared && resident_blocks <= gpu.resident_blocks;
+  }
+};
+
 /// A launch of blocks of kernels::member_threads (256) threads.
 struct LaunchPlan {
   unsigned grid_x = 1, grid_y = 1;
@@ -20,6 +40,14 @@ struct LaunchPlan {
 
   static constexpr unsigned block = kernels::member_threads;
 };
+
+/// The share of a multiprocessor's memory that is to be shared memory rather than L1 cache, in percent, for `blocks`
+/// of `shared_bytes` each to be resident at once.
+[[nodiscard]] constexpr int shared_carveout(const GpuLimits& gpu, std::size_t shared_bytes, std::int64_t blocks) {
+  const std::int64_t taken = blocks * (static_cast<std::int64_t>(shared_bytes) + gpu.reserved_shared),
+                     whole = gpu.shared_per_multiprocessor;
+  return static_cast<int>(std::min<std::int64_t>(100, (100 * taken + whole - 1) / whole));
+}
 
 /// Elements of an access to arrays of rows of `length` elements of T that begin at the given addresses: 16 bytes, or 1
 /// element.
