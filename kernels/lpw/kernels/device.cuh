@@ -86,10 +86,8 @@ __device__ __forceinline__ void write_word(void* to, Word value, Site) {
   auto* word = static_cast<Word*>(to);
   if constexpr (cache == Cache::streaming) {
     __stcs(word, value);
-  } else if constexpr (cache == Cache::fresh) {
-    __stcg(word, value);
   } else {
-    *word = value;
+    *word = value;  // fresh too: every store goes to the L2 cache, which blocks share
   }
 }
 
