@@ -17,7 +17,7 @@ using emulator::LaunchOptions;
 
 namespace {
 
-constexpr int schedules = 16, blocks = 3, threads = 64;
+constexpr int orders = 16, blocks = 3, block_threads = 64;
 
 /// What a kernel leaves out of the order that one block's stores need to be seen by another.
 enum class Missing { nothing, writers_fence, readers_fence, barrier_before_fence, fresh_load, fresh_store };
@@ -62,13 +62,13 @@ __global__ void add_up(int* partial, unsigned* counter, int* sum) {
 template <Missing missing>
 [[nodiscard]] std::vector<std::string> outcomes() {
   std::vector<std::string> result;
-  for (std::uint64_t seed = 0; seed < schedules; ++seed)
+  for (std::uint64_t seed = 0; seed < orders; ++seed)
     for (const bool cooperative : {false, true}) {
-      std::vector<int> partial(blocks * threads);
+      std::vector<int> partial(blocks * block_threads);
       unsigned counter = 0;
       int sum = 0;
       const LaunchOptions options{
-          .grid = blocks, .block = threads, .shared_bytes = 16, .seed = seed, .cooperative = cooperative};
+          .grid = blocks, .block = block_threads, .shared_bytes = 16, .seed = seed, .cooperative = cooperative};
       const std::string message =
           message_of<Error>([&] { emulate(options, [&] { add_up<missing>(partial.data(), &counter, &sum); }); });
       result.push_back(message.empty() ? to_text(sum) : message);
@@ -84,14 +84,13 @@ void check_all(const std::vector<std::string>& outcomes, const std::vector<std::
     for (const auto& text : texts) CHECK_THAT(outcome, Contains(text));
 }
 
-/// The message that a launch of two blocks, resident together, ends in under each of the orders
-/// of threads; "" if in none.
+/// The message that a launch of two blocks, resident together, ends in under each order of threads; "" if in none.
 template <class Kernel>
 [[nodiscard]] std::vector<std::string> errors_of(const Kernel& kernel) {
   std::vector<std::string> result;
-  for (std::uint64_t seed = 0; seed < schedules; ++seed)
+  for (std::uint64_t seed = 0; seed < orders; ++seed)
     result.push_back(message_of<Error>([&] {
-      emulate({.grid = 2, .block = threads, .shared_bytes = 16, .seed = seed, .cooperative = true}, kernel);
+      emulate({.grid = 2, .block = block_threads, .shared_bytes = 16, .seed = seed, .cooperative = true}, kernel);
     }));
   return result;
 }
@@ -99,7 +98,7 @@ template <class Kernel>
 }  // namespace
 
 TEST_CASE("blocks see each other's stores after a fence, an atomic operation and a fence") {
-  for (const auto& outcome : outcomes<Missing::nothing>()) CHECK(outcome == to_text(blocks * threads));
+  for (const auto& outcome : outcomes<Missing::nothing>()) CHECK(outcome == to_text(blocks * block_threads));
 }
 
 TEST_CASE("a missing fence of the block that wrote is an error at the load") {
@@ -131,7 +130,7 @@ TEST_CASE("a cached load of what another block has stored is an error, and a loa
           if (blockIdx.x == 0 && threadIdx.x == 0) kernels::store_fresh(word.data(), 1.f);
           kernels::group_barrier(&counter, 2, blockIdx.x);
           if (blockIdx.x == 1 && threadIdx.x == 0) found[0] = word[0];
-        }) == std::vector<std::string>(schedules));
+        }) == std::vector<std::string>(orders));
   CHECK(found[0] != found[0]);
   CHECK(word[0] == 1.f);  // when the launch is over
 }
@@ -142,23 +141,23 @@ TEST_CASE("a fresh load of what was stored in passing is an error") {
 }
 
 TEST_CASE("a store that no atomic operation tells of is an error, unless its own block reads it after a barrier") {
-  std::vector<int> words(2 * threads), found(2 * threads);
+  std::vector<int> words(2 * block_threads), found(2 * block_threads);
   const auto hand_over = [&](unsigned distance, bool barrier) {
     return errors_of([&] {
-      const unsigned at = blockIdx.x * threads + threadIdx.x;
+      const unsigned at = blockIdx.x * block_threads + threadIdx.x;
       kernels::store_fresh(words.data() + at, 1);
       if (barrier) __syncthreads();
-      found[at] = kernels::load_fresh(words.data() + (at + distance) % (2 * threads));
+      found[at] = kernels::load_fresh(words.data() + (at + distance) % (2 * block_threads));
     });
   };
-  for (const auto& message : hand_over(threads, true))
+  for (const auto& message : hand_over(block_threads, true))
     CHECK_THAT(message, Contains("nothing says that it has done so") ||
                             Contains("of a word that no thread has written by store_fresh"));
-  CHECK(hand_over(0, false) == std::vector<std::string>(schedules));
+  CHECK(hand_over(0, false) == std::vector<std::string>(orders));
   for (const auto& message : errors_of([&] {
-         kernels::store_fresh(words.data() + threadIdx.x + blockIdx.x * threads, 1);
+         kernels::store_fresh(words.data() + threadIdx.x + blockIdx.x * block_threads, 1);
          if (threadIdx.x >= 32) __syncwarp();
-         const unsigned other = (threadIdx.x + 32) % threads + blockIdx.x * threads;
+         const unsigned other = (threadIdx.x + 32) % block_threads + blockIdx.x * block_threads;
          found[other] = kernels::load_fresh(words.data() + other);
        }))
     CHECK_THAT(message, Contains("without a __syncthreads() between") ||
@@ -169,7 +168,7 @@ TEST_CASE("what a block has learned of others it hands on with its own stores") 
   std::vector<int> words(2);
   unsigned first = 0, second = 0;
   int found = 0;
-  for (std::uint64_t seed = 0; seed < schedules; ++seed) {
+  for (std::uint64_t seed = 0; seed < orders; ++seed) {
     first = second = 0;
     emulate({.grid = 3, .block = 32, .seed = seed, .cooperative = true}, [&] {
       if (threadIdx.x != 0) return;
