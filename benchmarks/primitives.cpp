@@ -137,7 +137,7 @@ void add_lstm_cell(const std::string& type) {
   const Shape state_shape{members, sequences, hidden}, gates_shape{members, sequences, 4 * hidden};
   const auto cell = [=] {
     const auto row = [](std::int64_t columns) { return random_tensor<W>({members, columns}); };
-    return lpw::LstmCell<W, Cpu>{row(4 * hidden), row(4 * hidden), row(4 * hidden), row(4 * hidden), row(hidden)};
+    return lpw::LstmCell<W, Cpu>{row(4 * hidden), row(4 * hidden), row(4 * hidden), row(hidden)};
   };
   const auto step = [=] {
     return lpw::LstmStep<T, Cpu>{random_tensor<T>(gates_shape), random_tensor<W>(state_shape),

@@ -31,9 +31,8 @@ struct Step {
   [[nodiscard]] LstmCell<W, Cpu> cell(std::int64_t rows, bool factors) const {
     const auto parameter = [&](std::int64_t columns, std::uint32_t key) { return rounded<W>({rows, columns}, key); };
     const std::int64_t columns = 4 * hidden;
-    if (!factors) return {parameter(columns, 1), parameter(columns, 2), {}, {}, {}};
-    return {parameter(columns, 1), parameter(columns, 2), parameter(columns, 3), parameter(columns, 4),
-            parameter(hidden, 5)};
+    if (!factors) return {parameter(columns, 1), {}, {}, {}};
+    return {parameter(columns, 1), parameter(columns, 3), parameter(columns, 4), parameter(hidden, 5)};
   }
   [[nodiscard]] LstmStep<T, Cpu> operands() const {
     return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)};

@@ -25,9 +25,17 @@ struct CountingClassification : train::ImageClassification<Toy<D>> {
   void accumulate_gradient(Toy<D>& network, Tape& tape, const typename Base::Batch& batch,
                            train::StepOutputs<float, D>& outputs) {
     if (passes++ == interrupted_pass) raise(SIGINT);
+    if constexpr (std::is_same_v<D, Cuda>) {  // so that each is converted once a step, were it in 16 bits
+      auto* const unchanged = UnchangedWeights<float, Cuda>::current();
+      nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) {
+        unchanged_weights =
+            unchanged_weights && unchanged && unchanged->template copy_of<bfloat16>(parameter.value(), 1);
+      });
+    }
     Base::accumulate_gradient(network, tape, batch, outputs);
   }
   int passes = 0, interrupted_pass = -1;
+  bool unchanged_weights = true;
 };
 
 const train::TrainOptions image_run_options{.epochs = 5,
@@ -78,6 +86,8 @@ TEST_CASE("the trainer classifies images on the GPU as on the CPU, by replayed g
     const auto scored = gpu.task.evaluate(gpu.network), score = cpu.task.evaluate(cpu.network);
     CHECK(std::abs(scored[1].second - score[1].second) < 1e-4);  // the mean of the likelihoods of the averaged network
     CHECK(cpu.task.passes == 12 + 4 * 4 * (chunk > 0 ? 2 : 1));
+    CHECK(gpu.task.unchanged_weights);
+    CHECK(UnchangedWeights<float, Cuda>::current() == nullptr);
     // Two buffers of minibatches before release and two after, each issued once and captured once.
     CHECK(gpu.task.passes == 4 + 4 * (chunk > 0 ? 2 : 1));
   }

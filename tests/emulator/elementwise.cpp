@@ -68,6 +68,56 @@ TEMPLATE_TEST_CASE("the kernel add gives the CPU's bits, in place, elsewhere, an
   }
 }
 
+namespace {
+
+/// Rows of odd lengths, of which some begin at 16 bytes, converted and added, and filled up with zeros.
+template <class From, class To>
+void check_convert() {
+  constexpr int widest = kernels::convert_width<From, To>;
+  for (const std::int64_t length : {1, 5, 8, 500, 1029, 9000})
+    for (const std::int64_t rows : {1, 3})
+      for (const bool wide : {false, true})
+        for (const bool accumulate : {false, true}) {
+          const std::int64_t stride = (length + widest - 1) / widest * widest + (wide ? widest : 5),
+                             padded = accumulate ? length
+                                      : wide     ? stride - widest
+                                                 : stride - 2;
+          INFO("rows " << rows << " of " << length << " wide " << wide << " accumulate " << accumulate);
+          const auto from = awkward_tensor<From>({rows, stride}, 1);
+          auto to = random_tensor<To>({rows, stride}, 2);
+          auto expected = clone(to);
+          for (std::int64_t row = 0; row < rows; ++row)
+            for (std::int64_t i = 0; i < padded; ++i) {
+              To& element = expected.row(row)[i];
+              const float value = i < length ? float(from.row(row)[i]) : 0.f;
+              element = To(accumulate ? float(element) + value : value);
+            }
+          const kernels::Convert<From, To> p{.from = from.data(),
+                                             .to = to.data(),
+                                             .rows = rows,
+                                             .length = length,
+                                             .from_stride = stride,
+                                             .to_stride = stride,
+                                             .padded = padded,
+                                             .accumulate = accumulate};
+          if (wide) {
+            CHECK(same_on_any_order(
+                small_plan(length / widest, rows), [&] { kernels::convert<From, To, widest>(p); }, to));
+          } else {
+            CHECK(same_on_any_order(
+                small_plan(length, rows), [&] { kernels::convert<From, To, 1>(p); }, to));
+          }
+          CHECK(same_values(to, expected, Nan::equals_nan));
+        }
+}
+
+}  // namespace
+
+TEMPLATE_TEST_CASE("the kernel convert rounds, adds, and fills rows up with zeros", "[elementwise]", bfloat16, half) {
+  check_convert<float, TestType>();
+  check_convert<TestType, float>();
+}
+
 TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", float, bfloat16, half) {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t length : {1, 5, 64, 1027, 2048})

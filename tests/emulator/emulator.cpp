@@ -55,20 +55,20 @@ __global__ void reverse(const int* in, int* out) {
 /// total[i] = the number of threads of the grid, in every thread i, whose sums pass a barrier between all blocks.
 __global__ void two_stages(int* partial, unsigned* counter, int* total) {
   const unsigned id = blockIdx.x * blockDim.x + threadIdx.x, threads = gridDim.x * blockDim.x;
-  partial[id] = 1;
+  kernels::store_fresh(partial + id, 1);
   kernels::group_barrier(counter, gridDim.x, blockIdx.x);
   int all = 0;
   for (unsigned i = 0; i < threads; ++i) all += kernels::load_fresh(partial + i);
   total[id] = all;
   kernels::group_barrier(counter, gridDim.x, blockIdx.x);
-  partial[id] = 0;
+  kernels::store_fresh(partial + id, 0);
 }
 
 /// result[0] = the number of threads of the grid, summed by the block that is last.
 __global__ void last_sums(int* partial, unsigned* counter, int* result) {
   kernels::SharedMemory memory;
   unsigned* flag = memory.take<unsigned>(1);
-  partial[blockIdx.x * blockDim.x + threadIdx.x] = 1;
+  kernels::store_fresh(partial + blockIdx.x * blockDim.x + threadIdx.x, 1);
   const bool last = kernels::arrives_last(counter, gridDim.x, flag);
   if (threadIdx.x == 0) *flag = 0;  // it is free again
   if (!last) return;

@@ -37,21 +37,37 @@ void emulate(const LaunchOptions& options, const Kernel& kernel) {
 // What lpw/kernels/device.cuh is built on.
 
 template <class Word>
-[[nodiscard]] Word read(const void* from) {
-  Grid::current()->check_alignment(from, sizeof(Word));
+[[nodiscard]] Word read(const void* from, const Site& site) {
+  Grid::current()->check_access("a plain load", from, sizeof(Word), site);
   Word word;
   std::memcpy(&word, from, sizeof(Word));
   return word;
 }
 template <class Word>
-void write(void* to, Word word) {
-  Grid::current()->check_alignment(to, sizeof(Word));
+void write(void* to, Word word, const Site& site) {
+  Grid::current()->check_access("a plain store", to, sizeof(Word), site);
   std::memcpy(to, &word, sizeof(Word));
+}
+template <class Word>
+[[nodiscard]] Word read_fresh(const void* from, const Site& site) {
+  static_assert(sizeof(Word) % MemoryOrder::word_bytes == 0, "blocks hand each other words of 4 bytes");
+  Grid::current()->check_alignment(from, sizeof(Word));
+  Word word;
+  Grid::current()->load_fresh(&word, from, sizeof(Word), site);
+  return word;
+}
+template <class Word>
+void write_fresh(void* to, Word word, const Site& site) {
+  static_assert(sizeof(Word) % MemoryOrder::word_bytes == 0, "blocks hand each other words of 4 bytes");
+  Grid::current()->check_alignment(to, sizeof(Word));
+  Grid::current()->store_fresh(to, &word, sizeof(Word), site);
 }
 [[nodiscard]] inline unsigned char* shared_piece(std::size_t first, std::size_t bytes) {
   return Grid::current()->shared_piece(first, bytes);
 }
-inline void copy_async(void* to, const void* from, std::size_t bytes) { Grid::current()->copy_async(to, from, bytes); }
+inline void copy_async(void* to, const void* from, std::size_t bytes, const Site& site) {
+  Grid::current()->copy_async(to, from, bytes, site);
+}
 inline void commit_copies() { Grid::current()->commit_copies(); }
 inline void wait_copies(int pending) { Grid::current()->wait_copies(static_cast<unsigned>(pending)); }
 template <class Condition>
@@ -81,7 +97,7 @@ inline void __syncthreads(const LpwSite& site = LpwSite::current()) { lpw::emula
 inline void __syncwarp(unsigned mask = ~0u, const LpwSite& site = LpwSite::current()) {
   static_cast<void>(lpw::emulator::ballot("__syncwarp", mask, false, site));
 }
-inline void __threadfence() {}
+inline void __threadfence() { lpw::emulator::Grid::current()->fence(); }
 inline void __threadfence_block() {}
 
 template <class V>
@@ -122,7 +138,7 @@ template <class V>
 template <class V>
   requires std::is_integral_v<V> V atomicExch(V* address, std::type_identity_t<V> value) {
     const V before = std::exchange(*address, value);
-    lpw::emulator::Grid::current()->atomic_done();
+    lpw::emulator::Grid::current()->atomic_done(address);
     return before;
   }
 template <class V>

@@ -5,7 +5,7 @@
 // blocks may come first. So of two accesses that no barrier separates, each comes first under about half of the seeds,
 // and a missing barrier shows as a result that is wrong or depends on the seed. A wait that cannot end is an lpw::Error
 // naming block and thread. Everything is sequential: the emulator shows races between threads, not between memory
-// accesses.
+// accesses; what these could do to stores that other blocks read, memory_order.hpp finds.
 #pragma once
 
 #include <algorithm>
@@ -14,7 +14,6 @@
 #include <exception>
 #include <memory>
 #include <numeric>
-#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -23,10 +22,9 @@
 
 #include "emulator/cuda_types.hpp"
 #include "emulator/fiber.hpp"
+#include "emulator/memory_order.hpp"
 
 namespace lpw::emulator {
-
-using Site = std::source_location;
 
 struct LaunchOptions {
   dim3 grid, block;
@@ -62,10 +60,13 @@ struct Thread {
   int source = -1;          // the lane whose value it wants; -1: all lanes' votes
   unsigned groups = 0;      // of asynchronous copies, committed so far
   std::vector<PendingCopy> copies = {};
+  ThreadOrder order = {};
 };
 
 struct Block {
+  std::uint64_t number = 0;
   uint3 index = {};
+  BlockOrder order = {};
   std::vector<Thread> threads = {};
   std::unique_ptr<std::byte[]> shared = nullptr;
   unsigned at_barrier = 0, returned = 0;
@@ -75,15 +76,6 @@ struct Block {
 
 /// Thrown through the kernels that are under way when another thread has failed.
 struct Aborted {};
-
-[[nodiscard]] inline std::string name_of(uint3 index) {
-  return to_text('(', index.x, ", ", index.y, ", ", index.z, ')');
-}
-
-[[nodiscard]] inline std::string name_of(const Site& site) {
-  const std::string_view path = site.file_name();
-  return to_text(path.substr(path.rfind('/') + 1), ':', site.line());
-}
 
 [[nodiscard]] inline bool same_place(const Site& a, const Site& b) {
   return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
@@ -121,6 +113,7 @@ class Grid {
       shuffle(order);
       const std::size_t at_once = options_.cooperative ? blocks_ : 1;
       for (std::size_t first = 0; first < blocks_; first += at_once) run_resident(order.data() + first, at_once);
+      memory_.finish();
     } catch (...) {
       abort();
       current() = nullptr;
@@ -179,9 +172,22 @@ class Grid {
     ++progress_;
   }
 
+  void fence() { MemoryOrder::fence(actor()); }
+  void store_fresh(void* to, const void* from, std::size_t bytes, const Site& site) {
+    memory_.store(to, from, bytes, actor(), site);
+  }
+  void load_fresh(void* to, const void* from, std::size_t bytes, const Site& site) {
+    memory_.load(to, from, bytes, actor(), site);
+  }
+  void check_access(const char* what, const void* address, std::size_t bytes, const Site& site) const {
+    check_alignment(address, bytes);
+    memory_.check_plain(what, address, bytes, actor(), site);
+  }
+
   /// After an atomic operation, by which blocks tell each other what they have done: lets the others go on right here,
   /// half of the time.
-  void atomic_done() {
+  void atomic_done(const void* address) {
+    memory_.count(address, actor());
     if (!options_.cooperative || random() & 1u) return;
     other_blocks_first_ = true;
     wait(State::ready, "an atomic operation", {});
@@ -195,9 +201,9 @@ class Grid {
   }
 
   /// The hardware copies at some moment between issue and wait: here at one of the two.
-  void copy_async(void* to, const void* from, std::size_t bytes) {
+  void copy_async(void* to, const void* from, std::size_t bytes, const Site& site) {
     check_alignment(to, bytes);
-    check_alignment(from, bytes);
+    check_access("an asynchronous copy", from, bytes, site);
     if (random() & 1u) {
       std::memcpy(to, from, bytes);
     } else {
@@ -236,6 +242,12 @@ class Grid {
     for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random() * i >> 32]);
   }
 
+  [[nodiscard]] Actor actor() const {
+    Thread& thread = *running_;
+    Block& block = *thread.block;
+    return {block.number, thread.rank / 32, block.index, thread.index, block.order, thread.order};
+  }
+
   [[nodiscard]] static std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
     static std::vector<std::unique_ptr<Fiber>> fibers;
     return fibers;
@@ -250,6 +262,8 @@ class Grid {
     // lost.
     std::memset(block.shared.get(), options_.seed % 2 ? 0xA5 : 0xFF, options_.shared_bytes);
     block.at_barrier = block.returned = 0;
+    block.number = number;
+    block.order = {};
     block.threads.assign(threads_, {});
     for (unsigned rank = 0; rank < threads_; ++rank) {
       Thread& thread = block.threads[rank];
@@ -355,7 +369,9 @@ class Grid {
         fail("block ", name_of(block.index), ": __syncthreads in divergent code: thread ", name_of(first.index),
              " waits at ", name_of(first.site), ", thread ", name_of(thread.index), " at ", name_of(thread.site));
       thread.state = State::ready;
+      MemoryOrder::pass_barrier(block.order, thread.order);
     }
+    MemoryOrder::pass_barrier(block.order);
     block.at_barrier = 0;
     return true;
   }
@@ -457,6 +473,7 @@ class Grid {
   std::vector<Block> resident_;
   std::vector<Thread*> order_;
   Thread* running_ = nullptr;
+  MemoryOrder memory_;
   std::exception_ptr failure_ = nullptr;
   bool aborting_ = false, other_blocks_first_ = false;
 };

@@ -46,12 +46,20 @@ const void* const of_width[] = {address(augment<T, N>),
 template <class T, int N>
 const void* const of_units[] = {address(lstm_cell_forward<T, N>), address(lstm_cell_backward<T, N>)};
 
+template <class T, int N>
+const void* const of_conversion[] = {address(convert<float, T, N>), address(convert<T, float, N>)};
+
 template <class T>
 const void* const of_type[] = {address(sgd_step<T>),   address(adam_step<T>), address(count_correct<T>),
                                of_width<T, widest<T>>, of_width<T, 1>,        of_units<T, 4>,
                                of_units<T, 1>};
 
-const void* const all[] = {of_type<float>,
+const void* const all[] = {address(fill<float>),
+                           of_conversion<bfloat16, 8>,
+                           of_conversion<bfloat16, 1>,
+                           of_conversion<half, 8>,
+                           of_conversion<half, 1>,
+                           of_type<float>,
                            of_type<bfloat16>,
                            of_type<half>,
                            address(move_average<4>),

@@ -21,8 +21,7 @@ struct CellSetting {
 
  private:
   CellSetting(const Shape& gates, const Shape& state, std::int64_t units)
-      : parameters{parameter(4 * units), parameter(4 * units), parameter(4 * units), parameter(4 * units),
-                   parameter(units)},
+      : parameters{parameter(4 * units), parameter(4 * units), parameter(4 * units), parameter(units)},
         step{random_tensor<T, Cuda>(gates), random_tensor<float, Cuda>(state, 1), random_tensor<float, Cuda>(state, 2)},
         product(random_tensor<T, Cuda>(gates, 3)),
         product_back(random_tensor<T, Cuda>(state, 4)),

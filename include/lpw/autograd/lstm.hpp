@@ -100,7 +100,7 @@ class LstmWindow {
         hidden_(hh_.weight.dim(2)),
         y_({members_, steps_, batch_, hidden_}),
         cells_(y_.shape()) {
-    cell_ = {ih_.bias, hh_.bias, ih_.output, hh_.output, hh_.input};
+    cell_ = {sum_of_rows(ih_.bias, hh_.bias), ih_.output, hh_.output, hh_.input};
     if (!ih_.output.empty() || !hh_.output.empty()) {  // the cell takes factors for both matrices
       if (ih_.output.empty()) cell_.output_ih = full<W, D>({1, 4 * hidden_}, W(1));
       if (hh_.output.empty()) cell_.output_hh = full<W, D>({1, 4 * hidden_}, W(1));
@@ -113,11 +113,12 @@ class LstmWindow {
     gates_ =
         linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
     auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
-    auto previous = hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input);
+    auto previous = recurrent_state(
+        hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input), recurrent);
     for (std::int64_t t = 0; t < steps_; ++t) {
       auto now = at_step(t);
       auto hidden = step_of(y_, t);
-      Tensor<T, D> next({members_, batch_, hidden_});
+      Tensor<T, D> next(previous.shape());
       lstm_cell_forward(cell_, recurrent_forward(previous, recurrent), now, hidden, next);
       previous = std::move(next);
     }
@@ -141,12 +142,28 @@ class LstmWindow {
       if (t > 0 || to_hidden.needed()) product = recurrent_backward_data(before, recurrent);
     }
     if (to_cell.needed()) to_cell.add(std::move(dcell));
-    if (to_hidden.needed()) add_scaled(std::move(product), hh_.input, to_hidden);
+    if (to_hidden.needed()) add_scaled(units_of(product), hh_.input, to_hidden);
     add_parameter_gradients();
     if (to_x.needed()) add_input_gradient(to_x);
   }
 
  private:
+  /// a + b of parameters [1 or K, C], which the cell takes as one.
+  [[nodiscard]] static Tensor<W, D> sum_of_rows(const Tensor<W, D>& a, const Tensor<W, D>& b) {
+    if (a.dim(0) < b.dim(0)) return sum_of_rows(b, a);
+    const auto rows = a.contiguous() ? a : clone(a);
+    return add_channels_forward(rows.reshaped({a.dim(0), 1, a.dim(1)}), b).reshaped(a.shape());
+  }
+
+  /// The first H columns of what a product with the recurrent matrix gives, [K, B, H].
+  [[nodiscard]] Tensor<T, D> units_of(const Tensor<T, D>& product) const {
+    if (product.dim(2) == hidden_) return product;
+    Tensor<T, D> result({members_, batch_, hidden_});
+    auto rows = result.reshaped({members_ * batch_, hidden_});
+    copy(product.reshaped({members_ * batch_, product.dim(2)}).columns(0, {hidden_}), rows);
+    return result;
+  }
+
   /// Step t of [K, T, B, C] as [K, B, C].
   template <class V>
   [[nodiscard]] Tensor<V, D> step_of(const Tensor<V, D>& window, std::int64_t t) const {

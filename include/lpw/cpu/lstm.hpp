@@ -31,6 +31,11 @@ template <class T>
 }
 
 template <class T>
+[[nodiscard]] Tensor<T, Cpu> recurrent_state(const Tensor<T, Cpu>& x, const RecurrentWeight<T>& /*weight*/) {
+  return x;
+}
+
+template <class T>
 [[nodiscard]] Tensor<T, Cpu> recurrent_forward(const Tensor<T, Cpu>& x, RecurrentWeight<T>& weight) {
   const std::int64_t in = x.dim(2), out = weight.values.dim(1);
   const detail::LinearRows rows(x.shape(), weight.values.dim(0));
@@ -71,20 +76,19 @@ template <class T>
   return tensor.row(k) + b * tensor.dim(2);
 }
 
-/// a = product_ih r_ih + product_hh r_hh + b_ih + b_hh for one row.
+/// a = product_ih r_ih + product_hh r_hh + (b_ih + b_hh) for one row.
 template <class T, class W>
 void lstm_preactivations(const LstmCell<W, Cpu>& p, std::int64_t k, const T* product_ih, const T* product_hh,
                          std::int64_t columns, W* a) {
-  const W *b1 = member_row(p.bias_ih, k), *b2 = member_row(p.bias_hh, k);
+  const W* b = member_row(p.bias, k);
   if (p.output_ih.empty()) {
 #pragma omp simd
-    for (std::int64_t j = 0; j < columns; ++j) a[j] = W(product_ih[j]) + W(product_hh[j]) + (b1[j] + b2[j]);
+    for (std::int64_t j = 0; j < columns; ++j) a[j] = W(product_ih[j]) + W(product_hh[j]) + b[j];
     return;
   }
   const W *r1 = member_row(p.output_ih, k), *r2 = member_row(p.output_hh, k);
 #pragma omp simd
-  for (std::int64_t j = 0; j < columns; ++j)
-    a[j] = W(product_ih[j]) * r1[j] + W(product_hh[j]) * r2[j] + (b1[j] + b2[j]);
+  for (std::int64_t j = 0; j < columns; ++j) a[j] = W(product_ih[j]) * r1[j] + W(product_hh[j]) * r2[j] + b[j];
 }
 
 /// out = in factor for one row, or in where there is no factor.

@@ -12,10 +12,21 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Rounded to T, once for all steps of a window.
+/// Rounded to T, once for all steps of a window. Where that makes a copy, its rows are filled up with zeros to a
+/// multiple of 16 bytes: cuBLAS has its fast kernels for operands whose rows all begin there.
 template <class T>
 [[nodiscard]] Tensor<T, Cuda> recurrent_weight(const Tensor<float, Cuda>& weight, std::int64_t /*steps*/) {
-  return cuda::weights_as<T>(weight);
+  return cuda::weights_as<T>(weight, cuda::whole_vectors<T>(weight.dim(2)));
+}
+
+template <class T>
+[[nodiscard]] Tensor<T, Cuda> recurrent_state(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& weight) {
+  const std::int64_t rows = x.dim(0) * x.dim(1), columns = x.dim(2);
+  if (weight.dim(2) == columns) return x;
+  auto result = zeros<T, Cuda>({x.dim(0), x.dim(1), weight.dim(2)});
+  auto target = result.reshaped({rows, weight.dim(2)}).columns(0, {columns});
+  copy((x.contiguous() ? x : clone(x)).reshaped({rows, columns}), target);
+  return result;
 }
 
 template <class T>
@@ -48,7 +59,7 @@ struct CellSize {
   const auto of = [&](const Tensor<float, Cuda>& tensor) {
     return kernels::MemberParameter{tensor.data(), member_stride(tensor, members)};
   };
-  return {of(cell.bias_ih), of(cell.bias_hh), of(cell.output_ih), of(cell.output_hh), of(cell.input_hh)};
+  return {of(cell.bias), of(cell.output_ih), of(cell.output_hh), of(cell.input_hh)};
 }
 
 /// A step's rows [K, B, C], whose members may lie apart.
@@ -58,14 +69,14 @@ template <class V, class Rows>
 }
 
 /// body(width, LaunchPlan) for a step: a width of 4 units, which are 16 bytes of float, where all arrays and their
-/// members begin at multiples of 4 elements; else 1.
+/// members, and rows of `columns` elements, begin at multiples of 4 elements; else 1.
 template <class Body, class... V>
-void with_cell_plan(const CellSize& size, const Body& body, const kernels::StepRows<V>&... arrays) {
+void with_cell_plan(const CellSize& size, int columns, const Body& body, const kernels::StepRows<V>&... arrays) {
   const auto aligned = [](const auto& array) {
     return reinterpret_cast<std::uintptr_t>(array.data) % (4 * sizeof(*array.data)) == 0 &&
            array.member_stride % 4 == 0;
   };
-  const int width = size.units % 4 == 0 && (aligned(arrays) && ...) ? 4 : 1;
+  const int width = size.units % 4 == 0 && columns % 4 == 0 && (aligned(arrays) && ...) ? 4 : 1;
   const auto plan = element_plan(std::int64_t{size.rows} * size.units / width, size.members, kernels::cell_blocks);
   with_width<float>(width, [&](auto n) { body(n, plan); });
 }
@@ -88,9 +99,11 @@ void lstm_cell_forward(const LstmCell<float, Cuda>& parameters, const Tensor<T, 
                                       .next = next.data(),
                                       .members = size.members,
                                       .rows = size.rows,
-                                      .units = size.units};
+                                      .units = size.units,
+                                      .columns = static_cast<int>(next.dim(2))};
   with_cell_plan(
-      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_forward<T, width()>, plan, p); },
+      size, p.columns,
+      [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_forward<T, width()>, plan, p); },
       p.gates, step_rows<const T>(product), p.cell_before, p.cell, p.hidden, step_rows<T>(next));
 }
 
@@ -112,9 +125,11 @@ void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T,
                                        .before = before.data(),
                                        .members = size.members,
                                        .rows = size.rows,
-                                       .units = size.units};
+                                       .units = size.units,
+                                       .columns = static_cast<int>(product.dim(2))};
   with_cell_plan(
-      size, [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_backward<T, width()>, plan, p); },
+      size, p.columns,
+      [&](auto width, const LaunchPlan& plan) { cuda::launch(kernels::lstm_cell_backward<T, width()>, plan, p); },
       p.gates, p.cell_before, p.cell, p.dy, step_rows<const T>(product), step_rows<float>(dcell), step_rows<T>(before));
 }
 

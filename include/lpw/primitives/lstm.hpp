@@ -7,14 +7,17 @@
 //
 // recurrent_weight(weight, steps):
 //   the recurrent matrix [1 or K, out, in], prepared for that many products in one direction, as the next two take it.
-// recurrent_forward(x, weight): y [K, B, out] = x [K, B, in] weight^T.
-// recurrent_backward_data(dy, weight): dx [K, B, in] = dy [K, B, out] weight.
+// recurrent_state(x, weight):
+//   x [K, B, in] as [K, B, H'], as a product with such a weight takes it: H' >= in is the device's choice, and what is
+//   past x is zeros. May share x's memory.
+// recurrent_forward(x, weight): y [K, B, out] = x [K, B, H'] weight^T.
+// recurrent_backward_data(dy, weight): dx [K, B, H'] = dy [K, B, out] weight.
 // lstm_cell_forward(parameters, product, step, hidden, next):
 //   from the products with the input matrix, in step.gates, and with the recurrent matrix, `product` [K, B, 4H], to the
-//   activated gates in their place, c_t in step.cell and h_t in `hidden` [K, B, H]; and h_t o s_hh in `next` [K, B, H],
-//   which the next step's product takes.
+//   activated gates in their place, c_t in step.cell and h_t in `hidden` [K, B, H]; and h_t o s_hh in `next`
+//   [K, B, H'], as the next step's product takes it.
 // lstm_cell_backward(parameters, dy, product, step, dcell, before):
-//   from dy [K, B, H], the gradient that h_t has from outside, and `product` [K, B, H], the next step's `before` times
+//   from dy [K, B, H], the gradient that h_t has from outside, and `product` [K, B, H'], the next step's `before` times
 //   the recurrent matrix, dh_t = dy + product o s_hh; with dc_t in `dcell` [K, B, H]. Leaves the gradients of the
 //   pre-activations in step.gates, which held the activated gates, dc_{t-1} in `dcell`, and the former times r_hh in
 //   `before` [K, B, 4H].
@@ -28,7 +31,7 @@ namespace lpw::inline LPW_ABI {
 /// Parameters of one row, shared, or a row for each member. Factors are both empty where no matrix has any.
 template <class W, class D>
 struct LstmCell {
-  Tensor<W, D> bias_ih, bias_hh;      // [1 or K, 4H]
+  Tensor<W, D> bias;                  // b_ih + b_hh [1 or K, 4H]
   Tensor<W, D> output_ih, output_hh;  // r [1 or K, 4H]
   Tensor<W, D> input_hh;              // s_hh [1 or K, H]
 };

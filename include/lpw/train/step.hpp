@@ -10,6 +10,7 @@
 
 #include <lpw/tensor/host_copy.hpp>
 #include <lpw/tensor/replay.hpp>
+#include <lpw/tensor/unchanged_weights.hpp>
 #include <lpw/train/run.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -61,6 +62,8 @@ class TrainingStep {
 
  private:
   void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
+    const auto& weights = run.optimizer->weights().value;
+    const UnchangedWeights<W, D> unchanged(weights.base, weights.late);
     for (const MemberRange range : member_chunks(run.members(), run.options.member_chunk)) {
       Tape tape({.members = range, .random = random});
       run.task.accumulate_gradient(run.network, tape, batch, *outputs_);

@@ -349,8 +349,9 @@ __device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward
     put_gradient(p.dgamma + member * p.dgamma_stride + channel, product * inverse, p.add_to_dgamma);
   if (p.dbeta && p.dbeta_stride) put_gradient(p.dbeta + member * p.dbeta_stride + channel, sum, p.add_to_dbeta);
   if (p.workspace.member_sums) {
-    p.workspace.member_sums[at + static_cast<std::int64_t>(member) * p.tiling.channels] = product * inverse;
-    p.workspace.member_sums[at + static_cast<std::int64_t>(member + 1) * p.tiling.channels] = sum;
+    float* sums = p.workspace.member_sums + at + static_cast<std::int64_t>(member) * p.tiling.channels;
+    store_fresh(sums, product * inverse);
+    store_fresh(sums + p.tiling.channels, sum);
   }
   if (!p.batch_statistics) return {0.f, 0.f};
   const float rows = static_cast<float>(p.tiling.rows);

@@ -7,14 +7,15 @@
 // which the emulator has under the same names. Beyond those it uses what stands here:
 //   - shared memory is the dynamic kind only, taken piece by piece from SharedMemory; a __shared__ variable does not
 //   compile in the emulator;
-//   - 16-byte accesses are load_vector / store_vector with a Cache policy; what another block has written in the same
-//   launch is read as
-//     Cache::fresh, and no pointer to it is const __restrict__;
+//   - 16-byte accesses are load_vector / store_vector with a Cache policy;
+//   - what another block is to read in the same launch is written by store_fresh, or as Cache::fresh, and read by
+//     load_fresh, or as Cache::fresh, and no pointer to it is const __restrict__;
 //   - copies into shared memory that overlap with work are copy_async, commit_copies, wait_copies: the copying thread
-//   sees its bytes after
-//     the wait, the others after a __syncthreads() that follows it (the emulator copies at a random moment between
-//     issue and wait);
-//   - blocks wait for blocks through group_barrier alone, and only in cooperative launches;
+//     sees its bytes after the wait, the others after a __syncthreads() that follows it (the emulator copies at a
+//     random moment between issue and wait);
+//   - blocks wait for blocks through group_barrier alone, and only in cooperative launches; that and arrives_last have
+//     the fences (one thread's, which after a __syncthreads() covers what the whole block has written) without which
+//     blocks do not see each other's stores. The emulator holds every load_fresh to them;
 //   - a loop that waits for memory to change is spin_while (the emulator runs other threads meanwhile).
 // Blocks are one-dimensional, a multiple of 32 threads. There are no float atomics: results must not depend on the
 // order of threads. Indices of a tensor's elements are 64-bit; offsets inside a block's piece may be 32-bit.
@@ -40,6 +41,15 @@ namespace lpw::inline LPW_ABI::kernels {
 /// not share.
 enum class Cache { normal, streaming, fresh };
 
+/// Where in the kernels an access stands, which the emulator's messages name; nothing on a GPU.
+#if defined(__CUDACC__)
+struct Site {
+  [[nodiscard]] __host__ __device__ static constexpr Site current() { return {}; }
+};
+#else
+using Site = emulator::Site;
+#endif
+
 namespace detail {
 
 template <std::size_t Bytes>
@@ -64,7 +74,7 @@ struct WordOf<16> {
 #if defined(__CUDACC__)
 
 template <class Word, Cache cache>
-__device__ __forceinline__ Word read_word(const void* from) {
+__device__ __forceinline__ Word read_word(const void* from, Site) {
   const auto* word = static_cast<const Word*>(from);
   if constexpr (cache == Cache::streaming) return __ldcs(word);
   if constexpr (cache == Cache::fresh) return __ldcg(word);
@@ -72,14 +82,12 @@ __device__ __forceinline__ Word read_word(const void* from) {
 }
 
 template <class Word, Cache cache>
-__device__ __forceinline__ void write_word(void* to, Word value) {
+__device__ __forceinline__ void write_word(void* to, Word value, Site) {
   auto* word = static_cast<Word*>(to);
   if constexpr (cache == Cache::streaming) {
     __stcs(word, value);
-  } else if constexpr (cache == Cache::fresh) {
-    __stcg(word, value);
   } else {
-    *word = value;
+    *word = value;  // fresh too: every store goes to the L2 cache, which blocks share
   }
 }
 
@@ -91,14 +99,22 @@ __device__ __forceinline__ unsigned char* shared_piece(std::size_t first, std::s
 
 #else
 
-template <class Word, Cache>
-Word read_word(const void* from) {
-  return emulator::read<Word>(from);
+template <class Word, Cache cache>
+Word read_word(const void* from, const Site& site) {
+  if constexpr (cache == Cache::fresh) {
+    return emulator::read_fresh<Word>(from, site);
+  } else {
+    return emulator::read<Word>(from, site);
+  }
 }
 
-template <class Word, Cache>
-void write_word(void* to, Word value) {
-  emulator::write(to, value);
+template <class Word, Cache cache>
+void write_word(void* to, Word value, const Site& site) {
+  if constexpr (cache == Cache::fresh) {
+    emulator::write_fresh(to, value, site);
+  } else {
+    emulator::write(to, value, site);
+  }
 }
 
 inline unsigned char* shared_piece(std::size_t first, std::size_t bytes) {
@@ -123,21 +139,31 @@ template <class T>
 inline constexpr int widest = 16 / static_cast<int>(sizeof(T));
 
 template <int N, Cache cache = Cache::normal, class T>
-[[nodiscard]] __device__ __forceinline__ Vector<T, N> load_vector(const T* from) {
+[[nodiscard]] __device__ __forceinline__ Vector<T, N> load_vector(const T* from, Site site = Site::current()) {
   using Word = typename detail::WordOf<sizeof(Vector<T, N>)>::type;
-  return std::bit_cast<Vector<T, N>>(detail::read_word<Word, cache>(from));
+  return std::bit_cast<Vector<T, N>>(detail::read_word<Word, cache>(from, site));
 }
 
 template <Cache cache = Cache::normal, class T, int N>
-__device__ __forceinline__ void store_vector(T* to, const Vector<T, N>& value) {
+__device__ __forceinline__ void store_vector(T* to, const Vector<T, N>& value, Site site = Site::current()) {
   using Word = typename detail::WordOf<sizeof(Vector<T, N>)>::type;
-  detail::write_word<Word, cache>(to, std::bit_cast<Word>(value));
+  detail::write_word<Word, cache>(to, std::bit_cast<Word>(value), site);
 }
 
-/// One number that another block may have written in this launch; never moved across a barrier or out of a loop.
+/// One number that another block has written in this launch; never moved across a barrier or out of a loop.
 template <class T>
-[[nodiscard]] __device__ __forceinline__ T load_fresh(const T* from) {
+[[nodiscard]] __device__ __forceinline__ T load_fresh(const T* from, [[maybe_unused]] Site site = Site::current()) {
+#if defined(__CUDACC__)
   return *static_cast<const volatile T*>(from);
+#else
+  return emulator::read_fresh<T>(from, site);
+#endif
+}
+
+/// One number that another block is to read in this launch, by load_fresh.
+template <class T>
+__device__ __forceinline__ void store_fresh(T* to, T value, Site site = Site::current()) {
+  store_vector<Cache::fresh>(to, Vector<T, 1>{{value}}, site);
 }
 
 /// What a piece of `count` elements takes of the block's shared memory; a launch asks for the sum over its kernel's
@@ -165,14 +191,15 @@ class SharedMemory {
 /// Starts a copy of a vector from global to shared memory, for this thread to read after wait_copies. Vectors of 2
 /// bytes, which the hardware cannot copy this way, are copied at once.
 template <class T, int N>
-__device__ __forceinline__ void copy_async(Vector<T, N>* shared, const T* global) {
+__device__ __forceinline__ void copy_async(Vector<T, N>* shared, const T* global,
+                                           [[maybe_unused]] Site site = Site::current()) {
   if constexpr (sizeof(Vector<T, N>) < 4) {
-    *shared = load_vector<N>(global);
+    *shared = load_vector<N>(global, site);
   } else {
 #if defined(__CUDACC__)
     __pipeline_memcpy_async(shared, global, sizeof(Vector<T, N>));
 #else
-    emulator::copy_async(shared, global, sizeof(Vector<T, N>));
+    emulator::copy_async(shared, global, sizeof(Vector<T, N>), site);
 #endif
   }
 }
@@ -295,9 +322,9 @@ __device__ __forceinline__ void group_barrier(unsigned* counter, unsigned blocks
 /// global memory before. `counter` is zero before the first use and again after the last arrival. `scratch` is shared
 /// memory of one element. Waits for nobody.
 [[nodiscard]] __device__ __forceinline__ bool arrives_last(unsigned* counter, unsigned blocks, unsigned* scratch) {
-  __threadfence();
   __syncthreads();
   if (threadIdx.x == 0) {
+    __threadfence();
     *scratch = atomicAdd(counter, 1u) + 1 == blocks;
     if (*scratch) *counter = 0;
     __threadfence();

@@ -25,12 +25,12 @@ struct Stride {
 
 /// N neighbouring elements as floats; `from` is aligned to 16 bytes if N > 1.
 template <int N, Cache cache = Cache::normal, class T>
-[[nodiscard]] __device__ __forceinline__ Vector<float, N> load_floats(const T* from) {
+[[nodiscard]] __device__ __forceinline__ Vector<float, N> load_floats(const T* from, Site site = Site::current()) {
   constexpr int width = N < widest<T> ? N : widest<T>;
   Vector<float, N> result;
   LPW_UNROLL
   for (int i = 0; i < N; i += width) {
-    const auto part = load_vector<width, cache>(from + i);
+    const auto part = load_vector<width, cache>(from + i, site);
     LPW_UNROLL
     for (int j = 0; j < width; ++j) result[i + j] = float(part[j]);
   }
@@ -38,15 +38,15 @@ template <int N, Cache cache = Cache::normal, class T>
 }
 
 /// The same the other way, rounded to T.
-template <class T, int N>
-__device__ __forceinline__ void store_floats(T* to, const Vector<float, N>& value) {
+template <Cache cache = Cache::normal, class T, int N>
+__device__ __forceinline__ void store_floats(T* to, const Vector<float, N>& value, Site site = Site::current()) {
   constexpr int width = N < widest<T> ? N : widest<T>;
   LPW_UNROLL
   for (int i = 0; i < N; i += width) {
     Vector<T, width> part;
     LPW_UNROLL
     for (int j = 0; j < width; ++j) part[j] = T(value[i + j]);
-    store_vector(to + i, part);
+    store_vector<cache>(to + i, part, site);
   }
 }
 

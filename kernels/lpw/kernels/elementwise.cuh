@@ -32,19 +32,48 @@ struct Convert {
   const From* from;  // (row, element)
   To* to;
   std::int64_t rows, length, from_stride, to_stride;  // elements from row to row
+  std::int64_t padded;                                // elements of a row of `to`: those past `length` become zeros
   bool accumulate;                                    // add to `to`
 };
 
-/// to = from in another type, rounded.
+/// Elements of a step of convert, 16 bytes of the narrower type.
 template <class From, class To>
+inline constexpr int convert_width = widest<From> > widest<To> ? widest<From> : widest<To>;
+
+/// to = from in another type, rounded. N is convert_width, or 1 if the start of a row is not aligned to 16 bytes.
+template <class From, class To, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) convert(const Convert<From, To> p) {
-  const Stride at = Stride::of(p.length);
-  for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y)
-    for (int step = 0; step < at.steps; ++step) {
-      To& to = p.to[row * p.to_stride + at[step]];
-      const float value = float(p.from[row * p.from_stride + at[step]]);
-      to = To(p.accumulate ? float(to) + value : value);
+  struct Terms {
+    Vector<float, N> before, value;
+  };
+  const std::int64_t vectors = p.length / N;
+  const Stride at = Stride::of(vectors);
+  for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y) {
+    const From* from = p.from + row * p.from_stride;
+    To* to = p.to + row * p.to_stride;
+    if (p.accumulate) {
+      sweep<2>(
+          at.steps,
+          [&](int step) {
+            return Terms{load_floats<N>(to + at[step] * N), load_floats<N>(from + at[step] * N)};
+          },
+          [&](int step, const Terms& terms) {
+            Vector<float, N> sum;
+            LPW_UNROLL
+            for (int j = 0; j < N; ++j) sum[j] = terms.before[j] + terms.value[j];
+            store_floats(to + at[step] * N, sum);
+          });
+    } else {
+      sweep<4>(
+          at.steps, [&](int step) { return load_floats<N>(from + at[step] * N); },
+          [&](int step, const Vector<float, N>& value) { store_floats(to + at[step] * N, value); });
     }
+    if (blockIdx.x != 0) continue;
+    for (std::int64_t i = vectors * N + threadIdx.x; i < p.padded; i += blockDim.x) {
+      const float value = i < p.length ? float(from[i]) : 0.f;
+      to[i] = To(p.accumulate ? float(to[i]) + value : value);
+    }
+  }
 }
 
 template <class T>

@@ -177,8 +177,8 @@ __device__ __forceinline__ void combine_channels(const MemberTiling& tiling, con
   if (holds_sums) {
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
-      partial[(first_channel + j) * tiling.group + place.rank] = sums.first[j];
-      partial[(width + first_channel + j) * tiling.group + place.rank] = sums.second[j];
+      store_fresh(partial + (first_channel + j) * tiling.group + place.rank, sums.first[j]);
+      store_fresh(partial + (width + first_channel + j) * tiling.group + place.rank, sums.second[j]);
     }
   }
   group_barrier(barrier, static_cast<unsigned>(tiling.group), static_cast<unsigned>(place.rank));
@@ -202,8 +202,8 @@ __device__ __forceinline__ void combine_channels(const MemberTiling& tiling, con
     }
     if (lane == 0 && c < place.width) {
       const Coefficients result = finish(c, first, second);
-      combined[c] = result.first;
-      combined[width + c] = result.second;
+      store_fresh(combined + c, result.first);
+      store_fresh(combined + width + c, result.second);
     }
   }
   group_barrier(barrier, static_cast<unsigned>(tiling.group), static_cast<unsigned>(place.rank));

@@ -202,7 +202,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) clip_factor(c
     const W* gradient = (base ? p.base.gradient : p.late.gradient) + first;
     const double square =
         detail::sum_of_squares(gradient, static_cast<int>(left < clip_chunk ? left : clip_chunk), scratch);
-    if (threadIdx.x == 0) p.partial[chunk] = square;
+    if (threadIdx.x == 0) store_fresh(p.partial + chunk, square);
   }
   if (!arrives_last(p.arrivals, gridDim.x, flag)) return;
   const double base = detail::sum_of_chunks(p.partial, 0, base_chunks, scratch);

@@ -123,7 +123,7 @@ __global__ void __launch_bounds__(member_threads, member_blocks)
         Vector<float, N> mine;
         LPW_UNROLL
         for (int j = 0; j < N; ++j) mine[j] = sums.first[j];
-        store_floats(partial + part * tiling.channels + place.channel + place.column * N, mine);
+        store_floats<Cache::fresh>(partial + part * tiling.channels + place.channel + place.column * N, mine);
       }
       if (!arrives_last(p.arrivals + (shared ? place.slab : item), static_cast<unsigned>(parts), flag)) continue;
       sums = detail::partial_sums<N>(tiling, place, partial, parts);

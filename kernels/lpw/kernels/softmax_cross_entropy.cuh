@@ -164,7 +164,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks)
   for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * p.tiling.teams() + team; row < p.tiling.rows();
        row += stride) {
     const float loss = detail::softmax_row<N>(p, row, kept, scratch);
-    if (static_cast<int>(threadIdx.x) % p.tiling.team() == 0) p.row_loss[row] = loss;
+    if (static_cast<int>(threadIdx.x) % p.tiling.team() == 0) store_fresh(p.row_loss + row, loss);
   }
   if (arrives_last(p.arrivals, gridDim.x, flag)) detail::mean_losses(p);
 }
