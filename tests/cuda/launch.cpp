@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(kernels::member_threads, kernels::member_block
   p.sums[blockIdx.x] = sum;
 }
 
-/// The status of a launch that cuda::launch has not prepared; an error does not stay behind.
+/// The status of a launch that cuda::launch has not prepared, which is also the last error; it does not stay behind.
 template <int Number>
 [[nodiscard]] cudaError_t plain_launch(unsigned grid, std::size_t shared_bytes, bool cooperative) {
   Tensor<std::int32_t, Cuda> sums({static_cast<std::int64_t>(grid)});
@@ -46,7 +46,7 @@ template <int Number>
   config.attrs = &attribute;
   config.numAttrs = cooperative ? 1 : 0;
   const auto status = cudaLaunchKernelEx(&config, shared_sum<Number>, SharedSum{sums.data(), 1});
-  static_cast<void>(cudaGetLastError());
+  CHECK(cudaGetLastError() == status);
   cuda::synchronize();
   return status;
 }
