@@ -471,7 +471,7 @@ inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute at
   const bool taken = attribute == cudaFuncAttributeMaxDynamicSharedMemorySize
                          ? multiprocessor.allow_shared(kernel, value)
                          : multiprocessor.prefer_carveout(kernel, value);
-  return taken ? cudaSuccess : cudaErrorInvalidValue;
+  return taken ? cudaSuccess : lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
 }
 inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block,
                                                                 std::size_t shared_bytes) {
@@ -489,12 +489,13 @@ cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(
   const auto volume = [](const dim3& of) { return std::uint64_t{of.x} * of.y * of.z; };
   const auto* address = reinterpret_cast<const void*>(kernel);
   auto& multiprocessor = Multiprocessor::instance();
-  if (!multiprocessor.allows(address, options.shared_bytes)) return cudaErrorInvalidValue;
+  if (!multiprocessor.allows(address, options.shared_bytes)) return StandIn::instance().failed(cudaErrorInvalidValue);
   const auto resident = [=, &multiprocessor] {
     return static_cast<unsigned>(StandIn::multiprocessors *
                                  multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
   };
-  if (options.cooperative && volume(options.grid) > resident()) return cudaErrorCooperativeLaunchTooLarge;
+  if (options.cooperative && volume(options.grid) > resident())
+    return StandIn::instance().failed(cudaErrorCooperativeLaunchTooLarge);
   StandIn::instance().issue(config->stream, [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
     options.seed = StandIn::instance().next_seed();
     options.resident_blocks = resident();  // a replay goes by what holds now
