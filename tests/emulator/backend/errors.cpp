@@ -29,6 +29,14 @@ TEST_CASE("after an error of CUDA that was reported, launches and libraries work
   call_everything(21);
 }
 
+TEST_CASE("after a launch that was refused, launches and libraries work") {
+  Tensor<float, Cuda> block({16});
+  const kernels::Fill<float> p{block.data(), 1.f, 1, 16, 0};
+  CHECK_THROWS_AS(cuda::launch(kernels::fill<float>, {.shared_bytes = std::size_t{1} << 20}, p), CudaError);
+  CHECK_THROWS_AS(cuda::launch(kernels::fill<float>, {.grid_x = 1 << 20, .cooperative = true}, p), CudaError);
+  call_everything(26);
+}
+
 TEST_CASE("after a failure that nobody was told of, launches and libraries work") {
   cuda::synchronize();
   cuda::DeviceMemory::release(reinterpret_cast<void*>(std::uintptr_t{64}));  // which is none of its
