@@ -10,13 +10,14 @@ using lpw::Cuda, lpw::Gradient, lpw::Shape, lpw::Tensor;
 template <class T>
 struct RowsSetting {
   static constexpr std::int64_t channels = 160;
-  Tensor<T, Cuda> x;
+  Tensor<T, Cuda> x, dy;
   Gradient<T, Cuda> y;
   Gradient<float, Cuda> factor;
 
   explicit RowsSetting(std::int64_t bytes)
       : x(random_tensor<T, Cuda>(
             {10, 128, bytes / (10 * 128 * channels * static_cast<std::int64_t>(sizeof(T))), channels})),
+        dy(random_tensor<T, Cuda>(x.shape(), 2)),
         y{random_tensor<T, Cuda>(x.shape(), 1)},
         factor{random_tensor<float, Cuda>({10, channels})} {}
 };
@@ -37,7 +38,7 @@ void add_elementwise(const std::string& type) {
   using Setting = RowsSetting<T>;
   add_pass<T>("add", type, 3, [](Setting& s) { lpw::add_in_place(s.y.tensor, s.x); });
   add_pass<T>("relu_forward", type, 2, [](Setting& s) { benchmark::DoNotOptimize(lpw::relu_forward(s.x)); });
-  add_pass<T>("relu_backward", type, 3, [](Setting& s) { lpw::relu_backward(s.x, s.x, s.y); });
+  add_pass<T>("relu_backward", type, 3, [](Setting& s) { lpw::relu_backward(s.x, s.dy, s.y); });
   add_pass<T>("affine_forward", type, 2, [](Setting& s) {
     benchmark::DoNotOptimize(
         lpw::materialize(lpw::Activation<T, Cuda>{s.x, s.factor.tensor, s.factor.tensor, s.factor.tensor, true}));

@@ -109,7 +109,12 @@ class AlgorithmSearch {
     check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float_ ? CUDNN_FMA_MATH : offer.mathType),
           "cudnnSetConvolutionMathType");
     return Pass::workspace(plan.descriptors, plan.algorithm, &plan.workspace) == CUDNN_STATUS_SUCCESS &&
-           plan.workspace <= settings().convolution_workspace;
+           plan.workspace <= most_workspace();
+  }
+
+  [[nodiscard]] static std::size_t most_workspace() {
+    static const std::size_t share = device_memory() / 8;
+    return std::min(settings().convolution_workspace, share);
   }
 
   [[nodiscard]] bool far_slower(const Offer& offer, float least) {

@@ -40,6 +40,13 @@ class DeviceMemory {
   }
 };
 
+/// Bytes that the GPU has, in use or not.
+[[nodiscard]] inline std::size_t device_memory() {
+  std::size_t free = 0, total = 0;
+  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
+  return total;
+}
+
 using Pool = lpw::Pool<DeviceMemory>;
 
 /// The process's pool of device memory. Never destroyed, like the CPU's.
