@@ -7,7 +7,7 @@
 # toolkit, CMake, ninja and python3; no network. cuDNN and cuBLAS may be the toolkit's or those that PyTorch brings.
 #   --out DIR       folder of the reports, with the logs and measurements they are made of (build/gpu-report); those of
 #                   an earlier call are replaced, and DIR's other folders are left alone
-#   --stages A,B    some of build, tests, memcheck, racecheck, kernels, batch_norm, steps, torch (all)
+#   --stages A,B    some of build, tests, memcheck, racecheck, steps, eager, cudnn, kernels, batch_norm, torch (all)
 #   --arch NN       architecture to build for, as in 90 (that of the first GPU)
 #   --build DIR     folder to build in (build/gpu)
 #   --minutes N     nothing begins later, and what then still runs is stopped (8)
@@ -20,11 +20,12 @@ source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 source scripts/gpu_stages.sh
 
-all_stages=(build tests memcheck racecheck kernels batch_norm steps torch)
+# In the order of what each teaches: what is right, what the sanitizers see, how long training steps take, and why.
+all_stages=(build tests memcheck racecheck steps eager cudnn kernels batch_norm torch)
 # Seconds, chosen so that the stages of a run without trouble have what they need. compute-sanitizer makes programs 10
 # to 100 times as slow.
-declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [kernels]=40 [batch_norm]=20
-  [steps]=70 [torch]=90)
+declare -A limits=([build]=240 [tests]=120 [memcheck]=60 [racecheck]=45 [steps]=70 [eager]=30 [cudnn]=20
+  [kernels]=40 [batch_norm]=20 [torch]=90)
 
 out=build/gpu-report stages="" arch="" build=build/gpu minutes=8
 while [ $# -gt 0 ]; do

@@ -15,6 +15,17 @@ import compare_table  # noqa: E402 pylint: disable=wrong-import-position
 import kernel_table  # noqa: E402 pylint: disable=wrong-import-position
 
 LAST_LINES = 20
+# What only a GPU can confirm, by words in the names of the tests that do.
+CONFIRMED_BY = {
+    "batch norm in every regime, type and number of items a group": ["in every regime"],
+    "launches of more than 48 KB of shared memory": ["48 KB", "all the shared memory"],
+    "cooperative grids of as many blocks as the driver says are resident": ["cooperative"],
+    "convolutions by the algorithms that were chosen": ["convolutions on the GPU"],
+    "what a captured step frees is kept for it": ["captured step frees"],
+    "steps replayed with their losses read one step late": ["by replayed graphs"],
+    "weights rounded once, recurrent products of whole vectors": ["rounded"],
+    "the same bits again": ["the same bits every time", "the same every time"],
+}
 MACHINE = {
     "gpu": "GPU",
     "driver": "driver",
@@ -59,16 +70,27 @@ def cudnn_version(build):
 
 
 def test_results(path):
-    """How many tests passed and so on, and the last lines of those that failed, from what ctest wrote."""
-    counts, failures = {}, []
+    """How many tests passed and so on, the last lines of those that failed, and what that confirms, from what ctest
+    wrote."""
+    counts, failures, results = {}, [], []
     for case in xml.etree.ElementTree.parse(path).getroot().iter("testcase"):
         status = {"run": "passed", "fail": "failed", "notrun": "skipped", "disabled": "skipped"}.get(
             case.get("status"), case.get("status")
         )
+        results.append((case.get("name"), status))
         counts[status] = counts.get(status, 0) + 1
         if status == "failed":
             failures.append({"name": case.get("name"), "last_lines": last_lines(case.findtext("system-out") or "")})
-    return counts, failures
+    return counts, failures, confirmed(results)
+
+
+def confirmed(results):
+    """Of each finding, how many of the tests that tell passed."""
+    found = {}
+    for finding, words in CONFIRMED_BY.items():
+        statuses = [status for name, status in results if any(word in name for word in words)]
+        found[finding] = {"passed": statuses.count("passed"), "tests": len(statuses)}
+    return found
 
 
 def read_log(path):
@@ -94,7 +116,7 @@ def stage_results(out):
         }
         tests = out / "data" / "tests.xml"
         if name == "tests" and tests.exists():
-            stage["tests"], stage["failures"] = test_results(tests)
+            stage["tests"], stage["failures"], stage["confirmed"] = test_results(tests)
         if status == "FAILED" and not stage["failures"]:
             stage["failures"] = [{"name": name, "last_lines": read_log(out / "logs" / f"{name}.log")}]
         stages.append(stage)
@@ -112,16 +134,19 @@ def loaded(load, path, otherwise, broken):
 
 def benchmark_results(data):
     """The kernels beside copies, the runs of batch norm and of training steps, and what could not be measured."""
-    broken, kernels, missing, runs = [], [], [], []
+    broken, kernels, missing, runs, eager = [], [], [], [], []
     if (data / "kernels.json").exists():
         kernels, missing = loaded(kernel_table.load, data / "kernels.json", ([], []), broken)
     for path in sorted(data.iterdir()):
-        if path.suffix == ".jsonl" or path.name == "batch_norm.json":
+        if path.name == "eager.jsonl":
+            eager = loaded(compare_table.load_file, path, [], broken)
+        elif path.suffix == ".jsonl" or path.name == "batch_norm.json":
             runs += loaded(compare_table.load_file, path, [], broken)
     return {
         "kernels": kernels,
         "batch_norm": [run for run in runs if run["work"].startswith("bn ")],
         "steps": [run for run in runs if not run["work"].startswith("bn ")],
+        "eager": eager_ratios(eager, runs),
         "not_measured": broken + [f"{name}: {why}" for name, why in missing] + list(compare_table.missing(runs)),
     }
 
@@ -145,6 +170,38 @@ def detail(stage):
     return "; ".join(text for text in (tests, stage["reason"]) if text)
 
 
+def verdict(counts):
+    if counts["tests"] == 0:
+        return "not tested"
+    return "yes" if counts["passed"] == counts["tests"] else "**NO**"
+
+
+def confirmed_table(report):
+    """What the tests say, and whether a step takes longer where kernels are loaded as they come."""
+    found = next((stage["confirmed"] for stage in report["stages"] if "confirmed" in stage), None)
+    if not found:
+        return
+    yield from ["| | | tests that passed |", "|---|---|---|"]
+    for finding, counts in found.items():
+        yield f"| {finding} | {verdict(counts)} | {counts['passed']} of {counts['tests']} |"
+    for name, ratio in sorted(report["benchmarks"]["eager"].items()):
+        yield f"| step of {name}, with all kernels loaded at the start | {ratio:.2f} of its time without | |"
+
+
+def eager_ratios(eager, steps):
+    """Of each run, its time with all kernels loaded at the start, as a share of that without."""
+
+    def times(runs):
+        return {
+            f"{run['work']}, {run['precision']}, K {run['members']}": run["milliseconds"]
+            for run in runs
+            if run["program"] == "lpw" and "milliseconds" in run
+        }
+
+    before = times(steps)
+    return {name: time / before[name] for name, time in times(eager).items() if name in before}
+
+
 def section(title, lines):
     return ["", f"## {title}", "", *lines] if lines else []
 
@@ -157,6 +214,7 @@ def markdown(report):
     yield from (
         f"| {stage['name']} | {stage['status']} | {stage['seconds']} | {detail(stage)} |" for stage in report["stages"]
     )
+    yield from section("Confirmed on this GPU", list(confirmed_table(report)))
     yield from section(
         "Failures",
         [

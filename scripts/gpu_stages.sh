@@ -210,10 +210,27 @@ google_benchmark() {  # google_benchmark PROGRAM [OPTION]...
 stage_kernels() { google_benchmark kernels; }
 stage_batch_norm() { google_benchmark batch_norm '--benchmark_filter=/(bf16|fp32)/'; }
 
-stage_steps() {
+steps() {  # steps NAME OPTION...
   need_program "$build/benchmarks/bench_cuda_step"
-  measured bench_cuda_step "$build/benchmarks/bench_cuda_step" wrn-16-4 wrn-28-10 lstm --precision tf32,bf16 \
-    --members 1,10 --seconds 0.5 --limit $(($(time_left) - 10)) --json "$out/data/steps.jsonl"
+  measured bench_cuda_step "$build/benchmarks/bench_cuda_step" "${@:2}" --limit $(($(time_left) - 10)) \
+    --json "$out/data/$1.jsonl"
+}
+stage_steps() { steps steps wrn-16-4 wrn-28-10 lstm --precision tf32,bf16 --members 1,10 --seconds 0.5; }
+
+# All kernels are loaded at the start, not each when it is first launched: no time of a step depends on that.
+stage_eager() {
+  CUDA_MODULE_LOADING=EAGER steps eager wrn-16-4 lstm --precision bf16 --members 1,10 --seconds 0.5
+}
+
+# What cuDNN has to say of a step: warnings and errors, of which there should be none.
+stage_cudnn() {
+  local log=$out/logs/cudnn-log.txt
+  need_program "$build/benchmarks/bench_cuda_step"
+  CUDNN_LOGLEVEL_DBG=2 CUDNN_LOGDEST_DBG=$log limited "$build/benchmarks/bench_cuda_step" wrn-16-4 --precision bf16 \
+    --members 4 --seconds 0.1 || return
+  [ -e "$log" ] || { echo "cuDNN has no warning and no error"; return 0; }
+  grep -aoE '^[EW]!.*|(error|warning)[^,;]*' "$log" | sort | uniq -c | sort -rn | head -20
+  note "cuDNN's log has $(grep -acE '^[EW]!' "$log") warnings and errors, see logs/cudnn-log.txt"
 }
 
 # peer PART SCRIPT NAME ARGUMENT...: a program of benchmarks/peers, which begins nothing after 1 / PART of the time that
