@@ -181,7 +181,8 @@ class Grid {
   }
   void check_access(const char* what, const void* address, std::size_t bytes, const Site& site) const {
     check_alignment(address, bytes);
-    memory_.check_plain(what, address, bytes, actor(), site);
+    if (memory_.may_hold(address, bytes)) [[unlikely]]
+      memory_.check_plain(what, address, bytes, actor(), site);
   }
 
   /// After an atomic operation, by which blocks tell each other what they have done: lets the others go on right here,

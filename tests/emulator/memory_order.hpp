@@ -107,8 +107,9 @@ class MemoryOrder {
                       .thread_index = actor.thread_index};
       std::memcpy(&word->second.value, static_cast<const std::byte*>(from) + at, word_bytes);
       std::memset(address, 0xff, word_bytes);
-      first_ = std::min<const std::byte*>(first_ ? first_ : address, address);
-      last_ = std::max<const std::byte*>(last_, address);
+      const auto place = reinterpret_cast<std::uintptr_t>(address);
+      first_ = std::min(first_, place);
+      end_ = std::max(end_, place + word_bytes);
     }
   }
 
@@ -129,11 +130,15 @@ class MemoryOrder {
     }
   }
 
+  /// False for what lies apart from all words that store_fresh has written.
+  [[nodiscard]] bool may_hold(const void* address, std::size_t bytes) const {
+    const auto first = reinterpret_cast<std::uintptr_t>(address);
+    return first < end_ && first + bytes > first_;
+  }
   /// A load or store of other kinds, by vectors.
   void check_plain(const char* what, const void* address, std::size_t bytes, const Actor& actor,
                    const Site& site) const {
     const auto* const first = static_cast<const std::byte*>(address);
-    if (first + bytes <= first_ || first > last_) return;
     for (std::size_t at = 0; at < bytes; at += word_bytes)
       if (const auto word = words_.find(first + at); word != words_.end())
         fail(who(actor), what, " at ", name_of(site), " of what ", writer(word->second),
@@ -249,7 +254,7 @@ class MemoryOrder {
   std::unordered_map<const void*, Word> words_;
   std::unordered_map<const void*, std::size_t> numbers_;
   std::vector<Counter> counters_;
-  const std::byte *first_ = nullptr, *last_ = nullptr;  // the words' range
+  std::uintptr_t first_ = ~std::uintptr_t{0}, end_ = 0;  // the words' range
 };
 
 }  // namespace lpw::emulator
