@@ -29,7 +29,7 @@ std::shared_ptr<std::vector<T>> counting(int count) {
 }
 
 template <class T>
-std::vector<float> values(const Tensor<T>& tensor) {
+std::vector<float> viewed_values(const Tensor<T>& tensor) {
   const auto copy = lpw::clone(tensor);
   std::vector<float> result;
   for (std::int64_t i = 0; i < copy.size(); ++i) result.push_back(static_cast<float>(copy.data()[i]));
@@ -50,7 +50,7 @@ TEMPLATE_TEST_CASE("view: a tensor over foreign memory is that memory, none of l
   CHECK(view.contiguous());
   CHECK_FALSE(view.empty());
   CHECK_FALSE(view.read_only());
-  CHECK(values(view) == std::vector<float>{0, 1, 2, 3, 4, 5});
+  CHECK(viewed_values(view) == std::vector<float>{0, 1, 2, 3, 4, 5});
   view.row(1)[2] = TestType(9);
   CHECK(static_cast<float>(memory->back()) == 9);
 }
@@ -65,14 +65,14 @@ TEST_CASE("view: the owner lives until the last handle is gone, views of the vie
   row = {};
   flat = {};
   REQUIRE_FALSE(alive.expired());
-  CHECK(values(column) == std::vector<float>{1, 2, 4, 5});
+  CHECK(viewed_values(column) == std::vector<float>{1, 2, 4, 5});
   const auto copy = lpw::clone(column);
   auto moved = std::move(column);
   CHECK(column.empty());
   CHECK_FALSE(alive.expired());
   moved = Tensor<float>({1});
   CHECK(alive.expired());
-  CHECK(values(copy) == std::vector<float>{1, 2, 4, 5});
+  CHECK(viewed_values(copy) == std::vector<float>{1, 2, 4, 5});
 }
 
 TEST_CASE("view: an owner is released once, and none is needed where the caller keeps the memory") {
@@ -106,9 +106,9 @@ TEST_CASE("view: rows may lie further apart than they are long") {
   auto view = Tensor<float>::view(memory->data(), {3, 3}, memory, 4);
   CHECK(view.row_stride() == 4);
   CHECK_FALSE(view.contiguous());
-  CHECK(values(view) == std::vector<float>{0, 1, 2, 4, 5, 6, 8, 9, 10});
-  CHECK(values(view.rows(1, 2)) == std::vector<float>{4, 5, 6, 8, 9, 10});
-  CHECK(values(view.reshaped({3, 1, 3})) == values(view));
+  CHECK(viewed_values(view) == std::vector<float>{0, 1, 2, 4, 5, 6, 8, 9, 10});
+  CHECK(viewed_values(view.rows(1, 2)) == std::vector<float>{4, 5, 6, 8, 9, 10});
+  CHECK(viewed_values(view.reshaped({3, 1, 3})) == viewed_values(view));
   lpw::fill(view, -1.f);
   CHECK(*memory == std::vector<float>{-1, -1, -1, 3, -1, -1, -1, 7, -1, -1, -1});
   CHECK_THROWS_WITH(Tensor<float>::view(memory->data(), {3, 3}, memory, 2),
@@ -123,7 +123,7 @@ TEST_CASE("view: copies go to and from views") {
   CHECK(before.data() != memory->data());
   lpw::copy(lpw::full<float, Cpu>({2, 3}, 7.f), view);
   CHECK(*memory == std::vector<float>(6, 7));
-  CHECK(values(before) == std::vector<float>{0, 1, 2, 3, 4, 5});
+  CHECK(viewed_values(before) == std::vector<float>{0, 1, 2, 3, 4, 5});
   CHECK(lpw::to_host(view).data() == memory->data());
   CHECK(lpw::to_device<Cpu>(view).data() == memory->data());
 }
@@ -133,7 +133,7 @@ TEST_CASE("view: memory that must not be written is read, and no pointer to writ
   auto view = Tensor<float>::view(memory->data(), {2, 3}, memory);
   CHECK(view.read_only());
   CHECK(std::as_const(view).data() == memory->data());
-  CHECK(values(view) == std::vector<float>{0, 1, 2, 3, 4, 5});
+  CHECK(viewed_values(view) == std::vector<float>{0, 1, 2, 3, 4, 5});
   const std::string refusal =
       " views memory that must not be written; read it by a const handle, or write to its clone()";
   CHECK_THROWS_AS(view.data(), Error);

@@ -1,1 +1,0 @@
-#include <lpw/train/trainer.hpp>
