@@ -1,5 +1,5 @@
-// Kernels with and without the faults that kernel_resources.sh and machine_code.py look for. Compiled to machine code by
-// planted_kernels.sh, never run.
+// Kernels with and without the faults that kernel_resources.sh and machine_code.py look for. Compiled to machine code
+// by planted_kernels.sh, never run.
 #include <cstdint>
 
 namespace lpw::planted {
