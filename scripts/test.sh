@@ -75,13 +75,23 @@ if supports sse4_2; then
   stage "CPU tests for x86-64-v2" run_tests x86-64-v2
 fi
 
-kernels='^structure\.kernel_resources_'
+kernels='^structure\.kernel_'
 if ctest --preset ci -N -R "$kernels" | grep -q 'Total Tests: 0'; then
   say "CUDA"
   echo "There is no nvcc with cuBLAS and cuDNN: the CUDA programs were not compiled." \
     "The emulator runs the kernels all the same."
 else
+  # What disassembles the kernels is 6 MB where the toolkit came without it.
+  nvcc=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' build/ci/CMakeCache.txt) python=build/python/bin/python
+  find_nvdisasm() {
+    local path
+    path=$("$1" -B tests/structure/machine_code.py --find "$nvcc" 2>/dev/null) && PATH=$PATH:$(dirname -- "$path")
+  }
   say "CUDA: nvcc compiled the backend, its tests, the trainers and the benchmarks. What each kernel takes:"
+  find_nvdisasm "${LPW_PYTHON:-python3}" || find_nvdisasm "$python" ||
+    { { [ -x "$python" ] || python3 -m venv --system-site-packages build/python; } &&
+      timeout 120 "$python" -m pip install --quiet --retries 1 --timeout 15 nvidia-cuda-nvdisasm &&
+      find_nvdisasm "$python"; } || echo "There is no nvdisasm: tests that need it are skipped."
   stage "Machine code of the kernels" ctest --preset ci -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
 fi
 

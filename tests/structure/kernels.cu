@@ -1,5 +1,5 @@
-// Every kernel in every element type and width that launches may ask for. Compiled to machine code by
-// kernel_resources.sh, never run.
+// Every kernel in every element type and width that launches may ask for. Compiled to machine code, to
+// which kernel_resources.sh and machine_code.py look, never run.
 #include <lpw/kernels/augment.cuh>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/kernels/elementwise.cuh>

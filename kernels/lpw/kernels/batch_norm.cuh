@@ -368,10 +368,16 @@ __device__ __forceinline__ void sum_over_members(const BatchNormBackward<T>& p, 
     const int channel = place.channel + c;
     const float* sums = p.workspace.member_sums + channel;
     float dgamma = 0, dbeta = 0;
-    for (int member = 0; member < p.tiling.members; ++member) {
-      dgamma += load_fresh(sums + static_cast<std::int64_t>(2 * member) * p.tiling.channels);
-      dbeta += load_fresh(sums + static_cast<std::int64_t>(2 * member + 1) * p.tiling.channels);
-    }
+    sweep<4>(
+        p.tiling.members,
+        [&](int member) {
+          const float* at = sums + static_cast<std::int64_t>(2 * member) * p.tiling.channels;
+          return Coefficients{load_fresh(at), load_fresh(at + p.tiling.channels)};
+        },
+        [&](int, const Coefficients& of) {
+          dgamma += of.first;
+          dbeta += of.second;
+        });
     if (p.dgamma && !p.dgamma_stride) put_gradient(p.dgamma + channel, dgamma, p.add_to_dgamma);
     if (p.dbeta && !p.dbeta_stride) put_gradient(p.dbeta + channel, dbeta, p.add_to_dbeta);
   }

@@ -23,6 +23,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <type_traits>
 
 #include <lpw/tensor/dtype.hpp>
 
@@ -73,6 +74,12 @@ struct WordOf<16> {
 
 #if defined(__CUDACC__)
 
+/// One integer as wide as a Word. A struct's members are stored one by one where nvcc does not see that they may be
+/// taken together, as in some of the copies of an unrolled loop. Loads it puts together everywhere.
+template <class Word>
+using Whole = std::conditional_t<sizeof(Word) == 16, unsigned __int128,
+                                 std::conditional_t<sizeof(Word) == 8, unsigned long long, Word>>;
+
 template <class Word, Cache cache>
 __device__ __forceinline__ Word read_word(const void* from, Site) {
   const auto* word = static_cast<const Word*>(from);
@@ -83,11 +90,11 @@ __device__ __forceinline__ Word read_word(const void* from, Site) {
 
 template <class Word, Cache cache>
 __device__ __forceinline__ void write_word(void* to, Word value, Site) {
-  auto* word = static_cast<Word*>(to);
   if constexpr (cache == Cache::streaming) {
-    __stcs(word, value);
+    __stcs(static_cast<Word*>(to), value);
   } else {
-    *word = value;  // fresh too: every store goes to the L2 cache, which blocks share
+    // Fresh too: every store goes to the L2 cache, which blocks share.
+    *static_cast<Whole<Word>*>(to) = std::bit_cast<Whole<Word>>(value);
   }
 }
 

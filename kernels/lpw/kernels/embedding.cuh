@@ -26,9 +26,12 @@ template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) embedding(const Embedding<T> p) {
   const int vectors = p.features / N;
   const Stride at = Stride::of(static_cast<std::int64_t>(p.table.size()) * vectors);
+  if (at.steps == 0) return;
+  // Where the thread's first vector lies, and how far on the next: so the loop need not divide.
+  const int places_on = static_cast<int>(at.stride / vectors), vectors_on = static_cast<int>(at.stride % vectors);
+  int place = static_cast<int>(at.first / vectors), vector = static_cast<int>(at.first % vectors);
   for (int step = 0; step < at.steps; ++step) {
-    const int place = static_cast<int>(at[step] / vectors),
-              column = static_cast<int>(at[step] - static_cast<std::int64_t>(place) * vectors) * N;
+    const int column = vector * N;
     const int index = p.table.indices[place];
     const bool known = index >= 0 && index < p.table.rows;
     const float* row =
@@ -38,6 +41,12 @@ __global__ void __launch_bounds__(element_threads, element_blocks) embedding(con
     for (int j = 0; j < N; ++j) value[j] = known ? row[j] : std::numeric_limits<float>::quiet_NaN();
     store_floats(p.y + at[step] * N, value);
     if (!known && p.bad_index && column == 0) atomicMax(p.bad_index, place + 1);
+    place += places_on;
+    vector += vectors_on;
+    if (vector >= vectors) {
+      vector -= vectors;
+      ++place;
+    }
   }
 }
 
