@@ -156,6 +156,10 @@ sanitize_file() {
     grep -m1 'Device not supported' "$log" | sed 's/^=* *//' >"$out/data/$tool.unsupported"
     return 0
   fi
+  if grep -q 'Internal Sanitizer Error' "$log"; then  # then what the program did is not its own fault
+    note "$tool of tests/cuda/$file.cpp: $(grep -m1 'Internal Sanitizer Error' "$log" | sed 's/^=* *//')"
+    return 0
+  fi
   if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
     status=99
   fi
