@@ -1,8 +1,8 @@
 // Networks whose weights are made of templates: the hypernetwork of the method, and layers that choose the form.
+#include <lpw/io/model.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/sequential.hpp>
-#include <lpw/optim/adam.hpp>
 
 #include "catch.hpp"
 #include "support/networks.hpp"
@@ -270,6 +270,8 @@ TEST_CASE("templates: what cannot work is refused", "[late_phase]") {
   CHECK(contains(message_of<OptionError>([&] { share({.templates = 2, .inputs = 2}); }), "collapse it first"));
 
   auto plain = wide_resnet<float>(), hyper = hyper_resnet<float>();
+  CHECK(message_of<OptionError>([&] { lpw::io::save_safetensors("none", hyper); }) ==
+        "save_safetensors: 'conv1.weight' is made of templates, and the network plain only once it is collapsed");
   const auto refused = [](auto& network, Group late) {
     return message_of<OptionError>([&] { lpw::release(network, {.members = 2, .late = late}); });
   };
