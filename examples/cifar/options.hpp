@@ -24,8 +24,8 @@ struct Options : example::RunOptions {
   static constexpr const char* batch_help = "samples per member and iteration";
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
   static constexpr const char* late_help =
-      "late-phase weights, joined by commas: batchnorm, head, rank1, all, or names of parameters, where * stands for "
-      "any part; none";
+      "late-phase weights, joined by commas: batchnorm, head, rank1, templates (of hyper-wrn-DEPTH-WIDEN), all, or "
+      "names of parameters, where * stands for any part; none";
 
   Options()
       : RunOptions{.epochs = 200,
@@ -43,6 +43,10 @@ struct Options : example::RunOptions {
 
   /// Which images there are: synthetic, cifar10 or cifar100.
   [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
+  /// Whether the weights are made of templates, whose coefficients have the rates of late-phase weights from the start.
+  [[nodiscard]] bool has_templates() const { return model.starts_with("hyper-"); }
+  /// The plain network that a run ends with.
+  [[nodiscard]] std::string plain_model() const { return has_templates() ? model.substr(6) : model; }
   [[nodiscard]] static example::OptionTable<Options> own();
 };
 
@@ -73,7 +77,11 @@ inline example::OptionTable<Options> Options::own() {
        .check = at_least<std::int64_t>(0),
        .role = Role::evaluation,
        .section = images},
-      {.name = "model", .member = &Options::model, .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4", .section = network},
+      {.name = "model",
+       .member = &Options::model,
+       .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4, or hyper-wrn-DEPTH-WIDEN: its weights made of templates, whose "
+               "coefficients have --late-lr, --late-weight-decay and --late-schedule from the start",
+       .section = network},
       {.name = "convolution",
        .member = &Options::convolution,
        .help = "3x3 convolutions on the CPU: winograd (where it is faster) or direct",
@@ -105,11 +113,16 @@ inline example::OptionTable<Options> Options::own() {
 inline void complete(Options& o) {
   lpw::require<lpw::OptionError>(o.data != "synthetic" || o.dataset == "cifar10", "--dataset ", o.dataset,
                                  " needs --data DIR; the synthetic data has 10 classes");
+  lpw::require<lpw::OptionError>(o.init.empty() || !o.has_templates(), "--init ", o.init,
+                                 ": is a plain network, and the weights of --model ", o.model,
+                                 " are made of templates; start --model ", o.plain_model(), " from it");
   if (o.data != "synthetic") o.data = example::absolute_path(o.data);
 }
 
 [[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset&) {
-  return {{"dataset", o.images()}};
+  nlohmann::json result{{"dataset", o.images()}};
+  if (o.has_templates()) result["collapsed_model"] = o.plain_model();
+  return result;
 }
 
 /// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.
@@ -142,17 +155,20 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) {
   return o.recorded.at("test-subset") != o.test_subset;
 }
 
-/// "wrn-DEPTH-WIDEN".
-inline lpw::nn::WideResNetOptions parse_model(const std::string& text) {
+/// "wrn-DEPTH-WIDEN", or the same after "hyper-". Evaluated is always a plain network where it comes from a file of
+/// one.
+inline lpw::nn::WideResNetOptions parse_model(const Options& o) {
   int depth = 0, widen = 0;
+  const std::string text = o.plain_model();
   const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
   lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::to_text("wrn-", depth, '-', widen),
-                                 "--model ", text, ": expected wrn-DEPTH-WIDEN, such as wrn-28-10");
-  return {.depth = depth, .widen = widen};
+                                 "--model ", o.model,
+                                 ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN, such as wrn-28-10");
+  return {.depth = depth, .widen = widen, .templates = o.has_templates() && !o.evaluates_model()};
 }
 
 inline lpw::nn::WideResNetOptions network_options(const Options& o) {
-  auto result = parse_model(o.model);
+  auto result = parse_model(o);
   result.classes = o.images() == "cifar100" ? 100 : 10;
   result.dropout = o.dropout;
   return result;

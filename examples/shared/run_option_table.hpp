@@ -20,6 +20,13 @@ std::optional<Idle> without_members(const O& o) {
   if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
   return std::nullopt;
 }
+/// The same of rates, which a network may have late-phase weights for before it is released.
+template <class O>
+std::optional<Idle> without_late_weights(const O& o) {
+  if constexpr (requires { o.has_templates(); })
+    if (o.has_templates()) return std::nullopt;
+  return without_members(o);
+}
 template <class O>
 std::optional<Idle> without_sgd(const O& o) {
   if (o.optimizer == "sgd") return std::nullopt;
@@ -168,18 +175,18 @@ OptionTable<O> late_phase_options() {
        .check = at_least(0.0, std::optional(-1.0)),
        .section = late_phase,
        .field = "late_learning_rate",
-       .idle = without_members<O>},
+       .idle = without_late_weights<O>},
       {.name = "late-weight-decay",
        .member = &O::late_weight_decay,
        .help = "--weight-decay of late-phase weights; -1: --weight-decay",
        .check = at_least(0.0, std::optional(-1.0)),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_late_weights<O>},
       {.name = "late-schedule",
        .member = &O::late_schedule,
        .help = "--schedule of late-phase weights; default: --schedule",
        .section = late_phase,
-       .idle = without_members<O>,
+       .idle = without_late_weights<O>,
        .recorded = late_schedule<O>},
       {.name = "member-chunk",
        .member = &O::member_chunk,

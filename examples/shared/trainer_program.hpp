@@ -99,7 +99,8 @@ class TrainerProgram {
   }
 
   void show(const Banner& what, Network& network) {
-    display_.line(lpw::to_text(what.network, ", ", lpw::nn::flatten(network)->value.base.dim(1), " parameters, ",
+    const auto& weights = lpw::nn::flatten(network)->value;
+    display_.line(lpw::to_text(what.network, ", ", weights.base.dim(1) + weights.late.dim(1), " parameters, ",
                                options_.precision, " on ", Machine<Device>::description(), "; ",
                                lpw::train::one_line(what.data)));
   }

@@ -13,6 +13,7 @@
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/templates.hpp>
 #include <lpw/autograd/trace.hpp>
 #include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>

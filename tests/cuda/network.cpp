@@ -26,7 +26,10 @@ template <class T, class D>
 template <class D>
 struct Training {
   using Network = nn::WideResNet<float, D>;
-  Network network{{.depth = 10, .widen = 1, .classes = 5, .dropout = 0.3}, Philox(7)};
+  explicit Training(bool templates)
+      : network({.depth = 10, .widen = 1, .classes = 5, .dropout = 0.3, .templates = templates}, Philox(7)) {}
+
+  Network network;
   optim::Sgd<float, D> optimizer{network, {.learning_rate = 0.05}};
   std::optional<optim::WeightAverage<float, D>> average;
   std::vector<double> losses;
@@ -60,9 +63,9 @@ struct Training {
 }  // namespace
 
 TEST_CASE("training a Wide ResNet with released members goes the same way on GPU and CPU", "[gpu]") {
-  for (const Group groups : {Group::batch_norm | Group::head, Group::rank_one}) {
-    Training<Cpu> cpu;
-    Training<Cuda> gpu;
+  for (const Group groups : {Group::batch_norm | Group::head, Group::rank_one, Group::templates}) {
+    Training<Cpu> cpu(groups == Group::templates);
+    Training<Cuda> gpu(groups == Group::templates);
     const auto both = [&](auto action) {
       action(cpu);
       action(gpu);

@@ -160,6 +160,7 @@ def main(program):
         for out, arguments in {
             "plain": ["--members", "1"],
             "collapsed": ["--members", "2", "--release-epoch", "1"],
+            "templates": ["--model", "hyper-wrn-10-1", "--late", "templates", "--members", "2", "--release-epoch", "1"],
         }.items():
             subprocess.run(
                 [program, *RUN, *arguments, "--data", name, "--out", str(folder / out)],

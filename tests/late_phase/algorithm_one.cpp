@@ -1,5 +1,7 @@
 // The batched pass against Algorithm 1 as it is written in the paper: K visits of one plain network, one after another,
 // with an optimizer of its own, written out here in double.
+#include <set>
+
 #include "catch.hpp"
 #include "support/networks.hpp"
 
@@ -40,8 +42,10 @@ template <class M>
 class Sequential {
  public:
   explicit Sequential(M network) : network_(std::move(network)) {
-    lpw::nn::for_each_parameter(
-        network_, [&](const std::string& name, auto& p) { theta_.emplace(name, Momentum(values(p.value()))); });
+    lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
+      theta_.emplace(name, Momentum(values(p.value())));
+      if (p.group() == Group::templates) coefficients_.insert(name);
+    });
     late_.resize(1);
     statistics_.resize(1);
     lpw::nn::for_each_buffer(network_,
@@ -54,6 +58,7 @@ class Sequential {
   void release(Group groups, const State& released) {
     if (contains(groups, Group::rank_one)) lpw::nn::attach_rank_one(network_);
     late_.assign(members, {});
+    coefficients_.clear();
     statistics_.assign(members, statistics_[0]);
     lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
       if (!contains(groups, p.group())) return;
@@ -86,7 +91,10 @@ class Sequential {
       lpw::nn::for_each_buffer(network_,
                                [&](const std::string& name, auto& b) { statistics_[k][name] = values(b.value()); });
     }
-    for (auto& [name, weight] : theta_) weight.step(sum.at(name), base_rate, base_decay);
+    for (auto& [name, weight] : theta_) {
+      const bool late = coefficients_.contains(name);  // of templates: have the rates of late-phase weights already
+      weight.step(sum.at(name), late ? late_rate : base_rate, late ? late_decay : base_decay);
+    }
   }
 
   /// Row k of what the library should hold under this name.
@@ -116,6 +124,7 @@ class Sequential {
 
   M network_;
   std::map<std::string, Momentum> theta_;
+  std::set<std::string> coefficients_;  // before release
   std::vector<std::map<std::string, Momentum>> late_;
   std::vector<std::map<std::string, Vector>> statistics_;
 };
@@ -205,10 +214,28 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network of one
   SECTION("head") { check_algorithm_one(make, Group::head); }
 }
 
+TEST_CASE("algorithm 1: one batched pass is a sequential run of a network made of templates", "[late_phase]") {
+  const auto make = [] { return hyper_resnet<double>(); };
+  SECTION("coefficients") { check_algorithm_one(make, Group::templates); }
+  SECTION("coefficients and batch norm") { check_algorithm_one(make, Group::templates | Group::batch_norm); }
+  SECTION("batch norm, and coefficients that are shared") { check_algorithm_one(make, Group::batch_norm); }
+}
+
+TEST_CASE("algorithm 1: one batched pass is a sequential run of layers with templates and others with rank-1 factors",
+          "[late_phase]") {
+  const auto make = [] {
+    SmallNet<double> network;
+    lpw::nn::Initializer init(Philox(8));
+    lpw::nn::share_templates<double, Cpu>({&network.conv.weight}, {.templates = 4, .inputs = 1}, init);
+    return network;
+  };
+  check_algorithm_one(make, Group::templates | Group::rank_one);
+}
+
 TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {
-  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
+  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one, Group::templates);
   const auto run = [&](double dropout, std::int64_t chunk) {
-    auto network = wide_resnet<double>(dropout);
+    auto network = groups == Group::templates ? hyper_resnet<double>(dropout) : wide_resnet<double>(dropout);
     return run_library(network, groups, chunk, lpw::optim::BaseGradient::sum).second;
   };
   const auto whole = run(0.3, 0);
@@ -218,9 +245,9 @@ TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either"
 }
 
 TEST_CASE("algorithm 1: the gradients of float32 are those of double", "[late_phase]") {
-  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
-  auto single = wide_resnet<float>();
-  auto exact = wide_resnet<double>();
+  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one, Group::templates);
+  auto single = groups == Group::templates ? hyper_resnet<float>() : wide_resnet<float>();
+  auto exact = groups == Group::templates ? hyper_resnet<double>() : wide_resnet<double>();
   lpw::release(single, {.members = members, .late = groups});
   lpw::release(exact, {.members = members, .late = groups});
   const auto losses = accumulate_gradient(single, Minibatches<float>(members, batch, 0));

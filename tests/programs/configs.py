@@ -35,6 +35,8 @@ ACCURACIES = {
     "cifar100-wrn-28-10-late-phase": "82.87 ± 0.22",
     "cifar100-wrn-28-10-swa": "82.46 ± 0.09",
     "cifar100-wrn-28-10-late-phase-swa": "83.06 ± 0.08",
+    "cifar100-hyper-wrn-28-10-late-phase": "81.55",
+    "cifar100-hyper-wrn-28-10-late-phase-swa": "82.01",
     "cifar10-wrn-28-14-late-phase-swa": "97.45 ± 0.10",
     "cifar100-wrn-28-14-late-phase-swa": "85.00 ± 0.25",
 }
@@ -44,7 +46,7 @@ def each_file(folder):
     check({path.stem for path in FILES} == set(ACCURACIES), f"found {FILES}")
     for path in FILES:
         text = path.read_text()
-        data, model = re.match(r"(cifar100?)-(wrn-28-1[04])", path.stem).groups()
+        data, model = re.match(r"(cifar100?)-((?:hyper-)?wrn-28-1[04])", path.stem).groups()
         swa, late, wide = "swa" in path.stem, "late-phase" in path.stem, model == "wrn-28-14"
         epochs, schedule, averaging, release, cutout = RUNS["wide" if wide else "swa" if swa else "sgd"]
         check(
@@ -56,7 +58,7 @@ def each_file(folder):
             f"{path.name}: command of another",
         )
         check(f"published test accuracy {ACCURACIES[path.stem]} %" in text, f"{path.name}: not the published figure")
-        done = run("--config", path, *ELSEWHERE)
+        done = run("--config", path, *ELSEWHERE, *["--model", "hyper-wrn-10-1"][: 2 * model.startswith("hyper")])
         check(done.returncode == 0, f"{path.name}: {done.stderr}")
         plan = (
             f"after {release} of {epochs} epochs 10 members, each on minibatches of its own: 10 x 128"
@@ -64,9 +66,10 @@ def each_file(folder):
             else "there is 1 member"
         )
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
-        decay = "0.005" if data == "cifar100" and not swa else "-1"
+        hyper = model.startswith("hyper")
+        decay = "0" if hyper else "0.005" if data == "cifar100" and not swa else "-1"
         of_members = [
-            'late = "batchnorm,head"',
+            'late = "templates"' if hyper else 'late = "batchnorm,head"',
             "late-lr = -1",
             f"late-weight-decay = {decay}",
             "sigma = 0",

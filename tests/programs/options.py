@@ -79,6 +79,9 @@ def changes(folder):
             ["--convolution", "direct"],
             ["--model", "wrn-10-2"],
             ["--model", "wrn-16-1"],
+            ["--model", "hyper-wrn-10-1", "--late", "templates"],
+            ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-weight-decay", 0],
+            ["--model", "hyper-wrn-10-1", "--late", "batchnorm"],
         ]
     ):
         out = folder / str(number)
@@ -168,6 +171,7 @@ def evaluation(folder):
         "released": ["--swa-start", 1],
         "plain": ["--late", "none"],
         "bf16": ["--precision", "bf16"],
+        "templates": ["--model", "hyper-wrn-10-1", "--late", "templates", "--swa-start", 1],
     }.items():
         out = folder / name
         printed, _ = train(out, *RUN, *arguments)

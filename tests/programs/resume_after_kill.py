@@ -20,6 +20,10 @@ VARIANTS = (
         "released at once": TINY
         + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
         "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
+        "made of templates": TINY
+        + EVERY_STEP
+        + ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-weight-decay", "0", "--member-chunk", "2"]
+        + ["--swa-start", "1"],
         "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
     }
     if NAME == "cifar"

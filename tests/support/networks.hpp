@@ -39,6 +39,12 @@ Wrn<T> wide_resnet(double dropout = 0) {
   return Wrn<T>({.depth = 10, .widen = 1, .classes = 3, .dropout = dropout}, Philox(5));
 }
 
+/// The same made of templates: the hypernetwork.
+template <class T>
+Wrn<T> hyper_resnet(double dropout = 0) {
+  return Wrn<T>({.depth = 10, .widen = 1, .classes = 3, .dropout = dropout, .templates = true}, Philox(5));
+}
+
 /// Every kind of layer that can be late-phase: a strided convolution, batch norm over images and over features, a
 /// hidden layer with bias and, if asked for, a head.
 template <class T>

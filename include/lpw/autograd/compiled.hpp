@@ -11,6 +11,7 @@
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
+#include <lpw/autograd/templates.hpp>
 
 #if LPW_COMPILED
 #define LPW_TEMPLATE extern template

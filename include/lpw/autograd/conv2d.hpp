@@ -40,6 +40,17 @@ void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>,
   require_member_rows("conv2d", "rank-1 factor s", s[0], x.shape()[0]);
 }
 
+template <class W, class D>
+[[nodiscard]] ConvolutionWeight<W, D> convolution_weight(const Variable<W, D>& weight,
+                                                         std::optional<RankOneFactors<W, D>> factors = {}) {
+  return ConvolutionWeight<W, D>(MemberWeight<W, D>{weight, std::move(factors)});
+}
+template <class W, class D>
+[[nodiscard]] ConvolutionWeight<W, D> convolution_weight(const Variable<W, D>& weight,
+                                                         const RankOneFactors<W, D>& factors) {
+  return convolution_weight(weight, std::optional(factors));
+}
+
 /// conv2d(x, weight) + residual, an empty one being none. The residual enters by its value, its edge and, among the
 /// inputs to record, by its place, as factors do.
 template <class T, class D, class... Inputs>
@@ -48,6 +59,7 @@ template <class T, class D, class... Inputs>
                                            Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
+  weight.forget();
   return record(
       {name, {{"stride", options.stride}, {"padding", options.padding}}}, std::move(y),
       [saved, options, in = x.shape(), weight = std::move(weight), dx = x.edge(), dr](Tensor<T, D> dy) mutable {
@@ -75,7 +87,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                     Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight), options, {}, {}, weight);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::convolution_weight(weight), options, {}, {}, weight);
 }
 
 /// The same with W o (r_k s_k^T) for member k. Throws ShapeError also for factors that do not fit.
@@ -84,7 +96,7 @@ template <class T, class D>
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight, factors), options, {}, {}, weight,
+  return detail::record_conv2d<T, D>("conv2d", x, detail::convolution_weight(weight, factors), options, {}, {}, weight,
                                      factors.output, factors.input);
 }
 
@@ -92,7 +104,9 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
                                     Conv2dOptions options = {}) {
-  return weight.factors ? conv2d(x, weight.rows, *weight.factors, options) : conv2d(x, weight.rows, options);
+  if (weight.factors) return conv2d(x, weight.rows, *weight.factors, options);
+  detail::check_conv2d(x, weight.rows, options);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight), options, {}, {}, weight.rows);
 }
 
 namespace detail {
@@ -119,7 +133,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                         Variable<T, D> residual, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight), std::move(residual), options);
+  return detail::record_conv2d_add(x, weight, detail::convolution_weight(weight), std::move(residual), options);
 }
 
 /// conv2d(x, weight, factors, options) + residual, likewise.
@@ -129,7 +143,7 @@ template <class T, class D>
                                         Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
   detail::check_conv2d_factors(x, weight, factors);
-  return detail::record_conv2d_add(x, weight, detail::ConvolutionWeight(weight, factors), std::move(residual), options,
+  return detail::record_conv2d_add(x, weight, detail::convolution_weight(weight, factors), std::move(residual), options,
                                    factors.output, factors.input);
 }
 
@@ -137,8 +151,9 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d_add(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
                                         Variable<T, D> residual, Conv2dOptions options = {}) {
-  if (!weight.factors) return conv2d_add(x, weight.rows, std::move(residual), options);
-  return conv2d_add(x, weight.rows, *weight.factors, std::move(residual), options);
+  if (weight.factors) return conv2d_add(x, weight.rows, *weight.factors, std::move(residual), options);
+  detail::check_conv2d(x, weight.rows, options);
+  return detail::record_conv2d_add(x, weight.rows, detail::ConvolutionWeight(weight), std::move(residual), options);
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -11,7 +11,8 @@ namespace lpw::inline LPW_ABI {
 namespace detail {
 
 template <class T, class D, class W = Accumulate<T>>
-[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<W, D>& weight, const Variable<W, D>* bias) {
+[[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const Variable<W, D>& weight, const Variable<W, D>* bias,
+                                    std::function<Tensor<W, D>()> remake = {}) {
   const Shape &in = x.shape(), &matrix = weight.shape();
   require_axes("linear", "[K B F]", in.rank() == 3, in);
   require<ShapeError>(matrix.rank() == 3 && in[2] == matrix[2], "linear: x has ", in[2], " features ",
@@ -24,21 +25,24 @@ template <class T, class D, class W = Accumulate<T>>
                       describe(bias_shape, "KO"), ", weight is ", describe(matrix, "KOF"));
   require_member_rows("linear", "bias", bias_shape[0], in[0]);
   const auto value = x.value(), saved = weight.needs_gradient() ? value : Tensor<T, D>();
+  WeightRows<W, D> rows(weight, std::move(remake));
+  auto y = linear_forward(value, rows.value(), bias ? bias->rows() : Tensor<W, D>());
+  rows.forget();
   return record(
-      "linear", linear_forward(value, weight.rows(), bias ? bias->rows() : Tensor<W, D>()),
-      [saved, in, w = weight.rows(), bias_shape, dx = x.edge(), dw = weight.row_edge(),
+      "linear", std::move(y),
+      [saved, in, rows = std::move(rows), bias_shape, dx = x.edge(), dw = weight.row_edge(),
        db = bias ? bias->row_edge() : Edge<W, D>()](Tensor<T, D> dy) {
         if (db.needed()) {
           auto target = db.sink(bias_shape);
           linear_backward_bias(dy, target);
         }
         if (dw.needed()) {
-          auto target = dw.sink(w.shape());
+          auto target = dw.sink(rows.shape());
           linear_backward_weight(saved, dy, target);
         }
         if (dx.needed()) {
           auto target = dx.sink(in);
-          linear_backward_data(dy, w, target);
+          linear_backward_data(dy, rows.value(), target);
         }
       },
       x, weight, bias);
@@ -64,7 +68,7 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> linear(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
                                     const std::optional<Variable<Accumulate<T>, D>>& bias = {}) {
-  if (!weight.factors) return bias ? linear(x, weight.rows, *bias) : linear(x, weight.rows);
+  if (!weight.factors) return detail::linear(x, weight.rows, bias ? &*bias : nullptr, weight.remake);
   const auto y = scale_channels(linear(scale_channels(x, weight.factors->input), weight.rows), weight.factors->output);
   return bias ? add_channels(y, *bias) : y;
 }

@@ -7,6 +7,7 @@
 // do not pass from window to window: states are data.
 #pragma once
 
+#include <functional>
 #include <optional>
 #include <utility>
 
@@ -21,6 +22,7 @@ template <class W, class D>
 struct LstmMatrix {
   Variable<W, D> weight, bias;  // bias [1 or K, 4H]
   std::optional<RankOneFactors<W, D>> factors = {};
+  std::function<Tensor<W, D>()> remake = {};  // as MemberWeight's
 };
 
 /// h and c of a layer after a step, [K, B, H].
@@ -42,11 +44,12 @@ namespace detail {
 /// A matrix of the layer as its passes see it: values, and where gradients go.
 template <class W, class D>
 struct LstmOperand {
-  Tensor<W, D> weight, bias, output, input;  // factors empty where there are none
+  WeightRows<W, D> weight;
+  Tensor<W, D> bias, output, input;  // factors empty where there are none
   Edge<W, D> to_weight, to_bias, to_output, to_input;
 
   explicit LstmOperand(const LstmMatrix<W, D>& m)
-      : weight(m.weight.rows()), bias(m.bias.rows()), to_weight(m.weight.row_edge()), to_bias(m.bias.row_edge()) {
+      : weight(m.weight, m.remake), bias(m.bias.rows()), to_weight(m.weight.row_edge()), to_bias(m.bias.row_edge()) {
     if (!m.factors) return;
     output = m.factors->output.rows();
     input = m.factors->input.rows();
@@ -79,7 +82,7 @@ struct LstmOperand {
     };
     auto dweight = target(to_weight, weight.shape()), doutput = target(to_output, output.shape()),
          dinput = target(to_input, input.shape());
-    rank_one_backward(product.tensor, weight, output, input, dweight, doutput, dinput);
+    rank_one_backward(product.tensor, weight.value(), output, input, dweight, doutput, dinput);
   }
 };
 
@@ -97,7 +100,7 @@ class LstmWindow {
         members_(x_.dim(0)),
         steps_(x_.dim(1)),
         batch_(x_.dim(2)),
-        hidden_(hh_.weight.dim(2)),
+        hidden_(hh_.weight.shape()[2]),
         y_({members_, steps_, batch_, hidden_}),
         cells_(y_.shape()) {
     cell_ = {sum_of_rows(ih_.bias, hh_.bias), ih_.output, hh_.output, hh_.input};
@@ -110,9 +113,11 @@ class LstmWindow {
   /// h of all steps.
   [[nodiscard]] const Tensor<T, D>& forward() {
     const auto scaled = ih_.input.empty() ? x_ : scale_channels_forward(x_, ih_.input);
-    gates_ =
-        linear_forward(rows_of(scaled), ih_.weight, Tensor<W, D>()).reshaped({members_, steps_, batch_, 4 * hidden_});
-    auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
+    gates_ = linear_forward(rows_of(scaled), ih_.weight.value(), Tensor<W, D>())
+                 .reshaped({members_, steps_, batch_, 4 * hidden_});
+    ih_.weight.forget();
+    auto recurrent = recurrent_weight<T>(hh_.weight.value(), steps_);
+    hh_.weight.forget();
     auto previous = recurrent_state(
         hh_.input.empty() ? start_.hidden : scale_channels_forward(start_.hidden, hh_.input), recurrent);
     for (std::int64_t t = 0; t < steps_; ++t) {
@@ -132,15 +137,16 @@ class LstmWindow {
   /// Once only: the gates are overwritten.
   void backward(const Tensor<T, D>& dy, const Edge<T, D>& to_x, const Edge<T, D>& to_hidden,
                 const Edge<W, D>& to_cell) {
-    auto recurrent = recurrent_weight<T>(hh_.weight, steps_);
+    std::optional recurrent(recurrent_weight<T>(hh_.weight.value(), steps_));
     auto product = zeros<T, D>({members_, batch_, hidden_});
     auto dcell = zeros<W, D>(product.shape());
     Tensor<T, D> before({members_, batch_, 4 * hidden_});
     for (std::int64_t t = steps_ - 1; t >= 0; --t) {
       auto now = at_step(t);
       lstm_cell_backward(cell_, step_of(dy, t), product, now, dcell, before);
-      if (t > 0 || to_hidden.needed()) product = recurrent_backward_data(before, recurrent);
+      if (t > 0 || to_hidden.needed()) product = recurrent_backward_data(before, *recurrent);
     }
+    recurrent.reset();
     if (to_cell.needed()) to_cell.add(std::move(dcell));
     if (to_hidden.needed()) add_scaled(units_of(product), hh_.input, to_hidden);
     add_parameter_gradients();
@@ -203,7 +209,7 @@ class LstmWindow {
     Gradient<T, D> dgates{gates_, false};
     if (!ih_.output.empty()) scale_channels_backward_data(gates_, ih_.output, dgates);
     Gradient<T, D> dx{Tensor<T, D>({members_, steps_ * batch_, x_.dim(3)}), false};
-    linear_backward_data(rows_of(gates_), ih_.weight, dx);
+    linear_backward_data(rows_of(gates_), ih_.weight.value(), dx);
     add_scaled(dx.tensor.reshaped(x_.shape()), ih_.input, to_x);
   }
 

@@ -7,22 +7,9 @@
 #include <optional>
 #include <utility>
 
-#include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/member_weight.hpp>
 
 namespace lpw::inline LPW_ABI {
-
-/// Rank-1 factors r [1 or K, O] and s [1 or K, C] of a weight [O, ..., C].
-template <class W, class D>
-struct RankOneFactors {
-  Variable<W, D> output, input;
-};
-
-/// A dense weight as operations take it: rows [1 or K, O, ..., C], and factors where the members differ by these.
-template <class W, class D>
-struct MemberWeight {
-  Variable<W, D> rows;
-  std::optional<RankOneFactors<W, D>> factors = {};
-};
 
 namespace detail {
 
@@ -31,63 +18,65 @@ namespace detail {
 template <class W, class D>
 class ConvolutionWeight {
  public:
-  explicit ConvolutionWeight(const Variable<W, D>& weight) : weight_(weight.rows()), to_weight_(weight.row_edge()) {}
-  ConvolutionWeight(const Variable<W, D>& weight, const RankOneFactors<W, D>& factors)
-      : weight_(weight.rows()),
-        output_(factors.output.rows()),
-        input_(factors.input.rows()),
-        to_weight_(weight.row_edge()),
-        to_output_(factors.output.row_edge()),
-        to_input_(factors.input.row_edge()) {}
+  explicit ConvolutionWeight(const MemberWeight<W, D>& weight) : rows_(weight), to_weight_(weight.rows.row_edge()) {
+    if (!weight.factors) return;
+    output_ = weight.factors->output.rows();
+    input_ = weight.factors->input.rows();
+    to_output_ = weight.factors->output.row_edge();
+    to_input_ = weight.factors->input.row_edge();
+  }
 
   [[nodiscard]] bool needs_gradient() const { return to_weight_.needed() || to_output_.needed() || to_input_.needed(); }
 
+  /// Keeps no rows for the backward pass that it can make again.
+  void forget() { rows_.forget(); }
+
   /// W, or W_k for every member that differs.
   [[nodiscard]] Tensor<W, D> value() const {
-    if (output_.empty()) return weight_;
+    if (output_.empty()) return rows_.value();
     Gradient<W, D> scaled{Tensor<W, D>(as_matrices(members())), false}, none_output, none_input;
     // The gradient of W is r s^T o (that of W_k): what is wanted here with W in the place of that gradient.
-    rank_one_backward(repeated_weight(), matrices(weight_), output_, repeated_input(), scaled, none_output, none_input);
-    return scaled.tensor.reshaped(weight_.shape().with(0, members()));
+    rank_one_backward(repeated_weight(), matrices(rows_.value()), output_, repeated_input(), scaled, none_output,
+                      none_input);
+    return scaled.tensor.reshaped(shape().with(0, members()));
   }
 
   /// Adds the gradients that x, the convolution's input, and dy, the gradient of its result, make.
   template <class T>
   void add_gradients(const Activation<T, D>& x, const Tensor<T, D>& dy, Conv2dOptions options) const {
     if (output_.empty()) {
-      auto target = to_weight_.sink(weight_.shape());
+      auto target = to_weight_.sink(shape());
       return conv2d_backward_weight(x, dy, options, target);
     }
-    Gradient<W, D> product{Tensor<W, D>(weight_.shape().with(0, members())), false};
+    Gradient<W, D> product{Tensor<W, D>(shape().with(0, members())), false};
     conv2d_backward_weight(x, dy, options, product);
     const auto target = [](const Edge<W, D>& edge, const Shape& shape) {
       return edge.needed() ? edge.sink(shape) : Gradient<W, D>{};
     };
-    auto dweight = target(to_weight_, weight_.shape()), doutput = target(to_output_, output_.shape());
+    auto dweight = target(to_weight_, shape()), doutput = target(to_output_, output_.shape());
     if (to_weight_.needed()) dweight.tensor = matrices(dweight.tensor);
     Gradient<W, D> dinput;
     if (to_input_.needed()) dinput.tensor = Tensor<W, D>(repeated(input_.shape()));
-    rank_one_backward(matrices(product.tensor), matrices(weight_), output_, repeated_input(), dweight, doutput, dinput);
+    rank_one_backward(matrices(product.tensor), matrices(rows_.value()), output_, repeated_input(), dweight, doutput,
+                      dinput);
     if (!to_input_.needed()) return;
     auto sum = to_input_.sink(input_.shape());
     linear_backward_bias(dinput.tensor.reshaped({input_.dim(0), positions(), input_.dim(1)}), sum);
   }
 
  private:
-  [[nodiscard]] std::int64_t members() const { return std::max({weight_.dim(0), output_.dim(0), input_.dim(0)}); }
-  [[nodiscard]] std::int64_t positions() const { return weight_.dim(2) * weight_.dim(3); }
+  [[nodiscard]] std::int64_t members() const { return std::max({shape()[0], output_.dim(0), input_.dim(0)}); }
+  [[nodiscard]] std::int64_t positions() const { return shape()[2] * shape()[3]; }
 
   /// A convolution's weights as matrices [rows, O, kh kw C].
-  [[nodiscard]] Shape as_matrices(std::int64_t rows) const {
-    return {rows, weight_.dim(1), positions() * weight_.dim(4)};
-  }
+  [[nodiscard]] Shape as_matrices(std::int64_t rows) const { return {rows, shape()[1], positions() * shape()[4]}; }
   [[nodiscard]] Tensor<W, D> matrices(const Tensor<W, D>& weight) const {
     return weight.reshaped(as_matrices(weight.dim(0)));
   }
 
   /// W once for every member, contiguous.
   [[nodiscard]] Tensor<W, D> repeated_weight() const {
-    const auto weight = matrices(weight_);
+    const auto weight = matrices(rows_.value());
     if (weight.dim(0) == members()) return weight.contiguous() ? weight : clone(weight);
     Tensor<W, D> result(as_matrices(members()));
     for (std::int64_t k = 0; k < members(); ++k) {
@@ -109,7 +98,10 @@ class ConvolutionWeight {
     return result;
   }
 
-  Tensor<W, D> weight_, output_, input_;  // factors empty where there are none
+  [[nodiscard]] const Shape& shape() const { return rows_.shape(); }
+
+  WeightRows<W, D> rows_;
+  Tensor<W, D> output_, input_;  // empty where there are no factors
   Edge<W, D> to_weight_, to_output_, to_input_;
 };
 

@@ -42,9 +42,13 @@ template <class W>
   return result;
 }
 
-/// Throws OptionError for a network with late-phase weights: `cure` says what to do.
+/// Throws OptionError for a network with late-phase weights, or weights that are no parameters: `cure` says what to do.
 template <nn::Visitable M>
 void require_plain(M& network, const char* function, const char* cure) {
+  nn::for_each_dense_weight(network, [&](const std::string& name, const auto& weight) {
+    require<OptionError>(weight.has_base(), function, ": '", name,
+                         "' is made of templates, and the network plain only once it is collapsed");
+  });
   const auto flat = nn::flatten(network);
   require<OptionError>(flat->members == 1 && flat->value.late.size() == 0, function, ": the network is released into ",
                        flat->members, " members; ", cure);

@@ -62,7 +62,8 @@ class Followers {
 
 namespace detail {
 
-/// Calls f(name, weight) for the dense weights that get rank-1 factors: all that are not selected themselves.
+/// Calls f(name, weight) for the dense weights that get rank-1 factors: all that are parameters (one that is made of
+/// templates is none) and not selected themselves.
 template <nn::Visitable M, class F>
 void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
   if (!contains(selectors.groups, Group::rank_one)) return;
@@ -71,8 +72,19 @@ void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
     if (selectors.selects(name, parameter)) whole.insert(parameter.id());
   });
   nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
-    if (!whole.contains(weight.id())) f(name, weight);
+    if (weight.takes_factors() && !whole.contains(weight.id())) f(name, weight);
   });
+}
+
+/// Whether a network has members: late-phase weights other than coefficients of templates, of which there is one row
+/// before release.
+template <nn::Visitable M>
+[[nodiscard]] bool is_released(M& network) {
+  bool released = nn::members(network) > 1;
+  nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) {
+    released = released || (parameter.late_phase() && parameter.group() != Group::templates);
+  });
+  return released;
 }
 
 /// FNV-1a: gives every parameter noise of its own, whatever else is released.
@@ -98,7 +110,7 @@ inline void require_named(const std::vector<std::string>& patterns, const std::v
   for (const std::string& pattern : patterns) {
     if (any_matches(names, pattern)) continue;
     const auto close = close_names(pattern, names);
-    const std::string cure = close.empty() ? "; expected batchnorm, head, rank1, all, or names of parameters"
+    const std::string cure = close.empty() ? "; expected batchnorm, head, rank1, templates, all, or names of parameters"
                                            : "; close to it: " + quoted_list(close);
     fail<OptionError>("release: the network has no parameter '", pattern, "'", cure);
   }
@@ -116,9 +128,11 @@ void require_selected(M& network, const Selectors& selectors) {
   for_each_factored_weight(network, selectors, [&](const std::string&, auto&) { found = found | Group::rank_one; });
   const auto missing = [&](Group group) { return contains(selectors.groups, group) && !contains(found, group); };
   require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
-  require<OptionError>(!missing(Group::head),
-                       "release: the network has no head to release; mark its last layer with .head = true");
+  require<OptionError>(!missing(Group::head), "release: the network has no head to release; ",
+                       contains(found, Group::templates) ? "where that is made of templates, release these"
+                                                         : "mark its last layer with .head = true");
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
+  require<OptionError>(!missing(Group::templates), "release: the network has no weights made of templates");
   require_named(selectors.patterns, names);
 }
 
@@ -149,13 +163,14 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
   require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma,
                        "; expected 0 or more");
-  require<OptionError>(old->members == 1 && old->value.late.dim(1) == 0, "release: the network already has ",
-                       old->members, " released members; collapse it first");
+  require<OptionError>(!detail::is_released(network), "release: the network already has ", old->members,
+                       " released members; collapse it first");
   require<OptionError>(options.members == 1 || !options.late.empty(),
                        "release: no group of late-phase weights is chosen");
   require(optimizer.follows(*old),
           "release: the optimizer was made for another network, or before this one was moved to other stores");
   require_releasable(network, options.late);
+  nn::for_each_parameter(network, [](const std::string&, Parameter& p) { p.set_late_phase(false); });
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (options.late.selects(name, parameter)) parameter.set_late_phase(true);
   });

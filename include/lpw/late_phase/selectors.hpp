@@ -20,8 +20,8 @@ struct Selectors {
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, head, rank1, all, or a pattern. Throws OptionError for an empty one, or one that stands
-  /// there twice.
+  /// Each text is batchnorm, head, rank1, templates, all, or a pattern. Throws OptionError for an empty one, or one
+  /// that stands there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
@@ -54,16 +54,18 @@ struct Selectors {
 
  private:
   static const std::vector<std::pair<std::string, Group>>& names() {
-    static const std::vector<std::pair<std::string, Group>> known{
-        {"batchnorm", Group::batch_norm}, {"head", Group::head}, {"rank1", Group::rank_one}};
+    static const std::vector<std::pair<std::string, Group>> known{{"batchnorm", Group::batch_norm},
+                                                                  {"head", Group::head},
+                                                                  {"rank1", Group::rank_one},
+                                                                  {"templates", Group::templates}};
     return known;
   }
 
   void add(const std::string& text) {
     const auto once = [&](bool is_new) { require<OptionError>(is_new, "late-phase weights: names ", text, " twice"); };
-    require<OptionError>(
-        !text.empty(),
-        "late-phase weights: an empty selector; expected batchnorm, head, rank1, all, or names of parameters");
+    require<OptionError>(!text.empty(),
+                         "late-phase weights: an empty selector; expected batchnorm, head, rank1, templates, all, or "
+                         "names of parameters");
     if (const auto found =
             std::find_if(names().begin(), names().end(), [&](const auto& known) { return known.first == text; });
         found != names().end()) {
@@ -72,7 +74,7 @@ struct Selectors {
     } else if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-") !=
                std::string::npos) {
       fail<OptionError>("late-phase weights: \"", text,
-                        "\" is no name; expected batchnorm, head, rank1, all, or names of parameters");
+                        "\" is no name; expected batchnorm, head, rank1, templates, all, or names of parameters");
     } else if (text == "all") {
       once(!all);
       all = true;

@@ -1,6 +1,7 @@
 // Wide residual networks for 32x32 images (Zagoruyko & Komodakis 2016, "Wide Residual Networks"), pre-activation, as in
 // the method's runs: WRN-d-w has depth d = 6n + 4, n blocks in each of three groups of 16w, 32w and 64w channels, at
-// full, half and quarter resolution.
+// full, half and quarter resolution. With `templates` it is the method's hypernetwork: the same layers, their weights
+// made of templates.
 #pragma once
 
 #include <optional>
@@ -9,6 +10,7 @@
 #include <lpw/nn/activation.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/forms/share_templates.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/module.hpp>
 
@@ -21,6 +23,7 @@ struct WideResNetOptions {
   std::int64_t classes = 10;     //
   std::int64_t in_channels = 3;  //
   double dropout = 0;            // between the two convolutions of a block
+  bool templates = false;        // all weights but batch norm's are made of templates
 };
 
 /// x -> conv2(relu(bn2(conv1(a)))) + shortcut, a = relu(bn1(x)); the shortcut is x, or a 1x1 convolution of a where the
@@ -69,6 +72,7 @@ template <class T, class D>
 struct WideResNet {
   using value_type = T;
   using device_type = D;
+  using W = Accumulate<T>;
 
   /// He-normal weights drawn from `random`. Throws OptionError unless depth = 6n + 4, n >= 1, and widen, classes,
   /// in_channels >= 1.
@@ -103,7 +107,36 @@ struct WideResNet {
         conv1({.in_channels = o.in_channels, .out_channels = 16, .padding = 1}, init),
         blocks(make_blocks(o, init)),
         bn(64 * o.widen, {.relu = true}),
-        fc({.in_features = 64 * o.widen, .out_features = o.classes, .head = true}, init) {}
+        fc({.in_features = 64 * o.widen, .out_features = o.classes, .head = true}, init) {
+    if (o.templates) make_of_templates(init);
+  }
+
+  /// Banks as in the method's runs. The 3x3 kernels of a group are made in two parts of 2 (2n - 1) templates, as many
+  /// as parts; the first of groups 2 and 3, half as deep, in one part of the same. What has a shape of its own has a
+  /// bank of its own.
+  void make_of_templates(Initializer& init) {
+    const std::int64_t n = (options.depth - 4) / 6, layers = 2 * n - 1, ends = 10;
+    share_templates<W, D>({&conv1.weight}, {.templates = ends}, init);
+    for (std::int64_t group = 0; group < 3; ++group) {
+      auto& first = blocks[to_size(group * n)];
+      std::vector<DenseWeight<W, D>*> kernels;
+      if (group == 0) {
+        share_templates<W, D>({&first.conv1.weight}, {.templates = layers}, init);
+      } else {
+        kernels.push_back(&first.conv1.weight);
+      }
+      if (first.shortcut) share_templates<W, D>({&first.shortcut->weight}, {.templates = layers}, init);
+      for (std::int64_t i = 0; i < n; ++i) {
+        auto& block = blocks[to_size(group * n + i)];
+        if (i > 0) kernels.push_back(&block.conv1.weight);
+        kernels.push_back(&block.conv2.weight);
+      }
+      const std::int64_t channels = (std::int64_t{16} << group) * options.widen;
+      share_templates(kernels, {.templates = 2 * layers, .inputs = channels / 2}, init);
+    }
+    share_templates<W, D>({&fc.weight}, {.templates = ends}, init);
+    share_coefficients(fc.weight, *fc.bias);
+  }
 
   static const WideResNetOptions& checked(const WideResNetOptions& o) {
     require<OptionError>(o.depth >= 10 && (o.depth - 4) % 6 == 0, "WideResNet: depth ", o.depth,

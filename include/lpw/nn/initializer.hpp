@@ -33,7 +33,38 @@ class Initializer {
                       [bound](const Philox& random, std::uint64_t i) { return bound * (2.0 * random.uniform(i) - 1); });
   }
 
+  /// A matrix with orthonormal rows, or with orthonormal columns where there are more rows than columns, drawn
+  /// uniformly among these: Gram-Schmidt on normal vectors.
+  [[nodiscard]] Tensor<double, Cpu> orthogonal(std::int64_t rows, std::int64_t columns) {
+    const bool tall = rows > columns;
+    auto basis = normal<double, Cpu>(tall ? Shape{columns, rows} : Shape{rows, columns});
+    for (std::int64_t i = 0; i < basis.dim(0); ++i) orthonormalize_row(basis, i);
+    if (!tall) return basis;
+    Tensor<double, Cpu> result({rows, columns});
+    for (std::int64_t i = 0; i < rows; ++i)
+      for (std::int64_t j = 0; j < columns; ++j) result.row(i)[j] = basis.row(j)[i];
+    return result;
+  }
+
  private:
+  /// Makes row i orthogonal to those before it, twice, since the first time leaves what rounding has, and of length 1.
+  static void orthonormalize_row(Tensor<double, Cpu>& basis, std::int64_t i) {
+    const std::int64_t length = basis.dim(1);
+    double* row = basis.row(i);
+    const auto dot = [&](const double* other) {
+      double sum = 0;
+      for (std::int64_t j = 0; j < length; ++j) sum += row[j] * other[j];
+      return sum;
+    };
+    for (int pass = 0; pass < 2; ++pass)
+      for (std::int64_t before = 0; before < i; ++before) {
+        const double along = dot(basis.row(before));
+        for (std::int64_t j = 0; j < length; ++j) row[j] -= along * basis.row(before)[j];
+      }
+    const double norm = std::sqrt(dot(row));
+    for (std::int64_t j = 0; j < length; ++j) row[j] /= norm;
+  }
+
   template <class W, class D, class Value>
   [[nodiscard]] Tensor<W, D> draw(const Shape& shape, Value value) {
     const Philox random = random_.stream(Stream::weights, step_++);

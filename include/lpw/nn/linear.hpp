@@ -29,7 +29,7 @@ struct Linear {
   }
 
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
-    return bias ? linear(x, weight.on(x), std::optional(bias->on(x))) : linear(x, weight.on(x));
+    return bias ? linear(x, weight.on(x), std::optional(bias->on(x).rows)) : linear(x, weight.on(x));
   }
 
   template <class F>
@@ -39,7 +39,7 @@ struct Linear {
   }
 
   DenseWeight<W, D> weight;
-  std::optional<Parameter<W, D>> bias;
+  std::optional<DenseWeight<W, D>> bias;
 
  private:
   static Shape checked(const LinearShape& s) {

@@ -28,8 +28,8 @@ struct LstmWeights {
   /// On the tape of `x`.
   template <class T>
   [[nodiscard]] LstmMatrix<W, D> on(const Variable<T, D>& x) const {
-    auto [rows, factors] = weight.on(x);
-    return {std::move(rows), bias.on(x), std::move(factors)};
+    auto [rows, factors, remake] = weight.on(x);
+    return {std::move(rows), bias.on(x), std::move(factors), std::move(remake)};
   }
 };
 

@@ -115,10 +115,11 @@ void for_each_dense_weight(M& module, F&& f, const std::string& prefix = {}) {
   });
 }
 
-/// Gives all dense weights rank-1 factors of ones, which change nothing.
+/// Gives all dense weights that take them rank-1 factors of ones, which change nothing.
 template <Visitable M>
 void attach_rank_one(M& module) {
   for_each_dense_weight(module, [](const std::string&, auto& weight) {
+    if (!weight.takes_factors()) return;
     weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape()));
   });
 }

@@ -32,9 +32,10 @@ class Trainer {
   using W = nn::WeightOf<Network>;
   using D = typename Network::device_type;
 
-  /// `description` holds the options that make up the run: a checkpoint of others is refused. All references must
-  /// outlive the trainer. Throws OptionError for options that cannot work with this task or network, at the start and
-  /// not when members are released.
+  /// `description` holds the options that make up the run: a checkpoint of others is refused. Its "model" and "dataset"
+  /// are written into the saved network, or where collapse makes another model of it, its "collapsed_model". All
+  /// references must outlive the trainer. Throws OptionError for options that cannot work with this task or network, at
+  /// the start and not when members are released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
       : run_{network, task, checked(options, task, network), std::move(description),
              optim::make_optimizer(network, options.optimizer)} {
@@ -218,9 +219,12 @@ class Trainer {
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
+    const auto recorded = [&](const char* name, const std::string& otherwise) {
+      return run_.description.value(name, otherwise);
+    };
     io::save_safetensors(
         folder.model(), run_.network,
-        {{"model", run_.description.value("model", "")}, {"dataset", run_.description.value("dataset", "")}});
+        {{"model", recorded("collapsed_model", recorded("model", ""))}, {"dataset", recorded("dataset", "")}});
     folder.write_metrics(format_csv(run_.progress.history, Run::words));
     folder.write_summary(summary);
     display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));

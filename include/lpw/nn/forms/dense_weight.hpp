@@ -1,6 +1,6 @@
-// A dense weight W [O, ..., C] and its form: what the members' weights W_k are made of beside W. Layers ask a weight
-// for what an operation takes and know of no form; release gives weights their form, and collapse folds it into W
-// again.
+// A dense weight W [O, ..., C] and its form: what the members' weights W_k are made of beside W, or in its place.
+// Layers ask a weight for what an operation takes and know of no form; release, or the network's constructor, gives
+// weights their form, and collapse folds it into W again.
 #pragma once
 
 #include <string>
@@ -8,12 +8,15 @@
 #include <variant>
 
 #include <lpw/nn/forms/rank_one.hpp>
+#include <lpw/nn/forms/templates.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
 /// No form: W_k = W, or row k of W where W itself is a late-phase weight.
 template <class W, class D>
 struct Plain {
+  static constexpr bool has_base = true;
+
   template <class T>
   [[nodiscard]] MemberWeight<W, D> on(const Parameter<W, D>& base, const Variable<T, D>& x) const {
     return {base.on(x)};
@@ -24,12 +27,13 @@ struct Plain {
 };
 
 /// All forms. Each has on(base, x), the members' weights on the tape of x; visit(weight, f), which calls f(name,
-/// parameter) for what the weight of that name has beside its base; and fold(base), which makes the base one member's
-/// weight.
+/// parameter) for what the weight of that name has beside its base; fold(base), which makes the base one member's
+/// weight; and has_base, false where it makes the weight without one.
 template <class W, class D>
-using Form = std::variant<Plain<W, D>, RankOne<W, D>>;
+using Form = std::variant<Plain<W, D>, RankOne<W, D>, Templates<W, D>>;
 
-/// A trainable weight [O, ..., C] of a layer; the parameter that it is, is its base.
+/// A trainable weight [O, ..., C] of a layer, or its bias [O]; the parameter that it is, is its base. Where the form
+/// makes the weight without a base, the parameter is empty and not visited.
 template <class W, class D>
 class DenseWeight : public Parameter<W, D> {
  public:
@@ -42,7 +46,10 @@ class DenseWeight : public Parameter<W, D> {
   }
 
   /// Gives the weight a form in place of the one it has.
-  void attach(Form<W, D> form) { form_ = std::move(form); }
+  void attach(Form<W, D> form) {
+    form_ = std::move(form);
+    if (!has_base()) static_cast<Parameter<W, D>&>(*this) = Parameter<W, D>(Tensor<W, D>({1, 0}), this->group());
+  }
   /// Multiplies, or adds, a collapsed form into the base and removes it.
   void fold() {
     std::visit([&](const auto& form) { form.fold(*this); }, form_);
@@ -50,11 +57,23 @@ class DenseWeight : public Parameter<W, D> {
   }
   /// Its rank-1 factors, or null.
   [[nodiscard]] RankOne<W, D>* rank_one() { return std::get_if<RankOne<W, D>>(&form_); }
+  /// What it is made of, or null.
+  [[nodiscard]] Templates<W, D>* templates() { return std::get_if<Templates<W, D>>(&form_); }
+  [[nodiscard]] bool has_base() const {
+    return std::visit([](const auto& form) { return form.has_base; }, form_);
+  }
+  /// Whether rank-1 factors can be put on it: a matrix or kernel that is a parameter.
+  [[nodiscard]] bool takes_factors() const { return has_base() && shape().rank() >= 2; }
+  /// Shape of one member's weights.
+  [[nodiscard]] Shape shape() const {
+    const auto* made = std::get_if<Templates<W, D>>(&form_);
+    return made ? made->weight : Parameter<W, D>::shape();
+  }
 
   /// Calls f(name, parameter) for the base and what the form adds, where the weight is called `name`.
   template <class F>
   void visit(const std::string& name, F&& f) {
-    f(name, static_cast<Parameter<W, D>&>(*this));
+    if (has_base()) f(name, static_cast<Parameter<W, D>&>(*this));
     std::visit([&](auto& form) { form.visit(name, f); }, form_);
   }
 

@@ -6,6 +6,7 @@
 #include <string>
 
 #include <lpw/autograd/rank_one.hpp>
+#include <lpw/nn/forms/naming.hpp>
 #include <lpw/nn/parameter.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
@@ -13,6 +14,8 @@ namespace lpw::inline LPW_ABI::nn {
 /// The form of a weight [O, ..., C] with rank-1 factors.
 template <class W, class D>
 struct RankOne {
+  static constexpr bool has_base = true;
+
   Parameter<W, D> output;  // r [1 or K, O]
   Parameter<W, D> input;   // s [1 or K, C]
 
@@ -30,12 +33,8 @@ struct RankOne {
   /// Calls f(name, parameter) for the factors of the weight called `weight`: "weight_ih_l0" has "rank_one_r_ih_l0".
   template <class F>
   void visit(const std::string& weight, F&& f) {
-    const auto name = [&](const char* factor) {
-      const auto at = weight.rfind("weight");
-      return at == std::string::npos ? weight + '.' + factor : weight.substr(0, at) + factor + weight.substr(at + 6);
-    };
-    f(name("rank_one_r"), output);
-    f(name("rank_one_s"), input);
+    f(detail::name_beside(weight, "rank_one_r"), output);
+    f(detail::name_beside(weight, "rank_one_s"), input);
   }
 
   /// W o (r s^T) for single-row factors, in the place of W [1, O, ..., C].
