@@ -25,7 +25,7 @@ struct Options : example::RunOptions {
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
   static constexpr const char* late_help =
       "late-phase weights, joined by commas: batchnorm, head, rank1, all, or names of parameters, where * stands for "
-      "any part; none";
+      "any part; additive or additive:NAMES, deviations beside the shared weights; none";
 
   Options()
       : RunOptions{.epochs = 200,
