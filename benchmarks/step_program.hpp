@@ -97,14 +97,9 @@ class StepReport {
 
  private:
   [[nodiscard]] Json described(const StepShape& shape, const std::string& precision) const {
-    return {{"program", "lpw"},
-            {"work", shape.model},
-            {"variant", variant(shape)},
-            {"members", shape.members},
-            {"batch", shape.batch},
-            {"precision", precision},
-            {"device", device_},
-            {"threads", lpw::max_threads()}};
+    return {{"program", "lpw"},         {"work", shape.model},          {"variant", variant(shape)},
+            {"members", shape.members}, {"batch", shape.batch},         {"precision", precision},
+            {"device", device_},        {"threads", lpw::max_threads()}};
   }
 
   [[nodiscard]] static std::string variant(const StepShape& shape) {

@@ -109,8 +109,7 @@ TEMPLATE_TEST_CASE("add_row adds a shared row, and its gradients are the members
           CHECK(gaps_untouched(drows.tensor));
           bool right = true;
           for (std::int64_t k = 0; k < members; ++k)
-            for (std::int64_t i = 0; i < length; ++i)
-              right = right && sum.row(k)[i] == rows.row(k)[i] + row.data()[i];
+            for (std::int64_t i = 0; i < length; ++i) right = right && sum.row(k)[i] == rows.row(k)[i] + row.data()[i];
           CHECK(right);
         }
 }

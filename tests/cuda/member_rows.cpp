@@ -1,4 +1,5 @@
 #include "cuda/support.hpp"
+
 #include "support/member_rows.hpp"
 
 using namespace lpw;

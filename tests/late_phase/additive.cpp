@@ -74,8 +74,7 @@ TEST_CASE("additive: gradients of convolution, batch norm and linear layers with
 TEST_CASE("additive: gradients of embedding, LSTM and head with two members", "[late_phase]") {
   for (const char* late : {"additive", "additive:embedding.*,rank1", "additive:lstm.*,head"}) {
     CAPTURE(late);
-    lpw::nn::LanguageModel<double, Cpu> network({.hidden = 3, .layers = 2, .embedding = 2, .vocabulary = 4},
-                                                Philox(3));
+    lpw::nn::LanguageModel<double, Cpu> network({.hidden = 3, .layers = 2, .embedding = 2, .vocabulary = 4}, Philox(3));
     lpw::release(network, {.members = 2, .late = Selectors::parse(late), .sigma = 0.3});
     const auto symbols = random_indices({2, 5, 2}, 4), labels = random_indices({2, 10}, 4, Philox(8));
     check_gradients(network, [&](const lpw::Tape& tape) {
@@ -195,7 +194,7 @@ TEST_CASE("additive: a collapsed network computes what averaged deviations do", 
   lpw::collapse(network, lpw::Collapse::parameters);
   const Minibatches<double> test(1, 6, 1);
   CHECK(relative_difference(logits_of(network, test.images).values, logits_of(unfolded, test.images).values) <=
-        1e-12);  // means in another order, through five layers
+        1e-12);                              // means in another order, through five layers
   CHECK(state_of(network).size() == 9 + 4);  // parameters and statistics of a plain network
 }
 
@@ -224,9 +223,9 @@ TEST_CASE("additive: what is selected otherwise gets no deviations, and what has
     return result;
   };
   using Names = std::set<std::string>;
-  CHECK(names("additive:conv.*,additive:*.bias,head") ==
-        Names{"conv.weight.additive", "bn1.bias.additive", "hidden.bias.additive", "bn2.bias.additive", "last.weight",
-              "last.bias"});
+  CHECK(names("additive:conv.*,additive:*.bias,head") == Names{"conv.weight.additive", "bn1.bias.additive",
+                                                               "hidden.bias.additive", "bn2.bias.additive",
+                                                               "last.weight", "last.bias"});
   CHECK(names("rank1,additive:hidden.weight") ==
         Names{"hidden.weight.additive", "conv.rank_one_r", "conv.rank_one_s", "last.rank_one_r", "last.rank_one_s"});
   CHECK(names("additive").size() == 9);
@@ -316,6 +315,7 @@ TEST_CASE("Selectors: additive is read and written as a text", "[late_phase]") {
   CHECK_FALSE(Selectors::parse("additive").empty());
   CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("additive,additive:*"); }),
                  "names additive:* twice"));
-  CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("additive:"); }), "\"additive:\" is no name"));
+  CHECK(
+      contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("additive:"); }), "\"additive:\" is no name"));
   CHECK(contains(message_of<lpw::OptionError>([] { (void)Selectors::parse("additive:a:b"); }), "is no name"));
 }

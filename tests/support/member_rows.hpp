@@ -93,8 +93,10 @@ void add_layers(std::vector<MemberOperation<T, D>>& table) {
   using X = Variable<T, D>;
   using W = Accumulate<T>;
   const Shape features{6, 20};
-  table.push_back({"linear", features, {{"weight", {9, 20}}, {"bias", {9}}},
-                   [](const X& x, const Parameters& p, MemberRange) { return linear(x, p[0], p[1]); }});
+  table.push_back(
+      {"linear", features, {{"weight", {9, 20}}, {"bias", {9}}}, [](const X& x, const Parameters& p, MemberRange) {
+         return linear(x, p[0], p[1]);
+       }});
   table.push_back({"linear with factors",
                    features,
                    {{"weight", {9, 20}}, {"r", {9}}, {"s", {20}}, {"bias", {9}}},
@@ -105,11 +107,15 @@ void add_layers(std::vector<MemberOperation<T, D>>& table) {
   const auto running = [](MemberRange members) {
     return RunningStatistics<W, D>{zeros<W, D>({members.count, 20}), full<W, D>({members.count, 20}, W(1))};
   };
-  table.push_back({"batch_norm", features, {{"gamma", {20}}, {"beta", {20}}},
+  table.push_back({"batch_norm",
+                   features,
+                   {{"gamma", {20}}, {"beta", {20}}},
                    [=](const X& x, const Parameters& p, MemberRange members) {
                      return batch_norm(x, p[0], p[1], running(members));
                    }});
-  table.push_back({"batch_norm_add", features, {{"gamma", {20}}, {"beta", {20}}},
+  table.push_back({"batch_norm_add",
+                   features,
+                   {{"gamma", {20}}, {"beta", {20}}},
                    [=](const X& x, const Parameters& p, MemberRange members) {
                      return batch_norm_add(x, x, p[0], p[1], running(members), {.relu = true});
                    }});
@@ -122,13 +128,13 @@ void add_sequences(std::vector<MemberOperation<T, D>>& table) {
   using W = Accumulate<T>;
   constexpr std::int64_t steps = 4, batch = 3, inputs = 5, hidden = 8;
   const Shape sequence{steps, batch, inputs};
-  table.push_back({"embedding", sequence, {{"weight", {7, inputs}}},
-                   [=](const X& x, const Parameters& p, MemberRange members) {
-                     const auto all = random_indices({table_members, steps, batch}, 7);
-                     const Variable<std::int32_t, D> places(
-                         {to_device<D>(clone(all.rows(members.first, members.count)))}, x.recording(), -1);
-                     return add(embedding<T>(places, p[0]), x);
-                   }});
+  table.push_back(
+      {"embedding", sequence, {{"weight", {7, inputs}}}, [=](const X& x, const Parameters& p, MemberRange members) {
+         const auto all = random_indices({table_members, steps, batch}, 7);
+         const Variable<std::int32_t, D> places({to_device<D>(clone(all.rows(members.first, members.count)))},
+                                                x.recording(), -1);
+         return add(embedding<T>(places, p[0]), x);
+       }});
   const auto states = [](const X& x, MemberRange members) {
     return std::pair(X({drawn_rows<D, T>({batch, hidden}, 92, members)}, x.recording(), -1),
                      Variable<W, D>({drawn_rows<D, W>({batch, hidden}, 93, members)}, x.recording(), -1));
@@ -170,8 +176,8 @@ struct TableConvolution {
   std::int64_t channels, kernel;
   Conv2dOptions options;
 };
-inline constexpr TableConvolution table_convolutions[] = {
-    {32, 3, {1, 1}}, {32, 3, {2, 1}}, {16, 1, {1, 0}}, {16, 1, {2, 0}}, {3, 3, {1, 1}}, {5, 5, {2, 2}}};
+inline constexpr TableConvolution table_convolutions[] = {{32, 3, {1, 1}}, {32, 3, {2, 1}}, {16, 1, {1, 0}},
+                                                          {16, 1, {2, 0}}, {3, 3, {1, 1}},  {5, 5, {2, 2}}};
 
 template <class T, class D>
 [[nodiscard]] std::vector<MemberOperation<T, D>> member_operations() {
@@ -209,8 +215,8 @@ template <class T, class D>
   const auto y = operation.run(tape.leaf(x, dx), variables, members);
   const Shape of_member = y.shape().slice(1, y.shape().rank());
   tape.backward(record(
-      y.value(),
-      [dy = y.edge(), weights = drawn_rows<D, T>(of_member, 94, members)](Tensor<T, D>) { dy.add(weights); }, y));
+      y.value(), [dy = y.edge(), weights = drawn_rows<D, T>(of_member, 94, members)](Tensor<T, D>) { dy.add(weights); },
+      y));
   MemberPass<T> result{to_host(y.value()), to_host(dx), {}};
   for (const auto& gradient : gradients) result.parameters.push_back(clone(to_host(gradient)));
   return result;

@@ -60,7 +60,8 @@ void add_rows() {
     beside_copy(state, 4 * (2 * members + 1) * late_size, [&] { lpw::add_member_noise(rows, 0.1, lpw::Philox(1)); });
   });
   add_kernel(lpw::to_text("add_row_forward/K", members, '/', late_size), [](benchmark::State& state) {
-    const auto rows = random_tensor<float, Cuda>({members, late_size}), row = random_tensor<float, Cuda>({1, late_size});
+    const auto rows = random_tensor<float, Cuda>({members, late_size}),
+               row = random_tensor<float, Cuda>({1, late_size});
     beside_copy(state, 4 * (2 * members + 1) * late_size,
                 [&] { benchmark::DoNotOptimize(lpw::add_row_forward(rows, row)); });
   });

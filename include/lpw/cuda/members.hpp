@@ -54,9 +54,8 @@ inline void add_row_backward(const Tensor<float, Cuda>& dy, Gradient<float, Cuda
                                   .add_to_drows = drows.accumulate,
                                   .add_to_drow = drow.accumulate};
   const int width = vector_width<float>(p.length | p.drows_stride, {p.dy, p.drows, p.drow});
-  cuda::with_width<float>(width, [&](auto n) {
-    cuda::launch(kernels::add_row_backward<n()>, cuda::element_plan(p.length / width), p);
-  });
+  cuda::with_width<float>(
+      width, [&](auto n) { cuda::launch(kernels::add_row_backward<n()>, cuda::element_plan(p.length / width), p); });
 }
 
 inline void move_average(Tensor<float, Cuda>& average, const Tensor<float, Cuda>& value, double weight) {

@@ -23,8 +23,8 @@ struct Selectors {
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, head, rank1, all, a pattern, additive:PATTERN, or additive for additive:*. Throws OptionError for an empty one, or one that stands
-  /// there twice.
+  /// Each text is batchnorm, head, rank1, all, a pattern, additive:PATTERN, or additive for additive:*. Throws
+  /// OptionError for an empty one, or one that stands there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
