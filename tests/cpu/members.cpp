@@ -74,8 +74,8 @@ TEST_CASE("add_member_noise takes its size from another row", "[members]") {
   auto noise = zeros<double, Cpu>({3, 50});
   add_member_noise(noise, of, 0.3, Philox(2, Stream::release));
   add_member_noise(rows, 0.3, Philox(2, Stream::release));
-  for (std::int64_t k = 0; k < 3; ++k)
-    for (std::int64_t i = 0; i < 50; ++i) CHECK(rows.row(k)[i] == of.data()[i] + noise.row(k)[i]);
+  CHECK(largest_magnitude(noise) > 0.3);
+  CHECK(largest_difference(rows, add_row_forward(noise, of)) <= 2 * epsilon<double>());  // one rounding may be less
 }
 
 TEMPLATE_TEST_CASE("add_row adds a shared row, and its gradients are the members' and their sum in order", "[members]",
