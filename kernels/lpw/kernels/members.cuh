@@ -96,7 +96,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) add_row_backw
     const std::int64_t i = at[step] * N;
     Vector<float, N> sum = {};
     if (p.drow != nullptr && p.add_to_drow) sum = load_vector<N>(p.drow + i);
-    sweep<4>(
+    sweep<2>(
         p.members,
         [&](int k) {
           Loaded<float, N, 2> loaded = {};
