@@ -33,7 +33,10 @@ class LanguageModelStep {
         text_(random_labels<D>({shape.members, Size::window, shape.batch}, Size::vocabulary)),
         states_(network_.start(shape.members, shape.batch)),
         losses_(lpw::zeros<lpw::Accumulate<T>, D>({shape.members})) {
-    if (shape.members > 1) lpw::release(network_, optimizer_, {.members = shape.members, .late = lpw::Group::rank_one});
+    if (shape.members == 1) return;
+    lpw::ReleaseOptions release{.members = shape.members, .late = lpw::Group::rank_one};
+    if (!shape.late.empty()) release.late = lpw::Selectors::parse(shape.late);
+    lpw::release(network_, optimizer_, release);
   }
 
   void run() {

@@ -22,6 +22,7 @@ namespace benchmarks {
 struct StepShape {
   std::string model;                                 // wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval, or lstm
   std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
+  std::string late = {};                             // late-phase weights; empty: the model's usual ones
 
   [[nodiscard]] std::int64_t members_at_once() const { return chunk ? chunk : members; }
   [[nodiscard]] std::int64_t images_at_once() const { return members_at_once() * batch; }
@@ -36,6 +37,7 @@ struct StepOptions {
   double seconds = 5;
   double limit = 0;  // seconds after which no run begins; 0: none
   bool step_only = false;
+  std::string late;  // late-phase weights; empty: each model's usual ones
   std::string json;
 
   /// Calls f(shape, precision) for every combination; members in chunks only where there are several, a plain network
@@ -47,7 +49,7 @@ struct StepOptions {
         for (const auto k : evaluates(model) ? std::vector<std::int64_t>{1} : members)
           for (const auto chunk : chunks)
             if (chunk < k || chunk == 0)
-              f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk}, precision);
+              f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk, late}, precision);
   }
 };
 

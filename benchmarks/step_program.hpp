@@ -31,6 +31,9 @@ namespace benchmarks {
       ->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
   app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 20 sequences")->capture_default_str();
+  app.add_option("--late", options.late,
+                 "late-phase weights, as the trainers take them: all, additive, ...; by default batchnorm,head, and "
+                 "rank1 for lstm");
   app.add_option("--samples", options.samples, "measurements; 0: what --seconds holds, at least 3")
       ->capture_default_str();
   app.add_option("--steps", options.steps, "steps in a measurement")->capture_default_str()->check(CLI::PositiveNumber);
@@ -94,14 +97,14 @@ class StepReport {
 
  private:
   [[nodiscard]] Json described(const StepShape& shape, const std::string& precision) const {
-    return {{"program", "lpw"},
-            {"work", shape.model},
-            {"variant", shape.chunk ? lpw::to_text("chunk ", shape.chunk) : "batched"},
-            {"members", shape.members},
-            {"batch", shape.batch},
-            {"precision", precision},
-            {"device", device_},
-            {"threads", lpw::max_threads()}};
+    return {{"program", "lpw"},         {"work", shape.model},          {"variant", variant(shape)},
+            {"members", shape.members}, {"batch", shape.batch},         {"precision", precision},
+            {"device", device_},        {"threads", lpw::max_threads()}};
+  }
+
+  [[nodiscard]] static std::string variant(const StepShape& shape) {
+    const std::string text = shape.chunk ? lpw::to_text("chunk ", shape.chunk) : "batched";
+    return shape.late.empty() || shape.members == 1 ? text : shape.late + ' ' + text;
   }
 
   void write(const Json& run) {

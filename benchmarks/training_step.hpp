@@ -36,7 +36,8 @@ template <class T, class D>
   return {{.depth = depth, .widen = widen}, lpw::Philox(1)};
 }
 
-/// A Wide ResNet on images of 32x32, late-phase batch norm and head where there is more than one member.
+/// A Wide ResNet on images of 32x32, where there is more than one member with late-phase batch norm and
+/// head, or what the shape says.
 template <class T, class D>
 class WideResNetStep {
  public:
@@ -47,7 +48,10 @@ class WideResNetStep {
         images_(random_tensor<T, D>({shape.members, shape.batch, 32, 32, 3})),
         labels_(random_labels<D>({shape.members, shape.batch}, 10)),
         losses_(lpw::zeros<lpw::Accumulate<T>, D>({shape.members})) {
-    if (shape.members > 1) lpw::release(network_, optimizer_, {.members = shape.members});
+    if (shape.members == 1) return;
+    lpw::ReleaseOptions release{.members = shape.members};
+    if (!shape.late.empty()) release.late = lpw::Selectors::parse(shape.late);
+    lpw::release(network_, optimizer_, release);
   }
 
   void run() {

@@ -25,7 +25,8 @@ struct Options : example::RunOptions {
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
   static constexpr const char* late_help =
       "late-phase weights, joined by commas: batchnorm, head, rank1, templates (of hyper-wrn-DEPTH-WIDEN), all, or "
-      "names of parameters, where * stands for any part; none";
+      "names of parameters, where * stands for any part; additive or additive:NAMES, deviations beside the shared "
+      "weights; none";
 
   Options()
       : RunOptions{.epochs = 200,

@@ -67,6 +67,53 @@ TEST_CASE("add_member_noise does not depend on the rows' stride", "[members]") {
   CHECK(std::vector<double>(packed.row(0), packed.row(0) + 6) != std::vector<double>(packed.row(1), packed.row(1) + 6));
 }
 
+TEST_CASE("add_member_noise takes its size from another row", "[members]") {
+  const auto of = random_tensor<double>({1, 50}, 1);
+  Tensor<double, Cpu> rows({3, 50});
+  for (std::int64_t k = 0; k < 3; ++k) std::copy_n(of.data(), 50, rows.row(k));
+  auto noise = zeros<double, Cpu>({3, 50});
+  add_member_noise(noise, of, 0.3, Philox(2, Stream::release));
+  add_member_noise(rows, 0.3, Philox(2, Stream::release));
+  CHECK(largest_magnitude(noise) > 0.3);
+  CHECK(largest_difference(rows, add_row_forward(noise, of)) <= 2 * epsilon<double>());  // one rounding may be less
+}
+
+TEMPLATE_TEST_CASE("add_row adds a shared row, and its gradients are the members' and their sum in order", "[members]",
+                   float, double) {
+  for (const std::int64_t members : {1, 3, 10})
+    for (const std::int64_t length : {1, 17, 9000})
+      for (const bool strided : {false, true})
+        for (const bool accumulate : {false, true}) {
+          INFO("members " << members << " length " << length << " strided " << strided << " adds " << accumulate);
+          const auto rows = random_parameter<TestType>({members, length}, strided, 1),
+                     row = random_tensor<TestType>({1, length}, 2), dy = random_tensor<TestType>({members, length}, 3);
+          const auto sum = add_row_forward(rows, row);
+          Gradient<TestType, Cpu> drows{random_parameter<TestType>({members, length}, strided, 4), accumulate},
+              drow{random_tensor<TestType>({1, length}, 5), accumulate};
+          auto expected_rows = clone(drows.tensor), expected_row = clone(drow.tensor);
+          for (std::int64_t i = 0; i < length; ++i) {
+            TestType total = accumulate ? expected_row.data()[i] : TestType(0);
+            for (std::int64_t k = 0; k < members; ++k) {
+              TestType& own = expected_rows.row(k)[i];
+              own = (accumulate ? own : TestType(0)) + dy.row(k)[i];
+              total += dy.row(k)[i];
+            }
+            expected_row.data()[i] = total;
+          }
+          Gradient<TestType, Cpu> alone{clone(drow.tensor), accumulate}, none;
+          add_row_backward(dy, none, alone);
+          add_row_backward(dy, drows, drow);
+          CHECK(same_values(drows.tensor, expected_rows));
+          CHECK(same_values(drow.tensor, expected_row));
+          CHECK(same_values(alone.tensor, expected_row));
+          CHECK(gaps_untouched(drows.tensor));
+          bool right = true;
+          for (std::int64_t k = 0; k < members; ++k)
+            for (std::int64_t i = 0; i < length; ++i) right = right && sum.row(k)[i] == rows.row(k)[i] + row.data()[i];
+          CHECK(right);
+        }
+}
+
 TEST_CASE("move_average moves by the weight, weights 1/n make a plain mean", "[members]") {
   auto average = full<double, Cpu>({2, 3}, 4.0);
   move_average(average, full<double, Cpu>({2, 3}, 8.0), 0.25);

@@ -50,9 +50,8 @@ struct TextTraining {
   std::vector<double> losses;
   std::uint32_t step = 0;
 
-  void release_members() {
-    release(net, optimizer,
-            {.members = text_members, .late = Group::rank_one | Group::head, .sigma = 0.1, .random = Philox(3)});
+  void release_members(const Selectors& late) {
+    release(net, optimizer, {.members = text_members, .late = late, .sigma = 0.1, .random = Philox(3)});
   }
   /// The first windows of an epoch, from states of zeros.
   void iterate(int count, std::int64_t chunk) {
@@ -130,6 +129,8 @@ struct TextRun {
 
 TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed on the GPU as on the CPU", "[gpu]",
                    float, bfloat16) {
+  const char* const late = GENERATE("rank1,head", "additive", "rank1,additive:embedding.*,additive:*.bias*", "all");
+  INFO(late);
   TextTraining<TestType, Cpu> cpu;
   TextTraining<TestType, Cuda> gpu;
   const auto both = [&](auto action) {
@@ -141,7 +142,7 @@ TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed
   // then fall the other way.
   const double tolerance = std::is_same_v<TestType, float> ? 2e-5 : 2e-3;
   both([](auto& t) { t.iterate(3, 0); });
-  both([](auto& t) { t.release_members(); });
+  both([late](auto& t) { t.release_members(Selectors::parse(late)); });
   both([](auto& t) { t.iterate(3, 0); });
   both([](auto& t) { t.iterate(2, 2); });
   CHECK(cpu.losses.front() - cpu.losses.back() > 0.1);
@@ -152,9 +153,10 @@ TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed
 }
 
 TEST_CASE("the trainer takes a language model on the GPU the CPU's way, by replayed graphs", "[gpu]") {
-  for (const std::int64_t chunk : {0, 2}) {
-    INFO("chunk " << chunk);
+  for (const auto& [late, chunk] : {std::pair("rank1,head", 0), std::pair("rank1,head", 2), std::pair("additive", 2)}) {
+    INFO(late << " chunk " << chunk);
     train::TrainOptions o = text_run_options;
+    o.late = Selectors::parse(late);
     o.member_chunk = chunk;
     const TemporaryFolder cpu_folder, gpu_folder;
     TextRun<Cpu> cpu(o);
@@ -173,6 +175,7 @@ TEST_CASE("the trainer takes a language model on the GPU the CPU's way, by repla
 
 TEST_CASE("a run on the GPU that a signal ended goes on bit for bit, states and all", "[gpu]") {
   train::TrainOptions o = text_run_options;
+  o.late = Selectors::parse(GENERATE("rank1,head", "additive"));
   o.epochs = 2;
   o.release_epoch = o.swa_start = 1;
   const TemporaryFolder undisturbed;

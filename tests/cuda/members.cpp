@@ -35,6 +35,39 @@ TEST_CASE("release noise on the GPU is the CPU's", "[gpu]") {
       }
 }
 
+TEST_CASE("release noise on the GPU takes its size from another row", "[gpu]") {
+  const auto of = random_tensor<float>({1, 301}, 1);
+  auto expected = zeros<float, Cpu>({3, 301});
+  const auto found = to_device<Cuda>(expected);
+  add_member_noise(expected, of, 0.5, Philox(11, Stream::release, 5));
+  add_member_noise(found, on_device(of), 0.5, Philox(11, Stream::release, 5));
+  CHECK(largest_magnitude(expected) > 0.5);
+  CHECK(distance(found, expected) <= 4e-6);  // as above
+}
+
+TEST_CASE("add_row on the GPU is the CPU's, gradients included", "[gpu]") {
+  for (const std::int64_t members : {1, 3, 10})
+    for (const std::int64_t length : {1, 17, 64, 1027})
+      for (const bool strided : {false, true})
+        for (const bool accumulate : {false, true}) {
+          INFO("members " << members << " length " << length << " strided " << strided << " adds " << accumulate);
+          const auto rows = random_parameter<float>({members, length}, strided, 1),
+                     row = random_tensor<float>({1, length}, 2), dy = random_tensor<float>({members, length}, 3);
+          CHECK(equal(add_row_forward(on_device(rows), on_device(row)), add_row_forward(rows, row)));
+          Gradient<float, Cpu> drows{random_parameter<float>({members, length}, strided, 4), accumulate},
+              drow{random_tensor<float>({1, length}, 5), accumulate};
+          auto found_rows = on_device(drows), found_row = on_device(drow), alone = on_device(drow);
+          Gradient<float, Cuda> none;
+          add_row_backward(dy, drows, drow);
+          add_row_backward(on_device(dy), found_rows, found_row);
+          add_row_backward(on_device(dy), none, alone);
+          CHECK(equal(found_rows.tensor, drows.tensor));
+          CHECK(equal(found_row.tensor, drow.tensor));
+          CHECK(equal(alone.tensor, drow.tensor));
+          CHECK(gaps_untouched(found_rows.tensor));
+        }
+}
+
 TEST_CASE("move_average on the GPU moves by the weight", "[gpu]") {
   for (const std::int64_t size : {1, 64, 5003}) {
     auto average = random_tensor<float>({size}, 1);

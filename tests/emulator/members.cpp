@@ -19,19 +19,18 @@ namespace {
 
 }  // namespace
 
-TEST_CASE("the kernel release_rows broadcasts and adds the CPU's noise", "[members]") {
+TEST_CASE("the kernel release_rows adds the CPU's noise", "[members]") {
   for (const std::int64_t members : {1, 3, 10})
     for (const std::int64_t length : {1, 3, 5, 17, 64, 3001})
       for (const bool strided : {false, true})
         for (const double deviation : {0.0, 0.5}) {
           INFO("members " << members << " length " << length << " strided " << strided << " deviation " << deviation);
-          const auto from = random_tensor<float>({1, length}, 1);
+          const auto of = random_tensor<float>({1, length}, 1);
           auto rows = random_parameter<float>({members, length}, strided, 2);
           const Philox random(11, Stream::release, 5);
-          auto expected = Tensor<float, Cpu>({members, length});
-          for (std::int64_t k = 0; k < members; ++k) std::copy_n(from.data(), length, expected.row(k));
-          if (deviation > 0) add_member_noise(expected, deviation, random);
-          const kernels::ReleaseRows<float> p{from.data(),      rows.data(), rows.row_stride(), members, length,
+          auto expected = clone(rows);
+          if (deviation > 0) add_member_noise(expected, of, deviation, random);
+          const kernels::ReleaseRows<float> p{of.data(),        rows.data(), rows.row_stride(), members, length,
                                               float(deviation), random};
           CHECK(same_on_any_order(
               release_plan(length, members), [&] { kernels::release_rows(p); }, rows));
@@ -66,6 +65,34 @@ TEST_CASE("the kernel mean_rows reads strided rows", "[members]") {
   CHECK(same_on_any_order(
       small_plan(333), [&] { kernels::mean_rows<float, 1>(p); }, mean));
   CHECK(distance(mean, mean_rows(rows)) <= 4 * epsilon<float>());
+}
+
+TEST_CASE("the kernel add_row_backward gives the rows' gradients and their sum in order", "[members]") {
+  for (const int members : {1, 3, 10})
+    for (const std::int64_t length : {1, 17, 64, 3000})
+      for (const bool add : {false, true})
+        for (const int wanted : {1, 2, 3})  // of rows, of the row, of both
+          with_widths<float>(length % 4 == 0, [&](auto width) {
+            INFO("members " << members << " length " << length << " adds " << add << " wanted " << wanted << " width "
+                            << width);
+            const auto dy = random_tensor<float>({members, length}, 1);
+            auto rows = random_tensor<float>({members, length}, 2), row = random_tensor<float>({1, length}, 3);
+            Gradient<float, Cpu> drows{wanted & 1 ? clone(rows) : Tensor<float, Cpu>(), add},
+                drow{wanted & 2 ? clone(row) : Tensor<float, Cpu>(), add};
+            add_row_backward(dy, drows, drow);
+            const kernels::AddRowBackward p{.dy = dy.data(),
+                                            .drows = wanted & 1 ? rows.data() : nullptr,
+                                            .drow = wanted & 2 ? row.data() : nullptr,
+                                            .drows_stride = length,
+                                            .length = length,
+                                            .members = members,
+                                            .add_to_drows = add,
+                                            .add_to_drow = add};
+            CHECK(same_on_any_order<4>(
+                small_plan(length / width), [&] { kernels::add_row_backward<width()>(p); }, rows, row));
+            if (wanted & 1) CHECK(same_values(rows, drows.tensor));
+            if (wanted & 2) CHECK(same_values(row, drow.tensor));
+          });
 }
 
 TEST_CASE("the kernel move_average moves both stores", "[members]") {

@@ -52,22 +52,28 @@ class Sequential {
                              [&](const std::string& name, auto& b) { statistics_[0][name] = values(b.value()); });
   }
 
-  /// From now on the groups' weights are late-phase. Member k starts from row k of `released` with the momentum
-  /// gathered so far.
+  /// From now on the selected weights are late-phase. Member k starts from row k of `released` with the momentum
+  /// gathered so far; deviations have gathered none.
   template <class State>
-  void release(Group groups, const State& released) {
-    if (contains(groups, Group::rank_one)) lpw::nn::attach_rank_one(network_);
+  void release(const Selectors& selectors, const State& released) {
+    if (contains(selectors.groups, Group::rank_one))
+      lpw::nn::for_each_dense_weight(network_, [&](const std::string& name, auto& weight) {
+        if (!selectors.selects(name, weight) && !selectors.adds_to(name))
+          weight.attach(lpw::nn::RankOne<double, Cpu>(weight.shape()));
+      });
     late_.assign(members, {});
     coefficients_.clear();
     statistics_.assign(members, statistics_[0]);
     lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
-      if (!contains(groups, p.group())) return;
+      const bool selected = selectors.selects(name, p);
+      if (!selected && !selectors.adds_to(name)) return;
+      const std::string late_name = selected ? name : name + ".additive";
       for (std::int64_t k = 0; k < members; ++k) {
-        Momentum start(released.at(name).row(k));
-        if (theta_.contains(name)) start.velocity = theta_.at(name).velocity;
-        late_[k].emplace(name, std::move(start));
+        Momentum start(released.at(late_name).row(k));
+        if (selected && theta_.contains(name)) start.velocity = theta_.at(name).velocity;
+        late_[k].emplace(late_name, std::move(start));
       }
-      theta_.erase(name);
+      if (selected) theta_.erase(name);
     });
   }
 
@@ -85,6 +91,8 @@ class Sequential {
         const Vector gradient = values(p.gradient());
         if (const auto late = late_[k].find(name); late != late_[k].end())
           return late->second.step(gradient, late_rate, late_decay);
+        if (const auto phi = late_[k].find(name + ".additive"); phi != late_[k].end())
+          phi->second.step(gradient, late_rate, late_decay);  // d (theta + phi_k) is that of both
         Vector& total = sum.try_emplace(name, gradient.size(), 0.0).first->second;
         for (std::size_t i = 0; i < gradient.size(); ++i) total[i] += gamma_theta * gradient[i];
       });
@@ -112,7 +120,9 @@ class Sequential {
   void load(std::size_t k) {
     lpw::nn::for_each_parameter(network_, [&](const std::string& name, auto& p) {
       const auto late = late_[k].find(name);
-      const Vector& weight = late == late_[k].end() ? theta_.at(name).weight : late->second.weight;
+      Vector weight = late == late_[k].end() ? theta_.at(name).weight : late->second.weight;
+      if (const auto phi = late_[k].find(name + ".additive"); phi != late_[k].end())
+        for (std::size_t i = 0; i < weight.size(); ++i) weight[i] += phi->second.weight[i];
       std::copy(weight.begin(), weight.end(), p.value().data());
       fill(p.gradient(), 0.0);
     });
@@ -140,7 +150,7 @@ lpw::optim::SgdOptions sgd(lpw::optim::BaseGradient base_gradient) {
 /// Two iterations as a plain network, release with noise, five iterations as three members. Returns the library's
 /// states after release and at the end.
 template <class M>
-auto run_library(M& network, Group groups, std::int64_t chunk, lpw::optim::BaseGradient base_gradient) {
+auto run_library(M& network, const Selectors& late, std::int64_t chunk, lpw::optim::BaseGradient base_gradient) {
   using W = lpw::nn::WeightOf<M>;
   lpw::optim::Sgd optimizer(network, sgd(base_gradient));
   const auto iterate = [&](std::int64_t k, std::uint32_t draw) {
@@ -149,7 +159,7 @@ auto run_library(M& network, Group groups, std::int64_t chunk, lpw::optim::BaseG
   };
   iterate(1, 100);
   iterate(1, 101);
-  lpw::release(network, optimizer, {.members = members, .late = groups, .sigma = 0.2});
+  lpw::release(network, optimizer, {.members = members, .late = late, .sigma = 0.2});
   auto released = state_of(network);
   for (std::uint32_t draw = 0; draw < 5; ++draw) iterate(members, draw);
   return std::pair(std::move(released), state_of(network));
@@ -164,23 +174,23 @@ Worst worst_difference(const State& a, const State& b) {
 
 /// The oracle's run of the same seven iterations; phi_k after release is the library's, noise included.
 template <class M, class State>
-Sequential<M> run_sequential(M network, Group groups, const State& released, double gamma_theta) {
+Sequential<M> run_sequential(M network, const Selectors& late, const State& released, double gamma_theta) {
   Sequential<M> oracle(std::move(network));
   oracle.iterate(Minibatches<double>(1, batch, 100), 1);
   oracle.iterate(Minibatches<double>(1, batch, 101), 1);
-  oracle.release(groups, released);
+  oracle.release(late, released);
   for (std::uint32_t draw = 0; draw < 5; ++draw) oracle.iterate(Minibatches<double>(members, batch, draw), gamma_theta);
   return oracle;
 }
 
 template <class Make>
-void check_algorithm_one(Make make, Group groups) {
+void check_algorithm_one(Make make, const Selectors& late) {
   using lpw::optim::BaseGradient;
   for (const auto base_gradient : {BaseGradient::sum, BaseGradient::mean}) {
     auto network = make();
-    const auto [released, end] = run_library(network, groups, 0, base_gradient);
+    const auto [released, end] = run_library(network, late, 0, base_gradient);
     const auto oracle =
-        run_sequential(make(), groups, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
+        run_sequential(make(), late, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
     for (const auto& [name, rows] : end) {
       CAPTURE(name);
       for (std::int64_t k = 0; k < rows.shape[0]; ++k)
@@ -189,7 +199,7 @@ void check_algorithm_one(Make make, Group groups) {
     for (const std::int64_t chunk : {1, 2, 3}) {
       CAPTURE(chunk);
       auto other = make();
-      const auto chunked = run_library(other, groups, chunk, base_gradient).second;
+      const auto chunked = run_library(other, late, chunk, base_gradient).second;
       if (chunk == members) CHECK(chunked == end);  // one chunk of all members is the same pass
       CHECK(worst_difference(chunked, end) < chunk_tolerance);
     }
@@ -204,6 +214,9 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a wide residual 
   SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
   SECTION("rank-1 and batch norm") { check_algorithm_one(make, Group::rank_one | Group::batch_norm); }
   SECTION("head") { check_algorithm_one(make, Group::head); }
+  SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
+  SECTION("additive and batch norm") { check_algorithm_one(make, Selectors::parse("batchnorm,additive")); }
+  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of a network of one's own", "[late_phase]") {
@@ -212,6 +225,12 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network of one
   SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
   SECTION("rank-1 and batch norm") { check_algorithm_one(make, Group::rank_one | Group::batch_norm); }
   SECTION("head") { check_algorithm_one(make, Group::head); }
+  SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
+  SECTION("additive on some, rank-1 on others") {
+    check_algorithm_one(make, Selectors::parse("rank1,additive:conv.*,additive:*.bias"));
+  }
+  SECTION("additive and batch norm") { check_algorithm_one(make, Selectors::parse("batchnorm,additive")); }
+  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of a network made of templates", "[late_phase]") {
@@ -233,10 +252,12 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of layers with temp
 }
 
 TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {
-  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one, Group::templates);
+  const auto late = GENERATE(Selectors(Group::batch_norm | Group::head), Selectors(Group::rank_one),
+                             Selectors(Group::templates), Selectors::parse("additive"));
+  const bool hyper = late.groups == Group::templates;
   const auto run = [&](double dropout, std::int64_t chunk) {
-    auto network = groups == Group::templates ? hyper_resnet<double>(dropout) : wide_resnet<double>(dropout);
-    return run_library(network, groups, chunk, lpw::optim::BaseGradient::sum).second;
+    auto network = hyper ? hyper_resnet<double>(dropout) : wide_resnet<double>(dropout);
+    return run_library(network, late, chunk, lpw::optim::BaseGradient::sum).second;
   };
   const auto whole = run(0.3, 0);
   CHECK(worst_difference(run(0.3, 1), whole) < chunk_tolerance);
@@ -245,11 +266,13 @@ TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either"
 }
 
 TEST_CASE("algorithm 1: the gradients of float32 are those of double", "[late_phase]") {
-  const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one, Group::templates);
-  auto single = groups == Group::templates ? hyper_resnet<float>() : wide_resnet<float>();
-  auto exact = groups == Group::templates ? hyper_resnet<double>() : wide_resnet<double>();
-  lpw::release(single, {.members = members, .late = groups});
-  lpw::release(exact, {.members = members, .late = groups});
+  const auto late = GENERATE(Selectors(Group::batch_norm | Group::head), Selectors(Group::rank_one),
+                             Selectors(Group::templates), Selectors::parse("additive"));
+  const bool hyper = late.groups == Group::templates;
+  auto single = hyper ? hyper_resnet<float>() : wide_resnet<float>();
+  auto exact = hyper ? hyper_resnet<double>() : wide_resnet<double>();
+  lpw::release(single, {.members = members, .late = late});
+  lpw::release(exact, {.members = members, .late = late});
   const auto losses = accumulate_gradient(single, Minibatches<float>(members, batch, 0));
   CHECK(relative_difference(losses, accumulate_gradient(exact, Minibatches<double>(members, batch, 0))) <
         float_tolerance);

@@ -345,6 +345,41 @@ TEST_CASE("release: all parameters give K networks in one pass, which collapse t
   CHECK(rows_of(lpw::nn::flatten(network)->value.base).row(0) == mean);
 }
 
+TEST_CASE("release: members of which all is late-phase train as networks do alone", "[late_phase]") {
+  const auto batches = [](std::uint32_t step) { return Minibatches<double>(3, 4, step); };
+  SmallNet<double> together;
+  lpw::optim::Sgd optimizer(together);
+  lpw::release(together, optimizer, {.members = 3, .late = Selectors::parse("all"), .sigma = 0.2});
+  const auto start = state_of(together);
+  for (std::uint32_t step = 0; step < 4; ++step) {
+    (void)accumulate_gradient(together, batches(step));
+    optimizer.step();
+  }
+  const auto end = state_of(together);
+  for (std::int64_t k = 0; k < 3; ++k) {
+    SmallNet<double> alone;
+    const auto put = [&](const std::string& name, auto& member) {
+      const auto row = start.at(name).row(k);
+      std::copy(row.begin(), row.end(), member.value().data());
+    };
+    lpw::nn::for_each_parameter(alone, put);
+    lpw::nn::for_each_buffer(alone, put);
+    lpw::optim::Sgd own(alone);
+    for (std::uint32_t step = 0; step < 4; ++step) {
+      auto batch = batches(step);
+      batch.images = clone(batch.images_of({k, 1}));
+      batch.labels = clone(batch.labels_of({k, 1}));
+      (void)accumulate_gradient(alone, batch);
+      own.step();
+    }
+    for (const auto& [name, rows] : state_of(alone)) {
+      CAPTURE(name, k);
+      // The same sums, perhaps in another order, through five layers and four steps.
+      CHECK(relative_difference(end.at(name).row(k), rows.values) <= 1e-12);
+    }
+  }
+}
+
 TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
   for (const char* text : {"none", "batchnorm,head", "rank1", "all", "head,layer3.*,fc.weight", "rank1,all"})
     CHECK(Selectors::parse(text).text() == text);

@@ -60,6 +60,7 @@ def changes(folder):
             ["--late", "batchnorm"],
             ["--late", "rank1"],
             ["--late", "batchnorm,rank1"],
+            ["--late", "batchnorm,additive"],
             ["--late", "none"],
             ["--release-epoch", 0],
             ["--batch", 5],

@@ -30,7 +30,7 @@ VARIANTS = (
     else {
         "within epochs": TINY
         + EVERY_STEP
-        + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head"],
+        + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head,additive:*bias*"],
         "released while averaging": TINY
         + EVERY_STEP
         + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],

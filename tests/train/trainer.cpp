@@ -6,6 +6,7 @@
 #include <fstream>
 #include <functional>
 #include <limits>
+#include <set>
 
 #include <lpw/data/synthetic.hpp>
 #include <lpw/models/wide_resnet.hpp>
@@ -501,6 +502,40 @@ TEST_CASE("a part of one's own is called by the loop, follows the release, and i
   CHECK(resumed.epochs == counts.epochs);
   CHECK(resumed.steps == counts.steps);
   CHECK(model_after(folder) == text_of(io::read_file(folder / "whole/model.safetensors")));
+}
+
+TEST_CASE("a run with additive weights goes on bit for bit, and its members in chunks are the same bits") {
+  TrainOptions o = options;
+  o.sigma = 0.1;
+  const auto model_of = [](const TrainOptions& run_options) {
+    const TemporaryFolder folder;
+    REQUIRE(Run(run_options).train(folder / "run") == 0);
+    return model_after(folder);
+  };
+  for (const char* late : {"additive", "batchnorm,additive:hidden.*"}) {
+    CAPTURE(late);
+    o.late = Selectors::parse(late);
+    o.member_chunk = 2;
+    const std::string undisturbed = model_of(o);
+    for (int pass : {20, 24, 29, 37}) {  // before release, its first step, within an iteration, while averaging
+      const TemporaryFolder folder;
+      Run run(o);
+      run.task.hook = [pass](int now, Toy&) {
+        if (now == pass) raise(SIGINT);
+      };
+      REQUIRE(run.train(folder / "run") == SIGINT);
+      Run rest(o);
+      REQUIRE(rest.train(folder / "run", true) == 0);
+      CHECK(model_after(folder) == undisturbed);
+    }
+  }
+  o.late = Selectors::parse("additive");
+  std::set<std::string> models;
+  for (const std::int64_t chunk : {0, 1, 2, 3}) {
+    o.member_chunk = chunk;
+    models.insert(model_of(o));
+  }
+  CHECK(models.size() == 1);
 }
 
 TEST_CASE("late-phase weights that the network does not have are refused before training") {

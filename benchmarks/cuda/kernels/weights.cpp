@@ -57,7 +57,19 @@ void add_rows() {
   });
   add_kernel(lpw::to_text("release_rows/K", members, '/', late_size), [](benchmark::State& state) {
     const auto rows = random_tensor<float, Cuda>({members, late_size});
-    beside_copy(state, 4 * (members + 1) * late_size, [&] { lpw::add_member_noise(rows, 0.1, lpw::Philox(1)); });
+    beside_copy(state, 4 * (2 * members + 1) * late_size, [&] { lpw::add_member_noise(rows, 0.1, lpw::Philox(1)); });
+  });
+  add_kernel(lpw::to_text("add_row_forward/K", members, '/', late_size), [](benchmark::State& state) {
+    const auto rows = random_tensor<float, Cuda>({members, late_size}),
+               row = random_tensor<float, Cuda>({1, late_size});
+    beside_copy(state, 4 * (2 * members + 1) * late_size,
+                [&] { benchmark::DoNotOptimize(lpw::add_row_forward(rows, row)); });
+  });
+  add_kernel(lpw::to_text("add_row_backward/K", members, '/', late_size), [](benchmark::State& state) {
+    const auto dy = random_tensor<float, Cuda>({members, late_size});
+    lpw::Gradient<float, Cuda> drows{random_tensor<float, Cuda>({members, late_size}), true},
+        drow{random_tensor<float, Cuda>({1, late_size}), true};
+    beside_copy(state, 4 * (3 * members + 2) * late_size, [&] { lpw::add_row_backward(dy, drows, drow); });
   });
   add_kernel(lpw::to_text("convert/fp32 to bf16/", base_size), [](benchmark::State& state) {
     const auto weight = random_tensor<float, Cuda>({base_size});

@@ -25,17 +25,54 @@ template <class W>
 }
 
 template <class W>
-void add_member_noise(Tensor<W, Cpu> rows, double deviation, const Philox& random) {
+void add_member_noise(Tensor<W, Cpu> rows, const Tensor<W, Cpu>& of, double deviation, const Philox& random) {
   const std::int64_t size = rows.shape().size_from(1);
   double square = 0;
   for (std::int64_t i = 0; i < size; ++i)
-    square += static_cast<double>(rows.data()[i]) * static_cast<double>(rows.data()[i]);
+    square += static_cast<double>(of.data()[i]) * static_cast<double>(of.data()[i]);
   const double amount = deviation * std::sqrt(square / static_cast<double>(std::max<std::int64_t>(size, 1)));
   for (std::int64_t k = 0; k < rows.dim(0); ++k)
     for (std::int64_t i = 0; i < size; ++i) {
       const auto index = static_cast<std::uint64_t>(k * size + i);
       rows.row(k)[i] = static_cast<W>(static_cast<double>(rows.row(k)[i]) + amount * random.normal(index));
     }
+}
+
+template <class W>
+void add_member_noise(Tensor<W, Cpu> rows, double deviation, const Philox& random) {
+  add_member_noise(rows, rows.rows(0, 1), deviation, random);
+}
+
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> add_row_forward(const Tensor<W, Cpu>& rows, const Tensor<W, Cpu>& row) {
+  Tensor<W, Cpu> sum(rows.shape());
+  const W* shared = row.data();
+  parallel_elements(row.size(), rows.dim(0), [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t k = 0; k < rows.dim(0); ++k) {
+      const W* in = rows.row(k);
+      W* out = sum.row(k);
+#pragma omp simd
+      for (std::int64_t i = first; i < last; ++i) out[i] = in[i] + shared[i];
+    }
+  });
+  return sum;
+}
+
+/// One read of dy.
+template <class W>
+void add_row_backward(const Tensor<W, Cpu>& dy, Gradient<W, Cpu>& drows, Gradient<W, Cpu>& drow) {
+  const std::int64_t members = dy.dim(0);
+  parallel_elements(dy.shape().size_from(1), 2 * members, [&](std::int64_t first, std::int64_t last) {
+    for (std::int64_t k = 0; k < members; ++k) {
+      const W* in = dy.row(k);
+      const auto put = [&](W* out, bool add) {
+#pragma omp simd
+        for (std::int64_t i = first; i < last; ++i) out[i] = add ? out[i] + in[i] : in[i];
+      };
+      if (!drows.tensor.empty()) put(drows.tensor.row(k), drows.accumulate);
+      if (!drow.tensor.empty()) put(drow.tensor.data(), drow.accumulate || k > 0);
+    }
+  });
 }
 
 template <class W>

@@ -9,18 +9,23 @@ namespace lpw::inline LPW_ABI {
 
 namespace cuda::detail {
 
-/// sum = a + b, row by row where any is strided; `sum` may be a.
+/// sum = a + b, row by row where any is strided; b may be one row, to be added to each. `sum` may be a.
 template <class T>
-void add(const Tensor<T, Cuda>& a, const Tensor<T, Cuda>& b, Tensor<T, Cuda>& sum) {
-  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape());
+void add_rows(const Tensor<T, Cuda>& a, const Tensor<T, Cuda>& b, Tensor<T, Cuda>& sum) {
   if (a.size() == 0) return;
-  const bool flat = a.contiguous() && b.contiguous() && sum.contiguous();
-  const auto stride = [&](const auto& tensor) { return flat ? 0 : tensor.row_stride(); };
+  const bool flat = a.shape() == b.shape() && a.contiguous() && b.contiguous() && sum.contiguous();
+  const auto stride = [&](const auto& tensor) { return flat || tensor.dim(0) == 1 ? 0 : tensor.row_stride(); };
   const std::int64_t rows = flat ? 1 : a.dim(0);
   const kernels::Add<T> p{a.data(), b.data(), sum.data(), rows, a.size() / rows, stride(a), stride(b), stride(sum)};
   const int width =
       vector_width<T>(p.a_stride | p.b_stride | p.sum_stride, {p.a, p.b, p.sum});  // | keeps every factor's low bits
   with_width<T>(width, [&](auto n) { launch(kernels::add<T, n()>, element_plan(p.length / width, rows), p); });
+}
+
+template <class T>
+void add(const Tensor<T, Cuda>& a, const Tensor<T, Cuda>& b, Tensor<T, Cuda>& sum) {
+  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape());
+  add_rows(a, b, sum);
 }
 
 /// y (+)= x factor, factor [1 or K, C] broadcast over the rows of x [K, ..., C].

@@ -1,7 +1,7 @@
 // primitives/members.hpp on the GPU.
 #pragma once
 
-#include <lpw/cuda/base/rows.hpp>
+#include <lpw/cuda/elementwise.hpp>
 #include <lpw/kernels/members.cuh>
 #include <lpw/primitives/members.hpp>
 
@@ -19,14 +19,43 @@ template <class T>
   return mean;
 }
 
+/// Copies `of`, which may be among what is written.
 template <class W>
-void add_member_noise(Tensor<W, Cuda> rows, double deviation, const Philox& random) {
-  const auto from = clone(rows.rows(0, 1));
+void add_member_noise(Tensor<W, Cuda> rows, const Tensor<W, Cuda>& of, double deviation, const Philox& random) {
+  const auto before = clone(of);
   const kernels::ReleaseRows<W> p{
-      from.data(), rows.data(), rows.row_stride(), rows.dim(0), from.size(), static_cast<float>(deviation), random};
+      before.data(), rows.data(), rows.row_stride(), rows.dim(0), before.size(), static_cast<float>(deviation), random};
   auto plan = cuda::element_plan(p.length, p.members);
   plan.shared_bytes = kernels::shared_bytes<float>(LaunchPlan::block / 32);
   cuda::launch(kernels::release_rows<W>, plan, p);
+}
+
+template <class W>
+void add_member_noise(Tensor<W, Cuda> rows, double deviation, const Philox& random) {
+  add_member_noise(rows, rows.rows(0, 1), deviation, random);
+}
+
+[[nodiscard]] inline Tensor<float, Cuda> add_row_forward(const Tensor<float, Cuda>& rows,
+                                                         const Tensor<float, Cuda>& row) {
+  Tensor<float, Cuda> sum(rows.shape());
+  cuda::detail::add_rows(rows, row, sum);
+  return sum;
+}
+
+/// Throws ShapeError past 2^30 members.
+inline void add_row_backward(const Tensor<float, Cuda>& dy, Gradient<float, Cuda>& drows, Gradient<float, Cuda>& drow) {
+  cuda::require_countable("add_row", "members", dy.dim(0));
+  const kernels::AddRowBackward p{.dy = dy.data(),
+                                  .drows = drows.tensor.data(),
+                                  .drow = drow.tensor.data(),
+                                  .drows_stride = drows.tensor.empty() ? 0 : drows.tensor.row_stride(),
+                                  .length = dy.shape().size_from(1),
+                                  .members = static_cast<int>(dy.dim(0)),
+                                  .add_to_drows = drows.accumulate,
+                                  .add_to_drow = drow.accumulate};
+  const int width = vector_width<float>(p.length | p.drows_stride, {p.dy, p.drows, p.drow});
+  cuda::with_width<float>(
+      width, [&](auto n) { cuda::launch(kernels::add_row_backward<n()>, cuda::element_plan(p.length / width), p); });
 }
 
 inline void move_average(Tensor<float, Cuda>& average, const Tensor<float, Cuda>& value, double weight) {

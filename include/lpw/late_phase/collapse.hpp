@@ -6,6 +6,7 @@
 
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/nn/forms/additive.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -46,12 +47,13 @@ template <class W, class D>
 template <class T, class D>
 void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
   using W = Accumulate<T>;
-  auto gamma = member_rows_on_host(module.weight.value(), members),
-       beta = member_rows_on_host(module.bias.value(), members);
+  auto gamma = member_rows_on_host(nn::member_rows(module.weight), members),
+       beta = member_rows_on_host(nn::member_rows(module.bias), members);
   const auto mean = to_host(module.running_mean.value()), variance = to_host(module.running_var.value());
   average_affine_maps(mean, variance, mean_rows(mean), mean_rows(variance), module.options.epsilon, gamma, beta);
   const auto place = [](nn::Parameter<W, D>& parameter, const Tensor<W, Cpu>& rows) {
     auto value = to_device<D>(mean_rows(rows));
+    parameter.remove_deviations();
     parameter.bind(value, zeros<W, D>(value.shape()), nullptr);
   };
   place(module.weight, gamma);
@@ -61,7 +63,7 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
 }  // namespace detail
 
 /// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic,
-/// forms folded into their dense weights, and nothing left that is late-phase. Optimizers made for the released network
+/// forms folded into their weights, and nothing left that is late-phase. Optimizers made for the released network
 /// refuse to step afterwards. The affine form reads running statistics: throws Error where they belong to other weights
 /// (see recompute_statistics).
 template <nn::Visitable M>
@@ -86,6 +88,7 @@ void collapse(M& network, Collapse form = Collapse::affine) {
     });
   nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {
     parameter.set_late_phase(false);
+    nn::fold_additive(parameter);
     if (parameter.value().dim(0) == 1) return;
     auto mean = mean_rows(parameter.value());
     parameter.bind(mean, zeros<W, D>(mean.shape()), nullptr);

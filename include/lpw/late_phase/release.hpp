@@ -8,9 +8,12 @@
 #include <set>
 #include <string>
 #include <tuple>
+#include <utility>
+#include <vector>
 
 #include <lpw/late_phase/selectors.hpp>
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/nn/forms/additive.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -18,7 +21,8 @@ namespace lpw::inline LPW_ABI {
 struct ReleaseOptions {
   std::int64_t members = 10;                         // K
   Selectors late = Group::batch_norm | Group::head;  // what becomes late-phase weights
-  double sigma = 0;                                  // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k
+  double sigma = 0;                                  // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k, and
+                                                     // for deviations from theta sigma_0 rms(theta) eps_k
   Philox random{0};                                  // for eps
 };
 
@@ -62,14 +66,31 @@ class Followers {
 
 namespace detail {
 
+/// Calls f(name, parameter) for the parameters that get deviations: of those that the network has, not of those that a
+/// form brings, all that match and are not selected themselves. Once for one that layers share.
+template <nn::Visitable M, class F>
+void for_each_additive(M& network, const Selectors& selectors, F&& f) {
+  if (selectors.additive.empty()) return;
+  using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
+  std::vector<std::pair<std::string, Parameter>> chosen;  // f may add to what a walk visits
+  std::set<const void*> seen;                             // by any of its names, where layers share a weight
+  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
+    if (selectors.selects(name, parameter)) seen.insert(parameter.id());
+  });
+  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
+    if (selectors.adds_to(name) && seen.insert(parameter.id()).second) chosen.emplace_back(name, parameter);
+  });
+  for (auto& [name, parameter] : chosen) f(name, parameter);
+}
+
 /// Calls f(name, weight) for the dense weights that get rank-1 factors: all that are parameters (one that is made of
-/// templates is none) and not selected themselves.
+/// templates is none), are not selected themselves and get no deviations.
 template <nn::Visitable M, class F>
 void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
   if (!contains(selectors.groups, Group::rank_one)) return;
   std::set<const void*> whole;  // by any of its names, where layers share a weight
   nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
-    if (selectors.selects(name, parameter)) whole.insert(parameter.id());
+    if (selectors.selects(name, parameter) || selectors.adds_to(name)) whole.insert(parameter.id());
   });
   nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
     if (weight.takes_factors() && !whole.contains(weight.id())) f(name, weight);
@@ -110,7 +131,7 @@ inline void require_named(const std::vector<std::string>& patterns, const std::v
   for (const std::string& pattern : patterns) {
     if (any_matches(names, pattern)) continue;
     const auto close = close_names(pattern, names);
-    const std::string cure = close.empty() ? "; expected batchnorm, head, rank1, templates, all, or names of parameters"
+    const std::string cure = close.empty() ? Selectors::expected
                                            : "; close to it: " + quoted_list(close);
     fail<OptionError>("release: the network has no parameter '", pattern, "'", cure);
   }
@@ -134,6 +155,12 @@ void require_selected(M& network, const Selectors& selectors) {
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
   require<OptionError>(!missing(Group::templates), "release: the network has no weights made of templates");
   require_named(selectors.patterns, names);
+  require_named(selectors.additive, names);
+  std::vector<std::string> additive;
+  for_each_additive(network, selectors, [&](const std::string& name, auto&) { additive.push_back(name); });
+  for (const std::string& pattern : selectors.additive)
+    require<OptionError>(any_matches(additive, pattern), "release: other selectors have all parameters '", pattern,
+                         "', so that none is left to be additive");
 }
 
 }  // namespace detail
@@ -147,7 +174,8 @@ void require_releasable(M& network, const Selectors& selectors) {
 }
 
 /// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds
-/// release noise to the parameters. Rank-1 factors are attached as ones; a weight that is released itself gets none.
+/// release noise to the parameters. Rank-1 factors are attached as ones and deviations as zeros; a weight that is
+/// released itself gets neither, one with deviations no factors.
 /// With sigma = 0 every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are.
 /// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network
 /// has no parameter; the network is untouched then.
@@ -178,13 +206,22 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
     weight.attach(nn::RankOne<nn::WeightOf<M>, typename M::device_type>(weight.shape()));
     for (auto* factor : {&weight.rank_one()->output, &weight.rank_one()->input}) factor->set_late_phase(true);
   });
+  detail::for_each_additive(network, options.late, [](const std::string&, Parameter& parameter) {
+    nn::attach_additive(parameter);
+    parameter.deviations()->set_late_phase(true);
+  });
   const auto flat = nn::lay_out(network, options.members);
   optimizer.rearrange(*old, flat);
   std::set<const void*> seen;  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
-    if (parameter.late_phase() && options.sigma > 0 && seen.insert(parameter.id()).second)
-      add_member_noise(parameter.value(), options.sigma,
-                       options.random.stream(Stream::release, detail::name_hash(name)));
+    if (options.sigma == 0 || !seen.insert(parameter.id()).second) return;
+    const Philox random = options.random.stream(Stream::release, detail::name_hash(name));
+    if (auto* const phi = parameter.deviations()) {
+      add_member_noise(phi->value(), parameter.value(), options.sigma, random);
+      seen.insert(phi->id());
+    } else if (parameter.late_phase()) {
+      add_member_noise(parameter.value(), options.sigma, random);
+    }
   });
 }
 

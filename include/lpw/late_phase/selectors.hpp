@@ -1,4 +1,5 @@
-// What release makes late-phase weights of: groups of parameters, parameters by name, all, and rank-1 factors.
+// What release makes late-phase weights of: groups of parameters, parameters by name, all, rank-1 factors, and additive
+// deviations.
 #pragma once
 
 #include <algorithm>
@@ -18,10 +19,16 @@ struct Selectors {
   bool all = false;                        // every parameter
   std::vector<std::string> patterns = {};  // names of parameters, * stands for any part of one: "layer3.*", "fc.weight"
 
+  std::vector<std::string> additive = {};  // of parameters that are not selected themselves, and get deviations
+
+  /// What texts there are, for messages.
+  static constexpr const char* expected =
+      "; expected batchnorm, head, rank1, templates, all, additive, or names of parameters";
+
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, head, rank1, templates, all, or a pattern. Throws OptionError for an empty one, or one
-  /// that stands there twice.
+  /// Each text is batchnorm, head, rank1, templates, all, a pattern, additive:PATTERN, or additive for additive:*.
+  /// Throws OptionError for an empty one, or one that stands there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
@@ -33,13 +40,15 @@ struct Selectors {
     return Selectors(texts);
   }
 
-  [[nodiscard]] bool empty() const { return groups == Group::none && !all && patterns.empty(); }
+  [[nodiscard]] bool empty() const { return groups == Group::none && !all && patterns.empty() && additive.empty(); }
   [[nodiscard]] bool operator==(const Selectors&) const = default;
   /// Whether a parameter of that name is selected.
   template <class W, class D>
   [[nodiscard]] bool selects(const std::string& name, const nn::Parameter<W, D>& parameter) const {
     return all || contains(groups, parameter.group()) || matches_any(name, patterns);
   }
+  /// Whether a parameter of that name gets deviations, unless it is selected itself.
+  [[nodiscard]] bool adds_to(const std::string& name) const { return matches_any(name, additive); }
 
   /// As parse reads it.
   [[nodiscard]] std::string text() const {
@@ -49,6 +58,7 @@ struct Selectors {
       if (contains(groups, group)) put(name);
     if (all) put("all");
     for (const std::string& pattern : patterns) put(pattern);
+    for (const std::string& pattern : additive) put(pattern == "*" ? "additive" : "additive:" + pattern);
     return result.empty() ? "none" : result;
   }
 
@@ -63,25 +73,35 @@ struct Selectors {
 
   void add(const std::string& text) {
     const auto once = [&](bool is_new) { require<OptionError>(is_new, "late-phase weights: names ", text, " twice"); };
-    require<OptionError>(!text.empty(),
-                         "late-phase weights: an empty selector; expected batchnorm, head, rank1, templates, all, or "
-                         "names of parameters");
+    const auto put = [&](std::vector<std::string>& list, const std::string& pattern) {
+      require_name(text, pattern);
+      once(std::find(list.begin(), list.end(), pattern) == list.end());
+      list.push_back(pattern);
+    };
+    require<OptionError>(!text.empty(), "late-phase weights: an empty selector", expected);
+    const std::string prefix = "additive:";
     if (const auto found =
             std::find_if(names().begin(), names().end(), [&](const auto& known) { return known.first == text; });
         found != names().end()) {
       once(!contains(groups, found->second));
       groups = groups | found->second;
-    } else if (text.find_first_not_of("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-") !=
-               std::string::npos) {
-      fail<OptionError>("late-phase weights: \"", text,
-                        "\" is no name; expected batchnorm, head, rank1, templates, all, or names of parameters");
     } else if (text == "all") {
       once(!all);
       all = true;
+    } else if (text == "additive") {
+      put(additive, "*");
+    } else if (text.starts_with(prefix)) {
+      put(additive, text.substr(prefix.size()));
     } else {
-      once(std::find(patterns.begin(), patterns.end(), text) == patterns.end());
-      patterns.push_back(text);
+      put(patterns, text);
     }
+  }
+
+  /// Throws OptionError unless a selector's pattern is of characters that names have.
+  static void require_name(const std::string& selector, const std::string& pattern) {
+    constexpr const char* characters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-";
+    require<OptionError>(!pattern.empty() && pattern.find_first_not_of(characters) == std::string::npos,
+                         "late-phase weights: \"", selector, "\" is no name", expected);
   }
 };
 

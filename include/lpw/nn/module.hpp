@@ -93,7 +93,7 @@ using ParameterFunction = std::function<void(const std::string&, Parameter<Weigh
 template <Visitable M>
 using BufferFunction = std::function<void(const std::string&, Buffer<WeightOf<M>, typename M::device_type>&)>;
 
-/// Calls f(name, parameter) for every parameter, in the order of the visits.
+/// Calls f(name, parameter) for every parameter, in the order of the visits, and after each for its deviations.
 template <Visitable M>
 void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::string& prefix = {}) {
   module.visit([&](const std::string& name, auto& member) {
@@ -101,7 +101,7 @@ void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::str
     detail::require_member<Member>();
     if constexpr (Visitable<Member>) for_each_parameter(member, f, prefix + name + '.');
     if constexpr (detail::is_dense_weight<Member>) member.visit(prefix + name, f);
-    if constexpr (detail::is_parameter<Member>) f(prefix + name, member);
+    if constexpr (detail::is_parameter<Member>) member.visit(prefix + name, f);
   });
 }
 

@@ -4,9 +4,11 @@
 #pragma once
 
 #include <memory>
+#include <string>
 #include <utility>
+#include <vector>
 
-#include <lpw/autograd/tape.hpp>
+#include <lpw/autograd/add_row.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -53,7 +55,8 @@ class Residence {
   Store* store_ = nullptr;  // *flat_, whose type may be incomplete
 };
 
-/// A trainable weight. Copies of the handle are the same weight.
+/// A trainable weight. Copies of the handle are the same weight. It may have deviations phi [1 or K, ...] beside its
+/// value theta: the members then compute with theta + phi_k (see forms/additive.hpp).
 template <class W, class D>
 class Parameter {
  public:
@@ -66,7 +69,7 @@ class Parameter {
     state_->group = group;
   }
 
-  /// [rows, ...]: one row, or a row per member.
+  /// [rows, ...]: one row, or a row per member. Without deviations, which are parameters of their own.
   [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }
   [[nodiscard]] Tensor<W, D>& value() { return state_->value; }
   [[nodiscard]] const Tensor<W, D>& gradient() const { return state_->gradient; }
@@ -87,7 +90,18 @@ class Parameter {
   }
   /// Identifies the weight behind the handle.
   [[nodiscard]] const void* id() const { return state_.get(); }
-  /// Makes this handle a weight of its own with the same contents.
+  /// The deviations, or null.
+  [[nodiscard]] Parameter* deviations() { return state_->deviations.empty() ? nullptr : &state_->deviations.front(); }
+  /// Gives the weight deviations in place of those it has.
+  void set_deviations(Parameter deviations) { state_->deviations = {std::move(deviations)}; }
+  void remove_deviations() { state_->deviations.clear(); }
+  /// Calls f(name, parameter) for the weight, called `name`, and its deviations.
+  template <class F>
+  void visit(const std::string& name, F&& f) {
+    f(name, *this);
+    if (Parameter* const phi = deviations()) f(name + ".additive", *phi);
+  }
+  /// Makes this handle a weight of its own with the same contents. Deviations stay the same parameter.
   void detach() {
     auto copy = std::make_shared<State>(*state_);
     copy->value = clone(state_->value);
@@ -95,18 +109,26 @@ class Parameter {
     state_ = std::move(copy);
   }
 
-  /// The parameter on the tape of `x`, narrowed to the members that the pass computes.
+  /// The parameter on the tape of `x`, with deviations where it has them, narrowed to the members that the pass
+  /// computes.
   template <class T>
   [[nodiscard]] Variable<W, D> on(const Variable<T, D>& x) const {
+    if (state_->deviations.empty()) return value_on(x);
+    return add_row(state_->deviations.front().value_on(x), value_on(x));
+  }
+
+ private:
+  template <class T>
+  [[nodiscard]] Variable<W, D> value_on(const Variable<T, D>& x) const {
     const auto& recording = x.recording();
     const MemberRange range = recording->options.members;
     if (value().dim(0) == 1 || range.count == 0) return leaf(recording, value(), gradient());
     return leaf(recording, value().rows(range.first, range.count), gradient().rows(range.first, range.count));
   }
 
- private:
   struct State {
     Tensor<W, D> value, gradient;
+    std::vector<Parameter> deviations;  // one or none
     Group group = Group::none;
     bool late_phase = false;
     Residence<W, D> home;

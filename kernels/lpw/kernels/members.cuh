@@ -1,4 +1,4 @@
-// Over rows of members: release (one row becomes K, with noise), the mean of K rows, and the running average of
+// Over rows of members: release noise, the mean of K rows, and the running average of
 // stochastic weight averaging. Weights are float whatever a network computes in; mean_rows also averages predictions of
 // other types.
 #pragma once
@@ -12,15 +12,15 @@ namespace lpw::inline LPW_ABI::kernels {
 
 template <class W>
 struct ReleaseRows {
-  const W* from;            // (element): the one row there was
-  W* rows;                  // (member, element), apart from `from`
+  const W* of;              // (element), apart from `rows`
+  W* rows;                  // (member, element)
   std::int64_t row_stride;  // elements from member to member
   std::int64_t members, length;
   float deviation;  // sigma_0
   Philox random;
 };
 
-/// rows_k = from + deviation rms(from) eps_k, with the normal draws of the CPU's add_member_noise. Every block forms
+/// rows_k += deviation rms(of) eps_k, with the normal draws of the CPU's add_member_noise. Every block forms
 /// the rms itself, in the same order. Rows are columns of a larger store and need not be aligned. Shared memory:
 /// element_threads / 32 floats.
 template <class W>
@@ -31,7 +31,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) release_rows(
   if (p.deviation != 0.f) {
     float square = 0;
     for (std::int64_t i = threadIdx.x; i < p.length; i += blockDim.x)
-      square = fmaf(float(p.from[i]), float(p.from[i]), square);
+      square = fmaf(float(p.of[i]), float(p.of[i]), square);
     amount = p.deviation * sqrtf(block_sum(square, scratch) / static_cast<float>(p.length));
   }
   const Stride at = Stride::of(p.length);
@@ -40,7 +40,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) release_rows(
       const std::int64_t i = at[step];
       const float noise =
           amount != 0.f ? amount * normal(p.random(static_cast<std::uint64_t>(member * p.length + i))) : 0.f;
-      p.rows[member * p.row_stride + i] = W(float(p.from[i]) + noise);
+      W& element = p.rows[member * p.row_stride + i];
+      element = W(float(element) + noise);
     }
 }
 
@@ -72,6 +73,47 @@ __global__ void __launch_bounds__(element_threads, element_blocks) mean_rows(con
     LPW_UNROLL
     for (int j = 0; j < N; ++j) difference[j] = difference[j] == 0.f ? first[j] : fmaf(difference[j], share, first[j]);
     store_floats(p.mean + at[step] * N, difference);
+  }
+}
+
+struct AddRowBackward {
+  const float* dy;            // (member, element)
+  float* drows;               // (member, element), or null
+  float* drow;                // (element), or null
+  std::int64_t drows_stride;  // elements from member to member
+  std::int64_t length;
+  int members;
+  bool add_to_drows, add_to_drow;
+};
+
+/// drows (+)= dy, drow (+)= the sum of dy's rows, in their order. N is 4, or 1 if the length or the stride is not a
+/// multiple of that or an address not aligned to 16 bytes.
+template <int N>
+__global__ void __launch_bounds__(element_threads, element_blocks) add_row_backward(const AddRowBackward p) {
+  const Stride at = Stride::of(p.length / N);
+  const bool reads_drows = p.drows != nullptr && p.add_to_drows;
+  for (int step = 0; step < at.steps; ++step) {
+    const std::int64_t i = at[step] * N;
+    Vector<float, N> sum = {};
+    if (p.drow != nullptr && p.add_to_drow) sum = load_vector<N>(p.drow + i);
+    sweep<2>(
+        p.members,
+        [&](int k) {
+          Loaded<float, N, 2> loaded = {};
+          loaded.of[0] = load_vector<N>(p.dy + k * p.length + i);
+          if (reads_drows) loaded.of[1] = load_vector<N>(p.drows + k * p.drows_stride + i);
+          return loaded;
+        },
+        [&](int k, const Loaded<float, N, 2>& loaded) {
+          Vector<float, N> row;
+          LPW_UNROLL
+          for (int j = 0; j < N; ++j) {
+            sum[j] += loaded.of[0][j];
+            row[j] = loaded.of[1][j] + loaded.of[0][j];
+          }
+          if (p.drows != nullptr) store_vector(p.drows + k * p.drows_stride + i, row);
+        });
+    if (p.drow != nullptr) store_vector(p.drow + i, sum);
   }
 }
 

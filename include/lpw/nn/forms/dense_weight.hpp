@@ -73,7 +73,7 @@ class DenseWeight : public Parameter<W, D> {
   /// Calls f(name, parameter) for the base and what the form adds, where the weight is called `name`.
   template <class F>
   void visit(const std::string& name, F&& f) {
-    if (has_base()) f(name, static_cast<Parameter<W, D>&>(*this));
+    if (has_base()) Parameter<W, D>::visit(name, f);
     std::visit([&](auto& form) { form.visit(name, f); }, form_);
   }
 
