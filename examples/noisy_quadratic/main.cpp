@@ -58,7 +58,7 @@ std::vector<Row> compare_trainings(const Options& options, const Problem& proble
   }
   std::printf("\nafter %lld minibatches, excess loss (closed forms and products of maps agree to %s):\n",
               static_cast<long long>(options.samples), lpw::significant(difference, 2).c_str());
-  print_table(rows, [](const Row& row) { return row.last; });
+  print_table(rows);
   std::printf("%s\n\n", verdict(rows).c_str());
   return rows;
 }
@@ -76,13 +76,13 @@ std::vector<Row> compare_steady_states(const Options& options, const Problem& pr
         continue;
       }
       auto now = compare(problem, training, closed_form_losses(problem, training), options.seed, options.repeats);
+      std::erase_if(now, [](const Row& row) { return !row.last; });
       for (Row& row : now) row.members = members;
       append(rows, std::move(now));
     }
   std::printf("\nsteady state, as simulated after %lld iterations from it:\n",
               static_cast<long long>(options.steady_iterations));
-  const auto in_table = [](const Row& row) { return row.last; };
-  print_table(rows, in_table);
+  print_table(rows);
   std::printf("%s\n\n", verdict(rows).c_str());
   return rows;
 }

@@ -47,7 +47,7 @@ struct Row {
               .off = standard_errors(found, loss, repeats),
               .limit = limits[readout] ? limits[readout]->mean : std::nan(""),
               .last = at + 1 == expected.size()};
-      if (readout == 0 && training.members == 1) row.readout = "last";
+      if (readout == 0 && !training.late_phase()) row.readout = "last";
       if (row.readout == "swa" && training.constant_rates()) row.limit = 0;
       rows.push_back(std::move(row));
     }
@@ -81,13 +81,12 @@ struct Row {
   return text;
 }
 
-/// Prints the rows that `chosen` picks.
-template <class Chosen>
-void print_table(const std::vector<Row>& rows, Chosen&& chosen) {
+/// Prints each training's last rows.
+inline void print_table(const std::vector<Row>& rows) {
   std::printf("  %-26s %-16s %7s %12s %12s %10s %6s %12s\n", "training", "loss of", "K", "closed form", "simulated",
               "std error", "off by", "limit");
   for (const Row& row : rows)
-    if (chosen(row))
+    if (row.last)
       std::printf("  %-26s %-16s %7lld %12.6f %12.6f %10.6f %6.2f %12s\n", row.training.c_str(), row.readout.c_str(),
                   static_cast<long long>(row.members), row.expected, row.simulated, row.standard_error, row.off,
                   std::isnan(row.limit) ? "" : lpw::fixed(row.limit, 6).c_str());

@@ -43,6 +43,7 @@ struct Training {
   std::int64_t records = 20;  // times at which losses are recorded, about
 
   [[nodiscard]] bool constant_rates() const { return std::holds_alternative<lpw::optim::Constant>(schedule); }
+  [[nodiscard]] bool late_phase() const { return release >= 0 && late_rate > 0; }
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {
     return base_gradient == lpw::optim::BaseGradient::mean ? 1 / static_cast<double>(members) : 1;
