@@ -86,7 +86,7 @@ def a_picture_is_drawn(folder):
 
 def bad_options_are_refused(folder):
     refused(*SMALL, "--lr", 2, "--out", folder, says=["sgd: SGD has the rate alpha = 2", "overshoot", "lower --lr"])
-    refused(*SMALL, "--lr", 0.6, "--late-lr", 0.3, "--out", folder, says=["late-phase sum", "alpha h = 2.1", "--late-lr"])
+    refused(*SMALL, "--lr", 0.6, "--late-lr", 0.3, says=["late-phase sum", "alpha h = 2.1", "--late-lr"])
     refused(*SMALL, "--schedule", "steps:50:30", "--out", folder, says=["sgd decaying", "alpha h = 3"])
     refused(*SMALL, "--schedule", "nonsense", says='--schedule: schedule "nonsense": expected')
     refused(*SMALL, "--average-start", 10, says=["--average-start 10 is before --release 60"])
