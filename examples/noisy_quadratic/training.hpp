@@ -40,7 +40,7 @@ struct Training {
   lpw::optim::Schedule schedule = lpw::optim::Constant{};  // in minibatches
   Averaging averaging = {};
   Start start = Start::point;
-  std::int64_t records = 20;  // times at which losses are recorded, about
+  std::int64_t records = 20;  // times at which losses are recorded, about; the end is one
 
   [[nodiscard]] bool constant_rates() const { return std::holds_alternative<lpw::optim::Constant>(schedule); }
   [[nodiscard]] bool late_phase() const { return release >= 0 && late_rate > 0; }
@@ -88,16 +88,17 @@ struct Iteration {
     now.releases = !now.released && training.release >= 0 && now.first >= training.release;
     if (now.releases) now.released = true, now.members = training.members;
     now.consumed = now.first + now.members * training.batch;
-    if (now.consumed > training.samples) return result;
+    if (now.consumed > training.samples) break;
     now.starts_averages = averaged < 0 && averaging.start >= 0 && now.first >= averaging.start;
     if (now.starts_averages) averaged = 0;
     now.averages = averaged >= 0 && ++averaged % averaging.every == 0;
-    const bool last = now.consumed + now.members * training.batch > training.samples;
-    now.record = last || (next_time < times.size() && now.consumed >= times[next_time]) ? records++ : -1;
+    now.record = next_time < times.size() && now.consumed >= times[next_time] ? records++ : -1;
     while (next_time < times.size() && now.consumed >= times[next_time]) ++next_time;
     result.push_back(now);
     now.first = now.consumed;
   }
+  if (!result.empty() && result.back().record < 0) result.back().record = records;
+  return result;
 }
 
 /// Throws OptionError for what cannot be simulated, and for rates with which a direction's weights would grow without
@@ -124,9 +125,12 @@ inline void validate(const Problem& problem, const Training& training) {
                          : t.release >= 0 ? "`lr` or `late_lr`, or take fewer `members`"
                                           : "`lr`");
   };
+  const auto plan = iterations(t);
+  require<OptionError>(!plan.empty(), t.name, ": `samples` ", t.samples,
+                       " are fewer minibatches than one iteration takes; train for more, or with fewer `members`");
   double last_factor = -1;
   bool last_released = false;
-  for (const Iteration& iteration : iterations(t)) {
+  for (const Iteration& iteration : plan) {
     if (iteration.factor == last_factor && iteration.released == last_released) continue;
     last_factor = iteration.factor, last_released = iteration.released;
     refuse(iteration.released ? "the members' mean" : "SGD", "alpha", t.rate_of_mean(iteration.released) * last_factor);

@@ -50,6 +50,14 @@ def losses_are_within_three_standard_errors(folder):
     check(f"{len(losses)} losses are compared" in printed and " and 0 are larger than three" in printed, printed)
 
 
+def minibatches_that_fill_no_iteration_are_left(folder):
+    """The last losses are those after the last iteration, also where the members' first would be too long."""
+    done = run(*SMALL, "--samples", 62, "--average-start", -1, "--steady-iterations", 0, "--out", folder)
+    check(done.returncode == 0 and not (folder / "steady.csv").exists(), done.stderr)
+    ends = {row["training"]: row["minibatches"] for row in rows(folder / "loss.csv")}
+    check(ends["sgd"] == "62" and ends["large batch"] == ends["late-phase sum"] == "60", ends)
+
+
 def results_do_not_depend_on_threads(folder):
     small(folder / "one")
     run(*SMALL, "--threads", 2, "--out", folder / "two")
@@ -89,6 +97,7 @@ def bad_options_are_refused(folder):
     refused(*SMALL, "--lr", 0.6, "--late-lr", 0.3, says=["late-phase sum", "alpha h = 2.1", "--late-lr"])
     refused(*SMALL, "--schedule", "steps:50:30", "--out", folder, says=["sgd decaying", "alpha h = 3"])
     refused(*SMALL, "--schedule", "nonsense", says='--schedule: schedule "nonsense": expected')
+    refused(*SMALL, "--samples", 2, says="large batch: --samples 2 are fewer minibatches than one iteration takes")
     refused(*SMALL, "--average-start", 10, says=["--average-start 10 is before --release 60"])
     refused(*SMALL, "--steady-members", "1,x", says="--steady-members 1,x: expected whole numbers")
     refused(*SMALL, "--noise", 0, says="--noise: expected a number above 0")
@@ -99,6 +108,7 @@ def bad_options_are_refused(folder):
 
 main(
     losses_are_within_three_standard_errors,
+    minibatches_that_fill_no_iteration_are_left,
     results_do_not_depend_on_threads,
     a_picture_is_drawn,
     bad_options_are_refused,
