@@ -365,7 +365,7 @@ TEST_CASE("rates that overshoot the minimum are refused with the reason") {
   sgd.learning_rate = 2;
   CHECK(refusal(sgd).find("SGD has the rate alpha = 2, so that alpha h = 2") != std::string::npos);
   CHECK(refusal(with_schedule(base, lpw::optim::MultiStep{{50}, 7})).find("alpha h = 2.1") != std::string::npos);
-  sum.learning_rate = 0.6;  // 3 x 0.6 + 0.2
+  sum.learning_rate = sum.late_rate = 0.5;  // 3 x 0.5 + 0.5
   CHECK(refusal(sum).find("the members' mean has the rate alpha = 2") != std::string::npos);
   mean.learning_rate = 0.6;
   CHECK(refusal(mean).empty());
