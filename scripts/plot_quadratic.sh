@@ -83,7 +83,7 @@ set linetype 3 linecolor rgb '#d62728'
 set linetype 4 linecolor rgb '#2ca02c'
 set multiplot layout $panels,1
 set lmargin 11
-set rmargin 34
+set rmargin 42
 set grid linecolor rgb '#dddddd'
 set key outside right Left reverse
 set xlabel 'minibatches'
