@@ -156,15 +156,14 @@ sanitize_file() {
     grep -m1 'Device not supported' "$log" | sed 's/^=* *//' >"$out/data/$tool.unsupported"
     return 0
   fi
-  if grep -q 'Internal Sanitizer Error' "$log"; then  # then what the program did is not its own fault
+  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
+    status=99
+  elif grep -q 'Internal Sanitizer Error' "$log"; then  # then what the program did is not its own fault
     note "$tool of tests/cuda/$file.cpp: $(grep -m1 'Internal Sanitizer Error' "$log" | sed 's/^=* *//')"
     return 0
   fi
-  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
-    status=99
-  fi
   case $status in
-    0) echo "$file: no errors" ;;
+    0) echo "$file: no errors" | tee -a "$out/data/$tool.finished" ;;
     124 | 137) note "$tool of tests/cuda/$file.cpp was stopped after $seconds s, without an error until then" ;;
     *) echo "$file: FAILED with exit status $status"; failure "$file" "$log"; return 1 ;;
   esac
@@ -186,6 +185,7 @@ sanitize() {
   [ ! -e "$failed" ] || return
   [ ! -e "$out/data/$1.unsupported" ] ||
     skip "compute-sanitizer cannot be used on this machine: $(cat "$out/data/$1.unsupported")"
+  [ -s "$out/data/$1.finished" ] || skip "compute-sanitizer came to the end of no file"
 }
 stage_memcheck() { sanitize memcheck; }
 stage_racecheck() { sanitize racecheck; }
