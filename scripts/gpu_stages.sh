@@ -136,12 +136,12 @@ stage_tests() {
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }
 
-# Files of tests/cuda with the tests of kernels: not those of libraries' calls and of whole trainings, of which little
-# is our kernels, and not of the large layer, whose plans others have with less work. The largest come first, so that
-# none of them is left for the end.
+# Files of tests/cuda with the tests of kernels, graphs and steps: not those of libraries' calls and of whole networks, of
+# which little is our kernels, and not of the large layer, whose plans others have with less work. The largest come
+# first, so that none of them is left for the end.
 kernel_tests() {
   find tests/cuda -name '*.cpp' -printf '%s %f\n' | sort -rn | sed 's/.* //; s/\.cpp$//' |
-    grep -vxE 'main|conv2d|linear|tensor|text|graph|replay|network|language_model|trainer|batch_norm_large'
+    grep -vxE 'main|conv2d|linear|tensor|text|network|language_model|batch_norm_large'
 }
 
 # sanitize_file TOOL FILE: the cases of one file of tests. Errors of CUDA's functions are not the tools' business: tests
@@ -174,7 +174,7 @@ sanitize() {
   local file failed=$out/data/$1.failed
   command -v compute-sanitizer >/dev/null || skip "there is no compute-sanitizer, a part of the CUDA toolkit"
   need_program "$build/tests/cuda/lpw_test_cuda"
-  note "$1 runs on the kernels' tests only (not convolutions, linear layers, graphs, whole trainings)," \
+  note "$1 runs on the kernels' tests only (not convolutions, linear layers, whole networks)," \
     "and looks at lpw's kernels only"
   for file in $(kernel_tests); do
     [ ! -e "$out/data/$1.unsupported" ] || break
