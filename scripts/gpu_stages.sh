@@ -136,8 +136,8 @@ stage_tests() {
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }
 
-# Files of tests/cuda with the tests of kernels, graphs and steps: not those of libraries' calls and of whole networks, of
-# which little is our kernels, and not of the large layer, whose plans others have with less work. The largest come
+# Files of tests/cuda with the tests of kernels, graphs and steps: not those of libraries' calls and of whole networks,
+# of which little is our kernels, and not of the large layer, whose plans others have with less work. The largest come
 # first, so that none of them is left for the end.
 kernel_tests() {
   find tests/cuda -name '*.cpp' -printf '%s %f\n' | sort -rn | sed 's/.* //; s/\.cpp$//' |
