@@ -1,9 +1,9 @@
 // Which of cuDNN's algorithms a pass of a convolution takes.
 //
-// cuDNN's own search times each algorithm the first time it runs, when its kernels are still to be loaded: on an H200
-// it took algorithms of five times the time for it. It also runs to the end what takes a second. So the choice is made
-// here: in the order of cuDNN's guess every algorithm runs once and is then timed, and of those after the first some of
-// the images tell whether it is worth running at all.
+// On an H200 an algorithm's first run takes 10 to 80 ms more, since its kernels are then loaded, and some algorithms
+// take a second. cuDNN's own search runs these to their end, and under a profiler chose by first runs. So the choice is
+// made here: in the order of cuDNN's guess every algorithm runs once and is then timed, and of those after the first
+// some of the images tell whether it is worth running at all.
 #pragma once
 
 #include <map>
@@ -111,8 +111,10 @@ class AlgorithmSearch {
     check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float_ ? CUDNN_FMA_MATH : offer.mathType),
           "cudnnSetConvolutionMathType");
     if (Pass::workspace(plan.descriptors, plan.algorithm, &plan.workspace) != CUDNN_STATUS_SUCCESS) return false;
-    const bool allowed = plan.workspace <= most_workspace(), there = allowed && plan.workspace <= free_workspace();
-    short_of_memory_ = short_of_memory_ || (allowed && !there);
+    if (plan.workspace == 0) return true;
+    if (plan.workspace > most_workspace()) return false;
+    const bool there = plan.workspace <= free_workspace();
+    short_of_memory_ = short_of_memory_ || !there;
     return there;
   }
 

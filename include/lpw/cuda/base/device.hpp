@@ -40,10 +40,10 @@ class DeviceMemory {
   }
 };
 
-/// Bytes of the GPU's memory that nobody holds, and all.
 struct DeviceMemoryLeft {
   std::size_t free = 0, total = 0;
 };
+/// Bytes of the GPU's memory that nobody holds, and all.
 [[nodiscard]] inline DeviceMemoryLeft device_memory() {
   DeviceMemoryLeft left;
   check(cudaMemGetInfo(&left.free, &left.total), "cudaMemGetInfo");
