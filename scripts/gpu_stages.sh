@@ -136,12 +136,12 @@ stage_tests() {
   grep -q 'status="run"' "$out/data/tests.xml" || blind "all tests"
 }
 
-# Files of tests/cuda with the tests of kernels: not those of libraries' calls and of whole trainings, of which little
-# is our kernels, and not of the large layer, whose plans others have with less work. The largest come first, so that
-# none of them is left for the end.
+# Files of tests/cuda with the tests of kernels, graphs and steps: not those of libraries' calls and of whole networks,
+# of which little is our kernels, and not of the large layer, whose plans others have with less work. The largest come
+# first, so that none of them is left for the end.
 kernel_tests() {
   find tests/cuda -name '*.cpp' -printf '%s %f\n' | sort -rn | sed 's/.* //; s/\.cpp$//' |
-    grep -vxE 'main|conv2d|linear|tensor|text|graph|replay|network|language_model|trainer|batch_norm_large'
+    grep -vxE 'main|conv2d|linear|tensor|text|network|language_model|batch_norm_large'
 }
 
 # sanitize_file TOOL FILE: the cases of one file of tests. Errors of CUDA's functions are not the tools' business: tests
@@ -156,15 +156,14 @@ sanitize_file() {
     grep -m1 'Device not supported' "$log" | sed 's/^=* *//' >"$out/data/$tool.unsupported"
     return 0
   fi
-  if grep -q 'Internal Sanitizer Error' "$log"; then  # then what the program did is not its own fault
+  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
+    status=99
+  elif grep -q 'Internal Sanitizer Error' "$log"; then  # then what the program did is not its own fault
     note "$tool of tests/cuda/$file.cpp: $(grep -m1 'Internal Sanitizer Error' "$log" | sed 's/^=* *//')"
     return 0
   fi
-  if grep -qE '^=+ (Invalid|Misaligned|Error:|Warning: Race|Program hit)|No test cases matched|^SKIPPED:' "$log"; then
-    status=99
-  fi
   case $status in
-    0) echo "$file: no errors" ;;
+    0) echo "$file: no errors" | tee -a "$out/data/$tool.finished" ;;
     124 | 137) note "$tool of tests/cuda/$file.cpp was stopped after $seconds s, without an error until then" ;;
     *) echo "$file: FAILED with exit status $status"; failure "$file" "$log"; return 1 ;;
   esac
@@ -175,7 +174,7 @@ sanitize() {
   local file failed=$out/data/$1.failed
   command -v compute-sanitizer >/dev/null || skip "there is no compute-sanitizer, a part of the CUDA toolkit"
   need_program "$build/tests/cuda/lpw_test_cuda"
-  note "$1 runs on the kernels' tests only (not convolutions, linear layers, graphs, whole trainings)," \
+  note "$1 runs on the kernels' tests only (not convolutions, linear layers, whole networks)," \
     "and looks at lpw's kernels only"
   for file in $(kernel_tests); do
     [ ! -e "$out/data/$1.unsupported" ] || break
@@ -186,6 +185,7 @@ sanitize() {
   [ ! -e "$failed" ] || return
   [ ! -e "$out/data/$1.unsupported" ] ||
     skip "compute-sanitizer cannot be used on this machine: $(cat "$out/data/$1.unsupported")"
+  [ -s "$out/data/$1.finished" ] || skip "compute-sanitizer came to the end of no file"
 }
 stage_memcheck() { sanitize memcheck; }
 stage_racecheck() { sanitize racecheck; }
@@ -233,7 +233,7 @@ stage_cudnn() {
   CUDNN_LOGLEVEL_DBG=2 CUDNN_LOGDEST_DBG=$log limited "$build/benchmarks/bench_cuda_step" wrn-16-4 --precision bf16 \
     --members 4 --seconds 0.1 || return
   [ -e "$log" ] || { echo "cuDNN has no warning and no error"; return 0; }
-  grep -aoE '^[EW]!.*|(error|warning)[^,;]*' "$log" | sort | uniq -c | sort -rn | head -20
+  grep -aE '^[EW]!' "$log" | sort | uniq -c | sort -rn | head -20
   note "cuDNN's log has $(grep -acE '^[EW]!' "$log") warnings and errors, see logs/cudnn-log.txt"
 }
 

@@ -24,6 +24,7 @@
 #include <lpw/train/printable.hpp>
 
 #include "config_file.hpp"
+#include "declare_option.hpp"
 #include "record.hpp"
 
 namespace example {
@@ -35,7 +36,7 @@ class CommandLine {
     app_.get_help_ptr()->configurable(false);
     app_.option_defaults()->multi_option_policy(
         CLI::MultiOptionPolicy::TakeLast);  // a script's options can be overridden
-    for (const auto& option : table_) option.visit(options, [&](auto& value) { declare(option, value); });
+    for (const auto& option : table_) option.visit(options, [&](auto& value) { declare_option(app_, option, value); });
   }
 
   /// Fills `options`. Returns an exit code where the program should end: --help, or a mistake, which has been printed.
@@ -72,22 +73,6 @@ class CommandLine {
   Options options;
 
  private:
-  template <class T>
-  void declare(const Option<Options>& row, T& value) {
-    const std::string name = "--" + row.name;
-    CLI::Option* option = nullptr;
-    Check check = row.check;
-    if constexpr (std::is_same_v<T, bool>) {
-      option = app_.add_flag(name, value, row.help);
-      check = truth();
-    } else {
-      option = app_.add_option(name, value, row.help)->capture_default_str();
-    }
-    if (check.complaint) option->transform(CLI::Validator(check.complaint, check.choices));
-    for (const auto& section : section_names)
-      if (section.section == row.section) option->group(std::string(section.heading));
-  }
-
   [[nodiscard]] bool given(const std::string& name) const { return app_.get_option("--" + name)->count() > 0; }
 
   void finish() {

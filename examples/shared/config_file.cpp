@@ -1,13 +1,27 @@
 #include "config_file.hpp"
 
-#include <toml++/toml.h>
-
 #include <algorithm>
 #include <limits>
 #include <map>
 #include <optional>
 #include <sstream>
+#include <stdexcept>
 #include <utility>
+
+namespace config_file {
+
+/// A file that toml++ does not refuse where it should, but only asserts to be otherwise.
+struct Unforeseen : std::runtime_error {
+  Unforeseen() : std::runtime_error("unforeseen by toml++") {}
+};
+[[noreturn]] static bool refuse_unforeseen() { throw Unforeseen(); }
+
+}  // namespace config_file
+
+// Without NDEBUG toml++ asserts, with it the compiler may take for granted, what files need not keep to.
+#undef NDEBUG
+#define TOML_ASSERT(expression) static_cast<void>((expression) || config_file::refuse_unforeseen())
+#include <toml++/toml.h>
 
 #include <lpw/tensor/error.hpp>
 #include <lpw/train/printable.hpp>
@@ -159,6 +173,8 @@ std::vector<Setting> parse(std::string_view text, const std::string& source, std
     return Reader(source, tables).read(toml::parse(content));
   } catch (const toml::parse_error& error) {
     refuse(content, source, tables, error);
+  } catch (const Unforeseen&) {
+    lpw::fail<lpw::FileError>(source, ": is not as TOML is written; ", expected);
   }
 }
 
@@ -171,7 +187,7 @@ std::string line(const std::string& name, const std::string& value) {
   bool same = false;
   try {
     same = toml::parse(text.str())[name].value<std::string>() == value;
-  } catch (const toml::parse_error&) {
+  } catch (const std::runtime_error&) {
   }
   lpw::require<lpw::OptionError>(same, '`', name, "` ", value, ": is not UTF-8, as files of options are; rename it");
   return text.str();

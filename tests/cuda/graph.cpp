@@ -4,6 +4,26 @@ using namespace lpw;
 using namespace lpw::test;
 using Catch::Matchers::StartsWith;
 
+namespace {
+
+/// A step that needs memory for a while, and how often its work was called for.
+struct CountedStep {
+  Tensor<float, Cuda> to = zeros<float, Cuda>({10});
+  Replay<Cuda> replay;
+  int calls = 0;
+
+  void run() {
+    replay.run("step", 0, [&](std::uint32_t) {
+      ++calls;
+      Tensor<float, Cuda> temporary({100000});
+      fill(temporary, 3.f);
+      copy(temporary.rows(0, 10), to);
+    });
+  }
+};
+
+}  // namespace
+
 TEST_CASE("a replayed step does with new values in the same memory what it did before", "[gpu]") {
   auto from = zeros<float, Cuda>({100}), to = zeros<float, Cuda>({100});
   auto number = zeros<std::uint32_t, Cuda>({1});
@@ -92,57 +112,37 @@ TEST_CASE("what a captured step frees of what was there before stays as it finds
 }
 
 TEST_CASE("work that is issued in place of graphs uses their memory, but keeps none of it", "[gpu]") {
-  auto to = zeros<float, Cuda>({10});
-  Replay<Cuda> replay;
-  int calls = 0;
-  const auto run = [&] {
-    replay.run("step", 0, [&](std::uint32_t) {
-      ++calls;
-      Tensor<float, Cuda> temporary({100000});
-      fill(temporary, 3.f);
-      copy(temporary.rows(0, 10), to);
-    });
-  };
-  for (int i = 0; i < 3; ++i) run();
+  CountedStep step;
+  for (int i = 0; i < 3; ++i) step.run();
   const auto held = cuda::pool().usage().held;
-  replay.run("another", 0, [&](std::uint32_t) { static_cast<void>(full<float, Cuda>({90000}, 4.f)); });
+  step.replay.run("another", 0, [&](std::uint32_t) { static_cast<void>(full<float, Cuda>({90000}, 4.f)); });
   CHECK(cuda::pool().usage().held == held);
   CHECK(cuda::counters(1 << 15) != nullptr);
-  replay.run("third", 0, [&](std::uint32_t) { CHECK(cuda::counters(1 << 16) != nullptr); });  // which stay
-  run();
-  CHECK(calls == 2);
+  step.replay.run("third", 0, [&](std::uint32_t) { CHECK(cuda::counters(1 << 16) != nullptr); });  // which stay
+  step.run();
+  CHECK(step.calls == 2);
   Tensor<float, Cuda> kept;
-  replay.run("fourth", 0, [&](std::uint32_t) { kept = full<float, Cuda>({80000}, 5.f); });
-  run();
-  CHECK(calls == 3);  // anew: the memory is not what it was
-  CHECK(values_of(to_host(to)) == std::vector<double>(10, 3));
+  step.replay.run("fourth", 0, [&](std::uint32_t) { kept = full<float, Cuda>({80000}, 5.f); });
+  step.run();
+  CHECK(step.calls == 3);  // anew: the memory is not what it was
+  CHECK(values_of(to_host(step.to)) == std::vector<double>(10, 3));
   CHECK(values_of(to_host(kept)) == std::vector<double>(80000, 5));
 }
 
 TEST_CASE("a graph is forgotten when the pool has given its memory to others", "[gpu]") {
-  auto to = zeros<float, Cuda>({10});
-  int calls = 0;
-  Replay<Cuda> replay;
-  const auto run = [&] {
-    replay.run("step", 0, [&](std::uint32_t) {
-      ++calls;
-      Tensor<float, Cuda> temporary({100000});
-      fill(temporary, 3.f);
-      copy(temporary.rows(0, 10), to);
-    });
-  };
-  for (int i = 0; i < 3; ++i) run();
-  CHECK(calls == 2);
+  CountedStep step;
+  for (int i = 0; i < 3; ++i) step.run();
+  CHECK(step.calls == 2);
   cuda::synchronize();
   cuda::pool().drop_reserve();
   cuda::pool().trim();
-  fill(to, 0.f);
-  run();
-  CHECK(calls == 3);
-  CHECK(to_host(to).data()[9] == 3.f);
-  run();
-  CHECK(calls == 4);  // captured anew
-  cuda::Graph graph([&] { fill(to, 4.f); });
+  fill(step.to, 0.f);
+  step.run();
+  CHECK(step.calls == 3);
+  CHECK(to_host(step.to).data()[9] == 3.f);
+  step.run();
+  CHECK(step.calls == 4);  // captured anew
+  cuda::Graph graph([&] { fill(step.to, 4.f); });
   cuda::pool().drop_reserve();
   CHECK_THROWS_AS(graph.launch(), CudaError);
 }

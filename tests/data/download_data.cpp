@@ -23,9 +23,9 @@ struct Outcome {
   std::string output;
 };
 
-class Sandbox {
+class DownloadFolder {
  public:
-  /// Runs a shell command in the sandbox and returns its exit status and everything it printed.
+  /// Runs a shell command in the folder and returns its exit status and everything it printed.
   [[nodiscard]] Outcome run(const std::string& command) const {
     const auto log = directory_.path() / "log";
     const int status = std::system(("cd '" + directory_.path().string() + "' && (" + command + ") >log 2>&1").c_str());
@@ -56,8 +56,8 @@ class Sandbox {
 };
 
 /// Says SKIPPED and returns true where a program is missing.
-bool missing(const Sandbox& sandbox, const std::string& program) {
-  if (sandbox.run("command -v " + program).status == 0) return false;
+bool missing(const DownloadFolder& folder, const std::string& program) {
+  if (folder.run("command -v " + program).status == 0) return false;
   std::cout << "SKIPPED: " << program << " is not installed\n";
   return true;
 }
@@ -70,88 +70,88 @@ constexpr auto cifar10_sum = "c32a1d4ab5d03f1284b67883e8d87530", enwik8_sum = "a
 }  // namespace
 
 TEST_CASE("download_data explains itself and refuses other names") {
-  const Sandbox sandbox;
-  CHECK(sandbox.download("--help", "x").status == 0);
-  CHECK(sandbox.download("cifar10", "x").status == 2);
-  const auto [status, output] = sandbox.download("mnist data", "x");
+  const DownloadFolder folder;
+  CHECK(folder.download("--help", "x").status == 0);
+  CHECK(folder.download("cifar10", "x").status == 2);
+  const auto [status, output] = folder.download("mnist data", "x");
   CHECK(status == 1);
   CHECK(output == "download_data.sh: unknown data set 'mnist': expected cifar10, cifar100 or enwik8\n");
-  CHECK_FALSE(sandbox.exists("data"));
+  CHECK_FALSE(folder.exists("data"));
 }
 
 TEST_CASE("download_data keeps nothing of an archive with a wrong sum") {
-  const Sandbox sandbox;
-  if (missing(sandbox, "curl")) return;
-  REQUIRE(sandbox.run(make_cifar).status == 0);
+  const DownloadFolder folder;
+  if (missing(folder, "curl")) return;
+  REQUIRE(folder.run(make_cifar).status == 0);
   for (const std::string name : {"cifar10", "cifar100"}) {
-    const auto [status, output] = sandbox.download(name + " data", "good.tar.gz");
+    const auto [status, output] = folder.download(name + " data", "good.tar.gz");
     CAPTURE(output);
     CHECK(status == 1);
     CHECK(contains(output, "expected MD5"));
-    CHECK(sandbox.entries("data") == 0);
+    CHECK(folder.entries("data") == 0);
   }
 }
 
 TEST_CASE("download_data says so when there is nothing to fetch") {
-  const Sandbox sandbox;
-  if (missing(sandbox, "curl")) return;
-  const auto [status, output] = sandbox.download("cifar10 data", "nowhere.tar.gz");
+  const DownloadFolder folder;
+  if (missing(folder, "curl")) return;
+  const auto [status, output] = folder.download("cifar10 data", "nowhere.tar.gz");
   CHECK(status == 1);
   CHECK(contains(output, "nowhere.tar.gz: could not be fetched"));
-  CHECK_FALSE(sandbox.exists("data/cifar-10-batches-bin"));
+  CHECK_FALSE(folder.exists("data/cifar-10-batches-bin"));
 }
 
 TEST_CASE("download_data unpacks a good archive and continues an interrupted one") {
-  Sandbox sandbox;
-  if (missing(sandbox, "curl")) return;
-  REQUIRE(sandbox.run(make_cifar).status == 0);
-  sandbox.trust("good.tar.gz", cifar10_sum);
+  DownloadFolder folder;
+  if (missing(folder, "curl")) return;
+  REQUIRE(folder.run(make_cifar).status == 0);
+  folder.trust("good.tar.gz", cifar10_sum);
   SECTION("from nothing") {}
   SECTION("from a part") {
-    REQUIRE(sandbox.run("mkdir data && head -c 50 good.tar.gz > data/cifar-10-binary.tar.gz.part").status == 0);
+    REQUIRE(folder.run("mkdir data && head -c 50 good.tar.gz > data/cifar-10-binary.tar.gz.part").status == 0);
   }
   SECTION("from a whole one not yet unpacked") {
     REQUIRE(
-        sandbox.run("mkdir -p data/cifar-10-binary.tar.gz.unpacked && cp good.tar.gz data/cifar-10-binary.tar.gz.part")
+        folder.run("mkdir -p data/cifar-10-binary.tar.gz.unpacked && cp good.tar.gz data/cifar-10-binary.tar.gz.part")
             .status == 0);
   }
-  const auto [status, output] = sandbox.download("cifar10 data", "good.tar.gz");
+  const auto [status, output] = folder.download("cifar10 data", "good.tar.gz");
   CAPTURE(output);
   CHECK(status == 0);
   CHECK(contains(output, "data/cifar-10-batches-bin is complete\nNext: build/release/examples/cifar --data /"));
-  CHECK(sandbox.run("cmp data/cifar-10-batches-bin/test_batch.bin cifar-10-batches-bin/test_batch.bin").status == 0);
-  CHECK(sandbox.entries("data") == 1);
-  CHECK(contains(sandbox.download("cifar10 data", "nowhere").output, "is there already"));
+  CHECK(folder.run("cmp data/cifar-10-batches-bin/test_batch.bin cifar-10-batches-bin/test_batch.bin").status == 0);
+  CHECK(folder.entries("data") == 1);
+  CHECK(contains(folder.download("cifar10 data", "nowhere").output, "is there already"));
 }
 
 TEST_CASE("download_data leaves a foreign folder alone") {
-  const Sandbox sandbox;
-  REQUIRE(sandbox.run("mkdir -p data/cifar-10-batches-bin && echo mine > data/cifar-10-batches-bin/mine").status == 0);
-  const auto [status, output] = sandbox.download("cifar10 data", "nowhere");
+  const DownloadFolder folder;
+  REQUIRE(folder.run("mkdir -p data/cifar-10-batches-bin && echo mine > data/cifar-10-batches-bin/mine").status == 0);
+  const auto [status, output] = folder.download("cifar10 data", "nowhere");
   CHECK(status == 1);
   CHECK(contains(output, "is in the way"));
-  CHECK(sandbox.exists("data/cifar-10-batches-bin/mine"));
+  CHECK(folder.exists("data/cifar-10-batches-bin/mine"));
 }
 
 TEST_CASE("download_data checks the text of enwik8") {
-  Sandbox sandbox;
-  if (missing(sandbox, "curl") || missing(sandbox, "unzip") || missing(sandbox, "zip")) return;
-  REQUIRE(sandbox.run("echo text > enwik8 && zip -q good.zip enwik8 && echo other > enwik9 && zip -q other.zip enwik9")
+  DownloadFolder folder;
+  if (missing(folder, "curl") || missing(folder, "unzip") || missing(folder, "zip")) return;
+  REQUIRE(folder.run("echo text > enwik8 && zip -q good.zip enwik8 && echo other > enwik9 && zip -q other.zip enwik9")
               .status == 0);
   for (const auto& [archive, says] : {std::pair{"good.zip", "expected MD5"},
                                       {"enwik8", "not a whole zip archive"},
                                       {"other.zip", "no file enwik8"}}) {
-    const auto [status, output] = sandbox.download("enwik8 data", archive);
+    const auto [status, output] = folder.download("enwik8 data", archive);
     CAPTURE(output);
     CHECK(status == 1);
     CHECK(contains(output, says));
-    CHECK(sandbox.entries("data") == 0);
+    CHECK(folder.entries("data") == 0);
   }
-  sandbox.trust("enwik8", enwik8_sum);
-  const auto [status, output] = sandbox.download("enwik8 data", "good.zip");
+  folder.trust("enwik8", enwik8_sum);
+  const auto [status, output] = folder.download("enwik8 data", "good.zip");
   CAPTURE(output);
   CHECK(status == 0);
   CHECK(contains(output, "data/enwik8 is complete\nNext: build/release/examples/enwik8 --data /"));
-  CHECK(sandbox.run("cmp data/enwik8 enwik8").status == 0);
-  CHECK(sandbox.entries("data") == 1);
+  CHECK(folder.run("cmp data/enwik8 enwik8").status == 0);
+  CHECK(folder.entries("data") == 1);
 }

@@ -1,9 +1,11 @@
 #!/usr/bin/env bash
 # Where nvcc cannot compile for the instruction set of the host's other files, as old ones cannot beside a new GCC, its
 # files do without, and the others keep it. The nvcc here is one that refuses every -march.
-# usage: nvcc_march.sh ROOT NVCC
+# usage: nvcc_march.sh ROOT NVCC OPTION...   with the options for CMake that say where CUDA and cuDNN are: an nvcc that is
+# a script which calls the real one, as some machines have it, does not tell
 set -euo pipefail
 root=$1 nvcc=$2
+shift 2
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 cat >"$folder/nvcc" <<EOS
@@ -12,7 +14,7 @@ case "\$*" in *-march=*) echo "amxintrin.h(42): error: identifier is undefined" 
 exec "$nvcc" "\$@"
 EOS
 chmod +x "$folder/nvcc"
-options=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DLPW_CUDA=ON "-DCUDAToolkit_ROOT=$(dirname "$nvcc")/.." -DLPW_MARCH=native
+options=(-G Ninja -DCMAKE_BUILD_TYPE=Release -DLPW_CUDA=ON -DLPW_MARCH=native "$@"
   -DLPW_BUILD_TESTS=OFF -DLPW_BUILD_BENCHMARKS=OFF -DCMAKE_EXPORT_COMPILE_COMMANDS=ON)
 for name in old new; do
   compiler=$nvcc

@@ -42,3 +42,27 @@ TEST_CASE("a convolution that no algorithm serves is refused, and what refused i
   CHECK(cudaPeekAtLastError() == cudaSuccess);
   CHECK_NOTHROW(conv2d_forward(Activation<float, Cuda>{x}, weight, {}));
 }
+
+TEST_CASE("a convolution for whose trials the GPU has no memory says so, and takes what the pool keeps unused first") {
+  const auto x = on_device(random_tensor<float>({1, 1, 4, 4, 21}, 1));
+  const auto weight = on_device(random_tensor<float>({1, 2, 1, 1, 21}, 2));
+  const auto y = conv2d_forward(Activation<float, Cuda>{x}, weight, {});  // memory for the output of the next
+  auto& device = emulator::StandIn::instance();
+  const std::size_t held = emulator::StandIn::memory - device.memory_left();
+  const auto without_memory = [&](std::int64_t channels) {
+    const auto more = on_device(random_tensor<float>({1, 1, 1, 1, channels}, 3));
+    const auto kernel = on_device(random_tensor<float>({1, 1, 1, 1, channels}, 4));
+    device.set_limit(emulator::StandIn::memory - device.memory_left());
+    CHECK_THROWS_AS(conv2d_forward(Activation<float, Cuda>{more}, kernel, {}), OutOfMemory);
+    device.set_limit(emulator::StandIn::memory);
+    CHECK_NOTHROW(conv2d_forward(Activation<float, Cuda>{more}, kernel, {}));
+  };
+  cuda::synchronize();
+  cuda::pool().trim();
+  CHECK(emulator::StandIn::memory - device.memory_left() <= held);
+  for (const bool deterministic : {false, true}) {
+    cuda::settings().deterministic = deterministic;
+    without_memory(deterministic ? 23 : 22);
+  }
+  cuda::settings().deterministic = false;
+}

@@ -1,9 +1,9 @@
 // Which of cuDNN's algorithms a pass of a convolution takes.
 //
-// cuDNN's own search times each algorithm the first time it runs, when its kernels are still to be loaded: on an H200
-// it took algorithms of five times the time for it. It also runs to the end what takes a second. So the choice is made
-// here: in the order of cuDNN's guess every algorithm runs once and is then timed, and of those after the first some of
-// the images tell whether it is worth running at all.
+// On an H200 an algorithm's first run takes 10 to 80 ms more, since its kernels are then loaded, and some algorithms
+// take a second. cuDNN's own search runs these to their end, and under a profiler chose by first runs. So the choice is
+// made here: in the order of cuDNN's guess every algorithm runs once and is then timed, and of those after the first
+// some of the images tell whether it is worth running at all.
 #pragma once
 
 #include <map>
@@ -19,7 +19,7 @@ namespace lpw::inline LPW_ABI::cuda {
 namespace detail {
 
 /// Memory for trials: not from the pool, which would keep a block of this size for good, but what the pool keeps unused
-/// is returned if there is no other. Null if there is none at all.
+/// and graphs' reserve are returned if there is no other. Null if there is none at all.
 class TrialWorkspace {
  public:
   explicit TrialWorkspace(std::size_t bytes) : scratch_{nullptr, bytes} {
@@ -27,6 +27,7 @@ class TrialWorkspace {
     scratch_.data = DeviceMemory::allocate(bytes, 0);
     if (!scratch_.data) {
       synchronize();
+      pool().drop_reserve();
       pool().trim();
       scratch_.data = DeviceMemory::allocate(bytes, 0);
     }
@@ -67,6 +68,7 @@ class AlgorithmSearch {
       least = *time;
       if (settings().deterministic) break;
     }
+    if (!best && short_of_memory_) fail_memory(Pass::name, Place::current());
     if (!best || !take(plan_, *best)) return std::nullopt;
     return std::move(plan_);
   }
@@ -104,17 +106,32 @@ class AlgorithmSearch {
 
   /// Whether a plan can be of what cuDNN offered. The workspace may differ from the offer's, which was for the offer's
   /// own kind of arithmetic.
-  [[nodiscard]] bool take(ConvolutionPlan<Pass>& plan, const Offer& offer) const {
+  [[nodiscard]] bool take(ConvolutionPlan<Pass>& plan, const Offer& offer) {
     plan.algorithm = offer.algo;
     check(cudnnSetConvolutionMathType(plan.descriptors.convolution, plain_float_ ? CUDNN_FMA_MATH : offer.mathType),
           "cudnnSetConvolutionMathType");
-    return Pass::workspace(plan.descriptors, plan.algorithm, &plan.workspace) == CUDNN_STATUS_SUCCESS &&
-           plan.workspace <= most_workspace();
+    if (Pass::workspace(plan.descriptors, plan.algorithm, &plan.workspace) != CUDNN_STATUS_SUCCESS) return false;
+    if (plan.workspace == 0) return true;
+    if (plan.workspace > most_workspace()) return false;
+    const bool there = plan.workspace <= free_workspace();
+    short_of_memory_ = short_of_memory_ || !there;
+    return there;
   }
 
+  /// No more than an eighth of the GPU's memory.
   [[nodiscard]] static std::size_t most_workspace() {
-    static const std::size_t share = device_memory() / 8;
+    static const std::size_t share = device_memory().total / 8;
     return std::min(settings().convolution_workspace, share);
+  }
+  /// Half of what is free, which the rest of a step needs too; but a shortage must not decide which bits come out of
+  /// runs that are to repeat.
+  [[nodiscard]] static std::size_t free_workspace() {
+    if (settings().deterministic) return most_workspace();
+    if (device_memory().free / 2 < most_workspace()) {
+      synchronize();
+      pool().trim();
+    }
+    return device_memory().free / 2;
   }
 
   [[nodiscard]] bool far_slower(const Offer& offer, float least) {
@@ -124,11 +141,12 @@ class AlgorithmSearch {
   }
 
   /// What a run takes once it has run before; none if it does not run.
-  [[nodiscard]] std::optional<float> milliseconds(const ConvolutionPlan<Pass>& plan) const {
+  [[nodiscard]] std::optional<float> milliseconds(const ConvolutionPlan<Pass>& plan) {
     const TrialWorkspace workspace(plan.workspace);
     if (!workspace.there()) {
       // A shortage must not decide which bits come out.
       if (settings().deterministic) fail_memory(Pass::name, Place::current());
+      short_of_memory_ = true;
       return std::nullopt;
     }
     std::optional<float> least;
@@ -136,9 +154,10 @@ class AlgorithmSearch {
       start_.record(stream());
       const cudnnStatus_t status = plan.run(operands_, workspace.scratch());
       stop_.record(stream());
-      if (status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED && settings().deterministic)
-        check(status, Pass::name);
       if (status != CUDNN_STATUS_SUCCESS) {
+        const bool shortage = status == CUDNN_STATUS_INTERNAL_ERROR_DEVICE_ALLOCATION_FAILED;
+        if (shortage && settings().deterministic) check(status, Pass::name);
+        short_of_memory_ = short_of_memory_ || shortage;
         static_cast<void>(cudaGetLastError());  // of what refused
         return std::nullopt;
       }
@@ -153,7 +172,8 @@ class AlgorithmSearch {
   ConvolutionPlan<Pass> plan_;
   std::optional<ConvolutionPlan<Pass>> few_;
   float share_;  // of the images that few_ has
-  mutable TimingEvent start_, stop_;
+  TimingEvent start_, stop_;
+  bool short_of_memory_ = false;
 };
 
 template <class Pass, class T>

@@ -40,11 +40,14 @@ class DeviceMemory {
   }
 };
 
-/// Bytes that the GPU has, in use or not.
-[[nodiscard]] inline std::size_t device_memory() {
+struct DeviceMemoryLeft {
   std::size_t free = 0, total = 0;
-  check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-  return total;
+};
+/// Bytes of the GPU's memory that nobody holds, and all.
+[[nodiscard]] inline DeviceMemoryLeft device_memory() {
+  DeviceMemoryLeft left;
+  check(cudaMemGetInfo(&left.free, &left.total), "cudaMemGetInfo");
+  return left;
 }
 
 using Pool = lpw::Pool<DeviceMemory>;

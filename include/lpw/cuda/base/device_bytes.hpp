@@ -13,10 +13,8 @@ class DeviceBytes {
  public:
   /// On the GPU if that leaves at least three quarters of its free memory, else in host memory that the GPU reads.
   explicit DeviceBytes(std::span<const std::uint8_t> bytes) {
-    std::size_t free = 0, total = 0;
     static_cast<void>(stream());
-    check(cudaMemGetInfo(&free, &total), "cudaMemGetInfo");
-    if (bytes.size() <= free / 4) {
+    if (bytes.size() <= device_memory().free / 4) {
       on_device_ = Tensor<std::uint8_t, Cuda>({static_cast<std::int64_t>(bytes.size())});
       check(cudaMemcpyAsync(on_device_.data(), bytes.data(), bytes.size(), cudaMemcpyHostToDevice, stream()),
             "cudaMemcpyAsync");
