@@ -20,6 +20,14 @@ std::optional<Idle> without_members(const O& o) {
   if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
   return std::nullopt;
 }
+/// Why the start of rank-1 factors does nothing.
+template <class O>
+std::optional<Idle> without_factors(const O& o) {
+  if (auto why = without_members(o)) return why;
+  for (const auto part : lpw::split_text(o.late, ','))
+    if (part == "rank1") return std::nullopt;
+  return Idle{"late", "no rank-1 factors are released"};
+}
 template <class O>
 std::optional<Idle> without_sgd(const O& o) {
   if (o.optimizer == "sgd") return std::nullopt;
@@ -154,6 +162,25 @@ OptionTable<O> late_phase_options() {
        .member = &O::sigma,
        .help = "sigma_0, release noise relative to each parameter's rms",
        .check = at_least(0.0),
+       .section = late_phase,
+       .idle = without_members<O>},
+      {.name = "rank1-start",
+       .member = &O::rank1_start,
+       .help = "what rank-1 factors start from: ones, or as BatchEnsemble's, whose members are served together, signs "
+               "(+1 or -1) or normal:DEVIATION (around 1; normal: 0.5)",
+       .section = late_phase,
+       .field = "rank_one_start",
+       .idle = without_factors<O>},
+      {.name = "release-momentum",
+       .member = &O::release_momentum,
+       .help = "an optimizer's momentum and moments at release: carry, or zero, as of a new optimizer",
+       .check = one_of({"carry", "zero"}),
+       .section = late_phase,
+       .idle = without_members<O>},
+      {.name = "release-every",
+       .member = &O::release_every,
+       .help = "epochs from a release to the next, before which the members are averaged into one; 0: one release",
+       .check = at_least<std::int64_t>(0),
        .section = late_phase,
        .idle = without_members<O>},
       {.name = "base-gradient",
