@@ -1,6 +1,7 @@
 // Members that are collapsed and released again in the course of a run, and how rank-1 factors and momentum start:
 // what the trainer makes of these options, also when a run is interrupted and goes on.
 #include <csignal>
+#include <set>
 
 #include <lpw/train/image_classification.hpp>
 #include <lpw/train/trainer.hpp>
@@ -36,7 +37,7 @@ struct Outcome {
 };
 
 /// Trains until the end, or until a signal comes after `step`, from a checkpoint if there is one.
-Outcome train(const TrainOptions& options, const TemporaryFolder& folder, std::int64_t step = -1) {
+Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, std::int64_t step = -1) {
   Toy network;
   Task task(test::dataset(), {.batch = 5, .augment = data::no_augmentation});
   RecordedDisplay display;
@@ -50,12 +51,12 @@ Outcome train(const TrainOptions& options, const TemporaryFolder& folder, std::i
 
 std::string model_of(const TrainOptions& options) {
   const TemporaryFolder folder;
-  return train(options, folder).model;
+  return outcome_of(options, folder).model;
 }
 
 // 12 iterations in the first epoch and 4 in each later one; members are released after epochs 1, 3 and 5.
 const TrainOptions again{
-    .epochs = 6, .members = 3, .release_epoch = 1, .sigma = 0.1, .swa_start = 2, .release_every = 2};
+    .epochs = 6, .members = 3, .release_epoch = 1, .sigma = 0.1, .release_every = 2, .swa_start = 2};
 
 }  // namespace
 
@@ -74,7 +75,7 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
     options.member_chunk = 2;
   }
   const TemporaryFolder folder;
-  const auto undisturbed = train(options, folder);
+  const auto undisturbed = outcome_of(options, folder);
   REQUIRE(undisturbed.signal == 0);
   CHECK(contains(undisturbed.shown, "release after 1 epochs"));
   CHECK(contains(undisturbed.shown, "release again after 3 epochs: the members were averaged into one"));
@@ -82,8 +83,8 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
   for (const std::int64_t step : {12, 13, 19, 20, 21, 28, 29}) {  // with and after the last steps before releases
     CAPTURE(step);
     const TemporaryFolder other;
-    REQUIRE(train(options, other, step).signal == SIGTERM);
-    CHECK(train(options, other).model == undisturbed.model);
+    REQUIRE(outcome_of(options, other, step).signal == SIGTERM);
+    CHECK(outcome_of(options, other).model == undisturbed.model);
   }
 }
 
