@@ -11,12 +11,12 @@ using lpw::ReleaseMomentum;
 
 namespace {
 
-using Net = SmallNet<double>;
+using AgainNet = SmallNet<double>;
 using Optimizer = lpw::optim::Optimizer<double, Cpu>;
 using States = std::vector<std::map<std::string, Rows<double>>>;
 
 /// An optimizer's states under the parameters' names.
-States states_of(Net& network, Optimizer& optimizer) {
+States states_of(AgainNet& network, Optimizer& optimizer) {
   States result;
   for (const auto& state : optimizer.states()) {
     auto& rows = result.emplace_back();
@@ -28,7 +28,7 @@ States states_of(Net& network, Optimizer& optimizer) {
   return result;
 }
 
-std::vector<double> mean_of(const Rows<double>& rows) {
+std::vector<double> mean_row(const Rows<double>& rows) {
   std::vector<double> mean(static_cast<std::size_t>(rows.shape.size_from(1)), 0.0);
   for (std::int64_t k = 0; k < rows.shape[0]; ++k)
     for (std::size_t i = 0; i < mean.size(); ++i) mean[i] += rows.row(k)[i] / static_cast<double>(rows.shape[0]);
@@ -38,7 +38,7 @@ std::vector<double> mean_of(const Rows<double>& rows) {
 /// A network of its own with these weights, trained by a new optimizer with these states: what goes on from them
 /// whatever happened before.
 template <class Made>
-auto restarted(Net& network, Optimizer& optimizer, const Made& options) {
+auto restarted(AgainNet& network, Optimizer& optimizer, const Made& options) {
   auto copy = lpw::nn::clone_module(network);
   auto other = lpw::optim::make_optimizer(copy, lpw::optim::OptimizerOptions(options));
   const auto states = states_of(network, optimizer);
@@ -54,13 +54,13 @@ auto restarted(Net& network, Optimizer& optimizer, const Made& options) {
   return state_of(copy);
 }
 
-const lpw::optim::SgdOptions sgd{.learning_rate = 0.05, .late = lpw::optim::Rates{0.02, 1e-3}};
-const lpw::optim::AdamOptions adam{.learning_rate = 0.01, .late = lpw::optim::Rates{0.02, 0}};
+const lpw::optim::SgdOptions late_sgd{.learning_rate = 0.05, .late = lpw::optim::Rates{0.02, 1e-3}};
+const lpw::optim::AdamOptions late_adam{.learning_rate = 0.01, .late = lpw::optim::Rates{0.02, 0}};
 
 /// Two releases with a collapse between them; at each stage what follows trains on as a restart does.
 template <class Options>
 void check_goes_on(const Options& options, Group groups, Collapse form) {
-  Net network;
+  AgainNet network;
   const auto optimizer = lpw::optim::make_optimizer(network, lpw::optim::OptimizerOptions(options));
   const auto check_stage = [&](std::int64_t members, std::uint32_t draw) {
     CHECK(lpw::nn::members(network) == members);
@@ -86,14 +86,14 @@ void check_goes_on(const Options& options, Group groups, Collapse form) {
 TEST_CASE("release again: after each release and collapse training goes on with all states", "[late_phase]") {
   const auto form = GENERATE(Collapse::affine, Collapse::parameters);
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one, Group::rank_one | Group::batch_norm);
-  check_goes_on(sgd, groups, form);
-  check_goes_on(adam, groups, form);
+  check_goes_on(late_sgd, groups, form);
+  check_goes_on(late_adam, groups, form);
 }
 
 TEST_CASE("collapse: momentum becomes the mean of the members', and that of shared weights stays", "[late_phase]") {
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one | Group::batch_norm);
-  Net network;
-  lpw::optim::Sgd optimizer(network, sgd);
+  AgainNet network;
+  lpw::optim::Sgd optimizer(network, late_sgd);
   train(network, optimizer, 2);
   lpw::release(network, optimizer, {.members = 3, .late = groups});
   train(network, optimizer, 2);
@@ -104,14 +104,14 @@ TEST_CASE("collapse: momentum becomes the mean of the members', and that of shar
   for (const auto& [name, rows] : after) {
     CAPTURE(name);
     // A rounding for each of three rows.
-    CHECK(relative_difference(rows.values, mean_of(before.at(name))) < 4 * lpw::epsilon<double>());
+    CHECK(relative_difference(rows.values, mean_row(before.at(name))) < 4 * lpw::epsilon<double>());
   }
 }
 
 TEST_CASE("collapse: Adam's moments of late-phase weights join the base weights' with their bias correction",
           "[late_phase]") {
-  Net network;
-  lpw::optim::Adam optimizer(network, adam);
+  AgainNet network;
+  lpw::optim::Adam optimizer(network, late_adam);
   train(network, optimizer, 4);
   lpw::release(network, optimizer, {.members = 3, .late = Group::rank_one | Group::batch_norm});
   train(network, optimizer, 3);  // new factors: the late-phase store counts from 0 on
@@ -120,7 +120,7 @@ TEST_CASE("collapse: Adam's moments of late-phase weights join the base weights'
   lpw::collapse(network, optimizer);
   CHECK(optimizer.steps() == lpw::optim::StepCounts{7, 0});
   const auto after = states_of(network, optimizer);
-  const double betas[] = {adam.beta1, adam.beta2}, of_sum[] = {3, 9};  // three members' gradients were summed
+  const double betas[] = {late_adam.beta1, late_adam.beta2}, of_sum[] = {3, 9};  // three members' gradients were summed
   for (std::size_t s = 0; s < 2; ++s) {
     const auto corrected = [&](const std::vector<double>& moments, int steps, double size) {
       auto result = moments;
@@ -130,7 +130,7 @@ TEST_CASE("collapse: Adam's moments of late-phase weights join the base weights'
     for (const auto& [name, rows] : after[s]) {
       CAPTURE(name, s);
       const bool late = contains(name, "bn");
-      const auto expected = corrected(mean_of(before[s].at(name)), late ? 3 : 7, late ? 1 : of_sum[s]);
+      const auto expected = corrected(mean_row(before[s].at(name)), late ? 3 : 7, late ? 1 : of_sum[s]);
       // Subtraction in 1 - beta^3 costs 1 / (3 (1 - beta)) roundings, some 400 for the square; a dozen beside.
       CHECK(relative_difference(corrected(rows.values, 7, 1), expected) < 1000 * lpw::epsilon<double>());
     }
@@ -139,8 +139,8 @@ TEST_CASE("collapse: Adam's moments of late-phase weights join the base weights'
 
 TEST_CASE("collapse: an average of weights collapses as the weights do, factors folded", "[late_phase]") {
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
-  Net network;
-  lpw::optim::Sgd optimizer(network, sgd);
+  AgainNet network;
+  lpw::optim::Sgd optimizer(network, late_sgd);
   lpw::optim::WeightAverage average(network);
   lpw::Followers followers(optimizer, average);
   lpw::release(network, followers, {.members = 3, .late = groups, .sigma = 0.2});
@@ -156,10 +156,10 @@ TEST_CASE("collapse: an average of weights collapses as the weights do, factors 
   const auto state = state_of(found);
   lpw::nn::for_each_parameter(found, [&](const std::string& name, auto& parameter) {
     CAPTURE(name);
-    auto expected = mean_of(members.at(name));
+    auto expected = mean_row(members.at(name));
     const std::string layer = name.substr(0, name.rfind('.') + 1);
     if (name.ends_with("weight") && members.contains(layer + "rank_one_r")) {
-      const auto r = mean_of(members.at(layer + "rank_one_r")), s = mean_of(members.at(layer + "rank_one_s"));
+      const auto r = mean_row(members.at(layer + "rank_one_r")), s = mean_row(members.at(layer + "rank_one_s"));
       for (std::size_t i = 0; i < expected.size(); ++i)
         expected[i] *= r[i / (expected.size() / r.size())] * s[i % s.size()];
     }
@@ -183,7 +183,7 @@ TEST_CASE("release: without momentum it trains on as with a new optimizer", "[la
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
   const auto check = [&](const auto& options) {
     const auto run = [&](ReleaseMomentum momentum, bool fresh) {
-      Net network;
+      AgainNet network;
       auto optimizer = lpw::optim::make_optimizer(network, lpw::optim::OptimizerOptions(options));
       lpw::optim::WeightAverage average(network);
       train(network, *optimizer, 3);
@@ -200,12 +200,12 @@ TEST_CASE("release: without momentum it trains on as with a new optimizer", "[la
     CHECK(without == run(ReleaseMomentum::carry, true));
     CHECK(without != run(ReleaseMomentum::carry, false));
   };
-  check(sgd);
-  check(adam);
+  check(late_sgd);
+  check(late_adam);
 }
 
 TEST_CASE("collapse: an optimizer of another network does not follow", "[late_phase]") {
-  Net network, other;
+  AgainNet network, other;
   lpw::optim::Sgd of_other(other);
   lpw::release(network, {.members = 2});
   const auto before = state_of(network);

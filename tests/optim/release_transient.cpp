@@ -10,9 +10,9 @@ using lpw::optim::BaseGradient;
 
 namespace {
 
-constexpr std::int64_t members = 4;
-constexpr int steps = 5;
-using Net = SmallNet<double>;
+constexpr std::int64_t equal_members = 4;
+constexpr int equal_steps = 5;
+using EqualNet = SmallNet<double>;
 
 /// The same minibatch for each of some members.
 Minibatches<double> equal_minibatches(std::int64_t count, std::uint32_t draw) {
@@ -28,7 +28,7 @@ Minibatches<double> equal_minibatches(std::int64_t count, std::uint32_t draw) {
 }
 
 template <class Optimizer>
-void iterate(Net& network, Optimizer& optimizer, std::uint32_t first, int count) {
+void iterate(EqualNet& network, Optimizer& optimizer, std::uint32_t first, int count) {
   for (int i = 0; i < count; ++i) {
     const auto draw = first + static_cast<std::uint32_t>(i);
     (void)accumulate_gradient(network, equal_minibatches(lpw::nn::members(network), draw));
@@ -42,23 +42,23 @@ Options with(Options options, BaseGradient base_gradient) {
   return options;
 }
 
-/// How far the members' weights are from the plain network's after `steps` steps from release on. `interfere` is
-/// called between release and those.
+/// How far the members' weights are from the plain network's after `equal_steps` from release on.
+/// `interfere` is called between release and those.
 template <class Options, class Interfere>
 Worst distance_after_release(const Options& options, const Options& of_plain, const lpw::ReleaseOptions& release,
                              Interfere&& interfere) {
-  Net network, plain;
+  EqualNet network, plain;
   const auto optimizer = lpw::optim::make_optimizer(network, lpw::optim::OptimizerOptions(options));
   const auto alone = lpw::optim::make_optimizer(plain, lpw::optim::OptimizerOptions(of_plain));
-  iterate(network, *optimizer, 0, steps);
-  iterate(plain, *alone, 0, steps);
+  iterate(network, *optimizer, 0, equal_steps);
+  iterate(plain, *alone, 0, equal_steps);
   lpw::release(network, *optimizer, release);
   auto one = release;
   one.members = 1;  // the same late-phase weights with their own rates
   lpw::release(plain, *alone, one);
   interfere(*optimizer);
-  iterate(network, *optimizer, 20, steps);
-  iterate(plain, *alone, 20, steps);
+  iterate(network, *optimizer, 20, equal_steps);
+  iterate(plain, *alone, 20, equal_steps);
   const auto expected = state_of(plain);
   Worst worst;
   for (const auto& [name, rows] : state_of(network))
@@ -70,11 +70,11 @@ constexpr auto nothing = [](auto&) {};
 
 // An epsilon far below the square roots of second moments, so that K times the gradient gives the same step, and far
 // above gradients that are zero but for rounding (1e-17), of which Adam would make steps otherwise.
-const lpw::optim::AdamOptions adam{.learning_rate = 0.01, .epsilon = 1e-9};
-const lpw::optim::SgdOptions sgd{.learning_rate = 0.02, .momentum = 0.9, .weight_decay = 0};
-// Steps differ by epsilon over a root, 1e-4 at the very most, and so long are those of rounding; both times the rate, ten
-// times at most. SGD's differ by sums of some hundred terms in another order alone.
-constexpr double adam_tolerance = 1e-5, tolerance = 1e-12;
+const lpw::optim::AdamOptions plain_adam{.learning_rate = 0.01, .epsilon = 1e-9};
+const lpw::optim::SgdOptions plain_sgd{.learning_rate = 0.02, .momentum = 0.9, .weight_decay = 0};
+// Steps differ by epsilon over a root, 1e-4 at the very most, and so long are those of rounding; both times the rate,
+// ten times at most. SGD's differ by sums of some hundred terms in another order alone.
+constexpr double adam_tolerance = 1e-5, sgd_tolerance = 1e-12;
 
 }  // namespace
 
@@ -82,19 +82,19 @@ TEST_CASE("release: Adam's steps are the plain network's from the first one on, 
   const auto base_gradient = GENERATE(BaseGradient::sum, BaseGradient::mean);
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::head);
   const bool decoupled = GENERATE(false, true);
-  auto options = with(adam, base_gradient);
+  auto options = with(plain_adam, base_gradient);
   options.decoupled = decoupled;
   options.weight_decay = decoupled ? 0.1 : 0;
-  const lpw::ReleaseOptions release{.members = members, .late = groups};
+  const lpw::ReleaseOptions release{.members = equal_members, .late = groups};
   CHECK(distance_after_release(options, options, release, nothing) < adam_tolerance);
 
   // Moments as they were, of gradients K times smaller, make the steps longer: the transient that is to be seen.
   if (base_gradient == BaseGradient::mean) return;
   const auto as_they_were = [](auto& optimizer) {
-    double size = members;
+    double size = equal_members;
     for (auto& state : optimizer.states()) {
       for (std::int64_t i = 0; i < state.pair.base.size(); ++i) state.pair.base.data()[i] /= size;
-      size *= members;
+      size *= equal_members;
     }
   };
   CHECK(distance_after_release(options, options, release, as_they_were) > 1e-2);
@@ -102,23 +102,23 @@ TEST_CASE("release: Adam's steps are the plain network's from the first one on, 
 
 TEST_CASE("release: SGD's steps are the plain network's with the rate that gamma_theta gives", "[optim]") {
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::head);
-  const lpw::ReleaseOptions release{.members = members, .late = groups};
-  const auto averaged = with(sgd, BaseGradient::mean);
-  CHECK(distance_after_release(averaged, averaged, release, nothing) < tolerance);
+  const lpw::ReleaseOptions release{.members = equal_members, .late = groups};
+  const auto averaged = with(plain_sgd, BaseGradient::mean);
+  CHECK(distance_after_release(averaged, averaged, release, nothing) < sgd_tolerance);
 
   // Summed, from zero momentum: K times the rate for the base weights from release on.
-  auto summed = sgd, faster = sgd;
+  auto summed = plain_sgd, faster = plain_sgd;
   summed.late = faster.late = lpw::optim::Rates{0.01, 0};
-  summed.learning_rate = sgd.learning_rate / members;
+  summed.learning_rate = plain_sgd.learning_rate / equal_members;
   auto without = release;
   without.momentum = lpw::ReleaseMomentum::zero;
-  Net network;
+  EqualNet network;
   const auto start = state_of(network);
   const auto run = [&](const lpw::optim::SgdOptions& options, const lpw::ReleaseOptions& r) {
-    Net net;
+    EqualNet net;
     lpw::optim::Sgd optimizer(net, options);
     lpw::release(net, optimizer, r);
-    iterate(net, optimizer, 20, steps);
+    iterate(net, optimizer, 20, equal_steps);
     return state_of(net);
   };
   auto one = without;
@@ -127,23 +127,23 @@ TEST_CASE("release: SGD's steps are the plain network's with the rate that gamma
   for (const auto& [name, rows] : run(summed, without)) {
     CAPTURE(name);
     for (std::int64_t k = 0; k < rows.shape[0]; ++k)
-      CHECK(relative_difference(rows.row(k), expected.at(name).row(0)) < tolerance);
+      CHECK(relative_difference(rows.row(k), expected.at(name).row(0)) < sgd_tolerance);
   }
   CHECK(expected.at("conv.weight").values != start.at("conv.weight").values);
 }
 
 TEST_CASE("collapse: Adam's steps are the plain network's from the first one on", "[optim]") {
-  const auto options = with(adam, GENERATE(BaseGradient::sum, BaseGradient::mean));
-  Net network, plain;
+  const auto options = with(plain_adam, GENERATE(BaseGradient::sum, BaseGradient::mean));
+  EqualNet network, plain;
   lpw::optim::Adam optimizer(network, options), alone(plain, options);
-  iterate(network, optimizer, 0, steps);
-  iterate(plain, alone, 0, steps);
-  lpw::release(network, optimizer, {.members = members});
-  iterate(network, optimizer, 10, steps);
-  iterate(plain, alone, 10, steps);
+  iterate(network, optimizer, 0, equal_steps);
+  iterate(plain, alone, 0, equal_steps);
+  lpw::release(network, optimizer, {.members = equal_members});
+  iterate(network, optimizer, 10, equal_steps);
+  iterate(plain, alone, 10, equal_steps);
   lpw::collapse(network, optimizer, lpw::Collapse::parameters);
-  iterate(network, optimizer, 20, steps);
-  iterate(plain, alone, 20, steps);
+  iterate(network, optimizer, 20, equal_steps);
+  iterate(plain, alone, 20, equal_steps);
   const auto expected = state_of(plain);
   for (const auto& [name, rows] : state_of(network)) {
     CAPTURE(name);
