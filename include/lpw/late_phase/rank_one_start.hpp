@@ -2,6 +2,7 @@
 // (Wen et al. 2020).
 #pragma once
 
+#include <optional>
 #include <string>
 #include <string_view>
 
