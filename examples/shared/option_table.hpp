@@ -64,6 +64,7 @@ struct Option {
   std::optional<Idle> (*idle)(const Options&) = nullptr;
   /// A text as checkpoints record it, where that is not its value.
   std::string (*recorded)(const Options&) = nullptr;
+  bool later = false;  // came after checkpoints without it, which are of runs with its default
 
   [[nodiscard]] bool is_recorded() const {
     return role != Role::data && role != Role::program && role != Role::command;
@@ -72,6 +73,11 @@ struct Option {
   template <class O, class F>
   void visit(O& options, F&& f) const {
     std::visit([&](auto at) { f(options.*at); }, member);
+  }
+  /// Whether its value is the one that it has where nobody says another.
+  [[nodiscard]] bool is_default(const Options& options) const {
+    const Options defaults;
+    return std::visit([&](auto at) { return options.*at == defaults.*at; }, member);
   }
   [[nodiscard]] std::optional<Idle> idle_in(const Options& options) const {
     if (auto why = idle != nullptr ? idle(options) : std::nullopt) return why;

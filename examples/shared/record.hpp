@@ -34,7 +34,7 @@ template <class Options, class Data>
   nlohmann::json result = describe(o, data);
   result["engine"] = engine;
   for (const auto& option : option_table<Options>())
-    if (option.is_recorded())
+    if (option.is_recorded() && !(option.later && option.is_default(o)))
       option.visit(o, [&](const auto& value) { result[option.name] = recorded_value(option, o, value); });
   return result;
 }
@@ -48,13 +48,20 @@ void adopt(Options& o, const nlohmann::json& recorded, Given&& given) {
     using T = std::decay_t<decltype(value)>;
     const auto& name = option.name;
     T trained = value;
-    if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
-      lpw::require<lpw::FileError>(recorded.at(name).is_number_integer(), o.eval, ": damaged: its ", name,
-                                   " is not a whole number");
-    recorded.at(name).get_to(trained);
+    if (!option.later || recorded.contains(name)) {
+      if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>)
+        lpw::require<lpw::FileError>(recorded.at(name).is_number_integer(), o.eval, ": damaged: its ", name,
+                                     " is not a whole number");
+      recorded.at(name).get_to(trained);
+    } else {
+      const Options defaults;
+      option.visit(defaults, [&](const auto& standard) {
+        if constexpr (std::is_same_v<std::decay_t<decltype(standard)>, T>) trained = standard;
+      });
+    }
     if (given(name) && (option.role == Role::machine || option.role == Role::evaluation)) return;
     if (given(name) && recorded_value(option, o, value) != trained)
-      differences += lpw::to_text(differences.empty() ? "" : "; ", name, " was ", recorded.at(name), ", now ",
+      differences += lpw::to_text(differences.empty() ? "" : "; ", name, " was ", nlohmann::json(trained), ", now ",
                                   nlohmann::json(value));
     value = std::move(trained);
   };

@@ -27,6 +27,14 @@ std::optional<Idle> without_late_weights(const O& o) {
     if (o.has_templates()) return std::nullopt;
   return without_members(o);
 }
+/// Why the start of rank-1 factors does nothing.
+template <class O>
+std::optional<Idle> without_factors(const O& o) {
+  if (auto why = without_members(o)) return why;
+  for (const auto part : lpw::split_text(o.late, ','))
+    if (part == "rank1") return std::nullopt;
+  return Idle{"late", "no rank-1 factors are released"};
+}
 template <class O>
 std::optional<Idle> without_sgd(const O& o) {
   if (o.optimizer == "sgd") return std::nullopt;
@@ -163,6 +171,28 @@ OptionTable<O> late_phase_options() {
        .check = at_least(0.0),
        .section = late_phase,
        .idle = without_members<O>},
+      {.name = "rank1-start",
+       .member = &O::rank1_start,
+       .help = "what rank-1 factors start from: ones, or as BatchEnsemble's, whose members are served together, signs "
+               "(+1 or -1) or normal:DEVIATION (around 1; normal: 0.5)",
+       .section = late_phase,
+       .field = "rank_one_start",
+       .idle = without_factors<O>,
+       .later = true},
+      {.name = "release-momentum",
+       .member = &O::release_momentum,
+       .help = "an optimizer's momentum and moments at release: carry, or zero, as of a new optimizer",
+       .check = one_of({"carry", "zero"}),
+       .section = late_phase,
+       .idle = without_members<O>,
+       .later = true},
+      {.name = "release-every",
+       .member = &O::release_every,
+       .help = "epochs from a release to the next, before which the members are averaged into one; 0: one release",
+       .check = at_least<std::int64_t>(0),
+       .section = late_phase,
+       .idle = without_members<O>,
+       .later = true},
       {.name = "base-gradient",
        .member = &O::base_gradient,
        .help = "base gradient over the members: sum or mean",

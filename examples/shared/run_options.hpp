@@ -28,6 +28,8 @@ struct RunOptions {
   std::int64_t epochs, batch, members = 10, release_epoch, release_step = -1;
   std::string late;
   double sigma = 0;
+  std::string rank1_start = "ones", release_momentum = "carry";
+  std::int64_t release_every = 0;
   std::string optimizer = "sgd", base_gradient = "sum";
   double lr, late_lr = -1, momentum = 0.9, weight_decay = 0, late_weight_decay = -1, clip = 0;
   std::string schedule = "anneal", late_schedule = {};
@@ -58,6 +60,15 @@ inline lpw::Selectors parse_late(const std::string& text) {
     return lpw::Selectors::parse(text);
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::OptionError>("--late ", text, ": ", error.what());
+  }
+}
+
+/// What --rank1-start asks for.
+inline lpw::RankOneStart parse_rank_one_start(const std::string& text) {
+  try {
+    return lpw::RankOneStart::parse(text);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>("--rank1-start ", text, ": ", error.what());
   }
 }
 
@@ -98,6 +109,9 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .release_step = o.release_step,
           .late = parse_late(o.late),
           .sigma = o.sigma,
+          .rank_one_start = parse_rank_one_start(o.rank1_start),
+          .release_momentum = o.release_momentum == "zero" ? lpw::ReleaseMomentum::zero : lpw::ReleaseMomentum::carry,
+          .release_every = o.release_every,
           .optimizer = optimizer_options(o),
           .schedule = schedule_of("schedule", o.schedule, o.lr, epochs),
           .late_schedule = o.late_schedule.empty()

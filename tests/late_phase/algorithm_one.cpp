@@ -150,7 +150,8 @@ lpw::optim::SgdOptions sgd(lpw::optim::BaseGradient base_gradient) {
 /// Two iterations as a plain network, release with noise, five iterations as three members. Returns the library's
 /// states after release and at the end.
 template <class M>
-auto run_library(M& network, const Selectors& late, std::int64_t chunk, lpw::optim::BaseGradient base_gradient) {
+auto run_library(M& network, const Selectors& late, std::int64_t chunk, lpw::optim::BaseGradient base_gradient,
+                 const lpw::RankOneStart& start = {}) {
   using W = lpw::nn::WeightOf<M>;
   lpw::optim::Sgd optimizer(network, sgd(base_gradient));
   const auto iterate = [&](std::int64_t k, std::uint32_t draw) {
@@ -159,7 +160,7 @@ auto run_library(M& network, const Selectors& late, std::int64_t chunk, lpw::opt
   };
   iterate(1, 100);
   iterate(1, 101);
-  lpw::release(network, optimizer, {.members = members, .late = late, .sigma = 0.2});
+  lpw::release(network, optimizer, {.members = members, .late = late, .sigma = 0.2, .rank_one_start = start});
   auto released = state_of(network);
   for (std::uint32_t draw = 0; draw < 5; ++draw) iterate(members, draw);
   return std::pair(std::move(released), state_of(network));
@@ -184,11 +185,11 @@ Sequential<M> run_sequential(M network, const Selectors& late, const State& rele
 }
 
 template <class Make>
-void check_algorithm_one(Make make, const Selectors& late) {
+void check_algorithm_one(Make make, const Selectors& late, const lpw::RankOneStart& start = {}) {
   using lpw::optim::BaseGradient;
   for (const auto base_gradient : {BaseGradient::sum, BaseGradient::mean}) {
     auto network = make();
-    const auto [released, end] = run_library(network, late, 0, base_gradient);
+    const auto [released, end] = run_library(network, late, 0, base_gradient, start);
     const auto oracle =
         run_sequential(make(), late, released, base_gradient == BaseGradient::sum ? 1.0 : 1.0 / members);
     for (const auto& [name, rows] : end) {
@@ -199,7 +200,7 @@ void check_algorithm_one(Make make, const Selectors& late) {
     for (const std::int64_t chunk : {1, 2, 3}) {
       CAPTURE(chunk);
       auto other = make();
-      const auto chunked = run_library(other, late, chunk, base_gradient).second;
+      const auto chunked = run_library(other, late, chunk, base_gradient, start).second;
       if (chunk == members) CHECK(chunked == end);  // one chunk of all members is the same pass
       CHECK(worst_difference(chunked, end) < chunk_tolerance);
     }
@@ -224,6 +225,7 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network of one
   SECTION("batch norm and head") { check_algorithm_one(make, Group::batch_norm | Group::head); }
   SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
   SECTION("rank-1 and batch norm") { check_algorithm_one(make, Group::rank_one | Group::batch_norm); }
+  SECTION("rank-1 from random signs") { check_algorithm_one(make, Group::rank_one, {lpw::RankOneStart::Kind::signs}); }
   SECTION("head") { check_algorithm_one(make, Group::head); }
   SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
   SECTION("additive on some, rank-1 on others") {

@@ -102,7 +102,9 @@ TEST_CASE("adam: released weights take their moments and their count along", "[o
     rows.insert(rows.end(), row.begin(), row.end());
     return rows;
   };
-  AdamReference base{part(whole.weight, 0, 7), part(whole.mean, 0, 7), part(whole.square, 0, 7), 3};
+  // Two members sum to gradients of twice the size.
+  AdamReference base{part(whole.weight, 0, 7), scaled(part(whole.mean, 0, 7), 2), scaled(part(whole.square, 0, 7), 4),
+                     3};
   AdamReference late{twice(whole.weight), twice(whole.mean), twice(whole.square), 3};
   for (std::uint32_t step = 10; step < 13; ++step) {
     base.step(add_gradient(flat->gradient.base, step), {0.01, 0, false});

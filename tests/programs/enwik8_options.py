@@ -51,6 +51,8 @@ def changes(folder):
             ["--sigma", 0.1],
             ["--late", "head"],
             ["--late", "rank1,head"],
+            ["--late", "rank1,head", "--rank1-start", "normal:0.1"],
+            ["--release-momentum", "zero"],
             ["--late", "none"],
             ["--release-epoch", 0],
             ["--release-step", 20],

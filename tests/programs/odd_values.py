@@ -37,6 +37,7 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
     "clip": AMOUNT,
     "dropout": (FLOAT, 0, 0.999, None),
     "sigma": AMOUNT,
+    "release-every": COUNT,
     "checkpoint-minutes": ABOVE_ZERO,
 } | (
     {
@@ -55,10 +56,12 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
         "temperature": AMOUNT,
     }
 )
-CHOICES = {"optimizer", "base-gradient", "precision", "device"} | (
+CHOICES = {"optimizer", "base-gradient", "release-momentum", "precision", "device"} | (
     {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
 )
-TEXTS = {"late", "schedule", "late-schedule"} | ({"model"} if NAME == "cifar" else {"split", "pre-batch"})
+TEXTS = {"late", "schedule", "late-schedule", "rank1-start"} | (
+    {"model"} if NAME == "cifar" else {"split", "pre-batch"}
+)
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
 FLAGS = {"resume", "dry-run", "deterministic", "convert"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}

@@ -43,6 +43,15 @@ TEST_CASE("release is due after its epoch, or after its step where there is one"
   CHECK_FALSE(TrainOptions{.members = 1, .release_step = 3}.due(0, 3));
 }
 
+TEST_CASE("members are released again after each so many epochs") {
+  const TrainOptions o{.release_every = 3};
+  for (const std::int64_t epochs : {0, 1, 2, 4, 5}) CHECK_FALSE(o.due_again(epochs));
+  for (const std::int64_t epochs : {3, 6}) CHECK(o.due_again(epochs));
+  CHECK_FALSE(TrainOptions{}.due_again(3));
+  CHECK(refusal([](auto& options) { options.release_every = -1; }) ==
+        "epochs from a release to the next -1; expected at least 0");
+}
+
 TEST_CASE("the network is scored after each so many epochs, and after the last") {
   const TrainOptions o{.epochs = 7, .eval_every = 3};
   for (const std::int64_t epoch : {1, 2, 4, 5}) CHECK_FALSE(o.scores_after(epoch));

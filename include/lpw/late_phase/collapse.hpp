@@ -4,6 +4,7 @@
 #include <map>
 #include <string>
 
+#include <lpw/late_phase/release.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/forms/additive.hpp>
@@ -62,30 +63,46 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
 
 }  // namespace detail
 
-/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic,
-/// forms folded into their weights, and nothing left that is late-phase. Optimizers made for the released network
-/// refuse to step afterwards. The affine form reads running statistics: throws Error where they belong to other weights
-/// (see recompute_statistics).
+namespace detail {
+
+/// Each batch norm's gamma and beta as the members' mean map.
 template <nn::Visitable M>
-void collapse(M& network, Collapse form = Collapse::affine) {
+void collapse_affine_maps(M& network, std::int64_t members) {
+  std::map<const void*, const void*> done;  // gamma and running mean of those so far: one may be visited twice
+  nn::for_each_module(network, [&](const std::string& name, auto& module) {
+    if constexpr (requires { collapse_affine(module, members); }) {
+      const auto [other, fresh] = done.emplace(module.weight.id(), module.running_mean.id());
+      require(fresh || other->second == module.running_mean.id(), "collapse: batch norm '", name,
+              "' shares gamma with another that has statistics of its own; collapse by Collapse::parameters");
+      if (fresh) collapse_affine(module, members);
+    }
+  });
+}
+
+}  // namespace detail
+
+/// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic,
+/// forms folded into their dense weights, and nothing left that is late-phase. What follows (an optimizer, or
+/// Followers) goes along, and trains or averages the plain network: states become the mean of the members', those of a
+/// weight with a form are the weight's own, and an average of weights collapses as they do, by its parameters.
+/// Optimizers made for the released network that do not follow refuse to step afterwards. The affine form reads running
+/// statistics: throws Error where they belong to other weights (see recompute_statistics).
+template <nn::Visitable M, class Optimizer>
+void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
+  static_assert(Follower<std::remove_reference_t<Optimizer>, nn::FlatWeights<W, D>>,
+                "lpw: collapse takes what follows it, an optimizer or lpw::Followers(optimizer, average, ...), which "
+                "have follows(stores) and rearrange(from, to)");
   require(form != Collapse::affine || !nn::statistics_stale(network),
           "collapse: the weights were averaged after the running statistics were gathered; call "
           "recompute_statistics(network, batches) "
           "first, or average the parameters");
   const auto old = nn::flatten(network);
-  std::map<const void*, const void*>
-      done;  // gamma and running mean of the batch norms so far: one may be visited twice
-  if (form == Collapse::affine)
-    nn::for_each_module(network, [&](const std::string& name, auto& module) {
-      if constexpr (requires { detail::collapse_affine(module, old->members); }) {
-        const auto [other, fresh] = done.emplace(module.weight.id(), module.running_mean.id());
-        require(fresh || other->second == module.running_mean.id(), "collapse: batch norm '", name,
-                "' shares gamma with another that has statistics of its own; collapse by Collapse::parameters");
-        if (fresh) detail::collapse_affine(module, old->members);
-      }
-    });
+  require(follower.follows(*old),
+          "collapse: the optimizer was made for another network, or before this one was moved to other stores");
+  detail::before_collapse(follower, network);
+  if (form == Collapse::affine) detail::collapse_affine_maps(network, old->members);
   nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {
     parameter.set_late_phase(false);
     nn::fold_additive(parameter);
@@ -97,7 +114,12 @@ void collapse(M& network, Collapse form = Collapse::affine) {
     if (buffer.value().dim(0) > 1) buffer.bind(mean_rows(buffer.value()));
   });
   nn::for_each_dense_weight(network, [](const std::string&, auto& weight) { weight.fold(); });
-  nn::lay_out(network, 1);
+  follower.rearrange(*old, nn::lay_out(network, 1));
+}
+
+template <nn::Visitable M>
+void collapse(M& network, Collapse form = Collapse::affine) {
+  collapse(network, NoOptimizer{}, form);
 }
 
 /// The collapsed network as a new one; the given one is left as it is.

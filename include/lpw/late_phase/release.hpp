@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/late_phase/rank_one_start.hpp>
 #include <lpw/late_phase/selectors.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/forms/additive.hpp>
@@ -18,18 +19,27 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// What an optimizer's states (momentum, Adam's moments) are after a release: each member's and the base weights' as
+/// they were, or zero, as of a new optimizer.
+enum class ReleaseMomentum { carry, zero };
+
 struct ReleaseOptions {
   std::int64_t members = 10;                         // K
   Selectors late = Group::batch_norm | Group::head;  // what becomes late-phase weights
   double sigma = 0;                                  // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k, and
                                                      // for deviations from theta sigma_0 rms(theta) eps_k
-  Philox random{0};                                  // for eps
+  Philox random{0};                                  // for eps, and the start of rank-1 factors
+  RankOneStart rank_one_start = {};                  // factors that do not start as ones get no noise beside
+  ReleaseMomentum momentum = ReleaseMomentum::carry;
 };
 
 /// What follows a network from stores of type Flat to others: optimizers, averages, and whatever else is in the form of
 /// the weights.
 ///   follows(flat)        whether what it holds belongs to these stores
 ///   rearrange(from, to)  takes it to the stores `to`
+/// What holds more than that may also have
+///   clear_states()       forgets all momentum: for ReleaseMomentum::zero
+///   before_collapse(n)   is shown the released network n before that collapses: what are weights collapses as it does
 template <class F, class Flat>
 concept Follower = requires(F& follower, const F& fixed, const Flat& flat, const std::shared_ptr<Flat>& to) {
   { fixed.follows(flat) } -> std::same_as<bool>;
@@ -46,6 +56,20 @@ struct NoOptimizer {
   void rearrange(const Flat&, const std::shared_ptr<Flat>&) {}
 };
 
+namespace detail {
+
+/// The calls that not every follower has.
+template <class F>
+void clear_states(F& follower) {
+  if constexpr (requires { follower.clear_states(); }) follower.clear_states();
+}
+template <class F, class M>
+void before_collapse(F& follower, M& network) {
+  if constexpr (requires { follower.before_collapse(network); }) follower.before_collapse(network);
+}
+
+}  // namespace detail
+
 /// An optimizer and whatever else (a weight average) follows the same release. Holds references.
 template <class... Parts>
 class Followers {
@@ -58,6 +82,13 @@ class Followers {
   template <class Flat>
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     std::apply([&](auto&... part) { (part.rearrange(from, to), ...); }, parts_);
+  }
+  void clear_states() {
+    std::apply([](auto&... part) { (detail::clear_states(part), ...); }, parts_);
+  }
+  template <nn::Visitable M>
+  void before_collapse(M& network) {
+    std::apply([&](auto&... part) { (detail::before_collapse(part, network), ...); }, parts_);
   }
 
  private:
@@ -137,6 +168,38 @@ inline void require_named(const std::vector<std::string>& patterns, const std::v
   }
 }
 
+/// Throws OptionError for options that no network can be released with.
+inline void require_possible(const ReleaseOptions& o) {
+  require<OptionError>(o.members >= 1, "release: members ", o.members, "; expected at least 1");
+  require<OptionError>(o.sigma >= 0 && is_finite(o.sigma), "release: sigma ", o.sigma, "; expected 0 or more");
+  require<OptionError>(o.members == 1 || !o.late.empty(), "release: no group of late-phase weights is chosen");
+  const RankOneStart& start = o.rank_one_start;
+  if (start.kind == RankOneStart::Kind::ones) return;
+  require<OptionError>(start.deviation >= 0 && is_finite(start.deviation), "release: rank-1 factors with deviation ",
+                       start.deviation, "; expected 0 or more");
+  require<OptionError>(contains(o.late.groups, Group::rank_one), "release: rank-1 factors are to start as ",
+                       start.text(), ", but none are chosen; add Group::rank_one, or leave `rank_one_start`");
+}
+
+/// Makes the members differ: factors get their start, all else that is late-phase gets noise, deviations that of the
+/// parameter that they belong to.
+template <nn::Visitable M>
+void start_members(M& network, const ReleaseOptions& o) {
+  std::set<const void*> seen;  // a weight shared by two modules gets its noise once
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
+    auto* const phi = parameter.deviations();
+    if (!(phi || parameter.late_phase()) || !seen.insert(parameter.id()).second) return;
+    if (phi) seen.insert(phi->id());
+    const Philox random = o.random.stream(Stream::release, name_hash(name));
+    if (parameter.group() == Group::rank_one && o.rank_one_start.kind != RankOneStart::Kind::ones)
+      start_factor(parameter, o.rank_one_start, random);
+    else if (o.sigma > 0 && phi)
+      add_member_noise(phi->value(), parameter.value(), o.sigma, random);
+    else if (o.sigma > 0)
+      add_member_noise(parameter.value(), o.sigma, random);
+  });
+}
+
 /// Throws OptionError unless every selector has parameters.
 template <nn::Visitable M>
 void require_selected(M& network, const Selectors& selectors) {
@@ -174,11 +237,11 @@ void require_releasable(M& network, const Selectors& selectors) {
 }
 
 /// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds
-/// release noise to the parameters. Rank-1 factors are attached as ones and deviations as zeros; a weight that is
-/// released itself gets neither, one with deviations no factors.
-/// With sigma = 0 every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are.
-/// Throws OptionError for a network that has been released, members < 1, sigma < 0, or a selector of which the network
-/// has no parameter; the network is untouched then.
+/// release noise to the parameters. Rank-1 factors are attached as ones, or as `rank_one_start` says, and deviations as
+/// zeros; a weight that is released itself gets neither, one with deviations no factors. With sigma = 0 and factors of
+/// ones every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are. A collapsed
+/// network can be released again. Throws OptionError for a network that is released, members < 1, sigma < 0, or a
+/// selector of which the network has no parameter; the network is untouched then.
 template <nn::Visitable M, class Optimizer = NoOptimizer>
 void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
@@ -188,13 +251,9 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
                 "have follows(stores) and "
                 "rearrange(from, to)");
   const auto old = nn::flatten(network);
-  require<OptionError>(options.members >= 1, "release: members ", options.members, "; expected at least 1");
-  require<OptionError>(options.sigma >= 0 && is_finite(options.sigma), "release: sigma ", options.sigma,
-                       "; expected 0 or more");
+  detail::require_possible(options);
   require<OptionError>(!detail::is_released(network), "release: the network already has ", old->members,
                        " released members; collapse it first");
-  require<OptionError>(options.members == 1 || !options.late.empty(),
-                       "release: no group of late-phase weights is chosen");
   require(optimizer.follows(*old),
           "release: the optimizer was made for another network, or before this one was moved to other stores");
   require_releasable(network, options.late);
@@ -212,17 +271,8 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   });
   const auto flat = nn::lay_out(network, options.members);
   optimizer.rearrange(*old, flat);
-  std::set<const void*> seen;  // a weight shared by two modules gets its noise once
-  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
-    if (options.sigma == 0 || !seen.insert(parameter.id()).second) return;
-    const Philox random = options.random.stream(Stream::release, detail::name_hash(name));
-    if (auto* const phi = parameter.deviations()) {
-      add_member_noise(phi->value(), parameter.value(), options.sigma, random);
-      seen.insert(phi->id());
-    } else if (parameter.late_phase()) {
-      add_member_noise(parameter.value(), options.sigma, random);
-    }
-  });
+  if (options.momentum == ReleaseMomentum::zero) detail::clear_states(optimizer);
+  detail::start_members(network, options);
 }
 
 template <nn::Visitable M>

@@ -144,7 +144,8 @@ void require_finite(M& module) {
 }
 
 /// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is
-/// repeated for every member, and what has no past keeps its value in `result`, a pair in the form of `to`.
+/// repeated for every member, members' rows become their mean, and what has no past keeps its value in `result`, a pair
+/// in the form of `to`.
 template <class W, class D>
 [[nodiscard]] FlatPair<W, D> rearrange(const FlatPair<W, D>& pair, const FlatWeights<W, D>& from,
                                        const FlatWeights<W, D>& to, FlatPair<W, D> result) {
@@ -153,7 +154,9 @@ template <class W, class D>
       if (source.id != target.id) continue;
       const auto& old_rows = source.late_phase ? pair.late : pair.base;
       auto& new_rows = target.late_phase ? result.late : result.base;
-      detail::copy_rows(old_rows.columns(source.offset, {source.size}), new_rows.columns(target.offset, {target.size}));
+      const auto rows = old_rows.columns(source.offset, {source.size});
+      const bool averages = new_rows.dim(0) == 1 && rows.dim(0) > 1;
+      detail::copy_rows(averages ? mean_rows(rows) : rows, new_rows.columns(target.offset, {target.size}));
     }
   return result;
 }

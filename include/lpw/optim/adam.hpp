@@ -33,18 +33,24 @@ class Adam final : public Optimizer<W, D> {
 
   [[nodiscard]] const AdamOptions& options() const { return options_; }
 
-  /// Follows the network to new stores; called by release. A store in which some weights are new (rank-1 factors)
-  /// starts from zero moments and counts its steps from there: bias correction by a count that its moments have not
-  /// seen would make the first steps some three to six times too long. A store whose weights all have a past takes
-  /// moments and count along.
+  /// Follows the network to new stores; called by release and collapse. A store in which some weights are new (rank-1
+  /// factors) starts from zero moments and counts its steps from there: bias correction by a count that its moments
+  /// have not seen would make the first steps some three to six times too long. A store whose weights all have a past
+  /// takes moments and count along. Where gamma_theta changes the size of the base gradient by a factor, so that K
+  /// members sum to K times the gradient of one, the base weights' mean is multiplied by it and their square by its
+  /// square: moments of smaller gradients would make the steps up to K times too long, for as long as the square
+  /// remembers.
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     const StepCounts carried{carried_steps(from, *to, false), carried_steps(from, *to, true)};
+    const std::int64_t count = std::max(carried.base, carried.late);
+    scale_moments(1 / this->base_gradient_size(from), count);
     Base::rearrange(from, to);
     for (auto& [name, pair] : this->states_) {
       if (carried.base == 0) fill(pair.base, W(0));
       if (carried.late == 0) fill(pair.late, W(0));
     }
     this->steps_ = carried;
+    scale_moments(this->base_gradient_size(*to), count);
   }
 
  private:
@@ -75,10 +81,9 @@ class Adam final : public Optimizer<W, D> {
               this->clipping());
   }
 
-  /// The steps behind all moments that a store takes along; 0 if one of its weights is new, or they come with different
-  /// counts.
+  /// The most steps behind the moments that a store takes along; 0 if one of its weights is new.
   [[nodiscard]] std::int64_t carried_steps(const Flat& from, const Flat& to, bool late_phase) const {
-    std::optional<std::int64_t> steps;
+    std::int64_t steps = 0;
     for (const nn::Segment& target : to.segments) {
       if (target.late_phase != late_phase) continue;
       const auto source =
@@ -86,10 +91,27 @@ class Adam final : public Optimizer<W, D> {
       const std::int64_t past = source == from.segments.end() ? 0
                                 : source->late_phase          ? this->steps_.late
                                                               : this->steps_.base;
-      if (steps && *steps != past) return 0;
-      steps = past;
+      if (past == 0) return 0;
+      steps = std::max(steps, past);
     }
-    return steps.value_or(0);
+    return steps;
+  }
+
+  /// Makes the moments those of base gradients multiplied by `factor`, and of `count` steps in both stores, where a
+  /// collapse joins weights with other counts: bias correction makes the same of them then.
+  void scale_moments(double factor, std::int64_t count) {
+    const auto carried = [&](double beta, std::int64_t steps) {
+      const auto weight = [&](std::int64_t n) { return 1 - std::pow(beta, static_cast<double>(n)); };
+      return steps == 0 ? 1 : weight(count) / weight(steps);
+    };
+    const auto scale = [](Tensor<W, D>& moments, double by) {  // by their own multiple: no primitive of its own
+      if (by != 1) move_average(moments, zeros<W, D>(moments.shape()), 1 - by);
+    };
+    auto &mean = this->states_[0].pair, &square = this->states_[1].pair;
+    scale(mean.base, factor * carried(options_.beta1, this->steps_.base));
+    scale(square.base, factor * factor * carried(options_.beta2, this->steps_.base));
+    scale(mean.late, carried(options_.beta1, this->steps_.late));
+    scale(square.late, carried(options_.beta2, this->steps_.late));
   }
 
   static const AdamOptions& checked(const AdamOptions& o) {

@@ -85,10 +85,15 @@ class Optimizer {
   [[nodiscard]] const Flat& weights() const { return *flat_; }
   /// Whether this optimizer's weights are in these stores.
   [[nodiscard]] bool follows(const Flat& flat) const { return &flat == flat_.get(); }
-  /// Follows the network to new stores; called by release. What is new there starts with zero states.
+  /// Follows the network to new stores; called by release and collapse. What is new there starts with zero states.
   virtual void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     for (auto& state : states_) state.pair = nn::rearrange(state.pair, from, *to, to->zeros_like());
     flat_ = to;
+  }
+  /// Forgets all steps: states and counts are those of a new optimizer.
+  void clear_states() {
+    for (auto& [name, pair] : states_) fill(pair.base, W(0)), fill(pair.late, W(0));
+    steps_ = {};
   }
 
   /// What a checkpoint holds, beside steps(): copy to and from the tensors.
@@ -136,6 +141,10 @@ class Optimizer {
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {
     return rules_.base_gradient == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
+  }
+  /// gamma_theta K: the base gradient of these stores over that of a plain network, where the members agree.
+  [[nodiscard]] double base_gradient_size(const Flat& flat) const {
+    return rules_.base_gradient == BaseGradient::mean ? 1 : static_cast<double>(flat.members);
   }
   /// The learning rate [1] of this step, of base weights and of late-phase weights.
   [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_.there; }

@@ -3,7 +3,10 @@
 
 #include <algorithm>
 #include <functional>
+#include <optional>
+#include <utility>
 
+#include <lpw/late_phase/collapse.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
@@ -77,11 +80,24 @@ class WeightAverage {
 
   /// Whether the averaged weights are in these stores.
   [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
-  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging. Weights that are
-  /// new there, such as rank-1 factors, count as having had their present value so far.
+  /// Follows the network to new stores; call it beside the optimizer's when releasing or collapsing while averaging.
+  /// Weights that are new there, such as rank-1 factors, count as having had their present value so far.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
-    average_ = nn::rearrange(average_, from, *to, {clone(to->value.base), clone(to->value.late)});
+    if (collapsed_) {
+      average_ = {*std::exchange(collapsed_, std::nullopt), Tensor<W, D>(to->value.late.shape())};
+    } else {
+      average_ = nn::rearrange(average_, from, *to, {clone(to->value.base), clone(to->value.late)});
+    }
     flat_ = to;
+  }
+  /// The average is the weights of a network, whose forms are folded as the network's own.
+  template <nn::Visitable M>
+  void before_collapse(M& network) {
+    if (updates_ == 0) return;
+    M copy = nn::clone_module(network);
+    apply(copy);
+    collapse(copy, Collapse::parameters);
+    collapsed_ = nn::flatten(copy)->value.base;
   }
 
   [[nodiscard]] std::int64_t updates() const { return updates_; }
@@ -97,6 +113,7 @@ class WeightAverage {
 
   std::shared_ptr<nn::FlatWeights<W, D>> flat_;
   nn::FlatPair<W, D> average_;
+  std::optional<Tensor<W, D>> collapsed_ = {};  // between before_collapse and rearrange
   std::int64_t updates_ = 0;
 };
 

@@ -1,7 +1,7 @@
 // What a training run is, whatever the task.
 #pragma once
 
-#include <lpw/late_phase/selectors.hpp>
+#include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
@@ -16,6 +16,9 @@ struct TrainOptions {
       -1;  // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
   Selectors late = Group::batch_norm | Group::head;  // late-phase weights
   double sigma = 0;                                  // release noise
+  RankOneStart rank_one_start = {};                  // of the factors that release attaches
+  ReleaseMomentum release_momentum = ReleaseMomentum::carry;
+  std::int64_t release_every = 0;  // epochs from a release to the next, before which members collapse; 0: one release
   optim::OptimizerOptions optimizer = optim::SgdOptions();
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
   std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
@@ -35,6 +38,10 @@ struct TrainOptions {
   [[nodiscard]] bool due(std::int64_t epoch, std::int64_t step) const {
     return releases() && (release_step >= 0 ? step >= release_step : epoch >= release_epoch);
   }
+  /// Whether members that were released `epochs` epochs ago are due to be collapsed and released again.
+  [[nodiscard]] bool due_again(std::int64_t epochs) const {
+    return release_every > 0 && epochs > 0 && epochs % release_every == 0;
+  }
 };
 
 /// Throws OptionError for what cannot work.
@@ -47,6 +54,7 @@ inline void validate(const TrainOptions& o) {
   at_least("members", o.members, 1);
   at_least("release epoch", o.release_epoch, 0);
   at_least("sigma", o.sigma, 0);
+  at_least("epochs from a release to the next", o.release_every, 0);
   at_least("epochs between scorings", o.eval_every, 1);
   std::visit(
       [&](const auto& optimizer) {

@@ -88,7 +88,7 @@ struct TrainingRun {
     return std::any_of(parts.begin(), parts.end(), [&](const auto& part) { return part->ends_epoch(*this); });
   }
 
-  /// As what follows a release: the optimizer and all parts.
+  /// As what follows a release or a collapse: the optimizer and all parts.
   template <class Flat>
   [[nodiscard]] bool follows(const Flat& flat) const {
     return optimizer->follows(flat) &&
@@ -98,6 +98,10 @@ struct TrainingRun {
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     optimizer->rearrange(from, to);
     for (auto& part : parts) part->rearrange(from, to);
+  }
+  void clear_states() { optimizer->clear_states(); }
+  void before_collapse(Network&) {
+    for (auto& part : parts) part->before_collapse(network);
   }
 };
 

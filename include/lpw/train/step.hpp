@@ -29,9 +29,8 @@ class TrainingStep {
     const std::int64_t members = run.members();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     run.optimizer->advance(run.base_factor(), run.late_factor());
-    const auto& weights = run.optimizer->weights().value;
-    const std::string key = to_text(members, ' ', place_of(weights.base), place_of(weights.late),
-                                    place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    const std::string key = to_text(members, ' ', place_of_stores(run), place_of(outputs_->losses),
+                                    place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
       accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
@@ -61,6 +60,15 @@ class TrainingStep {
   }
 
  private:
+  /// Where all stores lie: members that are released again may find some of them in the same memory, and not others.
+  [[nodiscard]] static std::string place_of_stores(Run& run) {
+    const auto& flat = run.optimizer->weights();
+    std::string places = to_text(place_of(flat.value.base), place_of(flat.value.late), place_of(flat.gradient.base),
+                                 place_of(flat.gradient.late), place_of(flat.buffers));
+    for (const auto& state : run.optimizer->states()) places += place_of(state.pair.base) + place_of(state.pair.late);
+    return places;
+  }
+
   void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
     const auto& weights = run.optimizer->weights().value;
     const UnchangedWeights<W, D> unchanged(weights.base, weights.late);

@@ -39,9 +39,11 @@ class Part {
   virtual void save(io::NamedTensors&) {}
   virtual void load(Run&, const io::NamedTensors&) {}
 
-  /// As an optimizer's: whether what it holds belongs to these stores, and the way to others, with a release.
+  /// As an optimizer's or an average's: whether what it holds belongs to these stores, and the way to others, with a
+  /// release or, after before_collapse, with a collapse.
   [[nodiscard]] virtual bool follows(const Flat&) const { return true; }
   virtual void rearrange(const Flat&, const std::shared_ptr<Flat>&) {}
+  virtual void before_collapse(Network&) {}
 };
 
 }  // namespace lpw::inline LPW_ABI::train

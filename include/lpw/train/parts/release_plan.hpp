@@ -1,6 +1,9 @@
-// Releases the members when their time has come.
+// Releases the members when their time has come, and again every so many epochs.
 #pragma once
 
+#include <algorithm>
+
+#include <lpw/late_phase/collapse.hpp>
 #include <lpw/train/run.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -12,10 +15,11 @@ class ReleasePlan final : public Part<Network, Task> {
   using Run = TrainingRun<Network, Task>;
 
   void before_epoch(Run& run, Display& display) override {
+    if (run.progress.released) return release_again(run, display);
     if (!ends_epoch(run)) return;
     display.progress([] { return "evaluating the network before release"; });
     run.progress.before_release = run.scored([&] { return run.task.evaluate(run.network); });
-    release_members(run, run.options.sigma);
+    release_members(run);
     Run::D::trim();
     const auto& flat = run.weights();
     display.line(to_text("release after ", run.progress.epoch, " epochs, ", run.progress.step, " iterations: ",
@@ -31,13 +35,36 @@ class ReleasePlan final : public Part<Network, Task> {
 
   /// The weights that a checkpoint holds come afterwards.
   void load(Run& run, const io::NamedTensors&) override {
-    if (run.progress.released) release_members(run, 0);
+    if (run.progress.released) release_members(run);
   }
 
  private:
-  static void release_members(Run& run, double sigma) {
+  /// Epochs that members have been trained for, over all releases.
+  [[nodiscard]] static std::int64_t late_epochs(const Run& run) {
+    const auto& history = run.progress.history;
+    return std::count_if(history.begin(), history.end(), [](const auto& row) { return row.phase.starts_with("late"); });
+  }
+
+  static void release_again(Run& run, Display& display) {
+    if (!run.options.due_again(late_epochs(run))) return;
+    collapse(run.network, run);
+    release_members(run);
+    Run::D::trim();
+    display.line(to_text("release again after ", run.progress.epoch, " epochs: the members were averaged into one"));
+    run.account();
+  }
+
+  /// Each release has noise and starts of its own.
+  static void release_members(Run& run) {
     const auto& o = run.options;
-    release(run.network, run, {.members = o.members, .late = o.late, .sigma = sigma, .random = Philox(o.seed)});
+    const auto releases = static_cast<std::uint64_t>(o.release_every > 0 ? late_epochs(run) / o.release_every : 0);
+    release(run.network, run,
+            {.members = o.members,
+             .late = o.late,
+             .sigma = o.sigma,
+             .random = Philox(o.seed ^ releases << 40),
+             .rank_one_start = o.rank_one_start,
+             .momentum = o.release_momentum});
     run.progress.released = true;
   }
 };

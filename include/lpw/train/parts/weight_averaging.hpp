@@ -47,6 +47,9 @@ class WeightAveraging final : public Part<Network, Task> {
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     if (average_) average_->rearrange(from, to);
   }
+  void before_collapse(Network& network) override {
+    if (average_) average_->before_collapse(network);
+  }
 
  private:
   [[nodiscard]] static bool averages(const Run& run) {
