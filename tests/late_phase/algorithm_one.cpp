@@ -58,7 +58,7 @@ class Sequential {
   void release(const Selectors& selectors, const State& released) {
     if (contains(selectors.groups, Group::rank_one))
       lpw::nn::for_each_dense_weight(network_, [&](const std::string& name, auto& weight) {
-        if (!selectors.selects(name, weight) && !selectors.adds_to(name))
+        if (weight.takes_factors() && !selectors.selects(name, weight) && !selectors.adds_to(name))
           weight.attach(lpw::nn::RankOne<double, Cpu>(weight.shape()));
       });
     late_.assign(members, {});

@@ -68,6 +68,10 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
     options.rank_one_start.kind = RankOneStart::Kind::signs;
     options.optimizer = optim::AdamOptions{.learning_rate = 0.01};
   }
+  SECTION("deviations, and an average") {
+    options.late = Selectors::parse("batchnorm,additive");
+    options.optimizer = optim::AdamOptions{.learning_rate = 0.01};
+  }
   SECTION("without momentum, from normal factors, in chunks of members") {
     options.late = Group::rank_one;
     options.rank_one_start = {RankOneStart::Kind::normal, 0.2};

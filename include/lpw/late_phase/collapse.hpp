@@ -84,7 +84,8 @@ void collapse_affine_maps(M& network, std::int64_t members) {
 /// Turns the network into the plain one (theta, mean of phi_k): one row for every parameter and running statistic,
 /// forms folded into their dense weights, and nothing left that is late-phase. What follows (an optimizer, or
 /// Followers) goes along, and trains or averages the plain network: states become the mean of the members', those of a
-/// weight with a form are the weight's own, and an average of weights collapses as they do, by its parameters.
+/// weight with a form or with deviations are the weight's own, a weight that was made of templates is new and has none,
+/// and an average of weights collapses as they do, by its parameters.
 /// Optimizers made for the released network that do not follow refuse to step afterwards. The affine form reads running
 /// statistics: throws Error where they belong to other weights (see recompute_statistics).
 template <nn::Visitable M, class Optimizer>

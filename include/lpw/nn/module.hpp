@@ -115,6 +115,14 @@ void for_each_dense_weight(M& module, F&& f, const std::string& prefix = {}) {
   });
 }
 
+/// Whether a weight of the network is made of templates.
+template <Visitable M>
+[[nodiscard]] bool has_templates(M& module) {
+  bool found = false;
+  for_each_dense_weight(module, [&](const std::string&, auto& weight) { found = found || !weight.has_base(); });
+  return found;
+}
+
 /// Gives all dense weights that take them rank-1 factors of ones, which change nothing.
 template <Visitable M>
 void attach_rank_one(M& module) {

@@ -111,6 +111,9 @@ class Trainer {
     validate(options);
     if (options.releases()) try {
         require_releasable(network, options.late);
+        require<OptionError>(options.release_every == 0 || !nn::has_templates(network),
+                             "collapsed members are a plain network, in which no weights made of templates are left to "
+                             "release again; leave `release_every` at 0");
       } catch (const OptionError& error) {
         fail<OptionError>("`late` ", options.late.text(), ": ", error.what());
       }
