@@ -85,7 +85,8 @@ void check_goes_on(const Options& options, const Selectors& late, Collapse form)
 
 TEST_CASE("release again: after each release and collapse training goes on with all states", "[late_phase]") {
   const auto form = GENERATE(Collapse::affine, Collapse::parameters);
-  const std::string late = GENERATE("batchnorm,head", "rank1", "batchnorm,rank1", "additive", "rank1,additive:bn*", "all");
+  const std::string late =
+      GENERATE("batchnorm,head", "rank1", "batchnorm,rank1", "additive", "rank1,additive:bn*", "all");
   check_goes_on(late_sgd, Selectors::parse(late), form);
   check_goes_on(late_adam, Selectors::parse(late), form);
 }

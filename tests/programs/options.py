@@ -383,7 +383,7 @@ def idle_options(folder):
     config = folder / "config.toml"
     config.write_text("momentum = 0.5\n")
     done = run("--dry-run", *RUN, "--config", config, "--optimizer", "adam")
-    check(done.returncode == 0 and "momentum" not in done.stdout, done.stdout + done.stderr)
+    check(done.returncode == 0 and "\nmomentum" not in done.stdout, done.stdout + done.stderr)
     refused(
         "--dry-run",
         *RUN,
@@ -401,7 +401,7 @@ def idle_options(folder):
     config.write_text('momentum = 0.9\noptimizer = "adam"\nconvert = false\n')
     done = run("--dry-run", *RUN, "--config", config)
     check(
-        done.returncode == 0 and "momentum" not in done.stdout and "convert" not in done.stdout,
+        done.returncode == 0 and "\nmomentum" not in done.stdout and "convert" not in done.stdout,
         done.stdout + done.stderr,
     )
 

@@ -1,6 +1,8 @@
 """Usage: resume_after_kill.py CIFAR|ENWIK8
-A run that is killed at any moment and resumed ends with the bits of the undisturbed one."""
+A run that is killed at any moment and resumed ends with the bits of the undisturbed one. Two moments of each kind of
+run, or with LPW_TEST_LONG=1 twenty."""
 
+import os
 import random
 import time
 
@@ -40,7 +42,8 @@ VARIANTS = (
         "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
     }
 )
-MOMENTS = 5  # of each variant
+LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
+MOMENTS = 20 if LONG else 2  # of each variant
 random.seed(20210503)
 
 
@@ -83,7 +86,7 @@ def killed_while_a_checkpoint_is_written(folder):
     train(folder / "undisturbed", *arguments)
     expected = results(folder / "undisturbed")
     caught = 0
-    for attempt in range(20):
+    for attempt in range(40 if LONG else 20):
         out = folder / str(attempt)
         temporary = out / "checkpoint.lpw.tmp"
         process = start(*arguments, "--out", out)
@@ -98,7 +101,7 @@ def killed_while_a_checkpoint_is_written(folder):
             continue
         caught += 1
         resumed(out, arguments, expected, "killed while a checkpoint was written")
-        if caught == 3:
+        if caught == (10 if LONG else 2):
             return
     check(caught > 0, "no kill met the writing of a checkpoint")
 

@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
 # Where nvcc cannot compile for the instruction set of the host's other files, as old ones cannot beside a new GCC, its
 # files do without, and the others keep it. The nvcc here is one that refuses every -march.
-# usage: nvcc_march.sh ROOT NVCC OPTION...   with the options for CMake that say where CUDA and cuDNN are: an nvcc that is
-# a script which calls the real one, as some machines have it, does not tell
+# usage: nvcc_march.sh ROOT NVCC OPTION...   with the options for CMake that say where CUDA and cuDNN are: an nvcc that
+# is a script which calls the real one, as some machines have it, does not tell
 set -euo pipefail
 root=$1 nvcc=$2
 shift 2
