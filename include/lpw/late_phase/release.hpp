@@ -162,8 +162,7 @@ inline void require_named(const std::vector<std::string>& patterns, const std::v
   for (const std::string& pattern : patterns) {
     if (any_matches(names, pattern)) continue;
     const auto close = close_names(pattern, names);
-    const std::string cure = close.empty() ? Selectors::expected
-                                           : "; close to it: " + quoted_list(close);
+    const std::string cure = close.empty() ? Selectors::expected : "; close to it: " + quoted_list(close);
     fail<OptionError>("release: the network has no parameter '", pattern, "'", cure);
   }
 }
