@@ -28,7 +28,7 @@ set(LPW_MARCH ${lpw_march} CACHE STRING
 option(LPW_UNITE
   "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
 set(LPW_COMPUTE_OPTIONS "" CACHE STRING
-  "More compile options for what computes in this project's programs: lpw::compiled and the emulated kernels")
+  "More compile options for what computes in this project's programs: lpw::compiled, trainers and the emulated kernels")
 option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
 set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")
 
