@@ -22,7 +22,8 @@ namespace benchmarks {
                                                            char** argv) {
   CLI::App app(purpose);
   app.add_option("models", options.models,
-                 "wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the CPU")
+                 "wrn-DEPTH-WIDEN, hyper-wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the "
+                 "CPU")
       ->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
   app.add_option("--members", options.members, "K, members")

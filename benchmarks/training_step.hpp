@@ -18,22 +18,25 @@ namespace benchmarks {
 
 struct WideResNetSize {
   std::int64_t depth, widen;
+  bool templates = false;
 
-  /// Throws OptionError unless `model` is wrn-DEPTH-WIDEN.
+  /// Throws OptionError unless `model` is wrn-DEPTH-WIDEN, or the same after "hyper-".
   [[nodiscard]] static WideResNetSize of(const std::string& model) {
     long long depth = 0, widen = 0;
     int read = 0;
-    const bool matches = std::sscanf(model.c_str(), "wrn-%lld-%lld%n", &depth, &widen, &read) == 2;
-    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(model.size()), "model ", model,
-                                   ": expected wrn-DEPTH-WIDEN");
-    return {depth, widen};
+    const bool templates = model.starts_with("hyper-");
+    const std::string plain = templates ? model.substr(6) : model;
+    const bool matches = std::sscanf(plain.c_str(), "wrn-%lld-%lld%n", &depth, &widen, &read) == 2;
+    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(plain.size()), "model ", model,
+                                   ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN");
+    return {depth, widen, templates};
   }
 };
 
 template <class T, class D>
 [[nodiscard]] lpw::nn::WideResNet<T, D> wide_resnet(const std::string& model) {
-  const auto [depth, widen] = WideResNetSize::of(model);
-  return {{.depth = depth, .widen = widen}, lpw::Philox(1)};
+  const auto [depth, widen, templates] = WideResNetSize::of(model);
+  return {{.depth = depth, .widen = widen, .templates = templates}, lpw::Philox(1)};
 }
 
 /// A Wide ResNet on images of 32x32, where there is more than one member with late-phase batch norm and
@@ -103,7 +106,7 @@ class WideResNetEvaluation {
 /// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and
 /// nothing else.
 [[nodiscard]] inline std::int64_t activation_floor(const StepShape& shape, std::int64_t element_bytes) {
-  const auto [depth, widen] = WideResNetSize::of(shape.model);
+  const auto [depth, widen, templates] = WideResNetSize::of(shape.model);
   std::int64_t elements = shape.images_at_once() * 32 * 32 * (3 + 16);
   for (int group = 0; group < 3; ++group) {
     const std::int64_t size = 32 >> group, channels = (std::int64_t{16} << group) * widen;

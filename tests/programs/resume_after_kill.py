@@ -6,7 +6,9 @@ import os
 import random
 import time
 
-from trainer import NAME, TINY, check, check_same, main, results, run, start, train
+from trainer import NAME, check, check_same, main, results, run, start, tiny, train
+
+TINY = tiny(16000)
 
 # so that runs resume within epochs, and kills meet the writing of checkpoints
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
