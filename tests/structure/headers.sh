@@ -69,7 +69,8 @@ bases() {
 shared=()
 if grep -qw __clang__ <<<"$("${compiler[@]}" -dM -E - </dev/null)"; then
   # shellcheck disable=SC2086
-  grep -hoE '^[ \t]*#[ \t]*include <[^>]+>' $(grep -vE "$cuda" <<<"$all") | grep -vE '<(lpw|sanitizer)/' | sort -u |
+  grep -hoE '^[ \t]*#[ \t]*include <[^>]+>' $(grep -vE "$cuda" <<<"$all") |
+    grep -vE '<(lpw/|sanitizer/|cu(da|dnn|blas))' | sort -u |
     sed -E 's/.*(<.*>)/#if __has_include(\1)\n#include \1\n#endif/' >"$folder/elsewhere.hpp"
   "${compiler[@]}" "${precompile[@]}" -o "$(precompiled elsewhere)" "$folder/elsewhere.hpp"
   for header in lpw/{tensor/tensor,cpu/base/row_blocks,cpu/gemm,autograd/tape,nn/flat_weights,train/state}.hpp \
