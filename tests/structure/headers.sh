@@ -73,7 +73,7 @@ if grep -qw __clang__ <<<"$("${compiler[@]}" -dM -E - </dev/null)"; then
     grep -vE '<(lpw/|sanitizer/|cu(da|dnn|blas))' | sort -u |
     sed -E 's/.*(<.*>)/#if __has_include(\1)\n#include \1\n#endif/' >"$folder/elsewhere.hpp"
   "${compiler[@]}" "${precompile[@]}" -o "$(precompiled elsewhere)" "$folder/elsewhere.hpp"
-  for header in lpw/{tensor/tensor,cpu/base/row_blocks,cpu/gemm,autograd/tape,nn/flat_weights,train/state}.hpp \
+  for header in lpw/{tensor/tensor,cpu/base/row_blocks,cpu/gemm,autograd/tape,nn/flat_weights}.hpp \
     lpw/cuda/base/device.hpp; do
     grep -qx "$header" <<<"$all" || continue
     base=$(bases ${shared[@]+"${shared[@]}"} | awk -v header="$header" '$1 == header { print $2 }')
