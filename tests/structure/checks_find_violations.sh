@@ -81,10 +81,56 @@ plant include/lpw/tensor/message.hpp 'fail("too large; lower --batch");'
 expect_violation field_names include/lpw/tensor/message.hpp:1
 unplant include/lpw/tensor/message.hpp
 
+# A header that uses a name of lpw's without its include, where another is precompiled that has it; and one that cannot
+# be included twice.
+headers=$tree/headers
+plant headers/include/lpw/tensor/tensor.hpp '#pragma once' '#include <vector>' \
+  'struct Shape { std::vector<int> sizes; };'
+plant headers/include/lpw/tensor/fine.hpp '#pragma once' '#include <lpw/tensor/tensor.hpp>' 'inline Shape empty;'
+plant headers/include/lpw/tensor/bad.hpp '#pragma once' 'inline Shape empty;'
+plant headers/include/lpw/tensor/twice.hpp '#include <lpw/tensor/tensor.hpp>' 'struct Twice {};'
+for compiler in g++ clang++; do
+  command -v "$compiler" >/dev/null || continue
+  output=$("$here/headers.sh" "$headers" 2 "$compiler" -std=c++20 2>&1) && status=0 || status=$?
+  said=$(grep 'does not compile on its own' <<<"$output" | sort | tr '\n' ' ' || true)
+  why='does not compile on its own'
+  [ "$said" = "headers: lpw/tensor/bad.hpp $why headers: lpw/tensor/twice.hpp $why " ] && [ $status = 1 ] ||
+    { echo "headers.sh with $compiler does not refuse bad.hpp and twice.hpp alone: $output"; failed=1; }
+done
+rm -r "$headers"
+
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: primitives, for want of python3"
+  echo "SKIPPED: primitives and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
+expect_clean standard_headers
+# try_header TEXT LINE...: what standard_headers says of a header of these lines.
+try_header() {
+  plant include/lpw/tensor/bad.hpp "${@:2}"
+  expect_violation standard_headers "include/lpw/tensor/bad.hpp:$1"
+  unplant include/lpw/tensor/bad.hpp
+}
+plant include/lpw/tensor/good.hpp '#include <vector>' '#include <signal.h>' \
+  'inline std::vector<int> list;  // std::map' \
+  "inline const char* text = \"std::set\"; inline int number = 1'000, last = SIGINT; inline char c = 'x';"
+expect_clean standard_headers
+try_header '1: std::vector needs <vector>' 'inline std::vector<int> list;'
+try_header '1: std::vector needs <vector>' 'inline std::vector<int> list;' '// #include <vector>'
+try_header '2: std::string needs <string>' '#include <vector>' 'inline std::string text;'
+try_header '2: std::brand_new is unknown' '#include <vector>' 'inline std::brand_new thing;'
+try_header '1: INT_MAX needs <climits>' 'inline int largest = INT_MAX;'
+try_header '1: BRAND_NEW is unknown' 'inline int largest = BRAND_NEW;'
+try_header '1: uint32_t needs <cstdint>' 'inline uint32_t word = 0;'
+try_header '1: memcpy needs <cstring>' 'inline void copy(char* to, char* from) { memcpy(to, from, 1); }'
+try_header '1: assert needs <assert.h>' 'inline void check(bool right) { assert(right); }'
+try_header '1: ::open needs <fcntl.h>' 'inline int file = ::open(nullptr, 0);'
+try_header '1: ::brand_new is unknown' 'inline int file = ::brand_new(0);'
+try_header '1: Eigen::MatrixXf needs <Eigen/Core>' 'inline Eigen::MatrixXf* matrix = nullptr;'
+try_header '1: _mm512_setzero_ps needs <immintrin.h>' 'inline auto zero = _mm512_setzero_ps();'
+plant include/lpw/tensor/through.hpp '#include <lpw/tensor/good.hpp>' 'inline std::vector<int> other;'
+expect_clean standard_headers
+for header in good through; do unplant include/lpw/tensor/$header.hpp; done
+
 primitives_header='// Dense layers.
 //
 // linear(x, weight, dx): y [K, B, out].

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <charconv>
+#include <cstddef>
 #include <iomanip>
 #include <ios>
 #include <locale>

@@ -3,6 +3,7 @@
 // that matter.
 #pragma once
 
+#include <stdio.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 

@@ -1,6 +1,7 @@
 // SIGINT, SIGTERM and SIGHUP as a question that the training loop asks at each step, and evaluations at each batch.
 #pragma once
 
+#include <signal.h>
 #include <unistd.h>
 
 #include <array>

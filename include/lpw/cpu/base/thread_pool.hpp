@@ -9,12 +9,13 @@
 #pragma once
 
 #include <pthread.h>
+#include <signal.h>
 #include <sys/resource.h>
 
 #include <algorithm>
 #include <atomic>
 #include <chrono>
-#include <csignal>
+#include <cstddef>
 #include <cstdint>
 #include <exception>
 #include <memory>
@@ -22,6 +23,7 @@
 #include <new>
 #include <system_error>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include <lpw/cpu/base/openmp.hpp>

@@ -1,6 +1,7 @@
 // Host memory that the GPU reads by itself: copies from it overlap with work, and kernels can address it.
 #pragma once
 
+#include <cstddef>
 #include <utility>
 
 #include <lpw/cuda/base/runtime.hpp>
