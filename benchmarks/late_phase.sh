@@ -26,7 +26,8 @@ while [ $# -gt 0 ]; do
   shift
 done
 program=$build/benchmarks/bench_step
-[ -x "$program" ] || die "$program is not there: cmake --preset release && cmake --build --preset release --target bench_step"
+remedy="cmake --preset release && cmake --build --preset release --target bench_step"
+[ -x "$program" ] || die "$program is not there: $remedy"
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT

@@ -21,9 +21,10 @@ namespace benchmarks {
 [[nodiscard]] inline std::optional<int> parse_step_options(StepOptions& options, const char* purpose, int argc,
                                                            char** argv) {
   CLI::App app(purpose);
-  app.add_option("models", options.models,
-                 "wrn-DEPTH-WIDEN, hyper-wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on the "
-                 "CPU")
+  app.add_option(
+         "models", options.models,
+         "wrn-DEPTH-WIDEN, hyper-wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on "
+         "the CPU")
       ->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
   app.add_option("--members", options.members, "K, members")

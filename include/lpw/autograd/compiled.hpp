@@ -11,7 +11,6 @@
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
-#include <lpw/autograd/templates.hpp>
 
 #if LPW_COMPILED
 #define LPW_TEMPLATE extern template

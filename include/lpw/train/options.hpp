@@ -38,9 +38,9 @@ struct TrainOptions {
   [[nodiscard]] bool due(std::int64_t epoch, std::int64_t step) const {
     return releases() && (release_step >= 0 ? step >= release_step : epoch >= release_epoch);
   }
-  /// Whether members that were released `epochs` epochs ago are due to be collapsed and released again.
-  [[nodiscard]] bool due_again(std::int64_t epochs) const {
-    return release_every > 0 && epochs > 0 && epochs % release_every == 0;
+  /// Whether members that were released `since` epochs ago are due to be collapsed and released again.
+  [[nodiscard]] bool due_again(std::int64_t since) const {
+    return release_every > 0 && since > 0 && since % release_every == 0;
   }
 };
 
