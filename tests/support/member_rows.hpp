@@ -58,7 +58,7 @@ void add_convolutions(std::vector<MemberOperation<T, D>>& table, std::int64_t ch
                       Conv2dOptions options) {
   using Parameters = typename MemberOperation<T, D>::Parameters;
   using X = Variable<T, D>;
-  constexpr std::int64_t batch = 2, size = 12, outputs = 16;
+  constexpr std::int64_t batch = 2, size = 6, outputs = 16;
   const Shape x{batch, size, size, channels}, weight{outputs, kernel, kernel, channels};
   const std::int64_t out = (size + 2 * options.padding - kernel) / options.stride + 1;
   const Shape y{batch, out, out, outputs};

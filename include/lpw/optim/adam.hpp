@@ -43,14 +43,14 @@ class Adam final : public Optimizer<W, D> {
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     const StepCounts carried{carried_steps(from, *to, false), carried_steps(from, *to, true)};
     const std::int64_t count = std::max(carried.base, carried.late);
-    scale_moments(1 / this->base_gradient_size(from), count);
+    scale_moments(1 / this->base_gradient_size(from), this->steps_, {count, count});
     Base::rearrange(from, to);
     for (auto& [name, pair] : this->states_) {
       if (carried.base == 0) fill(pair.base, W(0));
       if (carried.late == 0) fill(pair.late, W(0));
     }
     this->steps_ = carried;
-    scale_moments(this->base_gradient_size(*to), count);
+    scale_moments(this->base_gradient_size(*to), {count, count}, carried);
   }
 
  private:
@@ -97,21 +97,21 @@ class Adam final : public Optimizer<W, D> {
     return steps;
   }
 
-  /// Makes the moments those of base gradients multiplied by `factor`, and of `count` steps in both stores, where a
-  /// collapse joins weights with other counts: bias correction makes the same of them then.
-  void scale_moments(double factor, std::int64_t count) {
-    const auto carried = [&](double beta, std::int64_t steps) {
+  /// Makes moments of `past` steps those of `steps`, and of base gradients multiplied by `factor`. Where a collapse
+  /// joins weights with other counts, bias correction makes the same of them as before.
+  void scale_moments(double factor, const StepCounts& past, const StepCounts& steps) {
+    const auto carried = [](double beta, std::int64_t before, std::int64_t after) {
       const auto weight = [&](std::int64_t n) { return 1 - std::pow(beta, static_cast<double>(n)); };
-      return steps == 0 ? 1 : weight(count) / weight(steps);
+      return before == 0 || after == 0 ? 1 : weight(after) / weight(before);
     };
     const auto scale = [](Tensor<W, D>& moments, double by) {  // by their own multiple: no primitive of its own
       if (by != 1) move_average(moments, zeros<W, D>(moments.shape()), 1 - by);
     };
     auto &mean = this->states_[0].pair, &square = this->states_[1].pair;
-    scale(mean.base, factor * carried(options_.beta1, this->steps_.base));
-    scale(square.base, factor * factor * carried(options_.beta2, this->steps_.base));
-    scale(mean.late, carried(options_.beta1, this->steps_.late));
-    scale(square.late, carried(options_.beta2, this->steps_.late));
+    scale(mean.base, factor * carried(options_.beta1, past.base, steps.base));
+    scale(square.base, factor * factor * carried(options_.beta2, past.base, steps.base));
+    scale(mean.late, carried(options_.beta1, past.late, steps.late));
+    scale(square.late, carried(options_.beta2, past.late, steps.late));
   }
 
   static const AdamOptions& checked(const AdamOptions& o) {

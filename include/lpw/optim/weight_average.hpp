@@ -81,7 +81,8 @@ class WeightAverage {
   /// Whether the averaged weights are in these stores.
   [[nodiscard]] bool follows(const nn::FlatWeights<W, D>& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; call it beside the optimizer's when releasing or collapsing while averaging.
-  /// Weights that are new there, such as rank-1 factors, count as having had their present value so far.
+  /// Weights that are new there count as having had so far what they are attached as: rank-1 factors ones, deviations
+  /// zeros, whatever release starts them from afterwards.
   void rearrange(const nn::FlatWeights<W, D>& from, const std::shared_ptr<nn::FlatWeights<W, D>>& to) {
     if (collapsed_) {
       average_ = {*std::exchange(collapsed_, std::nullopt), Tensor<W, D>(to->value.late.shape())};

@@ -29,8 +29,8 @@ class TrainingStep {
     const std::int64_t members = run.members();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     run.optimizer->advance(run.base_factor(), run.late_factor());
-    const std::string key = to_text(members, ' ', place_of_stores(run), place_of(outputs_->losses),
-                                    place_of(outputs_->correct), Task::place(batch));
+    const std::string key = to_text(members, ' ', counts_beside_step(run), place_of_stores(run),
+                                    place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
       accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
@@ -60,6 +60,13 @@ class TrainingStep {
   }
 
  private:
+  /// How far the optimizer's counts are from the run's: a replayed step counts on from those that it was recorded with,
+  /// and weights that are new at a release begin to count there.
+  [[nodiscard]] static std::string counts_beside_step(const Run& run) {
+    const auto beside = [&](std::int64_t count) { return count == 0 ? 0 : count - run.progress.step; };
+    const optim::StepCounts steps = run.optimizer->steps();
+    return to_text(beside(steps.base), ' ', beside(steps.late), ' ');
+  }
   /// Where all stores lie: members that are released again may find some of them in the same memory, and not others.
   [[nodiscard]] static std::string place_of_stores(Run& run) {
     const auto& flat = run.optimizer->weights();
