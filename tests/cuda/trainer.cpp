@@ -99,11 +99,11 @@ TEST_CASE("members that are released again on the GPU train as on the CPU, whate
       CAPTURE(late, momentum == ReleaseMomentum::zero);
       const train::TrainOptions o{.epochs = 9,
                                   .members = 3,
-                                  .late = Selectors::parse(late),
                                   .release_epoch = 1,
-                                  .optimizer = optim::AdamOptions{.learning_rate = 0.01},
+                                  .late = Selectors::parse(late),
                                   .release_momentum = momentum,
-                                  .release_every = 1};
+                                  .release_every = 1,
+                                  .optimizer = optim::AdamOptions{.learning_rate = 0.01}};
       const TemporaryFolder cpu_folder, gpu_folder;
       ImageRun<Cpu> cpu(o);
       ImageRun<Cuda> gpu(o);
