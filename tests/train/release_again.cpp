@@ -1,6 +1,7 @@
 // Members that are collapsed and released again in the course of a run, and how rank-1 factors and momentum start:
 // what the trainer makes of these options, also when a run is interrupted and goes on.
 #include <csignal>
+#include <map>
 #include <set>
 
 #include <lpw/train/image_classification.hpp>
@@ -31,18 +32,35 @@ class Interrupter final : public Part<Toy, Task> {
   std::int64_t step_;
 };
 
+/// Notes how far the optimizer's counts are from the run's under the key of each step.
+class CountsByKey final : public Part<Toy, Task> {
+ public:
+  using Counts = std::pair<std::int64_t, std::int64_t>;
+  explicit CountsByKey(std::map<std::string, std::set<Counts>>& counts) : counts_(counts) {}
+  void after_step(Run& run) override {
+    const auto steps = run.optimizer->steps();
+    counts_[TrainingStep<Toy, Task>::key_of(run)].emplace(steps.base - run.progress.step,
+                                                          steps.late - run.progress.step);
+  }
+
+ private:
+  std::map<std::string, std::set<Counts>>& counts_;
+};
+
 struct Outcome {
   int signal;
   std::string model, shown;
 };
 
-/// Trains until the end, or until a signal comes after `step`, from a checkpoint if there is one.
-Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, std::int64_t step = -1) {
+/// Trains until the end, or until a signal comes after `step`, from a checkpoint if there is one, with one more part.
+Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, std::int64_t step = -1,
+                   std::unique_ptr<Part<Toy, Task>> part = {}) {
   Toy network;
   Task task(test::dataset(), {.batch = 5, .augment = data::no_augmentation});
   RecordedDisplay display;
   Trainer<Toy, Task> trainer(network, task, options, description);
   trainer.add(std::make_unique<Interrupter>(step));
+  if (part) trainer.add(std::move(part));
   const RunFolder run(folder / "run", true);
   if (run.has_checkpoint()) trainer.load(run.checkpoint());
   const int signal = trainer.run(run, display.get());
@@ -90,6 +108,20 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
     REQUIRE(outcome_of(options, other, step).signal == SIGTERM);
     CHECK(outcome_of(options, other).model == undisturbed.model);
   }
+}
+
+TEST_CASE("a step that was recorded for other counts of the optimizer is not replayed, wherever the weights lie") {
+  auto options = again;
+  options.epochs = 24;
+  options.release_every = 1;
+  options.optimizer = optim::AdamOptions{.learning_rate = 0.01};
+  options.late = GENERATE(Group::batch_norm | Group::rank_one, Group::rank_one, Group::batch_norm | Group::head);
+  options.release_momentum = GENERATE(ReleaseMomentum::carry, ReleaseMomentum::zero);
+  const TemporaryFolder folder;
+  std::map<std::string, std::set<CountsByKey::Counts>> counts;
+  REQUIRE(outcome_of(options, folder, -1, std::make_unique<CountsByKey>(counts)).signal == 0);
+  CHECK(counts.size() > 1);
+  for (const auto& [key, found] : counts) CHECK(found.size() == 1);
 }
 
 TEST_CASE("each choice of how members are released trains another network") {

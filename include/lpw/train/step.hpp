@@ -29,8 +29,8 @@ class TrainingStep {
     const std::int64_t members = run.members();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     run.optimizer->advance(run.base_factor(), run.late_factor());
-    const std::string key = to_text(members, ' ', counts_beside_step(run), place_of_stores(run),
-                                    place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    const std::string key =
+        to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
       accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
@@ -41,6 +41,11 @@ class TrainingStep {
     ++run.progress.iteration;
     ++run.progress.step;
     if (!Copies::late) settle(run);
+  }
+
+  /// What a recorded step depends on of the run: the members, the optimizer's counts and the stores.
+  [[nodiscard]] static std::string key_of(const Run& run) {
+    return to_text(run.members(), ' ', counts_beside_step(run), place_of_stores(run));
   }
 
   /// Adds what the last step left on the device to the epoch's sums, unless that was done. Throws as take().
@@ -68,7 +73,7 @@ class TrainingStep {
     return to_text(beside(steps.base), ' ', beside(steps.late), ' ');
   }
   /// Where all stores lie: members that are released again may find some of them in the same memory, and not others.
-  [[nodiscard]] static std::string place_of_stores(Run& run) {
+  [[nodiscard]] static std::string place_of_stores(const Run& run) {
     const auto& flat = run.optimizer->weights();
     std::string places = to_text(place_of(flat.value.base), place_of(flat.value.late), place_of(flat.gradient.base),
                                  place_of(flat.gradient.late), place_of(flat.buffers));
