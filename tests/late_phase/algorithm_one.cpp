@@ -240,6 +240,14 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network made o
   SECTION("coefficients") { check_algorithm_one(make, Group::templates); }
   SECTION("coefficients and batch norm") { check_algorithm_one(make, Group::templates | Group::batch_norm); }
   SECTION("batch norm, and coefficients that are shared") { check_algorithm_one(make, Group::batch_norm); }
+  SECTION("coefficients, and additive on batch norm and banks") {
+    check_algorithm_one(make, Selectors::parse("templates,additive"));
+  }
+  SECTION("coefficients and batch norm, and additive on banks") {
+    check_algorithm_one(make, Selectors::parse("templates,batchnorm,additive"));
+  }
+  SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
+  SECTION("all: K rows of templates and of coefficients") { check_algorithm_one(make, Selectors::parse("all")); }
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of layers with templates and others with rank-1 factors",

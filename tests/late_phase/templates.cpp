@@ -131,11 +131,13 @@ TEMPLATE_TEST_CASE("templates: right after release members compute what the netw
   CHECK(relative_difference(logits_of(network, images).values, before.values) <= tolerance);
 }
 
-TEMPLATE_TEST_CASE("templates: collapse makes a plain Wide ResNet of the mean coefficients", "[late_phase]", float,
+TEMPLATE_TEST_CASE("templates: collapse makes a plain Wide ResNet of the members' mean", "[late_phase]", float,
                    double) {
+  const auto* const late = GENERATE("templates", "templates,additive", "all");
+  CAPTURE(late);
   auto network = hyper_resnet<TestType>();
   lpw::optim::Sgd optimizer(network, {.late = lpw::optim::Rates{0.1, 0}});
-  lpw::release(network, optimizer, {.members = 3, .late = Group::templates, .sigma = 0.3});
+  lpw::release(network, optimizer, {.members = 3, .late = Selectors::parse(late), .sigma = 0.3});
   train(network, optimizer, 3);
   auto plain = wide_resnet<TestType>();
   const auto folded = lpw::collapsed(network, lpw::Collapse::parameters);
@@ -145,7 +147,7 @@ TEMPLATE_TEST_CASE("templates: collapse makes a plain Wide ResNet of the mean co
   CHECK(nn::members(network) == 3);  // the copy's collapse has not touched it
   CHECK(network.fc.weight.templates() != nullptr);
 
-  // Folded and unfolded: members of equal mean coefficients and statistics compute as the collapsed network does.
+  // Folded and unfolded: members of equal mean weights and statistics compute as the collapsed network does.
   const auto images = Minibatches<TestType>(1, 4, 7).images;
   nn::for_each_parameter(network, [](const std::string&, auto& p) {
     if (p.value().dim(0) == 1) return;

@@ -28,6 +28,10 @@ VARIANTS = (
         + EVERY_STEP
         + ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-weight-decay", "0", "--member-chunk", "2"]
         + ["--swa-start", "1"],
+        "released every epoch": TINY
+        + EVERY_STEP
+        + ["--release-epoch", "1", "--release-every", "1", "--release-momentum", "zero"]
+        + ["--late", "rank1,batchnorm", "--rank1-start", "signs"],
         "started from a model": TINY + EVERY_STEP + ["--init", "MODEL"],
     }
     if NAME == "cifar"

@@ -33,8 +33,8 @@ struct RankOne {
   /// Calls f(name, parameter) for the factors of the weight called `weight`: "weight_ih_l0" has "rank_one_r_ih_l0".
   template <class F>
   void visit(const std::string& weight, F&& f) {
-    f(detail::name_beside(weight, "rank_one_r"), output);
-    f(detail::name_beside(weight, "rank_one_s"), input);
+    output.visit(detail::name_beside(weight, "rank_one_r"), f);
+    input.visit(detail::name_beside(weight, "rank_one_s"), f);
   }
 
   /// W o (r s^T) for single-row factors, in the place of W [1, O, ..., C].

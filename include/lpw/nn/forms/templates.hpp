@@ -32,12 +32,12 @@ struct Templates {
     return {.rows = combine_templates(c, t, weight), .remake = [sum = sum_of(c, t)] { return sum.weight(); }};
   }
 
-  /// Calls f(name, parameter) for what the weight of that name is made of: "conv1.weight" of "conv1.coefficients" and
-  /// "conv1.templates".
+  /// Calls f(name, parameter) for what the weight of that name is made of, "conv1.weight" of "conv1.coefficients" and
+  /// "conv1.templates", and for their deviations.
   template <class F>
   void visit(const std::string& name, F&& f) {
-    f(detail::name_beside(name, "coefficients"), coefficients);
-    f(detail::name_beside(name, "templates"), templates);
+    coefficients.visit(detail::name_beside(name, "coefficients"), f);
+    templates.visit(detail::name_beside(name, "templates"), f);
   }
 
   /// Makes the base the weight, of single rows of coefficients and templates.
