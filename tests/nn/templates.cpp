@@ -107,7 +107,7 @@ void check_layers(Make&& make, const Shape& x) {
     }
 }
 
-nn::Initializer initializer() { return nn::Initializer(Philox{1}); }
+nn::Initializer templates_initializer() { return nn::Initializer(Philox{1}); }
 
 using Conv = nn::Conv2d<double, Cpu>;
 using Dense = nn::Linear<double, Cpu>;
@@ -118,7 +118,7 @@ struct TwoConvolutions {
   using value_type = double;
   using device_type = Cpu;
 
-  explicit TwoConvolutions(nn::Initializer init = initializer())
+  explicit TwoConvolutions(nn::Initializer init = templates_initializer())
       : first({.in_channels = 2, .out_channels = 4, .padding = 1}, init),
         second({.in_channels = 4, .out_channels = 4, .stride = 2, .padding = 1}, init) {
     nn::share_templates<double, Cpu>({&first.weight, &second.weight}, {.templates = 3}, init);
@@ -139,7 +139,7 @@ struct Block {
   using value_type = double;
   using device_type = Cpu;
 
-  explicit Block(nn::Initializer init = initializer())
+  explicit Block(nn::Initializer init = templates_initializer())
       : bn(4, {.relu = true}), conv({.in_channels = 4, .out_channels = 4, .padding = 1}, init) {
     nn::share_templates<double, Cpu>({&conv.weight}, {.templates = 3, .inputs = 2}, init);
   }
@@ -165,7 +165,7 @@ TEST_CASE("templates in Conv2d: gradients of coefficients, templates and images"
   }
   SECTION("kernels 1x1") {
     const auto make = [] {
-      auto init = initializer();
+      auto init = templates_initializer();
       Conv layer({.in_channels = 4, .out_channels = 3, .kernel_size = 1}, init);
       nn::share_templates<double, Cpu>({&layer.weight}, {.templates = 3, .inputs = 2}, init);
       return layer;
@@ -176,7 +176,7 @@ TEST_CASE("templates in Conv2d: gradients of coefficients, templates and images"
 
 TEST_CASE("templates in Linear: gradients of coefficients, templates and features", "[templates]") {
   const auto make = [](std::int64_t parts) {
-    auto init = initializer();
+    auto init = templates_initializer();
     Dense layer({.in_features = 6, .out_features = 4}, init);
     nn::share_templates<double, Cpu>({&layer.weight}, {.templates = 3, .inputs = 6 / parts}, init);
     if (parts == 1) nn::share_coefficients(layer.weight, *layer.bias);
@@ -192,7 +192,7 @@ TEST_CASE("templates in Linear: gradients of coefficients, templates and feature
 
 TEST_CASE("templates in Lstm: gradients of coefficients, templates and inputs through three steps", "[templates]") {
   const auto make = [](std::int64_t inputs) {
-    auto init = initializer();
+    auto init = templates_initializer();
     Recurrent net({.in_features = inputs, .hidden_features = 2, .layers = 2}, init);
     nn::share_templates<double, Cpu>(
         {&net.layers[0].ih.weight, &net.layers[0].hh.weight, &net.layers[1].ih.weight, &net.layers[1].hh.weight},
