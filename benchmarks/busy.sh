@@ -16,8 +16,7 @@ cores=2 rounds=3 seconds=4 works=wrn-10-1,mlp-64,mlp-256,mlp-1024 build=build/re
 while [ $# -gt 0 ]; do
   case $1 in
     --cores | --rounds | --seconds | --works | --build)
-      [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      declare "${1#--}=$2"
+      set_option "$@"
       shift ;;
     *) die "unknown option $1 (see --help)" ;;
   esac

@@ -24,11 +24,7 @@ rounds=3 samples=3 threads=$(nproc) batch=0 variants="" build=build/release json
 while [ $# -gt 0 ]; do
   case $1 in
     --rounds | --samples | --threads | --batch | --variants | --build | --json)
-      [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      case $1 in
-        --build | --json) declare "${1#--}=$(absolute "$2")" ;;
-        *) declare "${1#--}=$2" ;;
-      esac
+      set_option "$@"
       shift ;;
     -*) die "unknown option $1 (see --help)" ;;
     *) works+=("$1") ;;

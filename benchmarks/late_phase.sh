@@ -18,8 +18,7 @@ model=wrn-16-2 members=10 replicated=4 precision=fp32 rounds=3 seconds=5 build=b
 while [ $# -gt 0 ]; do
   case $1 in
     --model | --members | --replicated | --precision | --rounds | --seconds | --build)
-      [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      declare "${1#--}=$2"
+      set_option "$@"
       shift ;;
     *) die "unknown option $1 (see --help)" ;;
   esac
@@ -45,7 +44,7 @@ for ((round = 1; round <= rounds; round++)); do
   step templates "hyper-$model" "$members" --late templates
   step additive "$model" "$members" --late additive
   step all "$model" "$members" --late all
-  step "all, K = $replicated" "$model" "$replicated" --late all
+  step all "$model" "$replicated" --late all
   echo "round $round of $rounds" >&2
 done
 python3 - "$folder/runs" "$model" "$precision" <<'P'
@@ -55,13 +54,17 @@ runs = {}
 for line in open(sys.argv[1]):
     name, run = line.split("\t", 1)
     run = json.loads(run)
-    runs.setdefault(name, []).append((run["milliseconds"], run["peak_rss_mb"], run["members"]))
-plain = statistics.median(run[0] for run in runs["plain"])
-print(f"{sys.argv[2]}, {sys.argv[3]}: the plain network's step takes {plain:.1f} ms, "
-      f"its process {max(run[1] for run in runs['plain']):.0f} MB\n")
+    runs.setdefault((name, run["members"]), []).append((run["milliseconds"], run["peak_rss_mb"]))
+
+
+def median_and_peak(measured):
+    return statistics.median(time for time, _ in measured), max(peak for _, peak in measured)
+
+
+plain, peak = median_and_peak(runs["plain", 1])
+print(f"{sys.argv[2]}, {sys.argv[3]}: the plain network's step takes {plain:.1f} ms, its process {peak:.0f} MB\n")
 print("| late-phase weights | K | step, ms | for each member / plain step | peak, MB |\n|---|---|---|---|---|")
-for name, all in runs.items():
-    time = statistics.median(run[0] for run in all)
-    print(f"| {name.split(',', 1)[0] if 'K =' in name else name} | {all[0][2]} | {time:.1f} | "
-          f"{time / all[0][2] / plain:.2f} | {max(run[1] for run in all):.0f} |")
+for (name, members), measured in runs.items():
+    time, peak = median_and_peak(measured)
+    print(f"| {name} | {members} | {time:.1f} | {time / members / plain:.2f} | {peak:.0f} |")
 P

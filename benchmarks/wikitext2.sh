@@ -17,11 +17,7 @@ seeds=3 jobs=$(nproc) out=build/wikitext2 build=build/release data="" more=()
 while [ $# -gt 0 ]; do
   case $1 in
     --seeds | --jobs | --out | --build)
-      [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      case $1 in
-        --out | --build) declare "${1#--}=$(absolute "$2")" ;;
-        *) declare "${1#--}=$2" ;;
-      esac
+      set_option "$@"
       shift ;;
     --) shift; more=("$@"); break ;;
     -*) die "unknown option $1 (see --help)" ;;

@@ -21,6 +21,15 @@ show_help() {
 # absolute PATH: as the caller means it, who stands elsewhere.
 absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$OLDPWD/$1" ;; esac; }
 
+# set_option --NAME VALUE ...: sets the variable NAME; files and folders are as the caller means them.
+set_option() {
+  [ $# -ge 2 ] || die "$1 needs a value (see --help)"
+  case $1 in
+    --build | --json | --out) declare -g "${1#--}=$(absolute "$2")" ;;
+    *) declare -g "${1#--}=$2" ;;
+  esac
+}
+
 # Compilers of this template code take up to 2 GB each.
 build_jobs() {
   local cores memory jobs

@@ -31,11 +31,7 @@ out=build/gpu-report stages="" arch="" build=build/gpu minutes=8
 while [ $# -gt 0 ]; do
   case $1 in
     --out | --stages | --arch | --build | --minutes)
-      [ $# -ge 2 ] || die "$1 needs a value (see --help)"
-      case $1 in
-        --out | --build) declare "${1#--}=$(absolute "$2")" ;;
-        *) declare "${1#--}=$2" ;;
-      esac
+      set_option "$@"
       shift ;;
     *) die "unknown option $1 (see --help)" ;;
   esac

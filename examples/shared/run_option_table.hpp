@@ -31,8 +31,7 @@ std::optional<Idle> without_late_weights(const O& o) {
 template <class O>
 std::optional<Idle> without_factors(const O& o) {
   if (auto why = without_members(o)) return why;
-  for (const auto part : lpw::split_text(o.late, ','))
-    if (part == "rank1") return std::nullopt;
+  if (contains(parse_late(o.late).groups, lpw::Group::rank_one)) return std::nullopt;
   return Idle{"late", "no rank-1 factors are released"};
 }
 template <class O>

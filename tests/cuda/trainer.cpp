@@ -63,6 +63,16 @@ struct ImageRun {
   train::Trainer<Toy<D>, CountingClassification<D>> trainer;
 };
 
+/// Trains on both devices; each epoch's losses differ by less than `most`.
+void train_alike(ImageRun<Cpu>& cpu, ImageRun<Cuda>& gpu, double most) {
+  const TemporaryFolder cpu_folder, gpu_folder;
+  REQUIRE(cpu.train(cpu_folder / "run") == 0);
+  REQUIRE(gpu.train(gpu_folder / "run") == 0);
+  const auto expected = cpu.losses(), found = gpu.losses();
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(found[i] - expected[i]) < most);
+}
+
 [[nodiscard]] std::string saved_model(const TemporaryFolder& folder) {
   return text_of(io::read_file(folder / "run/model.safetensors"));
 }
@@ -73,16 +83,11 @@ TEST_CASE("the trainer classifies images on the GPU as on the CPU, by replayed g
   for (const std::int64_t chunk : {0, 2}) {
     train::TrainOptions o = image_run_options;
     o.member_chunk = chunk;
-    const TemporaryFolder cpu_folder, gpu_folder;
     ImageRun<Cpu> cpu(o);
     ImageRun<Cuda> gpu(o);
-    REQUIRE(cpu.train(cpu_folder / "run") == 0);
-    REQUIRE(gpu.train(gpu_folder / "run") == 0);
-    const auto expected = cpu.losses(), found = gpu.losses();
-    REQUIRE(found.size() == expected.size());
     // Means over an epoch of some ten steps, each of sums in another order. (The average of weights is made between
     // replays.)
-    for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(found[i] - expected[i]) < 1e-4);
+    train_alike(cpu, gpu, 1e-4);
     const auto scored = gpu.task.evaluate(gpu.network), score = cpu.task.evaluate(cpu.network);
     CHECK(std::abs(scored[1].second - score[1].second) < 1e-4);  // the mean of the likelihoods of the averaged network
     CHECK(cpu.task.passes == 12 + 4 * 4 * (chunk > 0 ? 2 : 1));
@@ -104,16 +109,11 @@ TEST_CASE("members that are released again on the GPU train as on the CPU, whate
                                   .release_momentum = momentum,
                                   .release_every = 1,
                                   .optimizer = optim::AdamOptions{.learning_rate = 0.01}};
-      const TemporaryFolder cpu_folder, gpu_folder;
       ImageRun<Cpu> cpu(o);
       ImageRun<Cuda> gpu(o);
-      REQUIRE(cpu.train(cpu_folder / "run") == 0);
-      REQUIRE(gpu.train(gpu_folder / "run") == 0);
-      const auto expected = cpu.losses(), found = gpu.losses();
-      REQUIRE(found.size() == expected.size());
       // As above. Adam's first steps are of the learning rate's size whatever the gradient's, so that a rounding of one
       // near zero may turn a step; without bias correction all are three times as long, which is 0.1 in the loss.
-      for (std::size_t i = 0; i < expected.size(); ++i) CHECK(std::abs(found[i] - expected[i]) < 1e-2);
+      train_alike(cpu, gpu, 1e-2);
     }
 }
 

@@ -243,29 +243,10 @@ TEST_CASE("additive: what is selected otherwise gets no deviations, and what has
   CHECK(lpw::nn::flatten(network)->value.late.size() == 0);
 }
 
-namespace {
-
-/// Two layers that share a weight and a bias.
-struct TiedLayers {
-  using value_type = double;
-  using device_type = Cpu;
-  TiedLayers() : first({.in_features = 3, .out_features = 3}, init), second(first) {}
-  lpw::Variable<double, Cpu> forward(const lpw::Variable<double, Cpu>& x) { return second.forward(first.forward(x)); }
-  template <class F>
-  void visit(F&& f) {
-    f("first", first);
-    f("second", second);
-  }
-  lpw::nn::Initializer init{Philox(2)};
-  lpw::nn::Linear<double, Cpu> first, second;
-};
-
-}  // namespace
-
 TEST_CASE("additive: layers that share a weight share its deviations, copies have their own", "[late_phase]") {
   for (const char* late : {"additive", "additive:first.*", "additive:second.*"}) {
     CAPTURE(late);
-    TiedLayers network;
+    TiedLayers network({.in_features = 3, .out_features = 3});
     lpw::release(network, {.members = 2, .late = Selectors::parse(late), .sigma = 0.5});
     CHECK(lpw::nn::flatten(network)->value.late.shape() == Shape{2, 12});
     const auto x = random_tensor<double>({2, 4, 3}, 1);

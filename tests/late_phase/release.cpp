@@ -173,29 +173,8 @@ TEST_CASE("release: noise depends on the seed and the member, not on K or the ot
   }
 }
 
-namespace {
-
-/// Two heads that are one: a weight shared between modules.
-struct TiedHeads {
-  using value_type = double;
-  using device_type = Cpu;
-
-  TiedHeads() : first({.in_features = 3, .out_features = 3, .bias = false, .head = true}, init), second(first) {}
-  lpw::Variable<double, Cpu> forward(const lpw::Variable<double, Cpu>& x) { return second.forward(first.forward(x)); }
-  template <class F>
-  void visit(F&& f) {
-    f("first", first);
-    f("second", second);
-  }
-
-  lpw::nn::Initializer init{Philox(2)};
-  lpw::nn::Linear<double, Cpu> first, second;
-};
-
-}  // namespace
-
 TEST_CASE("release: a weight shared by two modules stays one weight and gets its noise once", "[late_phase]") {
-  TiedHeads network;
+  TiedLayers network({.in_features = 3, .out_features = 3, .bias = false, .head = true});
   const auto start = state_of(network).at("first.weight").values;
   lpw::release(network, {.members = 200, .late = Group::head, .sigma = 1});
   const auto flat = lpw::nn::flatten(network);

@@ -80,6 +80,23 @@ struct SmallNet {
   nn::Linear<T, Cpu> last;
 };
 
+/// Two linear layers that share a weight, and a bias where they have one.
+struct TiedLayers {
+  using value_type = double;
+  using device_type = Cpu;
+
+  explicit TiedLayers(const nn::LinearShape& shape) : first(shape, init), second(first) {}
+  Variable<double, Cpu> forward(const Variable<double, Cpu>& x) { return second.forward(first.forward(x)); }
+  template <class F>
+  void visit(F&& f) {
+    f("first", first);
+    f("second", second);
+  }
+
+  nn::Initializer init{Philox(2)};
+  nn::Linear<double, Cpu> first, second;
+};
+
 /// Minibatches of 8x8 images and labels below 3 for some members, drawn anew for every `draw`.
 template <class T>
 struct Minibatches {

@@ -61,10 +61,6 @@ void collapse_affine(nn::BatchNorm<T, D>& module, std::int64_t members) {
   place(module.bias, beta);
 }
 
-}  // namespace detail
-
-namespace detail {
-
 /// Each batch norm's gamma and beta as the members' mean map.
 template <nn::Visitable M>
 void collapse_affine_maps(M& network, std::int64_t members) {
@@ -85,9 +81,9 @@ void collapse_affine_maps(M& network, std::int64_t members) {
 /// forms folded into their dense weights, and nothing left that is late-phase. What follows (an optimizer, or
 /// Followers) goes along, and trains or averages the plain network: states become the mean of the members', those of a
 /// weight with a form or with deviations are the weight's own, a weight that was made of templates is new and has none,
-/// and an average of weights collapses as they do, by its parameters.
-/// Optimizers made for the released network that do not follow refuse to step afterwards. The affine form reads running
-/// statistics: throws Error where they belong to other weights (see recompute_statistics).
+/// and an average of weights collapses as they do, by its parameters. Optimizers made for the released network that do
+/// not follow refuse to step afterwards. The affine form reads running statistics: throws Error where they belong to
+/// other weights (see recompute_statistics).
 template <nn::Visitable M, class Optimizer>
 void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
