@@ -4,6 +4,7 @@
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/embedding.hpp>
 #include <lpw/nn/forms/share_templates.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
@@ -34,8 +35,8 @@ struct Rows {
 
 /// A layer of templates with three members on a device: outputs and the gradients of both stores, two members at a
 /// time.
-template <class Layer, class Weights>
-std::vector<double> computed(Layer layer, const Weights& weights_of, std::int64_t inputs, const Shape& shape) {
+template <class Layer, class Weights, class X>
+std::vector<double> computed(Layer layer, const Weights& weights_of, std::int64_t inputs, const Tensor<X, Cpu>& host) {
   using T = typename Layer::value_type;
   using D = typename Layer::device_type;
   nn::Initializer init(Philox(4));
@@ -43,7 +44,7 @@ std::vector<double> computed(Layer layer, const Weights& weights_of, std::int64_
   release(layer, {.members = 3, .late = Group::templates, .sigma = 0.3, .random = Philox(3)});
   const auto flat = nn::flatten(layer);
   copy(to_device<D>(random_tensor<Accumulate<T>>(flat->value.late.shape(), 8)), flat->value.late);
-  const auto x = to_device<D>(random_tensor<T>(shape.prepend(3), 5));
+  const auto x = to_device<D>(host);
   const UnchangedWeights<Accumulate<T>, D> unchanged(flat->value.base, flat->value.late);
   std::vector<double> result;
   const auto add = [&](const auto& tensor) {
@@ -60,27 +61,37 @@ std::vector<double> computed(Layer layer, const Weights& weights_of, std::int64_
   return result;
 }
 
-/// The three layers that have dense weights.
+/// The layers that have dense weights.
 template <class T, class D>
 std::vector<double> convolution() {
   nn::Initializer init(Philox(2));
-  return computed(nn::Conv2d<T, D>({.in_channels = 8, .out_channels = 8, .padding = 1}, init),
-                  [](auto& layer) { return std::vector{&layer.weight}; }, 4, {2, 6, 6, 8});
+  return computed(
+      nn::Conv2d<T, D>({.in_channels = 8, .out_channels = 8, .padding = 1}, init),
+      [](auto& layer) { return std::vector{&layer.weight}; }, 4, random_tensor<T>({3, 2, 6, 6, 8}, 5));
 }
 template <class T, class D>
 std::vector<double> linear_layer() {
   nn::Initializer init(Philox(2));
-  return computed(nn::Linear<T, D>({.in_features = 16, .out_features = 8}, init),
-                  [](auto& layer) { return std::vector{&layer.weight}; }, 8, {4, 16});
+  return computed(
+      nn::Linear<T, D>({.in_features = 16, .out_features = 8}, init),
+      [](auto& layer) { return std::vector{&layer.weight}; }, 8, random_tensor<T>({3, 4, 16}, 5));
 }
 template <class T, class D>
 std::vector<double> recurrent() {
   nn::Initializer init(Philox(2));
-  return computed(nn::Lstm<T, D>({.in_features = 8, .hidden_features = 8}, init),
-                  [](auto& layer) {
-                    return std::vector{&layer.layers[0].ih.weight, &layer.layers[0].hh.weight};
-                  },
-                  8, {5, 2, 8});
+  return computed(
+      nn::Lstm<T, D>({.in_features = 8, .hidden_features = 8}, init),
+      [](auto& layer) {
+        return std::vector{&layer.layers[0].ih.weight, &layer.layers[0].hh.weight};
+      },
+      8, random_tensor<T>({3, 5, 2, 8}, 5));
+}
+template <class T, class D>
+std::vector<double> table() {
+  nn::Initializer init(Philox(2));
+  return computed(
+      nn::Embedding<T, D>({.vocabulary = 7, .features = 16}, init),
+      [](auto& layer) { return std::vector{&layer.weight}; }, 8, random_indices({3, 5, 4}, 7));
 }
 
 }  // namespace
@@ -108,4 +119,5 @@ TEMPLATE_TEST_CASE("layers made of templates compute on the GPU as on the CPU", 
   CHECK(relative_difference(convolution<TestType, Cuda>(), convolution<TestType, Cpu>()) <= tolerance);
   CHECK(relative_difference(linear_layer<TestType, Cuda>(), linear_layer<TestType, Cpu>()) <= tolerance);
   CHECK(relative_difference(recurrent<TestType, Cuda>(), recurrent<TestType, Cpu>()) <= tolerance);
+  CHECK(relative_difference(table<TestType, Cuda>(), table<TestType, Cpu>()) <= tolerance);
 }

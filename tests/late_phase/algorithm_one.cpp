@@ -261,6 +261,28 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of layers with temp
   check_algorithm_one(make, Group::templates | Group::rank_one);
 }
 
+TEST_CASE("algorithm 1: one batched pass is a sequential run of a network over symbols", "[late_phase]") {
+  const bool factors = GENERATE(false, true);
+  const auto make = [&] { return SymbolNet<double>(factors); };
+  const auto of_templates = [&] {
+    SymbolNet<double> network(factors);
+    lpw::nn::Initializer init(Philox(8));
+    lpw::nn::share_templates<double, Cpu>({&network.embedding.weight}, {.templates = 4, .inputs = 3}, init);
+    return network;
+  };
+  INFO("factors on the embedding, where it is no templates': " << factors);
+  SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
+  SECTION("rank-1 from random signs, and head") {
+    check_algorithm_one(make, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
+  }
+  SECTION("an additive embedding, rank-1 on others") {
+    check_algorithm_one(make, Selectors::parse("rank1,additive:embedding.*"));
+  }
+  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
+  SECTION("templates") { check_algorithm_one(of_templates, Group::templates); }
+  SECTION("templates, rank-1 on others") { check_algorithm_one(of_templates, Group::templates | Group::rank_one); }
+}
+
 TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {
   const auto late = GENERATE(Selectors(Group::batch_norm | Group::head), Selectors(Group::rank_one),
                              Selectors(Group::templates), Selectors::parse("additive"));

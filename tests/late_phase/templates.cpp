@@ -1,6 +1,7 @@
 // Networks whose weights are made of templates: the hypernetwork of the method, and layers that choose the form.
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/predict.hpp>
+#include <lpw/nn/embedding.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/sequential.hpp>
 
@@ -207,10 +208,10 @@ TEST_CASE("templates: as many as layers with unit coefficients are a plain netwo
   CHECK(state_of(hyper) == weights);
 }
 
-TEST_CASE("templates: members of one pass are the members run alone, in LSTM matrices and linear layers",
+TEST_CASE("templates: members of one pass are the members run alone, in LSTM matrices, linear layers and embeddings",
           "[late_phase]") {
   constexpr std::int64_t members = 3;
-  const auto check = [&](auto& net, const lpw::Tensor<double, Cpu>& x, std::int64_t coefficients) {
+  const auto check = [&](auto& net, const auto& x, std::int64_t coefficients) {
     lpw::release(net, {.members = members, .late = Group::templates, .sigma = 0.4});
     CHECK(nn::flatten(net)->value.late.shape() == Shape{members, coefficients});
     const auto run = [&](lpw::MemberRange range) {
@@ -251,6 +252,20 @@ TEST_CASE("templates: members of one pass are the members run alone, in LSTM mat
   nn::share_templates<double, Cpu>({&linear.weight}, {.templates = 4}, init);
   nn::share_coefficients(linear.weight, *linear.bias);
   check(linear, random_tensor<double>({members, 5, 6}, 1), 4);
+  nn::Embedding<double, Cpu> embedding({.vocabulary = 5, .features = 6}, init);
+  nn::share_templates<double, Cpu>({&embedding.weight}, {.templates = 4, .inputs = 3}, init);
+  const auto places = lpw::test::random_indices({members, 8, 3}, 5);
+  check(embedding, places, 2 * 4);
+  // Collapsed it is a table of the mean coefficients: what members of these compute.
+  nn::for_each_parameter(embedding, [](const std::string&, auto& p) {
+    if (p.value().dim(0) > 1) nn::detail::copy_rows(mean_rows(p.value()), p.value());
+  });
+  const auto first = places.rows(0, 1);
+  const auto before = logits_of(embedding, first, 1).values;
+  lpw::collapse(embedding);
+  CHECK(embedding.weight.templates() == nullptr);
+  CHECK(embedding.weight.value().shape() == Shape{1, 5, 6});
+  CHECK(relative_difference(logits_of(embedding, first).values, before) <= 100 * lpw::epsilon<double>());  // few terms
 }
 
 TEST_CASE("templates: what cannot work is refused", "[late_phase]") {

@@ -2,6 +2,8 @@
 #include <lpw/nn/forms/rank_one.hpp>
 
 #include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/embedding.hpp>
+#include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/module.hpp>
 #include "catch.hpp"
@@ -36,8 +38,8 @@ Tensor<double, Cpu> member_weights(const Tensor<double, Cpu>& weight, const Tens
 constexpr double rank_one_tolerance = 400 * epsilon<double>();
 
 /// The layer with factors per member computes what member_weights do, and folding single-row factors changes nothing.
-template <class Layer, class Plain>
-void check_factors(Layer& layer, const Tensor<double, Cpu>& x, Plain&& plain) {
+template <class Layer, class X, class Plain>
+void check_factors(Layer& layer, const Tensor<X, Cpu>& x, Plain&& plain) {
   const Tape tape = Tape::evaluation();
   const auto before = values_of(layer.forward(tape.input(x)).value());
   nn::attach_rank_one(layer);
@@ -85,6 +87,23 @@ TEST_CASE("Linear: rank-1 factors", "[rank_one]") {
     const Variable<double, Cpu> shift({bias}, x.recording(), -1);
     return linear(x, weight, shift);
   });
+}
+
+TEST_CASE("Embedding: rank-1 factors where its shape says so", "[rank_one]") {
+  auto init = initializer();
+  nn::Embedding<double, Cpu> layer({.vocabulary = 7, .features = 5, .factors = true}, init);
+  check_factors(layer, random_indices({2, 4, 3}, 7),
+                [](const auto& x, const auto& weight) { return embedding<double>(x, weight); });
+  nn::attach_rank_one(layer);
+  CHECK(names_of(layer) == "weight rank_one_r rank_one_s ");
+  CHECK(layer.weight.rank_one()->output.shape() == Shape{7});
+  CHECK(layer.weight.rank_one()->input.shape() == Shape{5});
+  CHECK(nn::clone_module(layer).weight.takes_factors());
+
+  nn::Embedding<double, Cpu> shared({.vocabulary = 7, .features = 5}, init);
+  nn::attach_rank_one(shared);
+  CHECK(names_of(shared) == "weight ");
+  CHECK_FALSE(nn::clone_module(shared).weight.takes_factors());
 }
 
 TEST_CASE("Conv2d and Linear: parameters", "[rank_one]") {

@@ -128,13 +128,21 @@ void add_sequences(std::vector<MemberOperation<T, D>>& table) {
   using W = Accumulate<T>;
   constexpr std::int64_t steps = 4, batch = 3, inputs = 5, hidden = 8;
   const Shape sequence{steps, batch, inputs};
+  const auto places = [](const X& x, MemberRange members) {
+    const auto all = random_indices({table_members, steps, batch}, 7);
+    return Variable<std::int32_t, D>({to_device<D>(clone(all.rows(members.first, members.count)))}, x.recording(), -1);
+  };
   table.push_back(
       {"embedding", sequence, {{"weight", {7, inputs}}}, [=](const X& x, const Parameters& p, MemberRange members) {
-         const auto all = random_indices({table_members, steps, batch}, 7);
-         const Variable<std::int32_t, D> places({to_device<D>(clone(all.rows(members.first, members.count)))},
-                                                x.recording(), -1);
-         return add(embedding<T>(places, p[0]), x);
+         return add(embedding<T>(places(x, members), p[0]), x);
        }});
+  table.push_back({"embedding with factors",
+                   sequence,
+                   {{"weight", {7, inputs}}, {"r", {7}}, {"s", {inputs}}},
+                   [=](const X& x, const Parameters& p, MemberRange members) {
+                     const MemberWeight<W, D> weight{p[0], RankOneFactors<W, D>{p[1], p[2]}};
+                     return add(embedding<T>(places(x, members), weight), x);
+                   }});
   const auto states = [](const X& x, MemberRange members) {
     return std::pair(X({drawn_rows<D, T>({batch, hidden}, 92, members)}, x.recording(), -1),
                      Variable<W, D>({drawn_rows<D, W>({batch, hidden}, 93, members)}, x.recording(), -1));

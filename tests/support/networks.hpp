@@ -2,6 +2,8 @@
 // network's state as plain vectors under its names.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstring>
 #include <map>
 #include <string>
@@ -11,6 +13,7 @@
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/models/wide_resnet.hpp>
+#include <lpw/nn/embedding.hpp>
 #include <lpw/optim/sgd.hpp>
 
 #include "support/compare.hpp"
@@ -97,6 +100,45 @@ struct TiedLayers {
   nn::Linear<double, Cpu> first, second;
 };
 
+/// A network of one's own over symbols, which are here images in levels of grey: an embedding, a hidden layer, and a
+/// last one.
+template <class T>
+struct SymbolNet {
+  using value_type = T;
+  using device_type = Cpu;
+  static constexpr std::int64_t symbols = 7;
+
+  explicit SymbolNet(bool factors, nn::Initializer init = nn::Initializer(Philox(9)))
+      : embedding({.vocabulary = symbols, .features = 6, .factors = factors}, init),
+        hidden({.in_features = 6, .out_features = 5}, init),
+        last({.in_features = 5, .out_features = 3, .head = true}, init) {}
+
+  Variable<T, Cpu> forward(const Variable<T, Cpu>& x) {
+    const auto features = global_average_pool(embedding.forward(levels(x)));
+    return last.forward(relu(hidden.forward(features)));
+  }
+
+  /// Images [K, B, H, W, C] as symbols [K, B, H, W] by their first channel.
+  static Variable<std::int32_t, Cpu> levels(const Variable<T, Cpu>& x) {
+    const auto images = x.value();
+    const std::int64_t channels = images.shape()[-1];
+    Tensor<std::int32_t, Cpu> result(images.shape().slice(0, 4));
+    for (std::int64_t i = 0; i < result.size(); ++i)
+      result.data()[i] = std::clamp(int(std::floor(2 * double(images.data()[i * channels]))) + 3, 0, int(symbols) - 1);
+    return Variable<std::int32_t, Cpu>({result}, x.recording(), -1);
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("embedding", embedding);
+    f("hidden", hidden);
+    f("last", last);
+  }
+
+  nn::Embedding<T, Cpu> embedding;
+  nn::Linear<T, Cpu> hidden, last;
+};
+
 /// Minibatches of 8x8 images and labels below 3 for some members, drawn anew for every `draw`.
 template <class T>
 struct Minibatches {
@@ -171,8 +213,8 @@ std::map<std::string, Rows<nn::WeightOf<M>>> state_of(M& network) {
 }
 
 /// Logits of one member (or of a plain network) in evaluation.
-template <class M, class T>
-Rows<T> logits_of(M& network, const Tensor<T, Cpu>& images, std::int64_t member = 0) {
+template <class M, class X>
+Rows<typename M::value_type> logits_of(M& network, const Tensor<X, Cpu>& images, std::int64_t member = 0) {
   return rows_of(network.forward(Tape::evaluation({member, 1}).input(images)).value());
 }
 

@@ -29,25 +29,13 @@ void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& wei
                       describe(in, "KBHWC"), " with padding ", options.padding);
 }
 
-template <class T, class D>
-void check_conv2d_factors(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
-                          const RankOneFactors<Accumulate<T>, D>& f) {
-  const Shape &kernel = weight.shape(), &r = f.output.shape(), &s = f.input.shape();
-  require<ShapeError>(r.rank() == 2 && r[1] == kernel[1] && s.rank() == 2 && s[1] == kernel[4],
-                      "conv2d: rank-1 factors r ", describe(r, "KO"), " and s ", describe(s, "KC"), " of a weight ",
-                      kernel, "; expected r [1 or K, ", kernel[1], "] and s [1 or K, ", kernel[4], "]");
-  require_member_rows("conv2d", "rank-1 factor r", r[0], x.shape()[0]);
-  require_member_rows("conv2d", "rank-1 factor s", s[0], x.shape()[0]);
-}
-
 template <class W, class D>
-[[nodiscard]] ConvolutionWeight<W, D> convolution_weight(const Variable<W, D>& weight,
-                                                         std::optional<RankOneFactors<W, D>> factors = {}) {
-  return ConvolutionWeight<W, D>(MemberWeight<W, D>{weight, std::move(factors)});
+[[nodiscard]] FormedWeight<W, D> convolution_weight(const Variable<W, D>& weight,
+                                                    std::optional<RankOneFactors<W, D>> factors = {}) {
+  return FormedWeight<W, D>(MemberWeight<W, D>{weight, std::move(factors)});
 }
 template <class W, class D>
-[[nodiscard]] ConvolutionWeight<W, D> convolution_weight(const Variable<W, D>& weight,
-                                                         const RankOneFactors<W, D>& factors) {
+[[nodiscard]] FormedWeight<W, D> convolution_weight(const Variable<W, D>& weight, const RankOneFactors<W, D>& factors) {
   return convolution_weight(weight, std::optional(factors));
 }
 
@@ -55,7 +43,7 @@ template <class W, class D>
 /// inputs to record, by its place, as factors do.
 template <class T, class D, class... Inputs>
 [[nodiscard]] Variable<T, D> record_conv2d(const char* name, const Variable<T, D>& x,
-                                           ConvolutionWeight<Accumulate<T>, D> weight, Conv2dOptions options,
+                                           FormedWeight<Accumulate<T>, D> weight, Conv2dOptions options,
                                            Tensor<T, D> residual, Edge<T, D> dr, const Inputs&... inputs) {
   auto saved = weight.needs_gradient() ? x.activation() : Activation<T, D>();
   auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
@@ -64,7 +52,7 @@ template <class T, class D, class... Inputs>
       {name, {{"stride", options.stride}, {"padding", options.padding}}}, std::move(y),
       [saved, options, in = x.shape(), weight = std::move(weight), dx = x.edge(), dr](Tensor<T, D> dy) mutable {
         if (weight.needs_gradient()) {
-          weight.add_gradients(saved, dy, options);
+          weight.add_gradients([&](auto& target) { conv2d_backward_weight(saved, dy, options, target); });
           if (!saved.pending())
             saved = {};  // frees the input before its gradient is allocated; a pending one's raw is held by its batch
                          // norm's step
@@ -95,7 +83,7 @@ template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  detail::check_conv2d_factors(x, weight, factors);
+  detail::check_rank_one("conv2d", x.shape()[0], weight.shape(), factors);
   return detail::record_conv2d<T, D>("conv2d", x, detail::convolution_weight(weight, factors), options, {}, {}, weight,
                                      factors.output, factors.input);
 }
@@ -106,14 +94,14 @@ template <class T, class D>
                                     Conv2dOptions options = {}) {
   if (weight.factors) return conv2d(x, weight.rows, *weight.factors, options);
   detail::check_conv2d(x, weight.rows, options);
-  return detail::record_conv2d<T, D>("conv2d", x, detail::ConvolutionWeight(weight), options, {}, {}, weight.rows);
+  return detail::record_conv2d<T, D>("conv2d", x, detail::FormedWeight(weight), options, {}, {}, weight.rows);
 }
 
 namespace detail {
 
 template <class T, class D, class... Inputs>
 [[nodiscard]] Variable<T, D> record_conv2d_add(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
-                                               ConvolutionWeight<Accumulate<T>, D> operand, Variable<T, D> residual,
+                                               FormedWeight<Accumulate<T>, D> operand, Variable<T, D> residual,
                                                Conv2dOptions options, const Inputs&... factors) {
   const Shape out = conv2d_output(x.shape(), conv2d_geometry(x.shape(), weight.shape(), options));
   require<ShapeError>(residual.shape() == out, "conv2d_add: the convolution is ", out, ", the residual ",
@@ -142,7 +130,7 @@ template <class T, class D>
                                         const RankOneFactors<Accumulate<T>, D>& factors, Variable<T, D> residual,
                                         Conv2dOptions options = {}) {
   detail::check_conv2d(x, weight, options);
-  detail::check_conv2d_factors(x, weight, factors);
+  detail::check_rank_one("conv2d", x.shape()[0], weight.shape(), factors);
   return detail::record_conv2d_add(x, weight, detail::convolution_weight(weight, factors), std::move(residual), options,
                                    factors.output, factors.input);
 }
@@ -153,7 +141,7 @@ template <class T, class D>
                                         Variable<T, D> residual, Conv2dOptions options = {}) {
   if (weight.factors) return conv2d_add(x, weight.rows, *weight.factors, std::move(residual), options);
   detail::check_conv2d(x, weight.rows, options);
-  return detail::record_conv2d_add(x, weight.rows, detail::ConvolutionWeight(weight), std::move(residual), options);
+  return detail::record_conv2d_add(x, weight.rows, detail::FormedWeight(weight), std::move(residual), options);
 }
 
 }  // namespace lpw::inline LPW_ABI

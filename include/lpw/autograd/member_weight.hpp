@@ -39,8 +39,10 @@ class WeightRows {
   [[nodiscard]] Tensor<W, D> value() const { return rows_.empty() ? remake_() : rows_; }
   /// Lets go of rows that can be made again: forward has read them.
   void forget() {
-    if (remake_) rows_ = {};
+    if (remake_) drop();
   }
+  /// The same where backward reads none.
+  void drop() { rows_ = {}; }
 
  private:
   Shape shape_;

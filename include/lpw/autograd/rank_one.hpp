@@ -1,24 +1,39 @@
-// A dense weight with rank-1 factors: member k computes with W_k = W o (r_k s_k^T). For a convolution these weights are
-// small beside its images, so they are formed, twice in a step and not kept, and no scaled copy of an input or output
-// is.
+// A dense weight with rank-1 factors: member k computes with W_k = W o (r_k s_k^T). A convolution's weights are small
+// beside its images, and a table of a small vocabulary beside its windows of text, so they are formed and not kept, and
+// no scaled copy of an input or output is. K copies of one layer's weight live while it computes, and while its
+// backward does; `member_chunk` bounds K.
 #pragma once
 
 #include <algorithm>
 #include <optional>
 #include <utility>
 
+#include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/member_weight.hpp>
 
 namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// A weight [1 or K, O, kh, kw, C] as a convolution's passes see it: its values, with factors where there are any, and
-/// where the gradients go.
+/// Throws ShapeError unless the factors fit a weight [1 or K, O, ..., C] of an operation on that many members.
 template <class W, class D>
-class ConvolutionWeight {
+void check_rank_one(const char* operation, std::int64_t members, const Shape& weight,
+                    const RankOneFactors<W, D>& factors) {
+  const Shape &r = factors.output.shape(), &s = factors.input.shape();
+  require<ShapeError>(r.rank() == 2 && r[1] == weight[1] && s.rank() == 2 && s[1] == weight[-1], operation,
+                      ": rank-1 factors r ", describe(r, "KO"), " and s ", describe(s, "KC"), " of a weight ", weight,
+                      "; expected r [1 or K, ", weight[1], "] and s [1 or K, ", weight[-1], "]");
+  require_member_rows(operation, "rank-1 factor r", r[0], members);
+  require_member_rows(operation, "rank-1 factor s", s[0], members);
+}
+
+/// A weight [1 or K, O, ..., C] as the passes of an operation see it that wants the members' weights formed: a
+/// convolution's kernels, an embedding's tables. Its values, with factors where there are any, and where the gradients
+/// go.
+template <class W, class D>
+class FormedWeight {
  public:
-  explicit ConvolutionWeight(const MemberWeight<W, D>& weight) : rows_(weight), to_weight_(weight.rows.row_edge()) {
+  explicit FormedWeight(const MemberWeight<W, D>& weight) : rows_(weight), to_weight_(weight.rows.row_edge()) {
     if (!weight.factors) return;
     output_ = weight.factors->output.rows();
     input_ = weight.factors->input.rows();
@@ -26,10 +41,13 @@ class ConvolutionWeight {
     to_input_ = weight.factors->input.row_edge();
   }
 
+  [[nodiscard]] const Shape& shape() const { return rows_.shape(); }
   [[nodiscard]] bool needs_gradient() const { return to_weight_.needed() || to_output_.needed() || to_input_.needed(); }
 
   /// Keeps no rows for the backward pass that it can make again.
   void forget() { rows_.forget(); }
+  /// The same where backward does not read value(): keeps but the rows that gradients of factors are made of.
+  void forget_value() { output_.empty() ? rows_.drop() : rows_.forget(); }
 
   /// W, or W_k for every member that differs.
   [[nodiscard]] Tensor<W, D> value() const {
@@ -41,15 +59,16 @@ class ConvolutionWeight {
     return scaled.tensor.reshaped(shape().with(0, members()));
   }
 
-  /// Adds the gradients that x, the convolution's input, and dy, the gradient of its result, make.
-  template <class T>
-  void add_gradients(const Activation<T, D>& x, const Tensor<T, D>& dy, Conv2dOptions options) const {
+  /// Adds the gradients of all that it is made of; add(target) adds the gradient of value() to one of that shape, or
+  /// writes it.
+  template <class Add>
+  void add_gradients(Add&& add) const {
     if (output_.empty()) {
       auto target = to_weight_.sink(shape());
-      return conv2d_backward_weight(x, dy, options, target);
+      return add(target);
     }
     Gradient<W, D> product{Tensor<W, D>(shape().with(0, members())), false};
-    conv2d_backward_weight(x, dy, options, product);
+    add(product);
     const auto target = [](const Edge<W, D>& edge, const Shape& shape) {
       return edge.needed() ? edge.sink(shape) : Gradient<W, D>{};
     };
@@ -66,10 +85,11 @@ class ConvolutionWeight {
 
  private:
   [[nodiscard]] std::int64_t members() const { return std::max({shape()[0], output_.dim(0), input_.dim(0)}); }
-  [[nodiscard]] std::int64_t positions() const { return shape()[2] * shape()[3]; }
+  /// Of a convolution's kernel; 1 of a table.
+  [[nodiscard]] std::int64_t positions() const { return shape().size_from(2) / shape()[-1]; }
 
-  /// A convolution's weights as matrices [rows, O, kh kw C].
-  [[nodiscard]] Shape as_matrices(std::int64_t rows) const { return {rows, shape()[1], positions() * shape()[4]}; }
+  /// Weights as matrices [rows, O, positions C].
+  [[nodiscard]] Shape as_matrices(std::int64_t rows) const { return {rows, shape()[1], shape().size_from(2)}; }
   [[nodiscard]] Tensor<W, D> matrices(const Tensor<W, D>& weight) const {
     return weight.reshaped(as_matrices(weight.dim(0)));
   }
@@ -86,7 +106,7 @@ class ConvolutionWeight {
     return result;
   }
 
-  /// s once for every position of the kernel: [1 or K, kh kw C].
+  /// s once for every position of the kernel: [1 or K, positions C].
   [[nodiscard]] Shape repeated(const Shape& input) const { return {input[0], positions() * input[1]}; }
   [[nodiscard]] Tensor<W, D> repeated_input() const {
     if (positions() == 1) return input_;
@@ -97,8 +117,6 @@ class ConvolutionWeight {
     }
     return result;
   }
-
-  [[nodiscard]] const Shape& shape() const { return rows_.shape(); }
 
   WeightRows<W, D> rows_;
   Tensor<W, D> output_, input_;  // empty where there are no factors

@@ -146,13 +146,14 @@ template <nn::Visitable M>
   return hash;
 }
 
-/// Throws OptionError if two layers that would take rank-1 factors share one weight: a collapsed weight could not serve
-/// both.
+/// Throws OptionError if a layer that would take rank-1 factors shares its weight with another: a collapsed weight
+/// could not serve both.
 template <nn::Visitable M>
 void require_untied_weights(M& network, const Selectors& selectors) {
-  std::set<const void*> seen;
-  for_each_factored_weight(network, selectors, [&](const std::string& name, auto& weight) {
-    require<OptionError>(seen.insert(weight.id()).second, "release: '", name,
+  std::set<const void*> factored, seen;
+  for_each_factored_weight(network, selectors, [&](const std::string&, auto& weight) { factored.insert(weight.id()); });
+  nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
+    require<OptionError>(!factored.contains(weight.id()) || seen.insert(weight.id()).second, "release: '", name,
                          "' shares its weight with another layer, so it cannot have rank-1 factors of its own");
   });
 }

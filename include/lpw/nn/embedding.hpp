@@ -2,6 +2,7 @@
 #pragma once
 
 #include <lpw/autograd/embedding.hpp>
+#include <lpw/nn/forms/dense_weight.hpp>
 #include <lpw/nn/initializer.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
@@ -9,9 +10,12 @@ namespace lpw::inline LPW_ABI::nn {
 /// Sizes of an Embedding's table.
 struct EmbeddingShape {
   std::int64_t vocabulary, features;
+  bool factors = false;  // whether release puts rank-1 factors on the table, as on other layers' weights
 };
 
-/// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features].
+/// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features]. The table can be made of
+/// templates, whatever its shape says of factors; without these, rank-1 late-phase weights leave it shared, as the
+/// method does, which has them on the LSTM's matrices.
 template <class T, class D>
 struct Embedding {
   using value_type = T;
@@ -19,7 +23,9 @@ struct Embedding {
   using W = Accumulate<T>;
 
   /// N(0, 1), as PyTorch. Throws OptionError for an impossible shape.
-  Embedding(const EmbeddingShape& shape, Initializer& init) : weight(init.normal<W, D>(checked(shape))) {}
+  Embedding(const EmbeddingShape& shape, Initializer& init) : weight(init.normal<W, D>(checked(shape))) {
+    weight.set_takes_factors(shape.factors);
+  }
 
   [[nodiscard]] Variable<T, D> forward(const Variable<std::int32_t, D>& indices) {
     return embedding<T, D>(indices, weight.on(indices));
@@ -30,7 +36,7 @@ struct Embedding {
     f("weight", weight);
   }
 
-  Parameter<W, D> weight;
+  DenseWeight<W, D> weight;
 
  private:
   static Shape checked(const EmbeddingShape& s) {

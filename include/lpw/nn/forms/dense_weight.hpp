@@ -62,8 +62,10 @@ class DenseWeight : public Parameter<W, D> {
   [[nodiscard]] bool has_base() const {
     return std::visit([](const auto& form) { return form.has_base; }, form_);
   }
-  /// Whether rank-1 factors can be put on it: a matrix or kernel that is a parameter.
-  [[nodiscard]] bool takes_factors() const { return has_base() && shape().rank() >= 2; }
+  /// Whether release puts rank-1 factors on it if these are chosen: on a matrix or kernel that is a parameter, unless
+  /// its layer says otherwise.
+  [[nodiscard]] bool takes_factors() const { return takes_factors_ && has_base() && shape().rank() >= 2; }
+  void set_takes_factors(bool takes) { takes_factors_ = takes; }
   /// Shape of one member's weights.
   [[nodiscard]] Shape shape() const {
     const auto* made = std::get_if<Templates<W, D>>(&form_);
@@ -79,6 +81,7 @@ class DenseWeight : public Parameter<W, D> {
 
  private:
   Form<W, D> form_;
+  bool takes_factors_ = true;
 };
 
 }  // namespace lpw::inline LPW_ABI::nn
