@@ -1,6 +1,7 @@
 // Snapshots: what is kept, what goes, whose files are touched, and the ensemble that they make.
 #include <lpw/io/snapshots.hpp>
 
+#include <fstream>
 #include <set>
 
 #include <lpw/late_phase/predict.hpp>
@@ -8,6 +9,7 @@
 
 #include "catch.hpp"
 #include "support/files.hpp"
+#include "support/fuzz.hpp"
 #include "support/networks.hpp"
 
 using namespace lpw::test;
@@ -212,4 +214,27 @@ TEST_CASE("snapshots: what is damaged or cannot be is refused by name", "[io]") 
   CHECK(message_of<lpw::FileError>([&] {
           snapshots.load(1, network);
         }).starts_with(snapshots.file(1).string() + ": cannot open"));
+}
+
+TEST_CASE("snapshots: a damaged index is read whole or refused by its name", "[io]") {
+  const TemporaryFolder folder;
+  const std::string index = (folder / "snapshots.json").string();
+  Fuzz random(17);
+  constexpr std::string_view pieces[] = {"\"snapshots\":", "\"leaving\":", "[", "]", "-1", "1e400", "null", "{}", "7,"};
+  std::int64_t taken = 0, refused = 0;
+  for (std::int64_t left = fuzz_inputs(2000); left > 0; --left) {
+    std::ofstream(index, std::ios::binary) << random.damaged(R"({"snapshots":[1,20,300],"leaving":[4]})", pieces);
+    try {
+      const Snapshots snapshots(folder.path(), 3);
+      const auto& steps = snapshots.steps();
+      CHECK(std::is_sorted(steps.begin(), steps.end()));
+      CHECK((steps.empty() || steps.front() >= 0));
+      ++taken;
+    } catch (const lpw::FileError& error) {
+      CHECK(std::string(error.what()).starts_with(index + ": "));
+      ++refused;
+    }
+  }
+  CHECK(taken > 0);
+  CHECK(refused > 0);
 }

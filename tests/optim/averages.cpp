@@ -214,13 +214,69 @@ TEST_CASE("averages: what is put into a network is the average, and makes its st
   CHECK(lpw::nn::statistics_stale(network));
   CHECK_THROWS_AS(logits_of(network, Minibatches<double>(1, 4, 0).images), lpw::Error);
 
-  lpw::collapse(network, lpw::Collapse::parameters);  // an average does not follow a collapse
+  lpw::collapse(network, lpw::Collapse::parameters);  // of which the average was not told
   CHECK(message_of<lpw::Error>([&] { average->update(); })
             .ends_with("the network has been assigned to, collapsed, released without this average, or is gone; make a "
                        "new average for it"));
   CHECK(message_of<lpw::Error>([&] {
           average->apply(network);
         }).ends_with(": the network has other weights than the averaged ones"));
+}
+
+TEST_CASE("averages: told of a collapse, they go on with what they hold collapsed as the network", "[optim]") {
+  const auto options = GENERATE(AverageOptions(SwaOptions()), AverageOptions(EmaOptions{.decay = 0.5}),
+                                AverageOptions(LatestOptions{3}));
+  const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
+  CAPTURE(options.index());
+  auto network = SmallNet<double>();
+  lpw::optim::Sgd optimizer(network);
+  lpw::release(network, optimizer, {.members = 3, .late = groups, .sigma = 0.3});
+  const auto average = make_average(network, options);
+  const auto plain_of = [&](const lpw::nn::FlatPair<double, Cpu>& weights) {
+    auto copy = lpw::nn::clone_module(network);
+    auto& value = lpw::nn::flatten(copy)->value;
+    lpw::copy(weights.base, value.base);
+    lpw::copy(weights.late, value.late);
+    lpw::collapse(copy, lpw::Collapse::parameters);
+    return values(lpw::nn::flatten(copy)->value.base);
+  };
+  std::vector<Vector> past;  // collapsed
+  for (std::uint32_t i = 0; i < 4; ++i) {
+    train(network, optimizer, 1, i);
+    average->update();
+    past.push_back(plain_of(lpw::nn::flatten(network)->value));
+  }
+  const auto before = plain_of(average->average());
+  average->before_collapse(network);
+  const auto old = lpw::nn::flatten(network);
+  lpw::collapse(network, lpw::Collapse::parameters);
+  average->rearrange(*old, lpw::nn::flatten(network));
+  if (options.index() < 2) CHECK(largest_difference(average->average().base, before) == 0);
+
+  lpw::optim::Sgd next(network);
+  for (std::uint32_t i = 10; i < 12; ++i) {
+    train(network, next, 1, i);
+    average->update();
+    const auto now = values(lpw::nn::flatten(network)->value.base);
+    past.push_back(now);
+    const auto count = static_cast<double>(past.size());
+    const auto mixed = [&](double share) {  // of the collapsed average and the one update since
+      Vector sum = before;
+      for (std::size_t j = 0; j < sum.size(); ++j) sum[j] += (now[j] - sum[j]) * share;
+      return sum;
+    };
+    const auto found = average->average().base;
+    if (options.index() == 2) CHECK(largest_difference(found, mean_of_last(past, 3)) <= average_rounding);
+    if (options.index() == 0 && i == 10) CHECK(largest_difference(found, mixed(1 / count)) <= average_rounding);
+    if (options.index() == 1 && i == 10)
+      CHECK(largest_difference(found, mixed(0.5 / (1 - std::pow(0.5, count)))) <= average_rounding);
+  }
+  average->apply(network);
+  CHECK(average->counts() == AverageCounts{6, 4});
+  auto stranger = SmallNet<double>();
+  CHECK(message_of<lpw::Error>([&] {
+          average->before_collapse(stranger);
+        }).ends_with(": is not of the network that is to be collapsed"));
 }
 
 TEST_CASE("averages: going on from states and counts is going on, at any place of a ring", "[optim]") {

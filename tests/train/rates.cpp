@@ -29,9 +29,9 @@ struct InterruptedTask : lpw::train::ImageClassification<CycledToy> {
   mutable int pass_ = 0;
 };
 
-/// The factors that steps had.
-struct RecordedFactors final : lpw::train::Part<CycledToy, InterruptedTask> {
-  explicit RecordedFactors(std::vector<lpw::optim::Time>& times) : times_(times) {}
+/// Where training stood before each step.
+struct RecordedTimes final : lpw::train::Part<CycledToy, InterruptedTask> {
+  explicit RecordedTimes(std::vector<lpw::optim::Time>& times) : times_(times) {}
   void after_step(Run& run) override { times_.push_back(run.before_last_step()); }
 
  private:
@@ -45,7 +45,7 @@ struct CycledRun {
     InterruptedTask task(interrupt);
     RecordedDisplay display;
     lpw::train::Trainer<CycledToy, InterruptedTask> trainer(network, task, options, {{"model", "toy"}});
-    trainer.add(std::make_unique<RecordedFactors>(times));
+    trainer.add(std::make_unique<RecordedTimes>(times));
     const lpw::train::RunFolder folder(path, true);
     if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
     signal = trainer.run(folder, display.get());

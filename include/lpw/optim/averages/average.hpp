@@ -3,16 +3,20 @@
 // late-phase weights, are averaged each on their own.
 //
 // With a release, an average goes along: every member starts from the one past there was, and weights that are new
-// (rank-1 factors) count as having had their present value so far. A collapse ends it, since nothing says what the
-// average of the members' past is in the collapsed network: put the average into the network before that.
+// (rank-1 factors) count as having had their present value so far. With a collapse it goes along where it is told
+// before: whatever weights it holds are collapsed as the network's are, by their parameters, since only whole weights
+// can be folded. Otherwise a collapse ends it.
 #pragma once
 
 #include <algorithm>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
+#include <lpw/late_phase/collapse.hpp>
 #include <lpw/optim/named_state.hpp>
 #include <lpw/optim/statistics.hpp>
 
@@ -73,8 +77,10 @@ class Average {
 
   /// Whether the averaged weights are in these stores.
   [[nodiscard]] bool follows(const Flat& flat) const { return &flat == flat_.get(); }
-  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging.
+  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging, and after
+  /// before_collapse and a collapse.
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
+    if (collapsed_) return take_collapsed(to);
     const std::vector<NamedState<W, D>> before = states();
     flat_ = to;
     make_slots(slots());
@@ -82,6 +88,19 @@ class Average {
       const Pair moved =
           nn::rearrange(before[to_size(i)].pair, from, *to, {clone(to->value.base), clone(to->value.late)});
       put(moved, slot(i));
+    }
+  }
+
+  /// Before the network is collapsed: makes collapsed weights of all that are kept.
+  template <nn::Visitable M>
+  void before_collapse(M& network) {
+    require(follows(*nn::flatten(network)), name_, ": is not of the network that is to be collapsed");
+    collapsed_.emplace();
+    for (std::int64_t i = 0; i < std::min(slots(), counts_.updates); ++i) {
+      M copy = nn::clone_module(network);
+      put(slot(i), nn::flatten(copy)->value);
+      collapse(copy, Collapse::parameters);
+      collapsed_->push_back(nn::flatten(copy)->value.base);
     }
   }
 
@@ -138,6 +157,16 @@ class Average {
   }
 
  private:
+  void take_collapsed(const std::shared_ptr<Flat>& to) {
+    const std::int64_t count = slots();
+    flat_ = to;
+    make_slots(count);
+    const auto collapsed = *std::exchange(collapsed_, std::nullopt);
+    for (std::size_t i = 0; i < collapsed.size(); ++i) {
+      auto place = slot(static_cast<std::int64_t>(i)).base;
+      copy(collapsed[i], place);
+    }
+  }
   void make_slots(std::int64_t slots) {
     kept_ = {zeros<W, D>({slots, flat_->value.base.size()}), zeros<W, D>({slots, flat_->value.late.size()})};
   }
@@ -151,6 +180,7 @@ class Average {
   std::shared_ptr<Flat> flat_;
   Pair kept_;
   AverageCounts counts_;
+  std::optional<std::vector<Tensor<W, D>>> collapsed_ = {};  // between before_collapse and rearrange
 };
 
 }  // namespace lpw::inline LPW_ABI::optim
