@@ -23,7 +23,7 @@ struct Time {
 struct SchedulePiece {
   Curve curve;
   bool each_iteration = false;
-  double length = std::numeric_limits<double>::infinity();
+  double length = std::numeric_limits<double>::max();
 };
 
 /// The unit of a schedule's times. In iterations, every iteration has a rate of its own.
