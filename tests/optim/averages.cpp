@@ -214,7 +214,7 @@ TEST_CASE("averages: what is put into a network is the average, and makes its st
   CHECK(lpw::nn::statistics_stale(network));
   CHECK_THROWS_AS(logits_of(network, Minibatches<double>(1, 4, 0).images), lpw::Error);
 
-  lpw::collapse(network, lpw::Collapse::parameters);  // of which the average was not told
+  lpw::collapse(network, lpw::Collapse::parameters);  // which the average does not follow
   CHECK(message_of<lpw::Error>([&] { average->update(); })
             .ends_with("the network has been assigned to, collapsed, released without this average, or is gone; make a "
                        "new average for it"));
@@ -223,7 +223,7 @@ TEST_CASE("averages: what is put into a network is the average, and makes its st
         }).ends_with(": the network has other weights than the averaged ones"));
 }
 
-TEST_CASE("averages: told of a collapse, they go on with what they hold collapsed as the network", "[optim]") {
+TEST_CASE("averages: they follow a collapse with what they hold collapsed as the network", "[optim]") {
   const auto options = GENERATE(AverageOptions(SwaOptions()), AverageOptions(EmaOptions{.decay = 0.5}),
                                 AverageOptions(LatestOptions{3}));
   const Group groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
@@ -247,10 +247,7 @@ TEST_CASE("averages: told of a collapse, they go on with what they hold collapse
     past.push_back(plain_of(lpw::nn::flatten(network)->value));
   }
   const auto before = plain_of(average->average());
-  average->before_collapse(network);
-  const auto old = lpw::nn::flatten(network);
-  lpw::collapse(network, lpw::Collapse::parameters);
-  average->rearrange(*old, lpw::nn::flatten(network));
+  lpw::collapse(network, *average, lpw::Collapse::parameters);
   if (options.index() < 2) CHECK(largest_difference(average->average().base, before) == 0);
 
   lpw::optim::Sgd next(network);

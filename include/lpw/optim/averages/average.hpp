@@ -3,9 +3,8 @@
 // late-phase weights, are averaged each on their own.
 //
 // With a release, an average goes along: every member starts from the one past there was, and weights that are new
-// (rank-1 factors) count as having had their present value so far. With a collapse it goes along where it is told
-// before: whatever weights it holds are collapsed as the network's are, by their parameters, since only whole weights
-// can be folded. Otherwise a collapse ends it.
+// (rank-1 factors) count as having had their present value so far. A collapse that it follows collapses the weights it
+// holds as the network's, by their parameters, since only whole weights can be folded; another one ends it.
 #pragma once
 
 #include <algorithm>
@@ -77,8 +76,7 @@ class Average {
 
   /// Whether the averaged weights are in these stores.
   [[nodiscard]] bool follows(const Flat& flat) const { return &flat == flat_.get(); }
-  /// Follows the network to new stores; call it beside the optimizer's when releasing while averaging, and after
-  /// before_collapse and a collapse.
+  /// Follows the network to new stores; call it beside the optimizer's when releasing or collapsing while averaging.
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     if (collapsed_) return take_collapsed(to);
     const std::vector<NamedState<W, D>> before = states();
@@ -91,7 +89,7 @@ class Average {
     }
   }
 
-  /// Before the network is collapsed: makes collapsed weights of all that are kept.
+  /// Makes collapsed weights of all that are kept, with which rearrange goes on; called by collapse.
   template <nn::Visitable M>
   void before_collapse(M& network) {
     require(follows(*nn::flatten(network)), name_, ": is not of the network that is to be collapsed");
