@@ -42,7 +42,7 @@ struct Training {
   Start start = Start::point;
   std::int64_t records = 20;  // times at which losses are recorded, about; the end is one
 
-  [[nodiscard]] bool constant_rates() const { return std::holds_alternative<lpw::optim::Constant>(schedule); }
+  [[nodiscard]] bool constant_rates() const { return lpw::optim::is_constant(schedule); }
   [[nodiscard]] bool late_phase() const { return release >= 0 && late_rate > 0; }
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {

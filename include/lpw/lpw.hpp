@@ -26,6 +26,7 @@
 #include <lpw/io/load_options.hpp>
 #include <lpw/io/model.hpp>
 #include <lpw/io/safetensors.hpp>
+#include <lpw/io/snapshots.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
@@ -43,6 +44,8 @@
 #include <lpw/nn/module.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/adam.hpp>
+#include <lpw/optim/averages/make_average.hpp>
+#include <lpw/optim/best.hpp>
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>

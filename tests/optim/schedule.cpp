@@ -17,6 +17,12 @@ std::string refused(const std::string& text, double learning_rate = 0.1) {
 
 constexpr double eps = 1e-15;  // values of order 1, a few roundings
 
+const std::string forms =
+    "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL, steps:a,b,...:gamma, "
+    "cosine-cycles:LENGTH, cosine-cycles:LENGTH:FINAL, triangular-cycles:LENGTH:FIRST:LOWEST, one-cycle, "
+    "one-cycle:LENGTH:RISE:FIRST:FINAL, one-cycle:LENGTH:RISE:FIRST:FINAL:linear, warmup:LENGTH or "
+    "warmup:LENGTH:FIRST; several as CURVE@LENGTH/CURVE, with smooth: or iterations: before them";
+
 }  // namespace
 
 TEST_CASE("schedule: the CIFAR runs' rate is 0.1 to epoch 100, falls to 0.001 at epoch 180 and stays", "[optim]") {
@@ -92,8 +98,6 @@ TEST_CASE("schedule: cosine and constant", "[optim]") {
 }
 
 TEST_CASE("schedule: what cannot be read is refused with the schedule and the reason", "[optim]") {
-  const std::string forms =
-      "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
   for (const std::string text :
        {"", "Constant", "linear", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3:4", ":::"})
     CHECK(refused(text) == "schedule \"" + text + "\": " + forms);

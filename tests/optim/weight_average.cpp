@@ -182,8 +182,6 @@ TEST_CASE("recompute statistics: items may be anything that inputs are taken fro
   CHECK(gathered() == state_of(plain));  // nothing of the statistics before stays
 }
 
-namespace {}  // namespace
-
 TEST_CASE("weight average: it follows a release, where new rank-1 factors count as ones so far", "[optim]") {
   const auto groups = GENERATE(Group::batch_norm | Group::head, Group::rank_one);
   constexpr std::int64_t members = 3;
@@ -242,4 +240,38 @@ TEST_CASE("weight average: misuse is refused", "[optim]") {
   CHECK_THROWS_AS(average.apply(network), lpw::Error);
   WeightAverage stranger(network);
   CHECK_THROWS_AS(lpw::release(other, stranger, {.members = 2}), lpw::Error);
+}
+
+TEST_CASE("recompute statistics: 999 zeros and then a single 1000 have the mean and variance of all at once",
+          "[optim]") {
+  lpw::nn::BatchNorm<double, lpw::Cpu> norm(1);
+  const auto batch = [](std::int64_t samples, double value) {
+    return lpw::full<double, lpw::Cpu>({1, samples, 1}, value);
+  };
+  recompute_statistics(norm, std::vector{batch(999, 0), batch(1, 1000)});
+  CHECK(std::abs(norm.running_mean.value().data()[0] - 1) <= 4 * lpw::epsilon<double>());
+  CHECK(std::abs(norm.running_var.value().data()[0] - 999) <= 999 * 8 * lpw::epsilon<double>());
+
+  // The same samples cut in any way, the smallest minibatch first or last: as in one piece.
+  const auto all = normal_tensor<double>({2, 100, 3, 4}, Philox(3, lpw::Stream::test));
+  const auto statistics = [&](const std::vector<std::int64_t>& sizes) {
+    lpw::nn::BatchNorm<double, lpw::Cpu> layer(4);
+    lpw::release(layer, {.members = 2, .late = Group::batch_norm});
+    std::vector<lpw::Tensor<double, Cpu>> batches;
+    std::int64_t first = 0;
+    for (const std::int64_t size : sizes) {
+      auto& part = batches.emplace_back(Shape{2, size, 3, 4});
+      for (std::int64_t k = 0; k < 2; ++k) std::copy_n(all.row(k) + first * 12, size * 12, part.row(k));
+      first += size;
+    }
+    recompute_statistics(layer, batches);
+    Vector result = values_of(layer.running_mean.value());
+    const auto variance = values_of(layer.running_var.value());
+    result.insert(result.end(), variance.begin(), variance.end());
+    return result;
+  };
+  const auto at_once = statistics({100});
+  for (const std::vector<std::int64_t>& sizes :
+       std::vector<std::vector<std::int64_t>>{{99, 1}, {1, 99}, {32, 32, 32, 4}, {1, 2, 97}, {50, 50}})
+    CHECK(largest_difference(statistics(sizes), at_once) <= 1e-14);  // of 300 values of order 1, in another order
 }

@@ -14,10 +14,10 @@ from pathlib import Path
 
 # Each header of C++ and the names that it gives, without std::.
 STANDARD = {
-    "algorithm": """all_of any_of none_of binary_search clamp copy copy_if copy_n count count_if equal fill fill_n find
-        find_if for_each generate is_sorted lexicographical_compare lower_bound max max_element min min_element minmax
-        mismatch nth_element partial_sort partition remove remove_if replace reverse rotate search sort stable_sort
-        swap_ranges transform unique upper_bound""",
+    "algorithm": """adjacent_find all_of any_of none_of binary_search clamp copy copy_if copy_n count count_if equal
+        fill fill_n find find_if for_each generate is_sorted lexicographical_compare lower_bound max max_element min
+        min_element minmax mismatch nth_element partial_sort partition remove remove_if replace reverse rotate search
+        sort stable_sort swap_ranges transform unique upper_bound""",
     "any": "any any_cast",
     "array": "array get tuple_size",
     "atomic": """atomic atomic_flag atomic_ref atomic_thread_fence memory_order memory_order_acquire

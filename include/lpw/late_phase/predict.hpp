@@ -1,6 +1,8 @@
 // Prediction with the members of a released network, or with a plain network as its only member.
 #pragma once
 
+#include <vector>
+
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
@@ -21,6 +23,25 @@ template <nn::Module M>
     if (k == 0) result = Tensor<double, Cpu>(probabilities.shape().prepend(members));
     auto row = result.rows(k, 1).reshaped(probabilities.shape());
     copy(probabilities, row);
+  }
+  return result;
+}
+
+/// The same of several networks, one after another: of S plain ones [S, B, classes], and so on for networks with
+/// members. Throws Error for none.
+template <nn::Module M>
+[[nodiscard]] Tensor<double, Cpu> predict_networks(
+    std::vector<M>& networks, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
+  require(!networks.empty(), "predict_networks: there are no networks to predict with");
+  std::vector<Tensor<double, Cpu>> parts;
+  std::int64_t rows = 0;
+  for (M& network : networks) rows += parts.emplace_back(predict_members(network, inputs)).dim(0);
+  Tensor<double, Cpu> result(parts.front().shape().with(0, rows));
+  rows = 0;
+  for (const auto& part : parts) {
+    auto place = result.rows(rows, part.dim(0));
+    copy(part, place);
+    rows += part.dim(0);
   }
   return result;
 }

@@ -9,7 +9,7 @@
 #include <utility>
 #include <vector>
 
-#include <lpw/nn/flat_weights.hpp>
+#include <lpw/optim/named_state.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI::optim {
@@ -36,13 +36,6 @@ inline void require_valid(const char* optimizer, const Rates& rates) {
 }
 
 }  // namespace detail
-
-/// A state of an optimizer, such as momentum, in the form of the weights.
-template <class W, class D>
-struct NamedState {
-  std::string name;
-  nn::FlatPair<W, D> pair;
-};
 
 /// Steps since the states of each store were zero; stay 0 where an optimizer does not need them.
 struct StepCounts {

@@ -1,14 +1,17 @@
-// Learning-rate schedules: the factor by which an epoch's rate differs from the initial one.
+// Learning-rate schedules, and their texts: what options say and runs record.
+//
+//   curve ["/" curve]...            one after another; each but the last says how long it lasts: "curve@LENGTH"
+//   "smooth:" ...                   a rate for each iteration where it would be one for each epoch
+//   "iterations:" ...               lengths and milestones are in iterations, not in epochs
 #pragma once
 
 #include <algorithm>
-#include <cmath>
-#include <numbers>
+#include <optional>
 #include <string>
 #include <string_view>
-#include <variant>
 #include <vector>
 
+#include <lpw/optim/schedules/pieces.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/parse_double.hpp>
@@ -16,115 +19,203 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
-/// Always 1.
-struct Constant {
-  [[nodiscard]] double operator()(double) const { return 1; }
-};
-
-/// 1 until epoch `start`, then linear to `final_factor` at epoch `end`, then that.
-struct LinearAnneal {
-  double start = 0, end = 1, final_factor = 0;
-  [[nodiscard]] double operator()(double epoch) const {
-    if (epoch <= start) return 1;
-    if (epoch >= end) return final_factor;
-    return 1 + (final_factor - 1) * (epoch - start) / (end - start);
-  }
-};
-
-/// gamma to the number of milestones reached.
-struct MultiStep {
-  std::vector<double> milestones;
-  double gamma = 0.1;
-  [[nodiscard]] double operator()(double epoch) const {
-    double factor = 1;
-    for (double milestone : milestones)
-      if (epoch >= milestone) factor *= gamma;
-    return factor;
-  }
-};
-
-/// (1 + cos(pi epoch / epochs)) / 2 (Loshchilov & Hutter 2017), 0 from `epochs` on.
-struct Cosine {
-  double epochs = 1;
-  [[nodiscard]] double operator()(double epoch) const {
-    return 0.5 * (1 + std::cos(std::numbers::pi * std::min(epoch / epochs, 1.0)));
-  }
-};
-
-using Schedule = std::variant<Constant, LinearAnneal, MultiStep, Cosine>;
-
-/// The factor for an epoch, counted from 0.
-[[nodiscard]] inline double factor(const Schedule& schedule, double epoch) {
-  return std::visit([&](const auto& s) { return s(epoch); }, schedule);
-}
-
 /// The largest learning rate that options can ask for: beyond it there is no training, only overflow.
 inline constexpr double max_learning_rate = 1e12;
 
 namespace detail {
 
 inline constexpr const char* schedule_forms =
-    "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL or steps:a,b,...:gamma";
+    "expected constant, cosine, cosine:EPOCHS, anneal, anneal:START:END:FINAL, steps:a,b,...:gamma, "
+    "cosine-cycles:LENGTH, cosine-cycles:LENGTH:FINAL, triangular-cycles:LENGTH:FIRST:LOWEST, one-cycle, "
+    "one-cycle:LENGTH:RISE:FIRST:FINAL, one-cycle:LENGTH:RISE:FIRST:FINAL:linear, warmup:LENGTH or "
+    "warmup:LENGTH:FIRST; several as CURVE@LENGTH/CURVE, with smooth: or iterations: before them";
 
-[[nodiscard]] inline double number(std::string_view text, std::string_view whole) {
-  const auto value = parse_double(text);
-  require<OptionError>(value && is_finite(*value), "schedule \"", whole, "\": \"", text, "\" is not a number; ",
-                       schedule_forms);
-  return *value;
+/// A text's prefix, and the curves after it.
+struct ScheduleText {
+  std::string_view prefix;
+  std::vector<std::string_view> pieces;
+  [[nodiscard]] bool iterations() const { return prefix == "iterations:"; }
+};
+[[nodiscard]] inline ScheduleText split_schedule(std::string_view text) {
+  std::string_view prefix;
+  for (const std::string_view known : {"smooth:", "iterations:"})
+    if (text.starts_with(known)) prefix = text.substr(0, known.size());
+  return {prefix, split_text(text.substr(prefix.size()), '/')};
 }
 
-[[nodiscard]] inline LinearAnneal parse_anneal(std::string_view text, const std::vector<std::string_view>& parts,
-                                               double learning_rate) {
-  const double start = number(parts[1], text), end = number(parts[2], text), rate = number(parts[3], text);
-  const bool frozen = learning_rate == 0 && rate == 0;
-  require<OptionError>(
-      start >= 0 && end > start && rate >= 0 && rate <= max_learning_rate && (learning_rate > 0 || frozen),
-      "schedule \"", text, "\": expected 0 <= START < END, FINAL from 0 to ", max_learning_rate,
-      " and a positive learning rate");
-  return {start, end, frozen ? 1 : rate / learning_rate};
+/// A piece's curve, and the length behind its @, if any.
+struct PieceText {
+  std::string_view curve;
+  std::optional<std::string_view> length;
+};
+[[nodiscard]] inline PieceText split_piece(std::string_view piece) {
+  const auto at = piece.rfind('@');
+  if (at == std::string_view::npos) return {piece, {}};
+  return {piece.substr(0, at), piece.substr(at + 1)};
 }
 
-[[nodiscard]] inline MultiStep parse_steps(std::string_view text, const std::vector<std::string_view>& parts,
-                                           double learning_rate) {
-  MultiStep steps{{}, number(parts[2], text)};
-  for (auto part : split_text(parts[1], ',')) {
-    steps.milestones.push_back(number(part, text));
-    require<OptionError>(steps.milestones.back() >= 0, "schedule \"", text, "\": milestone ", part, " is negative");
+/// Reads the curves of one schedule, whose text is in every message.
+class ScheduleReader {
+ public:
+  ScheduleReader(std::string_view text, double learning_rate) : text_(text), rate_(learning_rate) {}
+
+  [[nodiscard]] Schedule read() const {
+    const ScheduleText parts = split_schedule(text_);
+    std::vector<SchedulePiece> pieces;
+    for (std::size_t i = 0; i < parts.pieces.size(); ++i) {
+      pieces.push_back(piece(split_piece(parts.pieces[i]), i + 1 == parts.pieces.size()));
+      pieces.back().each_iteration = pieces.back().each_iteration || !parts.prefix.empty();
+    }
+    return Schedule(std::move(pieces), parts.iterations() ? ScheduleUnit::iterations : ScheduleUnit::epochs);
   }
-  require<OptionError>(steps.gamma >= 0, "schedule \"", text, "\": gamma is negative");
-  const double last = learning_rate * steps(*std::max_element(steps.milestones.begin(), steps.milestones.end()));
-  require<OptionError>(last <= max_learning_rate, "schedule \"", text, "\": leads to a learning rate of ", last,
-                       "; expected at most ", max_learning_rate);
-  return steps;
+
+ private:
+  template <class... Parts>
+  void expect(bool condition, const Parts&... parts) const {
+    require<OptionError>(condition, "schedule \"", text_, "\": ", parts...);
+  }
+  [[nodiscard]] double number(std::string_view text) const {
+    const auto value = parse_double(text);
+    expect(value && is_finite(*value), '"', text, "\" is not a number; ", schedule_forms);
+    return *value;
+  }
+  [[nodiscard]] double length(std::string_view text) const {
+    const double value = number(text);
+    expect(value > 0, "length ", text, "; expected more than 0");
+    return value;
+  }
+  /// A rate as a factor of the initial one. A rate of zero can stay what it is, and become nothing else.
+  [[nodiscard]] double factor_of(std::string_view text) const {
+    const double rate = number(text);
+    const bool frozen = rate_ == 0 && rate == 0;
+    expect(rate >= 0 && rate <= max_learning_rate && (rate_ > 0 || frozen), "rate ", text, "; expected one from 0 to ",
+           max_learning_rate, ", and a positive learning rate");
+    return frozen ? 1 : rate / rate_;
+  }
+
+  [[nodiscard]] SchedulePiece piece(const PieceText& piece, bool last) const {
+    const auto parts = split_text(piece.curve, ':');
+    SchedulePiece result = curve(parts);
+    if (const auto* warmup = std::get_if<LinearWarmup>(&result.curve)) {
+      expect(!piece.length, "a warmup lasts for its own length; leave @", piece.length.value_or(""), " out");
+      if (!last) result.length = warmup->length;
+    } else if (last) {
+      expect(!piece.length, "the last curve goes on to the end; leave @", piece.length.value_or(""), " out");
+    } else {
+      expect(piece.length.has_value(), '"', piece.curve, "\" is followed by another curve; say when, by ", piece.curve,
+             "@LENGTH");
+      result.length = length(*piece.length);
+    }
+    return result;
+  }
+
+  [[nodiscard]] SchedulePiece curve(const std::vector<std::string_view>& parts) const {
+    const std::string_view name = parts[0];
+    const std::size_t count = parts.size();
+    if (name == "constant" && count == 1) return made(Constant{});
+    if (name == "cosine" && count == 2) return made(cosine(parts));
+    if (name == "anneal" && count == 4) return made(anneal(parts));
+    if (name == "steps" && count == 3) return made(steps(parts));
+    if (name == "cosine-cycles" && (count == 2 || count == 3))
+      return made(CosineCycles{length(parts[1]), count == 3 ? factor_of(parts[2]) : 0});
+    if (name == "triangular-cycles" && count == 4)
+      return made(TriangularCycles{length(parts[1]), factor_of(parts[2]), factor_of(parts[3])});
+    if (name == "one-cycle" && (count == 5 || count == 6)) return made(one_cycle(parts));
+    if (name == "warmup" && (count == 2 || count == 3))
+      return made(LinearWarmup{length(parts[1]), count == 3 ? factor_of(parts[2]) : 0});
+    const bool whole = (name == "cosine" || name == "anneal" || name == "one-cycle") && count == 1;
+    expect(!whole, '"', name, "\" alone lasts for all epochs; write its lengths out in iterations");
+    fail<OptionError>("schedule \"", text_, "\": ", schedule_forms);
+  }
+  template <class C>
+  [[nodiscard]] static SchedulePiece made(C curve) {
+    return {std::move(curve), Schedule::by_iteration<C>()};
+  }
+
+  [[nodiscard]] Cosine cosine(const std::vector<std::string_view>& parts) const {
+    const Cosine cosine{number(parts[1])};
+    expect(cosine.epochs > 0, "expected a positive number of epochs");
+    return cosine;
+  }
+
+  [[nodiscard]] LinearAnneal anneal(const std::vector<std::string_view>& parts) const {
+    const double start = number(parts[1]), end = number(parts[2]), rate = number(parts[3]);
+    const bool frozen = rate_ == 0 && rate == 0;
+    expect(start >= 0 && end > start && rate >= 0 && rate <= max_learning_rate && (rate_ > 0 || frozen),
+           "expected 0 <= START < END, FINAL from 0 to ", max_learning_rate, " and a positive learning rate");
+    return {start, end, frozen ? 1 : rate / rate_};
+  }
+
+  [[nodiscard]] MultiStep steps(const std::vector<std::string_view>& parts) const {
+    MultiStep steps{{}, number(parts[2])};
+    for (const auto part : split_text(parts[1], ',')) {
+      steps.milestones.push_back(number(part));
+      expect(steps.milestones.back() >= 0, "milestone ", part, " is negative");
+    }
+    expect(steps.gamma >= 0, "gamma is negative");
+    const double last = rate_ * steps(*std::max_element(steps.milestones.begin(), steps.milestones.end()));
+    expect(last <= max_learning_rate, "leads to a learning rate of ", last, "; expected at most ", max_learning_rate);
+    return steps;
+  }
+
+  [[nodiscard]] OneCycle one_cycle(const std::vector<std::string_view>& parts) const {
+    const OneCycle cycle{length(parts[1]), number(parts[2]), factor_of(parts[3]), factor_of(parts[4]),
+                         parts.size() == 6};
+    expect(parts.size() == 5 || parts[5] == "linear", '"', parts.back(), "\" is no form of one-cycle; expected linear");
+    expect(cycle.rise >= 0 && cycle.rise <= cycle.length, "RISE ", parts[2], " is not between 0 and LENGTH ", parts[1]);
+    return cycle;
+  }
+
+  std::string_view text_;
+  double rate_;
+};
+
+/// A curve's text with what follows from the number of epochs that it lasts for.
+[[nodiscard]] inline std::string expand_curve(std::string_view text, double learning_rate, double epochs) {
+  if (text == "cosine") return "cosine:" + shortest(std::max(epochs, 1.0));
+  if (text == "anneal")
+    return "anneal:" + shortest(0.5 * epochs) + ':' + shortest(0.9 * epochs) + ':' + shortest(0.01 * learning_rate);
+  if (text == "one-cycle")
+    return "one-cycle:" + shortest(std::max(epochs, 1.0)) + ':' + shortest(0.3 * std::max(epochs, 1.0)) + ':' +
+           shortest(learning_rate / 25) + ':' + shortest(learning_rate / 25e4);
+  return std::string(text);
+}
+
+/// How long a piece lasts, if it says so in a number.
+[[nodiscard]] inline std::optional<double> stated_length(const PieceText& piece) {
+  const auto parts = split_text(piece.curve, ':');
+  if (parts[0] == "warmup" && parts.size() > 1) return parse_double(parts[1]);
+  return piece.length ? parse_double(*piece.length) : std::nullopt;
 }
 
 }  // namespace detail
 
-/// A schedule's text with everything in it that depends on the number of epochs written out: "cosine" becomes
-/// "cosine:EPOCHS", "anneal" becomes "anneal:START:END:FINAL" with START half of the epochs, END nine tenths and FINAL
-/// a hundredth of the rate, as in the method's CIFAR runs. Others are returned as they are.
+/// A schedule's text with everything in it that depends on the number of epochs written out, for each curve by the
+/// epochs that it has: "cosine" becomes "cosine:EPOCHS", "anneal" becomes "anneal:START:END:FINAL" with START half of
+/// the epochs, END nine tenths and FINAL a hundredth of the rate, as in the method's CIFAR runs, and "one-cycle"
+/// becomes "one-cycle:EPOCHS:RISE:FIRST:FINAL" with PyTorch's three tenths of the epochs, 1/25 and 1/25e4 of the rate.
+/// Others are returned as they are, and so are schedules in iterations.
 [[nodiscard]] inline std::string expand_schedule(std::string_view text, double learning_rate, double epochs) {
-  if (text == "cosine") return "cosine:" + shortest(std::max(epochs, 1.0));
-  if (text == "anneal")
-    return "anneal:" + shortest(0.5 * epochs) + ':' + shortest(0.9 * epochs) + ':' + shortest(0.01 * learning_rate);
-  return std::string(text);
+  const detail::ScheduleText parts = detail::split_schedule(text);
+  if (parts.iterations()) return std::string(text);
+  std::string result(parts.prefix);
+  double left = epochs;
+  for (std::size_t i = 0; i < parts.pieces.size(); ++i) {
+    const detail::PieceText piece = detail::split_piece(parts.pieces[i]);
+    const auto stated = detail::stated_length(piece);
+    result += (i > 0 ? "/" : "") + detail::expand_curve(piece.curve, learning_rate, stated.value_or(left));
+    if (piece.length) result += '@' + std::string(*piece.length);
+    left -= stated.value_or(0);
+  }
+  return result;
 }
 
-/// Reads "constant", "cosine:EPOCHS", "anneal:START:END:FINAL" (epochs, and the rate reached, which is divided by
-/// `learning_rate`) or "steps:a,b,...:gamma" (epochs and the factor at each); and what expand_schedule writes out.
-/// Throws OptionError naming what is wrong.
+/// Reads a schedule: curves as in the forms that errors list, or as expand_schedule writes them out. Lengths are in
+/// epochs, or in iterations after "iterations:"; FIRST, LOWEST and FINAL are rates, which are divided by
+/// `learning_rate`. Throws OptionError naming what is wrong.
 [[nodiscard]] inline Schedule parse_schedule(std::string_view given, double learning_rate, double epochs) {
   const std::string text = expand_schedule(given, learning_rate, epochs);
-  const auto parts = split_text(text, ':');
-  if (text == "constant") return Constant{};
-  if (parts[0] == "cosine" && parts.size() == 2) {
-    const Cosine cosine{detail::number(parts[1], text)};
-    require<OptionError>(cosine.epochs > 0, "schedule \"", text, "\": expected a positive number of epochs");
-    return cosine;
-  }
-  if (parts[0] == "anneal" && parts.size() == 4) return detail::parse_anneal(text, parts, learning_rate);
-  if (parts[0] == "steps" && parts.size() == 3) return detail::parse_steps(text, parts, learning_rate);
-  fail<OptionError>("schedule \"", text, "\": ", detail::schedule_forms);
+  return detail::ScheduleReader(text, learning_rate).read();
 }
 
 }  // namespace lpw::inline LPW_ABI::optim

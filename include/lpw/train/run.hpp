@@ -37,12 +37,15 @@ struct TrainingRun {
   Clock::time_point mark = Clock::now();  // up to which time is accounted for
 
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
-  [[nodiscard]] double base_factor() const {
-    return optim::factor(options.schedule, static_cast<double>(progress.epoch));
+  /// Where training stands, and where it stood before its last iteration; the first one's place before there is any.
+  [[nodiscard]] optim::Time now() const { return time_at(progress.iteration, progress.step); }
+  [[nodiscard]] optim::Time before_last_step() const {
+    const std::int64_t back = std::min<std::int64_t>(progress.iteration, 1);
+    return time_at(progress.iteration - back, progress.step - back);
   }
-  [[nodiscard]] double late_factor() const {
-    return optim::factor(options.late_schedule, static_cast<double>(progress.epoch));
-  }
+  /// What multiplies the learning rates in the step at a time.
+  [[nodiscard]] double base_factor(const optim::Time& at) const { return optim::factor(options.schedule, at); }
+  [[nodiscard]] double late_factor(const optim::Time& at) const { return optim::factor(options.late_schedule, at); }
   [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
 
   /// Adds the time since the last call to the run's and the epoch's. Returns it.
@@ -102,6 +105,11 @@ struct TrainingRun {
   void clear_states() { optimizer->clear_states(); }
   void before_collapse(Network&) {
     for (auto& part : parts) part->before_collapse(network);
+  }
+
+ private:
+  [[nodiscard]] optim::Time time_at(std::int64_t iteration, std::int64_t step) const {
+    return {progress.epoch, iteration, task.iterations(members()), step};
   }
 };
 

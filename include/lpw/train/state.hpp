@@ -23,9 +23,10 @@ namespace lpw::inline LPW_ABI::train {
 
 /// One row of metrics.csv.
 struct EpochRecord {
-  std::int64_t epoch = 0;  // counted from 1
-  std::string phase = {};  // base, late, with "+swa" while weights are averaged
-  double learning_rate = 0, late_learning_rate = 0, train_loss = 0, train_metric = 0;
+  std::int64_t epoch = 0;                            // counted from 1
+  std::string phase = {};                            // base, late, with "+swa" while weights are averaged
+  double learning_rate = 0, late_learning_rate = 0;  // of its last iteration
+  double train_loss = 0, train_metric = 0;
   std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
   double seconds = 0;
 };

@@ -182,10 +182,11 @@ class Trainer {
           run_.scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
     }
     for (auto& part : run_.parts) part->after_epoch(run_);
+    const optim::Time last = run_.before_last_step();
     EpochRecord record{.epoch = progress.epoch + 1,
                        .phase = progress.released ? "late" : "base",
-                       .learning_rate = run_.optimizer->rates().learning_rate * run_.base_factor(),
-                       .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(),
+                       .learning_rate = run_.optimizer->rates().learning_rate * run_.base_factor(last),
+                       .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(last),
                        .train_loss = progress.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress.sums),
                        .test_metric = held_out};

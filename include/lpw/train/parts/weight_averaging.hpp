@@ -34,13 +34,14 @@ class WeightAveraging final : public Part<Network, Task> {
   }
 
   void save(io::NamedTensors& tensors) override {
-    if (average_) add_pair(tensors, "average", average_->average());
+    if (!average_) return;
+    for (const auto& [name, pair] : average_->states()) add_pair(tensors, name, pair);
   }
   void load(Run& run, const io::NamedTensors& tensors) override {
     if (run.progress.averaged == 0) return;
     average_.emplace(run.network);
-    average_->set_updates(run.progress.averaged);
-    get_pair(tensors, "average", average_->average());
+    average_->set_counts({.updates = run.progress.averaged});
+    for (auto& [name, pair] : average_->states()) get_pair(tensors, name, pair);
   }
 
   [[nodiscard]] bool follows(const Flat& flat) const override { return !average_ || average_->follows(flat); }

@@ -1,0 +1,17 @@
+// State in the form of the weights: what optimizers and averages hold, and checkpoints keep.
+#pragma once
+
+#include <string>
+
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw::inline LPW_ABI::optim {
+
+/// A state such as momentum, in the form of the weights.
+template <class W, class D>
+struct NamedState {
+  std::string name;
+  nn::FlatPair<W, D> pair;
+};
+
+}  // namespace lpw::inline LPW_ABI::optim

@@ -1,0 +1,45 @@
+// Running statistics of averaged weights: those of batch norm layers belong to the weights with which they were
+// gathered, and are gathered anew for others.
+#pragma once
+
+#include <functional>
+
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw::inline LPW_ABI::optim {
+
+/// Marks all running statistics as belonging to other weights: evaluation throws until they are recomputed.
+template <nn::Visitable M>
+void mark_statistics_stale(M& network) {
+  nn::set_statistics_stale(network, true);
+}
+
+/// Replaces all running statistics by those of all samples in `batches`, a range whose items give inputs [K, B, ...] by
+/// inputs_of(item): each member's own minibatches. A channel's mean is sum_b m_b mean_b / sum_b m_b and its variance,
+/// biased, sum_b m_b (variance_b + (mean_b - mean)^2) / sum_b m_b, over minibatches of m_b samples, each normalised by
+/// its own statistics on the way: what the channel's values have together, whatever the minibatches' sizes. (PyTorch's
+/// update_bn weighs minibatches, not samples.) `member_chunk` members are computed at a time (0: all). Throws
+/// OptionError for an empty range, ShapeError for inputs of another number of members than the network's. A batch norm
+/// used twice in one forward pools the statistics of both uses.
+template <nn::Module M, class Batches, class InputsOf = std::identity>
+void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chunk = 0, InputsOf inputs_of = {}) {
+  const std::int64_t members = nn::members(network);
+  double seen = 0;  // elements of a member's inputs, which are as many for each sample
+  for (const auto& batch : batches) {
+    const auto inputs = inputs_of(batch);
+    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == members, "recompute_statistics: inputs ",
+                        inputs.shape(), " for a network of ", members, " members; expected [K=", members,
+                        " B ...], a minibatch for every member");
+    const auto size = static_cast<double>(inputs.size() / members);
+    seen += size;
+    for (const MemberRange range : member_chunks(members, member_chunk)) {
+      const Tape tape({.record = false, .mode = Mode::statistics, .members = range, .share = size / seen});
+      (void)network.forward(tape.input(inputs.rows(range.first, range.count)));
+    }
+  }
+  require<OptionError>(seen > 0, "recompute_statistics: no batches to gather statistics from");
+  nn::set_statistics_stale(network, false);
+}
+
+}  // namespace lpw::inline LPW_ABI::optim
