@@ -27,6 +27,7 @@
 #include <lpw/io/model.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/late_phase/collapse.hpp>
+#include <lpw/late_phase/coupling.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/metrics/evaluation.hpp>
@@ -44,6 +45,7 @@
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
