@@ -49,8 +49,8 @@ template <class W>
   std::vector<double> norms;
   double sum = 0;
   for (std::int64_t k = 0; k < members; ++k) {
-    norms.push_back(std::sqrt(detail::metric_square(late.weight.row(k), late.gradient.row(k),
-                                                    late.weight.shape().size_from(1), ascent)));
+    norms.push_back(std::sqrt(
+        detail::metric_square(late.weight.row(k), late.gradient.row(k), late.weight.shape().size_from(1), ascent)));
     sum += norms.back();
   }
   const double norm = std::sqrt(base_square + sum * sum);

@@ -11,8 +11,7 @@ namespace cuda::detail {
 
 [[nodiscard]] inline kernels::AscentRows ascent_rows(const AscentStore<float, Cuda>& store) {
   if (store.weight.empty()) return {};
-  return {store_data(store.weight), store_data(store.gradient), store.weight.dim(0),
-          store.weight.shape().size_from(1)};
+  return {store_data(store.weight), store_data(store.gradient), store.weight.dim(0), store.weight.shape().size_from(1)};
 }
 
 }  // namespace cuda::detail
@@ -39,6 +38,7 @@ namespace cuda::detail {
 }
 
 inline void ascend(const AscentStore<float, Cuda>& store, const Tensor<float, Cuda>& scale, const Ascent& ascent) {
+  if (store.weight.size() == 0) return;
   const std::int64_t rows = store.weight.dim(0), length = store.weight.shape().size_from(1);
   const kernels::Ascend p{.weight = cuda::detail::store_data(store.weight),
                           .gradient = cuda::detail::store_data(store.gradient),

@@ -56,8 +56,7 @@ class Coupling {
   /// Throws OptionError for a network of one member, and for what cannot be: alpha, share or K rho outside of [0, 1],
   /// a growth below 1, every < 1.
   template <nn::Visitable M>
-  explicit Coupling(M& network, const CouplingOptions& options = {})
-      : options_(options), flat_(nn::flatten(network)) {
+  explicit Coupling(M& network, const CouplingOptions& options = {}) : options_(options), flat_(nn::flatten(network)) {
     require<OptionError>(flat_->members > 1,
                          "coupling: the network has one member; expected at least 2, so release it first");
     require<OptionError>(options.every >= 1, "coupling: every ", options.every, " steps; expected at least 1");
@@ -110,13 +109,7 @@ class Coupling {
   void place_centre(M& network) const {
     require_centre();
     const auto flat = nn::flatten(network);
-    const auto same = [](const nn::Segment& a, const nn::Segment& b) {
-      return a.name == b.name && a.late_phase == b.late_phase && a.size == b.size;
-    };
-    require(std::equal(flat->segments.begin(), flat->segments.end(), flat_->segments.begin(), flat_->segments.end(),
-                       same) &&
-                flat->members == flat_->members,
-            "coupling: the network has other weights than those that the centre is of");
+    require(nn::same_form(*flat, *flat_), "coupling: the network has other weights than those that the centre is of");
     nn::detail::copy_rows(centre_, flat->value.late);
     nn::set_statistics_stale(network, true);
   }
@@ -163,9 +156,7 @@ class Coupling {
     return amount;
   }
 
-  void require_centre() const {
-    require(rule<Elastic>() != nullptr, "coupling: only an elastic one has a centre");
-  }
+  void require_centre() const { require(rule<Elastic>() != nullptr, "coupling: only an elastic one has a centre"); }
 
   CouplingOptions options_;
   std::shared_ptr<Flat> flat_;

@@ -18,6 +18,7 @@
 
 #include <memory>
 #include <type_traits>
+#include <utility>
 
 #include <lpw/optim/optimizer.hpp>
 
@@ -43,8 +44,7 @@ class Sam {
  public:
   /// Throws OptionError for what cannot be: a negative rho or start, an eta that is not above 0.
   explicit Sam(Optimizer<W, D>& optimizer, const SamOptions& options = {}) : optimizer_(optimizer), options_(options) {
-    require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho,
-                         "; expected 0 or more");
+    require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho, "; expected 0 or more");
     require<OptionError>(is_finite(options.eta) && options.eta > 0, "Sam: eta ", options.eta, "; expected above 0");
     require<OptionError>(options.start >= 0, "Sam: start ", options.start, " is negative; expected a step from 0 on");
   }
@@ -52,11 +52,12 @@ class Sam {
   [[nodiscard]] const SamOptions& options() const { return options_; }
 
   /// Whether step number `step` takes two passes; it does not with rho = 0, before `start`, or before a release where
-  /// only late-phase weights ascend.
+  /// only late-phase weights ascend. Throws OptionError where only base weights are to ascend and there are none.
   [[nodiscard]] bool active(std::int64_t step) const {
     const auto& value = optimizer_.weights().value;
-    return options_.rho > 0 && step >= options_.start &&
-           ((base_ascends() && value.base.size() > 0) || (late_ascends() && value.late.size() > 0));
+    require<OptionError>(options_.weights != Ascending::base || value.base.size() > 0,
+                         "Sam: only base weights are to ascend, and all weights are late-phase; let all ascend");
+    return options_.rho > 0 && step >= options_.start && (base_ascends() || value.late.size() > 0);
   }
 
   /// The weights and running statistics as they were before an ascent; puts them back at the latest when it ends.

@@ -10,8 +10,8 @@ namespace lpw::inline LPW_ABI::kernels {
 
 /// A store whose norms are wanted: contiguous rows, the first aligned to 16 bytes.
 struct AscentRows {
-  const float* weight;       // (row, element), read where T is adaptive
-  const float* gradient;     // (row, element)
+  const float* weight;    // (row, element), read where T is adaptive
+  const float* gradient;  // (row, element)
   std::int64_t rows, length;
 };
 
@@ -88,8 +88,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(
     const bool base = chunk < base_chunks;
     const std::int64_t row = base ? 0 : (chunk - base_chunks) / late_chunks,
                        first = (base ? chunk : chunk - base_chunks - row * late_chunks) * clip_chunk,
-                       left = (base ? p.base.length : p.late.length) - first,
-                       at = row * p.late.length + first;
+                       left = (base ? p.base.length : p.late.length) - first, at = row * p.late.length + first;
     const int count = static_cast<int>(left < clip_chunk ? left : clip_chunk);
     const double square = base ? detail::metric_square<4>(p.base.weight + at, p.base.gradient + at, count, p, scratch)
                                : detail::metric_square<N>(p.late.weight + at, p.late.gradient + at, count, p, scratch);

@@ -29,11 +29,12 @@ __global__ void __launch_bounds__(element_threads, element_blocks) pull_to_mean(
     const auto load = [&](int k) { return load_vector<N>(column + k * p.row_stride); };
     auto mean = load(0);
     Vector<float, N> difference = {};
-    sweep<4>(p.members - 1, [&](int i) { return load(i + 1); },
-             [&](int, const Vector<float, N>& row) {
-               LPW_UNROLL
-               for (int j = 0; j < N; ++j) difference[j] += row[j] - mean[j];
-             });
+    sweep<4>(
+        p.members - 1, [&](int i) { return load(i + 1); },
+        [&](int, const Vector<float, N>& row) {
+          LPW_UNROLL
+          for (int j = 0; j < N; ++j) difference[j] += row[j] - mean[j];
+        });
     LPW_UNROLL
     for (int j = 0; j < N; ++j) mean[j] = fmaf(difference[j], share, mean[j]);
     sweep<4>(p.members, load, [&](int k, Vector<float, N> row) {
@@ -61,16 +62,17 @@ __global__ void __launch_bounds__(element_threads, element_blocks) pull_to_centr
     float* const column = p.rows + at[step] * N;
     auto centre = load_vector<N>(p.centre + at[step] * N);
     Vector<float, N> sum = {};
-    sweep<4>(p.members, [&](int k) { return load_vector<N>(column + k * p.row_stride); },
-             [&](int k, Vector<float, N> row) {
-               LPW_UNROLL
-               for (int j = 0; j < N; ++j) {
-                 const float difference = row[j] - centre[j];
-                 sum[j] += difference;
-                 row[j] = fmaf(-p.strength, difference, row[j]);
-               }
-               store_vector(column + k * p.row_stride, row);
-             });
+    sweep<4>(
+        p.members, [&](int k) { return load_vector<N>(column + k * p.row_stride); },
+        [&](int k, Vector<float, N> row) {
+          LPW_UNROLL
+          for (int j = 0; j < N; ++j) {
+            const float difference = row[j] - centre[j];
+            sum[j] += difference;
+            row[j] = fmaf(-p.strength, difference, row[j]);
+          }
+          store_vector(column + k * p.row_stride, row);
+        });
     LPW_UNROLL
     for (int j = 0; j < N; ++j) centre[j] = fmaf(p.strength, sum[j], centre[j]);
     store_vector(p.centre + at[step] * N, centre);
