@@ -26,7 +26,7 @@ template <class T>
   const auto move = [&](const AscentStore<T, Cpu>& store, const Tensor<T, Cpu>& factor, std::vector<double>& moved) {
     if (store.weight.empty()) return;
     const auto before = clone(store.weight);
-    ascend(store, factor, ascent);
+    ascend_weights(store, factor, ascent);
     CHECK(same_bits(store.kept, before));
     CHECK(same_bits(store.gradient, zeros<T, Cpu>(before.shape())));
     for (std::int64_t i = 0; i < before.size(); ++i)
@@ -107,7 +107,7 @@ TEMPLATE_TEST_CASE("an ascent without a slope goes nowhere, and NaN is not lost"
   const auto before = clone(late.weight);
   const auto scale = ascent_scale(base, late, {.rho = 1});
   CHECK(scale.data()[2] == 0);
-  ascend(late, scale.rows(1, 2), {.rho = 1});
+  ascend_weights(late, scale.rows(1, 2), {.rho = 1});
   CHECK(same_bits(late.weight.rows(1, 1), before.rows(1, 1)));
   CHECK(!same_values(late.weight.rows(0, 1), before.rows(0, 1)));
   fill(late.gradient, TestType(0));

@@ -68,7 +68,8 @@ TEST_CASE("the kernel ascent_scale gives a row of zeros the factor 0, and keeps 
   CHECK(std::isnan(scale_by_kernel(base, late, {}).data()[1]));
 }
 
-TEST_CASE("the kernel ascend moves the weights as the CPU does, keeps them and clears the gradient", "[optimizer]") {
+TEST_CASE("the kernel ascend_weights moves the weights as the CPU does, keeps them and clears the gradient",
+          "[optimizer]") {
   for (const auto& [rows, length] : {std::pair{1, 5}, std::pair{1, 4099}, std::pair{3, 17}, std::pair{10, 64}})
     for (const bool adaptive : {false, true})
       with_widths<float>(rows == 1 || length % 4 == 0, [&](auto width) {
@@ -77,7 +78,7 @@ TEST_CASE("the kernel ascend moves the weights as the CPU does, keeps them and c
         auto store = random_store({rows, length}, 1);
         const Store expected{clone(store.weight), clone(store.gradient), clone(store.kept)};
         const auto before = clone(store.weight), scale = random_tensor<float>({rows}, 9);
-        ascend(expected, scale, ascent);
+        ascend_weights(expected, scale, ascent);
         const kernels::Ascend p{store.weight.data(),
                                 store.gradient.data(),
                                 store.kept.data(),
@@ -87,8 +88,8 @@ TEST_CASE("the kernel ascend moves the weights as the CPU does, keeps them and c
                                 float(ascent.eta),
                                 adaptive};
         CHECK(same_on_any_order<4>(
-            small_plan(length / width, rows), [&] { kernels::ascend<width()>(p); }, store.weight, store.gradient,
-            store.kept));
+            small_plan(length / width, rows), [&] { kernels::ascend_weights<width()>(p); }, store.weight,
+            store.gradient, store.kept));
         CHECK(distance(store.weight, expected.weight) <= 8 * epsilon<float>());  // five roundings of values below 3
         CHECK(same_bits(store.kept, before));
         CHECK(same_bits(store.gradient, zeros<float, Cpu>({rows, length})));

@@ -64,7 +64,7 @@ template <class W>
 }
 
 template <class W>
-void ascend(const AscentStore<W, Cpu>& store, const Tensor<W, Cpu>& scale, const Ascent& ascent) {
+void ascend_weights(const AscentStore<W, Cpu>& store, const Tensor<W, Cpu>& scale, const Ascent& ascent) {
   const bool adaptive = ascent.adaptive;
   const W eta = static_cast<W>(ascent.eta);
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, kept = store.kept;

@@ -37,7 +37,8 @@ namespace cuda::detail {
   return scale;
 }
 
-inline void ascend(const AscentStore<float, Cuda>& store, const Tensor<float, Cuda>& scale, const Ascent& ascent) {
+inline void ascend_weights(const AscentStore<float, Cuda>& store, const Tensor<float, Cuda>& scale,
+                           const Ascent& ascent) {
   if (store.weight.size() == 0) return;
   const std::int64_t rows = store.weight.dim(0), length = store.weight.shape().size_from(1);
   const kernels::Ascend p{.weight = cuda::detail::store_data(store.weight),
@@ -50,7 +51,7 @@ inline void ascend(const AscentStore<float, Cuda>& store, const Tensor<float, Cu
                           .adaptive = ascent.adaptive};
   const int width = vector_width<float>(rows == 1 ? 0 : length, {p.weight, p.gradient, p.kept});
   cuda::with_width<float>(
-      width, [&](auto n) { cuda::launch(kernels::ascend<n()>, cuda::element_plan(length / width, rows), p); });
+      width, [&](auto n) { cuda::launch(kernels::ascend_weights<n()>, cuda::element_plan(length / width, rows), p); });
 }
 
 }  // namespace lpw::inline LPW_ABI

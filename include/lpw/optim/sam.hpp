@@ -103,8 +103,8 @@ class Sam {
     const lpw::Ascent how{options_.rho, options_.adaptive, options_.eta};
     const auto scale = ascent_scale(base, late, how);
     Ascent ascent(flat, base.kept, late.kept);
-    if (base_ascends()) lpw::ascend(base, scale.rows(0, 1), how);
-    if (late_ascends()) lpw::ascend(late, scale.rows(1, flat->members), how);
+    if (base_ascends()) ascend_weights(base, scale.rows(0, 1), how);
+    if (late_ascends()) ascend_weights(late, scale.rows(1, flat->members), how);
     if (!base_ascends()) fill(flat->gradient.base, W(0));
     if (!late_ascends()) fill(flat->gradient.late, W(0));
     return ascent;

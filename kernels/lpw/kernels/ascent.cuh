@@ -115,7 +115,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(
 /// kept = weight; weight += scale T^2 gradient; gradient = 0. N is 4, or 1 if an address is not aligned to 16 bytes or
 /// there are several rows that are not whole vectors.
 template <int N>
-__global__ void __launch_bounds__(element_threads, element_blocks) ascend(const Ascend p) {
+__global__ void __launch_bounds__(element_threads, element_blocks) ascend_weights(const Ascend p) {
   const std::int64_t vectors = p.length / N;
   const Stride at = Stride::of(vectors);
   for (std::int64_t row = blockIdx.y; row < p.rows; row += gridDim.y) {
