@@ -47,7 +47,7 @@ double dot(const std::vector<double>& a, const std::vector<double>& b, std::size
 
 TEMPLATE_TEST_CASE("the ascent is the one that is written out, over both stores or one of them", "[optimizer]", float,
                    double) {
-  for (const auto& [members, length] : {std::pair{1, 5}, std::pair{3, 4099}, std::pair{10, 64}})
+  for (const auto& [members, length] : {std::pair{1, 5}, std::pair{3, 4099}, std::pair{10, 64}, std::pair{1, 0}})
     for (const bool adaptive : {false, true})
       for (const int stores : {1, 2, 3}) {
         INFO("members " << members << " length " << length << " adaptive " << adaptive << " stores " << stores);

@@ -75,7 +75,7 @@ struct SamTraining {
 }  // namespace
 
 TEST_CASE("the ascent on the GPU is the CPU's", "[gpu]") {
-  for (const auto& [members, length] : {std::pair{3, 4099}, std::pair{10, 64}})
+  for (const auto& [members, length] : {std::pair{3, 4099}, std::pair{10, 64}, std::pair{1, 0}})
     for (const bool adaptive : {false, true})
       for (const int stores : {1, 2, 3}) {
         INFO("members " << members << " length " << length << " adaptive " << adaptive << " stores " << stores);
