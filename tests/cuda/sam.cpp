@@ -18,7 +18,7 @@ using namespace lpw::test;
 namespace {
 
 template <class D>
-[[nodiscard]] AscentStore<float, D> store_of(const Shape& shape, std::uint32_t key) {
+[[nodiscard]] AscentStore<float, D> ascent_store(const Shape& shape, std::uint32_t key) {
   return {to_device<D>(random_tensor<float>(shape, key)), to_device<D>(random_tensor<float>(shape, key + 1)),
           zeros<float, D>(shape)};
 }
@@ -80,10 +80,10 @@ TEST_CASE("the ascent on the GPU is the CPU's", "[gpu]") {
       for (const int stores : {1, 2, 3}) {
         INFO("members " << members << " length " << length << " adaptive " << adaptive << " stores " << stores);
         const Ascent ascent{.rho = 0.5, .adaptive = adaptive, .eta = 0.2};
-        const auto base = stores & 1 ? store_of<Cpu>({1, 9001}, 1) : AscentStore<float, Cpu>{};
-        const auto late = stores & 2 ? store_of<Cpu>({members, length}, 3) : AscentStore<float, Cpu>{};
-        const auto base_there = stores & 1 ? store_of<Cuda>({1, 9001}, 1) : AscentStore<float, Cuda>{};
-        const auto late_there = stores & 2 ? store_of<Cuda>({members, length}, 3) : AscentStore<float, Cuda>{};
+        const auto base = stores & 1 ? ascent_store<Cpu>({1, 9001}, 1) : AscentStore<float, Cpu>{};
+        const auto late = stores & 2 ? ascent_store<Cpu>({members, length}, 3) : AscentStore<float, Cpu>{};
+        const auto base_there = stores & 1 ? ascent_store<Cuda>({1, 9001}, 1) : AscentStore<float, Cuda>{};
+        const auto late_there = stores & 2 ? ascent_store<Cuda>({members, length}, 3) : AscentStore<float, Cuda>{};
         const auto scale = ascent_scale(base, late, ascent);
         const auto scale_there = ascent_scale(base_there, late_there, ascent);
         const auto check = [&](const auto& here, const auto& there, std::int64_t first, std::int64_t rows) {

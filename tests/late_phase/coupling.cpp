@@ -19,13 +19,13 @@ using lpw::optim::Sgd;
 
 namespace {
 
-constexpr std::int64_t members = 3, batch = 4;
+constexpr std::int64_t coupled_members = 3, coupled_batch = 4;
 
 // Twenty steps of a small network in double pass on differences of some roundings each; below 1e-13 was measured, and a
 // wrong term shows as 1e-3 or more.
-constexpr double tolerance = 1e-11;
+constexpr double coupled_tolerance = 1e-11;
 
-Selectors all() { return Selectors::parse("all"); }
+Selectors all_weights() { return Selectors::parse("all"); }
 
 /// A network of members that trains by SGD with momentum, each on its own minibatches.
 struct Training {
@@ -33,10 +33,11 @@ struct Training {
   Sgd<double, Cpu> optimizer{network, {.learning_rate = 0.05, .weight_decay = 1e-3}};
 
   explicit Training(const Selectors& late = Group::batch_norm | Group::head, double sigma = 0.1) {
-    lpw::release(network, optimizer, {.members = members, .late = late, .sigma = sigma});
+    lpw::release(network, optimizer, {.members = coupled_members, .late = late, .sigma = sigma});
   }
   void step(std::int64_t number) {
-    (void)accumulate_gradient(network, Minibatches<double>(members, batch, static_cast<std::uint32_t>(number)));
+    (void)accumulate_gradient(network,
+                              Minibatches<double>(coupled_members, coupled_batch, static_cast<std::uint32_t>(number)));
     optimizer.step();
   }
   [[nodiscard]] lpw::Tensor<double, Cpu>& late() { return lpw::nn::flatten(network)->value.late; }
@@ -62,7 +63,7 @@ std::string message(const CouplingOptions& options) {
 
 TEST_CASE("coupling: a full pull every step makes equal members one network trained on the mean gradient",
           "[late_phase]") {
-  Training training(all(), 0);
+  Training training(all_weights(), 0);
   Coupling coupling(training.network, {.rule = PullToMean{.alpha = 1}, .every = 1});
   SmallNet<double> plain;
   Sgd optimizer(plain, {.learning_rate = 0.05, .weight_decay = 1e-3});
@@ -70,16 +71,16 @@ TEST_CASE("coupling: a full pull every step makes equal members one network trai
   for (std::int64_t step = 1; step <= 20; ++step) {
     training.step(step);
     coupling.apply(step);
-    const Minibatches<double> batches(members, batch, static_cast<std::uint32_t>(step));
-    for (std::int64_t k = 0; k < members; ++k) {
+    const Minibatches<double> batches(coupled_members, coupled_batch, static_cast<std::uint32_t>(step));
+    for (std::int64_t k = 0; k < coupled_members; ++k) {
       lpw::Tape tape;
       tape.backward(
           lpw::cross_entropy(plain.forward(tape.input(batches.images_of({k, 1}))), batches.labels_of({k, 1})));
     }
-    for (std::int64_t i = 0; i < flat->gradient.base.size(); ++i) flat->gradient.base.data()[i] /= members;
+    for (std::int64_t i = 0; i < flat->gradient.base.size(); ++i) flat->gradient.base.data()[i] /= coupled_members;
     optimizer.step();
-    for (std::int64_t k = 0; k < members; ++k)
-      REQUIRE(relative_difference(training.late().rows(k, 1), flat->value.base) < tolerance);
+    for (std::int64_t k = 0; k < coupled_members; ++k)
+      REQUIRE(relative_difference(training.late().rows(k, 1), flat->value.base) < coupled_tolerance);
     REQUIRE(same_bits(training.late().rows(1, 1), training.late().rows(0, 1)));
   }
 }
@@ -118,7 +119,7 @@ TEST_CASE("coupling: twenty steps with a pull that grows are those of a loop ove
       write_out_pull(loop.late(), factor * std::min(alpha, 1.0));
       alpha *= 1.7;
     }
-    REQUIRE(relative_difference(training.late(), loop.late()) < tolerance);
+    REQUIRE(relative_difference(training.late(), loop.late()) < coupled_tolerance);
   }
   CHECK(alpha > 1);  // it grew to the whole
 }
@@ -133,9 +134,9 @@ TEST_CASE("coupling: twenty elastic steps are those of a loop over members and w
     training.step(step);
     coupling.apply(step);
     loop.step(step);
-    if (step % 2 == 0) write_out_elastic(loop.late(), centre, rho.value_or(0.9 / members));
-    REQUIRE(relative_difference(training.late(), loop.late()) < tolerance);
-    REQUIRE(relative_difference(coupling.centre(), centre) < tolerance);
+    if (step % 2 == 0) write_out_elastic(loop.late(), centre, rho.value_or(0.9 / coupled_members));
+    REQUIRE(relative_difference(training.late(), loop.late()) < coupled_tolerance);
+    REQUIRE(relative_difference(coupling.centre(), centre) < coupled_tolerance);
   }
   CHECK(relative_difference(centre, lpw::mean_rows(loop.late())) > 1e-4);  // the centre goes its own way
 }
@@ -162,7 +163,7 @@ TEST_CASE("coupling: swaps are the permutations of Philox, with the optimizer's 
 TEST_CASE("coupling: swap moves both moments of Adam with the weights", "[late_phase]") {
   SmallNet<double> network;
   lpw::optim::Adam optimizer(network);
-  lpw::release(network, optimizer, {.members = members, .sigma = 0.1});
+  lpw::release(network, optimizer, {.members = coupled_members, .sigma = 0.1});
   train(network, optimizer, 3);
   Coupling coupling(network, {.rule = Swap{.share = 0.5, .states = true}, .every = 1, .random = Philox(9)});
   std::vector<lpw::Tensor<double, Cpu>> expected;
@@ -208,7 +209,7 @@ TEST_CASE("coupling: the centre takes the place of the mean in a collapse, of th
   coupling.place_centre(served);
   CHECK(state_of(training.network) == before);
   CHECK(message_of<lpw::Error>([&] { lpw::collapse(served); }).find("recompute_statistics") != std::string::npos);
-  const std::vector<lpw::Tensor<double, Cpu>> batches{Minibatches<double>(members, 16, 99).images};
+  const std::vector<lpw::Tensor<double, Cpu>> batches{Minibatches<double>(coupled_members, 16, 99).images};
   lpw::optim::recompute_statistics(served, batches);
   lpw::collapse(served, lpw::Collapse::parameters);
   const auto flat = lpw::nn::flatten(training.network);

@@ -22,11 +22,11 @@ using lpw::optim::SgdOptions;
 
 namespace {
 
-constexpr std::int64_t members = 3, batch = 4;
+constexpr std::int64_t sam_members = 3, sam_batch = 4;
 
 // Twenty steps of a small network in double pass on differences of some roundings each; below 1e-12 was measured with
 // Adam, and a wrong term shows as 1e-3 or more.
-constexpr double tolerance = 1e-10;
+constexpr double sam_tolerance = 1e-10;
 
 using Flat = lpw::nn::FlatWeights<double, Cpu>;
 
@@ -37,12 +37,13 @@ struct Training {
 
   explicit Training(const OptimizerOptions& options, const Selectors& late = Group::batch_norm | Group::head)
       : optimizer(lpw::optim::make_optimizer(network, options)) {
-    if (!late.empty()) lpw::release(network, *optimizer, {.members = members, .late = late, .sigma = 0.1});
+    if (!late.empty()) lpw::release(network, *optimizer, {.members = sam_members, .late = late, .sigma = 0.1});
   }
   [[nodiscard]] Flat& flat() { return *lpw::nn::flatten(network); }
   /// The losses at the present weights, whose gradient is added to what there is.
   std::vector<double> accumulate(std::int64_t step) {
-    return accumulate_gradient(network, Minibatches<double>(flat().members, batch, static_cast<std::uint32_t>(step)));
+    return accumulate_gradient(network,
+                               Minibatches<double>(flat().members, sam_batch, static_cast<std::uint32_t>(step)));
   }
 };
 
@@ -99,7 +100,7 @@ TEST_CASE("sam: twenty steps are those of two passes written out, around every o
     }
     without.accumulate(step);
     without.optimizer->step();
-    REQUIRE(worst_difference(training, loop) < tolerance);
+    REQUIRE(worst_difference(training, loop) < sam_tolerance);
   }
   CHECK(worst_difference(training, without) > 1e-3);  // it did something
 }
@@ -124,7 +125,7 @@ TEST_CASE("sam: only late-phase weights ascend from their release on", "[optim]"
   Training training(sgd, Selectors());
   Sam sam(*training.optimizer, {.weights = Ascending::late_phase});
   CHECK(!sam.active(0));
-  lpw::release(training.network, *training.optimizer, {.members = members});
+  lpw::release(training.network, *training.optimizer, {.members = sam_members});
   CHECK(sam.active(0));
 }
 
@@ -146,12 +147,12 @@ TEST_CASE("sam: equal members with equal minibatches ascend as one network", "[o
   const SamOptions options{.rho = 0.1, .adaptive = adaptive};
   const OptimizerOptions mean = SgdOptions{.learning_rate = 0.05, .base_gradient = BaseGradient::mean};
   Training plain(mean, Selectors()), several(mean, Selectors());
-  lpw::release(several.network, *several.optimizer, {.members = members});
+  lpw::release(several.network, *several.optimizer, {.members = sam_members});
   Sam one(*plain.optimizer, options), all(*several.optimizer, options);
   for (std::int64_t step = 0; step < 5; ++step) {
-    const Minibatches<double> single(1, batch, static_cast<std::uint32_t>(step));
-    Minibatches<double> same(members, batch, 0);
-    for (std::int64_t k = 0; k < members; ++k) {
+    const Minibatches<double> single(1, sam_batch, static_cast<std::uint32_t>(step));
+    Minibatches<double> same(sam_members, sam_batch, 0);
+    for (std::int64_t k = 0; k < sam_members; ++k) {
       std::copy_n(single.images.data(), single.images.size(), same.images.row(k));
       std::copy_n(single.labels.data(), single.labels.size(), same.labels.row(k));
     }
@@ -161,7 +162,7 @@ TEST_CASE("sam: equal members with equal minibatches ascend as one network", "[o
     for (const auto& [name, rows] : found)
       for (std::int64_t k = 0; k < rows.shape[0]; ++k) {
         INFO(name);
-        REQUIRE(relative_difference(rows.row(k), expected.at(name).values) < tolerance);
+        REQUIRE(relative_difference(rows.row(k), expected.at(name).values) < sam_tolerance);
       }
   }
 }
@@ -169,22 +170,22 @@ TEST_CASE("sam: equal members with equal minibatches ascend as one network", "[o
 TEST_CASE("sam: members that share nothing are networks with a SAM each", "[optim]") {
   Training together(sgd, Selectors::parse("all"));
   std::vector<std::unique_ptr<Training>> alone;
-  for (std::int64_t k = 0; k < members; ++k) {
+  for (std::int64_t k = 0; k < sam_members; ++k) {
     alone.push_back(std::make_unique<Training>(sgd, Selectors()));
     copy(together.flat().value.late.rows(k, 1), alone.back()->flat().value.base);
   }
   Sam sam(*together.optimizer, {.rho = 0.1});
   for (std::int64_t step = 0; step < 10; ++step) {
     sam.step(step, [&] { together.accumulate(step); });
-    const Minibatches<double> batches(members, batch, static_cast<std::uint32_t>(step));
-    for (std::int64_t k = 0; k < members; ++k) {
+    const Minibatches<double> batches(sam_members, sam_batch, static_cast<std::uint32_t>(step));
+    for (std::int64_t k = 0; k < sam_members; ++k) {
       Training& one = *alone[static_cast<std::size_t>(k)];
       Sam(*one.optimizer, {.rho = 0.1}).step(step, [&] {
         lpw::Tape tape;
         tape.backward(
             lpw::cross_entropy(one.network.forward(tape.input(batches.images_of({k, 1}))), batches.labels_of({k, 1})));
       });
-      REQUIRE(relative_difference(together.flat().value.late.rows(k, 1), one.flat().value.base) < tolerance);
+      REQUIRE(relative_difference(together.flat().value.late.rows(k, 1), one.flat().value.base) < sam_tolerance);
     }
   }
 }
