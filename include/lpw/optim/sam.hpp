@@ -110,11 +110,11 @@ class Sam {
     return ascent;
   }
 
-  /// One iteration, as Optimizer::step, with the number of the step. pass() or pass(SamPass) computes and accumulates
-  /// the gradient, twice where SAM is active(step): of the same minibatches, with the same random numbers, starting
+  /// One iteration, as Optimizer::step, with its number. pass() or pass(SamPass) computes and accumulates
+  /// the gradient, twice where SAM is active(number): of the same minibatches, with the same random numbers, starting
   /// from the same carried states. Where it throws, the weights are those from before.
   template <class Pass>
-  void step(std::int64_t step, Pass&& pass, double base_factor, double late_factor) {
+  void step(std::int64_t number, Pass&& pass, double base_factor, double late_factor) {
     const auto take = [&](SamPass which) {
       if constexpr (std::is_invocable_v<Pass&, SamPass>) {
         pass(which);
@@ -123,7 +123,7 @@ class Sam {
       }
     };
     take(SamPass::first);
-    if (active(step)) {
+    if (active(number)) {
       auto ascent = ascend();
       take(SamPass::second);
       ascent.restore();
@@ -131,8 +131,8 @@ class Sam {
     optimizer_.step(base_factor, late_factor);
   }
   template <class Pass>
-  void step(std::int64_t step, Pass&& pass, double factor = 1) {
-    this->step(step, pass, factor, factor);
+  void step(std::int64_t number, Pass&& pass, double factor = 1) {
+    step(number, pass, factor, factor);
   }
 
  private:
