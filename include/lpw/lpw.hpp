@@ -28,6 +28,7 @@
 #include <lpw/io/safetensors.hpp>
 #include <lpw/io/snapshots.hpp>
 #include <lpw/late_phase/collapse.hpp>
+#include <lpw/late_phase/coupling.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/metrics/evaluation.hpp>
@@ -47,6 +48,7 @@
 #include <lpw/optim/averages/make_average.hpp>
 #include <lpw/optim/best.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>

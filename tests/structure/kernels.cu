@@ -1,7 +1,9 @@
 // Every kernel in every element type and width that launches may ask for. Compiled to machine code, to
 // which kernel_resources.sh and machine_code.py look, never run.
+#include <lpw/kernels/ascent.cuh>
 #include <lpw/kernels/augment.cuh>
 #include <lpw/kernels/batch_norm.cuh>
+#include <lpw/kernels/coupling.cuh>
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/kernels/embedding.cuh>
 #include <lpw/kernels/lstm_cell.cuh>
@@ -66,6 +68,15 @@ const void* const all[] = {address(fill<float>),
                            address(move_average<1>),
                            address(add_row_backward<4>),
                            address(add_row_backward<1>),
+                           address(pull_to_mean<4>),
+                           address(pull_to_mean<1>),
+                           address(pull_to_centre<4>),
+                           address(pull_to_centre<1>),
+                           address(swap_members<float>),
+                           address(ascent_scale<4>),
+                           address(ascent_scale<1>),
+                           address(ascend_weights<4>),
+                           address(ascend_weights<1>),
                            address(release_rows<float>),
                            address(clip_factor<float>),
                            address(rank_one_backward<float>),

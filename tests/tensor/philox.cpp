@@ -37,6 +37,20 @@ TEST_CASE("Philox 4x32-10 gives the known answers of its authors") {
         Philox::Block{0xd16cfe09, 0x94fdcceb, 0x5001e420, 0x24126ea1});
 }
 
+TEST_CASE("a sequence of Philox numbers is the words of an item's own blocks, in their order") {
+  const Philox random(11, Stream::swap, 3);
+  for (const int count : {1, 4, 5, 10})
+    for (const std::int64_t item : {0, 1, 7, 1 << 20}) {
+      lpw::PhiloxSequence numbers(random, item, count), bounded(random, item, count);
+      for (int n = 0; n < count; ++n) {
+        const auto index = static_cast<std::uint64_t>(item * ((count + 3) / 4) + n / 4);
+        const std::uint64_t expected = random(index)[static_cast<std::size_t>(n % 4)];
+        CHECK(numbers.next() == expected);
+        CHECK(bounded.below(6) == (expected * 6) >> 32);
+      }
+    }
+}
+
 TEST_CASE("Philox places index, step, stream and seed in counter and key") {
   const std::uint64_t seed = 0x299f31d0a4093822, index = 0x85a308d3243f6a88;
   const Philox random = Philox(seed).stream(Stream::dropout, 0x13198a2e);

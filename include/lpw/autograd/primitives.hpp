@@ -2,9 +2,11 @@
 #pragma once
 
 #include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/ascent.hpp>
 #include <lpw/cpu/batch_norm.hpp>
 #include <lpw/cpu/compiled.hpp>
 #include <lpw/cpu/conv2d.hpp>
+#include <lpw/cpu/coupling.hpp>
 #include <lpw/cpu/cross_entropy.hpp>
 #include <lpw/cpu/dropout.hpp>
 #include <lpw/cpu/elementwise.hpp>

@@ -3,11 +3,13 @@
 #pragma once
 
 #include <lpw/cuda/activation.hpp>
+#include <lpw/cuda/ascent.hpp>
 #include <lpw/cuda/base/device.hpp>
 #include <lpw/cuda/base/graph.hpp>
 #include <lpw/cuda/base/host_copy.hpp>
 #include <lpw/cuda/batch_norm.hpp>
 #include <lpw/cuda/conv2d.hpp>
+#include <lpw/cuda/coupling.hpp>
 #include <lpw/cuda/cross_entropy.hpp>
 #include <lpw/cuda/dropout.hpp>
 #include <lpw/cuda/elementwise.hpp>

@@ -3,6 +3,7 @@
 // checkpoint is one operation on a buffer.
 #pragma once
 
+#include <algorithm>
 #include <memory>
 #include <set>
 #include <string>
@@ -41,6 +42,16 @@ struct FlatWeights : Store {
     return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())};
   }
 };
+
+/// Whether two networks' stores hold the same weights, of as many members, at the same places.
+template <class W, class D>
+[[nodiscard]] bool same_form(const FlatWeights<W, D>& a, const FlatWeights<W, D>& b) {
+  const auto same = [](const Segment& one, const Segment& other) {
+    return one.name == other.name && one.late_phase == other.late_phase && one.size == other.size;
+  };
+  return a.members == b.members &&
+         std::equal(a.segments.begin(), a.segments.end(), b.segments.begin(), b.segments.end(), same);
+}
 
 namespace detail {
 

@@ -80,7 +80,7 @@ class BestWeights {
   void apply(M& network) const {
     const auto flat = nn::flatten(network);
     require(candidate().has_value(), "BestWeights: no candidate with a score has been offered yet");
-    require(detail::same_form(*flat, form_) && statistics_.shape() == flat->buffers.shape(),
+    require(nn::same_form(*flat, form_) && statistics_.shape() == flat->buffers.shape(),
             "BestWeights: the network has other weights than '", candidate()->name, "'");
     copy(weights_.base, flat->value.base);
     copy(weights_.late, flat->value.late);

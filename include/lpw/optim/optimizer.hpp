@@ -76,6 +76,11 @@ class Optimizer {
 
   /// The stores it steps.
   [[nodiscard]] const Flat& weights() const { return *flat_; }
+  /// The same, for what moves the weights between steps. Throws as step does.
+  [[nodiscard]] const std::shared_ptr<Flat>& current_weights() const {
+    require_current();
+    return flat_;
+  }
   /// Whether this optimizer's weights are in these stores.
   [[nodiscard]] bool follows(const Flat& flat) const { return &flat == flat_.get(); }
   /// Follows the network to new stores; called by release and collapse. What is new there starts with zero states.

@@ -13,7 +13,7 @@
 namespace lpw::inline LPW_ABI {
 
 /// What a stream of random numbers is for. Streams of one seed never overlap.
-enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample };
+enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample, swap };
 
 /// Random numbers as a function of (seed, stream, step, index): a value to be passed on, which has no state to be
 /// advanced.
@@ -80,6 +80,36 @@ class Philox {
  private:
   std::uint64_t seed_;
   std::uint32_t stream_, step_;
+};
+
+/// The random numbers of one item that takes `count` of them, 32 bits each, in their order: number n of item i is word
+/// n mod 4 of the block at index i ceil(count / 4) + n / 4.
+class PhiloxSequence {
+ public:
+  LPW_HOST_DEVICE constexpr PhiloxSequence(const Philox& random, std::int64_t item, int count)
+      : random_(random), index_(static_cast<std::uint64_t>(item * ((count + 3) / 4))) {}
+
+  [[nodiscard]] LPW_HOST_DEVICE constexpr std::uint32_t next() {
+    if (left_ == 0) {
+      block_ = random_(index_++);
+      left_ = 4;
+    }
+    --left_;
+    const std::uint32_t number = block_[0];
+    block_ = {block_[1], block_[2], block_[3], 0};  // no index that a GPU would keep its registers in memory for
+    return number;
+  }
+
+  /// Uniform integer in [0, bound), as Philox::below.
+  [[nodiscard]] LPW_HOST_DEVICE constexpr std::uint32_t below(std::uint32_t bound) {
+    return static_cast<std::uint32_t>((std::uint64_t{next()} * bound) >> 32);
+  }
+
+ private:
+  Philox random_;
+  std::uint64_t index_;
+  Philox::Block block_ = {};
+  int left_ = 0;
 };
 
 }  // namespace lpw::inline LPW_ABI

@@ -4,8 +4,8 @@
 //
 // With a release, an average goes along: every member starts from the one past there was, and weights that are new
 // (rank-1 factors, deviations) count as having had so far what they are attached as, ones and zeros, whatever release
-// starts them from afterwards. A collapse that it follows collapses the weights it
-// holds as the network's, by their parameters, since only whole weights can be folded; another one ends it.
+// starts them from afterwards. A collapse that it follows collapses the weights it holds as the network's, by their
+// parameters, since only whole weights can be folded; another one ends it.
 #pragma once
 
 #include <algorithm>
@@ -27,20 +27,6 @@ struct AverageCounts {
   std::int64_t updates = 0, late_updates = 0;
   [[nodiscard]] bool operator==(const AverageCounts&) const = default;
 };
-
-namespace detail {
-
-/// Whether weights of one network can be put into another.
-template <class W, class D>
-[[nodiscard]] bool same_form(const nn::FlatWeights<W, D>& a, const nn::FlatWeights<W, D>& b) {
-  const auto same = [](const nn::Segment& x, const nn::Segment& y) {
-    return x.name == y.name && x.late_phase == y.late_phase && x.size == y.size;
-  };
-  return a.members == b.members &&
-         std::equal(a.segments.begin(), a.segments.end(), b.segments.begin(), b.segments.end(), same);
-}
-
-}  // namespace detail
 
 /// An average over time of all weights of a network. States and counts are all that changes in the course of a run.
 template <class W, class D>
@@ -65,7 +51,7 @@ class Average {
   void apply(M& network) const {
     const auto flat = nn::flatten(network);
     require(counts_.updates > 0, name_, ": no weights have been averaged yet");
-    require(detail::same_form(*flat, *flat_), name_, ": the network has other weights than the averaged ones");
+    require(nn::same_form(*flat, *flat_), name_, ": the network has other weights than the averaged ones");
     const Pair average = this->average();
     copy(average.base, flat->value.base);
     copy(average.late, flat->value.late);

@@ -1,0 +1,171 @@
+// Coupling: members whose late-phase weights pull on each other after the optimizer's steps. It is one operation on Φ
+// [K, P]; the shared weights, running statistics and, but for Swap, the optimizer's states stay as they are. What a
+// member's running statistics belong to moves a little with its weights, as in every step.
+//
+// A coupling is work of its own beside a step that a device replays: whether it is due, how strongly it pulls and the
+// step of its random numbers are the host's. All of them are functions of the step, so that the centre is all that a
+// checkpoint keeps.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <memory>
+#include <optional>
+#include <variant>
+
+#include <lpw/nn/flat_weights.hpp>
+#include <lpw/tensor/float_bits.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+/// phi_k <- phi_k + alpha_n (mean_j phi_j - phi_k), alpha_n = min(1, alpha growth^n) for the n-th pull from 0 on. PAPA
+/// (Jolicoeur-Martineau et al. 2023) with alpha = 1 - alpha_PAPA; with a growth above 1 the replicas of replicated and
+/// entropic SGD (Pittorino et al. 2020), which end as one.
+struct PullToMean {
+  double alpha = 0.01;  // 1: all become the mean
+  double growth = 1;
+};
+
+/// With d_k = phi_k - c: phi_k <- phi_k - rho d_k, c <- c + rho sum_k d_k: elastic averaging (Zhang, Choromanska, LeCun
+/// 2015), all members at once. The centre c starts at the members' mean.
+struct Elastic {
+  std::optional<double> rho = {};  // none: 0.9 / K, theirs
+};
+
+/// Every coordinate is permuted among the members with a probability (WASH, Fournier et al. 2024, with one probability
+/// for all layers).
+struct Swap {
+  double share = 0.001;
+  bool states = false;  // the optimizer's states go with the weights
+};
+
+using CouplingRule = std::variant<PullToMean, Elastic, Swap>;
+
+struct CouplingOptions {
+  CouplingRule rule = PullToMean{};
+  std::int64_t every = 10;  // steps
+  Philox random{0};         // for Swap
+};
+
+/// Couples the members of a released network.
+template <class W, class D>
+class Coupling {
+  using Flat = nn::FlatWeights<W, D>;
+
+ public:
+  /// Throws OptionError for a network of one member, and for what cannot be: alpha, share or K rho outside of [0, 1],
+  /// a growth below 1, every < 1.
+  template <nn::Visitable M>
+  explicit Coupling(M& network, const CouplingOptions& options = {}) : options_(options), flat_(nn::flatten(network)) {
+    require<OptionError>(flat_->members > 1,
+                         "coupling: the network has one member; expected at least 2, so release it first");
+    require<OptionError>(options.every >= 1, "coupling: every ", options.every, " steps; expected at least 1");
+    if (const auto* pull = rule<PullToMean>())
+      require<OptionError>(is_finite(pull->growth) && pull->growth >= 1, "coupling: growth ", pull->growth,
+                           "; expected at least 1");
+    static_cast<void>(strength(0, 1));
+    if (rule<Elastic>()) centre_ = mean_rows(flat_->value.late);
+  }
+
+  [[nodiscard]] const CouplingOptions& options() const { return options_; }
+
+  /// Whether step number `step`, counted from 1, ends with a coupling.
+  [[nodiscard]] bool due(std::int64_t step) const { return step % options_.every == 0; }
+
+  /// Call it after each optimizer step with its number, from 1 on: couples where it is due. `factor` multiplies alpha,
+  /// rho or share: what a schedule gives. Throws OptionError where the product cannot be, or for Swap::states, which
+  /// need the optimizer; Error if the network has other weights by now.
+  void apply(std::int64_t step, double factor = 1) {
+    const auto* swap = rule<Swap>();
+    require<OptionError>(!swap || !swap->states, "coupling: swap with `states` needs the optimizer: apply(step, it)");
+    couple(step, factor);
+  }
+  /// The same with an optimizer, whose states Swap::states permutes as it does the weights. Throws Error for one of
+  /// other weights.
+  template <class Optimizer>
+    requires requires(Optimizer& optimizer, const Flat& flat) {
+      optimizer.follows(flat);
+      optimizer.states();
+    }
+  void apply(std::int64_t step, Optimizer& optimizer, double factor = 1) {
+    require(optimizer.follows(*flat_), "coupling: the optimizer was made for another network");
+    const double share = couple(step, factor);
+    const auto* swap = rule<Swap>();
+    if (!swap || !swap->states || share == 0) return;
+    for (auto& state : optimizer.states()) swap_members(state.pair.late, share, numbers(step));
+  }
+
+  /// The centre [1, P] of Elastic: what a checkpoint holds; copy to and from it. Throws Error for other rules.
+  [[nodiscard]] Tensor<W, D>& centre() {
+    require_centre();
+    return centre_;
+  }
+
+  /// Makes the centre the late-phase weights of every member, so that a collapse gives the network of the shared
+  /// weights and the centre, and marks running statistics stale: they belong to the members (see recompute_statistics).
+  /// It may be another network of the same form, such as a copy. Throws Error for rules without a centre, and for a
+  /// network of other weights.
+  template <nn::Visitable M>
+  void place_centre(M& network) const {
+    require_centre();
+    const auto flat = nn::flatten(network);
+    require(nn::same_form(*flat, *flat_), "coupling: the network has other weights than those that the centre is of");
+    nn::detail::copy_rows(centre_, flat->value.late);
+    nn::set_statistics_stale(network, true);
+  }
+
+ private:
+  template <class Rule>
+  [[nodiscard]] const Rule* rule() const {
+    return std::get_if<Rule>(&options_.rule);
+  }
+
+  /// alpha, rho or share of the n-th coupling, from 0 on.
+  [[nodiscard]] double strength(std::int64_t n, double factor) const {
+    const auto within = [](const char* name, double value, double most) {
+      require<OptionError>(is_finite(value) && value >= 0 && value <= most, "coupling: ", name, ' ', value,
+                           "; expected 0 to ", most);
+      return value;
+    };
+    if (const auto* pull = rule<PullToMean>()) {
+      const double alpha = within("alpha", pull->alpha, 1);
+      return within("alpha", std::min(1.0, alpha * std::pow(pull->growth, static_cast<double>(n))) * factor, 1);
+    }
+    if (const auto* swap = rule<Swap>()) return within("share", swap->share * factor, 1);
+    const auto members = static_cast<double>(flat_->members);
+    // beyond 1 / K the centre would overshoot the members' mean
+    return within("rho", rule<Elastic>()->rho.value_or(0.9 / members) * factor, 1 / members);
+  }
+
+  [[nodiscard]] Philox numbers(std::int64_t step) const {
+    return options_.random.stream(Stream::swap, static_cast<std::uint32_t>(step));
+  }
+
+  /// Returns the strength of what it did; 0 for nothing.
+  double couple(std::int64_t step, double factor) {
+    require(!flat_->retired,
+            "coupling: the network has been assigned to, collapsed, released again, or is gone; make a new coupling "
+            "for it");
+    require<OptionError>(step >= 1, "coupling: step ", step, "; they count from 1");
+    const double amount = strength(step / options_.every - 1, factor);
+    if (!due(step) || amount == 0) return 0;
+    Tensor<W, D> late = flat_->value.late;
+    if (rule<PullToMean>()) pull_to_mean(late, amount);
+    if (rule<Elastic>()) pull_to_centre(late, centre_, amount);
+    if (rule<Swap>()) swap_members(late, amount, numbers(step));
+    return amount;
+  }
+
+  void require_centre() const { require(rule<Elastic>() != nullptr, "coupling: only an elastic one has a centre"); }
+
+  CouplingOptions options_;
+  std::shared_ptr<Flat> flat_;
+  Tensor<W, D> centre_;
+};
+
+template <nn::Visitable M>
+Coupling(M&, const CouplingOptions&) -> Coupling<nn::WeightOf<M>, typename M::device_type>;
+template <nn::Visitable M>
+Coupling(M&) -> Coupling<nn::WeightOf<M>, typename M::device_type>;
+
+}  // namespace lpw::inline LPW_ABI

@@ -1,0 +1,146 @@
+// Sharpness-aware minimisation (SAM, Foret et al. 2021; ASAM, Kwon et al. 2021) around any optimizer: each step takes
+// the gradient twice, at the weights and at the weights moved up the loss, and steps the weights with the second.
+//
+// With members. Member k is the network (theta, phi_k) with the loss L_k, and SAM moves it by at most rho: what
+// maximises sum_k L_k to first order with |(e_theta, e_k)| <= rho for every k is, with G = sum_k grad_theta L_k,
+// g_k = grad_phi_k L_k and B = sum_k |g_k|,
+//
+//   e_theta = rho G / sqrt(|G|^2 + B^2),    e_k = rho B / sqrt(|G|^2 + B^2)  g_k / |g_k|.
+//
+// Every member moves by rho. One member gives the paper's rho g / |g|, and so do equal members with equal minibatches;
+// members that share nothing, or of which only late-phase weights ascend, are K networks with a SAM each. (Had all
+// weights one norm together, each member would move by some rho / sqrt(K).) G does not know gamma_theta. Adaptive: the
+// same for T^-1 e and T g, T = |w| + eta elementwise, so that e = rho T^2 g / |T g| for one member.
+//
+// Everything between the gradients is work on the device that waits for nothing, so a step may be replayed from a
+// captured graph, by a key that says active(step).
+#pragma once
+
+#include <memory>
+#include <type_traits>
+#include <utility>
+
+#include <lpw/optim/optimizer.hpp>
+
+namespace lpw::inline LPW_ABI::optim {
+
+/// Which weights ascend. The others have their gradient taken where the ascent of these leads.
+enum class Ascending { all, late_phase, base };
+
+struct SamOptions {
+  double rho = 0.05;      // how far the weights move; 0: not at all
+  bool adaptive = false;  // in the metric of |w| + eta
+  double eta = 0.01;
+  Ascending weights = Ascending::all;
+  std::int64_t start = 0;  // the first step that is SAM's; those before are the optimizer's alone
+};
+
+/// Which of a step's two gradients a pass is for.
+enum class SamPass { first, second };
+
+/// Holds a reference to an optimizer, and nothing that a checkpoint would have to keep.
+template <class W, class D>
+class Sam {
+ public:
+  /// Throws OptionError for what cannot be: a negative rho or start, an eta that is not above 0.
+  explicit Sam(Optimizer<W, D>& optimizer, const SamOptions& options = {}) : optimizer_(optimizer), options_(options) {
+    require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho, "; expected 0 or more");
+    require<OptionError>(is_finite(options.eta) && options.eta > 0, "Sam: eta ", options.eta, "; expected above 0");
+    require<OptionError>(options.start >= 0, "Sam: start ", options.start, " is negative; expected a step from 0 on");
+  }
+
+  [[nodiscard]] const SamOptions& options() const { return options_; }
+
+  /// Whether step number `step` takes two passes; it does not with rho = 0, before `start`, or before a release where
+  /// only late-phase weights ascend. Throws OptionError where only base weights are to ascend and there are none.
+  [[nodiscard]] bool active(std::int64_t step) const {
+    const auto& value = optimizer_.weights().value;
+    require<OptionError>(options_.weights != Ascending::base || value.base.size() > 0,
+                         "Sam: only base weights are to ascend, and all weights are late-phase; let all ascend");
+    return options_.rho > 0 && step >= options_.start && (base_ascends() || value.late.size() > 0);
+  }
+
+  /// The weights and running statistics as they were before an ascent; puts them back at the latest when it ends.
+  class Ascent {
+   public:
+    Ascent(Ascent&& other) noexcept = default;
+    Ascent& operator=(Ascent&&) = delete;
+    ~Ascent() {
+      try {
+        restore();
+      } catch (...) {  // on the way from another error, which says more
+      }
+    }
+    /// Puts them back, to the bit.
+    void restore() {
+      const auto flat = std::exchange(flat_, nullptr);
+      if (!flat) return;
+      if (!base_.empty()) copy(base_, flat->value.base);
+      if (!late_.empty()) copy(late_, flat->value.late);
+      copy(buffers_, flat->buffers);
+    }
+
+   private:
+    friend class Sam;
+    Ascent(std::shared_ptr<nn::FlatWeights<W, D>> flat, Tensor<W, D> base, Tensor<W, D> late)
+        : flat_(std::move(flat)), base_(std::move(base)), late_(std::move(late)), buffers_(clone(flat_->buffers)) {}
+
+    std::shared_ptr<nn::FlatWeights<W, D>> flat_;
+    Tensor<W, D> base_, late_, buffers_;
+  };
+
+  /// Moves the weights up by the gradients accumulated so far, which are zeroed: accumulate the second ones, restore()
+  /// what this returns, and step the optimizer. Running statistics are put back, too: they are the first pass's.
+  /// Throws Error if the network has other weights by now.
+  [[nodiscard]] Ascent ascend() {
+    using Store = AscentStore<W, D>;
+    const auto flat = optimizer_.current_weights();
+    const auto store = [](const Tensor<W, D>& value, const Tensor<W, D>& gradient) {
+      return Store{value, gradient, Tensor<W, D>(value.shape())};
+    };
+    const Store base = base_ascends() ? store(flat->value.base, flat->gradient.base) : Store{};
+    const Store late = late_ascends() ? store(flat->value.late, flat->gradient.late) : Store{};
+    const lpw::Ascent how{options_.rho, options_.adaptive, options_.eta};
+    const auto scale = ascent_scale(base, late, how);
+    Ascent ascent(flat, base.kept, late.kept);
+    if (base_ascends()) ascend_weights(base, scale.rows(0, 1), how);
+    if (late_ascends()) ascend_weights(late, scale.rows(1, flat->members), how);
+    if (!base_ascends()) fill(flat->gradient.base, W(0));
+    if (!late_ascends()) fill(flat->gradient.late, W(0));
+    return ascent;
+  }
+
+  /// One iteration, as Optimizer::step, with its number. pass() or pass(SamPass) computes and accumulates
+  /// the gradient, twice where SAM is active(number): of the same minibatches, with the same random numbers, starting
+  /// from the same carried states. Where it throws, the weights are those from before.
+  template <class Pass>
+  void step(std::int64_t number, Pass&& pass, double base_factor, double late_factor) {
+    const auto take = [&](SamPass which) {
+      if constexpr (std::is_invocable_v<Pass&, SamPass>) {
+        pass(which);
+      } else {
+        pass();
+      }
+    };
+    take(SamPass::first);
+    if (active(number)) {
+      auto ascent = ascend();
+      take(SamPass::second);
+      ascent.restore();
+    }
+    optimizer_.step(base_factor, late_factor);
+  }
+  template <class Pass>
+  void step(std::int64_t number, Pass&& pass, double factor = 1) {
+    step(number, pass, factor, factor);
+  }
+
+ private:
+  [[nodiscard]] bool base_ascends() const { return options_.weights != Ascending::late_phase; }
+  [[nodiscard]] bool late_ascends() const { return options_.weights != Ascending::base; }
+
+  Optimizer<W, D>& optimizer_;
+  SamOptions options_;
+};
+
+}  // namespace lpw::inline LPW_ABI::optim
