@@ -42,7 +42,8 @@ const train::TrainOptions image_run_options{.epochs = 5,
                                             .members = 3,
                                             .release_epoch = 1,
                                             .optimizer = optim::SgdOptions{.learning_rate = 0.05},
-                                            .swa_start = 2};
+                                            .average = optim::SwaOptions(),
+                                            .average_plan = {.start = 2}};
 
 template <class D>
 struct ImageRun {
