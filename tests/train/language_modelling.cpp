@@ -265,7 +265,7 @@ TEST_CASE("the ensemble of several networks of text predicts the mean of their p
   const data::TextParts parts{{}, text_of_words(20000, 4), text_of_words(700, 5)};
   const LanguageModelling<Network<double>> task(parts, {});
   Network<double> network({.hidden = 4, .layers = 1, .embedding = 2}, Philox(1));
-  release(network, {.members = members, .late = Group::all, .sigma = 0.5, .random = Philox(2)});
+  release(network, {.members = members, .late = Selectors::parse("all"), .sigma = 0.5, .random = Philox(2)});
   std::vector<Network<double>> networks;  // each a member
   for (std::int64_t k = 0; k < members; ++k) {
     Network<double>& plain =

@@ -18,7 +18,7 @@ namespace {
 
 using Toy = test::Toy<Cpu>;
 using Task = ImageClassification<Toy>;
-const nlohmann::json description{{"model", "toy"}};
+const nlohmann::json again_description{{"model", "toy"}};
 
 /// Sends a signal after a step.
 class Interrupter final : public Part<Toy, Task> {
@@ -58,7 +58,7 @@ Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, s
   Toy network;
   Task task(test::dataset(), {.batch = 5, .augment = data::no_augmentation});
   RecordedDisplay display;
-  Trainer<Toy, Task> trainer(network, task, options, description);
+  Trainer<Toy, Task> trainer(network, task, options, again_description);
   trainer.add(std::make_unique<Interrupter>(step));
   if (part) trainer.add(std::move(part));
   const RunFolder run(folder / "run", true);
