@@ -1,8 +1,11 @@
 // Learning rates by iteration in the trainer: what a run's steps have, and a run that goes on in the middle of a cycle.
+#include <algorithm>
 #include <cmath>
 #include <memory>
 #include <numbers>
 #include <vector>
+
+#include <lpw/models/wide_resnet.hpp>
 
 #include "catch.hpp"
 #include "train/toy_run.hpp"
@@ -67,4 +70,76 @@ TEST_CASE("a run's time counts epochs, their iterations and all steps, and a row
     const double expected = 0.005 + 0.045 * 0.5 * (1 + std::cos(std::numbers::pi * phase));
     CHECK(std::abs(row.learning_rate - expected) <= 1e-15);  // a rate below 0.05 of a few roundings
   }
+}
+
+namespace {
+
+/// Which of a network's weights each step moved.
+struct Moved {
+  std::vector<bool> base, late;
+};
+
+template <class Network>
+class RecordedMoves final : public lpw::train::Part<Network, lpw::train::ImageClassification<Network>> {
+ public:
+  using Run = typename lpw::train::Part<Network, lpw::train::ImageClassification<Network>>::Run;
+  explicit RecordedMoves(Moved& moved) : moved_(moved) {}
+  void before_epoch(Run& run, lpw::train::Display&) override { keep(run); }
+  void after_step(Run& run) override {
+    const auto& now = run.weights().value;
+    moved_.base.push_back(text_of(now.base) != base_);
+    moved_.late.push_back(text_of(now.late) != late_);
+    keep(run);
+  }
+
+ private:
+  static std::string text_of(const lpw::Tensor<float, lpw::Cpu>& weights) {
+    return {reinterpret_cast<const char*>(weights.data()), static_cast<std::size_t>(weights.size()) * sizeof(float)};
+  }
+  void keep(Run& run) { base_ = text_of(run.weights().value.base), late_ = text_of(run.weights().value.late); }
+
+  Moved& moved_;
+  std::string base_, late_;
+};
+
+/// Two epochs of six iterations, of three where two members are released. The rate of base weights becomes 0 after two
+/// steps, that of late-phase weights after four.
+template <class Network>
+Moved moved_by_two_schedules(Network& network, const lpw::Selectors& late, std::int64_t release_epoch) {
+  const lpw::train::TrainOptions options{.epochs = 2,
+                                         .members = 2,
+                                         .release_epoch = release_epoch,
+                                         .late = late,
+                                         .optimizer = lpw::optim::SgdOptions{.learning_rate = 0.05},
+                                         .schedule = lpw::optim::parse_schedule("iterations:steps:2:0", 0.05, 2),
+                                         .late_schedule = lpw::optim::parse_schedule("iterations:steps:4:0", 0.05, 2)};
+  lpw::train::ImageClassification<Network> task(lpw::test::dataset(), {.batch = 10});
+  lpw::train::Trainer trainer(network, task, options, {{"model", "toy"}});
+  Moved moved;
+  trainer.add(std::make_unique<RecordedMoves<Network>>(moved));
+  const TemporaryFolder folder;
+  RecordedDisplay display;
+  REQUIRE(trainer.run(lpw::train::RunFolder(folder / "run", false), display.get()) == 0);
+  return moved;
+}
+
+std::vector<bool> first_of(std::size_t steps, std::size_t all) {
+  std::vector<bool> moved(all, false);
+  std::fill_n(moved.begin(), steps, true);
+  return moved;
+}
+
+}  // namespace
+
+TEST_CASE("base weights, members' weights and coefficients of templates each follow the schedule of their group") {
+  lpw::test::Toy<lpw::Cpu> toy;
+  const Moved members = moved_by_two_schedules(toy, lpw::Group::batch_norm | lpw::Group::head, 0);
+  CHECK(members.base == first_of(2, 6));
+  CHECK(members.late == first_of(4, 6));
+  // Coefficients have the schedule of late-phase weights before the release already.
+  lpw::nn::WideResNet<float, lpw::Cpu> hyper({.depth = 10, .widen = 1, .classes = 4, .templates = true},
+                                             lpw::Philox(1));
+  const Moved coefficients = moved_by_two_schedules(hyper, lpw::Group::templates, 1);
+  CHECK(coefficients.base == first_of(2, 9));
+  CHECK(coefficients.late == first_of(4, 9));
 }
