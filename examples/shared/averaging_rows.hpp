@@ -21,7 +21,8 @@ OptionTable<O> averaging_options() {
       {.name = "average",
        .member = &O::average,
        .help = "average of the weights over time, which is served in their place: none, swa (the mean of all), "
-               "ema:DECAY or ema:DECAY:LATE_DECAY (exponential, with a decay of its own after release), or lawa:N (the "
+               "ema:DECAY or ema:DECAY:LATE_DECAY (exponential, with a decay of its own while there are late-phase "
+               "weights), or lawa:N (the "
                "mean of the last N)",
        .section = Section::training},
       {.name = "average-start",

@@ -1,5 +1,7 @@
 // Averages over time in the trainer: what each is of, when it is updated, and runs that go on bit for bit.
+#include <algorithm>
 #include <cmath>
+#include <functional>
 #include <numeric>
 #include <optional>
 #include <vector>

@@ -1,7 +1,7 @@
 // Snapshots at the ends of the schedule's cycles: which there are, what they hold, their ensemble, and runs that go on.
 #include <lpw/late_phase/predict.hpp>
 
-#include <numeric>
+#include <map>
 #include <vector>
 
 #include "catch.hpp"
