@@ -39,7 +39,7 @@ common=(--split "90,10,0" --hidden 256 --embedding 64 --bptt 100 --batch 16 --ep
   --optimizer adam --lr 2e-3 --clip 1 --dropout 0.2 --threads 1)
 declare -A kinds=(
   [adam]="--members 1"
-  [swa]="--members 1 --schedule anneal:8:12:5e-4 --swa-start 12"
+  [swa]="--members 1 --schedule anneal:8:12:5e-4 --average swa --average-start 12"
   [late-phase]="--members 4 --batch 4 --release-epoch 10 --late rank1"
 )
 

@@ -22,6 +22,7 @@
 #include <lpw/io/file.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/train/printable.hpp>
+#include <lpw/train/state.hpp>
 
 #include "config_file.hpp"
 #include "declare_option.hpp"
@@ -162,6 +163,7 @@ class CommandLine {
     const std::string_view text(reinterpret_cast<const char*>(bytes.data()), bytes.size());
     for (const auto& setting : config_file::parse(text, path.string(), tables)) {
       const auto where = lpw::to_text(path.string(), ':', setting.line, ": ");
+      if (says_nothing(setting, where)) continue;
       const auto* row = find_option(table_, setting.name);
       lpw::require<lpw::FileError>(row != nullptr, where, "there is no option ", setting.name, "; --help lists them");
       lpw::require<lpw::FileError>(row->role != Role::command, where, setting.name,
@@ -177,6 +179,17 @@ class CommandLine {
         lpw::fail<lpw::FileError>(where, error.what());
       }
     }
+  }
+
+  /// Whether it is an option of former files that asks for nothing. Throws FileError for one that asks for something.
+  static bool says_nothing(const config_file::Setting& setting, const std::string& where) {
+    for (const auto& former : lpw::train::former_options) {
+      if (setting.name != former.name) continue;
+      lpw::require<lpw::FileError>(setting.value == lpw::to_text(former.nothing), where, "there is no option ",
+                                   former.name, " any more; write ", former.instead);
+      return true;
+    }
+    return false;
   }
 
   CLI::App app_;

@@ -6,6 +6,7 @@
 #include <limits>
 #include <utility>
 
+#include "averaging_rows.hpp"
 #include "option_table.hpp"
 #include "run_options.hpp"
 
@@ -106,18 +107,16 @@ OptionTable<O> training_options() {
        .section = training},
       {.name = "schedule",
        .member = &O::schedule,
-       .help = "anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, cosine:EPOCHS, "
-               "steps:a,b,..:gamma or "
-               "constant, by epoch",
+       .help =
+           "by epoch: anneal (as in the paper, scaled to --epochs), anneal:START:END:FINAL, cosine, cosine:EPOCHS, "
+           "steps:a,b,..:gamma or constant; by iteration: cosine-cycles:LENGTH[:FINAL], "
+           "triangular-cycles:LENGTH:FIRST:LOWEST, one-cycle, one-cycle:LENGTH:RISE:FIRST:FINAL[:linear] or "
+           "warmup:LENGTH[:FIRST]. LENGTH and such are epochs; FIRST, LOWEST and FINAL are rates. Curves follow one "
+           "another as CURVE@LENGTH/CURVE, such as warmup:5/cosine; with smooth: before them all are by iteration, "
+           "with iterations: all lengths are too",
        .role = Role::training,
        .section = training,
        .recorded = schedule<O>},
-      {.name = "swa-start",
-       .member = &O::swa_start,
-       .help = "epochs before weight averaging: the weights after every later epoch are averaged; -1: never",
-       .check = at_least<std::int64_t>(0, -1),
-       .role = Role::training,
-       .section = training},
       {.name = "dropout",
        .member = &O::dropout,
        .help = O::dropout_help,
@@ -213,7 +212,8 @@ OptionTable<O> late_phase_options() {
        .idle = without_late_weights<O>},
       {.name = "late-schedule",
        .member = &O::late_schedule,
-       .help = "--schedule of late-phase weights; default: --schedule",
+       .help = "--schedule of late-phase weights, templates' coefficients among them, in the same forms; default: "
+               "--schedule",
        .section = late_phase,
        .idle = without_late_weights<O>,
        .recorded = late_schedule<O>},
@@ -308,8 +308,8 @@ template <class Options>
 [[nodiscard]] const OptionTable<Options>& option_table() {
   static const OptionTable<Options> table = [] {
     OptionTable<Options> rows = Options::own();
-    for (auto&& part : {detail::training_options<Options>(), detail::late_phase_options<Options>(),
-                        detail::program_options<Options>()})
+    for (auto&& part : {detail::training_options<Options>(), detail::averaging_options<Options>(),
+                        detail::late_phase_options<Options>(), detail::program_options<Options>()})
       rows.insert(rows.end(), part.begin(), part.end());
     std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.section < b.section; });
     return rows;

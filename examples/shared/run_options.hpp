@@ -11,6 +11,8 @@
 
 #include <lpw/train/options.hpp>
 
+#include "averaging.hpp"
+
 namespace example {
 
 #ifdef LPW_WITH_CUDA
@@ -33,7 +35,6 @@ struct RunOptions {
   std::string optimizer = "sgd", base_gradient = "sum";
   double lr, late_lr = -1, momentum = 0.9, weight_decay = 0, late_weight_decay = -1, clip = 0;
   std::string schedule = "anneal", late_schedule = {};
-  std::int64_t swa_start = -1;
   double dropout = 0;
   std::int64_t member_chunk = 0;
   std::string precision = "fp32", init = {};
@@ -47,6 +48,9 @@ struct RunOptions {
   double checkpoint_minutes = 10;
   std::string config = {}, eval = {};
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
+
+  std::string average = "none", average_by = {};
+  std::int64_t average_start = 0, average_every = 1, snapshots = 0;
 
   /// The initial learning rate of late-phase weights.
   [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
@@ -117,11 +121,13 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .late_schedule = o.late_schedule.empty()
                                ? schedule_of("schedule", o.schedule, o.lr, epochs)
                                : schedule_of("late-schedule", o.late_schedule, o.late_rate(), epochs),
-          .swa_start = o.swa_start,
           .member_chunk = o.member_chunk,
           .seed = o.seed,
           .eval_every = o.eval_every,
-          .checkpoint_minutes = o.checkpoint_minutes};
+          .checkpoint_minutes = o.checkpoint_minutes,
+          .average = parse_average(o.average),
+          .average_plan = average_plan(o),
+          .snapshots = o.snapshots};
 }
 
 }  // namespace example

@@ -98,7 +98,8 @@ const train::TrainOptions text_run_options{.epochs = 4,
                                            .release_epoch = 2,
                                            .late = Group::rank_one | Group::head,
                                            .optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 1},
-                                           .swa_start = 3};
+                                           .average = optim::SwaOptions(),
+                                           .average_plan = {.start = 3}};
 constexpr std::int64_t epoch_windows = 5;  // 300 bytes / 6 streams: 50, of which 49 are predicted
 
 template <class D>
@@ -177,7 +178,7 @@ TEST_CASE("a run on the GPU that a signal ended goes on bit for bit, states and 
   train::TrainOptions o = text_run_options;
   o.late = Selectors::parse(GENERATE("rank1,head", "additive"));
   o.epochs = 2;
-  o.release_epoch = o.swa_start = 1;
+  o.release_epoch = o.average_plan.start = 1;
   const TemporaryFolder undisturbed;
   REQUIRE(TextRun<Cuda>(o).train(undisturbed / "run") == 0);
   // The first captured, the one of the epoch's last window, the members' first, and it captured: the latter two are

@@ -42,7 +42,8 @@ const train::TrainOptions image_run_options{.epochs = 5,
                                             .members = 3,
                                             .release_epoch = 1,
                                             .optimizer = optim::SgdOptions{.learning_rate = 0.05},
-                                            .swa_start = 2};
+                                            .average = optim::SwaOptions(),
+                                            .average_plan = {.start = 2}};
 
 template <class D>
 struct ImageRun {
@@ -130,6 +131,37 @@ TEST_CASE("an image classifier's run on the GPU that a signal ended goes on bit 
     REQUIRE(rest.train(folder / "run", true) == 0);
     CHECK(saved_model(folder) == saved_model(undisturbed));
     CHECK(rest.losses() == whole.losses());
+  }
+}
+
+TEST_CASE("averages over steps and snapshots beside replayed steps are the CPU's, and go on bit for bit", "[gpu]") {
+  train::TrainOptions o = image_run_options;
+  o.schedule = o.late_schedule = optim::parse_schedule("iterations:cosine-cycles:7", 0.05, 5);
+  o.average = optim::EmaOptions{0.9, 0.7};
+  o.average_plan = {.start = 0, .every = 2, .period = optim::AveragePlan::Period::steps};
+  o.snapshots = 3;
+  const TemporaryFolder of_cpu, undisturbed;
+  REQUIRE(ImageRun<Cpu>(o).train(of_cpu / "run") == 0);
+  ImageRun<Cuda> whole(o);
+  REQUIRE(whole.train(undisturbed / "run") == 0);
+  CHECK(whole.task.passes == 4 + 4);  // as often as without: updates are issued beside replays
+  const auto summary_of = [](const TemporaryFolder& folder) {
+    return nlohmann::json::parse(text_of(io::read_file(folder / "run/summary.json")));
+  };
+  const auto expected = summary_of(of_cpu), found = summary_of(undisturbed);
+  for (const char* score : {"test_nll_collapsed", "test_nll_ensemble", "test_nll_snapshots"})  // means, as above
+    CHECK(std::abs(found[score].get<double>() - expected[score].get<double>()) < 1e-4);
+  for (const int pass : {3, 6}) {
+    const TemporaryFolder folder;
+    ImageRun<Cuda> run(o);
+    run.task.interrupted_pass = pass;
+    REQUIRE(run.train(folder / "run") == SIGINT);
+    REQUIRE(ImageRun<Cuda>(o).train(folder / "run", true) == 0);
+    CHECK(saved_model(folder) == saved_model(undisturbed));
+    for (const char* step : {"14", "21", "28"}) {
+      const auto file = to_text("run/snapshots/snapshot-", step, ".safetensors");
+      CHECK(text_of(io::read_file(folder / file)) == text_of(io::read_file(undisturbed / file)));
+    }
   }
 }
 

@@ -22,7 +22,7 @@ ELSEWHERE = [
 
 # epochs, learning rate by epoch, epochs before averaging and before release, side of cutout
 RUNS = {
-    "sgd": (200, "anneal:100:180:0.001", -1, 120, 0),
+    "sgd": (200, "anneal:100:180:0.001", None, 120, 0),
     "swa": (200, "anneal:80:144:0.05", 160, 100, 0),
     "wide": (300, "anneal:80:240:0.05", 240, 120, 16),
 }
@@ -88,8 +88,8 @@ def each_file(folder):
             'augment = "standard"',
             f"cutout = {cutout}",
             f'schedule = "{schedule}"',
-            f"swa-start = {averaging}",
-        ] + late * of_members:
+            'average = "swa"' if swa else 'average = "none"',
+        ] + [f"average-start = {averaging}"] * swa + late * of_members:
             check(f"\n{line}\n" in done.stdout, f"{path.name}: no {line} in\n{done.stdout}")
 
 

@@ -65,7 +65,9 @@ def changes(folder):
             ["--embedding", 4],
             ["--dropout", 0.3],
             ["--precision", "bf16"],
-            ["--swa-start", 0],
+            ["--average", "swa"],
+            ["--average", "ema:0.9", "--average-every", 3],
+            ["--schedule", "iterations:warmup:10/triangular-cycles:8:0.002:0.0001"],
             ["--split", "80,10,10"],
             ["--data", folder / "plain" / "model.safetensors"],
             ["--valid", folder / "other"],
@@ -148,7 +150,7 @@ def one_member(folder):
 def evaluation(folder):
     """A checkpoint, and the exported model, score what the run's summary says."""
     for name, arguments in {
-        "released": ["--swa-start", 1],
+        "released": ["--average", "swa", "--schedule", "cosine-cycles:0.5", "--snapshots", 3],
         "deep": ["--layers", 2, "--late", "head"],
         "bf16": ["--precision", "bf16"],
     }.items():
@@ -247,7 +249,7 @@ def configurations(folder):
             else "1 x 100 streams"
         )
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
-        check(("swa-start = -1" in done.stdout) == ("swa" not in path.name), f"{path.name}: {done.stdout}")
+        check(('average = "none"' in done.stdout) == ("swa" not in path.name), f"{path.name}: {done.stdout}")
 
 
 def own_source(folder):

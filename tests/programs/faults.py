@@ -27,7 +27,7 @@ random.seed(20210503)
 
 def smallest(folder):
     """Options of a run that takes a fraction of a second and writes all kinds of files."""
-    both = TINY + "--epochs 2 --members 2 --release-epoch 1 --swa-start 1".split()
+    both = TINY + "--epochs 2 --members 2 --release-epoch 1 --average swa --average-start 1".split()
     if NAME == "cifar":
         return both + "--train-subset 20 --test-subset 5 --batch 10".split()
     (folder / "text").write_bytes(make_text(3000))

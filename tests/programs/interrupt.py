@@ -22,7 +22,8 @@ from trainer import (
     train,
 )
 
-RUN = TINY + ["--batch", "5", "--swa-start", "3"]  # many steps, so that the signal meets one
+# many steps, so that the signal meets one
+RUN = TINY + ["--batch", "5", "--average", "ema:0.9", "--average-start", "1"]
 
 
 def interrupted(folder, sign, after, *arguments):

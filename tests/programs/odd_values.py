@@ -24,7 +24,9 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
     "members": FROM_ONE,
     "release-epoch": COUNT,
     "release-step": OR_NOT,
-    "swa-start": OR_NOT,
+    "average-start": COUNT,
+    "average-every": FROM_ONE,
+    "snapshots": COUNT,
     "member-chunk": COUNT,
     "eval-every": FROM_ONE,
     "seed": (UINT, 0, 2**64 - 1, None),
@@ -56,10 +58,10 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
         "temperature": AMOUNT,
     }
 )
-CHOICES = {"optimizer", "base-gradient", "release-momentum", "precision", "device"} | (
+CHOICES = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | (
     {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
 )
-TEXTS = {"late", "schedule", "late-schedule", "rank1-start"} | (
+TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start"} | (
     {"model"} if NAME == "cifar" else {"split", "pre-batch"}
 )
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})

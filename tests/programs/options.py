@@ -73,8 +73,12 @@ def changes(folder):
             ["--cutout", 8],
             ["--augment", "none"],
             ["--precision", "bf16"],
-            ["--swa-start", 0],
-            ["--swa-start", 1, "--lr", 0.05],
+            ["--average", "swa"],
+            ["--average", "swa", "--average-start", 1, "--lr", 0.05],
+            ["--average", "ema:0.9"],
+            ["--average", "ema:0.9:0.5", "--average-every", 3],
+            ["--average", "lawa:2", "--average-by", "steps"],
+            ["--late-schedule", "warmup:0.5/triangular-cycles:0.5:0.1:0.01"],
             ["--optimizer", "adam", "--lr", 0.001],
             ["--clip", 0.1],
             ["--release-step", 5],
@@ -152,7 +156,8 @@ def plain_network(folder):
 
 
 def phases(folder):
-    train(folder / "run", *RUN, "--epochs", 4, "--swa-start", 2, "--late-lr", 0.05, "--schedule", "steps:3:0.1")
+    averaging = ["--average", "swa", "--average-start", 2]
+    train(folder / "run", *RUN, "--epochs", 4, *averaging, "--late-lr", 0.05, "--schedule", "steps:3:0.1")
     rows = metrics(folder / "run")
     check([row["epoch"] for row in rows] == ["1", "2", "3", "4"], rows)
     check([row["phase"] for row in rows] == ["base", "late", "late+swa", "late+swa"], rows)
@@ -173,10 +178,10 @@ def smaller_batches(folder):
 def evaluation(folder):
     """A checkpoint, and the exported model, score what the run's summary says."""
     for name, arguments in {
-        "released": ["--swa-start", 1],
+        "released": ["--average", "ema:0.9:0.5", "--schedule", "cosine-cycles:0.5", "--snapshots", 3],
         "plain": ["--late", "none"],
         "bf16": ["--precision", "bf16"],
-        "templates": ["--model", "hyper-wrn-10-1", "--late", "templates", "--swa-start", 1],
+        "templates": ["--model", "hyper-wrn-10-1", "--late", "templates", "--average", "swa", "--average-start", 1],
     }.items():
         out = folder / name
         printed, _ = train(out, *RUN, *arguments)
@@ -216,8 +221,12 @@ def repetition(folder):
     train(
         folder / "first",
         *RUN,
-        "--swa-start",
-        1,
+        "--average",
+        "lawa:2",
+        "--average-every",
+        2,
+        "--average-by",
+        "steps",
         "--dropout",
         0.1,
         "--schedule",
@@ -289,7 +298,7 @@ def more_epochs(folder):
     been planned so."""
     for name, arguments in {
         "constant": ["--schedule", "constant", "--late-schedule", "steps:1,3:0.5"],
-        "averaged": ["--schedule", "anneal:1:4:0.01", "--swa-start", 1],
+        "averaged": ["--schedule", "anneal:1:4:0.01", "--average", "swa", "--average-start", 1],
     }.items():
         train(folder / f"{name}-planned", *RUN, *arguments, "--epochs", 4)
         train(folder / name, *RUN, *arguments)
@@ -329,7 +338,8 @@ def numbers(folder):
         "sigma": "1e-1",
         "weight-decay": "-0",
         "late-lr": "00.25",
-        "swa-start": "007",
+        "average": "swa",
+        "average-start": "007",
         "cutout": "08",
         "test-subset": "010",
         "train-subset": "0100",
@@ -348,7 +358,8 @@ def numbers(folder):
         "sigma": "0.1",
         "weight-decay": "0",
         "late-lr": "0.25",
-        "swa-start": "7",
+        "average": '"swa"',
+        "average-start": "7",
         "cutout": "8",
         "test-subset": "10",
         "train-subset": "100",
@@ -398,12 +409,15 @@ def idle_options(folder):
     config.write_text('momentum = 0.5\noptimizer = "adam"\n')
     refused("--dry-run", *RUN, "--config", config, says="--momentum does nothing here: adam")
     # what files of before say of what they leave alone
-    config.write_text('momentum = 0.9\noptimizer = "adam"\nconvert = false\n')
+    config.write_text('momentum = 0.9\noptimizer = "adam"\nconvert = false\nswa-start = -1\n')
     done = run("--dry-run", *RUN, "--config", config)
     check(
         done.returncode == 0 and "\nmomentum" not in done.stdout and "convert" not in done.stdout,
         done.stdout + done.stderr,
     )
+    config.write_text("swa-start = 1\n")
+    says = ["config.toml:1: there is no option swa-start any more", 'average = "swa" with average-start = EPOCH']
+    refused("--dry-run", *RUN, "--config", config, says=says)
 
 
 def groups_and_lists(folder):

@@ -14,20 +14,21 @@ TINY = tiny(16000)
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
 VARIANTS = (
     {
-        "late phase and averaging": TINY + ["--swa-start", "3"],
+        "late phase and averaging": TINY + ["--average", "swa", "--average-start", "3"],
         "within epochs": TINY
         + EVERY_STEP
-        + ["--dropout", "0.2", "--cutout", "8", "--schedule", "cosine", "--sigma", "0.1"],
+        + ["--dropout", "0.2", "--cutout", "8", "--sigma", "0.1"]
+        + ["--schedule", "cosine-cycles:0.7", "--snapshots", "2", "--average", "ema:0.9:0.8"],
         "released while averaging": TINY
         + EVERY_STEP
-        + ["--swa-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
+        + ["--average", "swa", "--average-start", "1", "--late", "batchnorm,rank1", "--member-chunk", "2"],
         "released at once": TINY
         + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--base-gradient", "mean", "--late", "head"],
         "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],
         "made of templates": TINY
         + EVERY_STEP
         + ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-weight-decay", "0", "--member-chunk", "2"]
-        + ["--swa-start", "1"],
+        + ["--average", "lawa:2"],
         "released every epoch": TINY
         + EVERY_STEP
         + ["--release-epoch", "1", "--release-every", "1", "--release-momentum", "zero"]
@@ -41,7 +42,8 @@ VARIANTS = (
         + ["--dropout", "0.2", "--layers", "2", "--sigma", "0.1", "--late", "rank1,head,additive:*bias*"],
         "released while averaging": TINY
         + EVERY_STEP
-        + ["--swa-start", "1", "--release-step", "70", "--member-chunk", "2"],
+        + ["--average", "lawa:3", "--average-by", "steps", "--average-every", "5", "--average-start", "1"]
+        + ["--schedule", "cosine-cycles:0.7", "--snapshots", "2", "--release-step", "70", "--member-chunk", "2"],
         "released at once": TINY + ["--checkpoint-minutes", "0.0005", "--release-epoch", "0", "--pre-batch", "7"],
         "by gradient descent": TINY + EVERY_STEP + ["--optimizer", "sgd", "--lr", "0.3", "--pre-batch", "batch"],
         "in bfloat16": TINY + EVERY_STEP + ["--precision", "bf16"],

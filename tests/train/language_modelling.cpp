@@ -137,7 +137,8 @@ const TrainOptions text_options{.epochs = 4,
                                 .release_epoch = 2,
                                 .late = Group::rank_one | Group::head,
                                 .optimizer = optim::AdamOptions{.learning_rate = 0.01, .clip = 1},
-                                .swa_start = 3};
+                                .average = optim::SwaOptions(),
+                                .average_plan = {.start = 3}};
 constexpr int epoch_windows = 9;  // 1000 bytes / 6 streams: 166, of which 165 are predicted
 
 struct TextRun {
@@ -258,6 +259,67 @@ TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits 
   auto plain = collapsed(network);
   CHECK(task.held_out(plain) == task.evaluate(plain).front().second);
   CHECK(task.evaluate_members(plain).members.front() == task.evaluate(plain));
+}
+
+TEST_CASE("the ensemble of several networks of text predicts the mean of their probabilities") {
+  const data::TextParts parts{{}, text_of_words(20000, 4), text_of_words(700, 5)};
+  const LanguageModelling<Network<double>> task(parts, {});
+  Network<double> network({.hidden = 4, .layers = 1, .embedding = 2}, Philox(1));
+  release(network, {.members = members, .late = Selectors::parse("all"), .sigma = 0.5, .random = Philox(2)});
+  std::vector<Network<double>> networks;  // each a member
+  for (std::int64_t k = 0; k < members; ++k) {
+    Network<double>& plain =
+        networks.emplace_back(nn::LanguageModelOptions{.hidden = 4, .layers = 1, .embedding = 2}, Philox(1));
+    const auto weights = weights_of(network, k);
+    nn::for_each_parameter(plain, [&](const std::string& name, auto& parameter) {
+      std::copy(weights.at(name).begin(), weights.at(name).end(), parameter.value().data());
+    });
+  }
+  const Scores expected = task.evaluate_members(network).ensemble, found = task.evaluate_networks(networks);
+  for (std::size_t score = 0; score < 2; ++score)  // sums of 2e4 terms, each product of which rounds in its own order
+    CHECK_THAT(found[score].second, WithinAbs(expected[score].second, 1e-11));
+  networks.erase(networks.begin() + 1, networks.end());
+  CHECK(task.evaluate_networks(networks) == task.evaluate(networks.front()));
+}
+
+TEST_CASE("a run on text with an average of its last weights alone is the run without one, bit for bit") {
+  TrainOptions o = text_options;
+  o.average = std::nullopt;
+  const TemporaryFolder plain;
+  REQUIRE(TextRun(o).train(plain / "run") == 0);
+  for (const optim::AverageOptions& average :
+       {optim::AverageOptions(optim::EmaOptions{0}), optim::AverageOptions(optim::LatestOptions{1})}) {
+    o.average = average;
+    o.average_plan = {.period = optim::AveragePlan::Period::steps};
+    const TemporaryFolder folder;
+    REQUIRE(TextRun(o).train(folder / "run") == 0);
+    CHECK(file_after(folder, "model.safetensors") == file_after(plain, "model.safetensors"));
+  }
+}
+
+TEST_CASE("a run on text with an average over steps and with snapshots goes on bit for bit in mid-cycle") {
+  TrainOptions o = text_options;
+  o.schedule = o.late_schedule = optim::parse_schedule("iterations:cosine-cycles:7", 0.01, 4);
+  o.average = optim::EmaOptions{0.9, 0.7};
+  o.average_plan = {.start = 1, .every = 2, .period = optim::AveragePlan::Period::steps};
+  o.snapshots = 3;
+  const TemporaryFolder undisturbed;
+  REQUIRE(TextRun(o).train(undisturbed / "run") == 0);
+  for (const int pass : {12, 24}) {
+    const TemporaryFolder folder;
+    TextRun run(o);
+    run.task.hook = [pass](int now) {
+      if (now == pass) raise(SIGINT);
+    };
+    REQUIRE(run.train(folder / "run") == SIGINT);
+    REQUIRE(TextRun(o).train(folder / "run", true) == 0);
+    for (const char* file : {"model.safetensors", "snapshots/snapshots.json", "snapshots/snapshot-21.safetensors",
+                             "snapshots/snapshot-28.safetensors", "snapshots/snapshot-35.safetensors"})
+      CHECK(file_after(folder, file) == file_after(undisturbed, file));
+  }
+  const auto summary = nlohmann::json::parse(file_after(undisturbed, "summary.json"));
+  CHECK(summary["results"].back()["passes"] == 3);
+  CHECK(summary["valid_bpc_snapshots"].is_number());
 }
 
 TEST_CASE("a language model is trained, released, averaged and collapsed") {

@@ -71,9 +71,41 @@ TEST_CASE("options that cannot work are refused with value and expectation") {
   CHECK(refusal([](auto& o) {
           o.optimizer = lpw::optim::AdamOptions{.late = lpw::optim::Rates{0.1, NAN}};
         }) == "weight decay of late-phase weights nan; expected at least 0");
-  CHECK(refusal([](auto& o) { o.swa_start = 200; }) ==
-        "weight averaging starts after epoch 200, but there are only 200 epochs");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
   CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");
   CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "minutes between checkpoints nan"));
+}
+
+TEST_CASE("averages and snapshots that cannot be are refused with value and expectation") {
+  using namespace lpw::optim;
+  const auto average = [](const AverageOptions& options, const AveragePlan& plan) {
+    return refusal([&](auto& o) { o.average = options, o.average_plan = plan; });
+  };
+  CHECK(average(SwaOptions(), {.start = 199}).empty());
+  CHECK(average(SwaOptions(), {.start = 200}) ==
+        "weight averaging starts after epoch 200, but there are only 200 epochs");
+  CHECK(average(SwaOptions(), {.start = -1}) == "weight averaging: start -1; expected at least 0 epochs");
+  CHECK(average(SwaOptions(), {.every = 0}) == "weight averaging: every 0; expected at least 1");
+  CHECK(average(SwaOptions(), {.start = 190, .every = 11}) ==
+        "`average_plan.every` 11: there are only 10 epochs from `average_plan.start` 190 on, so that nothing would be "
+        "averaged");
+  CHECK(average(SwaOptions(), {.start = 190, .every = 11, .period = AveragePlan::Period::steps}).empty());
+  CHECK(average(EmaOptions{1}, {}) == "ExponentialAverage: decay 1; expected 0 or more, and below 1");
+  CHECK(average(EmaOptions{0.5, NAN}, {}) == "ExponentialAverage: decay nan; expected 0 or more, and below 1");
+  CHECK(average(LatestOptions{0}, {}) == "LatestAverage: count 0; expected at least 1");
+
+  const auto snapshots = [](std::int64_t count, const char* schedule) {
+    return refusal([&](auto& o) { o.snapshots = count, o.schedule = parse_schedule(schedule, 0.1, 200); });
+  };
+  CHECK(snapshots(0, "constant").empty());
+  for (const char* text :
+       {"cosine-cycles:40", "one-cycle", "warmup:5/triangular-cycles:4:0.1:0.01", "iterations:cosine-cycles:100"})
+    CHECK(snapshots(5, text).empty());
+  CHECK(snapshots(-1, "cosine-cycles:40") == "`snapshots` -1; expected at least 0");
+  for (const char* text : {"constant", "anneal", "cosine", "steps:1,2:0.1", "smooth:cosine", "warmup:5"})
+    CHECK(snapshots(5, text) ==
+          "`snapshots` 5: `schedule` has no cycles, at whose ends they are taken; take one with cycles, such as "
+          "cosine-cycles:LENGTH");
+  CHECK(snapshots(5, "cosine-cycles:201") ==
+        "`snapshots` 5: no cycle of `schedule` ends within 200 epochs; take shorter ones");
 }

@@ -1,59 +1,27 @@
 // Learning rates by iteration in the trainer: what a run's steps have, and a run that goes on in the middle of a cycle.
-#include <csignal>
-#include <functional>
+#include <algorithm>
+#include <cmath>
 #include <memory>
+#include <numbers>
+#include <vector>
 
-#include <lpw/train/image_classification.hpp>
-#include <lpw/train/trainer.hpp>
+#include <lpw/models/wide_resnet.hpp>
 
 #include "catch.hpp"
-#include "train/support.hpp"
-#include "train/toy.hpp"
+#include "train/toy_run.hpp"
 
 namespace {
 
-using CycledToy = lpw::test::Toy<lpw::Cpu>;
-
-/// Raises a signal with one of its passes.
-struct InterruptedTask : lpw::train::ImageClassification<CycledToy> {
-  explicit InterruptedTask(int at)
-      : ImageClassification(lpw::test::dataset(), {.batch = 5, .augment = lpw::data::no_augmentation}), at_(at) {}
-  void accumulate_gradient(CycledToy& network, lpw::Tape& tape, const Batch& batch,
-                           lpw::train::StepOutputs<float, lpw::Cpu>& outputs) const {
-    if (pass_++ == at_) raise(SIGINT);
-    ImageClassification::accumulate_gradient(network, tape, batch, outputs);
-  }
-
- private:
-  int at_;
-  mutable int pass_ = 0;
-};
+using lpw::test::file_of_run;
+using lpw::test::ToyRun;
 
 /// Where training stood before each step.
-struct RecordedTimes final : lpw::train::Part<CycledToy, InterruptedTask> {
+struct RecordedTimes final : lpw::test::ToyPart {
   explicit RecordedTimes(std::vector<lpw::optim::Time>& times) : times_(times) {}
   void after_step(Run& run) override { times_.push_back(run.before_last_step()); }
 
  private:
   std::vector<lpw::optim::Time>& times_;
-};
-
-/// Trains to the end, or to the signal, from the folder's checkpoint if it has one. 12 and then 4 iterations an epoch.
-struct CycledRun {
-  explicit CycledRun(const std::filesystem::path& path, const lpw::train::TrainOptions& options, int interrupt = -1) {
-    CycledToy network;
-    InterruptedTask task(interrupt);
-    RecordedDisplay display;
-    lpw::train::Trainer<CycledToy, InterruptedTask> trainer(network, task, options, {{"model", "toy"}});
-    trainer.add(std::make_unique<RecordedTimes>(times));
-    const lpw::train::RunFolder folder(path, true);
-    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
-    signal = trainer.run(folder, display.get());
-    progress = trainer.progress();
-  }
-  int signal = 0;
-  lpw::train::Progress progress;
-  std::vector<lpw::optim::Time> times;
 };
 
 lpw::train::TrainOptions cycled_options() {
@@ -65,37 +33,32 @@ lpw::train::TrainOptions cycled_options() {
           .late_schedule = lpw::optim::parse_schedule("warmup:1/triangular-cycles:0.75:0.05:0.01", 0.05, 4)};
 }
 
-std::string cycled_model(const TemporaryFolder& folder) {
-  return text_of(lpw::io::read_file(folder / "run/model.safetensors"));
-}
-
 }  // namespace
 
 TEST_CASE("a run with a rate for each iteration goes on bit for bit in the middle of a cycle") {
   const TemporaryFolder undisturbed;
-  const CycledRun whole(undisturbed / "run", cycled_options());
-  REQUIRE(whole.signal == 0);
-  CHECK(whole.times.size() == 32);
+  REQUIRE(ToyRun(undisturbed / "run", cycled_options()).signal == 0);
   for (const int pass : {4, 11, 12, 25, 27, 29}) {
     const TemporaryFolder folder;
-    const CycledRun first(folder / "run", cycled_options(), pass);
+    const ToyRun first(folder / "run", cycled_options(), pass);
     REQUIRE(first.signal == SIGINT);
-    REQUIRE(CycledRun(folder / "run", cycled_options()).signal == 0);
-    CHECK(cycled_model(folder) == cycled_model(undisturbed));
+    REQUIRE(ToyRun(folder / "run", cycled_options()).signal == 0);
+    CHECK(file_of_run(folder / "run", "model.safetensors") == file_of_run(undisturbed / "run", "model.safetensors"));
   }
   auto by_epochs = cycled_options();
   by_epochs.schedule = by_epochs.late_schedule = lpw::optim::Constant{};
   const TemporaryFolder other;
-  REQUIRE(CycledRun(other / "run", by_epochs).signal == 0);
-  CHECK(cycled_model(other) != cycled_model(undisturbed));
+  REQUIRE(ToyRun(other / "run", by_epochs).signal == 0);
+  CHECK(file_of_run(other / "run", "model.safetensors") != file_of_run(undisturbed / "run", "model.safetensors"));
 }
 
 TEST_CASE("a run's time counts epochs, their iterations and all steps, and a row has the rate of the last") {
   const TemporaryFolder folder;
-  const CycledRun run(folder / "run", cycled_options());
-  REQUIRE(run.times.size() == 32);
+  std::vector<lpw::optim::Time> times;
+  const ToyRun run(folder / "run", cycled_options(), -1, std::make_unique<RecordedTimes>(times));
+  REQUIRE(times.size() == 32);
   for (std::int64_t step = 0; step < 32; ++step) {
-    const auto& time = run.times[static_cast<std::size_t>(step)];
+    const auto& time = times[static_cast<std::size_t>(step)];
     const bool late = step >= 24;
     CHECK(time.step == step);
     CHECK(time.iterations == (late ? 4 : 12));
@@ -107,4 +70,76 @@ TEST_CASE("a run's time counts epochs, their iterations and all steps, and a row
     const double expected = 0.005 + 0.045 * 0.5 * (1 + std::cos(std::numbers::pi * phase));
     CHECK(std::abs(row.learning_rate - expected) <= 1e-15);  // a rate below 0.05 of a few roundings
   }
+}
+
+namespace {
+
+/// Which of a network's weights each step moved.
+struct Moved {
+  std::vector<bool> base, late;
+};
+
+template <class Network>
+class RecordedMoves final : public lpw::train::Part<Network, lpw::train::ImageClassification<Network>> {
+ public:
+  using Run = typename lpw::train::Part<Network, lpw::train::ImageClassification<Network>>::Run;
+  explicit RecordedMoves(Moved& moved) : moved_(moved) {}
+  void before_epoch(Run& run, lpw::train::Display&) override { keep(run); }
+  void after_step(Run& run) override {
+    const auto& now = run.weights().value;
+    moved_.base.push_back(text_of(now.base) != base_);
+    moved_.late.push_back(text_of(now.late) != late_);
+    keep(run);
+  }
+
+ private:
+  static std::string text_of(const lpw::Tensor<float, lpw::Cpu>& weights) {
+    return {reinterpret_cast<const char*>(weights.data()), static_cast<std::size_t>(weights.size()) * sizeof(float)};
+  }
+  void keep(Run& run) { base_ = text_of(run.weights().value.base), late_ = text_of(run.weights().value.late); }
+
+  Moved& moved_;
+  std::string base_, late_;
+};
+
+/// Two epochs of six iterations, of three where two members are released. The rate of base weights becomes 0 after two
+/// steps, that of late-phase weights after four.
+template <class Network>
+Moved moved_by_two_schedules(Network& network, const lpw::Selectors& late, std::int64_t release_epoch) {
+  const lpw::train::TrainOptions options{.epochs = 2,
+                                         .members = 2,
+                                         .release_epoch = release_epoch,
+                                         .late = late,
+                                         .optimizer = lpw::optim::SgdOptions{.learning_rate = 0.05},
+                                         .schedule = lpw::optim::parse_schedule("iterations:steps:2:0", 0.05, 2),
+                                         .late_schedule = lpw::optim::parse_schedule("iterations:steps:4:0", 0.05, 2)};
+  lpw::train::ImageClassification<Network> task(lpw::test::dataset(), {.batch = 10});
+  lpw::train::Trainer trainer(network, task, options, {{"model", "toy"}});
+  Moved moved;
+  trainer.add(std::make_unique<RecordedMoves<Network>>(moved));
+  const TemporaryFolder folder;
+  RecordedDisplay display;
+  REQUIRE(trainer.run(lpw::train::RunFolder(folder / "run", false), display.get()) == 0);
+  return moved;
+}
+
+std::vector<bool> first_of(std::size_t steps, std::size_t all) {
+  std::vector<bool> moved(all, false);
+  std::fill_n(moved.begin(), steps, true);
+  return moved;
+}
+
+}  // namespace
+
+TEST_CASE("base weights, members' weights and coefficients of templates each follow the schedule of their group") {
+  lpw::test::Toy<lpw::Cpu> toy;
+  const Moved members = moved_by_two_schedules(toy, lpw::Group::batch_norm | lpw::Group::head, 0);
+  CHECK(members.base == first_of(2, 6));
+  CHECK(members.late == first_of(4, 6));
+  // Coefficients have the schedule of late-phase weights before the release already.
+  lpw::nn::WideResNet<float, lpw::Cpu> hyper({.depth = 10, .widen = 1, .classes = 4, .templates = true},
+                                             lpw::Philox(1));
+  const Moved coefficients = moved_by_two_schedules(hyper, lpw::Group::templates, 1);
+  CHECK(coefficients.base == first_of(2, 9));
+  CHECK(coefficients.late == first_of(4, 9));
 }

@@ -18,7 +18,7 @@ namespace {
 
 using Toy = test::Toy<Cpu>;
 using Task = ImageClassification<Toy>;
-const nlohmann::json description{{"model", "toy"}};
+const nlohmann::json again_description{{"model", "toy"}};
 
 /// Sends a signal after a step.
 class Interrupter final : public Part<Toy, Task> {
@@ -58,7 +58,7 @@ Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, s
   Toy network;
   Task task(test::dataset(), {.batch = 5, .augment = data::no_augmentation});
   RecordedDisplay display;
-  Trainer<Toy, Task> trainer(network, task, options, description);
+  Trainer<Toy, Task> trainer(network, task, options, again_description);
   trainer.add(std::make_unique<Interrupter>(step));
   if (part) trainer.add(std::move(part));
   const RunFolder run(folder / "run", true);
@@ -73,8 +73,13 @@ std::string model_of(const TrainOptions& options) {
 }
 
 // 12 iterations in the first epoch and 4 in each later one; members are released after epochs 1, 3 and 5.
-const TrainOptions again{
-    .epochs = 6, .members = 3, .release_epoch = 1, .sigma = 0.1, .release_every = 2, .swa_start = 2};
+const TrainOptions again{.epochs = 6,
+                         .members = 3,
+                         .release_epoch = 1,
+                         .sigma = 0.1,
+                         .release_every = 2,
+                         .average = optim::SwaOptions(),
+                         .average_plan = {.start = 2}};
 
 }  // namespace
 
@@ -85,6 +90,8 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
     options.late = Group::rank_one | Group::batch_norm;
     options.rank_one_start.kind = RankOneStart::Kind::signs;
     options.optimizer = optim::AdamOptions{.learning_rate = 0.01};
+    options.average = optim::EmaOptions{0.9, 0.7};
+    options.average_plan = {.period = optim::AveragePlan::Period::steps};
   }
   SECTION("deviations, and an average") {
     options.late = Selectors::parse("batchnorm,additive");
@@ -95,6 +102,8 @@ TEST_CASE("members are collapsed and released again, and such a run goes on bit 
     options.rank_one_start = {RankOneStart::Kind::normal, 0.2};
     options.release_momentum = ReleaseMomentum::zero;
     options.member_chunk = 2;
+    options.average = optim::LatestOptions{3};
+    options.average_plan = {.every = 2, .period = optim::AveragePlan::Period::steps};
   }
   const TemporaryFolder folder;
   const auto undisturbed = outcome_of(options, folder);

@@ -30,6 +30,24 @@ TEST_CASE("the plan says what an iteration holds before and after release") {
         Lines{"one network: 1 at once", "after 7 iterations 10 members, each on minibatches of its own: 10 at once"});
 }
 
+TEST_CASE("the plan says what is averaged, and when, and which snapshots are kept") {
+  using namespace lpw::optim;
+  const auto lines = [](TrainOptions options) {
+    options.members = 1;
+    Lines result = describe_plan(options, PlannedTask{}, {});
+    result.erase(result.begin(), result.begin() + 2);
+    return result;
+  };
+  CHECK(lines({}).empty());
+  CHECK(lines({.average = SwaOptions(), .average_plan = {.start = 160}}) ==
+        Lines{"averaging: the mean of the weights after every epoch, from epoch 161 on"});
+  CHECK(lines({.average = EmaOptions(), .average_plan = {.every = 5, .period = AveragePlan::Period::steps}}) ==
+        Lines{"averaging: the exponential mean of the weights after every 5 steps, from epoch 1 on"});
+  CHECK(lines({.average = LatestOptions{3}, .snapshots = 4}) ==
+        Lines{"averaging: the mean of the last 3 of the weights after every epoch, from epoch 1 on",
+              "snapshots: at the ends of the schedule's cycles, of which the last 4 are kept"});
+}
+
 TEST_CASE("the plan says when nothing will be released, and why") {
   const auto reason = [](const TrainOptions& options) { return describe_plan(options, PlannedTask{}, {}).back(); };
   CHECK(reason({.members = 1}) == "no late-phase weights will be released: there is 1 member");

@@ -48,3 +48,20 @@ TEST_CASE("a network that was never released has null before release and one row
         "                                 test accuracy       test nll\n"
         "  plain network                         0.5000         1.0000");
 }
+
+TEST_CASE("an ensemble of snapshots has a row and scores of its own") {
+  const Results final{{"member_1", scores(0.5, 1)},
+                      {"ensemble", scores(0.5, 1)},
+                      {"collapsed_parameters", scores(0.5, 1)},
+                      {"collapsed", scores(0.5, 1), {1, 10}},
+                      {"snapshots", scores(0.75, 0.5), {3, 30}}};
+  const auto json = to_json(final);
+  CHECK(json["test_accuracy_snapshots"] == 0.75);
+  CHECK(json["test_nll_snapshots"] == 0.5);
+  CHECK(json["results"].back().dump() ==
+        R"({"name":"snapshots","passes":3,"parameters":30,"test_accuracy":0.75,"test_nll":0.5})");
+  CHECK(format_table(final) ==
+        "                                 test accuracy       test nll\n"
+        "  plain network                         0.5000         1.0000\n"
+        "  ensemble of 3 snapshots               0.7500         0.5000");
+}

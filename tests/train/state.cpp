@@ -51,7 +51,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
 }
 
 TEST_CASE("progress comes back from JSON text bit for bit") {
-  Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true, .averaged = 2};
+  Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true};
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},

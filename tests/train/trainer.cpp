@@ -42,8 +42,11 @@ struct HookedTask : ImageClassification<Toy> {
   mutable int pass = 0, evaluation = 0;
 };
 
-const TrainOptions options{
-    .epochs = 4, .members = 3, .release_epoch = 2, .swa_start = 3};  // 12 and then 4 iterations an epoch
+const TrainOptions options{.epochs = 4,
+                           .members = 3,
+                           .release_epoch = 2,
+                           .average = optim::SwaOptions(),
+                           .average_plan = {.start = 3}};  // 12 and then 4 iterations an epoch
 const nlohmann::json description{{"model", "toy"}};
 
 struct Run {
@@ -192,7 +195,7 @@ TEST_CASE("a finished run goes on for more epochs as if it had been planned so")
   const TemporaryFolder plain, extended;
   const auto described = [](std::int64_t epochs) { return nlohmann::json{{"model", "toy"}, {"epochs", epochs}}; };
   TrainOptions shorter = options, longer = options;
-  shorter.epochs = 3, shorter.swa_start = longer.swa_start = -1;
+  shorter.epochs = 3, shorter.average = longer.average = std::nullopt;
   REQUIRE(Run(longer, described(4)).train(plain / "run") == 0);
   REQUIRE(Run(shorter, described(3)).train(extended / "run") == 0);
   CHECK(model_after(extended) != model_after(plain));
@@ -328,7 +331,7 @@ TEST_CASE("weights that overflow in the last step before a checkpoint are not sa
 
 TEST_CASE("a checkpoint that stands where its run never is, is refused") {
   CHECK(refusal_of_progress([](auto&) {}).empty());
-  for (const char* where : {"epoch", "iteration", "averaged", "step"})
+  for (const char* where : {"epoch", "iteration", "step"})
     CHECK(contains(refusal_of_progress([&](auto& meta) { meta["progress"][where] = -1; }),
                    "checkpoint.lpw: damaged: it stands at epoch"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["epoch"] = 5; }), "epoch 5"));
@@ -336,7 +339,6 @@ TEST_CASE("a checkpoint that stands where its run never is, is refused") {
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["history"].clear(); }), "damaged"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["released"] = false; }),
                  "checkpoint.lpw: tensor"));
-  CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"]["averaged"] = 1; }), "damaged"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta["progress"].erase("epoch"); }),
                  "is not the checkpoint of a training run"));
   CHECK(contains(refusal_of_progress([](auto& meta) { meta = 3; }), "is not the checkpoint of a training run"));
@@ -350,7 +352,7 @@ TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
     const auto change = [&](auto& meta) { meta["progress"][nlohmann::json::json_pointer(pointer)] = value; };
     CHECK(contains(refusal_of_progress(change), "checkpoint.lpw: damaged: "));
   };
-  for (const char* count : {"/epoch", "/iteration", "/step", "/averaged", "/base_steps", "/late_steps", "/sums/seen",
+  for (const char* count : {"/epoch", "/iteration", "/step", "/base_steps", "/late_steps", "/sums/seen",
                             "/sums/correct", "/history/0/epoch"})
     for (const nlohmann::json& value :
          {nlohmann::json(INT64_MAX), nlohmann::json(INT64_MIN), nlohmann::json(UINT64_MAX), nlohmann::json(1e300),
@@ -425,8 +427,12 @@ TEST_CASE(
   const auto set = data::synthetic({.train = 384, .test = 100});
   nn::WideResNet<float, Cpu> network({.depth = 10, .widen = 1}, Philox(1));
   WatchedTask task(set, {.batch = 64});
-  const TrainOptions o{
-      .epochs = 2, .members = 2, .release_epoch = 1, .late = Group::rank_one | Group::head, .swa_start = 1};
+  const TrainOptions o{.epochs = 2,
+                       .members = 2,
+                       .release_epoch = 1,
+                       .late = Group::rank_one | Group::head,
+                       .average = optim::SwaOptions(),
+                       .average_plan = {.start = 1}};
   Trainer<nn::WideResNet<float, Cpu>, WatchedTask> trainer(network, task, o, description);
   RecordedDisplay display;
   Cpu::trim();

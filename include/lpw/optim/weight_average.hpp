@@ -8,6 +8,9 @@ namespace lpw::inline LPW_ABI::optim {
 /// Stochastic weight averaging has none.
 struct SwaOptions {};
 
+/// There is nothing in them that cannot be.
+inline void validate(const SwaOptions&) {}
+
 /// The mean of the weights at all updates: average += (weights - average) / (updates so far + 1).
 template <class W, class D>
 class WeightAverage final : public Average<W, D> {

@@ -28,7 +28,6 @@ template <class Run>
   const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
-  if (p.averaged != (o.swa_start < 0 ? 0 : std::max<std::int64_t>(p.epoch - o.swa_start, 0))) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
          within(p.sums.seen, p.iteration > 0 ? run.task.samples() : 0) && within(p.sums.correct, p.sums.seen);
 }
@@ -40,6 +39,9 @@ template <class Run>
   try {
     require_same_options(checkpoint.meta.at("options"), run.description, path);
     const auto& recorded = checkpoint.meta.at("progress");
+    require<FileError>(recorded.value("averaged", nlohmann::json(0)) == 0, path,
+                       ": holds an average of weights as former versions of lpw kept it; take one of those to continue "
+                       "or evaluate it");
     require<FileError>(counts_are_whole(recorded), path, ": damaged: its progress is not in whole numbers");
     progress = recorded.get<Progress>();
   } catch (const nlohmann::json::exception&) {

@@ -99,6 +99,15 @@ class ImageClassification {
 
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
+  /// Scores of the ensemble of several networks: of the mean of all their members' predictions.
+  [[nodiscard]] Scores evaluate_networks(std::vector<Network>& networks) const {
+    metrics::Evaluator ensemble;
+    for (auto& [images, labels] : test_.epoch(0)) {
+      InterruptGuard::check();
+      ensemble.add(ensemble_of(predict_networks(networks, images)), to_host(labels).reshaped({labels.size()}));
+    }
+    return scores(ensemble.result());
+  }
   /// The metric of a plain network, for the line of an epoch.
   [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
 

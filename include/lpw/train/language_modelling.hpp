@@ -103,7 +103,7 @@ class LanguageModelling {
   /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test
   /// text. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    const Bits valid = bits(network, text_->valid), test = bits(network, text_->test);
+    const Bits valid = bits({&network}, text_->valid), test = bits({&network}, text_->test);
     MemberScores result;
     for (std::size_t k = 0; k < valid.members.size(); ++k)
       result.members.push_back(scores(valid.members[k], test.members[k]));
@@ -112,8 +112,14 @@ class LanguageModelling {
   }
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
+  /// Scores of the ensemble of several networks: of the mean of all their members' probabilities.
+  [[nodiscard]] Scores evaluate_networks(std::vector<Network>& networks) const {
+    std::vector<Network*> all;
+    for (Network& network : networks) all.push_back(&network);
+    return scores(bits(all, text_->valid).ensemble, bits(all, text_->test).ensemble);
+  }
   /// Bits per character of the validation text with a plain network.
-  [[nodiscard]] double held_out(Network& network) const { return bits(network, text_->valid).ensemble; }
+  [[nodiscard]] double held_out(Network& network) const { return bits({&network}, text_->valid).ensemble; }
 
   /// What a checkpoint holds of the task: the carried states.
   void save(io::NamedTensors& tensors) const {
@@ -170,23 +176,47 @@ class LanguageModelling {
     }
   }
 
-  [[nodiscard]] Bits bits(Network& network, const data::Text& text) const {
-    const auto members = nn::members(network),
-               streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
+  /// A network on its way through a text.
+  struct Reader {
+    Network* network;
+    std::int64_t members;
+    States states;
+
+    Reader(Network& of, std::int64_t streams)
+        : network(&of), members(nn::members(of)), states(of.start(members, streams)) {}
+
+    /// Log-likelihoods of a window's targets by each member, to the rows of [members, targets]; goes on behind it.
+    void read(const Tensor<std::int32_t, D>& inputs, const Tensor<std::int32_t, D>& targets,
+              Tensor<double, Cpu> likelihoods) {
+      auto after = network->forward(Tape::evaluation().input(repeated(inputs, members)), states);
+      states = std::move(after.states);
+      const auto logits = to_host(after.logits.value());
+      const auto labels = to_host(repeated(targets, members));
+      copy(metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
+               .reshaped(likelihoods.shape()),
+           likelihoods);
+    }
+  };
+
+  /// Of all members of all networks, and of all of them together.
+  [[nodiscard]] Bits bits(const std::vector<Network*>& networks, const data::Text& text) const {
+    const auto streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
+    std::vector<Reader> readers;
+    for (Network* network : networks) readers.emplace_back(*network, streams);
+    std::int64_t members = 0, most = 1;
+    for (const Reader& reader : readers) members += reader.members, most = std::max(most, reader.members);
     const auto scored = data::scored_streams(text, streams, score_past);
-    data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (members * streams), 1));
-    auto states = network.start(members, streams);
+    data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (most * streams), 1));
     Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
     std::int64_t step = 0;
     for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
       InterruptGuard::check();
-      auto after = network.forward(Tape::evaluation().input(repeated(inputs, members)), states);
-      states = std::move(after.states);
-      const auto logits = to_host(after.logits.value());
-      const auto labels = to_host(repeated(targets, members));
-      const auto likelihoods =
-          metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
-              .reshaped({members, targets.size()});
+      Tensor<double, Cpu> likelihoods({members, targets.size()});
+      std::int64_t row = 0;
+      for (Reader& reader : readers) {
+        reader.read(inputs, targets, likelihoods.rows(row, reader.members));
+        row += reader.members;
+      }
       for (std::int64_t k = 0; k < members; ++k)
         sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1), step, scored.first);
       sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods), step, scored.first);

@@ -1,10 +1,13 @@
 // What a training run is, whatever the task.
 #pragma once
 
+#include <optional>
+
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/train/averaging_options.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -21,12 +24,16 @@ struct TrainOptions {
   std::int64_t release_every = 0;  // epochs from a release to the next, before which members collapse; 0: one release
   optim::OptimizerOptions optimizer = optim::SgdOptions();
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
-  std::int64_t swa_start = -1;    // epochs before weight averaging starts; negative: none
   std::int64_t member_chunk = 0;  // members computed at a time; 0: all
   std::uint64_t seed = 0;
   std::int64_t eval_every =
       1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
+
+  // Over time.
+  std::optional<optim::AverageOptions> average = {};  // of the weights, served in their place; none: none
+  optim::AveragePlan average_plan = {};
+  std::int64_t snapshots = 0;  // of the network at the ends of the cycles of `schedule`, the last so many; 0: none
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
@@ -67,12 +74,12 @@ inline void validate(const TrainOptions& o) {
         at_least("weight decay of late-phase weights", optimizer.late->weight_decay, 0);
       },
       o.optimizer);
-  require<OptionError>(o.swa_start < o.epochs, "weight averaging starts after epoch ", o.swa_start,
-                       ", but there are only ", o.epochs, " epochs");
   require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk,
                        " is not between 0 and the ", o.members, " members");
   require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ",
                        o.checkpoint_minutes, "; expected at least 0");
+  validate_average(o.average, o.average_plan, o.epochs);
+  validate_snapshots(o.snapshots, o.schedule, o.epochs);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -41,7 +41,27 @@ class Pace {
   double epoch_seconds_ = 0;
 };
 
-/// What will be trained, before it is: when members are released, and the effective batch before and after.
+/// What is kept over time, a line each: an average, and snapshots.
+[[nodiscard]] inline std::vector<std::string> describe_over_time(const TrainOptions& options) {
+  std::vector<std::string> lines;
+  if (options.average) {
+    const auto& [start, every, period] = options.average_plan;
+    const auto* latest = std::get_if<optim::LatestOptions>(&*options.average);
+    const bool exponential = std::holds_alternative<optim::EmaOptions>(*options.average);
+    const char* unit = period == optim::AveragePlan::Period::steps ? "step" : "epoch";
+    lines.push_back(to_text("averaging: the ", exponential ? "exponential " : "", "mean of the ",
+                            latest != nullptr ? to_text("last ", latest->count, " of the ") : "",
+                            "weights after every ", every == 1 ? unit : to_text(every, ' ', unit, 's'), ", from epoch ",
+                            start + 1, " on"));
+  }
+  if (options.snapshots > 0)
+    lines.push_back(
+        to_text("snapshots: at the ends of the schedule's cycles, of which the last ", options.snapshots, " are kept"));
+  return lines;
+}
+
+/// What will be trained, before it is: when members are released, the effective batch before and after, and what is
+/// kept over time.
 template <class Task>
 [[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task,
                                                      const Progress& progress) {
@@ -69,6 +89,7 @@ template <class Task>
                                                                 ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
   }
+  for (const auto& line : describe_over_time(options)) lines.push_back(line);
   return lines;
 }
 

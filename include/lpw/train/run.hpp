@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <filesystem>
 #include <memory>
 #include <string>
 #include <utility>
@@ -35,6 +36,7 @@ struct TrainingRun {
   Progress progress = {};
   Pace pace = {};
   Clock::time_point mark = Clock::now();  // up to which time is accounted for
+  std::filesystem::path folder = {};      // of its files; none before it is loaded or trained
 
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
   /// Where training stands, and where it stood before its last iteration; the first one's place before there is any.
@@ -46,6 +48,12 @@ struct TrainingRun {
   /// What multiplies the learning rates in the step at a time.
   [[nodiscard]] double base_factor(const optim::Time& at) const { return optim::factor(options.schedule, at); }
   [[nodiscard]] double late_factor(const optim::Time& at) const { return optim::factor(options.late_schedule, at); }
+  /// Whether the last step was a cycle's of the lowest rate. An epoch that a part ends early is over with it.
+  [[nodiscard]] bool cycle_ended() const {
+    optim::Time after = now();
+    if (epoch_ends()) after = {progress.epoch + 1, 0, after.iterations, progress.step};
+    return optim::ends_cycle(options.schedule, before_last_step(), after);
+  }
   [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
 
   /// Adds the time since the last call to the run's and the epoch's. Returns it.

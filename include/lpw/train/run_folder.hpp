@@ -1,6 +1,6 @@
 // The folder of a run: config.toml, metrics.csv, summary.json, checkpoint.lpw and model.safetensors, each written whole
-// or not at all. The checkpoint is what a run is continued from; metrics.csv follows from it and is therefore written
-// after it.
+// or not at all, and snapshots/ where some are asked for (parts/cycle_snapshots.hpp). The checkpoint is what a run is
+// continued from; metrics.csv follows from it and is therefore written after it.
 #pragma once
 
 #include <sys/file.h>

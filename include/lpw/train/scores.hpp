@@ -55,8 +55,9 @@ struct Cost {
   std::int64_t parameters = 0;  // numbers that must be kept for them, running statistics apart
 };
 
-/// What one of a run's networks, or its ensemble, scores and costs: "before_release", "member_1" to "member_K",
-/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps).
+/// What one of a run's networks, or an ensemble, scores and costs: "before_release", "member_1" to "member_K",
+/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), and, where snapshots
+/// were taken, "snapshots" (their ensemble).
 struct Result {
   std::string name;
   Scores scores;
@@ -64,11 +65,16 @@ struct Result {
 };
 using Results = std::vector<Result>;
 
-/// The scores of that name; empty where there are none.
-[[nodiscard]] inline Scores scores_of(const Results& results, const std::string& name) {
+/// The result of that name; nullptr where there is none.
+[[nodiscard]] inline const Result* result_of(const Results& results, const std::string& name) {
   const auto found =
       std::find_if(results.begin(), results.end(), [&](const Result& result) { return result.name == name; });
-  return found == results.end() ? Scores() : found->scores;
+  return found == results.end() ? nullptr : &*found;
+}
+/// The scores of that name; empty where there are none.
+[[nodiscard]] inline Scores scores_of(const Results& results, const std::string& name) {
+  const Result* found = result_of(results, name);
+  return found == nullptr ? Scores() : found->scores;
 }
 
 /// The members' scores, in their order.
@@ -87,7 +93,8 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
         i < scores.size() ? nlohmann::ordered_json(scores[i].second) : nlohmann::ordered_json();
 }
 
-/// summary.json's scores: <score>_<name> for those that every run has, and the list of all results with their costs.
+/// summary.json's scores: <score>_<name> for those that every run has, and for snapshots where there are any, and the
+/// list of all results with their costs.
 [[nodiscard]] inline nlohmann::ordered_json to_json(const Results& results) {
   nlohmann::ordered_json summary;
   const Scores names = scores_of(results, "collapsed");
@@ -98,6 +105,8 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   }
   for (const char* name : {"ensemble", "collapsed", "collapsed_parameters"})
     add_scores(summary, names, name, scores_of(results, name));
+  if (const Result* snapshots = result_of(results, "snapshots"))
+    add_scores(summary, names, "snapshots", snapshots->scores);
   auto& list = summary["results"] = nlohmann::ordered_json::array();
   for (const Result& result : results) {
     nlohmann::ordered_json entry{
@@ -144,6 +153,8 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     row("collapsed (parameters)", scores_of(results, "collapsed_parameters"));
   }
   row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores_of(results, "collapsed"));
+  if (const Result* snapshots = result_of(results, "snapshots"))
+    row(to_text("ensemble of ", snapshots->cost.passes, " snapshots"), snapshots->scores);
   return table;
 }
 

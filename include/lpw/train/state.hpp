@@ -24,7 +24,7 @@ namespace lpw::inline LPW_ABI::train {
 /// One row of metrics.csv.
 struct EpochRecord {
   std::int64_t epoch = 0;                            // counted from 1
-  std::string phase = {};                            // base, late, with "+swa" while weights are averaged
+  std::string phase = {};                            // base, late, with "+swa" and so on while weights are averaged
   double learning_rate = 0, late_learning_rate = 0;  // of its last iteration
   double train_loss = 0, train_metric = 0;
   std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
@@ -57,22 +57,21 @@ struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
   std::int64_t step = 0;                  // iterations done, over all epochs
   bool released = false;
-  std::int64_t averaged = 0;                    // weights in the SWA average
   std::int64_t base_steps = 0, late_steps = 0;  // the optimizer's
   double epoch_seconds = 0, seconds = 0;        // seconds: over all processes
   Sums sums = {};                               // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, averaged, base_steps, late_steps,
-                                   epoch_seconds, seconds, sums, before_release, history)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, epoch_seconds,
+                                   seconds, sums, before_release, history)
 
 /// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
 [[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
   const auto whole = [](const nlohmann::json& in, std::initializer_list<const char*> names) {
     return std::all_of(names.begin(), names.end(), [&](const char* name) { return in.at(name).is_number_integer(); });
   };
-  return whole(progress, {"epoch", "iteration", "step", "averaged", "base_steps", "late_steps"}) &&
+  return whole(progress, {"epoch", "iteration", "step", "base_steps", "late_steps"}) &&
          whole(progress.at("sums"), {"correct", "seen"}) &&
          std::all_of(progress.at("history").begin(), progress.at("history").end(),
                      [&](const auto& row) { return whole(row, {"epoch"}); });
@@ -104,10 +103,22 @@ void get_pair(const io::NamedTensors& tensors, const std::string& name, nn::Flat
   copy(to_device<D>(tensors.get<W>(name + ".late", pair.late.shape())), pair.late);
 }
 
+/// An option that runs had before: what said by its value that nothing was to be done goes on as if it were not there.
+struct FormerOption {
+  const char* name;
+  std::int64_t nothing;
+  const char* instead;  // how that is said now
+};
+inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \"swa\" with average-start = EPOCH"}};
+
 /// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones. Of "epochs"
 /// there may be more now: whatever depends on their number must be recorded under another name, with the value that
 /// follows from it.
-inline void require_same_options(const nlohmann::json& saved, const nlohmann::json& present, const std::string& path) {
+inline void require_same_options(nlohmann::json saved, const nlohmann::json& present, const std::string& path) {
+  for (const FormerOption& former : former_options)
+    if (!present.contains(former.name) && saved.is_object() &&
+        saved.value(former.name, nlohmann::json()) == former.nothing)
+      saved.erase(former.name);
   std::string differences;
   const auto text = [](const nlohmann::json& options, const std::string& key) {
     return options.contains(key) ? options.at(key).dump() : std::string("not set");

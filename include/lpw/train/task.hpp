@@ -3,6 +3,7 @@
 
 #include <concepts>
 #include <string>
+#include <vector>
 
 #include <lpw/nn/module.hpp>
 #include <lpw/train/scores.hpp>
@@ -19,12 +20,14 @@ namespace lpw::inline LPW_ABI::train {
 ///   samples_in(batch), place(batch)     how many, and where it lies (place_of its tensors)
 ///   accumulate_gradient(network, tape, batch, outputs)   forward and backward for the tape's members
 ///   evaluate_members(network), evaluate(network)         scores of members and ensemble, and of a plain network
+///   evaluate_networks(networks)         scores of the ensemble of several networks
 ///   held_out(network)                   the metric of a plain network for an epoch's line
 /// and may have
 ///   inputs(batch)                       for networks with running statistics: what the network takes of a batch
 ///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
 template <class T, class Network>
-concept Task = requires(T& task, const T& fixed, Network& network, Tape& tape, const typename T::Batch& batch,
+concept Task = requires(T& task, const T& fixed, Network& network, std::vector<Network>& networks, Tape& tape,
+                        const typename T::Batch& batch,
                         StepOutputs<nn::WeightOf<Network>, typename Network::device_type>& outputs, const Sums& sums) {
   { T::words() } -> std::same_as<Words>;
   { T::train_metric(sums) } -> std::convertible_to<double>;
@@ -38,6 +41,7 @@ concept Task = requires(T& task, const T& fixed, Network& network, Tape& tape, c
   task.accumulate_gradient(network, tape, batch, outputs);
   { task.evaluate_members(network) } -> std::same_as<MemberScores>;
   { task.evaluate(network) } -> std::same_as<Scores>;
+  { task.evaluate_networks(networks) } -> std::same_as<Scores>;
   { task.held_out(network) } -> std::convertible_to<double>;
 };
 

@@ -1,9 +1,10 @@
 // The training loop of the method, the same for every task: train one network until T0, release, train K members as one
 // batched pass, collapse. A task provides minibatches, their losses and test scores (task.hpp); what happens beside the
-// steps is done by parts (parts/): release and weight averaging are the first. Here are the loop, signals, progress,
-// and the run folder's files.
+// steps is done by parts (parts/): release, weight averaging and snapshots are the first. Here are the loop, signals,
+// progress, and the run folder's files.
 #pragma once
 
+#include <algorithm>
 #include <chrono>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/train/checkpointing.hpp>
 #include <lpw/train/interrupt.hpp>
+#include <lpw/train/parts/cycle_snapshots.hpp>
 #include <lpw/train/parts/release_plan.hpp>
 #include <lpw/train/parts/weight_averaging.hpp>
 #include <lpw/train/run_folder.hpp>
@@ -41,13 +43,17 @@ class Trainer {
              optim::make_optimizer(network, options.optimizer)} {
     add(std::make_unique<ReleasePlan<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
+    add(std::make_unique<CycleSnapshots<Network, Task>>());
   }
 
   /// Adds a part, after those there are; before anything is loaded or trained.
   void add(std::unique_ptr<Part<Network, Task>> part) { run_.parts.push_back(std::move(part)); }
 
   /// Continues from a checkpoint. Throws FileError for one that is damaged or of other options.
-  void load(const std::filesystem::path& path) { load_run(run_, path); }
+  void load(const std::filesystem::path& path) {
+    load_run(run_, path);
+    run_.folder = path.parent_path();
+  }
 
   /// What run() is going to do, for the user to read before.
   [[nodiscard]] std::vector<std::string> plan() const { return describe_plan(run_.options, run_.task, run_.progress); }
@@ -59,7 +65,9 @@ class Trainer {
   int run(const RunFolder& folder, Display& display) {
     const InterruptGuard guard;
     last_checkpoint_ = run_.mark = Clock::now();
+    run_.folder = folder.path();
     try {
+      for (auto& part : run_.parts) part->start(run_);
       if (const int signal = train_epochs(folder, display)) return signal;
       finish(folder, display);
     } catch (const Interrupted& interrupted) {  // the last epoch's checkpoint is there
@@ -98,6 +106,7 @@ class Trainer {
     results.push_back({"ensemble", released.ensemble, of_ensemble});
     results.push_back({"collapsed_parameters", by_parameters.value_or(scores), of_plain});
     results.push_back({"collapsed", scores, of_plain});
+    for (auto& part : run_.parts) part->score(run_, display, results);
     return results;
   }
 
@@ -117,12 +126,15 @@ class Trainer {
       } catch (const OptionError& error) {
         fail<OptionError>("`late` ", options.late.text(), ": ", error.what());
       }
-    task.check(options.releases() ? options.members : 1);
+    const std::int64_t members = options.releases() ? options.members : 1;
+    task.check(members);
     // The epoch of that step ends with it, and there must be one after.
     const std::int64_t step = options.release_step, iterations = task.iterations(1);
     require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs,
                          "release step ", step, " is not reached before the last of ", options.epochs, " epochs of ",
                          iterations, " iterations, which is the members'; take an earlier step or more epochs");
+    require_average_reached(options.average, options.average_plan, options.epochs,
+                            std::max(iterations, task.iterations(members)));
     return options;
   }
 

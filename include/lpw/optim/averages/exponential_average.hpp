@@ -17,6 +17,13 @@ struct EmaOptions {
   bool bias_correction = true;            // false: the first weights have the share that would be the past's
 };
 
+/// Throws OptionError for a decay outside of [0, 1).
+inline void validate(const EmaOptions& o) {
+  for (const double decay : {o.decay, o.late_decay.value_or(o.decay)})
+    require<OptionError>(is_finite(decay) && decay >= 0 && decay < 1, "ExponentialAverage: decay ", decay,
+                         "; expected 0 or more, and below 1");
+}
+
 /// With decays d_i of the updates i = 1..t, of weights w_i: sum_i w_i (1 - d_i) prod_{j>i} d_j / (1 - prod_j d_j), kept
 /// as the running average that it is: average += (w - average) (1 - d_t) / (1 - prod_j d_j). Without bias correction,
 /// average += (w - average) (1 - d_t) from the first weights on, as PyTorch's swa_utils does. A decay of 0 gives the
@@ -26,7 +33,7 @@ class ExponentialAverage final : public Average<W, D> {
   using Base = Average<W, D>;
 
  public:
-  /// Throws OptionError for a decay outside of [0, 1).
+  /// Throws OptionError as validate() does.
   template <nn::Visitable M>
   explicit ExponentialAverage(M& network, const EmaOptions& options = {})
       : Base("ExponentialAverage", network, 1), options_(checked(options)) {}
@@ -58,9 +65,7 @@ class ExponentialAverage final : public Average<W, D> {
   [[nodiscard]] double late_decay() const { return options_.late_decay.value_or(options_.decay); }
 
   static const EmaOptions& checked(const EmaOptions& o) {
-    for (const double decay : {o.decay, o.late_decay.value_or(o.decay)})
-      require<OptionError>(is_finite(decay) && decay >= 0 && decay < 1, "ExponentialAverage: decay ", decay,
-                           "; expected 0 or more, and below 1");
+    validate(o);
     return o;
   }
 

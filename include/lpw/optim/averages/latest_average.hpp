@@ -11,6 +11,11 @@ struct LatestOptions {
   std::int64_t count = 5;  // N; as many times the network's weights are kept
 };
 
+/// Throws OptionError unless at least one is to be kept.
+inline void validate(const LatestOptions& o) {
+  require<OptionError>(o.count >= 1, "LatestAverage: count ", o.count, "; expected at least 1");
+}
+
 /// A ring of N weights. The mean is summed anew whenever it is asked for: a running sum, from which the oldest is
 /// subtracted, would gather rounding errors for as long as training lasts.
 template <class W, class D>
@@ -18,7 +23,7 @@ class LatestAverage final : public Average<W, D> {
   using Base = Average<W, D>;
 
  public:
-  /// Throws OptionError unless at least one is to be kept.
+  /// Throws OptionError as validate() does.
   template <nn::Visitable M>
   explicit LatestAverage(M& network, const LatestOptions& options = {})
       : Base("LatestAverage", network, checked(options).count) {}
@@ -41,7 +46,7 @@ class LatestAverage final : public Average<W, D> {
   }
 
   static const LatestOptions& checked(const LatestOptions& o) {
-    require<OptionError>(o.count >= 1, "LatestAverage: count ", o.count, "; expected at least 1");
+    validate(o);
     return o;
   }
 };

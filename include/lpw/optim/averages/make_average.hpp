@@ -13,6 +13,11 @@ namespace lpw::inline LPW_ABI::optim {
 
 using AverageOptions = std::variant<SwaOptions, EmaOptions, LatestOptions>;
 
+/// Throws OptionError for what no average can be.
+inline void validate(const AverageOptions& options) {
+  std::visit([](const auto& average) { validate(average); }, options);
+}
+
 /// The average of these options for a network. Throws OptionError as its constructor does.
 template <nn::Visitable M>
 [[nodiscard]] std::unique_ptr<Average<nn::WeightOf<M>, typename M::device_type>> make_average(

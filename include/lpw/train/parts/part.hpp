@@ -6,6 +6,7 @@
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/train/display.hpp>
+#include <lpw/train/scores.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -20,6 +21,8 @@ class Part {
   using Flat = nn::FlatWeights<nn::WeightOf<Network>, typename Network::device_type>;
   virtual ~Part() = default;
 
+  /// Before anything is trained or scored in the run's folder, with its progress in place.
+  virtual void start(Run&) {}
   /// Before the first iteration of an epoch.
   virtual void before_epoch(Run&, Display&) {}
   /// After an iteration, which progress counts already, but for the sums of a device that works on its own: those may
@@ -29,10 +32,12 @@ class Part {
   [[nodiscard]] virtual bool ends_epoch(const Run&) const { return false; }
   /// After the last iteration of an epoch and its scoring; progress still stands in it.
   virtual void after_epoch(Run&) {}
-  /// What an epoch's phase is called besides, such as "+swa"; nothing else tells.
+  /// What an epoch's phase is called besides, such as "+ema"; nothing else tells.
   [[nodiscard]] virtual const char* phase(const Run&) const { return ""; }
   /// At the end: puts what it has gathered into the network where that is what is to be scored and saved.
   virtual void offer(Run&, Display&) {}
+  /// At the end, with the network collapsed: adds the scores of what else can be served.
+  virtual void score(Run&, Display&, Results&) {}
 
   /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with
   /// the run's progress in place, in the order of the parts.
