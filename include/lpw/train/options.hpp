@@ -1,12 +1,20 @@
 // What a training run is, whatever the task.
 #pragma once
 
+#include <lpw/late_phase/coupling_options.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/train/validate_coupling.hpp>
 
 namespace lpw::inline LPW_ABI::train {
+
+/// What the members' late-phase weights start from: the network's, or each from initial weights of its own.
+enum class ReleaseStart { copy, redraw };
+/// What a run with Elastic ends with: the centre, or the members, collapsed as without it.
+enum class ElasticServed { centre, members };
 
 struct TrainOptions {
   std::int64_t epochs = 200;
@@ -27,6 +35,13 @@ struct TrainOptions {
   std::int64_t eval_every =
       1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
+
+  std::optional<CouplingRule> coupling = {};  // of members, in steps from their release on; none: no coupling
+  std::int64_t coupling_every = 10;           // steps
+  ElasticServed elastic_served = ElasticServed::centre;
+  optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` counts the run's steps
+  std::int64_t sam_start = 0;       // epochs before sam
+  ReleaseStart release_start = ReleaseStart::copy;
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
@@ -73,6 +88,7 @@ inline void validate(const TrainOptions& o) {
                        " is not between 0 and the ", o.members, " members");
   require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ",
                        o.checkpoint_minutes, "; expected at least 0");
+  validate_coupling(o);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -4,8 +4,7 @@
 #include <optional>
 
 #include <lpw/optim/weight_average.hpp>
-#include <lpw/train/interrupt.hpp>
-#include <lpw/train/run.hpp>
+#include <lpw/train/fresh_statistics.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -55,16 +54,6 @@ class WeightAveraging final : public Part<Network, Task> {
  private:
   [[nodiscard]] static bool averages(const Run& run) {
     return run.options.swa_start >= 0 && run.progress.epoch >= run.options.swa_start;
-  }
-
-  /// For networks with running statistics, whose tasks say what the inputs of a batch are.
-  static void recompute_statistics(Run& run) {
-    if constexpr (requires(const typename Task::Batch& batch) { Task::inputs(batch); })
-      optim::recompute_statistics(run.network, run.task.epoch(run.options.epochs, run.members(), 0),
-                                  run.options.member_chunk, [](const typename Task::Batch& batch) {
-                                    InterruptGuard::check();
-                                    return Task::inputs(batch);
-                                  });
   }
 
   std::optional<optim::WeightAverage<typename Run::W, typename Run::D>> average_;
