@@ -130,6 +130,7 @@ TEST_CASE("a coupling or a SAM of strength zero leaves the bits of none") {
   for (const char* late : {"all", "batchnorm,head"}) {
     CAPTURE(late);
     TrainOptions o = at_once(late);
+    o.epochs = 2;
     o.sigma = 0.1;
     const auto plain = trained(o, images);
     const auto same = [&](const TrainOptions& other) {
@@ -153,7 +154,7 @@ TEST_CASE("a coupling or a SAM of strength zero leaves the bits of none") {
     still.sam = {.rho = 0, .adaptive = true};
     same(still);
     TrainOptions coming = o;
-    coming.sam = {.rho = 0.1, .start = 20};  // steps: the last is number 19
+    coming.sam = {.rho = 0.1, .start = 10};  // steps: the last is number 9
     same(coming);
     CHECK_FALSE(same_bits(trained(coupled(PullToMean{.alpha = 0.1}), images).weights.late, plain.weights.late));
   }
@@ -162,6 +163,7 @@ TEST_CASE("a coupling or a SAM of strength zero leaves the bits of none") {
 TEST_CASE("steps of a coupling count from the release on, and anew from the next") {
   TrainOptions o = at_once("all");
   o.epochs = 6;
+  o.schedule = o.late_schedule = optim::Constant{};
   o.release_step = 7;  // fifteen steps an epoch before it: seven in the first, then five in each
   o.release_every = 2;
   o.coupling = PullToMean{.alpha = 1};
@@ -260,7 +262,8 @@ TEST_CASE("every option of members goes on bit for bit where a signal ended it")
     o.coupling_every = 2;
     set(o);
     const auto whole = trained(o, images_of(data));
-    for (const std::int64_t step : {17, 20, 23}) {  // within the release's epoch, and about the end of it
+    for (const std::int64_t step :
+         {17, 20}) {  // within the epoch after the release, and where members' own data end it
       CAPTURE(step);
       const TemporaryFolder folder;
       const auto signal = [&](const auto& run) {
