@@ -195,7 +195,11 @@ inline lpw::data::Dataset load_data(const Options& o) {
 inline lpw::train::ImageClassificationOptions task_options(const Options& o) {
   auto augment = o.augment == "none" ? lpw::data::no_augmentation : lpw::data::pad_crop_flip;
   augment.cutout = o.cutout;
-  return {.batch = o.batch, .augment = augment, .label_smoothing = o.label_smoothing, .seed = o.seed};
+  return {.batch = o.batch,
+          .augment = augment,
+          .label_smoothing = o.label_smoothing,
+          .seed = o.seed,
+          .member_data = example::member_data(o)};
 }
 
 }  // namespace cifar

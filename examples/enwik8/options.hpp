@@ -101,9 +101,8 @@ inline example::OptionTable<Options> Options::own() {
        .field = "window"},
       {.name = "pre-batch",
        .member = &Options::pre_batch,
-       .help = "streams of the network before release: members (--members times --batch: those that members read "
-               "later), batch, or "
-               "a number",
+       .help = "streams of the network before release: members (those that members read later: --members times "
+               "--batch, or with --member-data same or whole --batch), batch, or a number",
        .section = training},
       {.name = "sample",
        .member = &Options::sample,
@@ -144,13 +143,13 @@ inline lpw::data::TextShares parse_split(const Options& o) {
 
 /// Streams of the network before release.
 inline std::int64_t pre_batch(const Options& o) {
-  if (o.pre_batch == "members") {
+  if (o.pre_batch == "members" && o.member_data == "own") {
     lpw::require<lpw::OptionError>(o.batch <= std::numeric_limits<std::int64_t>::max() / o.members, "--members ",
                                    o.members, " times --batch ", o.batch,
                                    ": there are no texts for so many streams; take less of either");
     return o.members * o.batch;
   }
-  if (o.pre_batch == "batch") return o.batch;
+  if (o.pre_batch == "batch" || o.pre_batch == "members") return o.batch;
   constexpr std::int64_t most = 1'000'000'000'000;
   const auto streams = example::read_number<std::int64_t>(o.pre_batch);
   lpw::require<lpw::OptionError>(streams && *streams >= 1 && *streams <= most, "--pre-batch ", o.pre_batch,
@@ -265,7 +264,7 @@ inline lpw::nn::LanguageModelOptions network_options(const Options& o) {
 }
 
 inline lpw::train::LanguageModellingOptions task_options(const Options& o) {
-  return {.batch = o.batch, .pre_batch = pre_batch(o), .window = o.bptt};
+  return {.batch = o.batch, .pre_batch = pre_batch(o), .window = o.bptt, .member_data = example::member_data(o)};
 }
 
 }  // namespace enwik8

@@ -7,6 +7,8 @@
 #include <utility>
 
 #include "averaging_rows.hpp"
+#include "coupling_rows.hpp"
+#include "idle.hpp"
 #include "option_table.hpp"
 #include "run_options.hpp"
 
@@ -14,20 +16,6 @@ namespace example {
 
 namespace detail {
 
-/// Why what concerns members does nothing.
-template <class O>
-std::optional<Idle> without_members(const O& o) {
-  if (o.members == 1) return Idle{"members", "one member has no weights of its own"};
-  if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
-  return std::nullopt;
-}
-/// The same of rates, which a network may have late-phase weights for before it is released.
-template <class O>
-std::optional<Idle> without_late_weights(const O& o) {
-  if constexpr (requires { o.has_templates(); })
-    if (o.has_templates()) return std::nullopt;
-  return without_members(o);
-}
 /// Why the start of rank-1 factors does nothing.
 template <class O>
 std::optional<Idle> without_factors(const O& o) {
@@ -309,7 +297,8 @@ template <class Options>
   static const OptionTable<Options> table = [] {
     OptionTable<Options> rows = Options::own();
     for (auto&& part : {detail::training_options<Options>(), detail::averaging_options<Options>(),
-                        detail::late_phase_options<Options>(), detail::program_options<Options>()})
+                        detail::late_phase_options<Options>(), detail::coupling_options<Options>(),
+                        detail::program_options<Options>()})
       rows.insert(rows.end(), part.begin(), part.end());
     std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.section < b.section; });
     return rows;

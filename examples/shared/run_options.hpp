@@ -4,11 +4,13 @@
 #include <algorithm>
 #include <filesystem>
 #include <iterator>
+#include <optional>
 #include <string>
 #include <string_view>
 
 #include <nlohmann/json.hpp>
 
+#include <lpw/data/member_data.hpp>
 #include <lpw/train/options.hpp>
 
 #include "averaging.hpp"
@@ -51,6 +53,13 @@ struct RunOptions {
 
   std::string average = "none", average_by = {};
   std::int64_t average_start = 0, average_every = 1, snapshots = 0;
+  std::string coupling = "none", elastic_served = "centre";
+  std::int64_t coupling_every = 10;
+  double sam = 0;
+  bool sam_adaptive = false;
+  std::string sam_weights = "all";
+  std::int64_t sam_start = 0;
+  std::string member_data = "own", release_start = "copy";
 
   /// The initial learning rate of late-phase weights.
   [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
@@ -74,6 +83,32 @@ inline lpw::RankOneStart parse_rank_one_start(const std::string& text) {
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::OptionError>("--rank1-start ", text, ": ", error.what());
   }
+}
+
+/// What --coupling asks for.
+inline std::optional<lpw::CouplingRule> parse_coupling(const std::string& text) {
+  try {
+    return lpw::parse_coupling(text);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>("--coupling ", text, ": ", error.what());
+  }
+}
+
+/// What the options say of SAM; its epoch is the trainer's.
+inline lpw::optim::SamOptions sam_options(const RunOptions& o) {
+  using lpw::optim::Ascending;
+  return {.rho = o.sam,
+          .adaptive = o.sam_adaptive,
+          .weights = o.sam_weights == "late"   ? Ascending::late_phase
+                     : o.sam_weights == "base" ? Ascending::base
+                                               : Ascending::all};
+}
+
+/// What --member-data asks for.
+inline lpw::data::MemberData member_data(const RunOptions& o) {
+  using lpw::data::MemberData;
+  if (o.member_data == "same") return MemberData::same;
+  return o.member_data == "whole" ? MemberData::whole : MemberData::own;
 }
 
 /// Takes what all optimizers have.
@@ -104,6 +139,16 @@ inline lpw::optim::Schedule schedule_of(const char* option, const std::string& t
   }
 }
 
+/// What --elastic-served and --release-start ask for.
+inline lpw::train::ElasticServed elastic_served(const RunOptions& o) {
+  using lpw::train::ElasticServed;
+  return o.elastic_served == "members" ? ElasticServed::members : ElasticServed::centre;
+}
+inline lpw::train::ReleaseStart release_start(const RunOptions& o) {
+  using lpw::train::ReleaseStart;
+  return o.release_start == "redraw" ? ReleaseStart::redraw : ReleaseStart::copy;
+}
+
 template <class Options>
 lpw::train::TrainOptions train_options(const Options& o) {
   const auto epochs = static_cast<double>(o.epochs);
@@ -127,7 +172,13 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .checkpoint_minutes = o.checkpoint_minutes,
           .average = parse_average(o.average),
           .average_plan = average_plan(o),
-          .snapshots = o.snapshots};
+          .snapshots = o.snapshots,
+          .coupling = parse_coupling(o.coupling),
+          .coupling_every = o.coupling_every,
+          .elastic_served = elastic_served(o),
+          .sam = sam_options(o),
+          .sam_start = o.sam_start,
+          .release_start = release_start(o)};
 }
 
 }  // namespace example

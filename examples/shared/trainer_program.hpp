@@ -69,7 +69,8 @@ class TrainerProgram {
       })));
       return concluded(network);
     }
-    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()));
+    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()),
+                                [shape](const lpw::Philox& random) { return Network(shape, random); });
     if (!options_.eval.empty()) return evaluate(trainer, network, data);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network);

@@ -9,7 +9,9 @@ using namespace lpw::test;
 TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gpu]", float, bfloat16) {
   const auto whole = data::synthetic({});
   const auto set = data::balanced_subset(whole.train, 53);
-  const data::LoaderOptions options{.batch = 8, .augment = {.pad_crop = 4, .flip = true, .cutout = 9}, .seed = 3};
+  const auto member_data = GENERATE(data::MemberData::own, data::MemberData::same, data::MemberData::whole);
+  const data::LoaderOptions options{
+      .batch = 8, .augment = {.pad_crop = 4, .flip = true, .cutout = 9}, .seed = 3, .member_data = member_data};
   const data::Loader<TestType> loader(set, whole.normalization, options);
   const data::DeviceLoader<TestType> device_loader(set, whole.normalization, options);
   for (const std::int64_t members : {1, 3})

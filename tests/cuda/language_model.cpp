@@ -174,6 +174,22 @@ TEST_CASE("the trainer takes a language model on the GPU the CPU's way, by repla
   }
 }
 
+TEST_CASE("two passes of a step inside SAM begin with the same carried states on the GPU, issued or replayed",
+          "[gpu]") {
+  train::TrainOptions o = text_run_options;
+  o.optimizer = optim::SgdOptions{.learning_rate = 0.1};
+  o.swa_start = -1;
+  o.sam = {.rho = 0.1};
+  const TemporaryFolder cpu_folder, gpu_folder;
+  TextRun<Cpu> cpu(o);
+  TextRun<Cuda> gpu(o);
+  REQUIRE(cpu.train(cpu_folder / "run") == 0);
+  REQUIRE(gpu.train(gpu_folder / "run") == 0);
+  CHECK(largest_difference(gpu.history(), cpu.history()) < 2e-5);  // as above
+  CHECK(cpu.counting.passes == 4 * epoch_windows * 2);
+  CHECK(gpu.counting.passes == 2 * 4 * 2);  // as above, of two passes each
+}
+
 TEST_CASE("a run on the GPU that a signal ended goes on bit for bit, states and all", "[gpu]") {
   train::TrainOptions o = text_run_options;
   o.late = Selectors::parse(GENERATE("rank1,head", "additive"));

@@ -8,8 +8,9 @@ using namespace lpw::test;
 TEST_CASE("a text is read on the GPU in the CPU's windows, each where the one before lay", "[gpu]") {
   data::Text text(1000);
   for (std::size_t i = 0; i < text.size(); ++i) text[i] = static_cast<std::uint8_t>(i * i % 251);
-  data::TextLoader<Cpu> loader(text, 30);
-  data::TextLoader<Cuda> device_loader(text, 30);
+  const auto member_data = GENERATE(data::MemberData::own, data::MemberData::same, data::MemberData::whole);
+  data::TextLoader<Cpu> loader(text, 30, member_data);
+  data::TextLoader<Cuda> device_loader(text, 30, member_data);
   for (const std::int64_t members : {1, 3})
     for (const std::int64_t first : {0, 2}) {
       INFO("members " << members << " first window " << first);

@@ -233,3 +233,48 @@ TEST_CASE("a loader refuses what it cannot do") {
   set.labels[3] = 12;
   CHECK_THROWS_AS(Loader<float>(set, plain, small), lpw::Error);
 }
+
+TEST_CASE("members that read the same get one member's minibatches, augmented alike") {
+  const auto set = numbered_images(41);
+  auto options = small;
+  const auto alone = batches(Loader<float>(set, plain, options), 3, 1);
+  options.member_data = MemberData::same;
+  const Loader<float> loader(set, plain, options);
+  CHECK(loader.iterations(3) == std::ssize(alone));
+  CHECK(loader.joins(3));
+  CHECK(loader.samples(3) == 3 * 41);
+  for (const std::int64_t first : {0, 4}) {
+    const auto found = batches(loader, 3, 3, first);
+    REQUIRE(std::ssize(found) == std::ssize(alone) - first);
+    for (std::size_t i = 0; i < found.size(); ++i)
+      for (std::int64_t k = 0; k < 3; ++k) {
+        CHECK(same_bits(found[i].images.rows(k, 1), alone[i + static_cast<std::size_t>(first)].images));
+        CHECK(same_bits(found[i].labels.rows(k, 1), alone[i + static_cast<std::size_t>(first)].labels));
+      }
+  }
+}
+
+TEST_CASE("members that read the whole set get what each would alone with its own seed") {
+  const auto set = numbered_images(41);
+  auto options = small;
+  options.member_data = MemberData::whole;
+  const Loader<float> loader(set, plain, options);
+  CHECK(loader.samples(3) == 3 * 41);
+  const auto found = batches(loader, 3, 3);
+  CHECK(member_seed(small.seed, 0) == small.seed);
+  std::vector<std::vector<std::int64_t>> orders;
+  for (std::int64_t k = 0; k < 3; ++k) {
+    auto own = small;
+    own.seed = member_seed(small.seed, k);
+    const auto alone = batches(Loader<float>(set, plain, own), 3, 1);
+    orders.push_back(samples(alone));
+    REQUIRE(alone.size() == found.size());
+    for (std::size_t i = 0; i < found.size(); ++i) {
+      CHECK(same_bits(found[i].images.rows(k, 1), alone[i].images));
+      CHECK(same_bits(found[i].labels.rows(k, 1), alone[i].labels));
+    }
+  }
+  CHECK(orders[0] != orders[1]);
+  CHECK(orders[1] != orders[2]);
+  CHECK(loader.iterations(50) == loader.iterations(1));  // more members than images
+}

@@ -171,3 +171,26 @@ TEST_CASE("fuzz: texts of any size are cut and read whole, or refused") {
   CHECK(refused > 0);
   if (taken + refused >= 1000) CHECK(taken > 0);
 }
+
+TEST_CASE("members read the same parts of a text, or all of it each from a place of its own, over its end") {
+  const Text text = counting(1003);
+  TextLoader<Cpu> same(text, 7, MemberData::same), whole(text, 7, MemberData::whole);
+  const std::int64_t members = 3, batch = 4, part = 250;  // the last three bytes begin no part
+  CHECK(whole.streams(members, batch) == batch);
+  for (std::int64_t k = 0; k < members; ++k) {
+    Text turned = text;
+    std::rotate(turned.begin(), turned.begin() + k * (part / members), turned.end());
+    for (std::int64_t b = 0; b < batch; ++b) {
+      const auto expected = [&](const Text& from, std::int64_t first) {
+        return Text(from.begin() + first, from.begin() + first + part - 1);
+      };
+      const Read alike = read(same, members, batch, k, b), own = read(whole, members, batch, k, b);
+      CHECK(alike.inputs == expected(text, b * part));
+      CHECK(alike.targets == expected(text, b * part + 1));
+      CHECK(own.inputs == expected(turned, b * part));
+      CHECK(own.targets == expected(turned, b * part + 1));
+      const Read rest = read(whole, members, batch, k, b, 3);
+      CHECK(rest.inputs == Text(own.inputs.begin() + 21, own.inputs.end()));
+    }
+  }
+}

@@ -256,3 +256,25 @@ TEST_CASE("coupling: what cannot be is refused", "[late_phase]") {
   lpw::collapse(training.network);
   CHECK_THROWS_AS(pull.apply(10), lpw::Error);
 }
+
+TEST_CASE("coupling: texts say which rule, and what is none is named") {
+  using lpw::parse_coupling;
+  CHECK_FALSE(parse_coupling("none"));
+  const auto pull = std::get<PullToMean>(*parse_coupling("pull:0.25"));
+  CHECK(pull.alpha == 0.25);
+  CHECK(pull.growth == 1);
+  CHECK(std::get<PullToMean>(*parse_coupling("pull:0.25:1.5")).growth == 1.5);
+  CHECK_FALSE(std::get<Elastic>(*parse_coupling("elastic")).rho);
+  CHECK(std::get<Elastic>(*parse_coupling("elastic:0.1")).rho == 0.1);
+  CHECK(std::get<Swap>(*parse_coupling("swap:0.5")).share == 0.5);
+  CHECK_FALSE(std::get<Swap>(*parse_coupling("swap:0.5")).states);
+  CHECK(std::get<Swap>(*parse_coupling("swap:0.5:states")).states);
+  for (const char* text :
+       {"", "pull", "pull:", "pull:a", "pull:0.1:1:2", "pull:0.1:states", "elastic:", "elastic:states",
+        "elastic:0.1:0.2", "swap", "swap:states", "swap:0.1:0.2", "swap:0.1:states:", "none:1"}) {
+    CAPTURE(text);
+    CHECK(message_of<lpw::OptionError>([&] {
+            (void)parse_coupling(text);
+          }).starts_with(lpw::to_text("coupling: \"", text, "\"; expected none, pull:ALPHA")));
+  }
+}

@@ -401,3 +401,45 @@ TEST_CASE("Selectors: read and written as texts", "[late_phase]") {
   for (const char* text : {"", "head,", ",head"})
     CHECK(contains(message_of<lpw::OptionError>([&] { (void)Selectors::parse(text); }), "empty"));
 }
+
+TEST_CASE("release: members drawn anew have their networks' parameters, and what a network has not keeps its start",
+          "[late_phase]") {
+  const auto source = [](std::int64_t k) {
+    return SmallNet<double>(true, lpw::nn::Initializer(Philox(100 + static_cast<std::uint64_t>(k))));
+  };
+  SmallNet<double> network, before;
+  const lpw::ReleaseOptions options{.members = 3, .late = Selectors::parse("hidden.*,head,rank1"), .sigma = 0.1};
+  lpw::release(network, lpw::NoOptimizer{}, options, source);
+  const auto found = state_of(network), old = state_of(before);
+  for (std::int64_t k = 0; k < 3; ++k) {
+    auto drawn = source(k);
+    for (const auto& [name, rows] : state_of(drawn)) {
+      CAPTURE(name, k);
+      const bool late = name.starts_with("hidden") || name.starts_with("last");
+      const auto& expected = late ? rows : old.at(name);
+      const auto& row = found.at(name);
+      CHECK(row.row(row.shape[0] == 1 ? 0 : k) == expected.row(0));
+    }
+  }
+  lpw::nn::for_each_parameter(network, [](const std::string& name, const auto& parameter) {
+    if (parameter.group() != Group::rank_one) return;
+    CAPTURE(name);
+    CHECK(largest_difference(parameter.value(), lpw::full<double, Cpu>(parameter.value().shape(), 1.0)) > 0);  // noise
+  });
+
+  SmallNet<double> other;
+  const auto message = [&](const char* late, auto&& from) {
+    return message_of<lpw::Error>(
+        [&] { lpw::release(other, lpw::NoOptimizer{}, {.members = 2, .late = Selectors::parse(late)}, from); });
+  };
+  CHECK(contains(message("rank1,additive:conv.weight", source), "can be drawn anew"));
+  CHECK(state_of(other) == old);
+  CHECK(contains(message("conv.weight",
+                         [](std::int64_t) {
+                           SmallNet<double> wide;
+                           lpw::nn::Initializer init(Philox(1));
+                           wide.conv = lpw::nn::Conv2d<double, Cpu>({.in_channels = 4, .out_channels = 5}, init);
+                           return wide;
+                         }),
+                 "release: 'conv.weight' of network 0 to draw from is"));
+}

@@ -37,11 +37,12 @@ class DeviceLoader {
   DeviceLoader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
   ~DeviceLoader() { cuda::disregard(cudaDeviceSynchronize()); }
 
-  /// As Loader's, like the next three.
+  /// As Loader's, like the next four.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
   [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
+  [[nodiscard]] std::int64_t samples(std::int64_t members) const { return plan_.samples(members); }
 
   /// As Loader::epoch. One epoch at a time: a new one takes over the buffers.
   [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
@@ -67,22 +68,33 @@ class DeviceLoader {
     }
   }
 
-  /// Has a slot filled on the copy stream with the samples of the given indices.
-  void make(Slot& slot, const std::int64_t* index, std::int64_t samples, std::uint32_t epoch) const {
+  /// Has a slot filled on the copy stream with an iteration's samples.
+  void make(Slot& slot, const MinibatchPlan::Orders& orders, std::uint32_t epoch, std::int64_t members,
+            std::int64_t iteration) const {
+    const auto chosen = plan_.chosen(orders, members, iteration);
     slot.sent.wait();
-    std::copy_n(index, samples, slot.host_index.data());
+    std::copy(chosen.begin(), chosen.end(), slot.host_index.data());
     const cudaStream_t on = cuda::copy_stream();
     slot.used.hold(on);
-    cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(),
-                                static_cast<std::size_t>(samples) * sizeof(std::int64_t), cudaMemcpyHostToDevice, on),
+    cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(), chosen.size() * sizeof(std::int64_t),
+                                cudaMemcpyHostToDevice, on),
                 "cudaMemcpyAsync");
     slot.sent.record(on);
+    // each member's samples by its own random numbers, or all by the same
+    const std::int64_t samples = std::ssize(chosen), parts = std::ssize(orders);
+    for (std::int64_t k = 0; k < parts; ++k)
+      augment(slot, k * (samples / parts), samples / parts, Philox(plan_.seed(k), Stream::crop, epoch), on);
+    slot.ready.record(on);
+  }
+
+  /// Makes `samples` samples from number `first` on.
+  void augment(Slot& slot, std::int64_t first, std::int64_t samples, const Philox& random, cudaStream_t on) const {
     const kernels::Augment<T> p{.images = bytes_.data(),
                                 .labels = labels_.data(),
-                                .index = slot.index.data(),
+                                .index = slot.index.data() + first,
                                 .table = table_.data(),
-                                .out = slot.images.data(),
-                                .out_labels = slot.labels.data(),
+                                .out = slot.images.data() + first * set_->image_size(),
+                                .out_labels = slot.labels.data() + first,
                                 .samples = samples,
                                 .height = static_cast<int>(set_->height),
                                 .width = static_cast<int>(set_->width),
@@ -90,9 +102,8 @@ class DeviceLoader {
                                 .pad_crop = options_.augment.pad_crop,
                                 .flip = options_.augment.flip,
                                 .cutout = options_.augment.cutout,
-                                .random = Philox(options_.seed, Stream::crop, epoch)};
+                                .random = random};
     cuda::augment(p, on);
-    slot.ready.record(on);
   }
 
   const ImageSet* set_;
@@ -132,7 +143,7 @@ class DeviceLoader<T>::Epoch {
         members_(members),
         next_(first_iteration),
         last_(first_iteration + loader.plan_.iterations_from(epoch, members, first_iteration)),
-        order_(loader.plan_.order(epoch)) {
+        orders_(loader.plan_.orders(epoch, members)) {
     loader.reserve(loader.plan_.largest(members) * members);
     for (Slot& slot : loader.slots_) slot.used.record(cuda::stream());  // whatever an epoch before did with it
   }
@@ -152,8 +163,7 @@ class DeviceLoader<T>::Epoch {
   /// Starts on an iteration's batch, if there is one.
   void make(std::int64_t iteration) {
     if (iteration >= last_) return;
-    const auto [first, batch] = loader_->plan_.slice(members_, iteration);
-    loader_->make(slot(iteration), order_.data() + first, members_ * batch, epoch_);
+    loader_->make(slot(iteration), orders_, epoch_, members_, iteration);
   }
 
   /// Makes iteration next_ the current one, and has the one after it made, in the buffer of the one before.
@@ -165,7 +175,7 @@ class DeviceLoader<T>::Epoch {
     const Slot& ready = slot(now);
     ready.ready.hold(cuda::stream());
     const ImageSet& set = *loader_->set_;
-    const std::int64_t batch = loader_->plan_.slice(members_, now).batch;
+    const std::int64_t batch = loader_->plan_.batch(members_, now);
     current_ = {ready.images.rows(0, members_ * batch).reshaped({members_, batch, set.height, set.width, set.channels}),
                 ready.labels.rows(0, members_ * batch).reshaped({members_, batch})};
   }
@@ -173,7 +183,7 @@ class DeviceLoader<T>::Epoch {
   const DeviceLoader* loader_;
   std::uint32_t epoch_;
   std::int64_t members_, next_, last_;  // next_: one past the current iteration
-  std::vector<std::int64_t> order_;
+  MinibatchPlan::Orders orders_;
   Batch<T, Cuda> current_;
 };
 

@@ -12,13 +12,23 @@ namespace lpw::inline LPW_ABI::data {
 template <>
 class TextSource<Cuda> {
  public:
-  explicit TextSource(std::span<const std::uint8_t> text) : bytes_(text) {}
-  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs,
+  explicit TextSource(std::span<const std::uint8_t> text) : size_(std::ssize(text)), bytes_(text) {}
+  void read(const StreamPlaces& places, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs,
             Tensor<std::int32_t, Cuda>& targets) const {
-    cuda::read_windows(bytes_.data(), stream_bytes, first, inputs, targets);
+    cuda::read_windows({.text = bytes_.data(),
+                        .inputs = inputs.data(),
+                        .targets = targets.data(),
+                        .size = size_,
+                        .member_bytes = places.member_bytes,
+                        .stream_bytes = places.stream_bytes,
+                        .first = first,
+                        .members = inputs.dim(0),
+                        .steps = inputs.dim(1),
+                        .batch = inputs.dim(2)});
   }
 
  private:
+  std::int64_t size_;
   cuda::DeviceBytes bytes_;
 };
 

@@ -1,6 +1,7 @@
 // Texts as bytes, read by many streams at once: a text is cut into S contiguous parts of equal length, and every window
 // of an epoch holds the next bytes of each part. A model that carries its state from window to window so reads S long
-// texts side by side, member k of a released network the streams [k B, (k + 1) B).
+// texts side by side, member k of a released network the streams [k B, (k + 1) B). Or the text is cut into B parts that
+// all members read, at the same places or at places of their own (MemberData).
 #pragma once
 
 #include <algorithm>
@@ -12,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/data/member_data.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/tensor.hpp>
 
@@ -76,6 +78,12 @@ struct TextBatch {
   Tensor<std::int32_t, Device> inputs, targets;  // [K, T, B], bytes as numbers from 0 to 255
 };
 
+/// Where streams begin: byte t of member k's stream b is byte (k member_bytes + b stream_bytes + t) of the text, behind
+/// whose last byte comes its first.
+struct StreamPlaces {
+  std::int64_t member_bytes, stream_bytes;
+};
+
 /// A text where a device reads it: device_text.hpp has the GPU's.
 template <class Device>
 class TextSource;
@@ -85,22 +93,27 @@ template <>
 class TextSource<Cpu> {
  public:
   explicit TextSource(std::span<const std::uint8_t> text) : text_(text) {}
-  /// inputs [K, T, B] = the bytes `first` to first + T of K B streams of stream_bytes each, one after another; targets
-  /// = those that follow.
-  void read(std::int64_t stream_bytes, std::int64_t first, Tensor<std::int32_t, Cpu>& inputs,
+  /// inputs [K, T, B] = the bytes `first` to first + T of every stream; targets = those that follow. No stream reads
+  /// further than once through the text from where the first begins.
+  void read(const StreamPlaces& places, std::int64_t first, Tensor<std::int32_t, Cpu>& inputs,
             Tensor<std::int32_t, Cpu>& targets) const {
     const std::int64_t members = inputs.dim(0), steps = inputs.dim(1), batch = inputs.dim(2);
     for (std::int64_t stream = 0; stream < members * batch; ++stream) {
-      const std::uint8_t* bytes = text_.data() + stream * stream_bytes + first;
-      const std::int64_t place = stream / batch * steps * batch + stream % batch;
+      const std::int64_t k = stream / batch, b = stream % batch, place = k * steps * batch + b,
+                         begin = k * places.member_bytes + b * places.stream_bytes + first;
       for (std::int64_t t = 0; t < steps; ++t) {
-        inputs.data()[place + t * batch] = bytes[t];
-        targets.data()[place + t * batch] = bytes[t + 1];
+        inputs.data()[place + t * batch] = at(begin + t);
+        targets.data()[place + t * batch] = at(begin + t + 1);
       }
     }
   }
 
  private:
+  [[nodiscard]] std::uint8_t at(std::int64_t byte) const {
+    const std::int64_t size = std::ssize(text_);
+    return text_[to_size(byte < size ? byte : byte - size)];
+  }
+
   std::span<const std::uint8_t> text_;
 };
 
@@ -110,8 +123,8 @@ template <class Device>
 class TextLoader {
  public:
   /// Throws OptionError for a window below 1.
-  TextLoader(std::span<const std::uint8_t> text, std::int64_t window)
-      : size_(std::ssize(text)), source_(text), window_(window) {
+  TextLoader(std::span<const std::uint8_t> text, std::int64_t window, MemberData member_data = MemberData::own)
+      : size_(std::ssize(text)), source_(text), window_(window), member_data_(member_data) {
     require<OptionError>(window >= 1, "text loader: expected a window of at least 1 byte, found ", window);
   }
 
@@ -119,6 +132,10 @@ class TextLoader {
   [[nodiscard]] std::int64_t size() const { return size_; }
   /// Most bytes of a window.
   [[nodiscard]] std::int64_t window() const { return window_; }
+  /// Parts into which the text is cut for so many members with `batch` streams each.
+  [[nodiscard]] std::int64_t streams(std::int64_t members, std::int64_t batch) const {
+    return member_data_ == MemberData::own ? members * batch : batch;
+  }
   /// Bytes that each of so many streams predicts; the first byte is only read, and a rest of fewer than `streams` bytes
   /// is left out.
   [[nodiscard]] std::int64_t length(std::int64_t streams) const { return size() / streams - 1; }
@@ -155,18 +172,24 @@ class TextLoader {
    private:
     friend TextLoader;
     Epoch(TextLoader& loader, std::int64_t members, std::int64_t batch, std::int64_t first)
-        : loader_(&loader), members_(members), batch_(batch), first_(first), end_(loader.windows(members * batch)) {}
+        : loader_(&loader),
+          members_(members),
+          batch_(batch),
+          first_(first),
+          end_(loader.windows(loader.streams(members, batch))) {}
 
     TextLoader* loader_;
     std::int64_t members_, batch_, first_, end_;
   };
 
-  /// The windows of members * batch streams from `first_window` on. Throws OptionError where a stream would have
-  /// nothing to predict.
+  /// The windows of members * batch streams from `first_window` on. With MemberData::own each reads a part of its own;
+  /// else member k's b-th reads part b, from its beginning or, with MemberData::whole, k / members of a part later, and
+  /// the text goes on with its first byte behind its last: all members read all parts, and no two the same at a time.
+  /// Throws OptionError where a stream would have nothing to predict.
   [[nodiscard]] Epoch epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
-    require<OptionError>(members >= 1 && batch >= 1 && length(members * batch) >= 1, "text loader: ", size(),
+    require<OptionError>(members >= 1 && batch >= 1 && length(streams(members, batch)) >= 1, "text loader: ", size(),
                          " bytes are too few for ", members, " x ", batch, " streams");
-    reserve(members * batch * std::min(window_, length(members * batch)));
+    reserve(members * batch * std::min(window_, length(streams(members, batch))));
     return Epoch(*this, members, batch, first_window);
   }
 
@@ -179,16 +202,23 @@ class TextLoader {
   }
 
   const TextBatch<Device>& make(std::int64_t members, std::int64_t batch, std::int64_t window) {
-    const std::int64_t first = window * window_, steps = std::min(window_, length(members * batch) - first);
+    const std::int64_t first = window * window_, steps = std::min(window_, length(streams(members, batch)) - first);
     const Shape shape{members, steps, batch};
     current_ = {inputs_.rows(0, shape.size()).reshaped(shape), targets_.rows(0, shape.size()).reshaped(shape)};
-    source_.read(size() / (members * batch), first, current_.inputs, current_.targets);
+    source_.read(places(members, batch), first, current_.inputs, current_.targets);
     return current_;
+  }
+
+  [[nodiscard]] StreamPlaces places(std::int64_t members, std::int64_t batch) const {
+    const std::int64_t part = size() / streams(members, batch);
+    if (member_data_ == MemberData::own) return {batch * part, part};
+    return {member_data_ == MemberData::same ? 0 : part / members, part};
   }
 
   std::int64_t size_;
   TextSource<Device> source_;
   std::int64_t window_;
+  MemberData member_data_;
   Tensor<std::int32_t, Device> inputs_, targets_;
   TextBatch<Device> current_;
 };

@@ -7,45 +7,13 @@
 // checkpoint keeps.
 #pragma once
 
-#include <algorithm>
-#include <cmath>
 #include <memory>
-#include <optional>
 #include <variant>
 
+#include <lpw/late_phase/coupling_options.hpp>
 #include <lpw/nn/flat_weights.hpp>
-#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
-
-/// phi_k <- phi_k + alpha_n (mean_j phi_j - phi_k), alpha_n = min(1, alpha growth^n) for the n-th pull from 0 on. PAPA
-/// (Jolicoeur-Martineau et al. 2023) with alpha = 1 - alpha_PAPA; with a growth above 1 the replicas of replicated and
-/// entropic SGD (Pittorino et al. 2020), which end as one.
-struct PullToMean {
-  double alpha = 0.01;  // 1: all become the mean
-  double growth = 1;
-};
-
-/// With d_k = phi_k - c: phi_k <- phi_k - rho d_k, c <- c + rho sum_k d_k: elastic averaging (Zhang, Choromanska, LeCun
-/// 2015), all members at once. The centre c starts at the members' mean.
-struct Elastic {
-  std::optional<double> rho = {};  // none: 0.9 / K, theirs
-};
-
-/// Every coordinate is permuted among the members with a probability (WASH, Fournier et al. 2024, with one probability
-/// for all layers).
-struct Swap {
-  double share = 0.001;
-  bool states = false;  // the optimizer's states go with the weights
-};
-
-using CouplingRule = std::variant<PullToMean, Elastic, Swap>;
-
-struct CouplingOptions {
-  CouplingRule rule = PullToMean{};
-  std::int64_t every = 10;  // steps
-  Philox random{0};         // for Swap
-};
 
 /// Couples the members of a released network.
 template <class W, class D>
@@ -53,17 +21,12 @@ class Coupling {
   using Flat = nn::FlatWeights<W, D>;
 
  public:
-  /// Throws OptionError for a network of one member, and for what cannot be: alpha, share or K rho outside of [0, 1],
-  /// a growth below 1, every < 1.
+  /// Throws OptionError for a network of one member, and as require_possible.
   template <nn::Visitable M>
   explicit Coupling(M& network, const CouplingOptions& options = {}) : options_(options), flat_(nn::flatten(network)) {
     require<OptionError>(flat_->members > 1,
                          "coupling: the network has one member; expected at least 2, so release it first");
-    require<OptionError>(options.every >= 1, "coupling: every ", options.every, " steps; expected at least 1");
-    if (const auto* pull = rule<PullToMean>())
-      require<OptionError>(is_finite(pull->growth) && pull->growth >= 1, "coupling: growth ", pull->growth,
-                           "; expected at least 1");
-    static_cast<void>(strength(0, 1));
+    require_possible(options, flat_->members);
     if (rule<Elastic>()) centre_ = mean_rows(flat_->value.late);
   }
 
@@ -120,23 +83,6 @@ class Coupling {
     return std::get_if<Rule>(&options_.rule);
   }
 
-  /// alpha, rho or share of the n-th coupling, from 0 on.
-  [[nodiscard]] double strength(std::int64_t n, double factor) const {
-    const auto within = [](const char* name, double value, double most) {
-      require<OptionError>(is_finite(value) && value >= 0 && value <= most, "coupling: ", name, ' ', value,
-                           "; expected 0 to ", most);
-      return value;
-    };
-    if (const auto* pull = rule<PullToMean>()) {
-      const double alpha = within("alpha", pull->alpha, 1);
-      return within("alpha", std::min(1.0, alpha * std::pow(pull->growth, static_cast<double>(n))) * factor, 1);
-    }
-    if (const auto* swap = rule<Swap>()) return within("share", swap->share * factor, 1);
-    const auto members = static_cast<double>(flat_->members);
-    // beyond 1 / K the centre would overshoot the members' mean
-    return within("rho", rule<Elastic>()->rho.value_or(0.9 / members) * factor, 1 / members);
-  }
-
   [[nodiscard]] Philox numbers(std::int64_t step) const {
     return options_.random.stream(Stream::swap, static_cast<std::uint32_t>(step));
   }
@@ -147,7 +93,7 @@ class Coupling {
             "coupling: the network has been assigned to, collapsed, released again, or is gone; make a new coupling "
             "for it");
     require<OptionError>(step >= 1, "coupling: step ", step, "; they count from 1");
-    const double amount = strength(step / options_.every - 1, factor);
+    const double amount = detail::coupling_strength(options_.rule, flat_->members, step / options_.every - 1, factor);
     if (!due(step) || amount == 0) return 0;
     Tensor<W, D> late = flat_->value.late;
     if (rule<PullToMean>()) pull_to_mean(late, amount);

@@ -4,10 +4,13 @@
 
 #include <concepts>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
 #include <tuple>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -32,6 +35,11 @@ struct ReleaseOptions {
   RankOneStart rank_one_start = {};                  // factors that do not start as ones get no noise beside
   ReleaseMomentum momentum = ReleaseMomentum::carry;
 };
+
+/// Network number k of those from which members are drawn anew: of the released network's form, with initial weights of
+/// its own. Each is asked for once, in order, and let go before the next.
+template <class M>
+using MemberSource = std::function<M(std::int64_t k)>;
 
 /// What follows a network from stores of type Flat to others: optimizers, averages, and whatever else is in the form of
 /// the weights.
@@ -181,11 +189,37 @@ inline void require_possible(const ReleaseOptions& o) {
                        start.text(), ", but none are chosen; add Group::rank_one, or leave `rank_one_start`");
 }
 
-/// Makes the members differ: factors get their start, all else that is late-phase gets noise, deviations that of the
-/// parameter that they belong to.
+/// Gives every member the late-phase weights that its network of the source has, but for factors and deviations, which
+/// it has none of. Returns their ids.
 template <nn::Visitable M>
-void start_members(M& network, const ReleaseOptions& o) {
-  std::set<const void*> seen;  // a weight shared by two modules gets its noise once
+std::set<const void*> draw_members(M& network, std::int64_t members, const MemberSource<M>& source) {
+  using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
+  std::map<std::string, Parameter> late;
+  std::set<const void*> drawn;
+  nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
+    if (parameter.late_phase()) late.emplace(name, parameter);
+  });
+  for (std::int64_t k = 0; k < members; ++k) {
+    M from = source(k);
+    nn::for_each_parameter(from, [&](const std::string& name, Parameter& parameter) {
+      const auto found = late.find(name);
+      if (found == late.end()) return;
+      require<ShapeError>(parameter.value().dim(0) == 1 && parameter.shape() == found->second.shape(), "release: '",
+                          name, "' of network ", k, " to draw from is ", parameter.value().shape(), ", expected [1, ",
+                          found->second.shape(), ']');
+      auto row = found->second.value().rows(k, 1);
+      copy(parameter.value(), row);
+      drawn.insert(found->second.id());
+    });
+  }
+  return drawn;
+}
+
+/// Makes the members differ: factors get their start, all else that is late-phase gets noise, deviations that of the
+/// parameter that they belong to. Those whose ids are `seen` differ already.
+template <nn::Visitable M>
+void start_members(M& network, const ReleaseOptions& o, std::set<const void*> seen) {
+  // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
     auto* const phi = parameter.deviations();
     if (!(phi || parameter.late_phase()) || !seen.insert(parameter.id()).second) return;
@@ -236,14 +270,23 @@ void require_releasable(M& network, const Selectors& selectors) {
   detail::require_untied_weights(network, selectors);
 }
 
-/// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds
-/// release noise to the parameters. Rank-1 factors are attached as ones, or as `rank_one_start` says, and deviations as
-/// zeros; a weight that is released itself gets neither, one with deviations no factors. With sigma = 0 and factors of
-/// ones every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are. A collapsed
-/// network can be released again. Throws OptionError for a network that is released, members < 1, sigma < 0, or a
-/// selector of which the network has no parameter; the network is untouched then.
-template <nn::Visitable M, class Optimizer = NoOptimizer>
-void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
+/// Throws OptionError unless something of what these selectors release could be drawn anew: factors and deviations have
+/// a start of their own.
+template <nn::Visitable M>
+void require_drawable(M& network, const Selectors& selectors) {
+  bool any = false;
+  nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
+    any = any || selectors.selects(name, parameter);
+  });
+  require<OptionError>(any, "release: nothing of ", selectors.text(),
+                       " can be drawn anew; release parameters of the network, or let members start as copies");
+}
+
+namespace detail {
+
+/// Release, after which start() makes the members differ.
+template <nn::Visitable M, class Optimizer, class Start>
+void release_members(M& network, Optimizer& optimizer, const ReleaseOptions& options, Start&& start) {
   using Parameter = nn::Parameter<nn::WeightOf<M>, typename M::device_type>;
   using Flat = nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>;
   static_assert(Follower<std::remove_reference_t<Optimizer>, Flat>,
@@ -251,8 +294,8 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
                 "have follows(stores) and "
                 "rearrange(from, to)");
   const auto old = nn::flatten(network);
-  detail::require_possible(options);
-  require<OptionError>(!detail::is_released(network), "release: the network already has ", old->members,
+  require_possible(options);
+  require<OptionError>(!is_released(network), "release: the network already has ", old->members,
                        " released members; collapse it first");
   require(optimizer.follows(*old),
           "release: the optimizer was made for another network, or before this one was moved to other stores");
@@ -261,18 +304,43 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
   nn::for_each_parameter(network, [&](const std::string& name, Parameter& parameter) {
     if (options.late.selects(name, parameter)) parameter.set_late_phase(true);
   });
-  detail::for_each_factored_weight(network, options.late, [](const std::string&, auto& weight) {
+  for_each_factored_weight(network, options.late, [](const std::string&, auto& weight) {
     weight.attach(nn::RankOne<nn::WeightOf<M>, typename M::device_type>(weight.shape()));
     for (auto* factor : {&weight.rank_one()->output, &weight.rank_one()->input}) factor->set_late_phase(true);
   });
-  detail::for_each_additive(network, options.late, [](const std::string&, Parameter& parameter) {
+  for_each_additive(network, options.late, [](const std::string&, Parameter& parameter) {
     nn::attach_additive(parameter);
     parameter.deviations()->set_late_phase(true);
   });
   const auto flat = nn::lay_out(network, options.members);
   optimizer.rearrange(*old, flat);
-  if (options.momentum == ReleaseMomentum::zero) detail::clear_states(optimizer);
-  detail::start_members(network, options);
+  if (options.momentum == ReleaseMomentum::zero) clear_states(optimizer);
+  start();
+}
+
+}  // namespace detail
+
+/// Replicates the selected parameters, all running statistics, and their optimizer state from one row to K, and adds
+/// release noise to the parameters. Rank-1 factors are attached as ones, or as `rank_one_start` says, and deviations as
+/// zeros; a weight that is released itself gets neither, one with deviations no factors. With sigma = 0 and factors of
+/// ones every member computes exactly what the network did. `optimizer` is a Follower, as lpw::optim's are. A collapsed
+/// network can be released again. Throws OptionError for a network that is released, members < 1, sigma < 0, or a
+/// selector of which the network has no parameter; the network is untouched then.
+template <nn::Visitable M, class Optimizer = NoOptimizer>
+void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options) {
+  detail::release_members(network, optimizer, options, [&] { detail::start_members(network, options, {}); });
+}
+
+/// The same, and each member's released parameters are then those that network k of a source has, without noise beside:
+/// members that start anew. Throws OptionError also where nothing is drawn so, ShapeError for a network of another
+/// form.
+template <nn::Visitable M, class Optimizer>
+void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options,
+             const std::type_identity_t<MemberSource<M>>& source) {
+  require_drawable(network, options.late);
+  detail::release_members(network, optimizer, options, [&] {
+    detail::start_members(network, options, detail::draw_members<M>(network, options.members, source));
+  });
 }
 
 template <nn::Visitable M>

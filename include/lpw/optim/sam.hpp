@@ -35,6 +35,13 @@ struct SamOptions {
   std::int64_t start = 0;  // the first step that is SAM's; those before are the optimizer's alone
 };
 
+/// Throws OptionError for what cannot be: a negative rho or start, an eta that is not above 0.
+inline void require_possible(const SamOptions& options) {
+  require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho, "; expected 0 or more");
+  require<OptionError>(is_finite(options.eta) && options.eta > 0, "Sam: eta ", options.eta, "; expected above 0");
+  require<OptionError>(options.start >= 0, "Sam: start ", options.start, " is negative; expected a step from 0 on");
+}
+
 /// Which of a step's two gradients a pass is for.
 enum class SamPass { first, second };
 
@@ -42,11 +49,9 @@ enum class SamPass { first, second };
 template <class W, class D>
 class Sam {
  public:
-  /// Throws OptionError for what cannot be: a negative rho or start, an eta that is not above 0.
+  /// Throws OptionError as require_possible.
   explicit Sam(Optimizer<W, D>& optimizer, const SamOptions& options = {}) : optimizer_(optimizer), options_(options) {
-    require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho, "; expected 0 or more");
-    require<OptionError>(is_finite(options.eta) && options.eta > 0, "Sam: eta ", options.eta, "; expected above 0");
-    require<OptionError>(options.start >= 0, "Sam: start ", options.start, " is negative; expected a step from 0 on");
+    require_possible(options);
   }
 
   [[nodiscard]] const SamOptions& options() const { return options_; }

@@ -29,7 +29,8 @@ template <class Run>
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
-         within(p.sums.seen, p.iteration > 0 ? run.task.samples() : 0) && within(p.sums.correct, p.sums.seen);
+         within(p.sums.seen, p.iteration > 0 ? run.task.samples(p.released ? o.members : 1) : 0) &&
+         within(p.sums.correct, p.sums.seen);
 }
 
 /// The progress that a checkpoint records. Throws FileError for one of other options, or that says what cannot be.

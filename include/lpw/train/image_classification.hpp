@@ -16,6 +16,7 @@ struct ImageClassificationOptions {
   double label_smoothing = 0;
   std::uint64_t seed = 0;
   std::int64_t test_batch = 250;
+  data::MemberData member_data = data::MemberData::own;
 };
 
 template <nn::Module Network>
@@ -29,33 +30,38 @@ class ImageClassification {
   ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options)
       : options_(options),
         train_(dataset.train, dataset.normalization,
-               {.batch = options.batch, .augment = options.augment, .seed = options.seed}),
+               {.batch = options.batch,
+                .augment = options.augment,
+                .seed = options.seed,
+                .member_data = options.member_data}),
         test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {}
 
   [[nodiscard]] static constexpr Words words() { return {"accuracy", "test", "samples"}; }
   [[nodiscard]] static double train_metric(const Sums& sums) {
     return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
   }
-  [[nodiscard]] std::int64_t samples() const { return train_.set().count; }
+  [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
+  [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
   /// Throws OptionError where so many members cannot be trained.
   void check(std::int64_t members) const {
-    require<OptionError>(members <= samples(), "members ", members, " are more than the ", samples(),
-                         " training samples, of which each needs its own");
+    require<OptionError>(members <= images() || member_data() != data::MemberData::own, "members ", members,
+                         " are more than the ", images(), " training samples, of which each needs its own");
   }
   /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member, and where
   /// the last iteration of an epoch is larger.
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
-    const std::int64_t batch = std::min(options_.batch, samples() / members);
+    const std::int64_t shares = member_data() == data::MemberData::own ? members : 1,
+                       batch = std::min(options_.batch, images() / shares);
     return to_text(
         members, " x ", batch, " = ", members * batch, " samples an iteration, ", iterations(members),
         " iterations an epoch",
         batch < options_.batch
-            ? to_text(" (not ", options_.batch, " a member: there are ", samples(), " training samples)")
+            ? to_text(" (not ", options_.batch, " a member: there are ", images(), " training samples)")
             : "",
         train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
   }
-  /// The minibatches of an epoch: every member has its own, and together they visit the training set once.
+  /// The minibatches of an epoch, as `member_data` says: the members visit the training set once, together or each.
   [[nodiscard]] auto epoch(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
     return train_.epoch(epoch, members, first_iteration);
   }
@@ -112,6 +118,7 @@ class ImageClassification {
   [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
 
  private:
+  [[nodiscard]] std::int64_t images() const { return train_.set().count; }
   [[nodiscard]] static Scores scores(const metrics::Evaluation& e) {
     return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}};
   }

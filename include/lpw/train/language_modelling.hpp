@@ -2,8 +2,9 @@
 // from window to window (back-propagation is cut between windows), and is scored by the bits it needs for a character,
 // which here is a byte.
 //
-// The text is cut into K B streams. Before release one network reads all of them as one batch, or as many as are asked
-// for; states are zero at the start of an epoch, and with the release, which is the start of one.
+// The text is cut into K B streams, or where members read the same or all of it into B (data::MemberData). Before
+// release one network reads all of them as one batch, or as many as are asked for; states are zero at the start of an
+// epoch, and with the release, which is the start of one.
 #pragma once
 
 #include <algorithm>
@@ -27,6 +28,7 @@ struct LanguageModellingOptions {
   std::int64_t batch = 20;      // B, streams per member
   std::int64_t pre_batch = 20;  // streams of the one network before release
   std::int64_t window = 100;    // T, bytes of a stream in an iteration
+  data::MemberData member_data = data::MemberData::own;
 };
 
 template <class Network>
@@ -35,6 +37,7 @@ class LanguageModelling {
   using T = typename Network::value_type;
   using D = typename Network::device_type;
   using Batch = data::TextBatch<D>;
+  using States = typename Network::States;
 
   // Texts are scored in at most so many streams side by side, of at least so many bytes, each with so many bytes of
   // past: a single stream would be slow. A pass reads so many bytes with all members together, whatever their number.
@@ -43,18 +46,23 @@ class LanguageModelling {
 
   /// The text must outlive the task.
   LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options)
-      : text_(&text), options_(options), train_(text.train, options.window) {}
+      : text_(&text), options_(options), train_(text.train, options.window, options.member_data) {}
 
   [[nodiscard]] static constexpr Words words() { return {"bpc", "valid", "characters"}; }
   [[nodiscard]] static double train_metric(const Sums& sums) { return sums.mean_loss() / std::numbers::ln2; }
+  [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   /// Characters of an epoch, but for the first of each stream.
-  [[nodiscard]] std::int64_t samples() const { return train_.size(); }
-  [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.windows(streams(members)); }
+  [[nodiscard]] std::int64_t samples(std::int64_t members) const {
+    return train_.size() * (members / sharing(members));
+  }
+  [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
+    return train_.windows(train_.streams(members, member_streams(members)));
+  }
   /// Throws OptionError where a text is too short: for the streams before release or of so many members, or to be
   /// scored.
   void check(std::int64_t members) const {
     require_long_enough(1, options_.pre_batch);
-    if (members > 1) require_long_enough(members, options_.batch);
+    if (members > 1) require_long_enough(sharing(members), options_.batch);
     const auto require_scorable = [](const data::Text& part, const char* name, const char* field) {
       require<OptionError>(part.size() >= 2, "the ", name, " text of ", part.size(),
                            " bytes is too short to score anything; ",
@@ -64,16 +72,15 @@ class LanguageModelling {
     require_scorable(text_->test, "test", "test");
   }
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
-    const std::int64_t batch = streams(members) / members;
-    return to_text(members, " x ", batch, " streams x ", options_.window, " = ", members * batch * options_.window,
-                   " characters an iteration, ", iterations(members), " iterations an epoch");
+    return to_text(members, " x ", member_streams(members), " streams x ", options_.window, " = ",
+                   members * member_streams(members) * options_.window, " characters an iteration, ",
+                   iterations(members), " iterations an epoch");
   }
 
   /// The windows of an epoch. States start at zero with the first, and go on as they are from a later one.
   [[nodiscard]] auto epoch(std::int64_t, std::int64_t members, std::int64_t first_iteration) {
-    const std::int64_t batch = streams(members) / members;
-    if (first_iteration == 0) reset_states(members, batch);
-    return train_.epoch(members, batch, first_iteration);
+    if (first_iteration == 0) reset_states(members, member_streams(members));
+    return train_.epoch(members, member_streams(members), first_iteration);
   }
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
   /// Where a step finds its input. (The states lie where they lay since the last release.)
@@ -121,6 +128,21 @@ class LanguageModelling {
   /// Bits per character of the validation text with a plain network.
   [[nodiscard]] double held_out(Network& network) const { return bits({&network}, text_->valid).ensemble; }
 
+  /// The carried states: a copy, empty before the first window of so many members, and the way back from one. An empty
+  /// one stands for states of zeros.
+  [[nodiscard]] States carried() const {
+    States states;
+    for (const auto& [hidden, cell] : states_) states.push_back({clone(hidden), clone(cell)});
+    return states;
+  }
+  void carry(const States& states) {
+    if (states.empty()) return clear_states();
+    for (std::size_t layer = 0; layer < states_.size(); ++layer) {
+      copy(states[layer].hidden, states_[layer].hidden);
+      copy(states[layer].cell, states_[layer].cell);
+    }
+  }
+
   /// What a checkpoint holds of the task: the carried states.
   void save(io::NamedTensors& tensors) const {
     for (std::size_t layer = 0; layer < states_.size(); ++layer) {
@@ -130,7 +152,7 @@ class LanguageModelling {
   }
   /// Takes them from a checkpoint. Throws FileError where they are missing, or not those of so many members' streams.
   void load(const io::NamedTensors& tensors, std::int64_t members) {
-    const std::int64_t batch = streams(members) / members;
+    const std::int64_t batch = member_streams(members);
     const auto get = [&]<class V>(const std::string& name, V) {
       const Shape shape = tensors.at(name).shape;
       require<FileError>(shape.rank() == 3 && shape[0] == members && shape[1] == batch, tensors.source(),
@@ -144,8 +166,6 @@ class LanguageModelling {
   }
 
  private:
-  using States = typename Network::States;
-
   /// Bits per character.
   struct Bits {
     std::vector<double> members;
@@ -160,8 +180,13 @@ class LanguageModelling {
                          " bytes, a window and the one after; ",
                          "take a smaller `batch`, `members`, `pre_batch` or `window`, or a longer text");
   }
-  [[nodiscard]] std::int64_t streams(std::int64_t members) const {
-    return members == 1 ? options_.pre_batch : members * options_.batch;
+  /// Streams of a member.
+  [[nodiscard]] std::int64_t member_streams(std::int64_t members) const {
+    return members == 1 ? options_.pre_batch : options_.batch;
+  }
+  /// Members that share the text, each with a part of it.
+  [[nodiscard]] std::int64_t sharing(std::int64_t members) const {
+    return member_data() == data::MemberData::own ? members : 1;
   }
   [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }
 
@@ -170,6 +195,9 @@ class LanguageModelling {
   void reset_states(std::int64_t members, std::int64_t batch) {
     if (!states_.empty() && (states_.front().hidden.dim(0) != members || states_.front().hidden.dim(1) != batch))
       states_.clear();
+    clear_states();
+  }
+  void clear_states() {
     for (auto& [hidden, cell] : states_) {
       fill(hidden, T(0));
       fill(cell, Accumulate<T>(0));

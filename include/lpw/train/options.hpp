@@ -3,13 +3,21 @@
 
 #include <optional>
 
+#include <lpw/late_phase/coupling_options.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/train/averaging_options.hpp>
+#include <lpw/train/validate_coupling.hpp>
 
 namespace lpw::inline LPW_ABI::train {
+
+/// What the members' late-phase weights start from: the network's, or each from initial weights of its own.
+enum class ReleaseStart { copy, redraw };
+/// What a run with Elastic ends with: the centre, or the members, collapsed as without it.
+enum class ElasticServed { centre, members };
 
 struct TrainOptions {
   std::int64_t epochs = 200;
@@ -34,6 +42,12 @@ struct TrainOptions {
   std::optional<optim::AverageOptions> average = {};  // of the weights, served in their place; none: none
   optim::AveragePlan average_plan = {};
   std::int64_t snapshots = 0;  // of the network at the ends of the cycles of `schedule`, the last so many; 0: none
+  std::optional<CouplingRule> coupling = {};  // of members, in steps from their release on; none: no coupling
+  std::int64_t coupling_every = 10;           // steps
+  ElasticServed elastic_served = ElasticServed::centre;
+  optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` counts the run's steps
+  std::int64_t sam_start = 0;       // epochs before sam
+  ReleaseStart release_start = ReleaseStart::copy;
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
@@ -80,6 +94,7 @@ inline void validate(const TrainOptions& o) {
                        o.checkpoint_minutes, "; expected at least 0");
   validate_average(o.average, o.average_plan, o.epochs);
   validate_snapshots(o.snapshots, o.schedule, o.epochs);
+  validate_coupling(o);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -7,6 +7,7 @@
 #include <string>
 #include <vector>
 
+#include <lpw/data/member_data.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/train/display.hpp>
 #include <lpw/train/options.hpp>
@@ -60,6 +61,19 @@ class Pace {
   return lines;
 }
 
+namespace detail {
+
+/// What the members of a task read.
+template <class Task>
+[[nodiscard]] const char* what_members_read(const Task& task) {
+  auto data = lpw::data::MemberData::own;
+  if constexpr (requires { task.member_data(); }) data = task.member_data();
+  if (data == lpw::data::MemberData::same) return "all on the same minibatches";
+  return data == lpw::data::MemberData::own ? "each on minibatches of its own" : "each on the whole training set";
+}
+
+}  // namespace detail
+
 /// What will be trained, before it is: when members are released, the effective batch before and after, and what is
 /// kept over time.
 template <class Task>
@@ -80,8 +94,8 @@ template <class Task>
     lines.push_back(to_text("after ",
                             by_step ? to_text(options.release_step, " iterations ")
                                     : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
-                            options.members,
-                            " members, each on minibatches of its own: ", task.describe_iteration(options.members)));
+                            options.members, " members, ", detail::what_members_read(task), ": ",
+                            task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1   ? "there is 1 member"
                                : options.late.empty() ? "no late-phase weights are chosen"

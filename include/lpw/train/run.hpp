@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <memory>
 #include <string>
 #include <utility>
@@ -35,8 +36,9 @@ struct TrainingRun {
   std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};
   Progress progress = {};
   Pace pace = {};
-  Clock::time_point mark = Clock::now();  // up to which time is accounted for
-  std::filesystem::path folder = {};      // of its files; none before it is loaded or trained
+  Clock::time_point mark = Clock::now();            // up to which time is accounted for
+  std::filesystem::path folder = {};                // of its files; none before it is loaded or trained
+  std::function<Network(const Philox&)> make = {};  // a network as it begins, for members that are drawn anew
 
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
   /// Where training stands, and where it stood before its last iteration; the first one's place before there is any.
@@ -56,6 +58,11 @@ struct TrainingRun {
   }
   [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
 
+  /// Whether the next step takes its gradient twice (TrainOptions::sam).
+  [[nodiscard]] bool ascends() const {
+    return progress.epoch >= options.sam_start && optim::Sam(*optimizer, options.sam).active(progress.step);
+  }
+
   /// Adds the time since the last call to the run's and the epoch's. Returns it.
   double account() {
     const auto now = Clock::now();
@@ -65,8 +72,12 @@ struct TrainingRun {
     return seconds;
   }
   [[nodiscard]] std::string time_left() const {
-    const auto epochs = static_cast<double>(options.epochs - progress.epoch);
-    return pace.time_for(epochs * static_cast<double>(task.samples()) - static_cast<double>(progress.sums.seen));
+    const std::int64_t late = options.epochs - std::clamp(release_after(), progress.epoch, options.epochs),
+                       base = options.epochs - progress.epoch - late;
+    const auto samples = [&](std::int64_t epochs, std::int64_t members) {
+      return epochs == 0 ? 0.0 : static_cast<double>(epochs) * static_cast<double>(task.samples(members));
+    };
+    return pace.time_for(samples(base, 1) + samples(late, options.members) - static_cast<double>(progress.sums.seen));
   }
 
   /// `epoch` and `iteration` as in the progress.
@@ -116,6 +127,13 @@ struct TrainingRun {
   }
 
  private:
+  /// Epochs that end before the release, or will; all where there is none.
+  [[nodiscard]] std::int64_t release_after() const {
+    if (!options.releases()) return options.epochs;
+    if (progress.released) return 0;
+    const std::int64_t iterations = task.iterations(1);
+    return options.release_step < 0 ? options.release_epoch : (options.release_step + iterations - 1) / iterations;
+  }
   [[nodiscard]] optim::Time time_at(std::int64_t iteration, std::int64_t step) const {
     return {progress.epoch, iteration, task.iterations(members()), step};
   }

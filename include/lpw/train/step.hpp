@@ -1,4 +1,6 @@
-// One iteration of a run: gradients of all members, the optimizer's step, and the losses.
+// One iteration of a run: gradients of all members, the optimizer's step, and the losses. Inside SAM the gradient is
+// taken twice, of the same minibatches with the same random numbers and carried states; what a step reports and carries
+// on is the first pass's.
 //
 // A device that works on its own is given the next step before the host reads the losses of the one before: it has
 // something to do all the time. settle() reads those of the last.
@@ -8,6 +10,7 @@
 #include <string>
 #include <utility>
 
+#include <lpw/optim/sam.hpp>
 #include <lpw/tensor/host_copy.hpp>
 #include <lpw/tensor/replay.hpp>
 #include <lpw/tensor/unchanged_weights.hpp>
@@ -32,7 +35,7 @@ class TrainingStep {
     const std::string key =
         to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
-      accumulate_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
+      take_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
     });
     settle(run);
@@ -43,9 +46,9 @@ class TrainingStep {
     if (!Copies::late) settle(run);
   }
 
-  /// What a recorded step depends on of the run: the members, the optimizer's counts and the stores.
+  /// What a recorded step depends on of the run: the members, passes, the optimizer's counts and the stores.
   [[nodiscard]] static std::string key_of(const Run& run) {
-    return to_text(run.members(), ' ', counts_beside_step(run), place_of_stores(run));
+    return to_text(run.members(), run.ascends() ? " two passes " : " ", counts_beside_step(run), place_of_stores(run));
   }
 
   /// Adds what the last step left on the device to the epoch's sums, unless that was done. Throws as take().
@@ -81,12 +84,36 @@ class TrainingStep {
     return places;
   }
 
-  void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
+  /// The gradient that the optimizer steps with.
+  void take_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
+    if (!run.ascends()) return accumulate_gradient(run, batch, random, *outputs_);
+    optim::Sam sam(*run.optimizer, run.options.sam);
+    StepOutputs<W, D> unread(run.members());
+    const auto second_pass = [&] {
+      auto ascent = sam.ascend();
+      accumulate_gradient(run, batch, random, unread);
+      ascent.restore();
+    };
+    if constexpr (requires { run.task.carry(run.task.carried()); }) {
+      const auto before = run.task.carried();
+      accumulate_gradient(run, batch, random, *outputs_);
+      const auto after = run.task.carried();
+      run.task.carry(before);
+      second_pass();
+      run.task.carry(after);
+    } else {
+      accumulate_gradient(run, batch, random, *outputs_);
+      second_pass();
+    }
+  }
+
+  void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random,
+                           StepOutputs<W, D>& outputs) {
     const auto& weights = run.optimizer->weights().value;
     const UnchangedWeights<W, D> unchanged(weights.base, weights.late);
     for (const MemberRange range : member_chunks(run.members(), run.options.member_chunk)) {
       Tape tape({.members = range, .random = random});
-      run.task.accumulate_gradient(run.network, tape, batch, *outputs_);
+      run.task.accumulate_gradient(run.network, tape, batch, outputs);
     }
   }
 

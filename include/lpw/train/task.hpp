@@ -13,7 +13,7 @@ namespace lpw::inline LPW_ABI::train {
 /// A task for networks of type Network, K members of which are trained at once. ImageClassification shows one. It has
 ///   Batch                               what epoch() is a range of: a minibatch for every member, on the device
 ///   words(), train_metric(sums)         how it speaks of itself, and its metric of an epoch's training
-///   samples(), iterations(K)            of an epoch: samples that are visited, and iterations with K members
+///   samples(K), iterations(K)           of an epoch with K members: samples that they visit together, and iterations
 ///   check(K)                            throws OptionError where K members cannot be trained
 ///   describe_iteration(K)               says what an iteration holds
 ///   epoch(epoch, K, first)              the minibatches of an epoch from iteration `first` on
@@ -25,13 +25,15 @@ namespace lpw::inline LPW_ABI::train {
 /// and may have
 ///   inputs(batch)                       for networks with running statistics: what the network takes of a batch
 ///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
+///   carried(), carry(states)            the same, as a copy on the device and from there, for steps inside SAM
+///   member_data()                       what members read, where that may be other than minibatches of their own
 template <class T, class Network>
 concept Task = requires(T& task, const T& fixed, Network& network, std::vector<Network>& networks, Tape& tape,
                         const typename T::Batch& batch,
                         StepOutputs<nn::WeightOf<Network>, typename Network::device_type>& outputs, const Sums& sums) {
   { T::words() } -> std::same_as<Words>;
   { T::train_metric(sums) } -> std::convertible_to<double>;
-  { fixed.samples() } -> std::convertible_to<std::int64_t>;
+  { fixed.samples(std::int64_t{}) } -> std::convertible_to<std::int64_t>;
   { fixed.iterations(std::int64_t{}) } -> std::convertible_to<std::int64_t>;
   fixed.check(std::int64_t{});
   { fixed.describe_iteration(std::int64_t{}) } -> std::convertible_to<std::string>;

@@ -6,9 +6,11 @@
 
 #include <algorithm>
 #include <chrono>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -17,6 +19,7 @@
 #include <lpw/train/checkpointing.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/parts/cycle_snapshots.hpp>
+#include <lpw/train/parts/member_coupling.hpp>
 #include <lpw/train/parts/release_plan.hpp>
 #include <lpw/train/parts/weight_averaging.hpp>
 #include <lpw/train/run_folder.hpp>
@@ -36,12 +39,19 @@ class Trainer {
 
   /// `description` holds the options that make up the run: a checkpoint of others is refused. Its "model" and "dataset"
   /// are written into the saved network, or where collapse makes another model of it, its "collapsed_model". All
-  /// references must outlive the trainer. Throws OptionError for options that cannot work with this task or network, at
-  /// the start and not when members are released.
-  Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description)
+  /// references must outlive the trainer. `make` makes a network as it begins, of the same form, for members that are
+  /// drawn anew (ReleaseStart::redraw): member k's of the random numbers of data::member_seed(seed, k). Throws
+  /// OptionError for options that cannot work with this task or network, at the start and not when members are
+  /// released.
+  Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description,
+          std::type_identity_t<std::function<Network(const Philox&)>> make = {})
       : run_{network, task, checked(options, task, network), std::move(description),
              optim::make_optimizer(network, options.optimizer)} {
+    require<OptionError>(make || options.release_start == ReleaseStart::copy,
+                         "members are to be drawn anew, and the trainer was given no `make`");
+    run_.make = std::move(make);
     add(std::make_unique<ReleasePlan<Network, Task>>());
+    add(std::make_unique<MemberCoupling<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
     add(std::make_unique<CycleSnapshots<Network, Task>>());
   }
@@ -123,6 +133,9 @@ class Trainer {
         require<OptionError>(options.release_every == 0 || !nn::has_templates(network),
                              "collapsed members are a plain network, in which no weights made of templates are left to "
                              "release again; leave `release_every` at 0");
+        if (options.release_start == ReleaseStart::redraw) require_drawable(network, options.late);
+        if (options.sam.rho > 0 && options.sam.weights == optim::Ascending::base)
+          require_base_weights(network, options.late);
       } catch (const OptionError& error) {
         fail<OptionError>("`late` ", options.late.text(), ": ", error.what());
       }
@@ -136,6 +149,14 @@ class Trainer {
     require_average_reached(options.average, options.average_plan, options.epochs,
                             std::max(iterations, task.iterations(members)));
     return options;
+  }
+
+  static void require_base_weights(Network& network, const Selectors& late) {
+    bool any = false;
+    nn::for_each_parameter(
+        network, [&](const std::string& name, const auto& parameter) { any = any || !late.selects(name, parameter); });
+    require<OptionError>(
+        any, "all weights are late-phase, and only base weights are to ascend; let `weights` of SAM be all");
   }
 
   /// Trains what is left. Returns the signal that ended it early, or 0.

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include <lpw/data/member_data.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/train/run.hpp>
 
@@ -58,13 +59,17 @@ class ReleasePlan final : public Part<Network, Task> {
   static void release_members(Run& run) {
     const auto& o = run.options;
     const auto releases = static_cast<std::uint64_t>(o.release_every > 0 ? late_epochs(run) / o.release_every : 0);
-    release(run.network, run,
-            {.members = o.members,
-             .late = o.late,
-             .sigma = o.sigma,
-             .random = Philox(o.seed ^ releases << 40),
-             .rank_one_start = o.rank_one_start,
-             .momentum = o.release_momentum});
+    const ReleaseOptions how{.members = o.members,
+                             .late = o.late,
+                             .sigma = o.sigma,
+                             .random = Philox(o.seed ^ releases << 40),
+                             .rank_one_start = o.rank_one_start,
+                             .momentum = o.release_momentum};
+    if (o.release_start == ReleaseStart::copy) {
+      release(run.network, run, how);
+    } else {
+      release(run.network, run, how, [&](std::int64_t k) { return run.make(Philox(data::member_seed(o.seed, k))); });
+    }
     run.progress.released = true;
   }
 };

@@ -6,8 +6,7 @@
 
 #include <lpw/optim/averages/make_average.hpp>
 #include <lpw/train/average_state.hpp>
-#include <lpw/train/interrupt.hpp>
-#include <lpw/train/run.hpp>
+#include <lpw/train/fresh_statistics.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -100,16 +99,6 @@ class WeightAveraging final : public Part<Network, Task> {
     if (latest != nullptr && count > latest->count)
       return to_text("the mean of the last ", latest->count, " of ", count, " weights");
     return to_text("the mean of ", count, " weights");
-  }
-
-  /// For networks with running statistics, whose tasks say what the inputs of a batch are.
-  static void recompute_statistics(Run& run) {
-    if constexpr (requires(const typename Task::Batch& batch) { Task::inputs(batch); })
-      optim::recompute_statistics(run.network, run.task.epoch(run.options.epochs, run.members(), 0),
-                                  run.options.member_chunk, [](const typename Task::Batch& batch) {
-                                    InterruptGuard::check();
-                                    return Task::inputs(batch);
-                                  });
   }
 
   std::unique_ptr<optim::Average<typename Run::W, typename Run::D>> average_;

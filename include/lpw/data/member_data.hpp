@@ -1,0 +1,23 @@
+// What the members of an ensemble read.
+#pragma once
+
+#include <cstdint>
+
+#include <lpw/tensor/abi.hpp>
+
+namespace lpw::inline LPW_ABI::data {
+
+/// What the members' minibatches have to do with each other.
+enum class MemberData {
+  own,   // each its own, and together they visit the training set once an epoch (the method's Algorithm 1)
+  same,  // all the same one, augmented alike: as BatchEnsemble's and TreeNets' members
+  whole  // each visits the whole set in an order of its own, with augmentation of its own: as in a deep ensemble
+};
+
+/// The seed of member k's order and augmentation with MemberData::whole, and of its weights where they are drawn anew:
+/// a network that is trained alone with this seed is that member. Member 0 has the run's own.
+[[nodiscard]] constexpr std::uint64_t member_seed(std::uint64_t seed, std::int64_t k) {
+  return seed + static_cast<std::uint64_t>(k) * 0x9e3779b97f4a7c15u;  // modulo 2^64; seeds of other runs are far
+}
+
+}  // namespace lpw::inline LPW_ABI::data

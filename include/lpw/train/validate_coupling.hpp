@@ -1,0 +1,55 @@
+// What cannot work among a run's options of coupling, SAM and the members' start.
+#pragma once
+
+#include <cstdint>
+
+#include <lpw/late_phase/coupling_options.hpp>
+#include <lpw/late_phase/release.hpp>
+#include <lpw/optim/sam.hpp>
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+namespace detail {
+
+template <class TrainOptions>
+void validate_elastic(const TrainOptions& o) {
+  const bool centre = o.coupling && std::holds_alternative<Elastic>(*o.coupling) &&
+                      o.elastic_served == decltype(o.elastic_served)::centre;
+  require<OptionError>(
+      !centre || o.swa_start < 0,
+      "a run ends either with the centre of elastic members or with averaged weights; leave `swa_start` "
+      "at -1, or set `elastic_served` to members");
+}
+
+template <class TrainOptions>
+void validate_redraw(const TrainOptions& o) {
+  using Start = decltype(o.release_start);
+  if (o.release_start != Start::redraw || !o.releases()) return;
+  const bool at_once = o.due(0, 0);
+  require<OptionError>(o.release_every == 0,
+                       "members that are drawn anew do not go on from collapsed ones; leave `release_every` at 0, or "
+                       "set `release_start` to copy");
+  require<OptionError>(at_once || !o.late.all,
+                       "all weights are drawn anew at a release, so that training before it is for nothing; set "
+                       "`release_epoch` to 0, or `release_start` to copy");
+  require<OptionError>(
+      at_once || o.release_momentum == ReleaseMomentum::zero,
+      "weights that are drawn anew have no past; set `release_momentum` to zero, or `release_start` to "
+      "copy");
+}
+
+}  // namespace detail
+
+/// Part of validate().
+template <class TrainOptions>
+void validate_coupling(const TrainOptions& o) {
+  if (o.coupling) require_possible(CouplingOptions{.rule = *o.coupling, .every = o.coupling_every}, o.members);
+  detail::validate_elastic(o);
+  detail::validate_redraw(o);
+  optim::require_possible(o.sam);
+  require<OptionError>(o.sam_start >= 0 && (o.sam.rho == 0 || o.sam_start < o.epochs), "SAM starts after epoch ",
+                       o.sam_start, "; expected from 0 to fewer than the ", o.epochs, " epochs");
+}
+
+}  // namespace lpw::inline LPW_ABI::train
