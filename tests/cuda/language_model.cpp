@@ -178,7 +178,6 @@ TEST_CASE("two passes of a step inside SAM begin with the same carried states on
           "[gpu]") {
   train::TrainOptions o = text_run_options;
   o.optimizer = optim::SgdOptions{.learning_rate = 0.1};
-  o.swa_start = -1;
   o.sam = {.rho = 0.1};
   const TemporaryFolder cpu_folder, gpu_folder;
   TextRun<Cpu> cpu(o);

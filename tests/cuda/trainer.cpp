@@ -120,7 +120,7 @@ TEST_CASE("members that are released again on the GPU train as on the CPU, whate
 
 TEST_CASE("steps inside SAM and coupled members on the GPU train as on the CPU, replayed beside plain steps", "[gpu]") {
   train::TrainOptions o = image_run_options;
-  o.swa_start = -1;
+  o.average = {};
   o.coupling = Elastic{};
   o.coupling_every = 3;
   o.sam = {.rho = 0.1};

@@ -337,7 +337,8 @@ TEST_CASE("options of members that cannot work are refused at the start") {
                  "coupling: alpha 1.5; expected 0 to 1"));
   CHECK(contains(message([](auto& o) { o.coupling = Elastic{.rho = 0.4}; }), "coupling: rho 0.4"));
   CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 0; }), "every 0 steps"));
-  CHECK(contains(message([](auto& o) { o.coupling = Elastic{}, o.swa_start = 1; }), "`elastic_served`"));
+  CHECK(
+      contains(message([](auto& o) { o.coupling = Elastic{}, o.average = optim::SwaOptions{}; }), "`elastic_served`"));
   CHECK(contains(message([](auto& o) { o.sam.rho = -1; }), "Sam: rho -1"));
   CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }), "SAM starts after epoch 4"));
   CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::base}; }, "all"),

@@ -17,9 +17,9 @@ void validate_elastic(const TrainOptions& o) {
   const bool centre = o.coupling && std::holds_alternative<Elastic>(*o.coupling) &&
                       o.elastic_served == decltype(o.elastic_served)::centre;
   require<OptionError>(
-      !centre || o.swa_start < 0,
-      "a run ends either with the centre of elastic members or with averaged weights; leave `swa_start` "
-      "at -1, or set `elastic_served` to members");
+      !centre || !o.average,
+      "a run ends either with the centre of elastic members or with averaged weights; leave `average` at none, or set "
+      "`elastic_served` to members");
 }
 
 template <class TrainOptions>
