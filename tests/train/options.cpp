@@ -109,3 +109,18 @@ TEST_CASE("averages and snapshots that cannot be are refused with value and expe
   CHECK(snapshots(5, "cosine-cycles:201") ==
         "`snapshots` 5: no cycle of `schedule` ends within 200 epochs; take shorter ones");
 }
+
+TEST_CASE("weights of before members are drawn anew are not averaged with theirs") {
+  const auto starting = [](std::int64_t average_start, std::int64_t release_epoch) {
+    return refusal([&](auto& o) {
+      o.release_start = ReleaseStart::redraw, o.release_momentum = lpw::ReleaseMomentum::zero;
+      o.release_epoch = release_epoch;
+      o.average = lpw::optim::SwaOptions(), o.average_plan.start = average_start;
+    });
+  };
+  CHECK(starting(119, 120) ==
+        "weights that are drawn anew have no past to be averaged with; set `average_plan.start` to `release_epoch` or "
+        "later, or `release_start` to copy");
+  CHECK(starting(120, 120).empty());
+  CHECK(starting(0, 0).empty());
+}
