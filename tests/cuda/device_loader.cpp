@@ -17,6 +17,7 @@ TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gp
   for (const std::int64_t members : {1, 3})
     for (const std::int64_t first : {0, 1})
       for (const std::int64_t epoch : {0, 2}) {
+        if (member_data != data::MemberData::own && members + first + epoch < 6) continue;  // one case is enough
         INFO("members " << members << " first iteration " << first << " epoch " << epoch);
         auto found = device_loader.epoch(epoch, members, first);
         auto at = found.begin();

@@ -178,6 +178,9 @@ TEST_CASE("two passes of a step inside SAM begin with the same carried states on
           "[gpu]") {
   train::TrainOptions o = text_run_options;
   o.optimizer = optim::SgdOptions{.learning_rate = 0.1};
+  o.average = std::nullopt;
+  o.epochs = 2;
+  o.release_epoch = 1;
   o.sam = {.rho = 0.1};
   const TemporaryFolder cpu_folder, gpu_folder;
   TextRun<Cpu> cpu(o);
@@ -185,7 +188,7 @@ TEST_CASE("two passes of a step inside SAM begin with the same carried states on
   REQUIRE(cpu.train(cpu_folder / "run") == 0);
   REQUIRE(gpu.train(gpu_folder / "run") == 0);
   CHECK(largest_difference(gpu.history(), cpu.history()) < 2e-5);  // as above
-  CHECK(cpu.counting.passes == 4 * epoch_windows * 2);
+  CHECK(cpu.counting.passes == 2 * epoch_windows * 2);
   CHECK(gpu.counting.passes == 2 * 4 * 2);  // as above, of two passes each
 }
 

@@ -40,6 +40,9 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
     "dropout": (FLOAT, 0, 0.999, None),
     "sigma": AMOUNT,
     "release-every": COUNT,
+    "coupling-every": FROM_ONE,
+    "sam": AMOUNT,
+    "sam-start": COUNT,
     "checkpoint-minutes": ABOVE_ZERO,
 } | (
     {
@@ -61,11 +64,12 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
 CHOICES = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | (
     {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
 )
-TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start"} | (
+CHOICES |= {"elastic-served", "member-data", "release-start", "sam-weights"}
+TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling"} | (
     {"model"} if NAME == "cifar" else {"split", "pre-batch"}
 )
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
-FLAGS = {"resume", "dry-run", "deterministic", "convert"}
+FLAGS = {"resume", "dry-run", "deterministic", "convert", "sam-adaptive"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
 ODD_NUMBERS = [

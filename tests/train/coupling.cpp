@@ -37,12 +37,12 @@ ImageClassificationOptions images_of(data::MemberData data, std::uint64_t order 
   return {.batch = 4, .augment = {.pad_crop = 1, .flip = true}, .seed = order, .member_data = data};
 }
 
-/// How far rows are from one.
+/// How far rows are from the first.
 double spread(const Tensor<double, Cpu>& rows) {
-  double result = 0;
+  Worst worst;
   for (std::int64_t k = 1; k < rows.dim(0); ++k)
-    for (std::int64_t i = 0; i < rows.dim(1); ++i) result = std::max(result, std::abs(rows.row(k)[i] - rows.row(0)[i]));
-  return result;
+    worst.add(largest_difference(rows.rows(k, 1), rows.rows(0, 1)), to_text("member ", k));
+  return worst.size();
 }
 
 }  // namespace
@@ -127,37 +127,34 @@ TEST_CASE("members that become their mean after every step are one network train
 
 TEST_CASE("a coupling or a SAM of strength zero leaves the bits of none") {
   const auto images = images_of(data::MemberData::own);
-  for (const char* late : {"all", "batchnorm,head"}) {
-    CAPTURE(late);
-    TrainOptions o = at_once(late);
-    o.epochs = 2;
-    o.sigma = 0.1;
-    const auto plain = trained(o, images);
-    const auto same = [&](const TrainOptions& other) {
-      const auto found = trained(other, images);
-      CHECK(same_bits(found.weights.base, plain.weights.base));
-      CHECK(same_bits(found.weights.late, plain.weights.late));
-      CHECK(same_bits(found.statistics, plain.statistics));
-      CHECK(found.model == plain.model);
-    };
-    const auto coupled = [&](const CouplingRule& rule) {
-      TrainOptions other = o;
-      other.coupling = rule;
-      other.coupling_every = 1;
-      other.elastic_served = ElasticServed::members;
-      return other;
-    };
-    same(coupled(PullToMean{.alpha = 0, .growth = 2}));
-    same(coupled(Elastic{.rho = 0}));
-    same(coupled(Swap{.share = 0, .states = true}));
-    TrainOptions still = o;
-    still.sam = {.rho = 0, .adaptive = true};
-    same(still);
-    TrainOptions coming = o;
-    coming.sam = {.rho = 0.1, .start = 10};  // steps: the last is number 9
-    same(coming);
-    CHECK_FALSE(same_bits(trained(coupled(PullToMean{.alpha = 0.1}), images).weights.late, plain.weights.late));
-  }
+  TrainOptions o = at_once("batchnorm,head");
+  o.epochs = 2;
+  o.sigma = 0.1;
+  const auto plain = trained(o, images);
+  const auto same = [&](const TrainOptions& other) {
+    const auto found = trained(other, images);
+    CHECK(same_bits(found.weights.base, plain.weights.base));
+    CHECK(same_bits(found.weights.late, plain.weights.late));
+    CHECK(same_bits(found.statistics, plain.statistics));
+    CHECK(found.model == plain.model);
+  };
+  const auto coupled = [&](const CouplingRule& rule) {
+    TrainOptions other = o;
+    other.coupling = rule;
+    other.coupling_every = 1;
+    other.elastic_served = ElasticServed::members;
+    return other;
+  };
+  same(coupled(PullToMean{.alpha = 0, .growth = 2}));
+  same(coupled(Elastic{.rho = 0}));
+  same(coupled(Swap{.share = 0, .states = true}));
+  TrainOptions still = o;
+  still.sam = {.rho = 0, .adaptive = true};
+  same(still);
+  TrainOptions coming = o;
+  coming.sam = {.rho = 0.1, .start = 10};  // steps: the last is number 9
+  same(coming);
+  CHECK_FALSE(same_bits(trained(coupled(PullToMean{.alpha = 0.1}), images).weights.late, plain.weights.late));
 }
 
 TEST_CASE("steps of a coupling count from the release on, and anew from the next") {
@@ -233,47 +230,46 @@ TEST_CASE("a run with elastic members ends with their centre, or with the member
 TEST_CASE("every option of members goes on bit for bit where a signal ended it") {
   struct Case {
     const char* what;
+    std::int64_t step;  // with which the signal comes; the release is after 15, and members' own data then end after 20
     std::function<void(TrainOptions&)> set;
     data::MemberData data = data::MemberData::own;
   };
   const Case cases[] = {
-      {"a growing pull", [](auto& o) { o.coupling = PullToMean{.alpha = 0.1, .growth = 1.5}; }},
-      {"elastic", [](auto& o) { o.coupling = Elastic{}; }},
-      {"elastic members served",
+      {"a growing pull", 17, [](auto& o) { o.coupling = PullToMean{.alpha = 0.1, .growth = 1.5}; }},
+      {"elastic", 18, [](auto& o) { o.coupling = Elastic{}; }},
+      {"elastic, members served", 20,
        [](auto& o) { o.coupling = Elastic{.rho = 0.1}, o.elastic_served = ElasticServed::members; }},
-      {"swaps with states",
+      {"swaps with states", 17,
        [](auto& o) {
          o.coupling = Swap{.share = 0.3, .states = true};
          o.optimizer = optim::AdamOptions{.learning_rate = 0.01};
        }},
-      {"released again", [](auto& o) { o.coupling = Swap{.share = 0.3}, o.release_every = 1; }},
-      {"late SAM", [](auto& o) { o.sam = {.rho = 0.1, .adaptive = true}, o.sam_start = 2, o.member_chunk = 2; }},
-      {"the same minibatches", [](auto&) {}, data::MemberData::same},
-      {"drawn anew, the whole set",
+      {"released again, where it is", 20, [](auto& o) { o.coupling = Swap{.share = 0.3}, o.release_every = 1; }},
+      {"released again, before it is", 18, [](auto& o) { o.coupling = Elastic{}, o.release_every = 1; }},
+      {"late SAM", 22, [](auto& o) { o.sam = {.rho = 0.1, .adaptive = true}, o.sam_start = 2, o.member_chunk = 2; }},
+      {"the same minibatches", 17, [](auto&) {}, data::MemberData::same},
+      {"drawn anew, the whole set", 20,
        [](auto& o) { o.release_start = ReleaseStart::redraw, o.release_momentum = ReleaseMomentum::zero; },
        data::MemberData::whole},
   };
-  for (const auto& [what, set, data] : cases) {
+  for (const auto& [what, step, set, data] : cases) {
     CAPTURE(what);
     TrainOptions o = at_once("batchnorm,head");
     o.epochs = 3;
     o.release_epoch = 1;
     o.sigma = 0.1;
     o.coupling_every = 2;
+    o.eval_every = 3;
     set(o);
     const auto whole = trained(o, images_of(data));
-    for (const std::int64_t step :
-         {17, 20}) {  // within the epoch after the release, and where members' own data end it
-      CAPTURE(step);
-      const TemporaryFolder folder;
-      const auto signal = [&](const auto& run) {
-        if (run.progress.step == step) raise(SIGTERM);
-      };
-      REQUIRE(trained(o, images_of(data), signal, folder / "run").signal == SIGTERM);
-      const auto rest = trained(o, images_of(data), {}, folder / "run");
-      CHECK(rest.model == whole.model);
-      CHECK(same_bits(rest.weights.late, whole.weights.late));
-    }
+    const TemporaryFolder folder;
+    const auto signal = [at = step](const auto& run) {
+      if (run.progress.step == at) raise(SIGTERM);
+    };
+    REQUIRE(trained(o, images_of(data), signal, folder / "run").signal == SIGTERM);
+    const auto rest = trained(o, images_of(data), {}, folder / "run");
+    CHECK(rest.model == whole.model);
+    CHECK(same_bits(rest.weights.late, whole.weights.late));
   }
 }
 
@@ -346,6 +342,14 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_every = 1; }), "`release_every`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }), "`release_momentum`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }, "all"), "`release_epoch` to 0"));
+  const auto averaged = [&](TrainOptions& o) {
+    redraw(o);
+    o.release_epoch = 2;
+    o.release_momentum = ReleaseMomentum::zero;
+    o.average = optim::SwaOptions{};
+    o.average_plan.start = 1;
+  };
+  CHECK(contains(message(averaged), "`average_plan.start`"));
   CHECK(contains(message([&](auto& o) { redraw(o); }, "rank1"), "nothing of rank1 can be drawn anew"));
   ConvNet network{Philox(1)};
   const auto set = three_classes();
