@@ -1,8 +1,6 @@
 // How benchmarks measure: wall clock, medians of repetitions, peak memory, and random tensors.
 #pragma once
 
-#include <sys/resource.h>
-
 #include <algorithm>
 #include <chrono>
 #include <cstdint>
@@ -11,6 +9,7 @@
 
 #include <lpw/tensor/philox.hpp>
 #include <lpw/tensor/tensor.hpp>
+#include <lpw/train/process_memory.hpp>
 
 namespace benchmarks {
 
@@ -34,11 +33,7 @@ template <class F>
 [[nodiscard]] inline double median(const std::vector<double>& values) { return quantile(values, 0.5); }
 
 /// Largest memory this process has had, in MB.
-[[nodiscard]] inline double peak_rss_mb() {
-  rusage usage{};
-  getrusage(RUSAGE_SELF, &usage);
-  return static_cast<double>(usage.ru_maxrss) * 1024 / 1e6;
-}
+[[nodiscard]] inline double peak_rss_mb() { return lpw::train::peak_process_memory(); }
 
 /// The first 2^20 of the values in [-1/2, 1/2) that `key` names: drawn once, since drawing is slow, and not in the
 /// pool's memory, which is measured.

@@ -1,16 +1,16 @@
 #!/usr/bin/env bash
 # Usage: scripts/collect_deps.sh FOLDER
-# Copies what building lpw needs besides compilers and CUDA (Eigen, nlohmann-json, CLI11, toml++, Catch2, Google
-# Benchmark) from this machine's Debian or Ubuntu packages to FOLDER, for a machine of the same architecture that has no
-# such packages and no network: take FOLDER there and give it to scripts/gpu_check.sh as LPW_DEPS_DIR, or to CMake in
-# CMAKE_PREFIX_PATH. Checks that CMake finds everything there and that it is under 30 MB. Google Benchmark is compiled
-# and needs a C library and libstdc++ of a certain age, which is printed; without it here or there everything but the
-# benchmarks works.
+# Copies what building lpw needs besides compilers and CUDA (Eigen, nlohmann-json, CLI11, toml++, protozero, Catch2,
+# Google Benchmark) from this machine's Debian or Ubuntu packages to FOLDER, for a machine of the same architecture that
+# has no such packages and no network: take FOLDER there and give it to scripts/gpu_check.sh as LPW_DEPS_DIR, or to
+# CMake in CMAKE_PREFIX_PATH. Checks that CMake finds everything there and that it is under 30 MB. Google Benchmark is
+# compiled and needs a C library and libstdc++ of a certain age, which is printed; without it here or there everything
+# but the benchmarks works.
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 1 ] || die "expected one argument, the folder to fill (see --help)"
 folder=$(absolute "$1")
-packages=(libeigen3-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev catch2)
+packages=(libeigen3-dev nlohmann-json3-dev libcli11-dev libtomlplusplus-dev libprotozero-dev catch2)
 benchmark=libbenchmark-dev
 most_megabytes=30
 
@@ -93,7 +93,8 @@ foreach(package nlohmann_json CLI11 Catch2 ${BENCHMARK})
   find_package(${package} REQUIRED)
 endforeach()
 find_path(toml++_DIR toml++/toml.h REQUIRED)
-foreach(package Eigen3 nlohmann_json CLI11 toml++ Catch2 ${BENCHMARK})
+find_path(protozero_DIR protozero/pbf_writer.hpp REQUIRED)
+foreach(package Eigen3 nlohmann_json CLI11 toml++ protozero Catch2 ${BENCHMARK})
   cmake_path(IS_PREFIX DEPS "${${package}_DIR}" NORMALIZE is_there)
   if(NOT is_there)
     message(FATAL_ERROR "${package} was found in ${${package}_DIR}, not in ${DEPS}")
@@ -102,7 +103,7 @@ foreach(package Eigen3 nlohmann_json CLI11 toml++ Catch2 ${BENCHMARK})
 endforeach()
 add_executable(check check.cpp)
 target_link_libraries(check Eigen3::Eigen nlohmann_json::nlohmann_json CLI11::CLI11 Catch2::Catch2)
-target_include_directories(check PRIVATE ${toml++_DIR})
+target_include_directories(check PRIVATE ${toml++_DIR} ${protozero_DIR})
 if(BENCHMARK)
   target_link_libraries(check benchmark::benchmark_main)
   target_compile_definitions(check PRIVATE BENCHMARK_IS_LINKED)
@@ -112,6 +113,7 @@ cat >"$work/check.cpp" <<'CPP'
 #include <CLI/CLI.hpp>
 #include <Eigen/Core>
 #include <nlohmann/json.hpp>
+#include <protozero/pbf_writer.hpp>
 #include <toml++/toml.h>
 #ifdef BENCHMARK_IS_LINKED
 #include <benchmark/benchmark.h>
@@ -125,7 +127,7 @@ int main() { return Eigen::Matrix4f::Zero()(0, 0) != 0; }
 #endif
 CPP
 cmake -S "$work" -B "$work/build" -DCMAKE_PREFIX_PATH="$folder" -DDEPS="$folder" -DBENCHMARK="${benchmark:+benchmark}" |
-  grep -E '^-- (Eigen3|nlohmann_json|CLI11|toml\+\+|Catch2|benchmark) ' ||
+  grep -E '^-- (Eigen3|nlohmann_json|CLI11|toml\+\+|protozero|Catch2|benchmark) ' ||
   die "CMake does not find everything in $folder"
 if ! { cmake --build "$work/build" && "$work/build/check"; } >"$work/log" 2>&1; then
   cat "$work/log"

@@ -9,7 +9,7 @@ show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
 
 required=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev catch2 libbenchmark-dev libcli11-dev
-  libtomlplusplus-dev libboost-context-dev)
+  libtomlplusplus-dev libprotozero-dev libboost-context-dev)
 optional=(libdnnl-dev webp gnuplot-nox python3 python3-venv python3-numpy clang-format-14 clang libc++-dev
   libc++abi-dev)
 

@@ -7,6 +7,7 @@
 #include <string>
 
 #include <lpw/data/cifar.hpp>
+#include <lpw/data/held_out.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/models/wide_resnet.hpp>
@@ -40,7 +41,7 @@ struct Options : example::RunOptions {
   double label_smoothing = 0;
   int cutout = 0;
   std::string augment = "standard", convolution = "winograd";
-  std::int64_t train_subset = 0, test_subset = 0;
+  std::int64_t train_subset = 0, test_subset = 0, held_out = 0;
 
   /// Which images there are: synthetic, cifar10 or cifar100.
   [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
@@ -78,6 +79,14 @@ inline example::OptionTable<Options> Options::own() {
        .check = at_least<std::int64_t>(0),
        .role = Role::evaluation,
        .section = images},
+      {.name = "held-out",
+       .member = &Options::held_out,
+       .help = "so many of the training images, class-balanced, are not trained on, and are what --best, --collapse "
+               "greedy and fitted, and --line-search choose and score by",
+       .check = at_least<std::int64_t>(0),
+       .role = Role::training,
+       .section = images,
+       .later = true},
       {.name = "model",
        .member = &Options::model,
        .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4, or hyper-wrn-DEPTH-WIDEN: its weights made of templates, whose "
@@ -188,8 +197,10 @@ inline lpw::data::Dataset load_data(const Options& o) {
   check(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
   check(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
   const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
-  return images == "synthetic" ? lpw::data::synthetic(synthetic, subset)
-                               : lpw::data::read_cifar(o.data, layout, subset);
+  auto dataset =
+      images == "synthetic" ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
+  lpw::data::hold_out(dataset, o.held_out);
+  return dataset;
 }
 
 inline lpw::train::ImageClassificationOptions task_options(const Options& o) {

@@ -11,6 +11,7 @@
 #include "idle.hpp"
 #include "option_table.hpp"
 #include "run_options.hpp"
+#include "serving_rows.hpp"
 
 namespace example {
 
@@ -298,7 +299,7 @@ template <class Options>
     OptionTable<Options> rows = Options::own();
     for (auto&& part : {detail::training_options<Options>(), detail::averaging_options<Options>(),
                         detail::late_phase_options<Options>(), detail::coupling_options<Options>(),
-                        detail::program_options<Options>()})
+                        detail::serving_rows<Options>(), detail::program_options<Options>()})
       rows.insert(rows.end(), part.begin(), part.end());
     std::stable_sort(rows.begin(), rows.end(), [](const auto& a, const auto& b) { return a.section < b.section; });
     return rows;

@@ -14,6 +14,7 @@
 #include <lpw/train/options.hpp>
 
 #include "averaging.hpp"
+#include "serving_rows.hpp"
 
 namespace example {
 
@@ -49,6 +50,11 @@ struct RunOptions {
   std::int64_t eval_every = 1;
   double checkpoint_minutes = 10;
   std::string config = {}, eval = {};
+
+  std::string collapse = "affine", serve = "collapsed";
+  bool best = false, tensorboard = false;
+  std::int64_t line_search = 0;
+
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
 
   std::string average = "none", average_by = {};
@@ -178,7 +184,8 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .elastic_served = elastic_served(o),
           .sam = sam_options(o),
           .sam_start = o.sam_start,
-          .release_start = release_start(o)};
+          .release_start = release_start(o),
+          .serving = serving_options(o)};
 }
 
 }  // namespace example

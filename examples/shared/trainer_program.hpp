@@ -11,9 +11,13 @@
 #pragma once
 
 #include <ctime>
+#include <filesystem>
+#include <memory>
 #include <string>
 #include <utility>
 
+#include <lpw/train/parts/event_log.hpp>
+#include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
 
 #include "record.hpp"
@@ -63,6 +67,8 @@ class TrainerProgram {
     Network network(shape, lpw::Philox(options_.seed));
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
     Task task(data, task_options(options_));
+    if (options_.line_search > 0 && options_.eval.empty())
+      lpw::train::LineSearch<Network, Task>::require_possible(task, train_options, options_.line_search);
     if (options_.evaluates_model()) {
       display_.line(lpw::train::format_table(scored([&] {
         return lpw::train::Results{{"collapsed", task.evaluate(network)}};
@@ -113,10 +119,19 @@ class TrainerProgram {
     return 0;
   }
 
+  /// What is written beside the run.
+  template <class Trainer>
+  void add_parts(Trainer& trainer, const std::filesystem::path& folder) {
+    if (options_.line_search > 0)
+      trainer.add(std::make_unique<lpw::train::LineSearch<Network, Task>>(folder, options_.line_search));
+    if (options_.tensorboard) trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
+  }
+
   template <class Trainer>
   int train(Trainer& trainer, Network& network) {
     const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
     const lpw::train::RunFolder folder(out, options_.resume);
+    add_parts(trainer, folder.path());
     if (folder.has_checkpoint()) {
       trainer.load(folder.checkpoint());
     } else if (!options_.init.empty()) {

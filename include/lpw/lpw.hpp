@@ -19,6 +19,7 @@
 #include <lpw/data/augment.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/dataset.hpp>
+#include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
@@ -29,6 +30,9 @@
 #include <lpw/io/snapshots.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/coupling.hpp>
+#include <lpw/late_phase/dropout_samples.hpp>
+#include <lpw/late_phase/fitted.hpp>
+#include <lpw/late_phase/greedy.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/metrics/evaluation.hpp>

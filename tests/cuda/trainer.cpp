@@ -194,3 +194,43 @@ TEST_CASE("a run on the GPU that diverges says where, as on the CPU", "[gpu]") {
   CHECK(where(ImageRun<Cuda>(o), gpu_folder) == expected);
   CHECK_FALSE(train::RunFolder(gpu_folder / "run", true).has_checkpoint());
 }
+
+namespace {
+
+/// The toy's images, twelve of which are held out.
+const data::Dataset& parted() {
+  static const data::Dataset set = [] {
+    data::Dataset whole = dataset();
+    data::hold_out(whole, 12);
+    return whole;
+  }();
+  return set;
+}
+
+/// Trains on a device, and gives what the network that is left scores on the held-out images.
+template <class D>
+train::HeldOutScore served_on(const train::ServingOptions& serving) {
+  using Task = train::ImageClassification<Toy<D>>;
+  const TemporaryFolder folder;
+  Toy<D> network;
+  Task task(parted(), {.batch = 4});
+  train::TrainOptions o = image_run_options;
+  o.sigma = 0.2, o.swa_start = -1, o.serving = serving;
+  RecordedDisplay display;
+  train::Trainer<Toy<D>, Task> trainer(network, task, o, {{"model", "toy"}});
+  REQUIRE(trainer.run(train::RunFolder(folder / "run", false), display.get()) == 0);
+  return task.held_out_scores(network).front();
+}
+
+}  // namespace
+
+TEST_CASE("what is chosen by held-out images on the GPU is what the CPU chooses", "[gpu]") {
+  using train::Averaging;
+  for (const train::ServingOptions& o : std::vector<train::ServingOptions>{
+           {.collapse = Averaging::greedy}, {.collapse = Averaging::fitted}, {.best = true}}) {
+    const auto cpu = served_on<Cpu>(o), gpu = served_on<Cuda>(o);
+    // Sums in another order, over some thirty steps; coefficients move by what the losses do.
+    CHECK(std::abs(cpu.loss - gpu.loss) < 1e-3);
+    CHECK(cpu.metric == gpu.metric);
+  }
+}

@@ -71,7 +71,8 @@ def refusals(folder):
     check((folder / "full" / "file").exists(), "a file of somebody is gone")
 
 
-PACKAGES = ["libeigen3-dev", "nlohmann-json3-dev", "libcli11-dev", "libtomlplusplus-dev", "catch2", "libbenchmark-dev"]
+PACKAGES = ["libeigen3-dev", "nlohmann-json3-dev", "libcli11-dev", "libtomlplusplus-dev", "libprotozero-dev", "catch2"]
+PACKAGES.append("libbenchmark-dev")
 if (
     shutil.which("dpkg-query") is None
     or subprocess.run(["dpkg-query", "-L", *PACKAGES], capture_output=True).returncode != 0

@@ -44,12 +44,14 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
     "sam": AMOUNT,
     "sam-start": COUNT,
     "checkpoint-minutes": ABOVE_ZERO,
+    "line-search": (INT, 2, 10**6, 0),
 } | (
     {
         "label-smoothing": (FLOAT, 0, 0.999, None),
         "cutout": (INT, 0, 32, None),
         "train-subset": COUNT,
         "test-subset": COUNT,
+        "held-out": COUNT,
     }
     if NAME == "cifar"
     else {
@@ -61,15 +63,15 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
         "temperature": AMOUNT,
     }
 )
-CHOICES = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | (
+CHOICES = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device", "collapse"} | (
     {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
 )
 CHOICES |= {"elastic-served", "member-data", "release-start", "sam-weights"}
-TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling"} | (
+TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"} | (
     {"model"} if NAME == "cifar" else {"split", "pre-batch"}
 )
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
-FLAGS = {"resume", "dry-run", "deterministic", "convert", "sam-adaptive"}
+FLAGS = {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
 ODD_NUMBERS = [

@@ -130,11 +130,13 @@ def checkpoint_tensor(folder, name):
 
 
 def results(folder):
-    """What a run computed: everything but the times."""
-    without_seconds = lambda row: {name: value for name, value in row.items() if name != "seconds"}
+    """What a run computed: everything but times and memory."""
+    measured = {"seconds", "peak_memory_mb", "milliseconds_per_sample", "milliseconds_per_sample_served"}
+    computed = lambda row: {name: value for name, value in row.items() if name not in measured}
+    whole = computed(summary(folder))
     return {
-        "summary": without_seconds(summary(folder)),
-        "metrics": [without_seconds(row) for row in metrics(folder)],
+        "summary": whole | {"results": [computed(row) for row in whole["results"]]},
+        "metrics": [computed(row) for row in metrics(folder)],
         "model": (folder / "model.safetensors").read_bytes(),
         "snapshots": contents(folder / "snapshots"),
     }

@@ -338,7 +338,8 @@ TEST_CASE("a language model is trained, released, averaged and collapsed") {
   CHECK(summary["valid_bpc_members"].size() == 3);
   CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network).back().second);
   CHECK(file_after(folder, "metrics.csv")
-            .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"));
+            .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds,samples_"
+                         "forward,samples_backward,peak_memory_mb\n"));
 }
 
 TEST_CASE("a signal in mid-epoch ends a run that goes on bit for bit, states and all") {
@@ -423,4 +424,58 @@ TEST_CASE("a text that is too short for its streams, or to be scored, is refused
   CHECK(contains(refusal(parts, {.batch = 2, .pre_batch = 2, .window = 10}), "the test text of 1 bytes"));
   parts.valid.clear();
   CHECK(contains(refusal(parts, {.batch = 2, .pre_batch = 2, .window = 10}), "the validation text of 0 bytes"));
+}
+
+TEST_CASE("the validation text is held-out data, of which a pass gives each window's loss and gradient") {
+  Network<double> network({.hidden = 5, .layers = 2, .embedding = 3, .dropout = 0.4}, Philox(1));
+  LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = members * batch, .window = 20});
+  const auto score = task.held_out_scores(network).front();
+  CHECK(LanguageModelling<Network<double>>::holds_out());
+  CHECK(score.metric == task.held_out(network));
+  CHECK(score.quality == -score.metric);
+  CHECK(score.samples == std::ssize(text().valid) - 1);
+  // One stream, whose state is carried from window to window: the same loss, summed in another order.
+  double sum = 0, samples = 0;
+  task.for_each_loss(network, Samples::held_out, false, [&](Tape&, const auto& loss, std::int64_t count) {
+    sum += *loss.value().data() * static_cast<double>(count), samples += static_cast<double>(count);
+  });
+  CHECK(samples == static_cast<double>(score.samples));
+  CHECK_THAT(sum / samples, WithinAbs(score.loss, 1e-12));
+  std::int64_t windows = 0;
+  task.for_each_loss(network, Samples::training, true, [&](Tape& tape, const auto& loss, std::int64_t) {
+    tape.backward(loss);
+    ++windows;
+  });
+  CHECK(windows == task.iterations(1));
+  double moved = 0;
+  for (std::int64_t i = 0; i < network.head.weight.gradient().size(); ++i)
+    moved += std::abs(network.head.weight.gradient().data()[i]);
+  CHECK(moved > 0);
+}
+
+TEST_CASE("dropout samples of a language model are the mean of their probabilities, each with states of its own") {
+  Network<double> network({.hidden = 5, .layers = 1, .embedding = 3, .dropout = 0.4}, Philox(1));
+  const LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = members * batch, .window = 20});
+  const auto scores = task.evaluate_dropout(network, 3, Philox(7));
+  CHECK(scores == task.evaluate_dropout(network, 3, Philox(7)));
+  CHECK(scores != task.evaluate_dropout(network, 3, Philox(8)));
+  CHECK(scores != task.evaluate_dropout(network, 4, Philox(7)));
+  CHECK(scores[1].second != task.evaluate(network)[1].second);
+  // The test text in one window, as bits() reads it: three forward passes with masks of their own.
+  const std::int64_t size = std::ssize(text().test) - 1;
+  Tensor<std::int32_t, Cpu> inputs({1, size, 1}), targets({size});
+  for (std::int64_t i = 0; i < size; ++i) {
+    inputs.data()[i] = text().test[to_size(i)];
+    targets.data()[i] = text().test[to_size(i + 1)];
+  }
+  std::vector<double> probabilities(to_size(size), 0.0);
+  for (std::int64_t s = 0; s < 3; ++s) {
+    const auto after = network.forward(dropout_tape(Philox(7), s).input(inputs), network.start(1, 1));
+    const auto logits = after.logits.value();
+    const auto each = softmax_rows(logits.reshaped({size, logits.dim(2)}));
+    for (std::int64_t i = 0; i < size; ++i) probabilities[to_size(i)] += each.row(i)[targets.data()[i]] / 3;
+  }
+  double bits = 0;
+  for (const double p : probabilities) bits -= std::log2(p) / static_cast<double>(size);
+  CHECK_THAT(scores[1].second, WithinAbs(bits, 1e-12));
 }

@@ -11,15 +11,17 @@ using namespace lpw::train;
 
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
-        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds\n");
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds,samples_forward,"
+        "samples_backward,peak_memory_mb\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456},
-      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0};
+      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0, {12000, 6000, 123.44}};
   const EpochRecord unscored{3, "late", 0.1, 0, 0.5, 1, std::nullopt, 1};
   CHECK(format_csv({first, second, unscored}, {"bpc", "valid", "characters"}) ==
-        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds\n"
-        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346\n"
-        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000\n"
-        "3,late,0.1,0,0.5,1,,1.000\n");
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds,samples_forward,"
+        "samples_backward,peak_memory_mb\n"
+        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,0,0,0.0\n"
+        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12000,6000,123.4\n"
+        "3,late,0.1,0,0.5,1,,1.000,0,0,0.0\n");
 }
 
 TEST_CASE("numbers are written and read alike in every locale") {
@@ -44,7 +46,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
         lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
   };
   const std::string plain = text();
-  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679\n"));
+  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679,0,0,0.0\n"));
   const lpw::test::ForeignLocale locale;
   CHECK(std::locale().name() != "C");
   CHECK(text() == plain);

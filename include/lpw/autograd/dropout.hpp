@@ -6,14 +6,16 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// In training each element becomes 0 with probability `rate`, else x / (1 - rate); otherwise x itself. The mask
-/// depends on the tape's random seed and step, the place of this call in the pass, the member and the element. Throws
-/// OptionError unless 0 <= rate < 1, or in training on a tape without random numbers.
+/// In training, and in evaluation on a tape with random numbers (samples of MC-dropout), each element becomes 0 with
+/// probability `rate`, else x / (1 - rate); otherwise x itself. The mask depends on the tape's random seed and step,
+/// the place of this call in the pass, the member and the element. Throws OptionError unless 0 <= rate < 1, or in
+/// training on a tape without random numbers.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> dropout(const Variable<T, D>& x, double rate) {
   require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "dropout: rate ", rate, " is outside [0, 1)");
-  if (rate == 0 || x.mode() != Mode::training) return x;
   auto& recording = *x.recording();
+  const bool sampled = x.mode() == Mode::evaluation && recording.options.random.has_value();
+  if (rate == 0 || (x.mode() != Mode::training && !sampled)) return x;
   require<OptionError>(recording.options.random.has_value(),
                        "dropout: the tape has no random numbers; make it as "
                        "Tape({.random = Philox(seed, Stream::dropout, iteration)})");

@@ -45,8 +45,9 @@ struct TapeOptions {
   Mode mode = Mode::training;  //
   MemberRange members = {};    // late-phase parameters are read in this range
   double share = 1;            // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
-  std::optional<Philox> random =
-      {};                  // for dropout: another step, Philox(seed, Stream::dropout, step), in every iteration
+  /// For dropout: another step, Philox(seed, Stream::dropout, step), in every iteration. With it, dropout is active in
+  /// evaluation, too.
+  std::optional<Philox> random = {};
   Trace* trace = nullptr;  // where the pass is listed, recorded or not
 };
 

@@ -44,6 +44,7 @@ struct Dataset {
   ImageSet train, test;
   Normalization normalization;
   std::vector<std::string> class_names;  // [classes], or empty where the data does not say
+  ImageSet held_out = {};                // of the training set, and not in `train` any more; empty: none
 };
 
 /// Throws Error unless the set's vectors have the sizes its extents say and every label names a class.
@@ -133,22 +134,26 @@ struct SubsetSizes {
   return chosen;
 }
 
-/// A part of a set, as balanced_choice says.
-[[nodiscard]] inline ImageSet balanced_subset(const ImageSet& set, std::int64_t size) {
-  const auto chosen = balanced_choice(set.labels, set.classes, size);
-  ImageSet result{.count = size,
+/// The images of a set that a list names, in its order.
+[[nodiscard]] inline ImageSet chosen_images(const ImageSet& set, const std::vector<std::int64_t>& chosen) {
+  ImageSet result{.count = std::ssize(chosen),
                   .height = set.height,
                   .width = set.width,
                   .channels = set.channels,
                   .classes = set.classes,
                   .pixels = {},
                   .labels = {}};
-  result.pixels.reserve(to_size(size * set.image_size()));
+  result.pixels.reserve(to_size(result.count * set.image_size()));
   for (const auto i : chosen) {
     result.pixels.insert(result.pixels.end(), set.image(i), set.image(i) + set.image_size());
     result.labels.push_back(set.labels[to_size(i)]);
   }
   return result;
+}
+
+/// A part of a set, as balanced_choice says.
+[[nodiscard]] inline ImageSet balanced_subset(const ImageSet& set, std::int64_t size) {
+  return chosen_images(set, balanced_choice(set.labels, set.classes, size));
 }
 
 }  // namespace lpw::inline LPW_ABI::data

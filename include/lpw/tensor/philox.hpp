@@ -13,7 +13,18 @@
 namespace lpw::inline LPW_ABI {
 
 /// What a stream of random numbers is for. Streams of one seed never overlap.
-enum class Stream : std::uint32_t { weights, order, crop, release, dropout, synthetic, test, sample, swap };
+enum class Stream : std::uint32_t {
+  weights,
+  order,
+  crop,
+  release,
+  dropout,
+  synthetic,
+  test,
+  sample,
+  swap,
+  dropout_sample
+};
 
 /// Random numbers as a function of (seed, stream, step, index): a value to be passed on, which has no state to be
 /// advanced.

@@ -28,6 +28,8 @@ template <class Run>
   const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
+  constexpr std::int64_t countless = std::int64_t{1} << 60;
+  if (!within(p.work.forward, countless) || !within(p.work.backward, countless)) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
          within(p.sums.seen, p.iteration > 0 ? run.task.samples(p.released ? o.members : 1) : 0) &&
          within(p.sums.correct, p.sums.seen);
@@ -39,10 +41,11 @@ template <class Run>
   Progress progress;
   try {
     require_same_options(checkpoint.meta.at("options"), run.description, path);
-    const auto& recorded = checkpoint.meta.at("progress");
+    auto recorded = checkpoint.meta.at("progress");
     require<FileError>(recorded.value("averaged", nlohmann::json(0)) == 0, path,
                        ": holds an average of weights as former versions of lpw kept it; take one of those to continue "
                        "or evaluate it");
+    if (recorded.is_object()) recorded.emplace("work", Work());  // checkpoints of before do not say
     require<FileError>(counts_are_whole(recorded), path, ": damaged: its progress is not in whole numbers");
     progress = recorded.get<Progress>();
   } catch (const nlohmann::json::exception&) {

@@ -1,9 +1,13 @@
 // Image classification as the trainer's task: minibatches, loss, and scores on the test set.
 #pragma once
 
+#include <optional>
+#include <vector>
+
 #include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
-#include <lpw/late_phase/predict.hpp>
+#include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
@@ -34,7 +38,10 @@ class ImageClassification {
                 .augment = options.augment,
                 .seed = options.seed,
                 .member_data = options.member_data}),
-        test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {}
+        test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {
+    if (dataset.held_out.count > 0)
+      held_out_.emplace(dataset.held_out, dataset.normalization, data::evaluation(options.batch));
+  }
 
   [[nodiscard]] static constexpr Words words() { return {"accuracy", "test", "samples"}; }
   [[nodiscard]] static double train_metric(const Sums& sums) {
@@ -85,24 +92,13 @@ class ImageClassification {
 
   /// Scores of the members of a network and of their ensemble on the test set. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    std::vector<metrics::Evaluator> members(to_size(nn::members(network)));
-    metrics::Evaluator ensemble;
-    for (auto& [images, labels] : test_.epoch(0)) {
-      InterruptGuard::check();
-      const auto probabilities = predict_members(network, images);
-      const auto flat_labels = to_host(labels).reshaped({labels.size()});
-      for (std::size_t k = 0; k < members.size(); ++k) {
-        const auto member = probabilities.rows(static_cast<std::int64_t>(k), 1);
-        members[k].add(member.reshaped(member.shape().slice(1, 3)), flat_labels);
-      }
-      ensemble.add(ensemble_of(probabilities), flat_labels);
-    }
+    const Evaluations found =
+        evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
     MemberScores result;
-    for (const auto& member : members) result.members.push_back(scores(member.result()));
-    result.ensemble = scores(ensemble.result());
+    for (const auto& member : found.members) result.members.push_back(scores(member.result()));
+    result.ensemble = scores(found.ensemble.result());
     return result;
   }
-
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
   /// Scores of the ensemble of several networks: of the mean of all their members' predictions.
@@ -116,15 +112,80 @@ class ImageClassification {
   }
   /// The metric of a plain network, for the line of an epoch.
   [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
+  /// Scores of so many dropout samples of a plain network together.
+  [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
+    return scores(evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t batch) {
+                    return predict_dropout(network, images, samples, random.later(batch * dropout_steps(samples)));
+                  }).ensemble.result());
+  }
+  /// How many samples an evaluation scores.
+  [[nodiscard]] std::int64_t scored_samples() const { return test_.set().count; }
+
+  /// Whether there are held-out samples (Dataset::held_out).
+  [[nodiscard]] bool holds_out() const { return held_out_.has_value(); }
+  /// What each member of a network scores on them.
+  [[nodiscard]] std::vector<HeldOutScore> held_out_scores(Network& network) const {
+    const Evaluations found = evaluate_on(
+        *held_out_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+    std::vector<HeldOutScore> result;
+    for (const auto& member : found.members) {
+      const metrics::Evaluation e = member.result();
+      result.push_back({.loss = e.nll, .metric = e.accuracy, .quality = e.accuracy, .samples = e.count});
+    }
+    return result;
+  }
+  /// Calls f(tape, loss, samples) for every minibatch of a pass of a plain network over the held-out or the training
+  /// samples, always the same ones: `loss` [1] is their mean cross-entropy in nats, without smoothing and dropout, by
+  /// the minibatch's statistics, which the network's running ones pool. Recorded where `record` says so.
+  template <class F>
+  void for_each_loss(Network& network, Samples which, bool record, F&& f) const {
+    std::int64_t seen = 0;
+    const auto& loader = which == Samples::held_out ? *held_out_ : train_;
+    for (auto& [images, labels] : loader.epoch(0)) {
+      InterruptGuard::check();
+      seen += labels.size();
+      Tape tape({.record = record,
+                 .mode = Mode::statistics,
+                 .share = static_cast<double>(labels.size()) / static_cast<double>(seen)});
+      auto loss = cross_entropy(network.forward(tape.input(images)), labels);
+      f(tape, loss, labels.size());
+    }
+  }
 
  private:
   [[nodiscard]] std::int64_t images() const { return train_.set().count; }
+
+  struct Evaluations {
+    std::vector<metrics::Evaluator> members;
+    metrics::Evaluator ensemble;
+  };
+
+  /// What predict(images, number of the minibatch), probabilities [K, B, classes], scores on a set.
+  template <class Loader, class Predict>
+  [[nodiscard]] static Evaluations evaluate_on(const Loader& loader, Predict&& predict) {
+    Evaluations result;
+    std::uint32_t number = 0;
+    for (auto& [images, labels] : loader.epoch(0)) {
+      InterruptGuard::check();
+      const auto probabilities = predict(images, number++);
+      result.members.resize(to_size(probabilities.dim(0)));
+      const auto flat_labels = to_host(labels).reshaped({labels.size()});
+      for (std::size_t k = 0; k < result.members.size(); ++k) {
+        const auto member = probabilities.rows(static_cast<std::int64_t>(k), 1);
+        result.members[k].add(member.reshaped(member.shape().slice(1, 3)), flat_labels);
+      }
+      result.ensemble.add(ensemble_of(probabilities), flat_labels);
+    }
+    return result;
+  }
+
   [[nodiscard]] static Scores scores(const metrics::Evaluation& e) {
     return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}};
   }
 
   ImageClassificationOptions options_;
   typename data::LoaderFor<T, D>::type train_, test_;
+  std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
 };
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -16,6 +16,7 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/io/named_tensors.hpp>
+#include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/models/language_model.hpp>
 #include <lpw/nn/flat_weights.hpp>
@@ -127,6 +128,44 @@ class LanguageModelling {
   }
   /// Bits per character of the validation text with a plain network.
   [[nodiscard]] double held_out(Network& network) const { return bits({&network}, text_->valid).ensemble; }
+  /// Scores of so many dropout samples of a plain network together, each with states of its own.
+  [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
+    const Sampling sampling{samples, random};
+    return scores(bits({&network}, text_->valid, &sampling).ensemble,
+                  bits({&network}, text_->test, &sampling).ensemble);
+  }
+  /// How many characters an evaluation scores.
+  [[nodiscard]] std::int64_t scored_samples() const { return std::ssize(text_->valid) + std::ssize(text_->test) - 2; }
+
+  /// The validation text is held-out data.
+  [[nodiscard]] static bool holds_out() { return true; }
+  /// What each member of a network scores on it.
+  [[nodiscard]] std::vector<HeldOutScore> held_out_scores(Network& network) const {
+    std::vector<HeldOutScore> result;
+    for (const double bpc : bits({&network}, text_->valid).members)
+      result.push_back(
+          {.loss = bpc * std::numbers::ln2, .metric = bpc, .quality = -bpc, .samples = std::ssize(text_->valid) - 1});
+    return result;
+  }
+  /// Calls f(tape, loss, samples) for every window of a pass of a plain network over the validation or the training
+  /// text, states carried on from zero: `loss` [1] is the window's mean cross-entropy in nats, without dropout.
+  /// Recorded where `record` says so.
+  template <class F>
+  void for_each_loss(Network& network, Samples which, bool record, F&& f) const {
+    const bool held_out = which == Samples::held_out;
+    data::TextLoader<D> loader(held_out ? text_->valid : text_->train, options_.window);
+    const std::int64_t streams =
+        held_out ? std::clamp<std::int64_t>(loader.size() / score_stream_bytes, 1, score_streams) : options_.pre_batch;
+    States states = network.start(1, streams);
+    for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
+      InterruptGuard::check();
+      Tape tape({.record = record, .mode = Mode::statistics});
+      auto after = network.forward(tape.input(inputs), states);
+      auto loss = cross_entropy(after.logits, targets.reshaped({1, targets.size()}));
+      f(tape, loss, targets.size());
+      states = std::move(after.states);
+    }
+  }
 
   /// The carried states: a copy, empty before the first window of so many members, and the way back from one. An empty
   /// one stands for states of zeros.
@@ -204,19 +243,38 @@ class LanguageModelling {
     }
   }
 
-  /// A network on its way through a text.
+  /// Dropout samples in place of members.
+  struct Sampling {
+    std::int64_t samples;
+    Philox random;
+  };
+
+  /// A network on its way through a text, or a dropout sample of a plain one.
   struct Reader {
     Network* network;
     std::int64_t members;
     States states;
+    const Sampling* sampling = nullptr;
+    std::int64_t sample = 0;
+    std::uint32_t window = 0;
 
     Reader(Network& of, std::int64_t streams)
         : network(&of), members(nn::members(of)), states(of.start(members, streams)) {}
+    Reader(Network& of, std::int64_t streams, const Sampling* samples, std::int64_t number) : Reader(of, streams) {
+      sampling = samples;
+      sample = number;
+    }
+
+    /// The tape of the next window.
+    [[nodiscard]] Tape tape() {
+      if (!sampling) return Tape::evaluation();
+      return dropout_tape(sampling->random.later(window++ * dropout_steps(sampling->samples)), sample);
+    }
 
     /// Log-likelihoods of a window's targets by each member, to the rows of [members, targets]; goes on behind it.
     void read(const Tensor<std::int32_t, D>& inputs, const Tensor<std::int32_t, D>& targets,
               Tensor<double, Cpu> likelihoods) {
-      auto after = network->forward(Tape::evaluation().input(repeated(inputs, members)), states);
+      auto after = network->forward(tape().input(repeated(inputs, members)), states);
       states = std::move(after.states);
       const auto logits = to_host(after.logits.value());
       const auto labels = to_host(repeated(targets, members));
@@ -226,11 +284,15 @@ class LanguageModelling {
     }
   };
 
-  /// Of all members of all networks, and of all of them together.
-  [[nodiscard]] Bits bits(const std::vector<Network*>& networks, const data::Text& text) const {
+  /// Of all members of all networks, and of all of them together; or of dropout samples of a plain one.
+  [[nodiscard]] Bits bits(const std::vector<Network*>& networks, const data::Text& text,
+                          const Sampling* sampling = nullptr) const {
     const auto streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
     std::vector<Reader> readers;
-    for (Network* network : networks) readers.emplace_back(*network, streams);
+    for (Network* network : networks)
+      if (!sampling) readers.emplace_back(*network, streams);
+    for (std::int64_t s = 0; sampling && s < sampling->samples; ++s)
+      readers.emplace_back(*networks.front(), streams, sampling, s);
     std::int64_t members = 0, most = 1;
     for (const Reader& reader : readers) members += reader.members, most = std::max(most, reader.members);
     const auto scored = data::scored_streams(text, streams, score_past);

@@ -10,6 +10,7 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/train/averaging_options.hpp>
+#include <lpw/train/serving_options.hpp>
 #include <lpw/train/validate_coupling.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -48,6 +49,7 @@ struct TrainOptions {
   optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` counts the run's steps
   std::int64_t sam_start = 0;       // epochs before sam
   ReleaseStart release_start = ReleaseStart::copy;
+  ServingOptions serving = {};  // what becomes of the members at the end
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
@@ -95,6 +97,7 @@ inline void validate(const TrainOptions& o) {
   validate_average(o.average, o.average_plan, o.epochs);
   validate_snapshots(o.snapshots, o.schedule, o.epochs);
   validate_coupling(o);
+  validate(o.serving, o.releases(), o.snapshots);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

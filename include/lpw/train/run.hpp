@@ -14,6 +14,7 @@
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/train/options.hpp>
 #include <lpw/train/parts/part.hpp>
+#include <lpw/train/process_memory.hpp>
 #include <lpw/train/report.hpp>
 #include <lpw/train/state.hpp>
 #include <lpw/train/task.hpp>
@@ -63,12 +64,13 @@ struct TrainingRun {
     return progress.epoch >= options.sam_start && optim::Sam(*optimizer, options.sam).active(progress.step);
   }
 
-  /// Adds the time since the last call to the run's and the epoch's. Returns it.
+  /// Adds the time since the last call to the run's and the epoch's, and looks at the memory. Returns the time.
   double account() {
     const auto now = Clock::now();
     const double seconds = std::chrono::duration<double>(now - std::exchange(mark, now)).count();
     progress.epoch_seconds += seconds;
     progress.seconds += seconds;
+    progress.work.peak_memory = std::max(progress.work.peak_memory, peak_process_memory());
     return seconds;
   }
   [[nodiscard]] std::string time_left() const {

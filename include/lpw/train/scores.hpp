@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <utility>
 #include <vector>
 
@@ -49,15 +51,27 @@ struct MemberScores {
   Scores ensemble;
 };
 
+/// What a network scores on held-out samples, by which something is chosen: never the test set's.
+struct HeldOutScore {
+  double loss = 0;           // mean cross-entropy, in nats
+  double metric = 0;         // as the task's words call it
+  double quality = 0;        // the metric or its negative: the higher, the better
+  std::int64_t samples = 0;  // that were scored
+};
+
+/// Which samples a pass is over.
+enum class Samples { training, held_out };
+
 /// What predicting with a network takes.
 struct Cost {
-  std::int64_t passes = 1;      // forward passes of a plain network for a prediction
-  std::int64_t parameters = 0;  // numbers that must be kept for them, running statistics apart
+  std::int64_t passes = 1;                  // forward passes of a plain network for a prediction
+  std::int64_t parameters = 0;              // numbers that must be kept for them, running statistics apart
+  std::optional<double> milliseconds = {};  // a sample took, in the scoring
 };
 
 /// What one of a run's networks, or an ensemble, scores and costs: "before_release", "member_1" to "member_K",
-/// "ensemble", "collapsed_parameters" and "collapsed" (by which average of batch norm's maps), and, where snapshots
-/// were taken, "snapshots" (their ensemble).
+/// "ensemble", "collapsed_parameters", "collapsed" (as the options say), where snapshots were taken "snapshots" (their
+/// ensemble), and "dropout_N" where that is served.
 struct Result {
   std::string name;
   Scores scores;
@@ -111,6 +125,7 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   for (const Result& result : results) {
     nlohmann::ordered_json entry{
         {"name", result.name}, {"passes", result.cost.passes}, {"parameters", result.cost.parameters}};
+    if (result.cost.milliseconds) entry["milliseconds_per_sample"] = *result.cost.milliseconds;
     for (const auto& [name, value] : result.scores) entry[name] = value;
     list.push_back(std::move(entry));
   }
@@ -126,6 +141,12 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
     mean[i].second = sum / static_cast<double>(all.size());
   }
   return mean;
+}
+
+/// "8" of "dropout_8", a row of so many dropout samples; empty for other rows.
+[[nodiscard]] inline std::string dropout_samples_of(const std::string& row) {
+  constexpr std::string_view prefix = "dropout_";
+  return row.starts_with(prefix) ? row.substr(prefix.size()) : std::string();
 }
 
 /// The result table that ends a run.
@@ -155,6 +176,9 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores_of(results, "collapsed"));
   if (const Result* snapshots = result_of(results, "snapshots"))
     row(to_text("ensemble of ", snapshots->cost.passes, " snapshots"), snapshots->scores);
+  for (const Result& result : results)
+    if (const auto samples = dropout_samples_of(result.name); !samples.empty())
+      row(to_text(samples, " dropout samples"), result.scores);
   return table;
 }
 

@@ -21,6 +21,14 @@ namespace lpw::inline LPW_ABI::train {
   return first == "base" || first == "late";
 }
 
+/// What a run has cost so far: how many samples went forward and backward through a member, in training, in gathering
+/// statistics, and where something is chosen by held-out samples; scoring for reports apart.
+struct Work {
+  std::int64_t forward = 0, backward = 0;
+  double peak_memory = 0;  // of its processes, in MB
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, forward, backward, peak_memory)
+
 /// One row of metrics.csv.
 struct EpochRecord {
   std::int64_t epoch = 0;                            // counted from 1
@@ -29,6 +37,7 @@ struct EpochRecord {
   double train_loss = 0, train_metric = 0;
   std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
   double seconds = 0;
+  Work work = {};  // of the run so far
 };
 
 inline void to_json(nlohmann::json& json, const EpochRecord& r) {
@@ -39,13 +48,15 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"train_loss", r.train_loss},
           {"train_metric", r.train_metric},
           {"test_metric", r.test_metric ? nlohmann::json(*r.test_metric) : nlohmann::json()},
-          {"seconds", r.seconds}};
+          {"seconds", r.seconds},
+          {"work", r.work}};
 }
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
   get("epoch", r.epoch), get("phase", r.phase), get("seconds", r.seconds);
   get("learning_rate", r.learning_rate), get("late_learning_rate", r.late_learning_rate);
   get("train_loss", r.train_loss), get("train_metric", r.train_metric);
+  if (json.contains("work")) get("work", r.work);  // which rows of before do not have
   const auto& score = json.at("test_metric");
   r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
 }
@@ -62,9 +73,11 @@ struct Progress {
   Sums sums = {};                               // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
+  Work work = {};         // over all processes
+  std::string best = {};  // at the end, which candidate was best; not recorded
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, epoch_seconds,
-                                   seconds, sums, before_release, history)
+                                   seconds, sums, before_release, history, work)
 
 /// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
 [[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
@@ -72,20 +85,23 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
     return std::all_of(names.begin(), names.end(), [&](const char* name) { return in.at(name).is_number_integer(); });
   };
   return whole(progress, {"epoch", "iteration", "step", "base_steps", "late_steps"}) &&
-         whole(progress.at("sums"), {"correct", "seen"}) &&
-         std::all_of(progress.at("history").begin(), progress.at("history").end(),
-                     [&](const auto& row) { return whole(row, {"epoch"}); });
+         whole(progress.at("sums"), {"correct", "seen"}) && whole(progress.at("work"), {"forward", "backward"}) &&
+         std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) {
+           return whole(row, {"epoch"}) && (!row.contains("work") || whole(row.at("work"), {"forward", "backward"}));
+         });
 }
 
 /// metrics.csv. The cell of a score that was not taken is empty.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
-  std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
-                            words.held_out, '_', words.metric, ",seconds\n");
+  std::string csv =
+      to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
+              words.metric, ",seconds,samples_forward,samples_backward,peak_memory_mb\n");
   const auto exact = [](double x) { return significant(x, 9); };
   for (const EpochRecord& r : history)
     csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',',
                    exact(r.train_loss), ',', exact(r.train_metric), ',',
-                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), '\n');
+                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',', r.work.forward,
+                   ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), '\n');
   return csv;
 }
 

@@ -41,6 +41,8 @@ class TrainingStep {
     settle(run);
     copies_.send(outputs_->losses, outputs_->correct);
     sent_ = Sent{run.progress.epoch, run.progress.iteration, run.task.samples_in(batch)};
+    const std::int64_t passed = (run.ascends() ? 2 : 1) * sent_->samples;
+    run.progress.work.forward += passed, run.progress.work.backward += passed;
     ++run.progress.iteration;
     ++run.progress.step;
     if (!Copies::late) settle(run);

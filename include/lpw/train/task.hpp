@@ -27,6 +27,8 @@ namespace lpw::inline LPW_ABI::train {
 ///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
 ///   carried(), carry(states)            the same, as a copy on the device and from there, for steps inside SAM
 ///   member_data()                       what members read, where that may be other than minibatches of their own
+///   holds_out(), held_out_scores(network), for_each_loss(network, which, record, f)   held-out samples: collapsing.hpp
+///   evaluate_dropout(network, samples, random), scored_samples()   scores of dropout samples, and how many it scores
 template <class T, class Network>
 concept Task = requires(T& task, const T& fixed, Network& network, std::vector<Network>& networks, Tape& tape,
                         const typename T::Batch& batch,

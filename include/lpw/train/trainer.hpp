@@ -17,7 +17,10 @@
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/train/checkpointing.hpp>
+#include <lpw/train/collapsing.hpp>
+#include <lpw/train/cost.hpp>
 #include <lpw/train/interrupt.hpp>
+#include <lpw/train/parts/best_candidate.hpp>
 #include <lpw/train/parts/cycle_snapshots.hpp>
 #include <lpw/train/parts/member_coupling.hpp>
 #include <lpw/train/parts/release_plan.hpp>
@@ -54,6 +57,7 @@ class Trainer {
     add(std::make_unique<MemberCoupling<Network, Task>>());
     add(std::make_unique<WeightAveraging<Network, Task>>());
     add(std::make_unique<CycleSnapshots<Network, Task>>());
+    add(std::make_unique<BestCandidate<Network, Task>>());
   }
 
   /// Adds a part, after those there are; before anything is loaded or trained.
@@ -95,27 +99,32 @@ class Trainer {
     for (auto& part : run_.parts) part->offer(run_, display);
     display.progress([] { return "evaluating the members and the collapsed network"; });
     const auto& flat = run_.weights();
-    const bool forms_differ = run_.members() > 1 && flat.buffers.size() > 0;  // by batch norm alone
-    const Cost of_member{1, flat.value.base.size() + flat.value.late.dim(1)};
-    const Cost of_ensemble{run_.members(), flat.value.base.size() + flat.value.late.size()};
-    const auto released = run_.task.evaluate_members(network);
+    const ServingOptions& serving = run_.options.serving;
+    const std::int64_t members = run_.members();
+    const bool parameters_differ =  // from what is left: by batch norm, or by a choice
+        members > 1 && (flat.buffers.size() > 0 || !serving.needs_held_out().empty());
+    const std::int64_t of_member = flat.value.base.size() + flat.value.late.dim(1);
+    const auto [released, together] = timed(run_.task, {members, flat.value.base.size() + flat.value.late.size()},
+                                            [&] { return run_.task.evaluate_members(network); });
     std::optional<Scores> by_parameters;
-    if (forms_differ) {
+    if (parameters_differ) {
       auto parameters = collapsed(network, Collapse::parameters);
       by_parameters = run_.task.evaluate(parameters);
     }
-    collapse(network);
-    const Scores scores = run_.task.evaluate(network);
-    const Cost of_plain{1, run_.weights().value.base.size()};
+    collapse_members(run_, display);
+    for (auto& part : run_.parts) part->conclude(run_, display);
+    const auto [scores, of_plain] =
+        timed(run_.task, {1, run_.weights().value.base.size()}, [&] { return run_.task.evaluate(network); });
 
     Results results;
     const Scores& before = run_.progress.before_release;
     if (!before.empty()) results.push_back({"before_release", before, of_plain});
     for (std::size_t k = 0; k < released.members.size(); ++k)
-      results.push_back({to_text("member_", k + 1), released.members[k], of_member});
-    results.push_back({"ensemble", released.ensemble, of_ensemble});
+      results.push_back({to_text("member_", k + 1), released.members[k], cost_of_pass(together, of_member)});
+    results.push_back({"ensemble", released.ensemble, together});
     results.push_back({"collapsed_parameters", by_parameters.value_or(scores), of_plain});
     results.push_back({"collapsed", scores, of_plain});
+    add_dropout(results, of_plain);
     for (auto& part : run_.parts) part->score(run_, display, results);
     return results;
   }
@@ -141,6 +150,7 @@ class Trainer {
       }
     const std::int64_t members = options.releases() ? options.members : 1;
     task.check(members);
+    require_held_out(options.serving, holds_out<Network>(task));
     // The epoch of that step ends with it, and there must be one after.
     const std::int64_t step = options.release_step, iterations = task.iterations(1);
     require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs,
@@ -214,6 +224,9 @@ class Trainer {
       held_out =
           run_.scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
     }
+    run_.scored([&] {  // before anything changes
+      for (auto& part : run_.parts) part->score_epoch(run_);
+    });
     for (auto& part : run_.parts) part->after_epoch(run_);
     const optim::Time last = run_.before_last_step();
     EpochRecord record{.epoch = progress.epoch + 1,
@@ -226,7 +239,9 @@ class Trainer {
     for (const auto& part : run_.parts) record.phase += part->phase(run_);
     run_.account();
     record.seconds = progress.epoch_seconds;
+    record.work = progress.work;
     progress.history.push_back(record);
+    for (auto& part : run_.parts) part->recorded(run_);
     ++progress.epoch;
     progress.iteration = 0;
     progress.sums = {};
@@ -240,6 +255,19 @@ class Trainer {
   [[nodiscard]] double held_out_collapsed() {
     auto plain = collapsed(run_.network);
     return run_.task.held_out(plain);
+  }
+
+  /// The row of dropout samples of the plain network, where they are what is served.
+  void add_dropout(Results& results, const Cost& plain) {
+    const ServingOptions& serving = run_.options.serving;
+    if (serving.served != Served::dropout) return;
+    if constexpr (requires(Philox random) { run_.task.evaluate_dropout(run_.network, std::int64_t{}, random); }) {
+      const auto [scores, cost] = timed(run_.task, {serving.dropout_samples, plain.parameters}, [&] {
+        return run_.task.evaluate_dropout(run_.network, serving.dropout_samples,
+                                          Philox(run_.options.seed, Stream::dropout_sample));
+      });
+      results.push_back({served_row(serving), scores, cost});
+    }
   }
 
   void finish(const RunFolder& folder, Display& display) {
@@ -256,6 +284,10 @@ class Trainer {
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
+    if (!run_.progress.best.empty()) summary["best"] = run_.progress.best;
+    const std::string served = served_row(run_.options.serving);
+    const Training training{run_.progress.work, run_.progress.seconds, base + members * late};
+    add_cost(summary, results, served, training);
     const auto recorded = [&](const char* name, const std::string& otherwise) {
       return run_.description.value(name, otherwise);
     };
@@ -265,7 +297,8 @@ class Trainer {
     folder.write_metrics(format_csv(run_.progress.history, Run::words));
     folder.write_summary(summary);
     display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));
-    display.line(to_text("\n", format_table(results), "\n"));
+    display.line(
+        to_text("\n", format_table(results), "\n\n", format_costs(results, served, training, Run::words), "\n"));
   }
 
   void save(const RunFolder& folder) {

@@ -39,7 +39,7 @@ void validate_redraw(const TrainOptions& o) {
       "copy");
   const bool averaged_before = o.average && !at_once && (o.release_step >= 0 || o.average_plan.start < o.release_epoch);
   require<OptionError>(!averaged_before,
-                       "weights that are drawn anew are no continuation of an average; set `average_plan.start` to "
+                       "weights that are drawn anew have no past to be averaged with; set `average_plan.start` to "
                        "`release_epoch` or later, or `release_start` to copy");
 }
 

@@ -30,12 +30,19 @@ class Part {
   virtual void after_step(Run&) {}
   /// Whether the epoch is to end before its next iteration.
   [[nodiscard]] virtual bool ends_epoch(const Run&) const { return false; }
+  /// After the last iteration of an epoch and before anything changes with its end: for what is to be scored. A signal
+  /// may cut it short, and it is called again then when the run goes on.
+  virtual void score_epoch(Run&) {}
   /// After the last iteration of an epoch and its scoring; progress still stands in it.
   virtual void after_epoch(Run&) {}
+  /// After an epoch's row stands in the history, and before the checkpoint.
+  virtual void recorded(Run&) {}
   /// What an epoch's phase is called besides, such as "+ema"; nothing else tells.
   [[nodiscard]] virtual const char* phase(const Run&) const { return ""; }
   /// At the end: puts what it has gathered into the network where that is what is to be scored and saved.
   virtual void offer(Run&, Display&) {}
+  /// After the members were collapsed: may put another plain network in the place of the run's.
+  virtual void conclude(Run&, Display&) {}
   /// At the end, with the network collapsed: adds the scores of what else can be served.
   virtual void score(Run&, Display&, Results&) {}
 

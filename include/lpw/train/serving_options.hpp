@@ -1,0 +1,56 @@
+// How a run's members become one network at the end, what of them is served, and what is chosen by held-out samples.
+#pragma once
+
+#include <cstdint>
+#include <string_view>
+
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::inline LPW_ABI::train {
+
+/// How members are averaged at the end: all alike by either form of lpw::collapse, those of a greedy choice, or by
+/// coefficients that are fitted; the last two by held-out samples.
+enum class Averaging { affine, parameters, greedy, fitted };
+
+/// What the headline of a summary is of.
+enum class Served { collapsed, ensemble, snapshots, dropout };
+
+/// The choices; each default is what a run does that says nothing.
+struct ServingOptions {
+  Averaging collapse = Averaging::affine;
+  bool convex = false;  // fitted coefficients of at least 0
+  bool best = false;    // the best candidate by held-out samples is what is left
+  Served served = Served::collapsed;
+  std::int64_t dropout_samples = 0;  // of Served::dropout
+
+  /// Which field needs held-out samples; empty if none does.
+  [[nodiscard]] std::string_view needs_held_out() const {
+    if (best) return "`best`";
+    if (collapse == Averaging::greedy) return "`collapse` greedy";
+    if (collapse == Averaging::fitted) return "`collapse` fitted";
+    return {};
+  }
+};
+
+/// Throws OptionError for what cannot work in a run that releases members or does not, and takes so many snapshots.
+inline void validate(const ServingOptions& o, bool releases, std::int64_t snapshots) {
+  const bool chooses = o.collapse == Averaging::greedy || o.collapse == Averaging::fitted;
+  require<OptionError>(releases || !chooses, o.needs_held_out(),
+                       ": no members are released, of which it would choose; leave `collapse` at affine");
+  require<OptionError>(releases || o.served != Served::ensemble,
+                       "`serve` ensemble: no members are released; serve the collapsed network");
+  require<OptionError>(snapshots > 0 || o.served != Served::snapshots,
+                       "`serve` snapshots: none are taken; say how many in `snapshots`");
+  require<OptionError>(o.served != Served::dropout || o.dropout_samples >= 1, "`serve` dropout: ", o.dropout_samples,
+                       " samples; expected at least 1");
+  require<OptionError>(o.collapse == Averaging::fitted || !o.convex,
+                       "convex coefficients are of `collapse` fitted alone");
+}
+
+/// Throws OptionError where held-out samples are needed, and the task has none.
+inline void require_held_out(const ServingOptions& o, bool holds_out) {
+  require<OptionError>(o.needs_held_out().empty() || holds_out, o.needs_held_out(),
+                       " chooses by samples that are not trained on, and there are none; say how many in `held_out`");
+}
+
+}  // namespace lpw::inline LPW_ABI::train
