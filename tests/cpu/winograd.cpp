@@ -1,5 +1,6 @@
 #include <lpw/cpu/winograd/convolution.hpp>
 
+#include <algorithm>
 #include <cstring>
 
 #include <lpw/cpu/batch_norm.hpp>
@@ -367,7 +368,7 @@ TEST_CASE("Winograd: moments of the outputs and sums over the gradient, summed a
   }
 }
 
-TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its size, the others not at all",
+TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-16 of its size, the others not at all",
           "[winograd]") {
   const std::int64_t channels = winograd::lanes;
   const WinogradCase c{.members = 1,
@@ -405,7 +406,7 @@ TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its
               size += std::abs(double(weight.data()[(o * 9 + tap) * channels + 1]));
             // All else that is summed adds what it adds without the outlier, some 1e-4 at most.
             off +=
-                sees && !(std::abs(double(y.data()[at]) - exact.data()[at]) <= 0x1p-18 * double(outlier) * size + 1e-4);
+                sees && !(std::abs(double(y.data()[at]) - exact.data()[at]) <= 0x1p-16 * double(outlier) * size + 1e-4);
             changed += !sees && y.data()[at] != before.data()[at];
           }
         }
@@ -413,6 +414,43 @@ TEST_CASE("Winograd: beside an outlier the tiles that see it err by 2^-18 of its
       CHECK(off == 0);
       CHECK(changed == 0);
     }
+}
+
+TEST_CASE("Winograd: how far outputs err beside an outlier, in 200,000 random tiles", "[.][winograd]") {
+  const std::int64_t channels = 8 * winograd::lanes;
+  const WinogradCase c{.members = 1,
+                       .rows = 1,
+                       .batch = 200000 / channels,
+                       .height = 6,
+                       .width = 6,
+                       .channels = channels,
+                       .out_channels = channels,
+                       .padding = 0};
+  const float outlier = 1e6f;
+  const auto weight = c.weight();
+  auto x = c.x().raw;
+  std::vector<std::int64_t> meets;  // the channel of each image's outlier
+  const Philox random(3, Stream::test);
+  for (std::int64_t b = 0; b < c.batch; ++b) {
+    meets.push_back(random.below(2 * to_size(b), static_cast<std::uint32_t>(channels)));
+    x.data()[(b * 36 + random.below(2 * to_size(b) + 1, 36)) * channels + meets.back()] = outlier;
+  }
+  Tensor<float, Cpu> y(c.y_shape());
+  winograd::conv2d_forward(c.geometry(), x.data(), winograd::PendingMap{}, weight.data(), y.data());
+  const auto exact =
+      conv2d_forward(Activation<double, Cpu>{converted<double>(x)}, converted<double>(weight), c.options());
+  std::vector<double> errors;
+  for (std::int64_t i = 0; i < y.size(); ++i) {
+    double size = 0;  // of the weights that meet the outlier
+    for (std::int64_t tap = 0; tap < 9; ++tap)
+      size += std::abs(double(weight.data()[(i % channels * 9 + tap) * channels + meets[to_size(i / channels / 16)]]));
+    errors.push_back(std::abs(double(y.data()[i]) - exact.data()[i]) / (double(outlier) * size) * 0x1p24);
+  }
+  std::sort(errors.begin(), errors.end());
+  const auto quantile = [&](double share) { return errors[std::size_t(share * double(errors.size() - 1))]; };
+  WARN("in 2^-24 of the outlier times the sum of |weights|: median " << quantile(0.5) << ", 99 % " << quantile(0.99)
+                                                                     << ", most " << errors.back());
+  CHECK(errors.back() <= 0x1p8);  // 2^-16 of it, as above
 }
 
 TEST_CASE("Winograd: moments keep their digits beside a large mean", "[winograd]") {

@@ -2,8 +2,8 @@
 // and less): a quarter or nine sixteenths of the products of the direct one, summed in float32, on float or bfloat16,
 // channels last. A pending activation is applied while patches are read, so the normalised input is never stored; a
 // residual is added, and what batch norms need is summed, while outputs are written. Rounding errors are some ten times
-// those of a direct convolution, relative to the largest input of a tile (at worst 2^-19 of it times the sum of the
-// weights' sizes, see docs/performance.md), and an infinite input makes NaN of whole tiles.
+// those of a direct convolution, relative to the largest input of a tile (2^-17 of it times the sum of the weights'
+// sizes is the most that was seen, see docs/performance.md), and an infinite input makes NaN of whole tiles.
 //
 // The kernel is transformed on every call: kept for a step, all transformed kernels would take eight times the weights'
 // memory.
