@@ -52,6 +52,7 @@ def changes(folder):
             ["--late", "head"],
             ["--late", "rank1,head"],
             ["--late", "rank1,head", "--rank1-start", "normal:0.1"],
+            ["--embedding-factors"],
             ["--release-momentum", "zero"],
             ["--late", "none"],
             ["--release-epoch", 0],
@@ -150,6 +151,7 @@ def evaluation(folder):
     for name, arguments in {
         "released": ["--swa-start", 1],
         "deep": ["--layers", 2, "--late", "head"],
+        "factors": ["--embedding-factors"],
         "bf16": ["--precision", "bf16"],
     }.items():
         out = folder / name

@@ -63,7 +63,7 @@ TEXTS = {"late", "schedule", "late-schedule", "rank1-start"} | (
     {"model"} if NAME == "cifar" else {"split", "pre-batch"}
 )
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
-FLAGS = {"resume", "dry-run", "deterministic", "convert"}
+FLAGS = {"resume", "dry-run", "deterministic", "convert"} | (set() if NAME == "cifar" else {"embedding-factors"})
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
 ODD_NUMBERS = [
