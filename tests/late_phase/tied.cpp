@@ -42,14 +42,18 @@ TiedNet written_out(TiedNet& network, std::int64_t k) {
     const auto& rows = state.at(name);
     return rows.row(rows.shape[0] > 1 ? k : 0);
   };
-  auto table = row("table.weight");
-  const auto r = row("table.rank_one_r"), s = row("table.rank_one_s");
-  for (std::size_t i = 0; i < table.size(); ++i) table[i] *= r[i / s.size()] * s[i % s.size()];
+  const auto formed = [&](const std::string& layer) {
+    auto weight = row(layer + ".weight");
+    const auto r = row(layer + ".rank_one_r"), s = row(layer + ".rank_one_s");
+    for (std::size_t i = 0; i < weight.size(); ++i) weight[i] *= r[i / s.size()] * s[i % s.size()];
+    return weight;
+  };
   TiedNet plain(Tie::dense_weight, false);
   nn::Initializer init(Philox(1));
   plain.decoder = nn::Linear<double, Cpu>({.in_features = 6, .out_features = 7}, init);
   nn::for_each_parameter(plain, [&](const std::string& name, auto& p) {
-    const auto values = name == "table.weight" || name == "decoder.weight" ? table : row(name);
+    const bool bias = name.ends_with("bias");
+    const auto values = bias ? row(name) : formed(name.starts_with("hidden") ? "hidden" : "table");
     std::copy(values.begin(), values.end(), p.value().data());
   });
   return plain;
