@@ -45,16 +45,18 @@ for ((round = 1; round <= rounds; round++)); do
   step additive "$model" "$members" --late additive
   step all "$model" "$members" --late all
   step all "$model" "$replicated" --late all
+  step "plain, $members minibatches at once" "$model" 1 --batch $((128 * members))
   echo "round $round of $rounds" >&2
 done
-python3 - "$folder/runs" "$model" "$precision" <<'P'
+python3 - "$folder/runs" "$model" "$precision" "$members" <<'P'
 import json, statistics, sys
 
 runs = {}
 for line in open(sys.argv[1]):
     name, run = line.split("\t", 1)
     run = json.loads(run)
-    runs.setdefault((name, run["members"]), []).append((run["milliseconds"], run["peak_rss_mb"]))
+    minibatches = int(sys.argv[4]) if "at once" in name else run["members"]
+    runs.setdefault((name, minibatches), []).append((run["milliseconds"], run["peak_rss_mb"]))
 
 
 def median_and_peak(measured):
@@ -64,7 +66,7 @@ def median_and_peak(measured):
 plain, peak = median_and_peak(runs["plain", 1])
 print(f"{sys.argv[2]}, {sys.argv[3]}: the plain network's step takes {plain:.1f} ms, its process {peak:.0f} MB\n")
 print("| late-phase weights | K | step, ms | for each member / plain step | peak, MB |\n|---|---|---|---|---|")
-for (name, members), measured in runs.items():
+for (name, minibatches), measured in runs.items():
     time, peak = median_and_peak(measured)
-    print(f"| {name} | {members} | {time:.1f} | {time / members / plain:.2f} | {peak:.0f} |")
+    print(f"| {name} | {minibatches} | {time:.1f} | {time / minibatches / plain:.2f} | {peak:.0f} |")
 P

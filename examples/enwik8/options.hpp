@@ -14,6 +14,7 @@
 
 #include "../shared/numbers.hpp"
 #include "../shared/option_table.hpp"
+#include "../shared/run_option_table.hpp"
 #include "../shared/run_options.hpp"
 #include "headers.hpp"
 
@@ -41,6 +42,7 @@ struct Options : example::RunOptions {
 
   std::string data = {}, split = "90,5,5", valid = {}, test = {};
   std::int64_t hidden = 500, layers = 1, embedding = 128, bptt = 100;
+  bool embedding_factors = false;
   std::string pre_batch = "members";
   std::int64_t sample = 0;
   double temperature = 1;
@@ -93,6 +95,13 @@ inline example::OptionTable<Options> Options::own() {
        .help = "features of a byte's embedding",
        .check = range<std::int64_t>(1, 100'000),
        .section = network},
+      {.name = "embedding-factors",
+       .member = &Options::embedding_factors,
+       .help = "rank-1 late-phase weights are factors of the embedding's table too, not of the LSTM and the head alone",
+       .role = Role::training,
+       .section = network,
+       .idle = detail::without_factors<Options>,
+       .later = true},
       {.name = "bptt",
        .member = &Options::bptt,
        .help = "bytes of a window, the length of back-propagation through time",
@@ -260,7 +269,11 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
 }
 
 inline lpw::nn::LanguageModelOptions network_options(const Options& o) {
-  return {.hidden = o.hidden, .layers = o.layers, .embedding = o.embedding, .dropout = o.dropout};
+  return {.hidden = o.hidden,
+          .layers = o.layers,
+          .embedding = o.embedding,
+          .dropout = o.dropout,
+          .embedding_factors = o.embedding_factors};
 }
 
 inline lpw::train::LanguageModellingOptions task_options(const Options& o) {

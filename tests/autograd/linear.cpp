@@ -1,5 +1,7 @@
 #include <lpw/autograd/linear.hpp>
 
+#include <optional>
+
 #include "support/gradient_check.hpp"
 
 using namespace lpw;
@@ -17,6 +19,26 @@ TEST_CASE("linear: gradients", "[linear]") {
     expect_gradient(
         "linear with bias", [](const auto& in) { return linear(in[0], in[1], in[2]); },
         random_inputs({x, weight, {c.bias_rows, 2}}));
+  }
+}
+
+TEST_CASE("linear: gradients with rank-1 factors", "[linear]") {
+  struct Case {
+    std::int64_t weight, r, s, bias;  // rows, of three members
+  };
+  for (const Case& c : {Case{1, 3, 3, 1}, Case{1, 1, 3, 3}, Case{1, 3, 1, 1}, Case{1, 1, 1, 1}, Case{3, 3, 3, 3}}) {
+    INFO("rows of the weight " << c.weight << ", of r " << c.r << ", of s " << c.s << ", of the bias " << c.bias);
+    const Shape x{3, 4, 5}, weight{c.weight, 2, 5}, r{c.r, 2}, s{c.s, 5};
+    const auto factored = [](const auto& in) {
+      return MemberWeight<double, Cpu>{in[1], RankOneFactors<double, Cpu>{in[2], in[3]}};
+    };
+    expect_gradient(
+        "linear with factors", [&](const auto& in) { return linear(in[0], factored(in)); },
+        random_inputs({x, weight, r, s}));
+    expect_gradient(
+        "linear with factors and bias",
+        [&](const auto& in) { return linear(in[0], factored(in), std::optional(in[4])); },
+        random_inputs({x, weight, r, s, {c.bias, 2}}));
   }
 }
 

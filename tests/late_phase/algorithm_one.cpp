@@ -2,6 +2,9 @@
 // with an optimizer of its own, written out here in double.
 #include <set>
 
+#include <lpw/autograd/reshape.hpp>
+#include <lpw/nn/lstm.hpp>
+
 #include "catch.hpp"
 #include "support/networks.hpp"
 
@@ -10,6 +13,32 @@ using namespace lpw::test;
 namespace {
 
 using Vector = std::vector<double>;
+
+/// Two layers of an LSTM, for which the images of a minibatch are the steps of a window and an image's lines its
+/// streams, and a last layer that reads all streams of a step.
+struct RecurrentNet {
+  using value_type = double;
+  using device_type = Cpu;
+  static constexpr std::int64_t lines = 8, units = 3;
+
+  explicit RecurrentNet(lpw::nn::Initializer init = lpw::nn::Initializer(Philox(9)))
+      : lstm({.in_features = 24, .hidden_features = units, .layers = 2}, init),
+        last({.in_features = lines * units, .out_features = 3, .head = true}, init) {}
+
+  lpw::Variable<double, Cpu> forward(const lpw::Variable<double, Cpu>& x) {
+    const std::int64_t count = x.shape()[0], steps = x.shape()[1];
+    const auto y = lstm.forward(lpw::reshape(x, {count, steps, lines, 24}));
+    return last.forward(lpw::reshape(y, {count, steps, lines * units}));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("lstm", lstm);
+    f("last", last);
+  }
+
+  lpw::nn::Lstm<double, Cpu> lstm;
+  lpw::nn::Linear<double, Cpu> last;
+};
 
 constexpr std::int64_t members = 3, batch = 4;
 constexpr double base_rate = 0.05, late_rate = 0.02, momentum = 0.9, base_decay = 5e-4, late_decay = 5e-3;
@@ -262,24 +291,53 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of layers with temp
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of a network over symbols", "[late_phase]") {
-  const bool factors = GENERATE(false, true);
-  const auto make = [&] { return SymbolNet<double>(factors); };
-  const auto of_templates = [&] {
-    SymbolNet<double> network(factors);
+  const auto without = [] { return SymbolNet<double>(false); };
+  const auto with_factors = [] { return SymbolNet<double>(true); };
+  const auto of_templates = [] {
+    SymbolNet<double> network(false);
     lpw::nn::Initializer init(Philox(8));
     lpw::nn::share_templates<double, Cpu>({&network.embedding.weight}, {.templates = 4, .inputs = 3}, init);
     return network;
   };
-  INFO("factors on the embedding, where it is no templates': " << factors);
+  SECTION("rank-1 on others") { check_algorithm_one(without, Group::rank_one); }
+  SECTION("rank-1, on the embedding too") { check_algorithm_one(with_factors, Group::rank_one); }
+  SECTION("rank-1 from random signs, on the embedding too, and head") {
+    check_algorithm_one(with_factors, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
+  }
+  SECTION("an additive embedding, rank-1 on others") {
+    check_algorithm_one(with_factors, Selectors::parse("rank1,additive:embedding.*"));
+  }
+  SECTION("all") { check_algorithm_one(without, Selectors::parse("all")); }
+  SECTION("templates") { check_algorithm_one(of_templates, Group::templates); }
+  SECTION("templates, rank-1 on others") { check_algorithm_one(of_templates, Group::templates | Group::rank_one); }
+}
+
+TEST_CASE("algorithm 1: one batched pass is a sequential run of a network whose layers share a table", "[late_phase]") {
+  const auto make = [] { return TiedNet(Tie::parameter, true); };
+  const auto of_templates = [&] {
+    auto network = make();
+    lpw::nn::Initializer init(Philox(8));
+    lpw::nn::share_templates<double, Cpu>({&network.table.weight}, {.templates = 4, .deviation = 1}, init);
+    return network;
+  };
+  SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
+  SECTION("templates") { check_algorithm_one(of_templates, Group::templates); }
+}
+
+TEST_CASE("algorithm 1: one batched pass is a sequential run of an LSTM", "[late_phase]") {
+  const auto make = [] { return RecurrentNet(); };
+  const auto of_templates = [] {
+    RecurrentNet network;
+    lpw::nn::Initializer init(Philox(8));
+    auto &first = network.lstm.layers[0], &second = network.lstm.layers[1];
+    lpw::nn::share_templates<double, Cpu>({&first.hh.weight, &second.ih.weight, &second.hh.weight}, {.templates = 3},
+                                          init);
+    return network;
+  };
   SECTION("rank-1") { check_algorithm_one(make, Group::rank_one); }
   SECTION("rank-1 from random signs, and head") {
     check_algorithm_one(make, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
   }
-  SECTION("an additive embedding, rank-1 on others") {
-    check_algorithm_one(make, Selectors::parse("rank1,additive:embedding.*"));
-  }
-  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
-  SECTION("templates") { check_algorithm_one(of_templates, Group::templates); }
   SECTION("templates, rank-1 on others") { check_algorithm_one(of_templates, Group::templates | Group::rank_one); }
 }
 

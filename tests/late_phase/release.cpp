@@ -11,22 +11,6 @@ using namespace lpw::test;
 
 namespace {
 
-/// Two modules, which may share a weight.
-template <class T>
-struct TableAndLayer {
-  using value_type = T;
-  using device_type = Cpu;
-
-  template <class F>
-  void visit(F&& f) {
-    f("table", table);
-    f("decoder", decoder);
-  }
-
-  lpw::nn::Embedding<T, Cpu> table;
-  lpw::nn::Linear<T, Cpu> decoder;
-};
-
 /// phi_k - phi_0 of every late-phase parameter over sigma rms(phi_0), member after member; parameters whose phi_0 is
 /// zero have no noise.
 template <class M>
@@ -270,32 +254,6 @@ TEST_CASE("release: an optimizer that does not follow refuses to step", "[late_p
   lpw::release(network, follows, {.members = 2});
   train(network, follows, 1);
   CHECK(contains(message_of<lpw::Error>([&] { left_behind.step(); }), "released without this optimizer"));
-}
-
-TEST_CASE("release: layers that share a weight get no rank-1 factors, which one collapsed weight could not hold",
-          "[late_phase]") {
-  lpw::nn::Initializer init(Philox(1));
-  const lpw::nn::Linear<float, Cpu> layer({.in_features = 3, .out_features = 3}, init);
-  lpw::nn::Sequential tied(layer, layer);
-  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .late = Group::rank_one}); }),
-                 "shares its weight"));
-  CHECK(contains(message_of<lpw::OptionError>([&] { lpw::release(tied, {.members = 2, .late = Group::none}); }),
-                 "no group"));
-
-  lpw::nn::Embedding<float, Cpu> table({.vocabulary = 3, .features = 3}, init);
-  const auto refused = [](auto& network) {
-    return message_of<lpw::OptionError>([&] { lpw::release(network, {.members = 2, .late = Group::rank_one}); });
-  };
-  CHECK(refused(table) == "release: the network has no layer that takes rank-1 factors");
-  // Factors on the layer alone would be folded into the table too.
-  auto decoder = layer;
-  static_cast<lpw::nn::Parameter<float, Cpu>&>(decoder.weight) = table.weight;
-  TableAndLayer<float> both{table, decoder};
-  CHECK(contains(refused(both), "'decoder.weight' shares its weight"));
-  both.decoder = layer;
-  lpw::release(both, {.members = 2, .late = Group::rank_one});
-  CHECK(both.table.weight.rank_one() == nullptr);
-  CHECK(both.decoder.weight.rank_one() != nullptr);
 }
 
 TEST_CASE("release: a part of a network can be asked for its members without moving it", "[late_phase]") {

@@ -280,6 +280,9 @@ TEST_CASE("templates: what cannot work is refused", "[late_phase]") {
       message_of<lpw::ShapeError>([&] { share({.templates = 2}); }) ==
       "share_templates: a weight [4 4] in a bank of templates [4 6]; only its last extent may be another, a multiple");
   CHECK(contains(message_of<OptionError>([&] { share({.templates = 0, .inputs = 2}); }), "a template at least"));
+  for (const double deviation : {-1.0, std::nan("")})
+    CHECK(contains(message_of<OptionError>([&] { share({.templates = 2, .inputs = 2, .deviation = deviation}); }),
+                   lpw::to_text("share_templates: deviation ", deviation)));
   CHECK(contains(message_of<OptionError>([&] { nn::share_coefficients(wide.weight, *wide.bias); }),
                  "made of templates in one part"));
   CHECK(wide.weight.has_base());

@@ -2,6 +2,7 @@
 
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/nn/forms/share_templates.hpp>
 #include "catch.hpp"
 #include "support/compare.hpp"
 
@@ -29,6 +30,22 @@ TEST_CASE("Embedding: rows of a normal table, with a gradient where indices were
   CHECK(module.weight.gradient().data()[7 * 40] == 2);
   CHECK(module.weight.gradient().data()[255 * 40 + 1] == 1);
   CHECK(module.weight.gradient().data()[8 * 40] == 0);
+}
+
+TEST_CASE("Embedding: made of templates it starts as large as the bank says", "[embedding]") {
+  const auto variance = [](double deviation) {
+    nn::Initializer init(Philox(1));
+    nn::Embedding<double, Cpu> module({.vocabulary = 256, .features = 40}, init);
+    nn::share_templates<double, Cpu>({&module.weight}, {.templates = 8, .deviation = deviation}, init);
+    double square = 0;
+    for (const double w : values_of(module.weight.on(Tape().input(zeros<double, Cpu>({1, 1}))).rows.value()))
+      square += w * w;
+    return square / 10240;
+  };
+  // The one layer's coefficients have norm 1. Five standard deviations of the variance of 10240 normal numbers.
+  const double tolerance = 5 * std::sqrt(2 / 10240.0);
+  CHECK(std::abs(variance(1) - 1) <= tolerance);           // N(0, 1), as without templates
+  CHECK(std::abs(variance(0) * 40 / 2 - 1) <= tolerance);  // He-normal over 40 inputs, which a look-up does not sum
 }
 
 TEST_CASE("Embedding refuses impossible shapes", "[embedding]") {

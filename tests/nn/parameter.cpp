@@ -1,5 +1,6 @@
 #include <lpw/nn/parameter.hpp>
 
+#include <lpw/nn/flat_weights.hpp>
 #include "catch.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"

@@ -1,13 +1,16 @@
 // Layers with a dense weight: their shapes, and rank-1 factors on them.
 #include <lpw/nn/forms/rank_one.hpp>
 
+#include <lpw/late_phase/release.hpp>
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/module.hpp>
+#include <lpw/nn/sequential.hpp>
 #include "catch.hpp"
 #include "support/compare.hpp"
+#include "support/layer_gradients.hpp"
 #include "support/random.hpp"
 
 using namespace lpw;
@@ -104,6 +107,29 @@ TEST_CASE("Embedding: rank-1 factors where its shape says so", "[rank_one]") {
   nn::attach_rank_one(shared);
   CHECK(names_of(shared) == "weight ");
   CHECK_FALSE(nn::clone_module(shared).weight.takes_factors());
+}
+
+TEST_CASE("rank-1 factors in Linear: gradients of both, of the weight, and of a weight that two layers share",
+          "[rank_one]") {
+  const auto check = [](auto make) {
+    for (const MemberRange range : {all_members, last_two}) {
+      INFO("members from " << range.first);
+      auto layer = make();
+      release(layer, {.members = layer_members, .late = Group::rank_one});
+      REQUIRE(nn::members(layer) == layer_members);
+      check_layer(layer, {5, 4}, range);
+    }
+  };
+  auto init = initializer();
+  SECTION("one layer") {
+    check([&] { return nn::Linear<double, Cpu>({.in_features = 4, .out_features = 3}, init); });
+  }
+  SECTION("two of one weight") {
+    check([&] {
+      const nn::Linear<double, Cpu> layer({.in_features = 4, .out_features = 4}, init);
+      return nn::Sequential(layer, layer);
+    });
+  }
 }
 
 TEST_CASE("Conv2d and Linear: parameters", "[rank_one]") {

@@ -52,6 +52,7 @@ def changes(folder):
             ["--late", "head"],
             ["--late", "rank1,head"],
             ["--late", "rank1,head", "--rank1-start", "normal:0.1"],
+            ["--embedding-factors"],
             ["--release-momentum", "zero"],
             ["--coupling", "swap:0.5", "--coupling-every", 1],
             ["--sam", 0.1],
@@ -156,6 +157,7 @@ def evaluation(folder):
     for name, arguments in {
         "released": ["--average", "swa", "--schedule", "cosine-cycles:0.5", "--snapshots", 3],
         "deep": ["--layers", 2, "--late", "head"],
+        "factors": ["--embedding-factors"],
         "bf16": ["--precision", "bf16"],
     }.items():
         out = folder / name

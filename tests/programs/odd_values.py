@@ -72,6 +72,7 @@ TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start", "couplin
 )
 NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
 FLAGS = {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard"}
+FLAGS |= set() if NAME == "cifar" else {"embedding-factors"}
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
 
 ODD_NUMBERS = [

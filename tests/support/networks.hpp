@@ -139,6 +139,41 @@ struct SymbolNet {
   nn::Linear<T, Cpu> hidden, last;
 };
 
+/// How one layer was given another's weight: the dense weight was copied, or only the parameter that it is.
+enum class Tie { dense_weight, parameter };
+
+/// Symbols, which are here images in levels of grey, looked up in a table and read out by a decoder that has the table
+/// for its weight.
+struct TiedNet {
+  using value_type = double;
+  using device_type = Cpu;
+  using Levels = SymbolNet<double>;
+
+  explicit TiedNet(Tie tie, bool factors, nn::Initializer init = nn::Initializer(Philox(9)))
+      : table({.vocabulary = Levels::symbols, .features = 6, .factors = factors}, init),
+        hidden({.in_features = 6, .out_features = 6}, init),
+        decoder({.in_features = 6, .out_features = Levels::symbols}, init) {
+    if (tie == Tie::dense_weight) {
+      decoder.weight = table.weight;
+    } else {
+      static_cast<nn::Parameter<double, Cpu>&>(decoder.weight) = table.weight;
+    }
+  }
+
+  Variable<double, Cpu> forward(const Variable<double, Cpu>& x) {
+    return decoder.forward(relu(hidden.forward(global_average_pool(table.forward(Levels::levels(x))))));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("table", table);
+    f("hidden", hidden);
+    f("decoder", decoder);
+  }
+
+  nn::Embedding<double, Cpu> table;
+  nn::Linear<double, Cpu> hidden, decoder;
+};
+
 /// Minibatches of 8x8 images and labels below 3 for some members, drawn anew for every `draw`.
 template <class T>
 struct Minibatches {

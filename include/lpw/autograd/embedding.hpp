@@ -40,8 +40,9 @@ template <class T, class D, class... Parts>
 }  // namespace detail
 
 /// The rows of weight [1 or K, V, E], with factors or none, at indices [K, B...]: [K, B..., E]. With factors r [1 or K,
-/// V] and s [1 or K, E] member k's row i is r_k[i] s_k o W[i]. These tables are formed, [K, V, E] in forward and the
-/// same of gradients in backward: little for a small vocabulary, and `member_chunk` bounds K. `indices` comes from
+/// V] and s [1 or K, E] member k's row i is r_k[i] s_k o W[i]. These tables are formed: in forward [K, V, E] of
+/// them beside K copies of W, in backward [K, V, E] of gradients. That is little for a small vocabulary, and
+/// `member_chunk` bounds K. `indices` comes from
 /// Tape::input. Throws ShapeError, and on the CPU Error for an index outside [0, V); on a device whose work is not
 /// waited for, the row of such an index is NaN.
 template <class T, class D>

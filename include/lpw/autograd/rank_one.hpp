@@ -47,7 +47,13 @@ class FormedWeight {
   /// Keeps no rows for the backward pass that it can make again.
   void forget() { rows_.forget(); }
   /// The same where backward does not read value(): keeps but the rows that gradients of factors are made of.
-  void forget_value() { output_.empty() ? rows_.drop() : rows_.forget(); }
+  void forget_value() {
+    if (output_.empty()) {
+      rows_.drop();
+    } else {
+      rows_.forget();
+    }
+  }
 
   /// W, or W_k for every member that differs.
   [[nodiscard]] Tensor<W, D> value() const {

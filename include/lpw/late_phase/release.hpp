@@ -122,17 +122,18 @@ void for_each_additive(M& network, const Selectors& selectors, F&& f) {
   for (auto& [name, parameter] : chosen) f(name, parameter);
 }
 
-/// Calls f(name, weight) for the dense weights that get rank-1 factors: all that are parameters (one that is made of
-/// templates is none), are not selected themselves and get no deviations.
+/// Calls f(name, weight) for the dense weights that get rank-1 factors: all that take them (those made of templates,
+/// and embeddings' tables whose shape does not say so, do not), are not selected themselves and get no deviations. Once
+/// for one that layers share.
 template <nn::Visitable M, class F>
 void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
   if (!contains(selectors.groups, Group::rank_one)) return;
-  std::set<const void*> whole;  // by any of its names, where layers share a weight
+  std::set<const void*> done;  // those that are selected themselves, by any of their names, and those that f has seen
   nn::for_each_parameter(network, [&](const std::string& name, const auto& parameter) {
-    if (selectors.selects(name, parameter) || selectors.adds_to(name)) whole.insert(parameter.id());
+    if (selectors.selects(name, parameter) || selectors.adds_to(name)) done.insert(parameter.id());
   });
   nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
-    if (weight.takes_factors() && !whole.contains(weight.id())) f(name, weight);
+    if (weight.takes_factors() && done.insert(weight.id()).second) f(name, weight);
   });
 }
 
@@ -154,15 +155,25 @@ template <nn::Visitable M>
   return hash;
 }
 
-/// Throws OptionError if a layer that would take rank-1 factors shares its weight with another: a collapsed weight
-/// could not serve both.
+/// Throws OptionError if a module would read a weight that gets rank-1 factors as a plain parameter: without them,
+/// until collapse multiplies them into what it reads.
 template <nn::Visitable M>
-void require_untied_weights(M& network, const Selectors& selectors) {
-  std::set<const void*> factored, seen;
-  for_each_factored_weight(network, selectors, [&](const std::string&, auto& weight) { factored.insert(weight.id()); });
-  nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
-    require<OptionError>(!factored.contains(weight.id()) || seen.insert(weight.id()).second, "release: '", name,
-                         "' shares its weight with another layer, so it cannot have rank-1 factors of its own");
+void require_factors_read(M& network, const Selectors& selectors) {
+  std::map<const void*, std::string> factored;
+  for_each_factored_weight(network, selectors,
+                           [&](const std::string& name, auto& weight) { factored.emplace(weight.id(), name); });
+  const auto check = [&](const std::string& name, const void* id) {
+    const auto found = factored.find(id);
+    if (found == factored.end()) return;
+    fail<OptionError>("release: '", name, "' is a plain Parameter that shares '", found->second,
+                      "', and would not see its rank-1 factors; make it a DenseWeight, or leave the weight without "
+                      "factors by set_takes_factors(false)");
+  };
+  nn::for_each_module(network, [&](const std::string& module_name, auto& module) {
+    module.visit([&](const std::string& name, auto& member) {
+      if constexpr (nn::detail::is_parameter<std::remove_reference_t<decltype(member)>>)
+        check(module_name.empty() ? name : module_name + '.' + name, member.id());
+    });
   });
 }
 
@@ -234,6 +245,18 @@ void start_members(M& network, const ReleaseOptions& o, std::set<const void*> se
   });
 }
 
+/// What a network without a layer for rank-1 factors can do about it.
+template <nn::Visitable M>
+[[nodiscard]] std::string rank_one_cure(M& network) {
+  std::string left_out;
+  nn::for_each_dense_weight(network, [&](const std::string& name, auto& weight) {
+    if (left_out.empty() && weight.has_base() && weight.shape().rank() >= 2 && !weight.takes_factors()) left_out = name;
+  });
+  return left_out.empty()
+             ? ""
+             : "; '" + left_out + "' would with EmbeddingShape{.factors = true}, or set_takes_factors(true)";
+}
+
 /// Throws OptionError unless every selector has parameters.
 template <nn::Visitable M>
 void require_selected(M& network, const Selectors& selectors) {
@@ -249,7 +272,8 @@ void require_selected(M& network, const Selectors& selectors) {
   require<OptionError>(!missing(Group::head), "release: the network has no head to release; ",
                        contains(found, Group::templates) ? "where that is made of templates, release these"
                                                          : "mark its last layer with .head = true");
-  require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors");
+  require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors",
+                       rank_one_cure(network));
   require<OptionError>(!missing(Group::templates), "release: the network has no weights made of templates");
   require_named(selectors.patterns, names);
   require_named(selectors.additive, names);
@@ -263,11 +287,11 @@ void require_selected(M& network, const Selectors& selectors) {
 }  // namespace detail
 
 /// Throws OptionError for selectors with which this network cannot be released: of which it has nothing, or that would
-/// give two layers that share a weight factors of their own.
+/// give a weight rank-1 factors that a plain Parameter shares.
 template <nn::Visitable M>
 void require_releasable(M& network, const Selectors& selectors) {
   detail::require_selected(network, selectors);
-  detail::require_untied_weights(network, selectors);
+  detail::require_factors_read(network, selectors);
 }
 
 /// Throws OptionError unless something of what these selectors release could be drawn anew: factors and deviations have

@@ -15,7 +15,7 @@ namespace lpw::inline LPW_ABI {
 
 /// A list of selectors. A parameter is selected by any of them.
 struct Selectors {
-  Group groups = Group::none;              // rank_one: factors on all dense weights that are not selected themselves
+  Group groups = Group::none;              // rank_one: factors on dense weights that take them and are not selected
   bool all = false;                        // every parameter
   std::vector<std::string> patterns = {};  // names of parameters, * stands for any part of one: "layer3.*", "fc.weight"
 

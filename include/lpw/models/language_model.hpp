@@ -14,11 +14,12 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// Sizes of a LanguageModel.
 struct LanguageModelOptions {
-  std::int64_t hidden = 500;      // units of a layer
-  std::int64_t layers = 1;        //
-  std::int64_t embedding = 128;   // features
-  double dropout = 0;             // of the embedding's and of every layer's output
-  std::int64_t vocabulary = 256;  //
+  std::int64_t hidden = 500;       // units of a layer
+  std::int64_t layers = 1;         //
+  std::int64_t embedding = 128;    // features
+  double dropout = 0;              // of the embedding's and of every layer's output
+  std::int64_t vocabulary = 256;   //
+  bool embedding_factors = false;  // whether rank-1 late-phase weights are factors of the embedding's table too
 };
 
 /// Logits of the symbol that follows each symbol of a window, and states to be carried to the next window.
@@ -62,7 +63,7 @@ struct LanguageModel {
 
  private:
   LanguageModel(const LanguageModelOptions& o, Initializer init)
-      : embedding({.vocabulary = o.vocabulary, .features = o.embedding}, init),
+      : embedding({.vocabulary = o.vocabulary, .features = o.embedding, .factors = o.embedding_factors}, init),
         lstm({.in_features = o.embedding, .hidden_features = o.hidden, .layers = o.layers, .dropout = o.dropout}, init),
         dropout(o.dropout),
         head({.in_features = o.hidden, .out_features = o.vocabulary, .head = true}, init) {}

@@ -14,8 +14,8 @@ struct EmbeddingShape {
 };
 
 /// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features]. The table can be made of
-/// templates, whatever its shape says of factors; without these, rank-1 late-phase weights leave it shared, as the
-/// method does, which has them on the LSTM's matrices.
+/// templates, whatever its shape says of factors (of TemplateBank::deviation 1, to start as large as without); without
+/// factors, rank-1 late-phase weights leave it shared, as the method does, which has them on the LSTM's matrices.
 template <class T, class D>
 struct Embedding {
   using value_type = T;

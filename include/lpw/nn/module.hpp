@@ -5,6 +5,7 @@
 #include <concepts>
 #include <functional>
 #include <map>
+#include <set>
 #include <string>
 
 #include <lpw/nn/forms/dense_weight.hpp>
@@ -126,8 +127,9 @@ template <Visitable M>
 /// Gives all dense weights that take them rank-1 factors of ones, which change nothing.
 template <Visitable M>
 void attach_rank_one(M& module) {
-  for_each_dense_weight(module, [](const std::string&, auto& weight) {
-    if (!weight.takes_factors()) return;
+  std::set<const void*> seen;  // a weight that layers share gets them once
+  for_each_dense_weight(module, [&](const std::string&, auto& weight) {
+    if (!weight.takes_factors() || !seen.insert(weight.id()).second) return;
     weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape()));
   });
 }
@@ -160,7 +162,7 @@ template <Visitable M>
 
 namespace detail {
 
-/// Gives a handle a copy of its own; handles of one thing get one copy.
+/// Gives a handle a copy of its own; handles of one thing get one copy, and a handle of such a copy stays as it is.
 template <class Handle>
 void detach_once(Handle& handle, std::map<const void*, Handle>& copies) {
   const void* id = handle.id();
@@ -170,17 +172,22 @@ void detach_once(Handle& handle, std::map<const void*, Handle>& copies) {
   }
   handle.detach();
   copies.emplace(id, handle);
+  copies.emplace(handle.id(), handle);
 }
 
 }  // namespace detail
 
-/// A copy of a network with weights of its own; weights shared between its modules stay shared. (Copying a module
-/// copies handles.)
+/// A copy of a network with weights of its own, and forms of theirs; weights shared between its modules stay shared.
+/// (Copying a module copies handles.)
 template <Visitable M>
 [[nodiscard]] M clone_module(const M& module) {
   M copy = module;
-  std::map<const void*, Parameter<WeightOf<M>, typename M::device_type>> parameters;
+  using Weight = Parameter<WeightOf<M>, typename M::device_type>;
+  std::map<const void*, Weight> parameters;
   std::map<const void*, Buffer<WeightOf<M>, typename M::device_type>> buffers;
+  // Dense weights themselves first: one that is made of templates is no parameter, and its form is to be copied too.
+  for_each_dense_weight(copy,
+                        [&](const std::string&, auto& weight) { detail::detach_once<Weight>(weight, parameters); });
   for_each_parameter(copy, [&](const std::string&, auto& parameter) { detail::detach_once(parameter, parameters); });
   for_each_buffer(copy, [&](const std::string&, auto& buffer) { detail::detach_once(buffer, buffers); });
   return copy;

@@ -3,6 +3,7 @@
 // flatten() moves it into a store.
 #pragma once
 
+#include <any>
 #include <memory>
 #include <string>
 #include <utility>
@@ -80,6 +81,8 @@ class Parameter {
   void set_group(Group group) { state_->group = group; }
   [[nodiscard]] bool late_phase() const { return state_->late_phase; }
   void set_late_phase(bool late_phase) { state_->late_phase = late_phase; }
+  /// Whether release puts rank-1 factors on it, if these are chosen and it is a dense weight.
+  void set_takes_factors(bool takes) { state_->takes_factors = takes; }
   /// The store this parameter's memory belongs to, if any.
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home.store(); }
   /// Moves the handle's weight to other memory, which retires the store it was in.
@@ -101,7 +104,8 @@ class Parameter {
     f(name, *this);
     if (Parameter* const phi = deviations()) f(name + ".additive", *phi);
   }
-  /// Makes this handle a weight of its own with the same contents. Deviations stay the same parameter.
+  /// Makes this handle a weight of its own with the same contents. Deviations, and what a form holds, stay the same
+  /// parameters.
   void detach() {
     auto copy = std::make_shared<State>(*state_);
     copy->value = clone(state_->value);
@@ -117,9 +121,17 @@ class Parameter {
     return add_row(state_->deviations.front().value_on(x), value_on(x));
   }
 
+ protected:
+  /// The form of a dense weight, which all handles of it share; empty: none was attached (see forms/dense_weight.hpp).
+  [[nodiscard]] std::any& form_state() const { return state_->form; }
+  [[nodiscard]] bool wants_factors() const { return state_->takes_factors; }
+
  private:
   template <class T>
   [[nodiscard]] Variable<W, D> value_on(const Variable<T, D>& x) const {
+    require(value().size() > 0,
+            "parameter: this weight is made of templates elsewhere, and a plain Parameter that shares it cannot read "
+            "it; make that a DenseWeight");
     const auto& recording = x.recording();
     const MemberRange range = recording->options.members;
     if (value().dim(0) == 1 || range.count == 0) return leaf(recording, value(), gradient());
@@ -131,6 +143,8 @@ class Parameter {
     std::vector<Parameter> deviations;  // one or none
     Group group = Group::none;
     bool late_phase = false;
+    bool takes_factors = true;
+    std::any form;  // Form<W, D>, which parameters are made of
     Residence<W, D> home;
   };
   std::shared_ptr<State> state_;

@@ -3,21 +3,35 @@
 
 #include <cmath>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
 #include <lpw/nn/forms/dense_weight.hpp>
 #include <lpw/nn/initializer.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A bank: how many templates it has, and how long they are along the weights' inputs.
+/// A bank: how many templates it has, how long they are along the weights' inputs, and how large.
 struct TemplateBank {
   std::int64_t templates;   // E
   std::int64_t inputs = 0;  // of a template; the weights' are multiples of it; 0: those of the first weight
+  double deviation = 0;     // of templates, and so of the weights; 0: He-normal by a template's own inputs. A look-up
+                            // sums no inputs: an embedding that starts as N(0, 1) takes 1
 };
 
 namespace detail {
+
+/// The weights, one that layers share once.
+template <class W, class D>
+[[nodiscard]] std::vector<DenseWeight<W, D>*> distinct(const std::vector<DenseWeight<W, D>*>& weights) {
+  std::vector<DenseWeight<W, D>*> result;
+  std::set<const void*> seen;
+  for (auto* weight : weights)
+    if (seen.insert(weight->id()).second) result.push_back(weight);
+  return result;
+}
 
 /// Throws unless the bank can make these weights.
 template <class W, class D>
@@ -25,6 +39,8 @@ void check_bank(const std::vector<DenseWeight<W, D>*>& weights, const TemplateBa
   require<OptionError>(!weights.empty() && bank.templates >= 1 && bank.inputs >= 0, "share_templates: ", weights.size(),
                        " weights, templates ", bank.templates, ", inputs ", bank.inputs,
                        "; expected a weight and a template at least");
+  require<OptionError>(bank.deviation >= 0 && is_finite(bank.deviation), "share_templates: deviation ", bank.deviation,
+                       "; expected a finite number, 0 (He-normal) or more");
   const Shape first = weights.front()->shape();
   const std::int64_t inputs = bank.inputs > 0 ? bank.inputs : first[-1];
   for (const auto* weight : weights) {
@@ -55,19 +71,20 @@ void check_bank(const std::vector<DenseWeight<W, D>*>& weights, const TemplateBa
 
 }  // namespace detail
 
-/// Makes weights [O, ..., C] of one new bank, in place of parameters of their own. Templates [O, ..., inputs] are
-/// He-normal, each by its own inputs; coefficients are orthogonal over the parts of all layers of one shape. They are
-/// late-phase weights of Group::templates from the start, so that the optimizer's rates for these hold before release
-/// too. Throws OptionError or ShapeError for weights that cannot share a bank.
+/// Makes weights [O, ..., C] of one new bank, in place of parameters of their own; layers tied to them stay tied.
+/// Templates [O, ..., inputs] are normal, `deviation` as the bank says; coefficients are orthogonal over the parts of
+/// all layers of one shape. They are late-phase weights of Group::templates from the start, so that the optimizer's
+/// rates for these hold before release too. Throws OptionError or ShapeError for weights that cannot share a bank.
 template <class W, class D>
 void share_templates(const std::vector<DenseWeight<W, D>*>& weights, const TemplateBank& bank, Initializer& init) {
   detail::check_bank(weights, bank);
   const Shape first = weights.front()->shape();
   const Shape shape = bank.inputs > 0 ? first.with(first.rank() - 1, bank.inputs) : first;
-  const Parameter<W, D> templates(
-      init.he_normal<W, D>(shape.prepend(bank.templates).prepend(1), shape.size() / shape[0]));
+  const Shape rows = shape.prepend(bank.templates).prepend(1);
+  const Parameter<W, D> templates(bank.deviation > 0 ? init.normal<W, D>(rows, bank.deviation)
+                                                     : init.he_normal<W, D>(rows, shape.size() / shape[0]));
   std::map<std::int64_t, std::vector<DenseWeight<W, D>*>> by_parts;
-  for (auto* weight : weights) by_parts[weight->shape()[-1] / shape[-1]].push_back(weight);
+  for (auto* weight : detail::distinct(weights)) by_parts[weight->shape()[-1] / shape[-1]].push_back(weight);
   for (const auto& [parts, layers] : by_parts) {
     const auto all = detail::orthogonal_coefficients(std::ssize(layers) * parts, bank.templates, init);
     std::int64_t row = 0;

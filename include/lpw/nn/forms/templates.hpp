@@ -43,7 +43,9 @@ struct Templates {
   /// Makes the base the weight, of single rows of coefficients and templates.
   void fold(Parameter<W, D>& base) const {
     const lpw::detail::TemplateSum<W, D> sum(coefficients.value(), templates.value(), weight);
-    base = Parameter<W, D>(sum.weight(), base.group());
+    auto value = sum.weight();
+    auto gradient = zeros<W, D>(value.shape());
+    base.bind(std::move(value), std::move(gradient), nullptr);
   }
 
  private:
