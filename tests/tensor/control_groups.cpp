@@ -123,7 +123,8 @@ TEST_CASE("a group's memory is shared with what the process holds itself") {
   Tree tree;
   tree.put(groups, "0::/").put(mounts, "30 25 0:26 / /g rw - cgroup2 cgroup2 rw");
   const auto holds = [&](std::size_t anonymous, std::size_t shared) {
-    tree.put("/proc/self/statm", to_text(2000 * pages, ' ', (anonymous + shared) * pages, ' ', shared * pages, " 1 0 2 0"));
+    tree.put("/proc/self/statm",
+             to_text(2000 * pages, ' ', (anonymous + shared) * pages, ' ', shared * pages, " 1 0 2 0"));
   };
   // 448 MB of 512 are for tensors, less what others hold.
   const auto taken = [&](std::size_t size, std::size_t held) {
