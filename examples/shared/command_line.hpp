@@ -122,8 +122,7 @@ class CommandLine {
     for (const auto& option : table_) {
       const auto why = option.idle_in(options);
       const bool meant = typed_.contains(option.name) || (why && !typed_.contains(why->because) && !is_default(option));
-      lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, "--", option.name,
-                                     " does nothing here: ", why ? why->reason : "", "; leave it out");
+      lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, why ? refusal(option.name, *why) : "");
     }
   }
 

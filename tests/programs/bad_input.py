@@ -264,6 +264,21 @@ def models(folder):
     )
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
     refused("--eval", folder / "run" / "model.safetensors", "--lr", 3, says=["--lr does nothing", "nothing is trained"])
+    for option, value in [
+        ("--label-smoothing", 0.1),
+        ("--cutout", 8),
+        ("--augment", "none"),
+        ("--eval-every", 2),
+        ("--checkpoint-minutes", 5),
+    ]:
+        refused(
+            "--eval",
+            folder / "run" / "model.safetensors",
+            option,
+            value,
+            says=[f"{option} does nothing", "nothing is trained"],
+        )
+    refused("--eval", folder / "run" / "checkpoint.lpw", "--eval-every", 2, says="--eval-every does nothing")
     refused("--eval", folder / "run" / "checkpoint.lpw", "--convert", says="--convert does nothing")
     wide = folder / "wide.safetensors"
     wide.write_bytes(widen(content))
