@@ -244,6 +244,7 @@ def models(folder):
             check("flipped" in what, f"{what} was taken for a whole model")
     damaged.write_bytes(content[:1000])
     refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
+    check(not (folder / "init").exists(), "a network that cannot be read leaves an empty run folder")
     (length,) = struct.unpack_from("<Q", content)
     for value in [math.nan, math.inf]:
         damaged.write_bytes(content[: 8 + length] + struct.pack("<f", value) + content[12 + length :])
