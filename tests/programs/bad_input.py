@@ -25,6 +25,7 @@ from trainer import (
     run,
     start,
     train,
+    without_threads,
 )
 
 random.seed(20210503)
@@ -432,6 +433,16 @@ def divergence(folder):
         )
 
 
+def no_threads(folder):
+    """A limit on processes is said to be one: by loops, and on one thread by what makes minibatches."""
+    limited = without_threads(PROGRAM, folder)
+    if limited is None:
+        return
+    cause = "Resource temporarily unavailable; the system's limit on processes or memory is reached"
+    for threads, what in [(2, "cannot start thread 2 of 2: "), (1, "cannot start a thread for minibatches: ")]:
+        refused(*TINY, "--threads", threads, "--out", folder / "run", says=what + cause, **limited)
+
+
 def closed_output(folder):
     """`cifar | head -1` ends as programs in pipes do."""
     process = subprocess.Popen(
@@ -442,7 +453,18 @@ def closed_output(folder):
     check(process.wait(timeout=600) in (0, -13), f"exit code {process.returncode}")
 
 
-TESTS = [options, checkpoints, models, configurations, data, run_folders, full_disk, divergence, closed_output]
+TESTS = [
+    options,
+    checkpoints,
+    models,
+    configurations,
+    data,
+    run_folders,
+    full_disk,
+    divergence,
+    no_threads,
+    closed_output,
+]
 chosen = [test for test in TESTS if test.__name__ in sys.argv[2:]] or TESTS
 check(len(chosen) == len(sys.argv[2:] or TESTS), f"one of {sys.argv[2:]} is no test")
 main(*chosen)
