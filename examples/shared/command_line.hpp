@@ -32,7 +32,7 @@ namespace example {
 template <class Options>
 class CommandLine {
  public:
-  CommandLine() : app_(Options::purpose) {
+  explicit CommandLine(bool with_cuda) : with_cuda_(with_cuda), app_(Options::purpose) {
     app_.get_help_ptr()->configurable(false);
     app_.option_defaults()->multi_option_policy(
         CLI::MultiOptionPolicy::TakeLast);  // a script's options can be overridden
@@ -133,7 +133,7 @@ class CommandLine {
 
   void require_machine() const {
     const Options& o = options;
-    lpw::require<lpw::OptionError>(with_cuda || o.device != "cuda",
+    lpw::require<lpw::OptionError>(with_cuda_ || o.device != "cuda",
                                    "--device cuda: this program was built without CUDA; build it where nvcc, "
                                    "cuBLAS and cuDNN are (cmake --preset cuda), or take --device cpu");
     lpw::require<lpw::OptionError>(o.precision != "tf32" || o.device == "cuda" || !o.eval.empty(),
@@ -178,6 +178,7 @@ class CommandLine {
     }
   }
 
+  bool with_cuda_;
   CLI::App app_;
   const OptionTable<Options>& table_ = option_table<Options>();
   std::set<std::string> typed_;  // options that stand on the command line
