@@ -1,7 +1,8 @@
 """Usage: odd_values.py PROGRAM
 Every option that --help lists with values that nobody means: each is refused in one line that names it, its limits and
 the value, or taken for what it says; never by a crash, in silence, or as another number. On the command line and in
-files. A part of the values for each option; with LPW_TEST_LONG=1 all of them, five thousand starts of a trainer."""
+files. A part of the values for each option; with LPW_TEST_LONG=1 all of them, half a minute for a trainer that need not
+load CUDA's libraries."""
 
 import json
 import os
