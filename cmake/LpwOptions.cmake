@@ -29,6 +29,9 @@ option(LPW_UNITE
   "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
 set(LPW_COMPUTE_OPTIONS "" CACHE STRING
   "More compile options for what computes in this project's programs: lpw::compiled, trainers and the emulated kernels")
+set(LPW_COMPILED_EXCEPT "" CACHE STRING
+  "Sources of lpw::compiled that nothing of this build needs, as a regular expression; empty for none")
+mark_as_advanced(LPW_COMPILED_EXCEPT)
 option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
 set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")
 

@@ -1,6 +1,7 @@
 // The method in one file: train one network, release its batch norms and its head into K members, train those as one
 // batched pass, each on minibatches of its own, and average them into one plain network, which is saved.
 #include <cstdio>
+#include <exception>
 
 #include <lpw/lpw.hpp>
 
@@ -53,7 +54,7 @@ double train_epoch(Network& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer
 
 }  // namespace
 
-int main() {
+int main() try {
   auto data = lpw::data::synthetic(
       {.train = 2000,
        .test = 500,
@@ -77,4 +78,7 @@ int main() {
   print_score("collapsed, one network:", network, data);
   lpw::io::save_safetensors("late_phase.safetensors", network);
   std::printf("saved as late_phase.safetensors\n");
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "late_phase: %s\n", error.what());
+  return 1;
 }

@@ -2,6 +2,7 @@
 // asks, by lpw::data::MinibatchPlan, which says whose each sample is; the loss is a mean of squares for each member.
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <vector>
 
 #include <lpw/lpw.hpp>
@@ -100,7 +101,7 @@ double error_of(Network& network, const Table& table) {
 
 }  // namespace
 
-int main() {
+int main() try {
   const Table train(4000, 1), test(2000, 2);
   const lpw::data::MinibatchPlan plan(train.count(), {.batch = 50, .seed = 1});
   Network network{lpw::nn::Initializer(lpw::Philox{1})};
@@ -126,4 +127,7 @@ int main() {
   }
   lpw::collapse(network);
   std::printf("collapsed: error %.4f, of which noise is %.4f\n", error_of(network, test), noise);
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "own_data: %s\n", error.what());
+  return 1;
 }

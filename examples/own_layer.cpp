@@ -2,6 +2,7 @@
 // channel c. Its slopes are late-phase weights: after release each member has its own.
 #include <cmath>
 #include <cstdio>
+#include <exception>
 #include <numbers>
 
 #include <lpw/lpw.hpp>
@@ -78,7 +79,7 @@ double accuracy(Network& network) {
 
 }  // namespace
 
-int main() {
+int main() try {
   using Linear = lpw::nn::Linear<float, Cpu>;
   using Slope = LearnedSlope<float, Cpu>;
   lpw::nn::Initializer init(lpw::Philox{1});
@@ -108,4 +109,7 @@ int main() {
   lpw::collapse(network);
   std::printf("collapsed: accuracy %.3f, slope of channel 0: %.4f\n", accuracy(network),
               static_cast<double>(*slope.value().row(0)));
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "own_layer: %s\n", error.what());
+  return 1;
 }

@@ -5,6 +5,7 @@
 // depend on the epoch alone. So a checkpoint holds the flat stores of weights, momentum and running statistics, and two
 // numbers.
 #include <cstdio>
+#include <exception>
 #include <filesystem>
 #include <string>
 
@@ -66,7 +67,7 @@ void train_epoch(Network& network, Optimizer& optimizer, const lpw::data::Loader
 
 }  // namespace
 
-int main(int argc, char** argv) {
+int main(int argc, char** argv) try {
   const std::filesystem::path folder = argc > 1 ? argv[1] : "own_loop_run";
   const auto checkpoint = folder / "checkpoint.lpw";
   std::filesystem::create_directories(folder);
@@ -89,4 +90,7 @@ int main(int argc, char** argv) {
   lpw::collapse(network);
   lpw::io::save_safetensors(folder / "model.safetensors", network);
   std::printf("saved %s\n", (folder / "model.safetensors").c_str());
+} catch (const std::exception& error) {
+  std::fprintf(stderr, "own_loop_resume: %s\n", error.what());
+  return 1;
 }

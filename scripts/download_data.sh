@@ -8,7 +8,7 @@ set -euo pipefail
 unset CDPATH
 
 die() { echo "download_data.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,5s/^# //p' "$0"; }
+usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 need() { command -v "$1" >/dev/null || die "$1 is needed and not installed"; }
 
 case ${1:-} in -h | --help) usage; exit 0 ;; esac

@@ -7,7 +7,7 @@ set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
 die() { echo "plot_quadratic.sh: $*" >&2; exit 1; }
-usage() { sed -n '2,5s/^# //p' "$0"; }
+usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 
 out="" folder=""
 while [ $# -gt 0 ]; do

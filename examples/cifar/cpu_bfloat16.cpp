@@ -3,4 +3,4 @@
 
 #include "example.hpp"
 
-template int example::run_on_cpu<cifar::Example, lpw::bfloat16>(const cifar::Options&, const std::string&);
+[[maybe_unused]] static const bool offered = example::offer_cpu<cifar::Example, lpw::bfloat16>();

@@ -3,4 +3,4 @@
 
 #include "example.hpp"
 
-template int example::run_on_cpu<enwik8::Example, float>(const enwik8::Options&, const std::string&);
+[[maybe_unused]] static const bool offered = example::offer_cpu<enwik8::Example, float>();

@@ -5,5 +5,5 @@ file(GLOB_RECURSE headers CONFIGURE_DEPENDS ${include}/*.hpp)
 add_custom_command(OUTPUT ${text}
   COMMAND ${CMAKE_COMMAND} -DINCLUDE=${include} -DOUTPUT=${text} -P ${folder}/embed_headers.cmake
   DEPENDS ${headers} ${folder}/embed_headers.cmake VERBATIM)
-target_sources(enwik8 PRIVATE ${text})
-target_include_directories(enwik8 PRIVATE ${folder})
+target_sources(${objects} PRIVATE ${text})
+target_include_directories(${objects} PRIVATE ${folder})

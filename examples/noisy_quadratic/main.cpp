@@ -1,10 +1,14 @@
 // The noisy quadratic problem: what SGD, large batches, weight averages and late-phase weights do to the loss, in
 // closed form and as lpw does it, at equal numbers of minibatches. docs/noisy_quadratic.md derives the closed forms.
+#include <unistd.h>
+
+#include <cerrno>
 #include <cstdio>
 #include <exception>
 #include <filesystem>
 #include <new>
 #include <optional>
+#include <system_error>
 
 #include <lpw/io/file.hpp>
 #include <lpw/train/printable.hpp>
@@ -31,6 +35,9 @@ std::optional<int> parse(Options& options, int argc, char** argv) {
     std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, lpw::train::one_line(error.what()).c_str());
     return 2;
   }
+  for (const auto& row : Options::table())
+    if (const auto why = row.idle_in(options); why && app.get_option("--" + row.name)->count() > 0)
+      lpw::fail<lpw::OptionError>(example::refusal(row.name, *why));
   return std::nullopt;
 }
 
@@ -38,13 +45,11 @@ void append(std::vector<Row>& rows, std::vector<Row> more) {
   rows.insert(rows.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
 }
 
-/// All trainings at all times. Every one is checked before the first begins.
+/// All trainings at all times.
 std::vector<Row> compare_trainings(const Options& options, const Problem& problem) {
-  const auto trainings = compared_trainings(options);
-  for (const Training& training : trainings) validate(problem, training);
   std::vector<Row> rows;
   double difference = 0;
-  for (const Training& training : trainings) {
+  for (const Training& training : compared_trainings(options)) {
     auto expected = expected_losses(problem, training);
     if (training.constant_rates()) {
       auto closed = closed_form_losses(problem, training);
@@ -87,13 +92,27 @@ std::vector<Row> compare_steady_states(const Options& options, const Problem& pr
   return rows;
 }
 
+/// Makes the folder of the results. Throws FileError where it, or they, could not be written.
+void make_folder(const std::filesystem::path& folder) {
+  std::error_code error;
+  std::filesystem::create_directories(folder, error);
+  if (!error && ::access(folder.c_str(), W_OK | X_OK) != 0) error = std::error_code(errno, std::generic_category());
+  lpw::require<lpw::FileError>(!error, folder.string(), ": cannot write there: ", error.message(),
+                               "; choose another `out`");
+  for (const char* name : {"loss.csv", "steady.csv"})
+    lpw::require<lpw::FileError>(!std::filesystem::is_directory(folder / name), (folder / name).string(),
+                                 ": is a folder, where a file is to be; choose another `out`");
+}
+
+/// Everything is checked before anything is computed.
 int run(const Options& options) {
   const Problem problem = options.problem();
   const std::filesystem::path folder = options.out;
   if (options.threads > 0) lpw::set_max_threads(options.threads);
   (void)steady_members(options);
+  for (const Training& training : compared_trainings(options)) validate(problem, training);
+  make_folder(folder);
   const auto losses = compare_trainings(options, problem);
-  std::filesystem::create_directories(folder);
   lpw::io::write_file_atomically(folder / "loss.csv", csv(losses));
   if (options.steady_iterations > 0)
     lpw::io::write_file_atomically(folder / "steady.csv", csv(compare_steady_states(options, problem)));

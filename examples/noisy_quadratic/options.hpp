@@ -1,7 +1,9 @@
 // The options of the noisy quadratic problem, and the trainings that they ask for.
 #pragma once
 
+#include <algorithm>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -28,6 +30,20 @@ struct Options {
   [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
   [[nodiscard]] static const example::OptionTable<Options>& table();
 };
+
+namespace detail {
+
+/// Why what concerns averages does nothing.
+[[nodiscard]] inline std::optional<example::Idle> without_averages(const Options& o) {
+  if (o.average_start >= 0) return std::nullopt;
+  return example::Idle{"average-start", "no weights are averaged"};
+}
+[[nodiscard]] inline std::optional<example::Idle> without_steady_states(const Options& o) {
+  if (o.steady_iterations > 0) return std::nullopt;
+  return example::Idle{"steady-iterations", "no steady state is simulated"};
+}
+
+}  // namespace detail
 
 inline const example::OptionTable<Options>& Options::table() {
   using namespace example;
@@ -73,12 +89,14 @@ inline const example::OptionTable<Options>& Options::table() {
        .member = &Options::average_every,
        .help = "iterations from one update of the averages to the next",
        .check = at_least<std::int64_t>(1),
-       .section = training},
+       .section = training,
+       .idle = detail::without_averages},
       {.name = "ema-decay",
        .member = &Options::ema_decay,
        .help = "decay of the exponential moving average, at each update",
        .check = range(0.0, 0.999999),
-       .section = training},
+       .section = training,
+       .idle = detail::without_averages},
       {.name = "members",
        .member = &Options::members,
        .help = "late-phase members K, and minibatches in a large batch",
@@ -113,7 +131,8 @@ inline const example::OptionTable<Options>& Options::table() {
        .member = &Options::steady_members,
        .help = "numbers of members whose steady state is computed, joined by commas",
        .section = run,
-       .list = true},
+       .list = true,
+       .idle = detail::without_steady_states},
       {.name = "steady-iterations",
        .member = &Options::steady_iterations,
        .help = "iterations from the steady state on, which must not leave it; 0: no simulation of it",
@@ -195,6 +214,8 @@ inline const example::OptionTable<Options>& Options::table() {
     const auto count = example::read_number<std::int64_t>(part);
     lpw::require<lpw::OptionError>(count && *count >= 1 && *count <= 100'000, "`steady_members` ", o.steady_members,
                                    ": expected whole numbers from 1 to 100000, joined by commas");
+    lpw::require<lpw::OptionError>(std::find(result.begin(), result.end(), *count) == result.end(),
+                                   "`steady_members` ", o.steady_members, ": names ", *count, " twice");
     result.push_back(*count);
   }
   return result;

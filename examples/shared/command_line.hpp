@@ -33,7 +33,7 @@ namespace example {
 template <class Options>
 class CommandLine {
  public:
-  CommandLine() : app_(Options::purpose) {
+  explicit CommandLine(bool with_cuda) : with_cuda_(with_cuda), app_(Options::purpose) {
     app_.get_help_ptr()->configurable(false);
     app_.option_defaults()->multi_option_policy(
         CLI::MultiOptionPolicy::TakeLast);  // a script's options can be overridden
@@ -123,8 +123,7 @@ class CommandLine {
     for (const auto& option : table_) {
       const auto why = option.idle_in(options);
       const bool meant = typed_.contains(option.name) || (why && !typed_.contains(why->because) && !is_default(option));
-      lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, "--", option.name,
-                                     " does nothing here: ", why ? why->reason : "", "; leave it out");
+      lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, why ? refusal(option.name, *why) : "");
     }
   }
 
@@ -135,7 +134,7 @@ class CommandLine {
 
   void require_machine() const {
     const Options& o = options;
-    lpw::require<lpw::OptionError>(with_cuda || o.device != "cuda",
+    lpw::require<lpw::OptionError>(with_cuda_ || o.device != "cuda",
                                    "--device cuda: this program was built without CUDA; build it where nvcc, "
                                    "cuBLAS and cuDNN are (cmake --preset cuda), or take --device cpu");
     lpw::require<lpw::OptionError>(o.precision != "tf32" || o.device == "cuda" || !o.eval.empty(),
@@ -192,6 +191,7 @@ class CommandLine {
     return false;
   }
 
+  bool with_cuda_;
   CLI::App app_;
   const OptionTable<Options>& table_ = option_table<Options>();
   std::set<std::string> typed_;  // options that stand on the command line

@@ -47,6 +47,11 @@ struct Idle {
   std::string because, reason;
 };
 
+/// What is said of an option that does nothing.
+[[nodiscard]] inline std::string refusal(const std::string& option, const Idle& why) {
+  return "--" + option + " does nothing here: " + why.reason + "; leave it out";
+}
+
 /// A row: name, member, help and section are always there.
 template <class Options>
 struct Option {
@@ -81,7 +86,8 @@ struct Option {
   }
   [[nodiscard]] std::optional<Idle> idle_in(const Options& options) const {
     if (auto why = idle != nullptr ? idle(options) : std::nullopt) return why;
-    if (role == Role::training && options.evaluates_model()) return Idle{"eval", "nothing is trained"};
+    if constexpr (requires { options.evaluates_model(); })
+      if (role == Role::training && options.evaluates_model()) return Idle{"eval", "nothing is trained"};
     return std::nullopt;
   }
 };

@@ -29,6 +29,12 @@ std::optional<Idle> without_sgd(const O& o) {
   if (o.optimizer == "sgd") return std::nullopt;
   return Idle{"optimizer", o.optimizer + " has no such momentum"};
 }
+/// What says how the program goes about training.
+template <class O>
+std::optional<Idle> without_training(const O& o) {
+  if (o.eval.empty()) return std::nullopt;
+  return Idle{"eval", "nothing is trained"};
+}
 template <class O>
 std::optional<Idle> without_model(const O& o) {
   if (!o.init.empty() || o.evaluates_model()) return std::nullopt;
@@ -280,13 +286,15 @@ OptionTable<O> program_options() {
        .help = "epochs from one scoring of the collapsed network to the next; the last epoch is always scored",
        .check = at_least<std::int64_t>(1),
        .role = Role::program,
-       .section = run},
+       .section = run,
+       .idle = without_training<O>},
       {.name = "checkpoint-minutes",
        .member = &O::checkpoint_minutes,
        .help = "minutes between checkpoints within an epoch; each epoch ends with one",
        .check = positive(),
        .role = Role::program,
-       .section = run},
+       .section = run,
+       .idle = without_training<O>},
   };
 }
 

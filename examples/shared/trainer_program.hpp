@@ -129,14 +129,13 @@ class TrainerProgram {
 
   template <class Trainer>
   int train(Trainer& trainer, Network& network) {
+    const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
+    if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
+      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});  // or leaves no folder
     const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
     const lpw::train::RunFolder folder(out, options_.resume);
     add_parts(trainer, folder.path());
-    if (folder.has_checkpoint()) {
-      trainer.load(folder.checkpoint());
-    } else if (!options_.init.empty()) {
-      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});
-    }
+    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
     folder.write_config(config_);
     const auto shown = lpw::train::one_line(out);
     if (options_.resume && !folder.has_checkpoint())

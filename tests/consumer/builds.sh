@@ -9,14 +9,14 @@ shift 4
 command -v "$cxx" >/dev/null || { echo "SKIPPED: there is no $cxx"; exit 77; }
 library=()
 for flag in "$@"; do
-  case $flag in -stdlib=* | -std=*) library+=("$flag") ;; esac
+  case $flag in -stdlib=* | -std=* | -fopenmp) library+=("$flag") ;; esac
 done
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 # <version> is a header of C++20's libraries: without it there is no such library, or the compiler does not know the
 # standard.
 printf '#include <version>\nint main() {}\n' >"$folder/empty.cpp"
-"$cxx" ${library[@]+"${library[@]}"} -fsyntax-only "$folder/empty.cpp" 2>"$folder/why" ||
+"$cxx" ${library[@]+"${library[@]}"} -o "$folder/empty" "$folder/empty.cpp" 2>"$folder/why" ||
   { echo "SKIPPED: $cxx ${library[*]}: $(head -1 "$folder/why")"; exit 77; }
 if [ "$what" = SYNTAX ]; then
   "$cxx" "$@" -fsyntax-only "$source"

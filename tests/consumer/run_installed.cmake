@@ -1,10 +1,19 @@
-# Installs the consumer's build BINARY_DIR, runs what was installed, and sees that it is the program alone: nothing of
-# lpw.
+cmake_minimum_required(VERSION 3.25)
+# Installs the consumer's build BINARY_DIR, runs what was installed, and sees that it is the program alone, nothing of
+# lpw; or with WITH_LPW, lpw as well, by which another project finds what it needs.
 set(prefix ${BINARY_DIR}/prefix)
 file(REMOVE_RECURSE ${prefix})
 execute_process(COMMAND ${CMAKE_COMMAND} --install ${BINARY_DIR} --prefix ${prefix} COMMAND_ERROR_IS_FATAL ANY)
 file(GLOB_RECURSE files RELATIVE ${prefix} ${prefix}/*)
-if(NOT files STREQUAL "bin/consumer")
+if(WITH_LPW)
+  if(NOT "include/lpw/lpw.hpp" IN_LIST files OR NOT "share/cmake/lpw/lpwConfig.cmake" IN_LIST files)
+    message(FATAL_ERROR "a project that installs lpw as well installs only ${files}")
+  endif()
+  file(READ ${prefix}/share/cmake/lpw/lpwTargets.cmake targets)
+  if(targets MATCHES "own_")
+    message(FATAL_ERROR "the installed lpw asks for a target of the project that built it:\n${targets}")
+  endif()
+elseif(NOT files STREQUAL "bin/consumer")
   message(FATAL_ERROR "a project's installation is ${files}, expected bin/consumer")
 endif()
 execute_process(COMMAND ${prefix}/bin/consumer COMMAND_ERROR_IS_FATAL ANY)

@@ -8,7 +8,9 @@
 
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/finite.hpp>
 #include <lpw/cpu/softmax.hpp>
+#include <lpw/io/finite.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/optim/sgd.hpp>
 
@@ -150,6 +152,32 @@ void check_options() {
   check_throws<OptionError>([&] { optim::Sgd(layer, {.momentum = bad}); }, "a momentum of NaN throws");
 }
 
+/// What the documents tell a loop of one's own to call, and what reads files.
+void check_guards() {
+  for (const float bad : {nan(), negative_nan(), infinity()}) {
+    Tape tape;
+    check_throws<NonFinite>([&] { require_finite(tape.input(full<float, Cpu>({2}, bad))); }, "a bad loss is found");
+    Layer layer;
+    nn::require_finite(layer);
+    layer.weight.value().data()[2] = bad;
+    check_throws<NonFinite>([&] { nn::require_finite(layer); }, "a bad weight is found");
+    io::NamedTensors tensors("file");
+    tensors.add("weight", layer.weight.value());
+    check_throws<FileError>([&] { io::require_finite(*tensors.begin(), "file"); }, "a bad weight in a file is found");
+  }
+}
+
+void check_clipping() {
+  auto gradient = full<float, Cpu>({1, 4}, 2.f);
+  const auto factor = [&] {
+    return clip_factor(ScaledGradient<float, Cpu>{gradient, 1}, ScaledGradient<float, Cpu>{gradient, 0}, 1).data()[0];
+  };
+  const float of_four = factor();
+  check(of_four > 0.249f && of_four < 0.25f, "a norm of 4 is clipped to 1");
+  gradient.data()[1] = nan();
+  check(bits_of_nan(factor()), "gradients of NaN are not clipped to numbers");
+}
+
 }  // namespace
 
 int main() {
@@ -157,5 +185,7 @@ int main() {
   check_operations();
   check_batch_norm();
   check_options();
+  check_guards();
+  check_clipping();
   return failures ? 1 : 0;
 }

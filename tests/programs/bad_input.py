@@ -25,6 +25,7 @@ from trainer import (
     run,
     start,
     train,
+    without_threads,
 )
 
 random.seed(20210503)
@@ -255,6 +256,7 @@ def models(folder):
             check("flipped" in what, f"{what} was taken for a whole model")
     damaged.write_bytes(content[:1000])
     refused(*TINY, "--init", damaged, "--out", folder / "init", says="damaged.safetensors")
+    check(not (folder / "init").exists(), "a network that cannot be read leaves an empty run folder")
     (length,) = struct.unpack_from("<Q", content)
     for value in [math.nan, math.inf]:
         damaged.write_bytes(content[: 8 + length] + struct.pack("<f", value) + content[12 + length :])
@@ -275,6 +277,21 @@ def models(folder):
     )
     refused("--eval", folder / "run" / "model.safetensors", "--data", folder, says="--data")
     refused("--eval", folder / "run" / "model.safetensors", "--lr", 3, says=["--lr does nothing", "nothing is trained"])
+    for option, value in [
+        ("--label-smoothing", 0.1),
+        ("--cutout", 8),
+        ("--augment", "none"),
+        ("--eval-every", 2),
+        ("--checkpoint-minutes", 5),
+    ]:
+        refused(
+            "--eval",
+            folder / "run" / "model.safetensors",
+            option,
+            value,
+            says=[f"{option} does nothing", "nothing is trained"],
+        )
+    refused("--eval", folder / "run" / "checkpoint.lpw", "--eval-every", 2, says="--eval-every does nothing")
     refused("--eval", folder / "run" / "checkpoint.lpw", "--convert", says="--convert does nothing")
     wide = folder / "wide.safetensors"
     wide.write_bytes(widen(content))
@@ -427,6 +444,16 @@ def divergence(folder):
         )
 
 
+def no_threads(folder):
+    """A limit on processes is said to be one: by loops, and on one thread by what makes minibatches."""
+    limited = without_threads(PROGRAM, folder)
+    if limited is None:
+        return
+    cause = "Resource temporarily unavailable; the system's limit on processes or memory is reached"
+    for threads, what in [(2, "cannot start thread 2 of 2: "), (1, "cannot start a thread for minibatches: ")]:
+        refused(*TINY, "--threads", threads, "--out", folder / "run", says=what + cause, **limited)
+
+
 def closed_output(folder):
     """`cifar | head -1` ends as programs in pipes do."""
     process = subprocess.Popen(
@@ -437,7 +464,18 @@ def closed_output(folder):
     check(process.wait(timeout=600) in (0, -13), f"exit code {process.returncode}")
 
 
-TESTS = [options, checkpoints, models, configurations, data, run_folders, full_disk, divergence, closed_output]
+TESTS = [
+    options,
+    checkpoints,
+    models,
+    configurations,
+    data,
+    run_folders,
+    full_disk,
+    divergence,
+    no_threads,
+    closed_output,
+]
 chosen = [test for test in TESTS if test.__name__ in sys.argv[2:]] or TESTS
 check(len(chosen) == len(sys.argv[2:] or TESTS), f"one of {sys.argv[2:]} is no test")
 main(*chosen)

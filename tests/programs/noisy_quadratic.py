@@ -9,6 +9,7 @@ import shutil
 import struct
 import subprocess
 import sys
+import time
 
 sys.argv, PLOT = sys.argv[:2], pathlib.Path(sys.argv[2]).resolve()
 
@@ -16,8 +17,9 @@ from trainer import check, main, refused, run  # noqa: E402
 
 SMALL = (
     "--dimensions 50 --samples 120 --release 60 --average-start 80 --members 3 --repeats 40 --records 5 "
-    "--steady-members 1,3,30 --steady-iterations 10 --threads 1"
+    "--threads 1"
 ).split()
+STEADY = "--steady-members 1,3,30 --steady-iterations 10".split()
 
 
 def rows(path):
@@ -26,7 +28,7 @@ def rows(path):
 
 
 def small(folder):
-    done = run(*SMALL, "--out", folder)
+    done = run(*SMALL, *STEADY, "--out", folder)
     check(done.returncode == 0 and done.stderr == "", done.stderr)
     return done.stdout
 
@@ -60,7 +62,7 @@ def minibatches_that_fill_no_iteration_are_left(folder):
 
 def results_do_not_depend_on_threads(folder):
     small(folder / "one")
-    run(*SMALL, "--threads", 2, "--out", folder / "two")
+    run(*SMALL, *STEADY, "--threads", 2, "--out", folder / "two")
     for name in ["loss.csv", "steady.csv"]:
         check((folder / "one" / name).read_bytes() == (folder / "two" / name).read_bytes(), f"{name} differs")
 
@@ -102,8 +104,26 @@ def bad_options_are_refused(folder):
     refused(*SMALL, "--steady-members", "1,x", says="--steady-members 1,x: expected whole numbers")
     refused(*SMALL, "--noise", 0, says="--noise: expected a number above 0")
     refused(*SMALL, "--repeats", 1, says="--repeats: expected a whole number from 2")
+    refused(*SMALL, "--steady-members", "1,3,1", says="--steady-members 1,3,1: names 1 twice")
+    for arguments in [
+        ["--average-start", -1, "--ema-decay", 0.5],
+        ["--average-start", -1, "--average-every", 2],
+        ["--steady-iterations", 0, "--steady-members", 2],
+    ]:
+        refused(*SMALL, *arguments, "--out", folder, says=f"{arguments[2]} does nothing here: ")
     refused("--bogus", says="--bogus")
     check(list(folder.iterdir()) == [], "files were written all the same")
+
+
+def results_have_a_place_before_they_are_computed(folder):
+    """The defaults take minutes, of which nothing is lost."""
+    (folder / "file").touch()
+    (folder / "loss" / "loss.csv").mkdir(parents=True)
+    begin = time.monotonic()
+    refused("--out", folder / "file" / "below", says=[str(folder / "file" / "below"), "choose another --out"])
+    refused("--out", folder / "file", says=["choose another --out"])
+    refused("--out", folder / "loss", says=["loss.csv: is a folder", "choose another --out"])
+    check(time.monotonic() - begin < 20, "something was computed first")
 
 
 main(
@@ -112,4 +132,5 @@ main(
     results_do_not_depend_on_threads,
     a_picture_is_drawn,
     bad_options_are_refused,
+    results_have_a_place_before_they_are_computed,
 )

@@ -1,7 +1,8 @@
-"""Usage: odd_values.py CIFAR|ENWIK8
+"""Usage: odd_values.py PROGRAM
 Every option that --help lists with values that nobody means: each is refused in one line that names it, its limits and
 the value, or taken for what it says; never by a crash, in silence, or as another number. On the command line and in
-files. A part of the values for each option; with LPW_TEST_LONG=1 all of them, half a minute."""
+files. A part of the values for each option; with LPW_TEST_LONG=1 all of them, half a minute for a trainer that need not
+load CUDA's libraries."""
 
 import json
 import os
@@ -18,7 +19,7 @@ INT, UINT, FLOAT = r"\+?\d+|-\d+", r"\+?\d+", r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?
 TINIEST = 2.2250738585072014e-308
 COUNT, FROM_ONE, OR_NOT = (INT, 0, MOST, None), (INT, 1, MOST, None), (INT, 0, MOST, -1)
 AMOUNT, ABOVE_ZERO, AMOUNT_OR_NOT = (FLOAT, 0, MOST, None), (FLOAT, TINIEST, MOST, None), (FLOAT, 0, MOST, -1)
-NUMBERS = {  # form, lowest, highest, and another that stands for something else
+OF_TRAINERS = {  # form, lowest, highest, and another that stands for something else
     "epochs": FROM_ONE,
     "batch": FROM_ONE,
     "members": FROM_ONE,
@@ -45,35 +46,66 @@ NUMBERS = {  # form, lowest, highest, and another that stands for something else
     "sam-start": COUNT,
     "checkpoint-minutes": ABOVE_ZERO,
     "line-search": (INT, 2, 10**6, 0),
-} | (
-    {
-        "label-smoothing": (FLOAT, 0, 0.999, None),
-        "cutout": (INT, 0, 32, None),
-        "train-subset": COUNT,
-        "test-subset": COUNT,
-        "held-out": COUNT,
-    }
-    if NAME == "cifar"
-    else {
-        "hidden": (INT, 1, 10**5, None),
-        "layers": (INT, 1, 1000, None),
-        "embedding": (INT, 1, 10**5, None),
-        "bptt": (INT, 1, 10**6, None),
-        "sample": (INT, 0, 10**9, None),
-        "temperature": AMOUNT,
-    }
+}
+CHOICES_OF_TRAINERS = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | {
+    "collapse",
+    "elastic-served",
+    "member-data",
+    "release-start",
+    "sam-weights",
+}
+TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"}
+OF_CIFAR = {
+    "label-smoothing": (FLOAT, 0, 0.999, None),
+    "cutout": (INT, 0, 32, None),
+    "train-subset": COUNT,
+    "test-subset": COUNT,
+    "held-out": COUNT,
+}
+OF_ENWIK8 = {
+    "hidden": (INT, 1, 10**5, None),
+    "layers": (INT, 1, 1000, None),
+    "embedding": (INT, 1, 10**5, None),
+    "bptt": (INT, 1, 10**6, None),
+    "sample": (INT, 0, 10**9, None),
+    "temperature": AMOUNT,
+}
+OF_QUADRATIC = {
+    "dimensions": (INT, 1, 10**7, None),
+    "noise": ABOVE_ZERO,
+    "start": (FLOAT, -MOST, MOST, None),
+    "samples": (INT, 1, 10**7, None),
+    "lr": ABOVE_ZERO,
+    "average-start": OR_NOT,
+    "average-every": FROM_ONE,
+    "ema-decay": (FLOAT, 0, 0.999999, None),
+    "members": (INT, 1, 10**5, None),
+    "release": COUNT,
+    "late-lr": AMOUNT_OR_NOT,
+    "sigma": AMOUNT,
+    "repeats": (INT, 2, 10**6, None),
+    "records": (INT, 1, 10**5, None),
+    "steady-iterations": (INT, 0, 10**6, None),
+    "seed": (UINT, 0, 2**64 - 1, None),
+    "threads": (INT, 0, 4096, None),
+}
+TRAINER = NAME != "noisy_quadratic"
+NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "noisy_quadratic": OF_QUADRATIC}[NAME]
+CHOICES = {"cifar": {"dataset", "augment", "convolution"}, "enwik8": set(), "noisy_quadratic": set()}[NAME] | (
+    CHOICES_OF_TRAINERS if TRAINER else set()
 )
-CHOICES = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device", "collapse"} | (
-    {"dataset", "augment", "convolution"} if NAME == "cifar" else set()
-)
-CHOICES |= {"elastic-served", "member-data", "release-start", "sam-weights"}
-TEXTS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"} | (
-    {"model"} if NAME == "cifar" else {"split", "pre-batch"}
-)
-NAMES = {"data", "init", "config", "out", "eval"} | (set() if NAME == "cifar" else {"valid", "test"})
-FLAGS = {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard"}
-FLAGS |= set() if NAME == "cifar" else {"embedding-factors"}
-ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"}
+TEXTS = {"cifar": {"model"}, "enwik8": {"split", "pre-batch"}, "noisy_quadratic": {"schedule", "steady-members"}}[
+    NAME
+] | (TEXTS_OF_TRAINERS if TRAINER else set())
+NAMES = {
+    "cifar": {"data", "init", "config", "out", "eval"},
+    "enwik8": {"data", "init", "config", "out", "eval", "valid", "test"},
+    "noisy_quadratic": {"out"},
+}[NAME]
+FLAGS = (
+    {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard"} if TRAINER else set()
+) | ({"embedding-factors"} if NAME == "enwik8" else set())
+ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"} if TRAINER else set()
 
 ODD_NUMBERS = [
     "",
@@ -194,9 +226,11 @@ def allowed(text, form, low, high, instead):
 
 
 def outcome(folder, name, text, in_file, bare=False):
-    """What the program says of an option's value, which stands in a file in quotes or bare. It ends where the data is
-    read, which there is not."""
-    missing = ["--data", folder / "missing"] if name != "data" else []
+    """What the program says of an option's value, which stands in a file in quotes or bare. It ends where data is read
+    that is not there, or where results have no place."""
+    missing = ["--data", folder / "missing"] if TRAINER else ["--out", "/dev/null/below"]
+    if name in missing[0]:
+        missing = []
     if not in_file:
         return refused(*missing, f"--{name}={text}" if text else f"--{name}", *([] if text else [""]))
     shown = text if bare else json.dumps(text, ensure_ascii=False)
@@ -208,7 +242,7 @@ def outcome(folder, name, text, in_file, bare=False):
 def check_numbers(folder):
     for name, limits in NUMBERS.items():
         for text in drawn(ODD_NUMBERS, 8):
-            for in_file in [False, True] if LONG else [random.random() < 0.3]:
+            for in_file in [False, True] if LONG and TRAINER else [TRAINER and random.random() < 0.3]:
                 bare = in_file and random.random() < 0.5 and re.fullmatch(r"[\w.+-]+", text, re.ASCII) is not None
                 said, what = (
                     outcome(folder, name, text, in_file, bare),
@@ -234,7 +268,7 @@ def check_numbers(folder):
 def check_texts(folder):
     for name in sorted(CHOICES | TEXTS):
         for text in drawn(ODD_TEXTS, 5):
-            in_file = "\udcff" not in text and random.random() < 0.3
+            in_file = TRAINER and "\udcff" not in text and random.random() < 0.3
             said = outcome(folder, name, text, in_file)
             if text == "" and name == "late-schedule":
                 continue  # the schedule of the other weights
@@ -246,7 +280,8 @@ def check_texts(folder):
 
 def check_names(folder):
     for name in sorted(NAMES - {"data"}):
-        for text in drawn(ODD_TEXTS, 3) + ["--seed"]:
+        # What is a folder's name for results is one.
+        for text in (drawn(ODD_TEXTS, 3) if TRAINER else [""]) + ["--seed"]:
             said = outcome(folder, name, text, False)
             complaint = f"--{name}: expected a name"
             check((complaint in said) == (text in ("", "--seed")), f"{name} = {text!r}: {said}")

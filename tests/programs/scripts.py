@@ -1,6 +1,7 @@
 """Usage: scripts.py PROJECT_SOURCE_DIR
 What a user's shell exports does not send scripts elsewhere, and options may be any names."""
 
+import itertools
 import os
 import pathlib
 import shutil
@@ -28,6 +29,13 @@ def run(*arguments, **options):
     )
 
 
+def head(script):
+    """The comment at the head of a script, which is its help."""
+    lines = script.read_text().splitlines()[1:]
+    comment = list(itertools.takewhile(lambda line: line.startswith("#"), lines))
+    return "".join(line.removeprefix("#").removeprefix(" ") + "\n" for line in comment)
+
+
 def scripts_find_their_project(folder):
     check(len(SCRIPTS) > 8, f"found {SCRIPTS}")
     environment = trap(folder / "trap")
@@ -35,9 +43,10 @@ def scripts_find_their_project(folder):
         name = script.relative_to(ROOT)
         done = run("bash", name, "--help", cwd=ROOT, env=environment)
         check(
-            done.returncode == 0 and done.stdout.startswith(f"Usage: {name}") and done.stderr == "",
+            done.returncode == 0 and done.stdout == head(script) and done.stderr == "",
             f"{name}: {done.stdout}{done.stderr}",
         )
+        check(done.stdout.startswith(f"Usage: {name}"), f"{name}: {done.stdout}")
         beside = run("bash", script.name, "--help", cwd=script.parent, env=environment)
         check(
             beside.returncode == 0 and beside.stdout == done.stdout,

@@ -8,7 +8,7 @@ import sys
 
 sys.argv, PROGRAMS, NAMES = sys.argv[:2], pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
 
-from trainer import check, main  # noqa: E402
+from trainer import check, main, without_threads  # noqa: E402
 
 
 def run(name, folder, *arguments):
@@ -45,6 +45,18 @@ def late_phase(folder):
     check(
         b'"conv1.weight"' in content[:100000] and len(content) > 4 * 77000,
         f"{len(content)} bytes of a network are saved",
+    )
+
+
+def no_threads(folder):
+    """What cannot be had is said in a line."""
+    limited = without_threads(PROGRAMS / "late_phase", folder)
+    if limited is None:
+        return
+    done = subprocess.run([PROGRAMS / "late_phase"], cwd=folder, capture_output=True, text=True, **limited)
+    check(
+        done.returncode == 1 and done.stderr.startswith("late_phase: cannot start ") and done.stderr.count("\n") == 1,
+        f"without threads: exits with {done.returncode}: {done.stderr}",
     )
 
 
@@ -94,4 +106,4 @@ def own_loop_resume(folder):
 
 TESTS = [late_phase, own_layer, own_data, own_loop_resume]
 check(sorted(test.__name__ for test in TESTS) == sorted(NAMES), f"the programs are {NAMES}")
-main(*TESTS)
+main(*TESTS, no_threads)

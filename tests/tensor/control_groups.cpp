@@ -1,4 +1,5 @@
 #include <lpw/tensor/control_groups.hpp>
+#include <lpw/tensor/host_memory.hpp>
 
 #include <cstdlib>
 #include <filesystem>
@@ -25,6 +26,7 @@ class Tree {
     return *this;
   }
   [[nodiscard]] GroupLimits limits() const { return group_limits(root_); }
+  [[nodiscard]] const std::string& root() const { return root_; }
 
  private:
   std::string root_;
@@ -113,6 +115,43 @@ TEST_CASE("tensors leave a part of a group's memory to the rest of the program")
   CHECK(usable_memory(1000 * mega, {.processors = {}, .memory = 2000 * mega}) == 1000 * mega);
   CHECK(usable_memory(1000 * mega, {.processors = {}, .memory = 512 * mega}) == 448 * mega);
   CHECK(usable_memory(1000 * mega, {.processors = {}, .memory = 100 * mega}) == 75 * mega);
+}
+
+TEST_CASE("a group's memory is shared with what the process holds itself") {
+  constexpr std::size_t mega = 1 << 20;
+  const std::size_t pages = mega / HostMemory::page();
+  Tree tree;
+  tree.put(groups, "0::/").put(mounts, "30 25 0:26 / /g rw - cgroup2 cgroup2 rw");
+  const auto holds = [&](std::size_t anonymous, std::size_t shared) {
+    tree.put("/proc/self/statm",
+             to_text(2000 * pages, ' ', (anonymous + shared) * pages, ' ', shared * pages, " 1 0 2 0"));
+  };
+  // 448 MB of 512 are for tensors, less what others hold.
+  const auto taken = [&](std::size_t size, std::size_t held) {
+    const HostMemory memory(tree.root());
+    const auto reserved = memory.reserve(size * mega);
+    REQUIRE_FALSE(reserved.empty());
+    const bool committed = memory.commit(reserved.data(), size * mega, held * mega);
+    HostMemory::release(reserved);
+    return committed;
+  };
+  holds(184, 300);
+  CHECK(taken(300, 0));  // no limit
+  tree.put("/g/memory.max", "536870912");
+  CHECK(taken(260, 0));
+  CHECK_FALSE(taken(270, 0));
+  CHECK(taken(260, 100));  // of the 184 tensors hold 100
+  CHECK_FALSE(taken(270, 100));
+  holds(384, 300);
+  CHECK(taken(60, 100));
+  CHECK_FALSE(taken(70, 100));
+
+  const HostMemory memory(tree.root());
+  const auto reserved = memory.reserve(200 * mega);
+  CHECK(memory.commit(reserved.data(), 2 * mega, 0));
+  holds(10, 300);  // as if the data had gone to tensors that are not touched yet
+  CHECK_FALSE(memory.commit(reserved.data(), 100 * mega, 0));
+  HostMemory::release(reserved);
 }
 
 TEST_CASE("this process's own limits can be read") {

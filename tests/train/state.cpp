@@ -1,3 +1,5 @@
+#include <cmath>
+
 #include <lpw/optim/schedule.hpp>
 #include <lpw/train/report.hpp>
 #include <lpw/train/state.hpp>
@@ -50,6 +52,32 @@ TEST_CASE("numbers are written and read alike in every locale") {
   const lpw::test::ForeignLocale locale;
   CHECK(std::locale().name() != "C");
   CHECK(text() == plain);
+}
+
+TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a run can have") {
+  Progress progress{.epoch_seconds = 0.5, .seconds = 1e9, .sums = {-1e3, 10, 20}};
+  progress.before_release = {{"test_accuracy", 0.5}, {"test_nll", 3e38}};
+  progress.history = {{1, "base", 0.1, 0, 0.5, 1, std::nullopt, 1}, {2, "late", 1e12, 0.1, 0.5, 1, 0.5, 1e9}};
+  CHECK(measures_are_possible(progress));
+  const auto taken = [&](auto change) {
+    Progress changed = progress;
+    change(changed);
+    return measures_are_possible(changed);
+  };
+  for (const double value : {1e308, -1e308, std::nan("")}) {
+    CAPTURE(value);
+    for (double EpochRecord::* of : {&EpochRecord::seconds, &EpochRecord::learning_rate,
+                                     &EpochRecord::late_learning_rate, &EpochRecord::train_loss,
+                                     &EpochRecord::train_metric})
+      CHECK_FALSE(taken([&](Progress& p) { p.history[1].*of = value; }));
+    for (double Progress::* of : {&Progress::seconds, &Progress::epoch_seconds})
+      CHECK_FALSE(taken([&](Progress& p) { p.*of = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.history[1].test_metric = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.before_release[1].second = value; }));
+  }
+  CHECK_FALSE(taken([](Progress& p) { p.history[0].seconds = -1; }));
+  CHECK_FALSE(taken([](Progress& p) { p.before_release.resize(100'000); }));
 }
 
 TEST_CASE("progress comes back from JSON text bit for bit") {

@@ -363,6 +363,7 @@ TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
                                         nlohmann::json(1e300), nlohmann::json(0.5)})
       refused(count, value);
   refused("/history/0/phase", "one\ntwo");
+  refused("/history/0/seconds", 1e308);
 }
 
 TEST_CASE("options that do not fit the task are refused before training") {

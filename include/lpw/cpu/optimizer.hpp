@@ -7,6 +7,7 @@
 
 #include <lpw/cpu/base/parallel.hpp>
 #include <lpw/primitives/optimizer.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -112,6 +113,7 @@ template <class W>
                                          double max_norm) {
   const double square =
       base.scale * base.scale * squared_norm(base.gradient) + late.scale * late.scale * squared_norm(late.gradient);
+  if (is_nan(square)) return full<W, Cpu>({1}, static_cast<W>(square));  // which std::min may pass over (-ffast-math)
   return full<W, Cpu>({1}, static_cast<W>(std::min(max_norm / (std::sqrt(square) + clip_epsilon), 1.0)));
 }
 

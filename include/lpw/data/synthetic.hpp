@@ -9,16 +9,14 @@
 #include <array>
 #include <cmath>
 #include <cstdint>
-#include <functional>
-#include <future>
 #include <mutex>
 #include <numbers>
 #include <numeric>
 #include <span>
-#include <thread>
 #include <utility>
 #include <vector>
 
+#include <lpw/cpu/base/parallel.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/philox.hpp>
@@ -42,7 +40,6 @@ struct SyntheticOptions {
   std::uint64_t seed = 0;
   std::int64_t train = 10000, test = 2000;
   SyntheticDifficulty difficulty = {};
-  int threads = 0;  // 0: one per core
 };
 
 namespace detail {
@@ -250,17 +247,8 @@ inline void draw_synthetic(const SyntheticOptions& options, std::uint32_t split,
   draw_synthetic(ImageDraws(philox, i), static_cast<int>(i % std::ssize(synthetic_names)), options.difficulty, pixels);
 }
 
-/// Calls f(first, last) for parts of [0, count) in threads of their own.
-template <class F>
-void in_threads(int wanted, std::int64_t count, F&& f) {
-  const auto cores = static_cast<std::int64_t>(std::max(1u, std::thread::hardware_concurrency()));
-  const std::int64_t threads = std::min(wanted > 0 ? wanted : cores, count);
-  std::vector<std::future<void>> workers;  // which wait for their threads when they go
-  for (std::int64_t t = 1; t < threads; ++t)
-    workers.push_back(std::async(std::launch::async, std::cref(f), count * t / threads, count * (t + 1) / threads));
-  f(0, count / threads);
-  for (auto& worker : workers) worker.get();
-}
+/// What an image costs to draw, in passes (cpu/base/parallel.hpp): its 1024 pixels take some 50 microseconds.
+inline constexpr std::int64_t synthetic_cost = 200'000;
 
 /// The chosen images of a split.
 [[nodiscard]] inline ImageSet synthetic_split(const SyntheticOptions& options, std::uint32_t split,
@@ -275,9 +263,8 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
                .labels = {}};
   set.pixels.resize(to_size(set.count * set.image_size()));
   for (const std::int64_t i : chosen) set.labels.push_back(static_cast<std::int32_t>(i % classes));
-  in_threads(options.threads, set.count, [&](std::int64_t first, std::int64_t last) {
-    for (std::int64_t i = first; i < last; ++i) draw_synthetic(options, split, chosen[to_size(i)], set.image(i));
-  });
+  parallel_for(set.count, synthetic_cost,
+               [&](std::int64_t i) { draw_synthetic(options, split, chosen[to_size(i)], set.image(i)); });
   return set;
 }
 
@@ -286,7 +273,7 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
                                                 std::int64_t count, std::span<const std::int64_t> chosen) {
   ChannelSums sums(3);
   std::mutex adding;
-  in_threads(options.threads, count, [&](std::int64_t first, std::int64_t last) {
+  parallel_runs(count, synthetic_cost, [&](std::int64_t first, std::int64_t last) {
     ChannelSums part(3);
     std::vector<std::uint8_t> pixels(3 * synthetic_side * synthetic_side);
     for (std::int64_t i = first; i < last; ++i) {
@@ -312,14 +299,12 @@ void in_threads(int wanted, std::int64_t count, F&& f) {
 }  // namespace detail
 
 /// The synthetic data set: `train` and `test` images [32, 32, 3] of ten balanced classes. Throws OptionError for a
-/// count below 1 or negative threads, or a part larger than the whole. The same options give the same bytes from the
+/// count below 1 or a part larger than the whole. The same options give the same bytes from the
 /// same program; another compiler may round a few pixels differently.
 [[nodiscard]] inline Dataset synthetic(const SyntheticOptions& options = {}, const SubsetSizes& subset = {}) {
   require<OptionError>(options.train > 0 && options.test > 0,
                        "synthetic data: expected at least 1 training and 1 test image, found ", options.train, " and ",
                        options.test);
-  require<OptionError>(options.threads >= 0, "synthetic data: expected threads >= 0 (0: one per core), found ",
-                       options.threads);
   Dataset dataset;
   dataset.name = "synthetic";
   const auto chosen = detail::synthetic_choice(options.train, subset.train);

@@ -162,9 +162,16 @@ inline void lower(GroupLimits& limits, const GroupMount& mount, const std::strin
   return limits;
 }
 
-/// Bytes that tensors may take of `physical` memory: where groups limit it, what is not in tensors, as the program's
-/// own code, is to have 64 MB of the limit, or a quarter if that is less. The kernel kills whoever passes a limit,
-/// without a word.
+/// Memory of the process that is backed by no file, in bytes: what a group counts and cannot take back.
+[[nodiscard]] inline std::size_t anonymous_memory(std::size_t page, const std::string& root = "") {
+  const auto words = detail::first_words(root + "/proc/self/statm");  // pages: SIZE RESIDENT SHARED ...
+  if (words.size() < 3) return 0;
+  const auto resident = detail::whole_number(words[1]), shared = detail::whole_number(words[2]);
+  return resident && shared && *resident > *shared ? static_cast<std::size_t>(*resident - *shared) * page : 0;
+}
+
+/// Bytes that tensors may take of `physical` memory: where groups limit it, what is not in tensors and yet to come is
+/// to have 64 MB of the limit, or a quarter if that is less. The kernel kills whoever passes a limit, without a word.
 [[nodiscard]] inline std::size_t usable_memory(std::size_t physical, const GroupLimits& limits) {
   if (!limits.memory || *limits.memory >= physical) return physical;
   return *limits.memory - std::min(*limits.memory / 4, std::size_t{64} << 20);

@@ -11,6 +11,7 @@
 #include <cstdint>
 #include <span>
 #include <string>
+#include <utility>
 
 #include <lpw/tensor/control_groups.hpp>
 #include <lpw/tensor/error.hpp>
@@ -28,8 +29,9 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// The machine's own memory, of which at most `limit` bytes are taken; by default what there is, where the system would
-/// promise more and kill the process later.
+/// The machine's own memory, of which no more is taken than there is, where the system would promise more and kill the
+/// process later; where a control group limits it, no more than that leaves beside what the process holds itself, as a
+/// data set.
 class HostMemory {
  public:
   static constexpr std::size_t alignment = 64;
@@ -42,7 +44,12 @@ class HostMemory {
   static constexpr std::size_t guard = 0;
 #endif
 
-  explicit HostMemory(std::size_t limit = physical_memory()) : limit_(limit) {}
+  /// `root` is put before the paths of the system's files, for tests.
+  explicit HostMemory(std::string root = "") : root_(std::move(root)) {
+    const auto physical = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * page();
+    limit_ = usable_memory(physical, group_limits(root_));
+    grouped_ = limit_ < physical;
+  }
 
   /// What memory is given and taken back in, at least.
   [[nodiscard]] static std::size_t page() {
@@ -79,6 +86,12 @@ class HostMemory {
   /// is no more.
   [[nodiscard]] bool commit(std::byte* begin, std::size_t size, std::size_t held) const {
     if (size > limit_ || held > limit_ - size) return false;
+    if (grouped_) {
+      // What tensors hold may be untouched yet, so that of a later difference less is others': the largest counts.
+      const std::size_t all = anonymous_memory(page(), root_);
+      others_ = std::max(others_, all - std::min(all, held));
+      if (others_ > limit_ - size - held) return false;
+    }
     if (mprotect(begin, size, PROT_READ | PROT_WRITE) != 0) return false;
     madvise(begin, size, MADV_HUGEPAGE);
     return true;
@@ -106,12 +119,6 @@ class HostMemory {
   }
 
  private:
-  static std::size_t physical_memory() {
-    return usable_memory(
-        static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * static_cast<std::size_t>(sysconf(_SC_PAGESIZE)),
-        group_limits());
-  }
-
   /// Several times what can be held, so that gaps do not matter, in one piece: addresses cost nothing. Little where
   /// they are rationed (ulimit -v), or where AddressSanitizer keeps books of each.
   [[nodiscard]] std::size_t preferred_reservation() const {
@@ -120,7 +127,10 @@ class HostMemory {
     return rationed ? std::size_t{64} << 20 : std::min(limit_, std::size_t{1} << 44) * 4;
   }
 
-  std::size_t limit_;
+  std::string root_;
+  std::size_t limit_ = 0;
+  bool grouped_ = false;            // limit_ is a group's, which others' memory counts to as well
+  mutable std::size_t others_ = 0;  // the most that was seen of it; a pool commits one at a time
 };
 
 }  // namespace lpw::inline LPW_ABI

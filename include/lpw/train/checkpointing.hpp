@@ -54,6 +54,8 @@ template <class Run>
   for (const auto& tensor : checkpoint.tensors) io::require_finite(tensor, path);
   require<FileError>(possible(run, progress), path, ": damaged: it stands at epoch ", progress.epoch, ", iteration ",
                      progress.iteration, ", where this run never is");
+  require<FileError>(measures_are_possible(progress), path,
+                     ": damaged: a time, rate, loss or score of its progress is none that a run can have");
   return progress;
 }
 
