@@ -1,0 +1,67 @@
+"""Usage: methods_table.py FOLDER METHOD...
+The table of scripts/methods.sh, from each run's summary.json and metrics.csv in FOLDER/METHOD: what is served and its
+scores, and beside them what it cost. Time a sample that went backward is relative to that of sgd, where that was run,
+else of the first."""
+
+import csv
+import json
+import pathlib
+import sys
+
+COLUMNS = (
+    "method",
+    "served",
+    "accuracy",
+    "collapsed",
+    "nll",
+    "forward",
+    "backward",
+    "seconds",
+    "time a sample",
+    "peak MB",
+    "served weights",
+    "ms an image",
+)
+
+
+def served(summary):
+    return next(row for row in summary["results"] if row["name"] == summary["served"])
+
+
+def seconds_a_backward_sample(folder):
+    """Of the last epoch but one, whose time is that of training alone."""
+    with open(folder / "metrics.csv", newline="") as file:
+        rows = list(csv.DictReader(file))
+    before, last = ({}, *rows)[-3:-1]
+    return float(last["seconds"]) / (float(last["samples_backward"]) - float(before.get("samples_backward", 0)))
+
+
+def row(method, summary, pace):
+    result = served(summary)
+    return (
+        method,
+        summary["served"],
+        f"{result['test_accuracy']:.4f}",
+        f"{summary['test_accuracy_collapsed']:.4f}",
+        f"{result['test_nll']:.4f}",
+        f"{summary['samples_forward']}",
+        f"{summary['samples_backward']}",
+        f"{summary['seconds']:.1f}",
+        f"{pace:.2f}",
+        f"{summary['peak_memory_mb']:.0f}",
+        f"{summary['parameters_served']}",
+        f"{summary['milliseconds_per_sample_served']:.3f}",
+    )
+
+
+def main():
+    folder, methods = pathlib.Path(sys.argv[1]), sys.argv[2:]
+    summaries = {name: json.loads((folder / name / "summary.json").read_text()) for name in methods}
+    paces = {name: seconds_a_backward_sample(folder / name) for name in methods}
+    standard = paces.get("sgd", paces[methods[0]])
+    print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
+    for name in methods:
+        print("| " + " | ".join(row(name, summaries[name], paces[name] / standard)) + " |")
+
+
+main()

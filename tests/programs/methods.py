@@ -1,0 +1,93 @@
+"""Usage: methods.py CIFAR|ENWIK8 FOLDER
+Each method of examples/configs/methods trains for some steps, and goes on with the same bits when it was killed. One
+moment each, or with LPW_TEST_LONG=1 ten."""
+
+import json
+import os
+import pathlib
+import random
+import sys
+import time
+
+from trainer import NAME, PROGRAM, check, check_same, main, make_text, results, run, start, summary, train
+
+FILES = sorted(pathlib.Path(sys.argv[2]).glob("*.toml"))
+MOMENTS = 10 if os.environ.get("LPW_TEST_LONG", "") not in ("", "0") else 1
+METHODS = {path.stem for path in FILES}
+
+# Of each row of the table of methods, what it must be: its served network's passes, the samples of a step that go
+# backward for each that is read, and what the plan or the log says.
+SERVED = {
+    "batch-ensemble": "ensemble",
+    "deep-ensemble": "ensemble",
+    "tree-net": "ensemble",
+    "snapshot-ensemble": "snapshots",
+    "fast-geometric-ensemble": "snapshots",
+    "mc-dropout": "dropout_samples",
+}
+OF_IMAGES = {"late-phase", "late-phase-swa", "late-phase-sam", "late-phase-templates", "tree-net"}
+EVERY_STEP = ["--checkpoint-minutes", "0.000001", "--threads", "1", "--eval-every", "100"]
+random.seed(20260503)
+
+
+def arguments(path, folder):
+    if NAME == "cifar":
+        model = "hyper-wrn-10-1" if path.stem == "late-phase-templates" else "wrn-10-1"
+        rest = ["--model", model, "--train-subset", 40, "--test-subset", 10, "--batch", 5]
+    else:
+        text = folder / "text"
+        text.write_bytes(make_text(6000))
+        rest = ["--data", text] + "--hidden 16 --embedding 8 --bptt 10 --batch 5 --pre-batch 10 --lr 0.01".split()
+    return ["--config", path, *rest, *EVERY_STEP]
+
+
+def goes_on(path, folder, expected, seconds):
+    """Kills a run at random moments, each of which is resumed to the end."""
+    for moment in range(MOMENTS):
+        out, delay = folder / f"{path.stem}-{moment}", random.uniform(0.2, 0.9) * seconds
+        process = start(*arguments(path, folder), "--out", out)
+        time.sleep(delay)
+        process.kill()
+        process.communicate()
+        done = run(*arguments(path, folder), "--out", out, "--resume")
+        check(done.returncode == 0, f"{path.stem}: --resume exits with {done.returncode}: {done.stderr}")
+        check_same(out, expected, f"{path.stem}, killed after {delay:.2f} of {seconds:.2f} s")
+
+
+def each_method(folder):
+    check(set(SERVED) | OF_IMAGES <= METHODS, f"no file for {(set(SERVED) | OF_IMAGES) - METHODS}")
+    for path in FILES:
+        if NAME != "cifar" and path.stem in OF_IMAGES:
+            continue
+        out = folder / path.stem
+        _, seconds = train(out, *arguments(path, folder))
+        expected = results(out)
+        found = summary(out)
+        check(found["served"] == SERVED.get(path.stem, "collapsed"), f"{path.stem} serves {found['served']}")
+        goes_on(path, folder, expected, seconds)
+
+
+def commands_name_their_files(folder):
+    for path in FILES:
+        check(f"--config examples/configs/methods/{path.name} " in path.read_text(), f"{path.name}: another's command")
+
+
+def costs_are_as_the_methods_say(folder):
+    """Samples that go backward, relative to those of SGD."""
+    if NAME != "cifar":
+        return
+    def backward(method):
+        return summary_of(folder, method)["samples_backward"]
+    sgd = backward("sgd")
+    check(sgd == 10 * 40, f"SGD: {sgd}")
+    for method, times in {"swa": 1, "late-phase": 1, "deep-ensemble": 4, "sam": 2, "late-sam": 1.2, "papa": 3.7}.items():
+        check(backward(method) == times * sgd, f"{method}: {backward(method)} beside {sgd}")
+
+
+def summary_of(folder, method):
+    path = next(path for path in FILES if path.stem == method)
+    train(folder / method, *arguments(path, folder))
+    return summary(folder / method)
+
+
+main(each_method, commands_name_their_files, costs_are_as_the_methods_say)
