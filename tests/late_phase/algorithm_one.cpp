@@ -313,7 +313,7 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network over s
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of a network whose layers share a table", "[late_phase]") {
-  const auto make = [] { return TiedNet(Tie::parameter, true); };
+  const auto make = [] { return TiedTable(Tie::parameter, true); };
   const auto of_templates = [&] {
     auto network = make();
     lpw::nn::Initializer init(Philox(8));

@@ -13,8 +13,8 @@ namespace {
 namespace nn = lpw::nn;
 
 /// The tied network, its weight made of templates by one of its names.
-TiedNet tied_of_templates(Tie tie, bool by_decoder) {
-  TiedNet network(tie, false);
+TiedTable tied_of_templates(Tie tie, bool by_decoder) {
+  TiedTable network(tie, false);
   nn::Initializer init(Philox(8));
   nn::share_templates<double, Cpu>({by_decoder ? &network.decoder.weight : &network.table.weight},
                                    {.templates = 4, .inputs = 3, .deviation = 1}, init);
@@ -22,21 +22,21 @@ TiedNet tied_of_templates(Tie tie, bool by_decoder) {
 }
 
 /// Whether two layers hold one weight of one form.
-bool tied(TiedNet& network) {
+bool tied(TiedTable& network) {
   auto &table = network.table.weight, &decoder = network.decoder.weight;
   return table.id() == decoder.id() && table.rank_one() == decoder.rank_one() &&
          table.templates() == decoder.templates();
 }
 
 /// What the stores hold, each weight once, under its first name.
-std::vector<std::string> stored(TiedNet& network) {
+std::vector<std::string> stored(TiedTable& network) {
   std::vector<std::string> names;
   for (const auto& segment : nn::flatten(network)->segments) names.push_back(segment.name);
   return names;
 }
 
 /// Member k's weights as a network of plain layers, which share nothing.
-TiedNet written_out(TiedNet& network, std::int64_t k) {
+TiedTable written_out(TiedTable& network, std::int64_t k) {
   auto state = state_of(network);
   const auto row = [&](const std::string& name) {
     const auto& rows = state.at(name);
@@ -48,7 +48,7 @@ TiedNet written_out(TiedNet& network, std::int64_t k) {
     for (std::size_t i = 0; i < weight.size(); ++i) weight[i] *= r[i / s.size()] * s[i % s.size()];
     return weight;
   };
-  TiedNet plain(Tie::dense_weight, false);
+  TiedTable plain(Tie::dense_weight, false);
   nn::Initializer init(Philox(1));
   plain.decoder = nn::Linear<double, Cpu>({.in_features = 6, .out_features = 7}, init);
   nn::for_each_parameter(plain, [&](const std::string& name, auto& p) {
@@ -97,7 +97,7 @@ TEST_CASE("tied layers: a weight that becomes one of templates stays the weight 
 }
 
 TEST_CASE("tied layers: a bank that names a weight by both of its layers makes it once", "[late_phase]") {
-  TiedNet network(Tie::parameter, false);
+  TiedTable network(Tie::parameter, false);
   nn::Initializer init(Philox(8));
   nn::share_templates<double, Cpu>({&network.table.weight, &network.decoder.weight}, {.templates = 4, .inputs = 3},
                                    init);
@@ -110,7 +110,7 @@ TEST_CASE("tied layers: a bank that names a weight by both of its layers makes i
 TEST_CASE("tied layers: members compute with W o (r s^T) in both, and collapse folds it once", "[late_phase]") {
   const auto tie = GENERATE(Tie::dense_weight, Tie::parameter);
   CAPTURE(tie == Tie::parameter);
-  TiedNet network(tie, true);
+  TiedTable network(tie, true);
   lpw::optim::Sgd optimizer(network);
   train(network, optimizer, 1);
   lpw::release(network, optimizer, {.members = 3, .late = Group::rank_one, .sigma = 0.3});
@@ -146,7 +146,7 @@ TEST_CASE("tied layers: what is saved of them collapsed is read by tied layers",
   auto network = tied_of_templates(Tie::parameter, false);
   lpw::collapse(network);
   lpw::io::save_safetensors(folder / "model", network);
-  TiedNet read(Tie::dense_weight, true);
+  TiedTable read(Tie::dense_weight, true);
   randomize(read, 3);
   lpw::io::load_safetensors(folder / "model", read);
   CHECK(state_of(read) == state_of(network));
@@ -159,13 +159,13 @@ TEST_CASE("tied layers: whether they have factors is said by the weight that the
   const auto refused = [](auto& network) {
     return message_of<lpw::OptionError>([&] { lpw::release(network, {.members = 2, .late = Group::rank_one}); });
   };
-  TiedNet network(tie, false);
+  TiedTable network(tie, false);
   lpw::release(network, {.members = 2, .late = Group::rank_one});
   CHECK(network.decoder.weight.rank_one() == nullptr);
   CHECK(network.hidden.weight.rank_one() != nullptr);
   CHECK(network.table.weight.rank_one() == nullptr);
 
-  TiedNet without(tie, false);
+  TiedTable without(tie, false);
   without.hidden.weight.set_takes_factors(false);
   CHECK(refused(without) ==
         "release: the network has no layer that takes rank-1 factors; 'table.weight' would with "
@@ -175,7 +175,7 @@ TEST_CASE("tied layers: whether they have factors is said by the weight that the
   CHECK(without.table.weight.rank_one() != nullptr);
   CHECK(tied(without));
 
-  TiedNet selected(tie, true);  // by a name of either layer it is released itself
+  TiedTable selected(tie, true);  // by a name of either layer it is released itself
   lpw::release(selected, {.members = 2, .late = Selectors::parse("rank1,decoder.weight")});
   CHECK(selected.table.weight.rank_one() == nullptr);
   CHECK(selected.table.weight.value().dim(0) == 2);

@@ -144,12 +144,12 @@ enum class Tie { dense_weight, parameter };
 
 /// Symbols, which are here images in levels of grey, looked up in a table and read out by a decoder that has the table
 /// for its weight.
-struct TiedNet {
+struct TiedTable {
   using value_type = double;
   using device_type = Cpu;
   using Levels = SymbolNet<double>;
 
-  explicit TiedNet(Tie tie, bool factors, nn::Initializer init = nn::Initializer(Philox(9)))
+  explicit TiedTable(Tie tie, bool factors, nn::Initializer init = nn::Initializer(Philox(9)))
       : table({.vocabulary = Levels::symbols, .features = 6, .factors = factors}, init),
         hidden({.in_features = 6, .out_features = 6}, init),
         decoder({.in_features = 6, .out_features = Levels::symbols}, init) {

@@ -44,7 +44,9 @@ class HostMemory {
   static constexpr std::size_t guard = 0;
 #endif
 
-  /// `root` is put before the paths of the system's files, for tests.
+  /// At most so many bytes.
+  explicit HostMemory(std::size_t limit) : limit_(limit) {}
+  /// What there is. `root` is put before the paths of the system's files, for tests.
   explicit HostMemory(std::string root = "") : root_(std::move(root)) {
     const auto physical = static_cast<std::size_t>(sysconf(_SC_PHYS_PAGES)) * page();
     limit_ = usable_memory(physical, group_limits(root_));
