@@ -252,6 +252,14 @@ TEST_CASE("the cost account counts samples, parameters, memory and time, over in
   CHECK(contains(run.display.text(), "collapsed (served): 74 parameters, 1 pass, "));
   CHECK(run.trainer.progress().history[1].work.backward == 2 * 48);
 
+  TrainOptions twice = options;
+  twice.sam.rho = 0.05;
+  twice.sam_start = 3;  // two passes a step in the last epoch
+  ServedRun sharp(twice);
+  REQUIRE(sharp.train(folder / "sam") == 0);
+  CHECK(summary_in(folder / "sam")["samples_forward"] == 5 * 48);
+  CHECK(summary_in(folder / "sam")["samples_backward"] == 5 * 48);
+
   ServedRun chosen(serving({.collapse = Averaging::greedy, .best = true}));
   REQUIRE(chosen.train(folder / "greedy") == 0);
   const std::int64_t forward = summary_in(folder / "greedy")["samples_forward"];
