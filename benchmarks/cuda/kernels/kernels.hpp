@@ -9,7 +9,7 @@
 
 namespace benchmarks {
 
-inline constexpr std::int64_t kernel_iterations = 15, megabyte = 1 << 20;
+inline constexpr std::int64_t kernel_iterations = 15, megabyte = 1 << 20, members = 10;
 
 /// body(T(), "its name") for the types that networks are trained in.
 template <class Body>

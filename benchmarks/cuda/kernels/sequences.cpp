@@ -6,8 +6,6 @@ namespace {
 using namespace benchmarks;
 using lpw::Accumulate, lpw::Cuda, lpw::Gradient, lpw::Shape, lpw::Tensor;
 
-constexpr std::int64_t members = 10;
-
 /// A step of K members, B rows and H units, with biases and rank-1 factors.
 template <class T>
 struct CellSetting {

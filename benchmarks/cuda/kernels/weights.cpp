@@ -8,7 +8,7 @@ using namespace benchmarks;
 using lpw::Cuda, lpw::Gradient, lpw::Tensor;
 
 /// WRN-28-10's base weights, and a hundredth as many late-phase weights in 10 rows.
-constexpr std::int64_t base_size = 36'500'000, late_size = 10 * base_size / 100, members = 10;
+constexpr std::int64_t base_size = 36'500'000, late_size = 10 * base_size / 100;
 
 using FloatTensor = Tensor<float, Cuda>;
 
