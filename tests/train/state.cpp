@@ -66,14 +66,16 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
   };
   for (const double value : {1e308, -1e308, std::nan("")}) {
     CAPTURE(value);
-    for (double EpochRecord::* of : {&EpochRecord::seconds, &EpochRecord::learning_rate,
-                                     &EpochRecord::late_learning_rate, &EpochRecord::train_loss,
-                                     &EpochRecord::train_metric})
+    for (double EpochRecord::*of :
+         {&EpochRecord::seconds, &EpochRecord::learning_rate, &EpochRecord::late_learning_rate,
+          &EpochRecord::train_loss, &EpochRecord::train_metric})
       CHECK_FALSE(taken([&](Progress& p) { p.history[1].*of = value; }));
-    for (double Progress::* of : {&Progress::seconds, &Progress::epoch_seconds})
+    for (double Progress::*of : {&Progress::seconds, &Progress::epoch_seconds})
       CHECK_FALSE(taken([&](Progress& p) { p.*of = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].test_metric = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.work.peak_memory = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.history[0].work.peak_memory = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.before_release[1].second = value; }));
   }
   CHECK_FALSE(taken([](Progress& p) { p.history[0].seconds = -1; }));

@@ -364,6 +364,7 @@ TEST_CASE("no count in a checkpoint is taken beyond what its run can reach") {
       refused((std::string("/work") + '/' + count).c_str(), value);
   refused("/history/0/phase", "one\ntwo");
   refused("/history/0/seconds", 1e308);
+  refused("/history/0/work/forward", INT64_MAX);
 }
 
 TEST_CASE("options that do not fit the task are refused before training") {

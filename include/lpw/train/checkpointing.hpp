@@ -19,8 +19,14 @@ template <class Run>
   const TrainOptions& o = run.options;
   const auto within = [](std::int64_t count, std::int64_t most) { return count >= 0 && count <= most; };
   if (!within(p.epoch, o.epochs) || p.history.size() != static_cast<std::size_t>(p.epoch)) return false;
+  constexpr std::int64_t countless = std::int64_t{1} << 60;
+  const auto counted = [&](const Work& work) {
+    return within(work.forward, countless) && within(work.backward, countless);
+  };
   for (std::size_t i = 0; i < p.history.size(); ++i)
-    if (p.history[i].epoch != static_cast<std::int64_t>(i + 1) || !is_phase(p.history[i].phase)) return false;
+    if (p.history[i].epoch != static_cast<std::int64_t>(i + 1) || !is_phase(p.history[i].phase) ||
+        !counted(p.history[i].work))
+      return false;
   const std::int64_t before = run.task.iterations(1), after = o.releases() ? run.task.iterations(o.members) : before;
   if (!within(p.iteration, p.epoch == o.epochs ? 0 : p.released ? after : before)) return false;
   // Every epoch takes at least one iteration, and at most those of the phase with more of them.
@@ -28,8 +34,7 @@ template <class Run>
   const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
-  constexpr std::int64_t countless = std::int64_t{1} << 60;
-  if (!within(p.work.forward, countless) || !within(p.work.backward, countless)) return false;
+  if (!counted(p.work)) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
          within(p.sums.seen, p.iteration > 0 ? run.task.samples(p.released ? o.members : 1) : 0) &&
          within(p.sums.correct, p.sums.seen);

@@ -91,20 +91,21 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
          });
 }
 
-/// Whether a checkpoint's progress measures what a run can: times and rates that are not negative, losses and scores as
-/// of floats, and of these no more than a task has. False for NaN.
+/// Whether a checkpoint's progress measures what a run can: times, memory and rates that are not negative, losses and
+/// scores as of floats, and of these no more than a task has. False for NaN.
 [[nodiscard]] inline bool measures_are_possible(const Progress& p) {
   constexpr double longest = 1e12, largest = 1e39;  // seconds; above any float, in bits per character too
   const auto within = [](double x, double least, double most) { return x >= least && x <= most; };
   const auto score = [&](double x) { return within(x, -largest, largest); };
+  const auto memory = [&](const Work& work) { return within(work.peak_memory, 0, 1e12); };  // MB
   const auto row = [&](const EpochRecord& r) {
-    return within(r.seconds, 0, longest) && within(r.learning_rate, 0, largest) &&
+    return within(r.seconds, 0, longest) && memory(r.work) && within(r.learning_rate, 0, largest) &&
            within(r.late_learning_rate, 0, largest) && score(r.train_loss) && score(r.train_metric) &&
            score(r.test_metric.value_or(0));
   };
   const double samples = static_cast<double>(std::max<std::int64_t>(p.sums.seen, 1));
-  return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && score(p.sums.loss / samples) &&
-         p.before_release.size() <= 16 &&
+  return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && memory(p.work) &&
+         score(p.sums.loss / samples) && p.before_release.size() <= 16 &&
          std::all_of(p.before_release.begin(), p.before_release.end(),
                      [&](const auto& named) { return score(named.second); }) &&
          std::all_of(p.history.begin(), p.history.end(), row);
