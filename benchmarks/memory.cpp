@@ -46,29 +46,28 @@ struct Options {
 
 /// Bytes of the trainer's largest resident memory. Throws Error where it fails.
 [[nodiscard]] double peak_of(const Options& options, const Run& run, const fs::path& out) {
-  const std::vector<std::string> arguments = {options.program,
-                                              "--data",
-                                              "synthetic",
-                                              "--train-subset",
-                                              std::to_string(options.train),
-                                              "--test-subset",
-                                              std::to_string(options.test),
-                                              "--model",
-                                              run.model,
-                                              "--epochs",
-                                              std::to_string(options.epochs),
-                                              "--release-epoch",
-                                              std::to_string(run.members > 1 ? options.epochs - 1 : options.epochs),
-                                              "--members",
-                                              std::to_string(run.members),
-                                              "--member-chunk",
-                                              std::to_string(run.chunk),
-                                              "--late",
-                                              run.rank_one ? "rank1,head" : "batchnorm,head",
-                                              "--batch",
-                                              std::to_string(options.batch),
-                                              "--out",
-                                              out.string()};
+  std::vector<std::string> arguments = {options.program,
+                                        "--data",
+                                        "synthetic",
+                                        "--train-subset",
+                                        std::to_string(options.train),
+                                        "--test-subset",
+                                        std::to_string(options.test),
+                                        "--model",
+                                        run.model,
+                                        "--epochs",
+                                        std::to_string(options.epochs),
+                                        "--release-epoch",
+                                        std::to_string(run.members > 1 ? options.epochs - 1 : options.epochs),
+                                        "--members",
+                                        std::to_string(run.members),
+                                        "--late",
+                                        run.rank_one ? "rank1,head" : "batchnorm,head",
+                                        "--batch",
+                                        std::to_string(options.batch),
+                                        "--out",
+                                        out.string()};
+  if (run.members > 1) arguments.insert(arguments.end(), {"--member-chunk", std::to_string(run.chunk)});
   std::fflush(stdout);  // or the child would write it too
   const pid_t child = fork();
   lpw::require(child >= 0, "fork failed");
