@@ -215,7 +215,7 @@ train::HeldOutScore served_on(const train::ServingOptions& serving) {
   Toy<D> network;
   Task task(parted(), {.batch = 4});
   train::TrainOptions o = image_run_options;
-  o.sigma = 0.2, o.swa_start = -1, o.serving = serving;
+  o.sigma = 0.2, o.average = {}, o.serving = serving;
   RecordedDisplay display;
   train::Trainer<Toy<D>, Task> trainer(network, task, o, {{"model", "toy"}});
   REQUIRE(trainer.run(train::RunFolder(folder / "run", false), display.get()) == 0);
