@@ -114,10 +114,9 @@ int main() try {
       lpw::release(network, optimizer, {.members = 4, .late = lpw::Group::rank_one | lpw::Group::head});
     }
     const std::int64_t members = lpw::nn::members(network);
-    const auto order = plan.order(epoch);
+    const auto orders = plan.orders(epoch, members);
     for (std::int64_t i = 0; i < plan.iterations(members); ++i) {
-      const auto [first, size] = plan.slice(members, i);
-      const Batch batch(train, std::span(order).subspan(lpw::to_size(first), lpw::to_size(size * members)), members);
+      const Batch batch(train, plan.chosen(orders, members, i), members);
       lpw::Tape tape;
       const auto loss = squared_error(network.forward(tape.input(batch.x)), batch.y);
       lpw::require_finite(loss);

@@ -1,26 +1,27 @@
-"""Usage: pairs.py CIFAR
+"""Usage: pairs.py CIFAR|ENWIK8
 Every two choices of the six that make a method, and of the step, go together or are refused in one line. What is
-refused stands in the table below; whatever else goes. With LPW_TEST_LONG=1 each pair that goes is trained as well."""
+refused stands in the table below; whatever else goes. The language model, which starts sooner, takes all pairs that
+both trainers have. With LPW_TEST_LONG=1 each pair that goes is trained as well, by either."""
 
 import itertools
 import os
 
-from trainer import check, main, run
+from trainer import NAME, check, main, make_text, run
 
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
-TINY = "--model wrn-10-1 --train-subset 40 --test-subset 10 --batch 5 --epochs 4 --threads 1 --eval-every 100".split()
-MEMBERS = {"--members": 3, "--release-epoch": 2}
+MEMBERS = {"--members": 3, "--release-epoch": 2, "--late": "rank1"}
+HELD_OUT = {"--held-out": 10} if NAME == "cifar" else {}  # a language model has its validation text
 
-# Each choice: what it sets, where later ones of a pair go before.
+# Each choice: what it sets.
 CHOICES = {
     "one network": {"--members": 1},
     "batchnorm": {"--late": "batchnorm"},
-    "rank1": {"--late": "rank1", "--rank1-start": "signs"},
     "templates": {"--model": "hyper-wrn-10-1", "--late": "templates"},
+    "rank1": {"--late": "rank1", "--rank1-start": "signs"},
     "additive": {"--late": "additive"},
     "all": {"--late": "all"},
     "at once": {"--release-epoch": 0},
-    "redraw": {"--release-epoch": 0, "--release-start": "redraw"},
+    "redraw": {"--release-epoch": 0, "--release-start": "redraw", "--late": "head"},
     "again": {"--release-every": 1},
     "same data": {"--member-data": "same"},
     "whole data": {"--member-data": "whole"},
@@ -31,41 +32,69 @@ CHOICES = {
     "ema": {"--average": "ema:0.9"},
     "lawa": {"--average": "lawa:2"},
     "snapshots": {"--schedule": "cosine-cycles:1", "--snapshots": 2},
-    "best": {"--held-out": 10, "--best": True},
+    "served snapshots": {"--schedule": "cosine-cycles:1", "--snapshots": 2, "--serve": "snapshots"},
+    "best": HELD_OUT | {"--best": True},
     "parameters": {"--collapse": "parameters"},
-    "greedy": {"--held-out": 10, "--collapse": "greedy"},
-    "fitted": {"--held-out": 10, "--collapse": "fitted"},
+    "greedy": HELD_OUT | {"--collapse": "greedy"},
+    "fitted": HELD_OUT | {"--collapse": "fitted"},
     "ensemble": {"--serve": "ensemble"},
     "dropout": {"--dropout": 0.1, "--serve": "dropout:2"},
     "sam": {"--sam": 0.05},
     "late sam": {"--sam": 0.05, "--sam-weights": "late", "--sam-start": 2},
     "adam": {"--optimizer": "adam", "--lr": 0.001},
 }
+OF_IMAGES = {"batchnorm", "templates"}
 
-# What is refused, and a word of the reason.
-REFUSED = {}
+# What is refused, and the reason in part. What is done with members is nothing for one network.
+NO_MEMBERS = "one member has no weights of its own"
+REFUSED = {
+    ("one network", other): NO_MEMBERS
+    for other in "rank1 redraw again pull elastic swap parameters greedy fitted".split()
+    + ["same data", "whole data", "late sam"]
+} | {
+    ("one network", "ensemble"): "no members are released",
+    ("templates", "again"): "no weights made of templates are left to release again",
+    ("redraw", "again"): "drawn anew do not go on from collapsed ones",
+    ("elastic", "swa"): "either with the centre of elastic members or with averaged weights",
+    ("elastic", "ema"): "either with the centre of elastic members or with averaged weights",
+    ("elastic", "lawa"): "either with the centre of elastic members or with averaged weights",
+}
+
+
+def tiny(folder):
+    both = "--epochs 4 --threads 1 --eval-every 100".split()
+    if NAME == "cifar":
+        return both + "--model wrn-10-1 --train-subset 40 --test-subset 10 --batch 5".split()
+    (folder / "text").write_bytes(make_text(4000))
+    small = "--hidden 8 --embedding 4 --bptt 5 --batch 4 --pre-batch 8 --lr 0.01".split()
+    return both + small + ["--data", folder / "text"]
 
 
 def command(first, second):
-    """Of a pair; nothing where both set the same option, so that they are alternatives."""
-    set_by = [CHOICES[first], CHOICES[second]]
-    shared = {name for name in set_by[0] if name in set_by[1]}
-    if any(set_by[0][name] != set_by[1][name] for name in shared):
+    """Of a pair; nothing where the two are alternatives: both set the same option, to something else."""
+    one, other = CHOICES[first], CHOICES[second]
+    if any(one[name] != other[name] for name in one if name in other):
         return None
-    options = MEMBERS | set_by[0] | set_by[1]
     words = []
-    for name, value in options.items():
+    for name, value in (MEMBERS | one | other).items():
         words += [name] if value is True else [name, value]
-    return TINY + words
+    return words
+
+
+def pairs():
+    """Those of this program."""
+    for first, second in itertools.combinations(CHOICES, 2):
+        of_images = bool({first, second} & OF_IMAGES)
+        if of_images and NAME != "cifar" or not of_images and NAME == "cifar" and not LONG:
+            continue
+        if (arguments := command(first, second)) is not None:
+            yield first, second, arguments
 
 
 def every_pair(folder):
-    wrong = []
-    for first, second in itertools.combinations(CHOICES, 2):
-        arguments = command(first, second)
-        if arguments is None:
-            continue
-        done = run(*arguments, *([] if LONG else ["--dry-run"]), "--out", folder / f"{first}-{second}")
+    wrong, small = [], tiny(folder)
+    for first, second, arguments in pairs():
+        done = run(*small, *arguments, *([] if LONG else ["--dry-run"]), "--out", folder / f"{first}-{second}")
         reason = REFUSED.get((first, second))
         one_line = done.returncode in (1, 2) and done.stderr.count("\n") == 1
         if reason is None and done.returncode != 0:
