@@ -94,7 +94,8 @@ struct Network {
 
 /// Root of the mean squared error of a plain network on a table.
 double error_of(Network& network, const Table& table) {
-  const auto all = lpw::data::MinibatchPlan(table.count(), lpw::data::evaluation(table.count())).order(0);
+  const lpw::data::MinibatchPlan plan(table.count(), lpw::data::evaluation(table.count()));
+  const auto all = plan.chosen(plan.orders(0, 1), 1, 0);
   const Batch batch(table, all, 1);
   return std::sqrt(squared_error(network.forward(lpw::Tape::evaluation().input(batch.x)), batch.y).value().data()[0]);
 }
