@@ -189,7 +189,9 @@ TEST_CASE("two passes of a step inside SAM begin with the same carried states on
   REQUIRE(gpu.train(gpu_folder / "run") == 0);
   CHECK(largest_difference(gpu.history(), cpu.history()) < 2e-5);  // as above
   CHECK(cpu.counting.passes == 2 * epoch_windows * 2);
-  CHECK(gpu.counting.passes == 2 * 4 * 2);  // as above, of two passes each
+  // Before and after release full windows are issued once and captured once, and the epoch's last is issued: steps of
+  // two passes each.
+  CHECK(gpu.counting.passes == 2 * 3 * 2);
 }
 
 TEST_CASE("a run on the GPU that a signal ended goes on bit for bit, states and all", "[gpu]") {
