@@ -26,7 +26,9 @@ while [ $# -gt 0 ]; do
   shift
 done
 [ ${#methods[@]} -gt 0 ] || for file in examples/configs/methods/*.toml; do methods+=("$(basename "$file" .toml)"); done
-[ -x "$build/examples/cifar" ] ||
+program=$build/examples/cifar
+[ -x "$program" ] || program=$build/examples/cpu/cifar  # of a build without it: the CPU's alone
+[ -x "$program" ] ||
   die "$build/examples/cifar: not built; cmake --preset release && cmake --build --preset release --target cifar"
 command -v python3 >/dev/null || die "python3 is not installed, which makes the table"
 [[ $images =~ ^[0-9]+$ ]] || die "--images $images: expected a number"
@@ -39,7 +41,7 @@ run() {  # run METHOD: trains with it; what it prints goes into its log
   options=(--config "$file" --data "$data" --model "$network" --train-subset "$images"
     --test-subset $((images / 4)) --eval-every 1000 --seed "$seed" --out "$out/$method")
   [ -z "$epochs" ] || options+=(--epochs "$epochs")
-  "$build/examples/cifar" "${options[@]}" >"$out/$method.log" 2>&1 || {
+  "$program" "${options[@]}" >"$out/$method.log" 2>&1 || {
     tail -3 "$out/$method.log" >&2
     die "$method: failed, see $out/$method.log"
   }

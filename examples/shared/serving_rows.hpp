@@ -45,11 +45,20 @@ namespace detail {
 
 template <class O>
 std::optional<Idle> without_members(const O& o);
+template <class O>
+std::optional<Idle> without_training(const O& o);
 
 /// Why what is done with members at the end does nothing.
 template <class O>
 std::optional<Idle> without_collapse(const O& o) {
   if (o.evaluates_model()) return Idle{"eval", "it is a plain network"};
+  return without_members(o);
+}
+
+/// Why there are no lines between members to search.
+template <class O>
+std::optional<Idle> without_lines(const O& o) {
+  if (const auto idle = without_training(o)) return idle;
   return without_members(o);
 }
 
@@ -96,12 +105,13 @@ OptionTable<O> serving_rows() {
        .check = range<std::int64_t>(2, 1'000'000, 0),
        .role = Role::program,
        .section = Section::late_phase,
-       .idle = without_collapse<O>},
+       .idle = without_lines<O>},
       {.name = "tensorboard",
        .member = &O::tensorboard,
        .help = "write losses, rates and scores into event files in the run folder, for TensorBoard",
        .role = Role::program,
-       .section = Section::run},
+       .section = Section::run,
+       .idle = without_training<O>},
   };
 }
 

@@ -4,9 +4,11 @@
 #include <csignal>
 
 #include <lpw/train/image_classification.hpp>
+#include <lpw/train/parts/event_log.hpp>
 
 #include "cuda/support.hpp"
 #include "support/files.hpp"
+#include "train/events.hpp"
 #include "train/support.hpp"
 #include "train/toy.hpp"
 
@@ -147,6 +149,31 @@ TEST_CASE("an image classifier's run on the GPU that a signal ended goes on bit 
     REQUIRE(rest.train(folder / "run", true) == 0);
     CHECK(saved_model(folder) == saved_model(undisturbed));
     CHECK(rest.losses() == whole.losses());
+  }
+}
+
+TEST_CASE("event files of a run on the GPU hold every step's loss, of one that a signal ended too", "[gpu]") {
+  const TemporaryFolder folder;
+  const auto log = [](ImageRun<Cuda>& run, const std::filesystem::path& path) {
+    std::filesystem::create_directories(path);
+    run.trainer.add(std::make_unique<train::EventLog<Toy<Cuda>, CountingClassification<Cuda>>>(path));
+  };
+  const auto losses_in = [](const std::filesystem::path& path) { return events_in(path).scalars.at("step/loss"); };
+  ImageRun<Cuda> whole;
+  log(whole, folder / "whole");
+  REQUIRE(whole.train(folder / "whole") == 0);
+  const auto expected = losses_in(folder / "whole");
+  REQUIRE(expected.size() == 12 + 4 * 4);
+  for (const int pass : {1, 3, 6}) {
+    CAPTURE(pass);
+    const auto path = folder / to_text(pass);
+    ImageRun<Cuda> run, rest;
+    log(run, path);
+    run.task.interrupted_pass = pass;
+    REQUIRE(run.train(path) == SIGINT);
+    log(rest, path);
+    REQUIRE(rest.train(path, true) == 0);
+    CHECK(losses_in(path) == expected);
   }
 }
 

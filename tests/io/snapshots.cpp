@@ -65,6 +65,8 @@ TEST_CASE("snapshots: the newest are kept, and come back bit for bit, in another
     auto original = network_at(again.steps()[i]);
     CHECK(state_of(networks[i]) == state_of(original));
   }
+  CHECK(again.networks(SmallNet<double>(), 79).size() == 2);
+  CHECK(again.networks(SmallNet<double>(), 39).empty());
   Snapshots fewer(folder / "snapshots", 2);  // the next one makes room
   add_snapshot(fewer, 100);
   CHECK(fewer.steps() == Steps{80, 100});

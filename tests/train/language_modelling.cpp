@@ -257,7 +257,7 @@ TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits 
     ++score;
   }
   auto plain = collapsed(network);
-  CHECK(task.held_out(plain) == task.evaluate(plain).front().second);
+  CHECK(task.epoch_score(plain) == task.evaluate(plain).front().second);
   CHECK(task.evaluate_members(plain).members.front() == task.evaluate(plain));
 }
 
@@ -431,7 +431,7 @@ TEST_CASE("the validation text is held-out data, of which a pass gives each wind
   LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = members * batch, .window = 20});
   const auto score = task.held_out_scores(network).front();
   CHECK(LanguageModelling<Network<double>>::holds_out());
-  CHECK(score.metric == task.held_out(network));
+  CHECK(score.metric == task.epoch_score(network));
   CHECK(score.quality == -score.metric);
   CHECK(score.samples == std::ssize(text().valid) - 1);
   // One stream, whose state is carried from window to window: the same loss, summed in another order.

@@ -3,6 +3,7 @@
 
 #include <csignal>
 #include <functional>
+#include <set>
 
 #include <lpw/io/file.hpp>
 #include <lpw/nn/activation.hpp>
@@ -10,14 +11,15 @@
 #include <lpw/train/parts/event_log.hpp>
 #include <lpw/train/parts/line_search.hpp>
 
-#include <protozero/pbf_reader.hpp>
-
 #include "catch.hpp"
+#include "events.hpp"
 #include "support.hpp"
 #include "toy.hpp"
 
 using namespace lpw;
 using namespace lpw::train;
+using test::Events;
+using test::events_in;
 
 namespace {
 
@@ -48,7 +50,14 @@ struct ServedTask : ImageClassification<DropoutToy> {
     if (hook) hook(pass++, network);
     ImageClassification<DropoutToy>::accumulate_gradient(network, tape, batch, outputs);
   }
+  /// The quality of a network is its accuracy, or where `by_loss` says so, its loss, which hardly ever stays the same.
+  std::vector<HeldOutScore> held_out_scores(DropoutToy& network) const {
+    auto scores = ImageClassification<DropoutToy>::held_out_scores(network);
+    for (HeldOutScore& score : scores) score.quality = by_loss ? -score.loss : score.quality;
+    return scores;
+  }
   std::function<void(int, DropoutToy&)> hook;
+  bool by_loss = false;
   mutable int pass = 0;
 };
 
@@ -162,19 +171,39 @@ TEST_CASE("the best candidate is what is left, and a run that is interrupted fin
   }
 }
 
+namespace {
+
+/// What the network after each epoch scores on held-out samples, collapsed.
+struct RecordedQualities final : Part<DropoutToy, ServedTask> {
+  explicit RecordedQualities(std::vector<double>& all) : qualities(all) {}
+  void score_epoch(Run& run) override {
+    auto plain = collapsed(run.network);
+    qualities.push_back(run.task.held_out_scores(plain).front().quality);
+  }
+  std::vector<double>& qualities;
+};
+
+}  // namespace
+
 TEST_CASE("the best of the candidates is the best by what each epoch's network scores") {
   const TemporaryFolder folder;
-  double best = -1;
-  for (std::int64_t epochs = 3; epochs <= 4; ++epochs) {  // runs of fewer epochs end where longer ones pass by
-    TrainOptions o = options;
-    o.epochs = epochs;
+  std::set<std::string> found;
+  for (const double rate : {0.02, 0.05, 0.2, 0.5}) {  // of which some learn no more after the first epochs
+    std::vector<double> qualities;
+    TrainOptions o = serving({.best = true});
+    o.optimizer = optim::SgdOptions{.learning_rate = rate};
     ServedRun run(o);
-    REQUIRE(run.train(folder / to_text(epochs)) == 0);
-    best = std::max(best, quality(run));
+    run.task.by_loss = true;
+    run.trainer.add(std::make_unique<RecordedQualities>(qualities));
+    const auto path = folder / to_text(rate);
+    REQUIRE(run.train(path) == 0);
+    REQUIRE(qualities.size() == 4);
+    const auto best = std::max_element(qualities.begin(), qualities.end());  // the first of equals; the end is the last
+    CHECK(summary_in(path)["best"] == to_text("epoch ", best - qualities.begin() + 1));
+    CHECK(quality(run) == *best);
+    found.insert(summary_in(path)["best"]);
   }
-  ServedRun run(serving({.best = true}));
-  REQUIRE(run.train(folder / "best") == 0);
-  CHECK(quality(run) >= best);
+  CHECK(found.size() > 1);
 }
 
 TEST_CASE("members are collapsed by the kind that is asked for, and the network that is saved is scored") {
@@ -234,6 +263,84 @@ TEST_CASE("dropout samples and the ensemble can be what is served, and stand in 
   CHECK(of_ensemble["test_accuracy_served"] == of_ensemble["test_accuracy_ensemble"]);
 }
 
+namespace {
+
+/// Snapshots of cycles of eight of the 32 steps.
+TrainOptions with_snapshots(const ServingOptions& o, std::int64_t count) {
+  TrainOptions result = serving(o);
+  result.schedule = optim::parse_schedule("iterations:cosine-cycles:8", 0.05, 4);
+  result.snapshots = count;
+  return result;
+}
+
+}  // namespace
+
+TEST_CASE("snapshots can be what is served, with what they cost, and where there are none that is an error") {
+  const TemporaryFolder folder;
+  const TrainOptions o = with_snapshots({.served = Served::snapshots}, 3);
+  ServedRun run(o);
+  REQUIRE(run.train(folder / "run") == 0);
+  const auto summary = summary_in(folder / "run");
+  CHECK(summary["served"] == "snapshots");
+  CHECK(summary["passes_served"] == 3);
+  CHECK(summary["parameters_served"] == 3 * (32 + 42));
+  CHECK(summary["milliseconds_per_sample_served"] > 0);
+  CHECK(summary["test_nll_served"] == summary["test_nll_snapshots"]);
+  for (const auto& row : summary["results"]) {
+    CAPTURE(row["name"].get<std::string>());
+    CHECK(row["milliseconds_per_sample"] > 0);
+  }
+
+  TrainOptions rare = o;
+  rare.schedule = optim::parse_schedule("iterations:cosine-cycles:20", 0.05, 4);
+  ServedRun first(rare);
+  first.interrupt(25);
+  REQUIRE(first.train(folder / "lost") == SIGINT);
+  std::filesystem::remove_all(folder / "lost/snapshots");
+  ServedRun rest(rare);
+  CHECK(message_of<FileError>([&] { (void)rest.train(folder / "lost", true); }) ==
+        to_text((folder / "lost/snapshots").string(),
+                ": there are no snapshots of this run, whose ensemble is to be served; expected those of the ends of "
+                "its schedule's cycles, beside the checkpoint; mend that and continue with `resume`"));
+}
+
+TEST_CASE("snapshots of a schedule in iterations whose first cycle ends after the run are refused") {
+  const auto refusal = [](std::int64_t length, const TrainOptions& of) {
+    TrainOptions o = of;
+    o.snapshots = 2;
+    o.schedule = optim::parse_schedule(to_text("iterations:cosine-cycles:", length), 0.05, 4);
+    return message_of<OptionError>([&] { ServedRun never(o); });
+  };
+  CHECK(refusal(32, options).empty());
+  CHECK(refusal(33, options) ==
+        "`snapshots` 2: no cycle of `schedule` ends within the run's 32 iterations; take shorter ones");
+  TrainOptions alone = options;
+  alone.members = 1;
+  CHECK(refusal(48, alone).empty());
+  CHECK(contains(refusal(49, alone), "the run's 48 iterations"));
+  TrainOptions early = options;
+  early.release_epoch = 1, early.release_step = 10;  // ends the first epoch
+  CHECK(refusal(10 + 3 * 4, early).empty());
+  CHECK(contains(refusal(10 + 3 * 4 + 1, early), "the run's 22 iterations"));
+}
+
+TEST_CASE("snapshots and what each epoch scores are of the kind of collapse that is asked for") {
+  const TemporaryFolder folder;
+  std::vector<Scores> found;
+  for (const Averaging kind : {Averaging::affine, Averaging::parameters}) {
+    const auto path = folder / to_text(static_cast<int>(kind));
+    ServedRun run(with_snapshots({.collapse = kind}, 1));
+    REQUIRE(run.train(path) == 0);
+    const Scores at_end = run.task.evaluate(run.network);
+    DropoutToy snapshot;
+    io::load_safetensors(path / "snapshots/snapshot-32.safetensors", snapshot);
+    CHECK(run.task.evaluate(snapshot) == at_end);
+    CHECK(run.trainer.progress().history.back().test_metric == at_end.front().second);
+    found.push_back(at_end);
+  }
+  CHECK(found[0] != found[1]);
+}
+
 TEST_CASE("the cost account counts samples, parameters, memory and time, over interruptions too") {
   const TemporaryFolder folder;
   ServedRun run(options);
@@ -259,6 +366,20 @@ TEST_CASE("the cost account counts samples, parameters, memory and time, over in
   REQUIRE(sharp.train(folder / "sam") == 0);
   CHECK(summary_in(folder / "sam")["samples_forward"] == 5 * 48);
   CHECK(summary_in(folder / "sam")["samples_backward"] == 5 * 48);
+
+  TrainOptions fresh = options;
+  fresh.average_plan = {.start = 2};
+  fresh.average = optim::SwaOptions();
+  TrainOptions exponential = fresh, elastic = options;
+  exponential.average = optim::EmaOptions{.decay = 0.9};
+  elastic.coupling = Elastic{};
+  for (const auto& [name, o] : {std::pair{"swa", fresh}, {"ema", exponential}, {"elastic", elastic}}) {
+    CAPTURE(name);
+    ServedRun statistics(o);  // of other weights than the last, gathered in one more pass
+    REQUIRE(statistics.train(folder / name) == 0);
+    CHECK(summary_in(folder / name)["samples_forward"] == 5 * 48);
+    CHECK(summary_in(folder / name)["samples_backward"] == 4 * 48);
+  }
 
   ServedRun chosen(serving({.collapse = Averaging::greedy, .best = true}));
   REQUIRE(chosen.train(folder / "greedy") == 0);
@@ -332,52 +453,28 @@ TEST_CASE("a line search writes the losses between members, which its ends share
   CHECK(contains(refusal(options, ServedTask(test::dataset()), 5), "`line_search` needs samples that are not trained"));
 }
 
-namespace {
+TEST_CASE("a line search is between the members of the last step, whatever takes their place") {
+  const TemporaryFolder folder;
+  const auto lines_of = [&](const char* name, const TrainOptions& o) {
+    ServedRun run(o);
+    std::filesystem::create_directories(folder / name);
+    run.trainer.add(std::make_unique<LineSearch<DropoutToy, ServedTask>>(folder / name, 2));
+    REQUIRE(run.train(folder / name) == 0);
+    return text_of(io::read_file(folder / name / "line_search.csv"));
+  };
+  TrainOptions averaged = options, elastic = options, centre = options;
+  averaged.average = optim::SwaOptions();
+  CHECK(lines_of("averaged", averaged) == lines_of("plain", options));
+  elastic.coupling = centre.coupling = Elastic{};
+  elastic.elastic_served = ElasticServed::members;
+  const std::string text = lines_of("centre", centre);
+  CHECK(text == lines_of("elastic", elastic));
+  const auto lines = split_text(text, '\n');
+  REQUIRE(lines.size() >= 3);
+  CHECK(lines[1].substr(lines[1].find(",0,") + 3) != lines[2].substr(lines[2].find(",1,") + 3));
+}
 
-/// Tag, step and value of each scalar in a file, in its order, and the steps from which on it takes others back.
-struct Events {
-  std::map<std::string, std::map<std::int64_t, float>> scalars;
-  std::vector<std::int64_t> restarts;
-};
-void read_events(const std::filesystem::path& file, Events& events) {
-  for (const std::string& record : io::read_tf_records(text_of(io::read_file(file)), file.string())) {
-    protozero::pbf_reader event(record);
-    std::int64_t step = 0;
-    while (event.next()) {
-      if (event.tag() == 2)
-        step = event.get_int64();
-      else if (event.tag() == 7) {
-        event.skip();
-        events.restarts.push_back(step);
-        for (auto& [tag, values] : events.scalars) values.erase(values.lower_bound(step), values.end());
-      } else if (event.tag() == 5) {
-        protozero::pbf_reader summary = event.get_message();
-        while (summary.next(1)) {
-          protozero::pbf_reader value = summary.get_message();
-          std::string tag;
-          while (value.next()) {
-            if (value.tag() == 1)
-              tag = value.get_string();
-            else if (value.tag() == 2)
-              events.scalars[tag][step] = value.get_float();
-            else
-              value.skip();
-          }
-        }
-      } else
-        event.skip();
-    }
-  }
-}
-Events events_in(const std::filesystem::path& folder) {
-  std::vector<std::filesystem::path> files;
-  for (const auto& entry : std::filesystem::directory_iterator(folder))
-    if (entry.path().filename().string().starts_with("events.out.tfevents.")) files.push_back(entry.path());
-  std::sort(files.begin(), files.end());
-  Events events;
-  for (const auto& file : files) read_events(file, events);
-  return events;
-}
+namespace {
 
 struct LoggedRun : ServedRun {
   LoggedRun(const TrainOptions& o, const std::filesystem::path& folder) : ServedRun(o) {

@@ -36,7 +36,8 @@ struct HookedTask : ImageClassification<Toy> {
     return ImageClassification<Toy>::evaluate_members(network);
   }
   Scores evaluate(Toy& network) const { return evaluate_members(network).ensemble; }
-  double held_out(Toy& network) const { return evaluate(network).front().second; }
+  void evaluate_dropout() const {}  // a task that scores no dropout samples
+  double epoch_score(Toy& network) const { return evaluate(network).front().second; }
   std::function<void(int, Toy&)> hook;
   std::function<void(int)> at_evaluation;
   mutable int pass = 0, evaluation = 0;
@@ -376,6 +377,10 @@ TEST_CASE("options that do not fit the task are refused before training") {
   CHECK_NOTHROW(Run(o));
   o.epochs = 0;
   CHECK_THROWS_AS(Run(o), OptionError);
+  TrainOptions dropout = options;
+  dropout.serving = {.served = Served::dropout, .dropout_samples = 2};
+  CHECK(message_of<OptionError>([&] { Run run(dropout); }) ==
+        "`serve` dropout: the task scores no dropout samples (evaluate_dropout); serve another");
 }
 
 TEST_CASE("a file that cannot be written ends a run with a cure") {
@@ -477,7 +482,7 @@ struct CountingPart final : Part<Toy, HookedTask> {
   const char* phase(const Run& run) const override { return run.progress.epoch == 1 ? "+short" : ""; }
   void offer(Run&, Display&) override { ++counts.offers; }
   void rearrange(const Flat&, const std::shared_ptr<Flat>& to) override { counts.releases += to->members; }
-  void save(io::NamedTensors& tensors) override {
+  void save(const Run&, io::NamedTensors& tensors) override {
     Tensor<std::int32_t, Cpu> saved({2});
     saved.data()[0] = static_cast<std::int32_t>(counts.epochs),
     saved.data()[1] = static_cast<std::int32_t>(counts.steps);

@@ -69,12 +69,13 @@ class Snapshots {
     load_safetensors(file(step), network);
   }
 
-  /// All of them, the oldest first, each in a copy of a plain network of their architecture: what predict_networks
-  /// takes. Throws as load does.
+  /// Those of steps up to `last`, the oldest first, each in a copy of a plain network of their architecture: what
+  /// predict_networks takes. Throws as load does.
   template <nn::Visitable M>
-  [[nodiscard]] std::vector<M> networks(const M& like) const {
+  [[nodiscard]] std::vector<M> networks(const M& like,
+                                        std::int64_t last = std::numeric_limits<std::int64_t>::max()) const {
     std::vector<M> networks;
-    for (const std::int64_t step : kept_) load(step, networks.emplace_back(nn::clone_module(like)));
+    for (const std::int64_t step : until(last)) load(step, networks.emplace_back(nn::clone_module(like)));
     return networks;
   }
 

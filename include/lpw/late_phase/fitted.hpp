@@ -66,6 +66,21 @@ template <class W>
 
 }  // namespace detail
 
+/// The mean of minibatches' mean losses [1] over all their samples.
+class MeanLoss {
+ public:
+  template <class Loss>
+  void add(const Loss& loss, std::int64_t samples) {
+    sum_ += static_cast<double>(*to_host(loss.value()).data()) * static_cast<double>(samples);
+    samples_ += static_cast<double>(samples);
+  }
+  [[nodiscard]] double samples() const { return samples_; }
+  [[nodiscard]] double value() const { return sum_ / samples_; }
+
+ private:
+  double sum_ = 0, samples_ = 0;
+};
+
 /// Losses of a network's members mixed by coefficients. `for_each_loss(network, record, f)` makes a pass of a network
 /// of one member over held-out minibatches, and calls f(tape, loss [1], samples) for each, recorded or not.
 template <nn::Visitable M, class ForEachLoss>
@@ -77,10 +92,9 @@ class MixtureLoss {
   /// The mean over all samples.
   [[nodiscard]] double loss(const std::vector<double>& coefficients) {
     mix_members_into(network_, coefficients, mixed_);
-    double sum = 0, samples = 0;
-    for_each_loss_(mixed_, false,
-                   [&](Tape&, const auto& loss, std::int64_t count) { add_loss(loss, count, sum, samples); });
-    return sum / samples;
+    MeanLoss mean;
+    for_each_loss_(mixed_, false, [&](Tape&, const auto& loss, std::int64_t count) { mean.add(loss, count); });
+    return mean.value();
   }
   /// The same with its gradient.
   [[nodiscard]] MixedLoss with_gradient(const std::vector<double>& coefficients) {
@@ -88,9 +102,9 @@ class MixtureLoss {
     const auto rows = to_host(nn::flatten(network_)->value.late);
     auto& flat = *nn::flatten(mixed_);
     std::vector<double> gradient(coefficients.size(), 0.0);
-    double sum = 0, samples = 0;
+    MeanLoss mean_loss;
     for_each_loss_(mixed_, true, [&](Tape& tape, const auto& loss, std::int64_t count) {
-      add_loss(loss, count, sum, samples);
+      mean_loss.add(loss, count);
       fill(flat.gradient.base, nn::WeightOf<M>(0));
       fill(flat.gradient.late, nn::WeightOf<M>(0));
       tape.backward(loss);
@@ -99,17 +113,11 @@ class MixtureLoss {
     });
     double mean = 0;
     for (const double g : gradient) mean += g / static_cast<double>(gradient.size());
-    for (double& g : gradient) g = (g - mean) / samples;
-    return {sum / samples, gradient};
+    for (double& g : gradient) g = (g - mean) / mean_loss.samples();
+    return {mean_loss.value(), gradient};
   }
 
  private:
-  template <class Loss>
-  static void add_loss(const Loss& loss, std::int64_t count, double& sum, double& samples) {
-    sum += static_cast<double>(*to_host(loss.value()).data()) * static_cast<double>(count);
-    samples += static_cast<double>(count);
-  }
-
   M& network_;
   M mixed_;
   ForEachLoss for_each_loss_;

@@ -11,9 +11,6 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
-/// Which of two scores is the better one: the higher, as of an accuracy, or the lower, as of a likelihood in nats.
-enum class Better { higher, lower };
-
 /// What was offered, and what it scored.
 struct Candidate {
   std::string name;
@@ -21,17 +18,11 @@ struct Candidate {
   [[nodiscard]] bool operator==(const Candidate&) const = default;
 };
 
-/// Knows the best candidate so far; whoever offers them keeps it. Of equal scores the first stays, and a score that is
-/// NaN never wins.
+/// Knows the best candidate so far, the one with the highest score; whoever offers them keeps it. Of equal scores the
+/// first stays, and a score that is NaN never wins.
 class Best {
  public:
-  explicit Best(Better better = Better::higher) : better_(better) {}
-
-  [[nodiscard]] bool beaten_by(double score) const {
-    if (is_nan(score)) return false;
-    if (!best_) return true;
-    return better_ == Better::higher ? score > best_->score : score < best_->score;
-  }
+  [[nodiscard]] bool beaten_by(double score) const { return !is_nan(score) && (!best_ || score > best_->score); }
   /// Calls keep() if the candidate is the best so far. Where that throws, the best is what it was. Returns whether it
   /// is.
   template <std::invocable Keep>
@@ -52,7 +43,6 @@ class Best {
   }
 
  private:
-  Better better_;
   std::optional<Candidate> best_;
 };
 
@@ -61,7 +51,6 @@ template <class W, class D>
 class BestWeights {
  public:
   using Flat = nn::FlatWeights<W, D>;
-  explicit BestWeights(Better better = Better::higher) : best_(better) {}
 
   /// Copies the network's weights and statistics if it is the best so far, and returns whether it is. Throws Error for
   /// one whose running statistics belong to other weights: it cannot have been scored.

@@ -110,7 +110,7 @@ void save_run(Run& run, const std::filesystem::path& path) {
   for (const auto& [name, pair] : run.optimizer->states()) add_pair(checkpoint.tensors, name, pair);
   if constexpr (requires { run.task.save(checkpoint.tensors); }) run.task.save(checkpoint.tensors);
   checkpoint.tensors.add("buffers", to_host(flat.buffers));
-  for (auto& part : run.parts) part->save(checkpoint.tensors);
+  for (auto& part : run.parts) part->save(run, checkpoint.tensors);
   detail::require_finite_tensors(run, checkpoint.tensors);
   io::save_checkpoint(path, checkpoint);
 }

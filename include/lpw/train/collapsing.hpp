@@ -8,7 +8,7 @@
 
 #include <lpw/late_phase/fitted.hpp>
 #include <lpw/late_phase/greedy.hpp>
-#include <lpw/train/run.hpp>
+#include <lpw/train/fresh_statistics.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -24,16 +24,6 @@ template <class Network, class Task>
 [[nodiscard]] bool holds_out(const Task& task) {
   if constexpr (HoldsOut<Task, Network>) return task.holds_out();
   return false;
-}
-
-/// Gathers a plain network's running statistics over the training samples. Counts the pass. Throws Interrupted where a
-/// signal came.
-template <class Run, class Network>
-void gather_statistics(Run& run, Network& plain) {
-  if (nn::flatten(plain)->buffers.size() > 0)
-    run.task.for_each_loss(plain, Samples::training, false,
-                           [&](Tape&, const auto&, std::int64_t samples) { run.progress.work.forward += samples; });
-  nn::set_statistics_stale(plain, false);
 }
 
 /// What members score on held-out samples. Counts the passes.
@@ -59,7 +49,7 @@ template <class Run>
   for (const HeldOutScore& score : held_out_scores(run, run.network)) qualities.push_back(score.quality);
   const auto choice = choose_members(qualities, [&](const std::vector<double>& coefficients) {
     auto plain = mixed_members(run.network, coefficients);
-    gather_statistics(run, plain);
+    recompute_statistics(run, plain, 0);
     return held_out_scores(run, plain).front().quality;
   });
   std::string chosen;
@@ -92,6 +82,12 @@ template <class Run>
   return averaging == Averaging::parameters ? Collapse::parameters : Collapse::affine;
 }
 
+/// The network as it would be collapsed now, where nothing is chosen by held-out samples.
+template <class Run>
+[[nodiscard]] auto collapsed_now(Run& run) {
+  return collapsed(run.network, form_of(run.options.serving.collapse));
+}
+
 /// Turns a run's network into a plain one as its options say. Throws Interrupted where a signal came.
 template <class Run>
 void collapse_members(Run& run, Display& display) {
@@ -101,7 +97,7 @@ void collapse_members(Run& run, Display& display) {
       const auto coefficients = averaging == Averaging::greedy ? detail::greedy_coefficients(run, display)
                                                                : detail::fitted_coefficients(run, display);
       auto plain = mixed_members(run.network, coefficients);
-      gather_statistics(run, plain);
+      recompute_statistics(run, plain, 0);
       run.network = std::move(plain);
       return;
     }

@@ -54,16 +54,8 @@ struct Training {
   std::int64_t parameters = 0;  // that the optimizer moves: base weights, and late-phase weights of all members
 };
 
-namespace detail {
-
-[[nodiscard]] inline const Result* find_result(const Results& results, const std::string& name) {
-  const auto found = std::find_if(results.begin(), results.end(), [&](const auto& row) { return row.name == name; });
-  return found == results.end() ? nullptr : &*found;
-}
-
-}  // namespace detail
-
-/// Adds the account to a summary, with the scores of the row that is served, <score>_served.
+/// Adds the account to a summary, with the scores of the row that is served, <score>_served. Throws Error where there
+/// is no such row.
 inline void add_cost(nlohmann::ordered_json& summary, const Results& results, const std::string& served,
                      const Training& training) {
   summary["samples_forward"] = training.work.forward;
@@ -71,8 +63,8 @@ inline void add_cost(nlohmann::ordered_json& summary, const Results& results, co
   summary["peak_memory_mb"] = training.work.peak_memory;
   summary["parameters_trained"] = training.parameters;
   summary["served"] = served;
-  const Result* row = detail::find_result(results, served);
-  if (row == nullptr) return;
+  const Result* row = result_of(results, served);
+  require(row != nullptr, "`serve`: nothing was scored under the name '", served, "', which is to be served");
   summary["parameters_served"] = row->cost.parameters;
   summary["passes_served"] = row->cost.passes;
   if (row->cost.milliseconds) summary["milliseconds_per_sample_served"] = *row->cost.milliseconds;

@@ -1,4 +1,4 @@
-// Running statistics of weights that a run was not trained with: averages of it, or the centre of its members.
+// Running statistics of weights that a run was not trained with: averages of it over time or of its members.
 #pragma once
 
 #include <lpw/optim/statistics.hpp>
@@ -7,14 +7,16 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// Gathers them in one pass over the training set, for networks that have any and whose tasks say what the inputs of a
-/// batch are. Throws Interrupted where a signal came.
+/// Gathers a network's in one pass over the training set in the order of an epoch, for networks that have any and whose
+/// tasks say what the inputs of a batch are. Counts the pass. Throws Interrupted where a signal came.
 template <nn::Visitable Network, class Task>
-void recompute_statistics(TrainingRun<Network, Task>& run) {
+void recompute_statistics(TrainingRun<Network, Task>& run, Network& network, std::int64_t epoch) {
+  if (nn::flatten(network)->buffers.size() == 0) return nn::set_statistics_stale(network, false);
   if constexpr (requires(const typename Task::Batch& batch) { Task::inputs(batch); })
-    optim::recompute_statistics(run.network, run.task.epoch(run.options.epochs, run.members(), 0),
-                                run.options.member_chunk, [](const typename Task::Batch& batch) {
+    optim::recompute_statistics(network, run.task.epoch(epoch, nn::members(network), 0), run.options.member_chunk,
+                                [&](const typename Task::Batch& batch) {
                                   InterruptGuard::check();
+                                  run.progress.work.forward += run.task.samples_in(batch);
                                   return Task::inputs(batch);
                                 });
 }

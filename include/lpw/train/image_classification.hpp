@@ -111,7 +111,7 @@ class ImageClassification {
     return scores(ensemble.result());
   }
   /// The metric of a plain network, for the line of an epoch.
-  [[nodiscard]] double held_out(Network& network) const { return evaluate(network).front().second; }
+  [[nodiscard]] double epoch_score(Network& network) const { return evaluate(network).front().second; }
   /// Scores of so many dropout samples of a plain network together.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
     return scores(evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t batch) {

@@ -26,6 +26,7 @@
 #include <lpw/train/parts/release_plan.hpp>
 #include <lpw/train/parts/weight_averaging.hpp>
 #include <lpw/train/run_folder.hpp>
+#include <lpw/train/scoring.hpp>
 #include <lpw/train/step.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -95,36 +96,20 @@ class Trainer {
   /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
   [[nodiscard]] Results collapse_and_score(Display& display) {
     D::trim();
-    Network& network = run_.network;
+    for (auto& part : run_.parts) part->before_offer(run_, display);
     for (auto& part : run_.parts) part->offer(run_, display);
     display.progress([] { return "evaluating the members and the collapsed network"; });
-    const auto& flat = run_.weights();
-    const ServingOptions& serving = run_.options.serving;
-    const std::int64_t members = run_.members();
-    const bool parameters_differ =  // from what is left: by batch norm, or by a choice
-        members > 1 && (flat.buffers.size() > 0 || !serving.needs_held_out().empty());
-    const std::int64_t of_member = flat.value.base.size() + flat.value.late.dim(1);
-    const auto [released, together] = timed(run_.task, {members, flat.value.base.size() + flat.value.late.size()},
-                                            [&] { return run_.task.evaluate_members(network); });
-    std::optional<Scores> by_parameters;
-    if (parameters_differ) {
-      auto parameters = collapsed(network, Collapse::parameters);
-      by_parameters = run_.task.evaluate(parameters);
-    }
+    Results results = score_members(run_);
+    const std::optional<Scores> by_parameters = score_by_parameters(run_);
     collapse_members(run_, display);
     for (auto& part : run_.parts) part->conclude(run_, display);
     const auto [scores, of_plain] =
-        timed(run_.task, {1, run_.weights().value.base.size()}, [&] { return run_.task.evaluate(network); });
-
-    Results results;
-    const Scores& before = run_.progress.before_release;
-    if (!before.empty()) results.push_back({"before_release", before, of_plain});
-    for (std::size_t k = 0; k < released.members.size(); ++k)
-      results.push_back({to_text("member_", k + 1), released.members[k], cost_of_pass(together, of_member)});
-    results.push_back({"ensemble", released.ensemble, together});
+        timed(run_.task, {1, run_.weights().value.base.size()}, [&] { return run_.task.evaluate(run_.network); });
+    if (const Scores& before = run_.progress.before_release; !before.empty())
+      results.insert(results.begin(), {"before_release", before, of_plain});
     results.push_back({"collapsed_parameters", by_parameters.value_or(scores), of_plain});
     results.push_back({"collapsed", scores, of_plain});
-    add_dropout(results, of_plain);
+    score_dropout(run_, of_plain, results);
     for (auto& part : run_.parts) part->score(run_, display, results);
     return results;
   }
@@ -151,14 +136,31 @@ class Trainer {
     const std::int64_t members = options.releases() ? options.members : 1;
     task.check(members);
     require_held_out(options.serving, holds_out<Network>(task));
+    require<OptionError>(SamplesDropout<Task, Network> || options.serving.served != Served::dropout,
+                         "`serve` dropout: the task scores no dropout samples (evaluate_dropout); serve another");
     // The epoch of that step ends with it, and there must be one after.
     const std::int64_t step = options.release_step, iterations = task.iterations(1);
     require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs,
                          "release step ", step, " is not reached before the last of ", options.epochs, " epochs of ",
                          iterations, " iterations, which is the members'; take an earlier step or more epochs");
+    require_snapshot(options, task);
     require_average_reached(options.average, options.average_plan, options.epochs,
                             std::max(iterations, task.iterations(members)));
     return options;
+  }
+
+  /// That a cycle of a schedule in iterations ends within the run, if there are to be snapshots.
+  static void require_snapshot(const TrainOptions& o, const Task& task) {
+    if (o.snapshots == 0 || o.schedule.unit != optim::ScheduleUnit::iterations) return;
+    const std::int64_t before = task.iterations(1);
+    std::int64_t steps = o.epochs * before;
+    if (o.releases()) {
+      const std::int64_t epochs = o.release_step < 0 ? o.release_epoch : (o.release_step + before - 1) / before;
+      steps =
+          (o.release_step < 0 ? epochs * before : o.release_step) + (o.epochs - epochs) * task.iterations(o.members);
+    }
+    require<OptionError>(optim::cycles_done(o.schedule, static_cast<double>(steps)) > 0, "`snapshots` ", o.snapshots,
+                         ": no cycle of `schedule` ends within the run's ", steps, " iterations; take shorter ones");
   }
 
   static void require_base_weights(Network& network, const Selectors& late) {
@@ -218,11 +220,10 @@ class Trainer {
   void finish_epoch(const RunFolder& folder, Display& display) {
     Progress& progress = run_.progress;
     run_.require_finite_weights();
-    std::optional<double> held_out;
+    std::optional<double> score;
     if (run_.options.scores_after(progress.epoch + 1)) {
       display.progress([] { return "evaluating"; });
-      held_out =
-          run_.scored([&] { return held_out_collapsed(); });  // before anything changes: a signal may cut it short
+      score = run_.scored([&] { return score_collapsed(); });  // before anything changes: a signal may cut it short
     }
     run_.scored([&] {  // before anything changes
       for (auto& part : run_.parts) part->score_epoch(run_);
@@ -235,7 +236,7 @@ class Trainer {
                        .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(last),
                        .train_loss = progress.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress.sums),
-                       .test_metric = held_out};
+                       .test_metric = score};
     for (const auto& part : run_.parts) record.phase += part->phase(run_);
     run_.account();
     record.seconds = progress.epoch_seconds;
@@ -252,22 +253,9 @@ class Trainer {
   }
 
   /// The metric of the network as it would be collapsed now, of which nothing is kept.
-  [[nodiscard]] double held_out_collapsed() {
-    auto plain = collapsed(run_.network);
-    return run_.task.held_out(plain);
-  }
-
-  /// The row of dropout samples of the plain network, where they are what is served.
-  void add_dropout(Results& results, const Cost& plain) {
-    const ServingOptions& serving = run_.options.serving;
-    if (serving.served != Served::dropout) return;
-    if constexpr (requires(Philox random) { run_.task.evaluate_dropout(run_.network, std::int64_t{}, random); }) {
-      const auto [scores, cost] = timed(run_.task, {serving.dropout_samples, plain.parameters}, [&] {
-        return run_.task.evaluate_dropout(run_.network, serving.dropout_samples,
-                                          Philox(run_.options.seed, Stream::dropout_sample));
-      });
-      results.push_back({served_row(serving), scores, cost});
-    }
+  [[nodiscard]] double score_collapsed() {
+    auto plain = collapsed_now(run_);
+    return run_.task.epoch_score(plain);
   }
 
   void finish(const RunFolder& folder, Display& display) {
@@ -285,15 +273,15 @@ class Trainer {
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
     if (!run_.progress.best.empty()) summary["best"] = run_.progress.best;
-    const std::string served = served_row(run_.options.serving);
-    const Training training{run_.progress.work, run_.progress.seconds, base + members * late};
-    add_cost(summary, results, served, training);
     const auto recorded = [&](const char* name, const std::string& otherwise) {
       return run_.description.value(name, otherwise);
     };
     io::save_safetensors(
         folder.model(), run_.network,
         {{"model", recorded("collapsed_model", recorded("model", ""))}, {"dataset", recorded("dataset", "")}});
+    const std::string served = served_row(run_.options.serving);
+    const Training training{run_.progress.work, run_.progress.seconds, base + members * late};
+    add_cost(summary, results, served, training);
     folder.write_metrics(format_csv(run_.progress.history, Run::words));
     folder.write_summary(summary);
     display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));

@@ -15,7 +15,7 @@ class BestCandidate final : public Part<Network, Task> {
 
   void score_epoch(Run& run) override {
     if (!run.options.serving.best) return;
-    auto plain = collapsed(run.network, form_of(run.options.serving.collapse));
+    auto plain = collapsed_now(run);
     offer_candidate(run, to_text("epoch ", run.progress.epoch + 1), plain);
   }
   void conclude(Run& run, Display& display) override {
@@ -28,7 +28,7 @@ class BestCandidate final : public Part<Network, Task> {
     run.progress.best = name;
   }
 
-  void save(io::NamedTensors& tensors) override { add_best(tensors, "best", best_); }
+  void save(const Run&, io::NamedTensors& tensors) override { add_best(tensors, "best", best_); }
   void load(Run& run, const io::NamedTensors& tensors) override {
     if (run.options.serving.best) get_best(tensors, "best", collapsed(run.network, Collapse::parameters), best_);
   }

@@ -1,13 +1,11 @@
 // Snapshots of the network at the ends of the schedule's cycles, in the run's folder, and their ensemble at the end.
 #pragma once
 
-#include <algorithm>
-#include <optional>
-#include <vector>
+#include <iterator>
 
 #include <lpw/io/snapshots.hpp>
-#include <lpw/late_phase/collapse.hpp>
-#include <lpw/train/run.hpp>
+#include <lpw/train/collapsing.hpp>
+#include <lpw/train/cost.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -26,34 +24,32 @@ class CycleSnapshots final : public Part<Network, Task> {
   void after_step(Run& run) override {
     if (run.options.snapshots == 0 || !run.cycle_ended()) return;
     run.require_finite_weights();
-    auto plain = collapsed(run.network);
+    auto plain = collapsed_now(run);
     snapshots(run).add(plain, run.progress.step);
   }
 
   void score(Run& run, Display& display, Results& results) override {
     if (run.options.snapshots == 0) return;
-    auto networks = networks_until_now(run);
-    if (networks.empty())
-      return display.line(
-          "snapshots: there are none; no cycle of the schedule has ended, or they are not beside the "
-          "checkpoint");
+    // A checkpoint that is evaluated may be older than some of them.
+    auto networks = snapshots(run).networks(run.network, run.progress.step);
+    if (networks.empty()) return say_none(run, display);
     display.progress([] { return "evaluating the ensemble of snapshots"; });
     const auto count = std::ssize(networks);
-    results.push_back(
-        {"snapshots", run.task.evaluate_networks(networks), {count, count * run.weights().value.base.size()}});
+    const auto [scores, cost] = timed(run.task, {count, count * run.weights().value.base.size()},
+                                      [&] { return run.task.evaluate_networks(networks); });
+    results.push_back({"snapshots", scores, cost});
   }
 
  private:
   [[nodiscard]] static io::Snapshots snapshots(const Run& run) {
     return io::Snapshots(run.folder / "snapshots", run.options.snapshots);
   }
-  /// A checkpoint that is evaluated may be older than some of them.
-  [[nodiscard]] static std::vector<Network> networks_until_now(const Run& run) {
-    const auto all = snapshots(run);
-    std::vector<Network> networks;
-    for (const std::int64_t step : all.steps())
-      if (step <= run.progress.step) all.load(step, networks.emplace_back(nn::clone_module(run.network)));
-    return networks;
+  static void say_none(const Run& run, Display& display) {
+    require<FileError>(run.options.serving.served != Served::snapshots, (run.folder / "snapshots").string(),
+                       ": there are no snapshots of this run, whose ensemble is to be served; expected those of the ",
+                       "ends of its schedule's cycles, beside the checkpoint");
+    display.line(
+        "snapshots: there are none; no cycle of the schedule has ended, or they are not beside the checkpoint");
   }
 };
 

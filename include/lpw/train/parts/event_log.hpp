@@ -54,8 +54,11 @@ class EventLog final : public Part<Network, Task> {
     file_->flush();
   }
 
-  void save(io::NamedTensors&) override {
-    if (file_) file_->flush();
+  /// A checkpoint's sums hold the last step's loss, which a run that goes on does not see again.
+  void save(const Run& run, io::NamedTensors&) override {
+    if (!file_) return;
+    log_losses(run);
+    file_->flush();
   }
   void load(Run& run, const io::NamedTensors&) override {
     resumed_ = run.progress.step > 0;

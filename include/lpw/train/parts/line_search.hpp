@@ -15,8 +15,8 @@ namespace lpw::inline LPW_ABI::train {
 
 /// Writes line_search.csv and line_search.svg into a folder at the end of a run with members: at each of `points`
 /// places in [0, 1] of either line the training loss by minibatch statistics, and what the network scores on held-out
-/// samples with statistics gathered there. Takes a pass over both sets a place, which no account counts: it changes
-/// nothing.
+/// samples with statistics gathered there. The members are those of the last step, before an average over time or a
+/// centre takes their place. Takes a pass over both sets a place, which no account counts: it changes nothing.
 template <nn::Visitable Network, class Task>
 class LineSearch final : public Part<Network, Task> {
  public:
@@ -33,7 +33,7 @@ class LineSearch final : public Part<Network, Task> {
                          "`held_out`");
   }
 
-  void offer(Run& run, Display& display) override {
+  void before_offer(Run& run, Display& display) override {
     const std::int64_t members = run.members();
     if (members == 1) return;
     display.progress([] { return "the loss along lines between members"; });
@@ -68,13 +68,11 @@ class LineSearch final : public Part<Network, Task> {
 
   /// The mean over the training samples, by which the network's statistics are gathered on the way.
   [[nodiscard]] static double training_loss(Run& run, Network& plain) {
-    double sum = 0, samples = 0;
-    run.task.for_each_loss(plain, Samples::training, false, [&](Tape&, const auto& loss, std::int64_t count) {
-      sum += static_cast<double>(*to_host(loss.value()).data()) * static_cast<double>(count);
-      samples += static_cast<double>(count);
-    });
+    MeanLoss mean;
+    run.task.for_each_loss(plain, Samples::training, false,
+                           [&](Tape&, const auto& loss, std::int64_t samples) { mean.add(loss, samples); });
     nn::set_statistics_stale(plain, false);
-    return sum / samples;
+    return mean.value();
   }
 
   std::filesystem::path folder_;

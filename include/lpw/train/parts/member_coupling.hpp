@@ -30,10 +30,10 @@ class MemberCoupling final : public Part<Network, Task> {
     display.line(to_text("coupling: the centre of the members",
                          statistics ? "; recomputing batch-norm statistics with one pass over the training set" : ""));
     coupling_->place_centre(run.network);
-    if (statistics) recompute_statistics(run);
+    recompute_statistics(run, run.network, run.options.epochs);
   }
 
-  void save(io::NamedTensors& tensors) override {
+  void save(const Run&, io::NamedTensors& tensors) override {
     if (!coupling_) return;
     tensors.add("coupling.release", full<std::int64_t, Cpu>({1}, release_));
     if (std::holds_alternative<Elastic>(coupling_->options().rule))

@@ -39,6 +39,8 @@ class Part {
   virtual void recorded(Run&) {}
   /// What an epoch's phase is called besides, such as "+ema"; nothing else tells.
   [[nodiscard]] virtual const char* phase(const Run&) const { return ""; }
+  /// At the end, with the weights of the last step, before any part's offer.
+  virtual void before_offer(Run&, Display&) {}
   /// At the end: puts what it has gathered into the network where that is what is to be scored and saved.
   virtual void offer(Run&, Display&) {}
   /// After the members were collapsed: may put another plain network in the place of the run's.
@@ -48,7 +50,7 @@ class Part {
 
   /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with
   /// the run's progress in place, in the order of the parts.
-  virtual void save(io::NamedTensors&) {}
+  virtual void save(const Run&, io::NamedTensors&) {}
   virtual void load(Run&, const io::NamedTensors&) {}
 
   /// As an optimizer's or an average's: whether what it holds belongs to these stores, and the way to others, with a

@@ -39,10 +39,10 @@ class WeightAveraging final : public Part<Network, Task> {
                                       "over the training set"
                                     : ""));
     average_->apply(run.network);
-    if (statistics) recompute_statistics(run);
+    recompute_statistics(run, run.network, run.options.epochs);
   }
 
-  void save(io::NamedTensors& tensors) override {
+  void save(const Run&, io::NamedTensors& tensors) override {
     if (average_) add_average(tensors, "average", *average_);
   }
   void load(Run& run, const io::NamedTensors& tensors) override {
