@@ -278,3 +278,8 @@ TEST_CASE("coupling: texts say which rule, and what is none is named") {
           }).starts_with(lpw::to_text("coupling: \"", text, "\"; expected none, pull:ALPHA")));
   }
 }
+
+TEST_CASE("a pull of 0 stays 0 however far its growth goes, and any other becomes 1") {
+  CHECK(lpw::detail::coupling_strength(PullToMean{.alpha = 0, .growth = 2}, 3, 5000, 1) == 0);
+  CHECK(lpw::detail::coupling_strength(PullToMean{.alpha = 1e-9, .growth = 2}, 3, 5000, 1) == 1);
+}

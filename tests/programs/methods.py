@@ -45,16 +45,19 @@ def arguments(path, folder):
 
 
 def goes_on(path, folder, expected, seconds):
-    """Kills a run at random moments, each of which is resumed to the end."""
+    """Kills a run at random moments after its first checkpoint, each of which is resumed to the end."""
     for moment in range(MOMENTS):
-        out, delay = folder / f"{path.stem}-{moment}", random.uniform(0.2, 0.9) * seconds
+        out, delay = folder / f"{path.stem}-{moment}", random.uniform(0, 0.7) * seconds
         process = start(*arguments(path, folder), "--out", out)
+        while not (out / "checkpoint.lpw").exists() and process.poll() is None:
+            time.sleep(0.001)
         time.sleep(delay)
         process.kill()
         process.communicate()
+        check((out / "checkpoint.lpw").exists(), f"{path.stem}: killed before its first checkpoint")
         done = run(*arguments(path, folder), "--out", out, "--resume")
         check(done.returncode == 0, f"{path.stem}: --resume exits with {done.returncode}: {done.stderr}")
-        check_same(out, expected, f"{path.stem}, killed after {delay:.2f} of {seconds:.2f} s")
+        check_same(out, expected, f"{path.stem}, killed {delay:.2f} of {seconds:.2f} s after its first checkpoint")
 
 
 def each_method(folder):

@@ -255,12 +255,22 @@ TEST_CASE("averaging: what former checkpoints say of no average goes on, and wha
 }
 
 TEST_CASE("averaging: a plan that no step of a run reaches is refused") {
-  const auto refusal = [](std::int64_t every) {
+  const auto refusal = [](std::int64_t every, std::int64_t start = 0, std::int64_t release_step = -1) {
     const TemporaryFolder folder;
-    return message_of<lpw::OptionError>(
-        [&] { ToyRun(folder / "run", averaged(SwaOptions(), {.every = every, .period = by_steps})); });
+    auto options = averaged(SwaOptions(), {.start = start, .every = every, .period = by_steps});
+    options.release_step = release_step;
+    return message_of<lpw::OptionError>([&] { ToyRun(folder / "run", options); });
   };
   CHECK(refusal(49) ==
         "`average_plan.every` 49: 4 epochs have at most 12 steps each, so that nothing would be averaged");
+  // Epochs of 12, 12, 4 and 4 steps; after a release at step 14 of 12, 2, 4 and 4.
   CHECK(refusal(32).empty());
+  CHECK(contains(refusal(33),
+                 "`average_plan.every` 33: none of the steps 1 to 32, which are those from "
+                 "`average_plan.start` 0 on, is a multiple of it"));
+  CHECK(contains(refusal(18, 3), "none of the steps 29 to 32"));
+  CHECK(refusal(29, 3).empty());
+  CHECK(contains(refusal(28, 3), "none of the steps 29 to 32"));
+  CHECK(contains(refusal(18, 3, 14), "none of the steps 19 to 22"));
+  CHECK(refusal(11, 3, 14).empty());
 }

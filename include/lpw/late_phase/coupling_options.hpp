@@ -59,7 +59,8 @@ namespace detail {
   };
   if (const auto* pull = std::get_if<PullToMean>(&rule)) {
     const double alpha = within("alpha", pull->alpha, 1);
-    return within("alpha", std::min(1.0, alpha * std::pow(pull->growth, static_cast<double>(n))) * factor, 1);
+    const double grown = alpha == 0 ? 0 : alpha * std::pow(pull->growth, static_cast<double>(n));  // not 0 * infinity
+    return within("alpha", std::min(1.0, grown) * factor, 1);
   }
   if (const auto* swap = std::get_if<Swap>(&rule)) return within("share", swap->share * factor, 1);
   const auto count = static_cast<double>(members);

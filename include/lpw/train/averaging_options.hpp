@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <cstdint>
+#include <limits>
 #include <optional>
 
 #include <lpw/optim/averages/make_average.hpp>
@@ -31,6 +32,37 @@ inline void require_average_reached(const std::optional<optim::AverageOptions>& 
   if (!average || plan.period == optim::AveragePlan::Period::epochs) return;
   require<OptionError>((plan.every - 1) / iterations < epochs, "`average_plan.every` ", plan.every, ": ", epochs,
                        " epochs have at most ", iterations, " steps each, so that nothing would be averaged");
+}
+
+/// How many steps a run takes in its first so many epochs, with the iterations that an epoch has before and after the
+/// release.
+template <class TrainOptions>
+[[nodiscard]] std::int64_t steps_in_epochs(const TrainOptions& o, std::int64_t epochs, std::int64_t base_iterations,
+                                           std::int64_t late_iterations) {
+  std::int64_t base_epochs = o.epochs, cut = 0;  // of the last of those
+  if (o.releases()) {
+    base_epochs = o.release_epoch;
+    if (o.release_step >= 0) {
+      base_epochs = (o.release_step + base_iterations - 1) / base_iterations;
+      cut = base_epochs * base_iterations - o.release_step;
+    }
+  }
+  if (epochs < base_epochs) return epochs * base_iterations;
+  return base_epochs * base_iterations - cut + (epochs - base_epochs) * late_iterations;
+}
+
+/// The same as require_average_reached for the steps that there are, from `average_plan.start` on.
+template <class TrainOptions>
+void require_average_due(const TrainOptions& o, std::int64_t base_iterations, std::int64_t late_iterations) {
+  if (!o.average || o.average_plan.period == optim::AveragePlan::Period::epochs) return;
+  // more steps than can be counted: some are due
+  if (o.epochs > std::numeric_limits<std::int64_t>::max() / 2 / std::max(base_iterations, late_iterations)) return;
+  const std::int64_t every = o.average_plan.every,
+                     before = steps_in_epochs(o, o.average_plan.start, base_iterations, late_iterations),
+                     all = steps_in_epochs(o, o.epochs, base_iterations, late_iterations);
+  require<OptionError>(all / every > before / every, "`average_plan.every` ", every, ": none of the steps ", before + 1,
+                       " to ", all, ", which are those from `average_plan.start` ", o.average_plan.start,
+                       " on, is a multiple of it, so that nothing would be averaged");
 }
 
 /// Throws OptionError for snapshots where no cycle of the schedule ends.

@@ -18,6 +18,10 @@ class WeightAveraging final : public Part<Network, Task> {
   using Run = TrainingRun<Network, Task>;
   using Flat = typename Part<Network, Task>::Flat;
 
+  void start(Run& run) override {
+    require_average_due(run.options, run.task.iterations(1),
+                        run.task.iterations(run.options.releases() ? run.options.members : 1));
+  }
   void after_step(Run& run) override {
     if (run.options.average && run.options.average_plan.due(run.now())) update(run);
   }
@@ -32,7 +36,9 @@ class WeightAveraging final : public Part<Network, Task> {
   }
 
   void offer(Run& run, Display& display) override {
-    if (!average_) return;
+    if (!run.options.average) return;
+    require<OptionError>(average_ != nullptr, "`average`: after ", run.progress.step,
+                         " steps nothing has been averaged that could be scored; train beyond `average_plan.start`");
     const bool statistics = run.weights().buffers.size() > 0;
     display.line(to_text("averaging: ", describe(run),
                          statistics ? "; recomputing batch-norm statistics with one pass "
