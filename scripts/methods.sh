@@ -9,15 +9,14 @@
 #   --data DIR      folder of CIFAR-10's files (synthetic images)
 #   --model NAME    network (wrn-10-1; hyper-NAME where a method needs templates)
 #   --images N      training images, of which a quarter as many more are for testing; 0: all (2000)
-#   --epochs N      epochs of each run, for methods whose schedules do not name their own (those of the file)
 #   --seed N        seed of all runs (1)
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 
-build=build/release out=build/methods data=synthetic model=wrn-10-1 images=2000 epochs="" seed=1 methods=()
+build=build/release out=build/methods data=synthetic model=wrn-10-1 images=2000 seed=1 methods=()
 while [ $# -gt 0 ]; do
   case $1 in
-    --build | --out | --data | --model | --images | --epochs | --seed)
+    --build | --out | --data | --model | --images | --seed)
       set_option "$@"
       shift ;;
     -*) die "unknown option $1 (see --help)" ;;
@@ -40,7 +39,6 @@ run() {  # run METHOD: trains with it; what it prints goes into its log
   rm -rf "${out:?}/$method"
   options=(--config "$file" --data "$data" --model "$network" --train-subset "$images"
     --test-subset $((images / 4)) --eval-every 1000 --seed "$seed" --out "$out/$method")
-  [ -z "$epochs" ] || options+=(--epochs "$epochs")
   "$program" "${options[@]}" >"$out/$method.log" 2>&1 || {
     tail -3 "$out/$method.log" >&2
     die "$method: failed, see $out/$method.log"

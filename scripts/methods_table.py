@@ -1,12 +1,14 @@
 """Usage: methods_table.py FOLDER METHOD...
 The table of scripts/methods.sh, from each run's summary.json and metrics.csv in FOLDER/METHOD: what is served and its
-scores, and beside them what it cost. Time a sample that went backward is relative to that of sgd, where that was run,
-else of the first."""
+scores, and beside them what it cost. The time of a sample that a member is trained on is relative to that of sgd, where
+that was run, else of the first."""
 
 import csv
 import json
 import pathlib
+import statistics
 import sys
+import tomllib
 
 COLUMNS = (
     "method",
@@ -28,12 +30,17 @@ def served(summary):
     return next(row for row in summary["results"] if row["name"] == summary["served"])
 
 
-def seconds_a_backward_sample(folder):
-    """Of the last epoch but one, whose time is that of training alone."""
+def seconds_a_sample(folder):
+    """Of training, for each sample that a member is trained on: the median of the epochs between the first and the
+    last, whose times are of more than that."""
     with open(folder / "metrics.csv", newline="") as file:
-        rows = list(csv.DictReader(file))
-    before, last = ({}, *rows)[-3:-1]
-    return float(last["seconds"]) / (float(last["samples_backward"]) - float(before.get("samples_backward", 0)))
+        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+    with open(folder / "config.toml", "rb") as file:
+        options = tomllib.load(file)
+    shared = options["member-data"] == "own"  # else each member reads as many samples as one network does
+    readers = [1 if shared or epoch < options["release-epoch"] else options["members"] for epoch in range(len(seconds))]
+    paces = [s / (readers[epoch] * (options["train-subset"] or 50000)) for epoch, s in enumerate(seconds)]
+    return statistics.median(paces[1:-1] or paces)
 
 
 def row(method, summary, pace):
@@ -57,7 +64,7 @@ def row(method, summary, pace):
 def main():
     folder, methods = pathlib.Path(sys.argv[1]), sys.argv[2:]
     summaries = {name: json.loads((folder / name / "summary.json").read_text()) for name in methods}
-    paces = {name: seconds_a_backward_sample(folder / name) for name in methods}
+    paces = {name: seconds_a_sample(folder / name) for name in methods}
     standard = paces.get("sgd", paces[methods[0]])
     print("| " + " | ".join(COLUMNS) + " |\n|" + "---|" * len(COLUMNS))
     for name in methods:
