@@ -11,7 +11,7 @@ namespace example::detail {
 /// Why what concerns a coupling does nothing.
 template <class O>
 std::optional<Idle> without_coupling(const O& o) {
-  if (auto why = without_members(o)) return why;
+  if (auto why = without_release(o)) return why;
   if (o.coupling != "none") return std::nullopt;
   return Idle{"coupling", "members do not pull on each other"};
 }
@@ -25,6 +25,14 @@ template <class O>
 std::optional<Idle> without_sam(const O& o) {
   if (o.sam != 0) return std::nullopt;
   return Idle{"sam", "no weights ascend"};
+}
+
+/// Why an ascent of late-phase weights does nothing; those made of templates are there from the start.
+template <class O>
+std::optional<Idle> without_late_phase(const O& o) {
+  if constexpr (requires { o.has_templates(); })
+    if (o.has_templates()) return std::nullopt;
+  return without_release(o);
 }
 
 template <class O>
@@ -48,7 +56,7 @@ OptionTable<O> sam_options() {
        .section = training,
        .idle = [](const O& o) -> std::optional<Idle> {
          if (auto why = without_sam(o)) return why;
-         return o.sam_weights == "late" ? without_late_weights(o) : std::nullopt;
+         return o.sam_weights == "late" ? without_late_phase(o) : std::nullopt;
        }},
       {.name = "sam-start",
        .member = &O::sam_start,
@@ -68,7 +76,7 @@ OptionTable<O> coupling_options() {
        .help = "how members pull on each other after their steps: none, pull:ALPHA or pull:ALPHA:GROWTH (to their "
                "mean), elastic or elastic:RHO (to a centre), swap:SHARE or swap:SHARE:states",
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_release<O>},
       {.name = "coupling-every",
        .member = &O::coupling_every,
        .help = "iterations from a coupling to the next, from the release on",
@@ -86,13 +94,13 @@ OptionTable<O> coupling_options() {
        .help = "what members read: own minibatches, the same ones, or each the whole training set in its own order",
        .check = one_of({"own", "same", "whole"}),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_release<O>},
       {.name = "release-start",
        .member = &O::release_start,
        .help = "what members' weights start from: copy, the network's, or redraw, initial weights of their own",
        .check = one_of({"copy", "redraw"}),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_release<O>},
   };
   for (auto&& row : sam_options<O>()) table.push_back(row);
   for (auto& option : table) option.role = Role::training, option.later = true;

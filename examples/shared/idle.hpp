@@ -14,7 +14,15 @@ std::optional<Idle> without_members(const O& o) {
   if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
   return std::nullopt;
 }
-/// The same of rates, which a network may have late-phase weights for before it is released.
+/// Why what members do between their release and the end does nothing.
+template <class O>
+std::optional<Idle> without_release(const O& o) {
+  if (auto why = without_members(o)) return why;
+  if (o.release_step < 0 && o.release_epoch >= o.epochs)
+    return Idle{"release-epoch", "no members are released before the last epoch ends"};
+  return std::nullopt;
+}
+/// Why rates do nothing, which a network may have late-phase weights for before it is released.
 template <class O>
 std::optional<Idle> without_late_weights(const O& o) {
   if constexpr (requires { o.has_templates(); })

@@ -151,9 +151,6 @@ TEST_CASE("a coupling or a SAM of strength zero leaves the bits of none") {
   TrainOptions still = o;
   still.sam = {.rho = 0, .adaptive = true};
   same(still);
-  TrainOptions coming = o;
-  coming.sam = {.rho = 0.1, .start = 10};  // steps: the last is number 9
-  same(coming);
   CHECK_FALSE(same_bits(trained(coupled(PullToMean{.alpha = 0.1}), images).weights.late, plain.weights.late));
 }
 
@@ -335,6 +332,17 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 0; }), "every 0 steps"));
   CHECK(
       contains(message([](auto& o) { o.coupling = Elastic{}, o.average = optim::SwaOptions{}; }), "`elastic_served`"));
+  const auto centre = [](auto&& set) { return [set](TrainOptions& o) { o.coupling = Elastic{}, set(o); }; };
+  CHECK(contains(message(centre([](auto& o) { o.serving.served = Served::ensemble; })), "`serve` ensemble: with an"));
+  CHECK(contains(message(centre([](auto& o) { o.serving.collapse = Averaging::greedy; })), "`collapse` greedy has no"));
+  CHECK(contains(message(centre([](auto& o) { o.serving.collapse = Averaging::fitted; })), "`collapse` fitted has no"));
+  CHECK(message(centre([](auto& o) {
+          o.elastic_served = ElasticServed::members, o.serving.served = Served::ensemble;
+        })).empty());
+  const auto never = [](TrainOptions& o) { o.release_epoch = o.epochs; };
+  CHECK(contains(message([&](auto& o) { never(o), o.coupling = Swap{}; }), "`coupling`: no members are released"));
+  CHECK(contains(message([&](auto& o) { never(o), redraw(o); }), "`release_start` redraw: no members are released"));
+  CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .start = 2}; }), "`sam.start` 2"));
   CHECK(contains(message([](auto& o) { o.sam.rho = -1; }), "Sam: rho -1"));
   CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }), "SAM starts after epoch 4"));
   CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::base}; }, "all"),

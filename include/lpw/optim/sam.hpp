@@ -66,11 +66,11 @@ class Sam {
   }
 
   /// The weights and running statistics as they were before an ascent; puts them back at the latest when it ends.
-  class Ascent {
+  class Ascended {
    public:
-    Ascent(Ascent&& other) noexcept = default;
-    Ascent& operator=(Ascent&&) = delete;
-    ~Ascent() {
+    Ascended(Ascended&& other) noexcept = default;
+    Ascended& operator=(Ascended&&) = delete;
+    ~Ascended() {
       try {
         restore();
       } catch (...) {  // on the way from another error, which says more
@@ -87,7 +87,7 @@ class Sam {
 
    private:
     friend class Sam;
-    Ascent(std::shared_ptr<nn::FlatWeights<W, D>> flat, Tensor<W, D> base, Tensor<W, D> late)
+    Ascended(std::shared_ptr<nn::FlatWeights<W, D>> flat, Tensor<W, D> base, Tensor<W, D> late)
         : flat_(std::move(flat)), base_(std::move(base)), late_(std::move(late)), buffers_(clone(flat_->buffers)) {}
 
     std::shared_ptr<nn::FlatWeights<W, D>> flat_;
@@ -97,7 +97,7 @@ class Sam {
   /// Moves the weights up by the gradients accumulated so far, which are zeroed: accumulate the second ones, restore()
   /// what this returns, and step the optimizer. Running statistics are put back, too: they are the first pass's.
   /// Throws Error if the network has other weights by now.
-  [[nodiscard]] Ascent ascend() {
+  [[nodiscard]] Ascended ascend() {
     using Store = AscentStore<W, D>;
     const auto flat = optimizer_.current_weights();
     const auto store = [](const Tensor<W, D>& value, const Tensor<W, D>& gradient) {
@@ -105,14 +105,14 @@ class Sam {
     };
     const Store base = base_ascends() ? store(flat->value.base, flat->gradient.base) : Store{};
     const Store late = late_ascends() ? store(flat->value.late, flat->gradient.late) : Store{};
-    const lpw::Ascent how{options_.rho, options_.adaptive, options_.eta};
+    const Ascent how{options_.rho, options_.adaptive, options_.eta};
     const auto scale = ascent_scale(base, late, how);
-    Ascent ascent(flat, base.kept, late.kept);
+    Ascended ascended(flat, base.kept, late.kept);
     if (base_ascends()) ascend_weights(base, scale.rows(0, 1), how);
     if (late_ascends()) ascend_weights(late, scale.rows(1, flat->members), how);
     if (!base_ascends()) fill(flat->gradient.base, W(0));
     if (!late_ascends()) fill(flat->gradient.late, W(0));
-    return ascent;
+    return ascended;
   }
 
   /// One iteration, as Optimizer::step, with its number. pass() or pass(SamPass) computes and accumulates
@@ -129,9 +129,9 @@ class Sam {
     };
     take(SamPass::first);
     if (active(number)) {
-      auto ascent = ascend();
+      auto ascended = ascend();
       take(SamPass::second);
-      ascent.restore();
+      ascended.restore();
     }
     optimizer_.step(base_factor, late_factor);
   }

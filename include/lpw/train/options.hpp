@@ -46,7 +46,7 @@ struct TrainOptions {
   std::optional<CouplingRule> coupling = {};  // of members, in steps from their release on; none: no coupling
   std::int64_t coupling_every = 10;           // steps
   ElasticServed elastic_served = ElasticServed::centre;
-  optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` counts the run's steps
+  optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` stays 0
   std::int64_t sam_start = 0;       // epochs before sam
   ReleaseStart release_start = ReleaseStart::copy;
   ServingOptions serving = {};  // what becomes of the members at the end

@@ -23,6 +23,8 @@ struct ServingOptions {
   Served served = Served::collapsed;
   std::int64_t dropout_samples = 0;  // of Served::dropout
 
+  /// Whether members are chosen, or weighed, by what they are.
+  [[nodiscard]] bool chooses() const { return collapse == Averaging::greedy || collapse == Averaging::fitted; }
   /// Which field needs held-out samples; empty if none does.
   [[nodiscard]] std::string_view needs_held_out() const {
     if (best) return "`best`";
@@ -34,8 +36,7 @@ struct ServingOptions {
 
 /// Throws OptionError for what cannot work in a run that releases members or does not, and takes so many snapshots.
 inline void validate(const ServingOptions& o, bool releases, std::int64_t snapshots) {
-  const bool chooses = o.collapse == Averaging::greedy || o.collapse == Averaging::fitted;
-  require<OptionError>(releases || !chooses, o.needs_held_out(),
+  require<OptionError>(releases || !o.chooses(), o.needs_held_out(),
                        ": no members are released, of which it would choose; leave `collapse` at affine");
   require<OptionError>(releases || o.served != Served::ensemble,
                        "`serve` ensemble: no members are released; serve the collapsed network");

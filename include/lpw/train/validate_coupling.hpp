@@ -7,6 +7,7 @@
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/sam.hpp>
 #include <lpw/tensor/error.hpp>
+#include <lpw/train/serving_options.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -20,6 +21,23 @@ void validate_elastic(const TrainOptions& o) {
       !centre || !o.average,
       "a run ends either with the centre of elastic members or with averaged weights; leave `average` at none, or set "
       "`elastic_served` to members");
+  require<OptionError>(!centre || o.serving.served != Served::ensemble,
+                       "`serve` ensemble: with an elastic centre all members end as that one network; set "
+                       "`elastic_served` to members");
+  require<OptionError>(!centre || !o.serving.chooses(), "`collapse` ",
+                       o.serving.collapse == Averaging::greedy ? "greedy" : "fitted",
+                       " has nothing to choose: with an elastic centre all members end as that one network; set "
+                       "`elastic_served` to members");
+}
+
+/// What is done with members does something only where they are released.
+template <class TrainOptions>
+void validate_idle_members(const TrainOptions& o) {
+  if (o.releases()) return;
+  require<OptionError>(!o.coupling, "`coupling`: no members are released that could pull on each other; leave it out");
+  using Start = decltype(o.release_start);
+  require<OptionError>(o.release_start == Start::copy,
+                       "`release_start` redraw: no members are released; leave it at copy");
 }
 
 template <class TrainOptions>
@@ -49,9 +67,12 @@ void validate_redraw(const TrainOptions& o) {
 template <class TrainOptions>
 void validate_coupling(const TrainOptions& o) {
   if (o.coupling) require_possible(CouplingOptions{.rule = *o.coupling, .every = o.coupling_every}, o.members);
+  detail::validate_idle_members(o);
   detail::validate_elastic(o);
   detail::validate_redraw(o);
   optim::require_possible(o.sam);
+  require<OptionError>(o.sam.start == 0, "`sam.start` ", o.sam.start,
+                       ": in the trainer SAM starts with an epoch; say which in `sam_start`");
   require<OptionError>(o.sam_start >= 0 && (o.sam.rho == 0 || o.sam_start < o.epochs), "SAM starts after epoch ",
                        o.sam_start, "; expected from 0 to fewer than the ", o.epochs, " epochs");
 }
