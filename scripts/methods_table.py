@@ -37,7 +37,7 @@ def seconds_a_sample(folder):
         seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
     with open(folder / "config.toml", "rb") as file:
         options = tomllib.load(file)
-    shared = options["member-data"] == "own"  # else each member reads as many samples as one network does
+    shared = options.get("member-data", "own") == "own"  # else each member reads as many samples as one network does
     readers = [1 if shared or epoch < options["release-epoch"] else options["members"] for epoch in range(len(seconds))]
     paces = [s / (readers[epoch] * (options["train-subset"] or 50000)) for epoch, s in enumerate(seconds)]
     return statistics.median(paces[1:-1] or paces)
