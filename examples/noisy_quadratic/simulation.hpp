@@ -9,36 +9,13 @@
 #include <vector>
 
 #include <lpw/cpu/base/parallel.hpp>
+#include <lpw/optim/averages/exponential_average.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
 
 #include "losses.hpp"
 
 namespace quadratic {
-
-/// Exponential moving average of a network's weights, begun with the present ones.
-class ExponentialAverage {
- public:
-  explicit ExponentialAverage(Network& network)
-      : weights_(lpw::nn::flatten(network)),
-        average_{lpw::clone(weights_->value.base), lpw::clone(weights_->value.late)} {}
-
-  /// average = decay average + (1 - decay) weights.
-  void update(double decay) {
-    lpw::move_average(average_.base, weights_->value.base, 1 - decay);
-    lpw::move_average(average_.late, weights_->value.late, 1 - decay);
-  }
-  /// Puts the average into a network of the same form.
-  void apply(Network& network) const {
-    const auto there = lpw::nn::flatten(network);
-    lpw::copy(average_.base, there->value.base);
-    lpw::copy(average_.late, there->value.late);
-  }
-
- private:
-  std::shared_ptr<lpw::nn::FlatWeights<double, Cpu>> weights_;
-  lpw::nn::FlatPair<double, Cpu> average_;
-};
 
 /// Weights [d] at the time of a record; those of each member, and of averages where there are any.
 struct Weights {
@@ -60,10 +37,11 @@ class Simulation {
       if (iteration.releases) release();
       if (iteration.starts_averages) {
         swa_.emplace(network_).update();
-        ema_.emplace(network_);
+        ema_.emplace(network_, lpw::optim::EmaOptions{.decay = training_.averaging.decay, .bias_correction = false})
+            .update();
       }
       step(iteration);
-      if (iteration.averages) swa_->update(), ema_->update(training_.averaging.decay);
+      if (iteration.averages) swa_->update(), ema_->update();
       if (iteration.record >= 0) observe(iteration.record, weights());
     }
   }
@@ -130,7 +108,7 @@ class Simulation {
   Network network_;
   lpw::optim::Sgd<double, Cpu> optimizer_;
   std::optional<lpw::optim::WeightAverage<double, Cpu>> swa_;
-  std::optional<ExponentialAverage> ema_;
+  std::optional<lpw::optim::ExponentialAverage<double, Cpu>> ema_;
 };
 
 /// The losses of weights.
