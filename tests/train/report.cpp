@@ -48,6 +48,29 @@ TEST_CASE("the plan says what is averaged, and when, and which snapshots are kep
               "snapshots: at the ends of the schedule's cycles, of which the last 4 are kept"});
 }
 
+TEST_CASE("the plan says what members do beside their steps, and what a step is") {
+  const auto lines = [](TrainOptions options) {
+    options.members = 3, options.release_epoch = 0;
+    Lines result = describe_plan(options, PlannedTask{}, {});
+    result.erase(result.begin());
+    return result;
+  };
+  CHECK(lines({}).empty());
+  CHECK(lines({.coupling = lpw::PullToMean{.alpha = 0.01}}) ==
+        Lines{"coupling: members are pulled to their mean by 0.01 every 10 iterations"});
+  CHECK(lines({.coupling = lpw::PullToMean{.alpha = 0.01, .growth = 1.5}, .coupling_every = 1}) ==
+        Lines{"coupling: members are pulled to their mean by 0.01, 1.5 times as much each time, every iteration"});
+  CHECK(lines({.coupling = lpw::Elastic{}}) ==
+        Lines{"coupling: members and a centre pull on each other every 10 iterations"});
+  CHECK(lines({.coupling = lpw::Swap{.share = 0.25}, .sam = {.rho = 0.05}, .sam_start = 8}) ==
+        Lines{"coupling: members swap a share of 0.25 of their weights every 10 iterations",
+              "steps inside SAM, two passes each: rho 0.05, from epoch 9 on"});
+  CHECK(lines({.release_every = 2}) == Lines{"members are averaged into one and released again every 2 epochs"});
+  CHECK(lines({.release_start = lpw::train::ReleaseStart::redraw}) ==
+        Lines{"members start from initial weights of their own: what they are is an ensemble, their mean is none of "
+              "them"});
+}
+
 TEST_CASE("the plan says when nothing will be released, and why") {
   const auto reason = [](const TrainOptions& options) { return describe_plan(options, PlannedTask{}, {}).back(); };
   CHECK(reason({.members = 1}) == "no late-phase weights will be released: there is 1 member");

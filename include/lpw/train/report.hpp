@@ -42,6 +42,35 @@ class Pace {
   double epoch_seconds_ = 0;
 };
 
+/// What members do beside their steps, and what a step is, a line each.
+[[nodiscard]] inline std::vector<std::string> describe_choices(const TrainOptions& options) {
+  std::vector<std::string> lines;
+  const auto every = [](std::int64_t count, const char* unit) {
+    return to_text(" every ", count == 1 ? unit : to_text(count, ' ', unit, 's'));
+  };
+  if (options.coupling && options.releases()) {
+    const auto* pull = std::get_if<PullToMean>(&*options.coupling);
+    const auto* swap = std::get_if<Swap>(&*options.coupling);
+    lines.push_back(to_text(
+        "coupling: ",
+        pull   ? to_text("members are pulled to their mean by ", pull->alpha,
+                       pull->growth > 1 ? to_text(", ", pull->growth, " times as much each time,") : std::string())
+          : swap ? to_text("members swap a share of ", swap->share, " of their weights")
+               : std::string("members and a centre pull on each other"),
+        every(options.coupling_every, "iteration")));
+  }
+  if (options.release_every > 0 && options.releases())
+    lines.push_back(to_text("members are averaged into one and released again", every(options.release_every, "epoch")));
+  if (options.release_start == ReleaseStart::redraw && options.releases())
+    lines.push_back(
+        "members start from initial weights of their own: what they are is an ensemble, their mean is none "
+        "of them");
+  if (options.sam.rho > 0)
+    lines.push_back(to_text("steps inside SAM, two passes each: rho ", options.sam.rho, ", from epoch ",
+                            options.sam_start + 1, " on"));
+  return lines;
+}
+
 /// What is kept over time, a line each: an average, and snapshots.
 [[nodiscard]] inline std::vector<std::string> describe_over_time(const TrainOptions& options) {
   std::vector<std::string> lines;
@@ -74,8 +103,8 @@ template <class Task>
 
 }  // namespace detail
 
-/// What will be trained, before it is: when members are released, the effective batch before and after, and what is
-/// kept over time.
+/// What will be trained, before it is: when members are released, the effective batch before and after, what they and
+/// steps do besides, and what is kept over time.
 template <class Task>
 [[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task,
                                                      const Progress& progress) {
@@ -103,7 +132,8 @@ template <class Task>
                                                                 ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
   }
-  for (const auto& line : describe_over_time(options)) lines.push_back(line);
+  for (const auto& more : {describe_choices(options), describe_over_time(options)})
+    lines.insert(lines.end(), more.begin(), more.end());
   return lines;
 }
 
