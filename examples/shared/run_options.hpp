@@ -93,12 +93,14 @@ inline lpw::RankOneStart parse_rank_one_start(const std::string& text) {
   }
 }
 
-/// What --coupling asks for.
-inline std::optional<lpw::CouplingRule> parse_coupling(const std::string& text) {
+/// What --coupling asks of these members.
+inline std::optional<lpw::CouplingRule> coupling_of(const RunOptions& o) {
   try {
-    return lpw::parse_coupling(text);
+    auto rule = lpw::parse_coupling(o.coupling);
+    if (rule) lpw::require_possible({.rule = *rule, .every = o.coupling_every}, o.members);
+    return rule;
   } catch (const lpw::OptionError& error) {
-    lpw::fail<lpw::OptionError>("--coupling ", text, ": ", error.what());
+    lpw::fail<lpw::OptionError>("--coupling ", o.coupling, ": ", error.what());
   }
 }
 
@@ -181,7 +183,7 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .average = parse_average(o.average),
           .average_plan = average_plan(o),
           .snapshots = o.snapshots,
-          .coupling = parse_coupling(o.coupling),
+          .coupling = coupling_of(o),
           .coupling_every = o.coupling_every,
           .elastic_served = elastic_served(o),
           .sam = sam_options(o),
