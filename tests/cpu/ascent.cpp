@@ -116,6 +116,22 @@ TEMPLATE_TEST_CASE("an ascent without a slope goes nowhere, and NaN is not lost"
   CHECK(std::isnan(double(ascent_scale(base, late, {.rho = 1}).data()[1])));
 }
 
+TEST_CASE("an ascent of a slope so slight that its factor is beyond a float goes nowhere", "[optimizer]") {
+  auto base = random_store<float>({1, 7}, 1), late = random_store<float>({2, 5}, 3);
+  fill(base.gradient, 0.f);
+  base.gradient.data()[2] = 1e-30f;  // 1e40 is infinite, and that times a gradient of 0 is NaN
+  CHECK(same_values(ascent_scale(base, {}, {.rho = 1e10}), zeros<float, Cpu>({1})));
+  std::fill_n(late.gradient.row(1), 5, 0.f);
+  late.gradient.row(1)[0] = 1e-30f;
+  const auto scale = ascent_scale(base, late, {.rho = 1e10});
+  CHECK(scale.data()[0] > 0);
+  CHECK(scale.data()[1] > 0);
+  CHECK(scale.data()[2] == 0);
+  const auto before = clone(late.weight);
+  ascend_weights(late, scale.rows(1, 2), {.rho = 1e10});
+  CHECK(same_bits(late.weight.rows(1, 1), before.rows(1, 1)));
+}
+
 TEST_CASE("an ascent gives the same bits on any number of threads", "[optimizer]") {
   CHECK(same_on_any_threads([&] {
     const auto base = random_store<float>({1, 70001}, 1), late = random_store<float>({3, 30000}, 3);

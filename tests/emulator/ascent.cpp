@@ -69,6 +69,18 @@ TEST_CASE("the kernel ascent_scale gives a row of zeros the factor 0, and keeps 
   CHECK(std::isnan(scale_by_kernel(base, late, {}).data()[1]));
 }
 
+TEST_CASE("the kernel ascent_scale gives a slope whose factor is beyond a float the factor 0", "[optimizer]") {
+  auto base = random_store({1, 12}, 1), late = random_store({3, 8}, 3);
+  fill(base.gradient, 0.f);
+  base.gradient.data()[2] = 1e-30f;
+  CHECK(same_values(scale_by_kernel(base, AscentOperands{}, {.rho = 1e10}), zeros<float, Cpu>({1})));
+  std::fill_n(late.gradient.row(1), 8, 0.f);
+  late.gradient.row(1)[0] = 1e-30f;
+  const auto found = scale_by_kernel(base, late, {.rho = 1e10});
+  CHECK(found.data()[1] > 0);
+  CHECK(found.data()[2] == 0);
+}
+
 TEST_CASE("the kernel ascend_weights moves the weights as the CPU does, keeps them and clears the gradient",
           "[optimizer]") {
   for (const Shape& shape : {Shape{1, 5}, Shape{1, 4099}, Shape{3, 17}, Shape{10, 64}})

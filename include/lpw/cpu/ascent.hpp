@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cassert>
 #include <cmath>
+#include <limits>
 #include <vector>
 
 #include <lpw/cpu/base/parallel.hpp>
@@ -36,6 +37,13 @@ template <class W>
   return total;
 }
 
+/// rho over a norm, as W; 0 where the norm is 0, or so small that W cannot hold it. NaN stays NaN.
+template <class W>
+[[nodiscard]] W ascent_factor(double rho, double norm) {
+  const double factor = rho / norm;
+  return norm == 0 || factor > double(std::numeric_limits<W>::max()) ? W(0) : static_cast<W>(factor);
+}
+
 }  // namespace detail
 
 template <class W>
@@ -55,11 +63,9 @@ template <class W>
   }
   const double norm = std::sqrt(base_square + sum * sum);
   Tensor<W, Cpu> scale({1 + members});
-  scale.data()[0] = static_cast<W>(norm == 0 ? 0 : ascent.rho / norm);  // NaN stays NaN
-  for (std::int64_t k = 0; k < members; ++k) {
-    const double own = norms[static_cast<std::size_t>(k)];
-    scale.data()[1 + k] = static_cast<W>(own == 0 ? 0 : ascent.rho * (sum / norm) / own);
-  }
+  scale.data()[0] = detail::ascent_factor<W>(ascent.rho, norm);
+  for (std::int64_t k = 0; k < members; ++k)
+    scale.data()[1 + k] = detail::ascent_factor<W>(ascent.rho * (sum / norm), norms[static_cast<std::size_t>(k)]);
   return scale;
 }
 

@@ -3,8 +3,9 @@
 //
 // ascent_scale(base, late, ascent): [1 + K], the factors of T^2 gradient by which the base weights and each member's
 //   rows ascend: with A = |T g| of the base gradient, B_k = |T g| of member k's and B = sum_k B_k,
-//   rho / sqrt(A^2 + B^2) and rho B / (sqrt(A^2 + B^2) B_k); 0 where the norm below it is 0. A store that does not
-//   ascend is left empty. Norms are summed in double, in an order that depends on the stores' sizes alone.
+//   rho / sqrt(A^2 + B^2) and rho B / (sqrt(A^2 + B^2) B_k); 0 where the norm below it is 0, or the factor beyond W.
+//   A store that does not ascend is left empty. Norms are summed in double, in an order that depends on the stores'
+//   sizes alone.
 // ascend_weights(store, scale, ascent): kept = weight; weight += scale_r T^2 gradient; gradient = 0, for rows r [R,
 // ...].
 #pragma once

@@ -72,6 +72,13 @@ template <int N>
   return block_sum(sum, scratch);
 }
 
+/// rho over a norm; 0 where the norm is 0, or so small that a float cannot hold it. NaN stays NaN.
+[[nodiscard]] __device__ __forceinline__ float ascent_factor(double rho, double norm) {
+  constexpr double largest = 0x1.fffffep127;  // of floats
+  const double factor = rho / norm;
+  return norm == 0 || factor > largest ? 0.f : static_cast<float>(factor);
+}
+
 }  // namespace detail
 
 /// The factors of primitives/ascent.hpp; a row of zeros has the factor 0. The last block to arrive adds up the chunks
@@ -105,10 +112,10 @@ __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(
   }
   if (threadIdx.x != 0) return;
   const double norm = sqrt(base_square + sum * sum);
-  p.scale[0] = norm == 0 ? 0.f : static_cast<float>(double(p.rho) / norm);  // NaN stays NaN
+  p.scale[0] = detail::ascent_factor(double(p.rho), norm);
   for (std::int64_t row = 0; row < p.late.rows; ++row) {
     const double own = p.scale[1 + row];
-    p.scale[1 + row] = own == 0 ? 0.f : static_cast<float>(double(p.rho) * (sum / norm) / own);
+    p.scale[1 + row] = detail::ascent_factor(double(p.rho) * (sum / norm), own);
   }
 }
 
