@@ -118,11 +118,11 @@ class Reference final : public lpw::test::ToyPart {
   std::vector<double> decays_;
 };
 
-struct Averaging {
+struct AverageAndPlan {
   AverageOptions average;
   AveragePlan plan;
 };
-const Averaging averagings[] = {{SwaOptions(), {.start = 1}},
+const AverageAndPlan averagings[] = {{SwaOptions(), {.start = 1}},
                                 {SwaOptions(), {.start = 1, .every = 5, .period = by_steps}},
                                 {EmaOptions{0.9, 0.6}, {.period = by_steps}},
                                 {EmaOptions{0.5}, {.start = 0, .every = 2}},
