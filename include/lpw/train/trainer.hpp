@@ -146,19 +146,15 @@ class Trainer {
     require_snapshot(options, task);
     require_average_reached(options.average, options.average_plan, options.epochs,
                             std::max(iterations, task.iterations(members)));
+    require_average_due(options, iterations, task.iterations(members));
     return options;
   }
 
   /// That a cycle of a schedule in iterations ends within the run, if there are to be snapshots.
   static void require_snapshot(const TrainOptions& o, const Task& task) {
     if (o.snapshots == 0 || o.schedule.unit != optim::ScheduleUnit::iterations) return;
-    const std::int64_t before = task.iterations(1);
-    std::int64_t steps = o.epochs * before;
-    if (o.releases()) {
-      const std::int64_t epochs = o.release_step < 0 ? o.release_epoch : (o.release_step + before - 1) / before;
-      steps =
-          (o.release_step < 0 ? epochs * before : o.release_step) + (o.epochs - epochs) * task.iterations(o.members);
-    }
+    const std::int64_t steps =
+        steps_in_epochs(o, o.epochs, task.iterations(1), task.iterations(o.releases() ? o.members : 1));
     require<OptionError>(optim::cycles_done(o.schedule, static_cast<double>(steps)) > 0, "`snapshots` ", o.snapshots,
                          ": no cycle of `schedule` ends within the run's ", steps, " iterations; take shorter ones");
   }

@@ -24,7 +24,7 @@ class EventLog final : public Part<Network, Task> {
   explicit EventLog(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   void after_step(Run& run) override {
-    open(run, run.progress.step - 1);
+    open(run.progress.step - 1);
     log_losses(run);
     const optim::Time last = run.before_last_step();
     std::vector<io::EventScalar> rates{
@@ -34,7 +34,7 @@ class EventLog final : public Part<Network, Task> {
     file_->add(run.progress.step, rates);
   }
   void after_epoch(Run& run) override {
-    open(run, run.progress.step);
+    open(run.progress.step);
     log_losses(run);  // of a device that works on its own, the last step's
     seen_ = {};
   }
@@ -67,7 +67,7 @@ class EventLog final : public Part<Network, Task> {
 
  private:
   /// `step`: how many were taken before the first that is logged.
-  void open(const Run&, std::int64_t step) {
+  void open(std::int64_t step) {
     if (file_) return;
     file_.emplace(folder_);
     settled_ = step;

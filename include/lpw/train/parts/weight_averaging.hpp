@@ -18,10 +18,6 @@ class WeightAveraging final : public Part<Network, Task> {
   using Run = TrainingRun<Network, Task>;
   using Flat = typename Part<Network, Task>::Flat;
 
-  void start(Run& run) override {
-    require_average_due(run.options, run.task.iterations(1),
-                        run.task.iterations(run.options.releases() ? run.options.members : 1));
-  }
   void after_step(Run& run) override {
     if (run.options.average && run.options.average_plan.due(run.now())) update(run);
   }
