@@ -82,6 +82,9 @@ if(LPW_CUDA_FOUND)
     # 1675: pragmas for the host compiler; 3189: "module" at the start of a line.
     "$<$<COMPILE_LANGUAGE:CUDA>:${lpw_generate_code};-std=c++20;-Xcompiler=${lpw_host_flags};--diag-suppress=1675,3189>"
     "$<$<AND:$<BOOL:${LPW_WERROR}>,$<COMPILE_LANGUAGE:CUDA>>:-Werror=all-warnings>")
+  if(LPW_CUDA_QUICKLY AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)  # of which nvcc has the option
+    target_compile_options(lpw_cuda_flags INTERFACE $<$<COMPILE_LANGUAGE:CUDA>:--Ofast-compile=max>)
+  endif()
   target_include_directories(lpw_cuda_flags SYSTEM INTERFACE ${LPW_CUDNN_INCLUDE})
   target_compile_definitions(lpw_cuda_flags INTERFACE LPW_WITH_CUDA=1 EIGEN_NO_CUDA)  # Eigen is used by the host alone
   target_link_libraries(lpw_cuda_flags INTERFACE CUDA::cublas ${LPW_CUDNN_LIBRARY})

@@ -7,13 +7,12 @@ using namespace lpw;
 using namespace lpw::test;
 
 TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gpu]", float, bfloat16) {
-  const auto whole = data::synthetic({});
-  const auto set = data::balanced_subset(whole.train, 53);
+  const auto dataset = data::synthetic({}, {.train = 53, .test = 1});
   const auto member_data = GENERATE(data::MemberData::own, data::MemberData::same, data::MemberData::whole);
   const data::LoaderOptions options{
       .batch = 8, .augment = {.pad_crop = 4, .flip = true, .cutout = 9}, .seed = 3, .member_data = member_data};
-  const data::Loader<TestType> loader(set, whole.normalization, options);
-  const data::DeviceLoader<TestType> device_loader(set, whole.normalization, options);
+  const data::Loader<TestType> loader(dataset.train, dataset.normalization, options);
+  const data::DeviceLoader<TestType> device_loader(dataset.train, dataset.normalization, options);
   for (const std::int64_t members : {1, 3})
     for (const std::int64_t first : {0, 1})
       for (const std::int64_t epoch : {0, 2}) {

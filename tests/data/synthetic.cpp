@@ -67,6 +67,16 @@ TEST_CASE("a part of the synthetic set is the subset of the whole, with the whol
   CHECK_THROWS_AS(synthetic(few(0), {.test = -1}), lpw::OptionError);
 }
 
+TEST_CASE("the first five hundred synthetic images tell what all are normalised with") {
+  const SyntheticOptions options{.seed = 2, .train = 510, .test = 1};
+  const auto statistics = channel_statistics(synthetic(options, {.train = 500}).train);
+  for (const std::int64_t train : {0, 3}) {
+    const auto normalization = synthetic(options, {.train = train}).normalization;
+    CHECK(normalization.mean == statistics.mean);
+    CHECK(normalization.stddev == statistics.stddev);
+  }
+}
+
 TEST_CASE("the same seed gives the same synthetic images with any number of threads") {
   CHECK(same_on_any_threads([] {
     const auto dataset = synthetic(few(4), {.train = 120});

@@ -76,11 +76,6 @@ class ChannelSums {
       }
     pixels_ += count;
   }
-  /// Adds what another has summed, over as many channels.
-  void add(const ChannelSums& other) {
-    for (std::size_t c = 0; c < sum_.size(); ++c) sum_[c] += other.sum_[c], squares_[c] += other.squares_[c];
-    pixels_ += other.pixels_;
-  }
 
   /// Mean and population standard deviation of every channel. A channel without variation gets stddev 1: it is centred,
   /// not divided by zero.
