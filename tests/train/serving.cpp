@@ -113,6 +113,13 @@ TEST_CASE("held-out images are in no minibatch, and what is scored on them is ri
   CHECK(score.quality == score.metric);
   CHECK(score.loss == expected[1].second);
   CHECK(score.samples == 12);
+  const Scores both = run.task.evaluate(run.network);  // the test set's, and beside them those
+  REQUIRE(both.size() == 5);
+  CHECK(both[3] == std::pair<std::string, double>("valid_accuracy", expected[0].second));
+  CHECK(both[4] == std::pair<std::string, double>("valid_nll", expected[1].second));
+  CHECK(run.task.epoch_score(run.network) == both[0].second);
+  CHECK(expected.size() == 3);
+  CHECK(run.task.scored_samples() == other.scored_samples() + parted().test.count);
 }
 
 TEST_CASE("what chooses by held-out samples is refused without them, by its field") {
