@@ -117,6 +117,8 @@ def _of_method(study, method, runs, out):
     scores, differences = {}, {}
     for quantity in SCORES[study.program]:
         rows = {row: by_seed(own, lambda s, row=row: score(s, quantity.name, row)) for row in ROWS}
+        if method.options.get("release-epoch") == 0:  # there was nothing before
+            rows["before_release"] = {}
         scores[quantity.name] = {row: estimated(values) for row, values in rows.items() if values}
         if method.name != study.baseline:
             other = by_seed(baseline, lambda s: score(s, quantity.name, "served"))
