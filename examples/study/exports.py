@@ -1,5 +1,5 @@
-"""A study's runs as they are kept with the project: the configuration and summary of each, a table, and pictures; and
-the check that the table, and its copy in a document, are what the runs say."""
+"""A study's runs as they are kept with the project: options, configuration and summary of each, a table, and pictures;
+and the check that the table, and its copy in a document, are what the runs say."""
 
 import difflib
 import re
@@ -26,6 +26,8 @@ def export(study, out, folder):
             target.folder.mkdir(parents=True, exist_ok=True)
             config = (source.folder / "config.toml").read_text(encoding="utf-8")
             (target.folder / "config.toml").write_text(without_places(config, run.options), encoding="utf-8")
+            options = "".join(toml_line(*option) for option in run.options.items())
+            target.beside(".toml").write_text(options, encoding="utf-8")
             if summary is not None:
                 shutil.copyfile(source.folder / "summary.json", target.folder / "summary.json")
     for name in ("table.md", "curves.svg", "differences.svg"):

@@ -106,7 +106,13 @@ def figures(study, out):
     """Of all methods: for each the seeds, the trials, and estimates of scores, of differences to the baseline over
     equal seeds, of training and of cost."""
     runs = {name: finished(study, method, out) for name, method in study.methods.items()}
-    result = {"study": study.name, "program": study.program, "baseline": study.baseline, "confidence": CONFIDENCE}
+    result = {
+        "study": study.name,
+        "title": study.title,
+        "program": study.program,
+        "baseline": study.baseline,
+        "confidence": CONFIDENCE,
+    }
     return result | {"methods": {name: _of_method(study, study.methods[name], runs, out) for name in runs}}
 
 

@@ -1,5 +1,5 @@
 """What is on disk of a study's runs: in OUT/METHOD/, for each run, NAME.toml (the options it was started with),
-NAME.log, and the trainer's folder NAME. A folder of an export holds the trainer's config.toml and summary.json alone.
+NAME.log, and the trainer's folder NAME. An export has no logs, and of the trainer's files config.toml and summary.json.
 """
 
 import dataclasses
@@ -66,13 +66,11 @@ class Place:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def diverged(self):
-        """Whether its weights became infinite: a result of a trial, and none that another try would change. An export
-        has the options of such a run, and no summary."""
-        if (self.folder / "summary.json").exists():
+        """Whether its weights became infinite: a result of a trial, and none that another try would change. In an
+        export, which has no logs, that is a run without a summary."""
+        if (self.folder / "summary.json").exists() or not (self.folder / "config.toml").exists():
             return False
-        if self.beside(".toml").exists():
-            return "training diverged" in self.last_log_line()
-        return (self.folder / "config.toml").exists()
+        return not self.beside(".log").exists() or "training diverged" in self.last_log_line()
 
 
 def differences(found, options, must_have_all):

@@ -158,6 +158,7 @@ def main():
         print(f"study.py: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
+        say("interrupted")
         return 130
 
 
