@@ -38,10 +38,6 @@ class Estimate:
     mean: float
     half_width: float | None
 
-    @property
-    def excludes_zero(self):
-        return self.half_width is not None and abs(self.mean) > self.half_width
-
     def as_json(self):
         return {"n": len(self.values), "mean": self.mean, "half_width": self.half_width, "values": list(self.values)}
 

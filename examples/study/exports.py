@@ -1,7 +1,7 @@
 """A study's runs as they are kept with the project: options, configuration and summary of each, a table, and pictures;
 and the check that the table, and its copy in a document, are what the runs say."""
 
-import difflib
+import itertools
 import re
 import shutil
 
@@ -63,20 +63,17 @@ def require_complete(found, folder):
 
 
 def same(expected, text, where):
-    expected, text = expected.strip().split("\n"), text.strip().split("\n")
-    for line in difflib.unified_diff(expected, text, lineterm="", n=0):
-        if line[0] in "+-" and line[:3] not in ("+++", "---"):
-            wrong = f"has the line {line[1:]!r}" if line[0] == "+" else f"lacks the line {line[1:]!r}"
-            require(False, where, ": is not what the runs say: ", wrong)
+    lines = itertools.zip_longest(expected.strip().split("\n"), text.strip().split("\n"))
+    for should, line in lines:
+        require(line == should, where, f": is not what the runs say: expected {should!r}, found {line!r}")
 
 
 def embedded(study, text, document):
-    """From where to where a document has the study's table: between <!-- study NAME --> and <!-- end -->."""
+    """From where to where a document has the study's table: between the lines <!-- study NAME --> and <!-- end -->."""
     mark = f"<!-- study {study.name} -->"
-    begin = text.find(mark)
-    end = text.find(END, begin)
-    require(0 <= begin < end, document, f": has no place for the table, between {mark} and {END}")
-    return begin + len(mark), end
+    place = re.search(rf"^{re.escape(mark)}$(.*?)^{END}$", text, re.MULTILINE | re.DOTALL)
+    require(place, document, f": has no place for the table, between the lines {mark} and {END}")
+    return place.span(1)
 
 
 def embed(study, expected, document):

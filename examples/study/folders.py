@@ -7,7 +7,7 @@ import json
 import math
 import pathlib
 
-from plan import MACHINE, PATHS, Refused, flat, is_path, read_toml, require
+from plan import MACHINE, PATHS, flat, is_path, read_toml, require
 
 
 def toml_line(name, value):

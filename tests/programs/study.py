@@ -150,8 +150,10 @@ def published_figures_are_checked(folder, file, exported):
     """Of a table, of a document that has it, and of a run."""
     table = (exported / "table.md").read_text()
     document = write(folder / "results.md", "# Results\n<!-- study quick -->\n<!-- end -->\nMore.\n")
+    other = write(folder / "other.md", "`<!-- study quick -->` and\n<!-- end -->\n")
+    check_refusal(study(folder, file, "--check", exported, "--document", other), "other.md: has no place for the table")
     refused = study(folder, file, "--check", exported, "--document", document)
-    check_refusal(refused, str(document), "lacks the line '| method | runs |")
+    check_refusal(refused, str(document), "expected '| method | runs |")
     done = study(folder, file, "--table", "--out", folder / "out", "--embed", document)
     check(done.returncode == 0 and document.read_text().endswith("\n<!-- end -->\nMore.\n"), done.stderr)
     done = study(folder, file, "--check", exported, "--document", document)
@@ -232,14 +234,17 @@ def studies_of_the_project_can_be_planned(folder):
     for file in sorted(SCRIPT.parent.glob("*.toml")):
         done = study(folder, file, "--dry-run", "--out", folder / "out")
         check(done.returncode == 0 and ": to do: " in done.stdout, f"{file.name}: {done.stderr}")
-        check(f"# " in file.read_text() and f"examples/study/{file.name}" in file.read_text(), f"{file}: no command")
+        check(f"\n#   examples/study/study.py examples/study/{file.name}" in file.read_text(), f"{file}: no command")
     check(not (folder / "out").exists(), "a dry run leaves a folder")
 
 
 def published_tables_are_what_their_runs_say(folder):
     """Each folder of docs/results with a table, and each place in a document for a study's table."""
     published = {path.parent.name: path.parent for path in (ROOT / "docs/results").glob("*/table.md")}
-    documents = {path: re.findall(r"<!-- study (\S+) -->", path.read_text()) for path in (ROOT / "docs").glob("*.md")}
+    documents = {
+        path: re.findall(r"^<!-- study (\S+) -->$", path.read_text(), re.MULTILINE)
+        for path in [ROOT / "README.md", *(ROOT / "docs").glob("*.md")]
+    }
     for document, names in documents.items():
         for name in set(names) - published.keys():
             check(False, f"{document}: has a table of the study {name}, and there is no docs/results/{name}")
