@@ -43,18 +43,24 @@ def _ticks(low, high, most=5):
 
 
 class _Scale:
-    """From values to places."""
+    """From values to places; by their logarithms for what falls over powers of ten."""
 
-    def __init__(self, values, begin, end):
-        low, high = min(values), max(values)
+    def __init__(self, values, begin, end, logarithmic=False):
+        self.of = math.log10 if logarithmic else float
+        low, high = self.of(min(values)), self.of(max(values))
         margin = 0.05 * (high - low) or abs(high) * 0.1 or 1.0
         self.low, self.high, self.begin, self.end = low - margin, high + margin, begin, end
 
     def __call__(self, value):
-        return self.begin + (value - self.low) / (self.high - self.low) * (self.end - self.begin)
+        return self.begin + (self.of(value) - self.low) / (self.high - self.low) * (self.end - self.begin)
 
     def ticks(self):
-        return [(tick, self(tick)) for tick in _ticks(self.low, self.high)]
+        if self.of is float:
+            values = _ticks(self.low, self.high)
+        else:
+            powers = range(math.floor(self.low), math.ceil(self.high))
+            values = [factor * 10.0**power for power in powers for factor in (1, 2, 5)]
+        return [(tick, self(tick)) for tick in values if self.low <= self.of(tick) <= self.high]
 
 
 def differences_picture(study, found):
@@ -148,7 +154,9 @@ def _curves_panel(study, curves, quantity, across, down):
     points = [point for curve in curves.values() for point in curve]
     if not points:
         return []
-    x, y = _Scale([epoch for epoch, _ in points], *across), _Scale([value for _, value in points], down[1], down[0])
+    values = [value for _, value in points]
+    x = _Scale([epoch for epoch, _ in points], *across)
+    y = _Scale(values, down[1], down[0], 0 < 20 * min(values) < max(values))
     parts = [_text(across[0], down[0] - 8, quantity.title)]
     for tick, place in y.ticks():
         parts += [

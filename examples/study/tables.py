@@ -28,7 +28,7 @@ def cell(value, quantity, signed=False):
     if value["half_width"] is None:
         return text
     text += f" ± {value['half_width'] * quantity.scale:.{quantity.digits}f}"
-    return f"**{text}**" if signed and abs(value["mean"]) > value["half_width"] else text
+    return f"**{text}**" if signed and 0 < value["half_width"] < abs(value["mean"]) else text
 
 
 def _scores(study, methods):
