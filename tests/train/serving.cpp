@@ -4,6 +4,7 @@
 #include <csignal>
 #include <functional>
 #include <set>
+#include <utility>
 
 #include <lpw/io/file.hpp>
 #include <lpw/nn/activation.hpp>
@@ -106,7 +107,7 @@ TEST_CASE("held-out images are in no minibatch, and what is scored on them is ri
   REQUIRE(run.task.held_out_scores(run.network).size() == 1);
   const auto score = run.task.held_out_scores(run.network).front();
   data::Dataset as_test = parted();
-  as_test.test = as_test.held_out;
+  as_test.test = std::exchange(as_test.held_out, {});
   const ImageClassification<DropoutToy> other(as_test, {});
   const auto expected = other.evaluate(run.network);
   CHECK(score.metric == expected[0].second);
