@@ -81,8 +81,8 @@ inline example::OptionTable<Options> Options::own() {
        .section = images},
       {.name = "held-out",
        .member = &Options::held_out,
-       .help = "so many of the training images, class-balanced, are not trained on, and are what --best, --collapse "
-               "greedy and fitted, and --line-search choose and score by",
+       .help = "so many of the training images, class-balanced, are not trained on; they are scored beside the test "
+               "set's, and are what --best, --collapse greedy and fitted, and --line-search choose by",
        .check = at_least<std::int64_t>(0),
        .role = Role::training,
        .section = images,

@@ -4,6 +4,7 @@
 #include <csignal>
 #include <functional>
 #include <set>
+#include <utility>
 
 #include <lpw/io/file.hpp>
 #include <lpw/nn/activation.hpp>
@@ -106,13 +107,20 @@ TEST_CASE("held-out images are in no minibatch, and what is scored on them is ri
   REQUIRE(run.task.held_out_scores(run.network).size() == 1);
   const auto score = run.task.held_out_scores(run.network).front();
   data::Dataset as_test = parted();
-  as_test.test = as_test.held_out;
+  as_test.test = std::exchange(as_test.held_out, {});
   const ImageClassification<DropoutToy> other(as_test, {});
   const auto expected = other.evaluate(run.network);
   CHECK(score.metric == expected[0].second);
   CHECK(score.quality == score.metric);
   CHECK(score.loss == expected[1].second);
   CHECK(score.samples == 12);
+  const Scores both = run.task.evaluate(run.network);  // the test set's, and beside them those
+  REQUIRE(both.size() == 5);
+  CHECK(both[3] == std::pair<std::string, double>("valid_accuracy", expected[0].second));
+  CHECK(both[4] == std::pair<std::string, double>("valid_nll", expected[1].second));
+  CHECK(run.task.epoch_score(run.network) == both[0].second);
+  CHECK(expected.size() == 3);
+  CHECK(run.task.scored_samples() == other.scored_samples() + parted().test.count);
 }
 
 TEST_CASE("what chooses by held-out samples is refused without them, by its field") {

@@ -90,36 +90,38 @@ class ImageClassification {
     tape.backward(loss);
   }
 
-  /// Scores of the members of a network and of their ensemble on the test set. Throws Interrupted where a signal came.
+  /// Scores of the members of a network and of their ensemble on the test set, and on held-out samples where there are
+  /// any. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    const Evaluations found =
-        evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
-    MemberScores result;
-    for (const auto& member : found.members) result.members.push_back(scores(member.result()));
-    result.ensemble = scores(found.ensemble.result());
-    return result;
+    return evaluate_predictions(
+        [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
   }
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
   /// Scores of the ensemble of several networks: of the mean of all their members' predictions.
   [[nodiscard]] Scores evaluate_networks(std::vector<Network>& networks) const {
-    metrics::Evaluator ensemble;
-    for (auto& [images, labels] : test_.epoch(0)) {
-      InterruptGuard::check();
-      ensemble.add(ensemble_of(predict_networks(networks, images)), to_host(labels).reshaped({labels.size()}));
-    }
-    return scores(ensemble.result());
+    return evaluate_predictions(
+               [&](const Tensor<T, D>& images, std::uint32_t) { return predict_networks(networks, images); })
+        .ensemble;
   }
-  /// The metric of a plain network, for the line of an epoch.
-  [[nodiscard]] double epoch_score(Network& network) const { return evaluate(network).front().second; }
+  /// The metric of a plain network on the test set, for the line of an epoch.
+  [[nodiscard]] double epoch_score(Network& network) const {
+    return evaluate_on(test_,
+                       [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); })
+        .ensemble.result()
+        .accuracy;
+  }
   /// Scores of so many dropout samples of a plain network together.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
-    return scores(evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t batch) {
-                    return predict_dropout(network, images, samples, random.later(batch * dropout_steps(samples)));
-                  }).ensemble.result());
+    return evaluate_predictions([&](const Tensor<T, D>& images, std::uint32_t batch) {
+             return predict_dropout(network, images, samples, random.later(batch * dropout_steps(samples)));
+           })
+        .ensemble;
   }
   /// How many samples an evaluation scores.
-  [[nodiscard]] std::int64_t scored_samples() const { return test_.set().count; }
+  [[nodiscard]] std::int64_t scored_samples() const {
+    return test_.set().count + (held_out_ ? held_out_->set().count : 0);
+  }
 
   /// Whether there are held-out samples (Dataset::held_out).
   [[nodiscard]] bool holds_out() const { return held_out_.has_value(); }
@@ -179,8 +181,27 @@ class ImageClassification {
     return result;
   }
 
-  [[nodiscard]] static Scores scores(const metrics::Evaluation& e) {
-    return {{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}};
+  /// What predict(images, number of the minibatch) scores on the test set and on held-out samples.
+  template <class Predict>
+  [[nodiscard]] MemberScores evaluate_predictions(Predict&& predict) const {
+    const Evaluations test = evaluate_on(test_, predict);
+    std::optional<Evaluations> held_out;
+    if (held_out_) held_out = evaluate_on(*held_out_, predict);
+    MemberScores result;
+    for (std::size_t k = 0; k < test.members.size(); ++k)
+      result.members.push_back(scores(test.members[k], held_out ? &held_out->members[k] : nullptr));
+    result.ensemble = scores(test.ensemble, held_out ? &held_out->ensemble : nullptr);
+    return result;
+  }
+
+  [[nodiscard]] static Scores scores(const metrics::Evaluator& test, const metrics::Evaluator* held_out) {
+    const metrics::Evaluation e = test.result();
+    Scores result{{"test_accuracy", e.accuracy}, {"test_nll", e.nll}, {"test_ece", e.ece}};
+    if (held_out != nullptr) {
+      const metrics::Evaluation valid = held_out->result();
+      result.insert(result.end(), {{"valid_accuracy", valid.accuracy}, {"valid_nll", valid.nll}});
+    }
+    return result;
   }
 
   ImageClassificationOptions options_;

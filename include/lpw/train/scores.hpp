@@ -16,7 +16,8 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// Named values, the headline first: test_accuracy, test_nll and test_ece for image classification.
+/// Named values, the headline first: test_accuracy, test_nll and test_ece for image classification, where samples are
+/// held out with valid_accuracy and valid_nll.
 using Scores = std::vector<std::pair<std::string, double>>;
 
 /// How a task speaks of itself: "accuracy" on the "test" set, of "samples".

@@ -265,6 +265,10 @@ class Trainer {
     nlohmann::ordered_json summary = to_json(results);
     summary["members"] = members;
     summary["epochs"] = run_.options.epochs;
+    if (!run_.progress.history.empty()) {
+      summary["train_loss"] = run_.progress.history.back().train_loss;
+      summary[to_text("train_", Run::words.metric)] = run_.progress.history.back().train_metric;
+    }
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;

@@ -1,0 +1,168 @@
+"""The figures of a study, from the runs that are finished: what results.json holds, and tables and pictures show."""
+
+import csv
+import dataclasses
+import json
+import statistics
+
+from estimates import CONFIDENCE, estimate, paired_difference
+from folders import Place
+from plan import require
+
+
+@dataclasses.dataclass(frozen=True)
+class Quantity:
+    """A score of summary.json; shown with so many digits, times `scale`."""
+
+    name: str
+    title: str
+    digits: int = 4
+    scale: float = 1
+
+    @property
+    def higher_is_better(self):
+        return self.name.endswith("accuracy")
+
+
+PERCENT = {"digits": 2, "scale": 100}
+SCORES = {
+    "cifar": (
+        Quantity("test_accuracy", "accuracy, %", **PERCENT),
+        Quantity("test_nll", "NLL"),
+        Quantity("test_ece", "ECE, %", **PERCENT),
+    ),
+    "enwik8": (Quantity("test_bpc", "test, bits/char."), Quantity("valid_bpc", "validation")),
+}
+TRAINING = {
+    "cifar": (Quantity("train_accuracy", "training accuracy, %", **PERCENT), Quantity("train_loss", "training loss")),
+    "enwik8": (Quantity("train_bpc", "training, bits/char."),),
+}
+ROWS = ("served", "before_release", "members", "ensemble", "collapsed")  # of a score; members': their mean
+COSTS = (
+    "samples_forward",
+    "samples_backward",
+    "seconds",
+    "peak_memory_mb",
+    "parameters_served",
+    "passes_served",
+    "milliseconds_per_sample_served",
+)
+
+
+def choose(study, method, out):
+    """What a method's trials scored, each the mean over its seeds, infinity for one that diverged, None for one that is
+    not finished; and the index of the best once all are there. Of equal ones the first is taken."""
+    if study.tuning is None:
+        return [], None
+    worst = float("-inf") if study.tuning.higher_is_better else float("inf")
+    scores = []
+    for runs in study.trials(method):
+        places = [Place(out, run) for run in runs]
+        summaries = [place.summary() for place in places]
+        if any(place.diverged() for place in places):
+            scores.append(worst)
+        elif None in summaries:
+            scores.append(None)
+        else:
+            scores.append(statistics.fmean(held_out_score(study, summary, places[0]) for summary in summaries))
+    if None in scores or set(scores) == {worst}:
+        return scores, None
+    return scores, scores.index(max(scores) if study.tuning.higher_is_better else min(scores))
+
+
+def held_out_score(study, summary, place):
+    name = f"{study.tuning.score}_served"
+    require(name in summary, f"{place.folder}/summary.json: has no {name}: the trainer is of another version")
+    return summary[name]
+
+
+def final_runs(study, method, out):
+    """The runs of all seeds, with the options of the trial that is chosen; none before one is."""
+    chosen = choose(study, method, out)[1]
+    return [] if study.tuning is not None and chosen is None else study.runs(method, chosen)
+
+
+def finished(study, method, out):
+    """The summaries by seed."""
+    found = {run.seed: Place(out, run).summary() for run in final_runs(study, method, out)}
+    return {seed: summary for seed, summary in found.items() if summary is not None}
+
+
+def score(summary, name, row):
+    """None where the run has no such row: members, where there is one."""
+    if summary["members"] == 1 and row in ("members", "ensemble"):
+        return None
+    value = summary.get(f"{name}_{row}")
+    return statistics.fmean(value) if isinstance(value, list) and value else value
+
+
+def by_seed(summaries, value):
+    """Of every seed, where all have it."""
+    values = {seed: value(summary) for seed, summary in summaries.items()}
+    return {} if None in values.values() else values
+
+
+def figures(study, out):
+    """Of all methods: for each the seeds, the trials, and estimates of scores, of differences to the baseline over
+    equal seeds, of training and of cost."""
+    runs = {name: finished(study, method, out) for name, method in study.methods.items()}
+    result = {
+        "study": study.name,
+        "title": study.title,
+        "program": study.program,
+        "baseline": study.baseline,
+        "confidence": CONFIDENCE,
+    }
+    return result | {"methods": {name: _of_method(study, study.methods[name], runs, out) for name in runs}}
+
+
+def _of_method(study, method, runs, out):
+    own, baseline = runs[method.name], runs[study.baseline]
+    trials, chosen = choose(study, method, out)
+    estimated = lambda values: estimate(values.values()).as_json() if values else None
+    scores, differences = {}, {}
+    for quantity in SCORES[study.program]:
+        rows = {row: by_seed(own, lambda s, row=row: score(s, quantity.name, row)) for row in ROWS}
+        if method.options.get("release-epoch") == 0:  # there was nothing before
+            rows["before_release"] = {}
+        scores[quantity.name] = {row: estimated(values) for row, values in rows.items() if values}
+        if method.name != study.baseline:
+            other = by_seed(baseline, lambda s: score(s, quantity.name, "served"))
+            difference = paired_difference(rows["served"], other)
+            differences[quantity.name] = difference and difference.as_json()
+    return {
+        "title": method.title,
+        "seeds": list(own),
+        "served": sorted({summary["served"] for summary in own.values()}),
+        "trials": [
+            {"options": options, "score": value if value is None or abs(value) < float("inf") else "diverged"}
+            for options, value in zip(method.trials, trials, strict=False)
+        ],
+        "chosen": chosen,
+        "scores": scores,
+        "differences": differences,
+        "training": {q.name: estimated(by_seed(own, lambda s: s.get(q.name))) for q in TRAINING[study.program]},
+        "cost": {name: estimated(by_seed(own, lambda s: s.get(name))) for name in COSTS},
+    }
+
+
+def write(found, out):
+    """results.json, and results.csv with a line for each estimate."""
+    (out / "results.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    with open(out / "results.csv", "w", newline="", encoding="utf-8") as file:
+        lines = csv.writer(file, lineterminator="\n")
+        lines.writerow(("method", "kind", "quantity", "row", "n", "mean", "half_width", "values"))
+        for name, method in found["methods"].items():
+            for kind, quantity, row, value in _estimates(method):
+                numbers = (value["n"], value["mean"], "" if value["half_width"] is None else value["half_width"])
+                lines.writerow((name, kind, quantity, row, *numbers, " ".join(map(str, value["values"]))))
+
+
+def _estimates(method):
+    for name, rows in method["scores"].items():
+        for row, value in rows.items():
+            yield "score", name, row, value
+    for kind, row in (("differences", "served"), ("training", ""), ("cost", "")):
+        for name, value in method[kind].items():
+            if value is not None:
+                yield kind, name, row, value
