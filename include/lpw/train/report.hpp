@@ -123,8 +123,10 @@ template <class Task>
     lines.push_back(to_text("after ",
                             by_step ? to_text(options.release_step, " iterations ")
                                     : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
-                            options.members, " members, ", detail::what_members_read(task), ": ",
-                            task.describe_iteration(options.members)));
+                            options.members == 1
+                                ? std::string("the one member that is released")
+                                : to_text(options.members, " members, ", detail::what_members_read(task)),
+                            ": ", task.describe_iteration(options.members)));
   } else {
     const std::string reason = options.members == 1   ? "there is 1 member"
                                : options.late.empty() ? "no late-phase weights are chosen"
