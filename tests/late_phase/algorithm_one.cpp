@@ -304,6 +304,7 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network over s
   SECTION("rank-1 from random signs, on the embedding too, and head") {
     check_algorithm_one(with_factors, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
   }
+  SECTION("additive") { check_algorithm_one(without, Selectors::parse("additive")); }
   SECTION("an additive embedding, rank-1 on others") {
     check_algorithm_one(with_factors, Selectors::parse("rank1,additive:embedding.*"));
   }
@@ -339,6 +340,31 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of an LSTM", "[late
     check_algorithm_one(make, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
   }
   SECTION("templates, rank-1 on others") { check_algorithm_one(of_templates, Group::templates | Group::rank_one); }
+  SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
+  SECTION("additive on some matrices, rank-1 on others") {
+    check_algorithm_one(make, Selectors::parse("rank1,additive:*hh*"));
+  }
+  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
+}
+
+TEST_CASE("algorithm 1: members in chunks are the same bits where no gradient is one product over all of them",
+          "[late_phase]") {
+  const auto check = [](auto make, const char* text) {
+    CAPTURE(text);
+    const auto late = Selectors::parse(text);
+    const auto run = [&](std::int64_t chunk) {
+      auto network = make();
+      return run_library(network, late, chunk, lpw::optim::BaseGradient::sum).second;
+    };
+    const auto whole = run(0);
+    CHECK(run(1) == whole);
+    CHECK(run(2) == whole);
+  };
+  for (const char* late : {"all", "additive", "rank1,head"}) {  // a head with factors is one product for all members
+    check([] { return wide_resnet<double>(); }, late);
+    check([] { return RecurrentNet(); }, late);
+  }
+  for (const char* late : {"all", "additive"}) check([] { return SymbolNet<double>(true); }, late);
 }
 
 TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {
