@@ -75,6 +75,7 @@ TEST_CASE("one released member with weights of another parametrisation goes on b
     o.late = Selectors::parse(late);
     o.sigma = 0.1;
     if (o.late.groups != Group::none) o.optimizer = optim::AdamOptions{.learning_rate = 0.01};
+    o.release_every = o.late.groups == Group::rank_one ? 1 : 0;
     const TemporaryFolder folder, whole;
     ToyRun undisturbed(whole / "run", o);
     const auto flat = io::load_checkpoint(whole / "run/checkpoint.lpw");
