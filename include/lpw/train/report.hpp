@@ -128,7 +128,8 @@ template <class Task>
                                 : to_text(options.members, " members, ", detail::what_members_read(task)),
                             ": ", task.describe_iteration(options.members)));
   } else {
-    const std::string reason = options.members == 1   ? "there is 1 member"
+    const bool alone = options.members == 1 && !options.release_one;
+    const std::string reason = alone                  ? "there is 1 member"
                                : options.late.empty() ? "no late-phase weights are chosen"
                                                       : to_text("training ends at epoch ", options.epochs,
                                                                 ", release would be after ", options.release_epoch);
