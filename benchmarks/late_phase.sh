@@ -2,7 +2,7 @@
 # Usage: benchmarks/late_phase.sh [OPTION]...
 # What each kind of late-phase weights costs: the time of a training step of K members, for each member beside the plain
 # network's, and the process's peak memory beside that of K plain minibatches at once. Every measurement is a process of
-# its own; a round measures each kind once, in turn. Prints a table for docs/performance.md.
+# its own; a round measures each kind once, in turn. Prints the table of docs/performance.md.
 #   --model M        wrn-DEPTH-WIDEN (wrn-16-2)
 #   --members K      (10)
 #   --replicated K   members of the network that is replicated whole, which are compared with K steps one after another
@@ -30,32 +30,33 @@ remedy="cmake --preset release && cmake --build --preset release --target bench_
 
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
-step() {  # step NAME MODEL K OPTION...
+step() {  # step ROW MODEL K OPTION...
   "$program" "$2" --members "$3" --precision "$precision" --seconds "$seconds" --step-only "${@:4}" \
     --json "$folder/one" >/dev/null || die "$program $2 --members $3 ${*:4} failed"
   sed "s/^/$1\t/" "$folder/one" >>"$folder/runs"
 }
+plain="none, one minibatch" together="none, $members minibatches at once"
 for ((round = 1; round <= rounds; round++)); do
-  step plain "$model" 1
-  step batchnorm "$model" "$members" --late batchnorm
-  step batchnorm,head "$model" "$members" --late batchnorm,head
-  step rank1 "$model" "$members" --late rank1
-  step plain "$model" 1
-  step templates "hyper-$model" "$members" --late templates
-  step additive "$model" "$members" --late additive
+  step "$plain" "$model" 1
+  step "batch norm" "$model" "$members" --late batchnorm
+  step "batch norm, head" "$model" "$members" --late batchnorm,head
+  step rank-1 "$model" "$members" --late rank1
+  step "$plain" "$model" 1
+  step "templates (hyper-$model)" "hyper-$model" "$members" --late templates
+  step "additive, all parameters" "$model" "$members" --late additive
   step all "$model" "$members" --late all
   step all "$model" "$replicated" --late all
-  step "plain, $members minibatches at once" "$model" 1 --batch $((128 * members))
+  step "$together" "$model" 1 --batch $((128 * members))
   echo "round $round of $rounds" >&2
 done
-python3 - "$folder/runs" "$model" "$precision" "$members" <<'P'
+python3 - "$folder/runs" "$plain" "$together" "$members" <<'P'
 import json, statistics, sys
 
 runs = {}
 for line in open(sys.argv[1]):
     name, run = line.split("\t", 1)
     run = json.loads(run)
-    minibatches = int(sys.argv[4]) if "at once" in name else run["members"]
+    minibatches = int(sys.argv[4]) if name == sys.argv[3] else run["members"]
     runs.setdefault((name, minibatches), []).append((run["milliseconds"], run["peak_rss_mb"]))
 
 
@@ -63,10 +64,9 @@ def median_and_peak(measured):
     return statistics.median(time for time, _ in measured), max(peak for _, peak in measured)
 
 
-plain, peak = median_and_peak(runs["plain", 1])
-print(f"{sys.argv[2]}, {sys.argv[3]}: the plain network's step takes {plain:.1f} ms, its process {peak:.0f} MB\n")
+plain, _ = median_and_peak(runs[sys.argv[2], 1])
 print("| late-phase weights | K | step, ms | for each member / plain step | peak, MB |\n|---|---|---|---|---|")
 for (name, minibatches), measured in runs.items():
     time, peak = median_and_peak(measured)
-    print(f"| {name} | {minibatches} | {time:.1f} | {time / minibatches / plain:.2f} | {peak:.0f} |")
+    print(f"| {name} | {minibatches} | {time:.0f} | {time / minibatches / plain:.2f} | {peak:.0f} |")
 P

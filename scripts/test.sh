@@ -7,7 +7,8 @@
 #                   files of them
 #   LPW_CIFAR10_DIR folder with CIFAR-10's binary files; without either, tests that need them are skipped
 #   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in
-#                   build/python)
+#                   build/python); where it has tensorboard and torch as well, none of these tests is skipped: see
+#                   scripts/interop.sh
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
@@ -31,12 +32,12 @@ say "Python"
 if [ -z "${LPW_PYTHON:-}" ]; then
   python=$PWD/build/python/bin/python
   can_read() { "$1" -c 'import numpy, safetensors' 2>/dev/null; }
-  if can_read python3; then
+  if can_read "$python"; then
+    LPW_PYTHON=$python
+  elif can_read python3; then
     LPW_PYTHON=$(command -v python3)
-  elif can_read "$python" || { python3 -m venv --system-site-packages build/python &&
-                               timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 \
-                                 numpy safetensors &&
-                               can_read "$python"; }; then
+  elif python3 -m venv --system-site-packages build/python &&
+    timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 numpy safetensors && can_read "$python"; then
     LPW_PYTHON=$python
   fi
 fi

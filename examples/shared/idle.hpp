@@ -10,14 +10,20 @@ namespace example::detail {
 /// Why what concerns members does nothing.
 template <class O>
 std::optional<Idle> without_members(const O& o) {
-  if (o.members == 1) return Idle{"members", "one member has no weights of its own"};
+  if (o.members == 1 && !o.release_one) return Idle{"members", "one member has no weights of its own"};
   if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
   return std::nullopt;
+}
+/// Why what several members do, or have of their own, does nothing.
+template <class O>
+std::optional<Idle> without_others(const O& o) {
+  if (o.members == 1 && o.release_one) return Idle{"release-one", "there is one member, without others"};
+  return without_members(o);
 }
 /// Why what members do between their release and the end does nothing.
 template <class O>
 std::optional<Idle> without_release(const O& o) {
-  if (auto why = without_members(o)) return why;
+  if (auto why = without_others(o)) return why;
   if (o.release_step < 0 && o.release_epoch >= o.epochs)
     return Idle{"release-epoch", "no members are released before the last epoch ends"};
   return std::nullopt;

@@ -144,7 +144,7 @@ OptionTable<O> late_phase_options() {
   OptionTable<O> table{
       {.name = "members",
        .member = &O::members,
-       .help = "K, late-phase members after release; 1 trains one plain network",
+       .help = "K, late-phase members after release; 1 trains one plain network, or with --release-one one member",
        .check = at_least<std::int64_t>(1),
        .section = late_phase},
       {.name = "release-epoch",
@@ -157,6 +157,17 @@ OptionTable<O> late_phase_options() {
        .help = "T0 in iterations, with which their epoch ends; goes before --release-epoch; -1: that counts",
        .check = at_least<std::int64_t>(0, -1),
        .section = late_phase},
+      {.name = "release-one",
+       .member = &O::release_one,
+       .help = "with --members 1: release that one member at T0, the control that tells what the parametrisation of "
+               "--late is worth by itself (rank1, templates, additive)",
+       .section = late_phase,
+       .idle = [](const O& o) -> std::optional<Idle> {
+         if (o.members != 1) return Idle{"members", "several members are released in any case"};
+         if (o.late == "none") return Idle{"late", "no late-phase weights are released"};
+         return std::nullopt;
+       },
+       .later = true},
       {.name = "late", .member = &O::late, .help = O::late_help, .section = late_phase, .list = true},
       {.name = "sigma",
        .member = &O::sigma,
@@ -191,7 +202,7 @@ OptionTable<O> late_phase_options() {
        .help = "base gradient over the members: sum or mean",
        .check = one_of({"sum", "mean"}),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_others<O>},
       {.name = "late-lr",
        .member = &O::late_lr,
        .help = "--lr of late-phase weights; -1: --lr",
@@ -217,7 +228,7 @@ OptionTable<O> late_phase_options() {
        .help = "members computed at a time, for less memory; 0: all",
        .check = at_least<std::int64_t>(0),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_others<O>},
   };
   for (auto& option : table) option.role = Role::training;
   return table;

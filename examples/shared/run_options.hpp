@@ -33,6 +33,7 @@ inline int (*run_on_cpu)(const typename Example::Options& options, const std::st
 
 struct RunOptions {
   std::int64_t epochs, batch, members = 10, release_epoch, release_step = -1;
+  bool release_one = false;
   std::string late;
   double sigma = 0;
   std::string rank1_start = "ones", release_momentum = "carry";
@@ -166,6 +167,7 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .members = o.members,
           .release_epoch = o.release_epoch,
           .release_step = o.release_step,
+          .release_one = o.release_one && o.members == 1,
           .late = parse_late(o.late),
           .sigma = o.sigma,
           .rank_one_start = parse_rank_one_start(o.rank1_start),

@@ -44,7 +44,7 @@ template <class O>
 namespace detail {
 
 template <class O>
-std::optional<Idle> without_members(const O& o);
+std::optional<Idle> without_others(const O& o);
 template <class O>
 std::optional<Idle> without_training(const O& o);
 
@@ -52,14 +52,14 @@ std::optional<Idle> without_training(const O& o);
 template <class O>
 std::optional<Idle> without_collapse(const O& o) {
   if (o.evaluates_model()) return Idle{"eval", "it is a plain network"};
-  return without_members(o);
+  return without_others(o);
 }
 
 /// Why there are no lines between members to search.
 template <class O>
 std::optional<Idle> without_lines(const O& o) {
   if (const auto idle = without_training(o)) return idle;
-  return without_members(o);
+  return without_others(o);
 }
 
 template <class O>

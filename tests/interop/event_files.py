@@ -12,7 +12,7 @@ import tempfile
 try:
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install tensorboard")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 RUN = (

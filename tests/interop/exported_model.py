@@ -17,7 +17,7 @@ try:
     import numpy as np
     from safetensors.numpy import load_file
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install numpy safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 TEST_IMAGES = 40

@@ -17,7 +17,7 @@ try:
     import torch
     from safetensors.torch import load_file
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install torch safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 HIDDEN, LAYERS, EMBEDDING = 24, 2, 10

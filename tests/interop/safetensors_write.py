@@ -13,7 +13,7 @@ try:
     import numpy as np
     from safetensors.numpy import save_file
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install numpy safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 DTYPES = {"F32": np.float32, "F64": np.float64, "I32": np.int32, "I64": np.int64, "U8": np.uint8}

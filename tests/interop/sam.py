@@ -14,7 +14,7 @@ try:
     import torch
     from safetensors.torch import load_file
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install torch safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 SGD = (torch.optim.SGD, {"lr": 0.1, "momentum": 0.9, "nesterov": True, "weight_decay": 1e-2})

@@ -17,7 +17,7 @@ try:
     from safetensors.torch import load_file
     from torch.optim import lr_scheduler, swa_utils
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install torch safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 RATE = 0.1

@@ -16,7 +16,7 @@ try:
     from safetensors.torch import load_file
     from torch import nn
 except ImportError as error:
-    print(f"SKIPPED: {error}; pip install torch safetensors")
+    print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
 
 # Depth, width and what is released: coefficients alone, with deviations of banks and batch norms, and banks too.

@@ -16,8 +16,9 @@ using Vector = std::vector<double>;
 
 /// Two layers of an LSTM, for which the images of a minibatch are the steps of a window and an image's lines its
 /// streams, and a last layer that reads all streams of a step.
+template <class T>
 struct RecurrentNet {
-  using value_type = double;
+  using value_type = T;
   using device_type = Cpu;
   static constexpr std::int64_t lines = 8, units = 3;
 
@@ -25,7 +26,7 @@ struct RecurrentNet {
       : lstm({.in_features = 24, .hidden_features = units, .layers = 2}, init),
         last({.in_features = lines * units, .out_features = 3, .head = true}, init) {}
 
-  lpw::Variable<double, Cpu> forward(const lpw::Variable<double, Cpu>& x) {
+  lpw::Variable<T, Cpu> forward(const lpw::Variable<T, Cpu>& x) {
     const std::int64_t count = x.shape()[0], steps = x.shape()[1];
     const auto y = lstm.forward(lpw::reshape(x, {count, steps, lines, 24}));
     return last.forward(lpw::reshape(y, {count, steps, lines * units}));
@@ -36,8 +37,8 @@ struct RecurrentNet {
     f("last", last);
   }
 
-  lpw::nn::Lstm<double, Cpu> lstm;
-  lpw::nn::Linear<double, Cpu> last;
+  lpw::nn::Lstm<T, Cpu> lstm;
+  lpw::nn::Linear<T, Cpu> last;
 };
 
 constexpr std::int64_t members = 3, batch = 4;
@@ -304,6 +305,7 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network over s
   SECTION("rank-1 from random signs, on the embedding too, and head") {
     check_algorithm_one(with_factors, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
   }
+  SECTION("additive") { check_algorithm_one(without, Selectors::parse("additive")); }
   SECTION("an additive embedding, rank-1 on others") {
     check_algorithm_one(with_factors, Selectors::parse("rank1,additive:embedding.*"));
   }
@@ -325,9 +327,9 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of a network whose 
 }
 
 TEST_CASE("algorithm 1: one batched pass is a sequential run of an LSTM", "[late_phase]") {
-  const auto make = [] { return RecurrentNet(); };
+  const auto make = [] { return RecurrentNet<double>(); };
   const auto of_templates = [] {
-    RecurrentNet network;
+    RecurrentNet<double> network;
     lpw::nn::Initializer init(Philox(8));
     auto &first = network.lstm.layers[0], &second = network.lstm.layers[1];
     lpw::nn::share_templates<double, Cpu>({&first.hh.weight, &second.ih.weight, &second.hh.weight}, {.templates = 3},
@@ -339,6 +341,31 @@ TEST_CASE("algorithm 1: one batched pass is a sequential run of an LSTM", "[late
     check_algorithm_one(make, Group::rank_one | Group::head, {lpw::RankOneStart::Kind::signs});
   }
   SECTION("templates, rank-1 on others") { check_algorithm_one(of_templates, Group::templates | Group::rank_one); }
+  SECTION("additive") { check_algorithm_one(make, Selectors::parse("additive")); }
+  SECTION("additive on some matrices, rank-1 on others") {
+    check_algorithm_one(make, Selectors::parse("rank1,additive:*hh*"));
+  }
+  SECTION("all") { check_algorithm_one(make, Selectors::parse("all")); }
+}
+
+TEST_CASE("algorithm 1: members in chunks are the same bits where no gradient is one product over all of them",
+          "[late_phase]") {
+  if (lpw::cpu_engine() != lpw::CpuEngine::onednn) return;  // Eigen's small products depend on where their rows lie
+  const auto check = [](auto make, const char* text) {
+    CAPTURE(text);
+    const auto late = Selectors::parse(text);
+    const auto run = [&](std::int64_t chunk) {
+      auto network = make();
+      return run_library(network, late, chunk, lpw::optim::BaseGradient::sum).second;
+    };
+    const auto whole = run(0);
+    CHECK(run(1) == whole);
+    CHECK(run(2) == whole);
+  };
+  for (const char* late : {"all", "additive", "rank1,head"}) {  // a head with factors is one product for all members
+    check([] { return wide_resnet<float>(); }, late);
+    check([] { return RecurrentNet<float>(); }, late);
+  }
 }
 
 TEST_CASE("algorithm 1: with dropout the chunks of members do not matter either", "[late_phase]") {

@@ -153,3 +153,62 @@ TEST_CASE("templates in Lstm: gradients of coefficients, templates and inputs th
     check_layers([&] { return make(1); }, {3, 2, 1});
   }
 }
+
+namespace {
+
+/// Convolutions of one bank, in two parts each: the weight of one is 147 kB, and the images are small.
+struct ManyConvolutions {
+  using value_type = float;
+  using device_type = Cpu;
+  static constexpr std::int64_t count = 24, channels = 64, weight_bytes = channels * 9 * channels * 4;
+
+  explicit ManyConvolutions(nn::Initializer init = templates_initializer()) {
+    std::vector<nn::DenseWeight<float, Cpu>*> weights;
+    for (std::int64_t i = 0; i < count; ++i)
+      layers.emplace_back(nn::Conv2dShape{.in_channels = channels, .out_channels = channels, .padding = 1}, init);
+    for (auto& layer : layers) weights.push_back(&layer.weight);
+    nn::share_templates<float, Cpu>(weights, {.templates = 4, .inputs = channels / 2}, init);
+  }
+  Variable<float, Cpu> forward(Variable<float, Cpu> x) {
+    for (auto& layer : layers) x = layer.forward(x);
+    return x;
+  }
+  template <class F>
+  void visit(F&& f) {
+    for (std::size_t i = 0; i < layers.size(); ++i) f(to_text(i), layers[i]);
+  }
+
+  std::vector<nn::Conv2d<float, Cpu>> layers;
+};
+
+/// What the pool holds beside what there was before: at most in a pass of these members, and between its forward and
+/// its backward.
+struct Held {
+  std::size_t most, between;
+};
+Held held_in_pass(ManyConvolutions& network, MemberRange range) {
+  const auto x = full<float, Cpu>({range.count, 2, 4, 4, ManyConvolutions::channels}, 0.1f);
+  const std::size_t before = cpu_pool().usage().used;
+  cpu_pool().reset_peak();
+  Tape tape({.members = range});
+  auto y = network.forward(tape.input(x));
+  const std::size_t between = cpu_pool().usage().used - before;
+  tape.backward(y);
+  return {cpu_pool().usage().peak - before, between};
+}
+
+}  // namespace
+
+TEST_CASE("templates in Conv2d: the members' weights of one layer live at a time, and between the passes none",
+          "[templates]") {
+  constexpr std::int64_t members = 4;
+  constexpr std::size_t copies = members * ManyConvolutions::weight_bytes;
+  ManyConvolutions network;
+  release(network, {.members = members, .late = Group::templates});
+  const Held together = held_in_pass(network, {0, members}), alone = held_in_pass(network, {0, 1});
+  // All layers' would be 24 times the copies of one. Images are less than 1.5 times these, and a layer has its weight,
+  // the same by parts, the gradients of both, and what a convolution transforms.
+  CHECK(together.most < ManyConvolutions::count / 2 * copies);
+  CHECK(together.between < 4 * copies);
+  CHECK(alone.most < together.most / 2);  // chunks of members bound them
+}

@@ -86,6 +86,8 @@ def options(folder):
         (["--late", "batchnorm,batchnorm"], "names batchnorm twice"),
         (["--optimizer", "adam", "--momentum", 0.5], ["--momentum does nothing", "adam"]),
         (["--members", 1, "--sigma", 0.1], ["--sigma does nothing", "one member"]),
+        (["--release-one"], ["--release-one does nothing", "several members"]),
+        (["--members", 1, "--release-one", "--coupling", "pull:0.1"], ["--coupling does nothing", "without others"]),
         (["--late", "none", "--late-lr", 0.1], ["--late-lr does nothing", "no late-phase weights"]),
         (["--late", "none", "--member-chunk", 1], "--member-chunk does nothing"),
         (["--convert"], ["--convert does nothing", "--init or --eval"]),

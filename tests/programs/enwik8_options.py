@@ -150,6 +150,14 @@ def one_member(folder):
             (out / "model.safetensors").read_bytes() == (folder / "0" / "model.safetensors").read_bytes(),
             f"{arguments}: another network",
         )
+    out = folder / "released"
+    printed, _ = train(out, *RUN, "--members", 1, "--batch", 30, "--release-one")
+    check("after 1 of 2 epochs the one member that is released: 1 x 30 streams" in printed, printed)
+    check(summary(out)["parameters_late_per_member"] > 0, summary(out))
+    check(
+        (out / "model.safetensors").read_bytes() != (folder / "0" / "model.safetensors").read_bytes(),
+        "rank-1 factors of one member changed nothing",
+    )
 
 
 def evaluation(folder):
@@ -244,7 +252,7 @@ def sampling(folder):
 def configurations(folder):
     """Each is read as what its name says, on a small text."""
     files = sorted((pathlib.Path(__file__).resolve().parents[2] / "examples" / "configs").glob("enwik8*.toml"))
-    check(len(files) == 3, f"expected 3 configurations, found {files}")
+    check(len(files) == 4, f"expected 4 configurations, found {files}")
     for path in files:
         check(f"--config examples/configs/{path.name}" in path.read_text(), f"{path.name}: command of another")
         done = run("--config", path, "--data", TEXT, "--bptt", 10, "--dry-run")
@@ -252,7 +260,7 @@ def configurations(folder):
         plan = (
             "10 members, each on minibatches of its own: 10 x 10 streams"
             if "late-phase" in path.name
-            else "1 x 100 streams"
+            else f"{'the one member that is released: ' * ('one-member' in path.name)}1 x 100 streams"
         )
         check(plan in done.stdout, f"{path.name}: plan is not {plan!r}:\n{done.stdout}")
         check(('average = "none"' in done.stdout) == ("swa" not in path.name), f"{path.name}: {done.stdout}")

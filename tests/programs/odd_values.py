@@ -103,7 +103,9 @@ NAMES = {
     "noisy_quadratic": {"out"},
 }[NAME]
 FLAGS = (
-    {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard"} if TRAINER else set()
+    {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard", "release-one"}
+    if TRAINER
+    else set()
 ) | ({"embedding-factors"} if NAME == "enwik8" else set())
 ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"} if TRAINER else set()
 

@@ -163,6 +163,15 @@ def plain_network(folder):
         check([row["phase"] for row in metrics(out)] == ["base", "base"], metrics(out))
         expected = expected or results(out)
         check_same(out, expected, arguments)
+    # released it is the same network, in two phases; another parametrisation is another network
+    for late in ["batchnorm,head", "rank1"]:
+        out = folder / late
+        printed, _ = train(out, *RUN, "--members", 1, "--release-one", "--late", late)
+        check("after 1 of 2 epochs the one member that is released: 1 x 10" in printed, printed)
+        check([row["phase"] for row in metrics(out)] == ["base", "late"], metrics(out))
+        check(summary(out)["members"] == 1 and summary(out)["parameters_late_per_member"] > 0, summary(out))
+        same = (out / "model.safetensors").read_bytes() == expected["model"]
+        check(same == (late != "rank1"), f"{late} of one member: {'the' if same else 'not the'} plain network")
 
 
 def phases(folder):

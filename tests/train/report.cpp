@@ -28,6 +28,12 @@ TEST_CASE("the plan says what an iteration holds before and after release") {
         Lines{"after 0 of 2 epochs 10 members, each on minibatches of its own: 10 at once"});
   CHECK(describe_plan({.epochs = 2, .members = 10, .release_step = 7}, PlannedTask{}, {}) ==
         Lines{"one network: 1 at once", "after 7 iterations 10 members, each on minibatches of its own: 10 at once"});
+  const auto of_one = [](std::int64_t release) {
+    return describe_plan({.epochs = 2, .members = 1, .release_epoch = release, .release_one = true}, PlannedTask{}, {})
+        .back();
+  };
+  CHECK(of_one(1) == "after 1 of 2 epochs the one member that is released: 1 at once");
+  CHECK(of_one(2) == "no late-phase weights will be released: training ends at epoch 2, release would be after 2");
 }
 
 TEST_CASE("the plan says what is averaged, and when, and which snapshots are kept") {

@@ -75,27 +75,32 @@ void linear_backward_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, G
 }
 
 /// Blocks of 64 columns, each summed over runs of 128 rows before the runs are added up: the rounding error grows with
-/// rows / 128, not with rows.
+/// rows / 128, not with rows. A row that members share gets one member's sum after another's: members in chunks add up
+/// to the same bits.
 template <class T>
 void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dbias) {
   using W = Accumulate<T>;
   constexpr std::int64_t width = 64, run = 128;
-  const std::int64_t out = dy.dim(2), blocks = (out + width - 1) / width;
-  const detail::LinearRows rows(dy.shape(), dbias.tensor.dim(0));
-  parallel_for(rows.products * blocks, rows.length * width, [&](std::int64_t item) {
-    const std::int64_t k = item / blocks, first = item % blocks * width, columns = std::min(width, out - first);
-    const auto part = rows.of(dy.data(), k, out).column_range(first, first + columns);
-    std::array<W, width> total{}, sum{};
-    for (std::int64_t row = 0; row < part.rows; ++row) {
-      const T* in = part.data + row * part.row_stride;
+  const std::int64_t out = dy.dim(2), blocks = (out + width - 1) / width, rows = dbias.tensor.dim(0);
+  const std::int64_t sharing = dy.dim(0) / rows;
+  const detail::LinearRows members(dy.shape(), dy.dim(0));
+  parallel_for(rows * blocks, sharing * members.length * width, [&](std::int64_t item) {
+    const std::int64_t target_row = item / blocks, first = item % blocks * width,
+                       columns = std::min(width, out - first);
+    W* target = dbias.tensor.row(target_row) + first;
+    for (std::int64_t i = 0; i < sharing; ++i) {
+      const auto part = members.of(dy.data(), target_row * sharing + i, out).column_range(first, first + columns);
+      std::array<W, width> total{}, sum{};
+      for (std::int64_t row = 0; row < part.rows; ++row) {
+        const T* in = part.data + row * part.row_stride;
 #pragma omp simd
-      for (std::int64_t c = 0; c < columns; ++c) sum[to_size(c)] += W(in[c]);
-      if ((row + 1) % run == 0 || row + 1 == part.rows)
-        for (std::int64_t c = 0; c < columns; ++c) total[to_size(c)] += std::exchange(sum[to_size(c)], W(0));
+        for (std::int64_t c = 0; c < columns; ++c) sum[to_size(c)] += W(in[c]);
+        if ((row + 1) % run == 0 || row + 1 == part.rows)
+          for (std::int64_t c = 0; c < columns; ++c) total[to_size(c)] += std::exchange(sum[to_size(c)], W(0));
+      }
+      const bool add = dbias.accumulate || i > 0;
+      for (std::int64_t c = 0; c < columns; ++c) target[c] = add ? target[c] + total[to_size(c)] : total[to_size(c)];
     }
-    W* target = dbias.tensor.row(k) + first;
-    for (std::int64_t c = 0; c < columns; ++c)
-      target[c] = dbias.accumulate ? target[c] + total[to_size(c)] : total[to_size(c)];
   });
 }
 

@@ -22,10 +22,11 @@ enum class ElasticServed { centre, members };
 
 struct TrainOptions {
   std::int64_t epochs = 200;
-  std::int64_t members = 10;         // K; 1: nothing is released
+  std::int64_t members = 10;         // K; 1: nothing is released, but with `release_one`
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
   std::int64_t release_step =
       -1;  // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
+  bool release_one = false;  // with one member: it is released, the control of weights of another parametrisation
   Selectors late = Group::batch_norm | Group::head;  // late-phase weights
   double sigma = 0;                                  // release noise
   RankOneStart rank_one_start = {};                  // of the factors that release attaches
@@ -53,7 +54,7 @@ struct TrainOptions {
 
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
-    return members > 1 && !late.empty() && (release_step >= 0 || release_epoch < epochs);
+    return (members > 1 || release_one) && !late.empty() && (release_step >= 0 || release_epoch < epochs);
   }
   /// Whether the network is scored after so many epochs.
   [[nodiscard]] bool scores_after(std::int64_t epoch) const { return epoch % eval_every == 0 || epoch == epochs; }
@@ -75,6 +76,8 @@ inline void validate(const TrainOptions& o) {
   };
   at_least("epochs", o.epochs, 1);
   at_least("members", o.members, 1);
+  require<OptionError>(!o.release_one || o.members == 1, "`release_one`: ", o.members,
+                       " members are released in any case; leave it out, or set `members` to 1");
   at_least("release epoch", o.release_epoch, 0);
   at_least("sigma", o.sigma, 0);
   at_least("epochs from a release to the next", o.release_every, 0);
@@ -97,7 +100,7 @@ inline void validate(const TrainOptions& o) {
   validate_average(o.average, o.average_plan, o.epochs);
   validate_snapshots(o.snapshots, o.schedule, o.epochs);
   validate_coupling(o);
-  validate(o.serving, o.releases(), o.snapshots);
+  validate(o.serving, o.releases() ? o.members : 1, o.snapshots);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -123,10 +123,13 @@ template <class Task>
     lines.push_back(to_text("after ",
                             by_step ? to_text(options.release_step, " iterations ")
                                     : to_text(options.release_epoch, " of ", options.epochs, " epochs "),
-                            options.members, " members, ", detail::what_members_read(task), ": ",
-                            task.describe_iteration(options.members)));
+                            options.members == 1
+                                ? std::string("the one member that is released")
+                                : to_text(options.members, " members, ", detail::what_members_read(task)),
+                            ": ", task.describe_iteration(options.members)));
   } else {
-    const std::string reason = options.members == 1   ? "there is 1 member"
+    const bool alone = options.members == 1 && !options.release_one;
+    const std::string reason = alone                  ? "there is 1 member"
                                : options.late.empty() ? "no late-phase weights are chosen"
                                                       : to_text("training ends at epoch ", options.epochs,
                                                                 ", release would be after ", options.release_epoch);

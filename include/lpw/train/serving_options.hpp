@@ -34,11 +34,12 @@ struct ServingOptions {
   }
 };
 
-/// Throws OptionError for what cannot work in a run that releases members or does not, and takes so many snapshots.
-inline void validate(const ServingOptions& o, bool releases, std::int64_t snapshots) {
-  require<OptionError>(releases || !o.chooses(), o.needs_held_out(),
+/// Throws OptionError for what cannot work in a run that ends with so many members (1 where none are released), and
+/// takes so many snapshots.
+inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t snapshots) {
+  require<OptionError>(members > 1 || !o.chooses(), o.needs_held_out(),
                        ": no members are released, of which it would choose; leave `collapse` at affine");
-  require<OptionError>(releases || o.served != Served::ensemble,
+  require<OptionError>(members > 1 || o.served != Served::ensemble,
                        "`serve` ensemble: no members are released; serve the collapsed network");
   require<OptionError>(snapshots > 0 || o.served != Served::snapshots,
                        "`serve` snapshots: none are taken; say how many in `snapshots`");

@@ -258,9 +258,10 @@ class Trainer {
     const auto flat = nn::flatten(run_.network);
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
     const Results results = run_.scored([&] { return collapse_and_score(display); });
-    if (members > 1)
-      display.line(to_text("collapse: ", members, " members averaged into one plain network of ",
-                           run_.weights().value.base.dim(1), " parameters"));
+    if (run_.progress.released)
+      display.line(to_text(
+          "collapse: ", members == 1 ? "the member folded into one" : to_text(members, " members averaged into one"),
+          " plain network of ", run_.weights().value.base.dim(1), " parameters"));
     run_.account();
     nlohmann::ordered_json summary = to_json(results);
     summary["members"] = members;

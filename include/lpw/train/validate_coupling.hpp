@@ -33,10 +33,10 @@ void validate_elastic(const TrainOptions& o) {
 /// What is done with members does something only where they are released.
 template <class TrainOptions>
 void validate_idle_members(const TrainOptions& o) {
-  if (o.releases()) return;
-  require<OptionError>(!o.coupling, "`coupling`: no members are released that could pull on each other; leave it out");
+  require<OptionError>(!o.coupling || (o.releases() && o.members > 1),
+                       "`coupling`: no members are released that could pull on each other; leave it out");
   using Start = decltype(o.release_start);
-  require<OptionError>(o.release_start == Start::copy,
+  require<OptionError>(o.releases() || o.release_start == Start::copy,
                        "`release_start` redraw: no members are released; leave it at copy");
 }
 

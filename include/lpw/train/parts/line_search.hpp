@@ -27,7 +27,8 @@ class LineSearch final : public Part<Network, Task> {
   /// Throws OptionError for less than two points, a run without members, or a task without held-out samples.
   static void require_possible(const Task& task, const TrainOptions& options, std::int64_t points) {
     require<OptionError>(points >= 2, "`line_search` ", points, ": expected 0 or at least 2 points");
-    require<OptionError>(options.releases(), "`line_search`: no members are released, between which there are lines");
+    require<OptionError>(options.releases() && options.members > 1,
+                         "`line_search`: no members are released, between which there are lines");
     require<OptionError>(holds_out<Network>(task),
                          "`line_search` needs samples that are not trained on, and there are none; say how many in "
                          "`held_out`");

@@ -24,7 +24,9 @@ class ReleasePlan final : public Part<Network, Task> {
     Run::D::trim();
     const auto& flat = run.weights();
     display.line(to_text("release after ", run.progress.epoch, " epochs, ", run.progress.step, " iterations: ",
-                         run.options.members, " members, ", flat.value.late.dim(1), " late-phase weights each beside ",
+                         run.options.members == 1 ? "one member, " : to_text(run.options.members, " members, "),
+                         flat.value.late.dim(1),
+                         run.options.members == 1 ? " late-phase weights beside " : " late-phase weights each beside ",
                          flat.value.base.dim(1), " shared ones; ", Run::words.held_out, ' ', Run::words.metric,
                          " before ", run.progress.before_release.front().second));
     run.account();
