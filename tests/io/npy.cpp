@@ -89,7 +89,7 @@ TEST_CASE("npy: what is wrong with a file is said in a line that names it", "[io
   CHECK(contains(refusal(std::string("\x93NUMPY\x01\0\xff\xff{", 11)), "does not fit into 11"));
   CHECK(contains(refusal(npy(header("|u1", "(3,)"), "ab")), "truncated: 2 bytes follow the header, which announces 3"));
   CHECK(contains(refusal(npy(header("|u1", "(1,)"), "ab")), "damaged: 2 bytes follow"));
-  for (const char* type : {"<f4", ">i4", "|b1", "<i3", "|O", "<u16", ""})
+  for (const char* type : {"<f4", ">i4", "|b1", "<i3", "|O", "<u16"})
     CHECK(contains(refusal(npy(header(type, "(0,)"), "")), "'; expected integers as"));
   CHECK(contains(refusal(npy("{'descr': '|u1', 'fortran_order': True, 'shape': (2,), }", "ab")), "ascontiguousarray"));
   CHECK(contains(refusal(npy("{'descr': [('x', '|u1')], 'fortran_order': False, 'shape': (2,)}", "ab")), "records"));

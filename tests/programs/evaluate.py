@@ -5,14 +5,17 @@ import array
 import json
 import os
 import pathlib
+import random
 import subprocess
 import sys
+import tempfile
 import xml.dom.minidom
 
-from trainer import check, main, run, summary, tiny, train
+from trainer import check, main, summary, tiny, train
 
 EVALUATE = os.path.abspath(sys.argv[2])
 SIX = ["accuracy", "nll", "brier", "ece", "adaptive_ece", "aurc"]
+SUBSET = ["--test-subset", 60]
 RUN = tiny() + "--held-out 50 --snapshots 2 --schedule cosine-cycles:1".split()
 SHARED = {}
 
@@ -27,6 +30,8 @@ def scored(out, *arguments):
     """What an evaluation writes, which must succeed."""
     done = evaluate(*arguments, "--out", out)
     check(done.returncode == 0, f"{arguments}: {done.returncode} {done.stderr}")
+    for picture in out.glob("*.svg"):
+        xml.dom.minidom.parse(str(picture))
     check({path.name for path in out.iterdir()} == {"evaluation.json", "reliability.svg", "risk_coverage.svg"}, "files")
     return json.loads((out / "evaluation.json").read_text()), done.stdout
 
@@ -54,106 +59,99 @@ def npy(path, shape, values, kind="|u1"):
     return path
 
 
+def shared(folder):
+    """Two runs, some images of noise, and the evaluation of the first run's network on everything."""
+    train(folder / "a", *RUN)
+    train(folder / "b", *RUN, "--seed", 2, "--average", "swa", "--average-start", 2)
+    npy(folder / "noise.npy", [80, 32, 32, 3], random.Random(1).randbytes(80 * 3072))
+    npy(folder / "labels.npy", [80], array.array("q", [i % 10 for i in range(80)]).tobytes(), "<i8")
+    noise = f"noise={folder / 'noise.npy'}"
+    SHARED.update(a=folder / "a", b=folder / "b", noise=folder / "noise.npy", labels=folder / "labels.npy")
+    everything = ["--ood", noise, "--ood", "self=synthetic", "--corruptions", "own"]
+    SHARED["plain"], SHARED["printed"] = scored(folder / "plain", "--network", SHARED["a"], *SUBSET, *everything)
+    SHARED["json"] = folder / "plain" / "evaluation.json"
+
+
 def runs():
-    """Two runs, trained once."""
-    if not SHARED:
-        folder = pathlib.Path(os.environ["LPW_EVALUATE_RUNS"])
-        train(folder / "a", *RUN)
-        train(folder / "b", *RUN, "--seed", 2, "--average", "swa", "--average-start", 2)
-        SHARED.update(a=folder / "a", b=folder / "b")
     return SHARED["a"], SHARED["b"]
 
 
 def a_run_scores_as_in_its_summary(folder):
     a, b = runs()
-    subset = ["--test-subset", 60]
-    plain, printed = scored(folder / "plain", "--network", a, *subset)
+    plain, printed = SHARED["plain"], SHARED["printed"]
     same(plain["test"]["ensemble"], summary(a), "collapsed")
     check(plain["members"] == 1 and plain["test"]["disagreement"] is None, "a plain network has one member")
     check(list(plain["test"]["ensemble"]) == SIX, plain["test"]["ensemble"])
     check("network  " in printed and "at temperature" in printed, printed)
+    check(plain["data"]["trained_on"] == "synthetic", plain["data"])
     for run_folder in [a, b]:  # the members of b are averaged over time
         out = folder / f"{run_folder.name}-members"
-        members, printed = scored(out, "--network", run_folder, *subset, "--take", "members")
+        members, printed = scored(out, "--network", run_folder, *SUBSET, "--take", "members")
         same(members["test"]["ensemble"], summary(run_folder), "ensemble")
         for name in ["accuracy", "nll", "ece"]:
             found = [member[name] for member in members["test"]["members"]]
             check(found == summary(run_folder)[f"test_{name}_members"], f"members: {name} {found}")
         check(members["members"] == 3 and 0 <= members["test"]["disagreement"] <= 1, members["members"])
         check("mean of 3 members" in printed, printed)
-    snapshots, _ = scored(folder / "snapshots", "--network", a, *subset, "--take", "snapshots")
+    snapshots, _ = scored(folder / "snapshots", "--network", a, *SUBSET, "--take", "snapshots")
     same(snapshots["test"]["ensemble"], summary(a), "snapshots")
     check(snapshots["networks"][0]["members"] == 2, snapshots["networks"])
-    check(members["data"]["trained_on"] == "synthetic", members["data"])
 
 
 def several_are_one_ensemble(folder):
     a, b = runs()
-    both, printed = scored(folder / "out", "--network", a, "--network", b / "checkpoint.lpw", "--test-subset", 60)
+    both, printed = scored(folder / "out", "--network", a, "--network", b / "checkpoint.lpw", *SUBSET)
     check([n["members"] for n in both["networks"]] == [1, 3] and both["members"] == 4, both["networks"])
     check([n["what"] for n in both["networks"]] == ["model.safetensors", "members of checkpoint.lpw"], both["networks"])
     same(both["test"]["members"][0], summary(a), "collapsed")
     mean = both["test"]["mean_of_members"]["nll"]
     check(abs(mean - sum(m["nll"] for m in both["test"]["members"]) / 4) < 1e-12, "the mean of the members' scores")
     check(both["test"]["ensemble"]["nll"] <= mean, "-log is convex: the mean prediction's likelihood is no worse")
-    once, _ = scored(folder / "once", "--network", a, "--test-subset", 60)
-    twice, _ = scored(folder / "twice", "--network", a, "--network", a / "model.safetensors", "--test-subset", 60)
+    again = ["--network", a, "--network", a / "model.safetensors", "--held-out", 0]
+    twice, printed = scored(folder / "twice", *again, *SUBSET)
     check(twice["test"]["disagreement"] == 0, "a network agrees with itself")
-    for name in SIX:
-        check(abs(twice["test"]["ensemble"][name] - once["test"]["ensemble"][name]) < 1e-12, f"twice the same: {name}")
+    check(twice["test"]["ensemble"] == SHARED["plain"]["test"]["ensemble"], "twice the same: the mean is exact")
+    check(twice["temperature"] is None and "no temperature is fitted" in printed, twice["temperature"])
 
 
 def a_temperature_is_fitted_on_held_out_images(folder):
     a, _ = runs()
-    found, printed = scored(folder / "out", "--network", a, "--test-subset", 60)
-    fit = found["temperature"]
+    fit = SHARED["plain"]["temperature"]
     check(fit["held_out_images"] == 50 and fit["held_out_was_trained_on"] is False, fit)
     check(fit["held_out_after"]["nll"] <= fit["held_out_before"]["nll"], "the temperature makes it worse")
-    check(fit["test_after"]["accuracy"] == found["test"]["ensemble"]["accuracy"], "a prediction changed")
+    check(fit["test_after"]["accuracy"] == SHARED["plain"]["test"]["ensemble"]["accuracy"], "a prediction changed")
     check(sum(bin["count"] for bin in fit["reliability_after"]) == 60, "bins")
-    more, printed = scored(folder / "more", "--network", a, "--test-subset", 60, "--held-out", 100)
+    more, printed = scored(folder / "more", "--network", a, *SUBSET, "--held-out", 100)
     check(more["temperature"]["held_out_was_trained_on"] is True and "WARNING" in printed, "trained on them")
-    none, printed = scored(folder / "none", "--network", a, "--test-subset", 60, "--held-out", 0)
-    check(none["temperature"] is None and "no temperature is fitted" in printed, none["temperature"])
-    asked = ["--test-subset", 60, "--held-out", 50, "--train-subset", 300]
-    lone, printed = scored(folder / "lone", "--network", a / "model.safetensors", *asked)
+    asked = ["--held-out", 50, "--train-subset", 300]
+    lone, printed = scored(folder / "lone", "--network", a / "model.safetensors", *SUBSET, *asked)
     check(lone["temperature"]["temperature"] == fit["temperature"], "the same images")
     check(lone["temperature"]["held_out_was_trained_on"] is None and "nothing records" in printed, "nothing says so")
 
 
 def other_data_and_corruptions(folder):
-    a, _ = runs()
-    noise = bytearray(os.urandom(40 * 3072))
-    other = npy(folder / "noise.npy", [40, 32, 32, 3], noise)
-    labelled = npy(folder / "labels.npy", [40], array.array("q", [i % 10 for i in range(40)]).tobytes(), "<i8")
-    base, printed = scored(
-        folder / "out", "--network", a, "--test-subset", 40, "--ood", f"noise={other}", "--ood", "self=synthetic",
-        "--corruptions", "own",
-    )  # fmt: skip
-    check([entry["name"] for entry in base["ood"]] == ["noise", "self"], base["ood"])
+    a, noise, labels = SHARED["a"], SHARED["noise"], SHARED["labels"]
+    base, printed = SHARED["plain"], SHARED["printed"]
+    check([(entry["name"], entry["images"]) for entry in base["ood"]] == [("noise", 60), ("self", 60)], base["ood"])
     for entry in base["ood"]:
         for by in ["by_entropy", "by_max_probability"]:
             check(set(entry[by]) == {"auroc", "out_of_distribution_is_positive", "in_distribution_is_positive"}, entry)
     check(base["ood"][1]["by_entropy"]["auroc"] == 0.5, "the test set cannot be told from itself")
     check("noise, by entropy" in printed and "aupr out" in printed, printed)
     found = base["corruptions"]
-    check("not CIFAR-10-C" in found["set"] and found["mce"] is None and found["images"] == 40, found["set"])
+    check("not CIFAR-10-C" in found["set"] and found["mce"] is None and found["images"] == 60, found["set"])
     check(len(found["kinds"]) == 6 and all(len(kind["severities"]) == 5 for kind in found["kinds"]), "kinds")
-    again, printed = scored(
-        folder / "again", "--network", a, "--test-subset", 40, "--corruptions", "own",
-        "--reference", folder / "out" / "evaluation.json",
-    )  # fmt: skip
-    check(again["corruptions"]["mce"] == 1, "a network is as good as itself")
-    check(again["corruptions"]["kinds"][0]["severities"] == found["kinds"][0]["severities"], "other images")
-    tested, _ = scored(folder / "test", "--network", a, "--test", f"{other}:{labelled}", "--corruptions", "own")
-    check(tested["data"]["test_images"] == 40, tested["data"])
-    refused("--network", a, "--test", other, says=["--test", "IMAGES.npy:LABELS.npy"])
-    refused("--network", a, "--ood", f"x={other}:{labelled}", says="has labels")
-    refused("--network", a, "--reference", folder / "out" / "evaluation.json", says="--reference does nothing here")
-    wrong = ["--network", a, "--corruptions", "own", "--reference"]
-    refused(*wrong, folder / "out" / "evaluation.json", says=["is of 40 images", "--test-subset"])
-    refused(*wrong, folder / "test" / "evaluation.json", "--seed", 3, says="seed 0")
-    refused(*wrong, folder / "labels.npy", says="is no evaluation.json")
+    corrupted = ["--network", a, "--corruptions", "own", "--reference", SHARED["json"]]
+    again, printed = scored(folder / "again", *corrupted, *SUBSET)
+    check(again["corruptions"]["mce"] == 1 and "mCE 1.0000" in printed, "a network is as good as itself")
+    severities = [[kind["severities"] for kind in e["corruptions"]["kinds"]] for e in [base, again]]
+    check(severities[0] == severities[1], "other images")
+    refused("--network", a, "--test", noise, says=["--test", "IMAGES.npy:LABELS.npy"])
+    refused("--network", a, "--ood", f"x={noise}:{labels}", says="has labels")
+    refused("--network", a, "--reference", SHARED["json"], says="--reference does nothing here")
+    refused(*corrupted, "--test-subset", 10, says=["is of 60 images", "--test-subset"])
+    refused(*corrupted, *SUBSET, "--seed", 3, says="seed 0")
+    refused(*corrupted, "--reference", labels, says="is no evaluation.json")
 
 
 def published_corruptions(folder):
@@ -168,12 +166,10 @@ def published_corruptions(folder):
     for kind in (kinds + "speckle_noise gaussian_blur spatter saturate").split():
         npy(files / f"{kind}.npy", [50000, 32, 32, 3], b"")
         os.truncate(files / f"{kind}.npy", (files / f"{kind}.npy").stat().st_size + 50000 * 3072)
-    npy(files / "labels.npy", [50000], [i % 10 for i in range(50000)])
-    other = npy(folder / "x.npy", [10, 32, 32, 3], bytes(10 * 3072))
-    labels = npy(folder / "y.npy", [10], range(10))
-    found, printed = scored(
-        folder / "out", "--network", a, "--test", f"{other}:{labels}", "--test-subset", 10, "--corruptions", files
-    )
+    npy(files / "labels.npy", [50000], [9 - i % 10 for i in range(50000)])
+    test = ["--test", f"{SHARED['noise']}:{SHARED['labels']}", "--test-subset", 10]
+    found, printed = scored(folder / "out", "--network", a, *test, "--corruptions", files)
+    check(found["data"]["test_images"] == 10, found["data"])
     corrupted = found["corruptions"]
     check(corrupted["set"] == "CIFAR-10-C" and len(corrupted["kinds"]) == 19, corrupted["set"])
     check([kind["in_benchmark"] for kind in corrupted["kinds"]] == [True] * 15 + [False] * 4, "which count")
@@ -205,7 +201,7 @@ def bad_input_is_refused(folder):
     refused("--network", a, "--dataset", "cifar100", says="--dataset does nothing here")
     refused("--network", a, "--test-subset", 3000, says=["--test-subset 3000"])
     refused("--network", a, "--held-out", 300, says=["--held-out 300"])
-    refused("--network", a, "--ood", "svhn", says="expected NAME=DATA", code=1 + 1)
+    refused("--network", a, "--ood", "svhn", says="expected NAME=DATA", code=2)
     refused("--network", a, "--ood", f"x={folder}", says=["--ood", "expected a folder with CIFAR's"])
     refused("--network", a, "--ood", "x=synthetic", "--ood", "x=synthetic", says="named twice")
     refused("--network", a, "--corruptions", folder / "none", says="no such folder")
@@ -216,19 +212,13 @@ def bad_input_is_refused(folder):
     refused("--network", a, "--network", folder / "c", says=["--held-out 20", "with 50", "--held-out 0"])
 
 
-def with_runs(*tests):
-    import tempfile
-
-    with tempfile.TemporaryDirectory(prefix="lpw-") as folder:
-        os.environ["LPW_EVALUATE_RUNS"] = folder
-        main(*tests)
-
-
-with_runs(
-    a_run_scores_as_in_its_summary,
-    several_are_one_ensemble,
-    a_temperature_is_fitted_on_held_out_images,
-    other_data_and_corruptions,
-    published_corruptions,
-    bad_input_is_refused,
-)
+with tempfile.TemporaryDirectory(prefix="lpw-") as place:
+    shared(pathlib.Path(place))
+    main(
+        a_run_scores_as_in_its_summary,
+        several_are_one_ensemble,
+        a_temperature_is_fitted_on_held_out_images,
+        other_data_and_corruptions,
+        published_corruptions,
+        bad_input_is_refused,
+    )

@@ -203,8 +203,8 @@ class NpyFile {
 
   void read_at(std::int64_t offset, std::int64_t count, char* to) const {
     for (std::int64_t have = 0; have < count;) {
-      const ssize_t read = detail::uninterrupted(
-          [&] { return ::pread(file_.get(), to + have, to_size(count - have), static_cast<off_t>(offset + have)); });
+      const ssize_t read =
+          detail::uninterrupted([&] { return ::pread(file_.get(), to + have, to_size(count - have), offset + have); });
       if (read < 0) detail::fail_from_errno(path_, "cannot read");
       require<FileError>(read > 0, path_.string(), ": ended at byte ", offset + have, " while it was read");
       have += read;
