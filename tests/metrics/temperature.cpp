@@ -1,6 +1,7 @@
 // Temperatures against closed forms, and against what SciPy's minimiser finds.
 #include <lpw/metrics/temperature.hpp>
 
+#include <algorithm>
 #include <limits>
 
 #include <lpw/metrics/evaluation.hpp>
@@ -48,10 +49,13 @@ TEST_CASE("temperature: with probabilities of 0 and 1, as SciPy's bounded minimi
 
 TEST_CASE("temperature: no other likelihood is higher, and no prediction changes", "[metrics]") {
   const auto p = random_probabilities(300, 7);
-  const auto labels = random_labels(300, 7);
+  auto labels = random_labels(300, 7);
+  for (std::int64_t i = 0; i < 300; ++i)  // half of them as predicted, of which predictions are too sure
+    if (i % 2 == 0) labels.data()[i] = static_cast<std::int32_t>(std::max_element(p.row(i), p.row(i) + 7) - p.row(i));
   const auto fit = fit_temperature(p, labels);
   const auto best = with_temperature(p, fit.temperature);
-  CHECK(fit.temperature > 1);  // labels that predictions know nothing of
+  CHECK(fit.temperature > 1);
+  CHECK(!fit.at_limit);
   for (const double factor : {0.5, 0.99, 1.01, 2.0})
     CHECK(nll(best, labels) <= nll(with_temperature(p, fit.temperature * factor), labels));
   for (std::int64_t i = 0; i < 300; ++i)
