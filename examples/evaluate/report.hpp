@@ -69,9 +69,9 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
     headings.push_back(name);
     std::replace(headings.back().begin(), headings.back().end(), '_', ' ');
   }
-  std::string text = row(to_text("test: ", e["data"]["test"].get<std::string>(), ", ",
-                                 count_of(e["data"]["test_images"].get<std::int64_t>(), "image")),
-                         headings);
+  std::string text =
+      to_text("  scored on ", e["data"]["test"].get<std::string>(), ", ",
+              count_of(e["data"]["test_images"].get<std::int64_t>(), "test image"), "\n\n", row("", headings));
   if (members > 1) text += score_row(to_text("mean of ", members, " members"), test["mean_of_members"]);
   text += score_row(members > 1 ? "ensemble" : "network", test["ensemble"]);
   const Json& fit = e["temperature"];
@@ -158,7 +158,7 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
 
 /// What is printed of an evaluation.
 [[nodiscard]] inline std::string format_tables(const Json& e) {
-  std::string text = report::format_head(e) + '\n' + report::format_test(e);
+  std::string text = report::format_head(e) + report::format_test(e);
   if (!e["ood"].empty()) text += '\n' + report::format_detection(e);
   if (!e["corruptions"].is_null()) text += '\n' + report::format_corruptions(e["corruptions"]);
   return text;

@@ -83,6 +83,12 @@ def a_run_scores_as_in_its_summary(folder):
     check(plain["members"] == 1 and plain["test"]["disagreement"] is None, "a plain network has one member")
     check(list(plain["test"]["ensemble"]) == SIX, plain["test"]["ensemble"])
     check("network  " in printed and "at temperature" in printed, printed)
+    test = plain["test"]
+    gaps = sum(bin["count"] * abs(bin["accuracy"] - bin["confidence"]) for bin in test["reliability"]) / 60
+    check(abs(gaps - test["ensemble"]["ece"]) < 1e-12, "ece is not its bins'")
+    coverages, risks = zip(*test["risk_coverage"])
+    check(len(risks) == 60 and abs(sum(risks) / 60 - test["ensemble"]["aurc"]) < 1e-12, "aurc is not the curve's area")
+    check(coverages[-1] == 1 and abs(risks[-1] - (1 - test["ensemble"]["accuracy"])) < 1e-12, "the risk of all")
     check(plain["data"]["trained_on"] == "synthetic", plain["data"])
     for run_folder in [a, b]:  # the members of b are averaged over time
         out = folder / f"{run_folder.name}-members"
