@@ -69,7 +69,8 @@ using lpw::train::one_line;
 [[nodiscard]] Json describe_data(const Options& o, const Inputs& inputs) {
   const auto& [mean, stddev] = inputs.dataset.normalization;
   return {{"trained_on", inputs.images},
-          {"normalization", {{"of", "the whole training set of " + inputs.images}, {"mean", mean}, {"stddev", stddev}}},
+          {"normalization",
+           {{"of", "the training set of " + inputs.images + ", as in training"}, {"mean", mean}, {"stddev", stddev}}},
           {"test", o.test.empty() ? inputs.images : one_line(o.test)},
           {"test_images", inputs.dataset.test.count},
           {"classes", inputs.dataset.test.classes}};

@@ -152,6 +152,7 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   cifar::Options data = *sources.front().run;
   data.train_subset = inputs.train_subset;
   data.held_out = inputs.held_out;
+  if (data.held_out == 0 && data.images() == "synthetic") data.train_subset = 1;  // none need be drawn
   data.test_subset = o.test.empty() ? o.test_subset : 0;
   inputs.dataset = cifar::load_data(data);
   if (!o.test.empty())
