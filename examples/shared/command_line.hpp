@@ -26,6 +26,7 @@
 
 #include "config_file.hpp"
 #include "declare_option.hpp"
+#include "offered_programs.hpp"
 #include "record.hpp"
 
 namespace example {
@@ -134,9 +135,7 @@ class CommandLine {
 
   void require_machine() const {
     const Options& o = options;
-    lpw::require<lpw::OptionError>(with_cuda_ || o.device != "cuda",
-                                   "--device cuda: this program was built without CUDA; build it where nvcc, "
-                                   "cuBLAS and cuDNN are (cmake --preset cuda), or take --device cpu");
+    require_device(o.device, with_cuda_);
     lpw::require<lpw::OptionError>(o.precision != "tf32" || o.device == "cuda" || !o.eval.empty(),
                                    "--precision tf32 needs --device cuda; on the CPU there are fp32 and bf16");
   }

@@ -1,4 +1,4 @@
-// Trainers on the GPU. A trainer's cuda.cpp, which nvcc compiles, includes this first and calls offer_cuda for its
+// Programs on the GPU. A trainer's cuda.cpp, which nvcc compiles, includes this first and calls offer_cuda for its
 // Example before main() begins. oneDNN's header is not for nvcc, so nothing here may call the CPU's convolutions or
 // matrix products: the program has them compiled with oneDNN elsewhere.
 #pragma once
@@ -7,6 +7,7 @@
 #include <lpw/data/device_loader.hpp>
 #include <lpw/data/device_text.hpp>
 
+#include "offered_programs.hpp"
 #include "trainer_program.hpp"
 
 namespace example {
@@ -19,19 +20,20 @@ struct Machine<lpw::Cuda> {
 
 /// What run_on_cuda is in a program with CUDA.
 template <class Example>
-int train_on_cuda(const typename Example::Options& options, const std::string& config) {
+int start_on_cuda(const typename Example::Options& options, const std::string& config) {
   auto& settings = lpw::cuda::settings();
   settings.tf32 = options.precision == "tf32";
   settings.deterministic = options.deterministic;
   static_cast<void>(lpw::cuda::stream());  // says so where there is no GPU, before data is read
-  return options.precision == "bf16" ? TrainerProgram<Example, lpw::bfloat16, lpw::Cuda>(options, config).run()
-                                     : TrainerProgram<Example, float, lpw::Cuda>(options, config).run();
+  if (options.precision == "bf16")
+    return typename ProgramOf<Example, lpw::bfloat16, lpw::Cuda>::type(options, config).run();
+  return typename ProgramOf<Example, float, lpw::Cuda>::type(options, config).run();
 }
 
 /// Returns true.
 template <class Example>
 [[nodiscard]] bool offer_cuda() {
-  run_on_cuda<Example> = train_on_cuda<Example>;
+  run_on_cuda<Example> = start_on_cuda<Example>;
   return true;
 }
 

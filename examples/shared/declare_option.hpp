@@ -21,6 +21,7 @@ void declare_option(CLI::App& app, const Option<Options>& row, T& value) {
     check = truth();
   } else {
     option = app.add_option(name, value, row.help)->capture_default_str();
+    if (row.repeated) option->join('\n');
   }
   if (check.complaint) option->transform(CLI::Validator(check.complaint, check.choices));
   for (const auto& section : section_names)

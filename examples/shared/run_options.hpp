@@ -18,14 +18,6 @@
 
 namespace example {
 
-/// Runs a trainer and returns the exit code. A trainer's cuda.cpp, cpu_float.cpp and cpu_bfloat16.cpp set these
-/// (cuda_program.hpp, cpu_program.hpp), before main() begins: a program that is built without one of them is the same
-/// but for that.
-template <class Example>
-inline int (*run_on_cuda)(const typename Example::Options& options, const std::string& config) = nullptr;
-template <class Example, class T>
-inline int (*run_on_cpu)(const typename Example::Options& options, const std::string& config) = nullptr;
-
 /// The same place from wherever a program is started.
 [[nodiscard]] inline std::string absolute_path(const std::string& path) {
   return std::filesystem::absolute(path).lexically_normal().string();

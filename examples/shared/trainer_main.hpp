@@ -8,6 +8,7 @@
 #include <string>
 
 #include "command_line.hpp"
+#include "offered_programs.hpp"
 
 namespace example {
 
@@ -19,11 +20,7 @@ int trainer_main(int argc, char** argv) {
   try {
     CommandLine<Options> line(run_on_cuda<Example> != nullptr);
     if (const auto exit = line.parse(argc, argv)) return *exit;
-    if (line.options.device == "cuda") return run_on_cuda<Example>(line.options, line.config());
-    const auto run = line.options.precision == "bf16" ? run_on_cpu<Example, lpw::bfloat16> : run_on_cpu<Example, float>;
-    lpw::require<lpw::OptionError>(run != nullptr, "--precision ", line.options.precision,
-                                   ": this program was built without it, as those with sanitizers are; take fp32");
-    return run(line.options, line.config());
+    return run_offered<Example>(line.options, line.config());
   } catch (const std::bad_alloc&) {
     std::fprintf(stderr, "%s: out of memory; try a smaller --batch, --member-chunk or network\n", Options::program);
   } catch (const std::exception& error) {

@@ -131,7 +131,7 @@ class TrainerProgram {
   int train(Trainer& trainer, Network& network) {
     const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
     if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
-      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});  // or leaves no folder
+      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});       // or leaves no folder
     const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
     const lpw::train::RunFolder folder(out, options_.resume);
     add_parts(trainer, folder.path());
@@ -166,6 +166,18 @@ class TrainerProgram {
   const Options& options_;
   std::string config_;
   lpw::train::Display display_;
+};
+
+/// What a program does for an element type and a device: it trains, unless the Example has a Program of its own, made
+/// and run like a TrainerProgram.
+template <class Example, class T, class Device>
+struct ProgramOf {
+  using type = TrainerProgram<Example, T, Device>;
+};
+template <class Example, class T, class Device>
+  requires requires { typename Example::template Program<T, Device>; }
+struct ProgramOf<Example, T, Device> {
+  using type = typename Example::template Program<T, Device>;
 };
 
 }  // namespace example

@@ -110,6 +110,9 @@ TEST_CASE("good files are read from their directory and from its parent") {
     write_all(directory.path() / layout.folder, layout);
     check_dataset(read_cifar(directory.path(), layout), layout);
     check_dataset(read_cifar(directory.path() / layout.folder, layout), layout);
+    check_set(read_cifar_test(directory.path(), layout), layout, static_cast<int>(layout.train_files.size()), 1,
+              static_cast<int>(layout.test_records));
+    CHECK(read_cifar_test(directory.path(), layout, 2).count == 2);
   }
 }
 

@@ -1,4 +1,4 @@
-// Accuracy, NLL and ECE against values worked out by hand and against their definitions.
+// Accuracy, NLL, Brier score and ECE against values worked out by hand and against their definitions.
 #include <lpw/metrics/evaluation.hpp>
 
 #include <algorithm>
@@ -127,4 +127,27 @@ TEST_CASE("evaluation: bad input is refused and leaves the sums as they were", "
     CHECK_THROWS_AS(evaluator.add(tensor<double>({2, 2}, {0.5, 0.5, bad, 1 - bad}), two), lpw::Error);
   CHECK(evaluator.result().count == 1);
   CHECK(difference(evaluator.result().nll, std::log(2.)) <= sum_tolerance);
+}
+
+TEST_CASE("evaluation: the Brier score, as scikit-learn and SciPy have it, with probabilities of 0 and 1",
+          "[metrics]") {
+  const auto p =
+      tensor<double>({10, 3}, {1,   0,   0,   0,   1,   0,   0.5,  0.25, 0.25, 0.2, 0.3, 0.5, 0.2, 0.3, 0.5,
+                               0.7, 0.2, 0.1, 0.1, 0.8, 0.1, 0.25, 0.5,  0.25, 0,   0,   1,   0.3, 0.3, 0.4});
+  const auto found = evaluate(p, tensor<std::int32_t>({10}, {0, 1, 0, 2, 1, 0, 1, 0, 2, 0}));
+  CHECK(difference(found.brier, 0.335) <= sum_tolerance);
+  CHECK(evaluate(tensor<double>({1, 2}, {1, 0}), tensor<std::int32_t>({1}, {0})).brier == 0);
+  CHECK(evaluate(tensor<double>({1, 2}, {1, 0}), tensor<std::int32_t>({1}, {1})).brier == 2);
+}
+
+TEST_CASE("evaluation: the bins of its reliability diagram are those of its calibration error", "[metrics]") {
+  Evaluator evaluator;
+  evaluator.add(random_probabilities(300, 5), random_labels(300, 5));
+  double gap = 0, count = 0;
+  for (const auto& bin : evaluator.reliability()) {
+    gap += static_cast<double>(bin.count) * std::abs(bin.accuracy - bin.confidence);
+    count += static_cast<double>(bin.count);
+  }
+  CHECK(count == 300);
+  CHECK(difference(gap / count, evaluator.result().ece) <= sum_tolerance);
 }

@@ -178,7 +178,7 @@ C = {
     "sys/types.h": "mode_t off_t pid_t ssize_t uid_t",
     "unistd.h": """STDERR_FILENO STDIN_FILENO STDOUT_FILENO _SC_NPROCESSORS_ONLN _SC_PAGESIZE _SC_PHYS_PAGES fsync
         ftruncate getpid gethostname isatty pid_t ssize_t sysconf usleep ::access ::close ::dup ::dup2 ::execv ::fork
-        ::fsync ::link ::pipe ::read ::rename ::unlink ::write""",
+        ::fsync ::link ::pipe ::pread ::read ::rename ::unlink ::write""",
     "cpuid.h": "__cpuid __cpuid_count __get_cpuid __get_cpuid_count __get_cpuid_max",
     "sanitizer/asan_interface.h": "__asan_poison_memory_region __asan_unpoison_memory_region",
     "cuda_pipeline_primitives.h": "__pipeline_commit __pipeline_memcpy_async __pipeline_wait_prior",

@@ -200,6 +200,13 @@ struct CifarSet {
   return dataset;
 }
 
+/// The test images alone, or `size` of them; 0: all. Throws as read_cifar.
+[[nodiscard]] inline ImageSet read_cifar_test(const std::filesystem::path& directory, const CifarLayout& layout,
+                                              std::int64_t size = 0) {
+  const auto folder = detail::find_folder(directory, layout);
+  return detail::read_images(folder, layout, layout.test_files, layout.test_records, size).images;
+}
+
 /// CIFAR-10: 50000 training and 10000 test images of 10 classes. `directory` is cifar-10-batches-bin or its parent.
 /// Throws as read_cifar.
 [[nodiscard]] inline Dataset cifar10(const std::filesystem::path& directory, const SubsetSizes& subset = {}) {

@@ -1,12 +1,13 @@
-// Accuracy, negative log-likelihood and calibration of predicted class probabilities, summed up batch by batch. An
-// ensemble is evaluated by its mean probabilities, a single network by its own. Only counts and sums are kept, in
-// double.
+// Accuracy, negative log-likelihood, Brier score and calibration of predicted class probabilities, summed up batch by
+// batch. An ensemble is evaluated by its mean probabilities, a single network by its own. Only counts and sums are
+// kept, in double.
 #pragma once
 
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdint>
+#include <vector>
 
 #include <lpw/metrics/probabilities.hpp>
 
@@ -18,6 +19,13 @@ struct Evaluation {
   double accuracy = 0;  // fraction whose most probable class, the first of equals, is the label
   double nll = 0;       // -log p(label), in nats; a probability of 0 counts as the smallest positive double, 744.4 nats
   double ece = 0;       // expected calibration error, a fraction
+  double brier = 0;     // sum over classes of (p - [class is the label])^2, in [0, 2] (Brier 1950)
+};
+
+/// A bin of a reliability diagram.
+struct ReliabilityBin {
+  std::int64_t count = 0;
+  double confidence = 0, accuracy = 0;  // means over its samples; 0 where there are none
 };
 
 /// Sums up batches; result() is their means.
@@ -31,7 +39,7 @@ class Evaluator {
   /// row that is no distribution or has an impossible label; nothing is added then.
   template <Real T>
   void add(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
-    check(probabilities, labels);
+    detail::check_labelled(probabilities, labels, "evaluation");
     const std::int64_t classes = probabilities.dim(1);
     for (std::int64_t i = 0; i < probabilities.dim(0); ++i) {
       const T* row = probabilities.row(i);
@@ -41,9 +49,12 @@ class Evaluator {
       bin.count += 1;
       bin.correct += best - row == label;
       bin.confidence += static_cast<double>(*best);
-      // Not the logarithm of the smallest double: -ffast-math makes processors take that for 0.
       const auto p = static_cast<double>(row[label]);
-      log_likelihood_ += p > 0 ? std::log(p) : -744.4400719213812;
+      log_likelihood_ += p > 0 ? std::log(p) : detail::smallest_log;
+      for (std::int64_t c = 0; c < classes; ++c) {
+        const double error = static_cast<double>(row[c]) - (c == label ? 1 : 0);
+        squares_ += error * error;
+      }
     }
   }
 
@@ -59,7 +70,21 @@ class Evaluator {
     }
     require<Error>(count > 0, "evaluation: no samples");
     const auto n = static_cast<double>(count);
-    return {.count = count, .accuracy = static_cast<double>(correct) / n, .nll = -log_likelihood_ / n, .ece = gap / n};
+    return {.count = count,
+            .accuracy = static_cast<double>(correct) / n,
+            .nll = -log_likelihood_ / n,
+            .ece = gap / n,
+            .brier = squares_ / n};
+  }
+
+  /// The bins of which ece is made, by confidence.
+  [[nodiscard]] std::vector<ReliabilityBin> reliability() const {
+    std::vector<ReliabilityBin> result;
+    for (const Bin& bin : bins_) {
+      const auto n = static_cast<double>(std::max<std::int64_t>(bin.count, 1));
+      result.push_back({bin.count, bin.confidence / n, static_cast<double>(bin.correct) / n});
+    }
+    return result;
   }
 
  private:
@@ -68,23 +93,12 @@ class Evaluator {
     double confidence = 0;
   };
 
-  template <class T>
-  static void check(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
-    detail::check_probabilities(probabilities, "evaluation");
-    require<ShapeError>(labels.shape() == Shape{probabilities.dim(0)}, "evaluation: probabilities ",
-                        describe(probabilities.shape(), "BC"), " need one label per row, found labels ",
-                        labels.shape());
-    for (std::int64_t i = 0; i < labels.dim(0); ++i)
-      require<Error>(*labels.row(i) >= 0 && *labels.row(i) < probabilities.dim(1), "evaluation: label ", *labels.row(i),
-                     " of row ", i, " is not in [0, ", probabilities.dim(1), ")");
-  }
-
   static std::size_t bin_of(double confidence) {
     return static_cast<std::size_t>(std::clamp(static_cast<int>(std::ceil(confidence * bins)) - 1, 0, bins - 1));
   }
 
   std::array<Bin, bins> bins_{};
-  double log_likelihood_ = 0;
+  double log_likelihood_ = 0, squares_ = 0;
 };
 
 }  // namespace lpw::inline LPW_ABI::metrics

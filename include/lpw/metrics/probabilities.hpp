@@ -33,6 +33,21 @@ void check_probabilities(const Tensor<T, Cpu>& probabilities, const char* where)
   }
 }
 
+/// The same, and ShapeError unless there is a label for each row, Error for one that is not in [0, classes).
+template <Real T>
+void check_labelled(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels, const char* where) {
+  check_probabilities(probabilities, where);
+  require<ShapeError>(labels.shape() == Shape{probabilities.dim(0)}, where, ": probabilities ",
+                      describe(probabilities.shape(), "BC"), " need one label per row, found labels ", labels.shape());
+  for (std::int64_t i = 0; i < labels.dim(0); ++i)
+    require<Error>(*labels.row(i) >= 0 && *labels.row(i) < probabilities.dim(1), where, ": label ", *labels.row(i),
+                   " of row ", i, " is not in [0, ", probabilities.dim(1), ")");
+}
+
+/// What the logarithm of a probability of 0 counts as: that of the smallest positive double, which is not computed, as
+/// -ffast-math makes processors take that double for 0.
+inline constexpr double smallest_log = -744.4400719213812;
+
 }  // namespace detail
 
 }  // namespace lpw::inline LPW_ABI::metrics

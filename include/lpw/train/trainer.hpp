@@ -93,11 +93,16 @@ class Trainer {
     return 0;
   }
 
-  /// Scores as at the end of a run: with averaged weights where there are any. Leaves the network collapsed.
-  [[nodiscard]] Results collapse_and_score(Display& display) {
+  /// Puts into the network what the end of a run scores and collapses: averaged weights where there are any.
+  void offer(Display& display) {
     D::trim();
     for (auto& part : run_.parts) part->before_offer(run_, display);
     for (auto& part : run_.parts) part->offer(run_, display);
+  }
+
+  /// Scores as at the end of a run. Leaves the network collapsed.
+  [[nodiscard]] Results collapse_and_score(Display& display) {
+    offer(display);
     display.progress([] { return "evaluating the members and the collapsed network"; });
     Results results = score_members(run_);
     const std::optional<Scores> by_parameters = score_by_parameters(run_);

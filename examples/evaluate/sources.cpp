@@ -1,0 +1,164 @@
+#include "sources.hpp"
+
+#include <algorithm>
+#include <system_error>
+#include <utility>
+
+#include <lpw/io/checkpoint.hpp>
+#include <lpw/io/safetensors.hpp>
+
+#include "../cifar/options.hpp"
+#include "../shared/record.hpp"
+#include "images.hpp"
+
+namespace evaluate {
+
+namespace {
+
+namespace fs = std::filesystem;
+
+[[nodiscard]] bool is_there(const fs::path& path) {
+  std::error_code unreadable;
+  return fs::exists(path, unreadable);
+}
+
+/// What the command line says of a run.
+[[nodiscard]] cifar::Options asked(const Options& o, const fs::path& file) {
+  cifar::Options run;
+  run.eval = file.string();
+  run.data = o.data;
+  run.dataset = o.dataset;
+  run.convert = o.convert;
+  if (!o.model.empty()) run.model = o.model;
+  return run;
+}
+
+/// Takes the run's options from its checkpoint.
+[[nodiscard]] cifar::Options read_checkpoint(Source& source, const fs::path& file, const Options& o) {
+  const std::string name = file.string();
+  const auto meta = lpw::io::load_checkpoint(file).meta;
+  lpw::require<lpw::FileError>(
+      meta.is_object() && meta.contains("options") && meta.contains("progress") && meta["progress"].is_object(), name,
+      ": is not the checkpoint of a training run");
+  auto run = asked(o, file);
+  example::adopt(run, meta["options"], [](const std::string&) { return false; });
+  const auto step = meta["progress"].find("step");
+  lpw::require<lpw::FileError>(step != meta["progress"].end() && step->is_number_integer(), name,
+                               ": damaged: its step is not a whole number");
+  source.steps = step->get<std::int64_t>();
+  source.recorded = true;
+  source.train_subset = run.train_subset;
+  source.held_out = run.held_out;
+  return run;
+}
+
+/// A plain network in a file. What its run held out stands in a checkpoint, if there is one.
+[[nodiscard]] cifar::Options read_model(Source& source, const fs::path& checkpoint, const Options& o) {
+  const auto content = lpw::io::load_safetensors(source.file);
+  const auto model = content.metadata.find("model");
+  lpw::require<lpw::OptionError>(!o.model.empty() || (model != content.metadata.end() && !model->second.empty()),
+                                 source.file.string(), ": does not say which network it is; say it with --model");
+  auto run = asked(o, source.file);
+  cifar::adopt_model(run, content, [&](const std::string& name) { return name == "model" && !o.model.empty(); });
+  if (!checkpoint.empty() && is_there(checkpoint)) (void)read_checkpoint(source, checkpoint, o);
+  return run;
+}
+
+/// The file of a run folder that --take asks for.
+[[nodiscard]] fs::path file_in(const fs::path& folder, const std::string& take) {
+  const auto file = folder / (take == "model" ? "model.safetensors" : "checkpoint.lpw");
+  lpw::require<lpw::FileError>(
+      is_there(file), folder.string(), ": is no run folder with ", file.filename().string(),
+      take == "model" && is_there(folder / "checkpoint.lpw")
+          ? ": its run has not ended; continue it with the trainer's --resume, or take its members with --take members"
+          : "; name one, or a model.safetensors or checkpoint.lpw");
+  return file;
+}
+
+[[nodiscard]] Source find_source(const std::string& given, const Options& o) {
+  using Kind = Source::Kind;
+  std::error_code unreadable;
+  Source source{.given = given, .file = given};
+  lpw::require<lpw::FileError>(is_there(given), given, ": no such file or folder, which --network names");
+  const bool folder = fs::is_directory(given, unreadable);
+  if (folder) {
+    source.kind = o.take == "model" ? Kind::model : o.take == "members" ? Kind::members : Kind::snapshots;
+    source.file = file_in(given, o.take);
+  } else if (!given.ends_with(".safetensors")) {
+    source.kind = Kind::members;
+  }
+  auto run = source.kind == Kind::model
+                 ? read_model(source, folder ? fs::path(given) / "checkpoint.lpw" : fs::path(), o)
+                 : read_checkpoint(source, source.file, o);
+  lpw::require<lpw::OptionError>(source.kind == Kind::model || o.model.empty() || o.model == run.model,
+                                 source.file.string(), ": is of --model ", run.model, "; leave out --model ", o.model);
+  cifar::complete(run);
+  source.model = source.kind == Kind::snapshots ? run.plain_model() : run.model;
+  source.images = run.images();
+  source.run = std::make_shared<const cifar::Options>(std::move(run));
+  return source;
+}
+
+}  // namespace
+
+std::vector<Source> find_sources(const Options& o) {
+  const auto given = Options::parts(o.networks);
+  lpw::require<lpw::OptionError>(!given.empty(),
+                                 "--network is missing: name a run folder, a model.safetensors or a checkpoint.lpw "
+                                 "(see --help)");
+  std::vector<Source> sources;
+  for (const auto& name : given) {
+    sources.push_back(find_source(name, o));
+    const auto &first = sources.front(), &last = sources.back();
+    lpw::require<lpw::OptionError>(last.images == first.images, name, ": was trained on ", last.images, ", and ",
+                                   first.given, " on ", first.images, "; they are no ensemble: score them apart");
+  }
+  return sources;
+}
+
+namespace {
+
+/// Whether a temperature is to be fitted.
+[[nodiscard]] bool fits_temperature(const Options& o, const std::vector<Source>& sources) {
+  if (o.held_out >= 0) return o.held_out > 0;
+  return std::any_of(sources.begin(), sources.end(), [](const Source& source) { return source.held_out > 0; });
+}
+
+/// The first that records what its run held out; nullptr where none does. Throws OptionError where another records
+/// other images, and the options do not say which count.
+[[nodiscard]] const Source* common_record(const Options& o, const std::vector<Source>& sources) {
+  const Source* record = nullptr;
+  for (const Source& source : sources) {
+    if (!source.recorded) continue;
+    if (record == nullptr) record = &source;
+    const auto require_same = [&](const char* option, std::int64_t given, std::int64_t one, std::int64_t other) {
+      lpw::require<lpw::OptionError>(given >= 0 || one == other, source.given, ": was trained with --", option, ' ',
+                                     one, ", and ", record->given, " with ", other, "; say with --", option,
+                                     " what is to count, or --held-out 0 to fit no temperature");
+    };
+    require_same("held-out", o.held_out, source.held_out, record->held_out);
+    require_same("train-subset", o.train_subset, source.train_subset, record->train_subset);
+  }
+  return record;
+}
+
+}  // namespace
+
+Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
+  Inputs inputs{.images = sources.front().images};
+  const Source* record = fits_temperature(o, sources) ? common_record(o, sources) : nullptr;
+  inputs.train_subset = o.train_subset >= 0 ? o.train_subset : record != nullptr ? record->train_subset : 0;
+  inputs.held_out = o.held_out >= 0 ? o.held_out : record != nullptr ? record->held_out : 0;
+  cifar::Options data = *sources.front().run;
+  data.train_subset = inputs.train_subset;
+  data.held_out = inputs.held_out;
+  if (data.held_out == 0 && data.images() == "synthetic") data.train_subset = 1;  // none need be drawn
+  data.test_subset = o.test.empty() ? o.test_subset : 0;
+  inputs.dataset = cifar::load_data(data);
+  if (!o.test.empty())
+    inputs.dataset.test = read_images("test", o.test, inputs.dataset.test.classes, o.test_subset, true);
+  inputs.dataset.train = {};
+  return inputs;
+}
+
+}  // namespace evaluate

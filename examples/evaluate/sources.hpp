@@ -1,0 +1,52 @@
+// The saved networks that are scored: which files, and what they say of the networks and of what those were trained on.
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include <lpw/data/dataset.hpp>
+
+#include "options.hpp"
+
+namespace cifar {
+struct Options;
+}  // namespace cifar
+
+namespace evaluate {
+
+/// One of --network.
+struct Source {
+  enum class Kind { model, members, snapshots };
+  Kind kind = Kind::model;
+  std::string given;                               // as on the command line
+  std::filesystem::path file;                      // a model, a checkpoint, or of snapshots the checkpoint beside them
+  std::shared_ptr<const cifar::Options> run = {};  // of the run that saved it, as far as that is known
+  std::string model = {}, images = {};             // of the network, and what it was trained on
+  bool recorded = false;                           // whether the next two are the run's
+  std::int64_t train_subset = 0, held_out = 0;
+  std::int64_t steps = 0;  // of snapshots: those up to this one are the run's
+
+  /// "members of checkpoint.lpw"
+  [[nodiscard]] std::string what() const {
+    if (kind == Kind::snapshots) return "snapshots";
+    return (kind == Kind::members ? "members of " : "") + file.filename().string();
+  }
+};
+
+/// All of --network. Throws OptionError and FileError for what is no network, or of other data than the rest.
+[[nodiscard]] std::vector<Source> find_sources(const Options& options);
+
+/// What is scored in any case, and what a temperature is fitted on.
+struct Inputs {
+  std::string images;                           // that all networks were trained on
+  std::int64_t train_subset = 0, held_out = 0;  // of those: by the options, or what the runs record
+  lpw::data::Dataset dataset = {};              // without its training images
+};
+
+/// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.
+[[nodiscard]] Inputs read_inputs(const Options& options, const std::vector<Source>& sources);
+
+}  // namespace evaluate
