@@ -66,6 +66,19 @@ TEST_CASE("a deep ensemble of members that are drawn anew is as many separate tr
   }
 }
 
+TEST_CASE("members of all weights that are released again when the run ends are those of one release, bit for bit") {
+  TrainOptions once = at_once("all"), again = once;
+  once.release_epoch = again.release_epoch = 1;
+  again.release_every = 3;
+  const auto expected = trained(once, images_of(data::MemberData::own)),
+             found = trained(again, images_of(data::MemberData::own));
+  CHECK(same_bits(found.weights.late, expected.weights.late));
+  CHECK(same_bits(found.statistics, expected.statistics));
+  CHECK(found.model == expected.model);
+  again.release_every = 1;
+  CHECK(trained(again, images_of(data::MemberData::own)).model != expected.model);
+}
+
 TEST_CASE("a language model's member that reads the whole text is a training on the text from its place on") {
   using Network = nn::LanguageModel<double, Cpu>;
   const data::TextParts text{text_of_words(300, 1), text_of_words(50, 2), text_of_words(50, 3)};
@@ -244,6 +257,7 @@ TEST_CASE("every option of members goes on bit for bit where a signal ended it")
       {"released again, where it is", 20, [](auto& o) { o.coupling = Swap{.share = 0.3}, o.release_every = 1; }},
       {"released again, before it is", 18, [](auto& o) { o.coupling = Elastic{}, o.release_every = 1; }},
       {"late SAM", 22, [](auto& o) { o.sam = {.rho = 0.1, .adaptive = true}, o.sam_start = 2, o.member_chunk = 2; }},
+      {"late SAM, before it starts", 17, [](auto& o) { o.sam = {.rho = 0.1}, o.sam_start = 2; }},
       {"the same minibatches", 17, [](auto&) {}, data::MemberData::same},
       {"drawn anew, the whole set", 20,
        [](auto& o) { o.release_start = ReleaseStart::redraw, o.release_momentum = ReleaseMomentum::zero; },
@@ -316,7 +330,7 @@ TEST_CASE("an epoch counts what its members read") {
   many.members = 61;
   many.epochs = 1;
   CHECK(contains(message_of<OptionError>([&] { trained(many, images_of(data::MemberData::own)); }),
-                 "members 61 are more than the 60 training samples"));
+                 "`members` 61: they are more than the 60 training samples"));
 }
 
 TEST_CASE("options of members that cannot work are refused at the start") {
@@ -332,6 +346,18 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 0; }), "every 0 steps"));
   CHECK(
       contains(message([](auto& o) { o.coupling = Elastic{}, o.average = optim::SwaOptions{}; }), "`elastic_served`"));
+  // Four epochs of five steps.
+  CHECK(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 20; }).empty());
+  CHECK(
+      contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 21; }),
+               "`coupling_every` 21: members take 20 steps after their release, so that they would never be coupled"));
+  CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.release_every = 1; }),
+                 "`coupling_every` 10: members take 5 steps from a release to the next"));
+  CHECK(message([](auto& o) { o.release_every = 4; }).empty());
+  CHECK(contains(message([](auto& o) { o.release_every = 5; }),
+                 "`release_every` 5: only 4 epochs follow the release, so that there would be no other"));
+  CHECK(
+      contains(message([](auto& o) { o.release_step = 6, o.release_every = 4; }), "`release_every` 4: only 3 epochs"));
   const auto centre = [](auto&& set) { return [set](TrainOptions& o) { o.coupling = Elastic{}, set(o); }; };
   CHECK(contains(message(centre([](auto& o) { o.serving.served = Served::ensemble; })), "`serve` ensemble: with an"));
   CHECK(contains(message(centre([](auto& o) { o.serving.collapse = Averaging::greedy; })), "`collapse` greedy has no"));
@@ -342,11 +368,13 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   const auto never = [](TrainOptions& o) { o.release_epoch = o.epochs; };
   CHECK(contains(message([&](auto& o) { never(o), o.coupling = Swap{}; }), "`coupling`: no members are released"));
   CHECK(contains(message([&](auto& o) { never(o), redraw(o); }), "`release_start` redraw: no members are released"));
-  CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .start = 2}; }), "`sam.start` 2"));
+  CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::late_phase}, o.members = 1; }),
+                 "`sam.weights` late: no members are released"));
   CHECK(contains(message([](auto& o) { o.sam.rho = -1; }), "Sam: rho -1"));
-  CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }), "SAM starts after epoch 4"));
+  CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }),
+                 "`sam_start` 4; expected from 0 to fewer than the 4 epochs"));
   CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::base}; }, "all"),
-                 "only base weights are to ascend"));
+                 "`sam.weights` base: all weights are late-phase; let all ascend"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_every = 1; }), "`release_every`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }), "`release_momentum`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }, "all"), "`release_epoch` to 0"));
