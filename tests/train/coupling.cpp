@@ -79,6 +79,80 @@ TEST_CASE("members of all weights that are released again when the run ends are 
   CHECK(trained(again, images_of(data::MemberData::own)).model != expected.model);
 }
 
+namespace {
+
+/// A batch norm whose map is the mean of these ones' maps, between the means of their statistics.
+void average_maps(const std::vector<nn::BatchNorm<double, Cpu>*>& of, nn::BatchNorm<double, Cpu>& to) {
+  const double count = static_cast<double>(of.size());
+  for (std::int64_t c = 0; c < to.weight.value().size(); ++c) {
+    double slope = 0, offset = 0, mean = 0, variance = 0;
+    for (const auto* bn : of) {
+      const double m = bn->running_mean.value().data()[c], v = bn->running_var.value().data()[c],
+                   a = bn->weight.value().data()[c] / std::sqrt(v + bn->options.epsilon);
+      slope += a / count, offset += (bn->bias.value().data()[c] - a * m) / count;
+      mean += m / count, variance += v / count;
+    }
+    to.running_mean.value().data()[c] = mean, to.running_var.value().data()[c] = variance;
+    to.weight.value().data()[c] = slope * std::sqrt(variance + to.options.epsilon);
+    to.bias.value().data()[c] = offset + slope * mean;
+  }
+}
+
+/// The network of the copies' mean: batch norms by their maps, all else weight by weight.
+ConvNet averaged_copies(std::vector<ConvNet>& copies) {
+  ConvNet mean = nn::clone_module(copies.front());
+  auto& to = nn::flatten(mean)->value.base;
+  fill(to, 0.0);
+  for (ConvNet& copy : copies)
+    for (std::int64_t i = 0; i < to.size(); ++i)
+      to.data()[i] += nn::flatten(copy)->value.base.data()[i] / static_cast<double>(copies.size());
+  std::vector<nn::BatchNorm<double, Cpu>*> first, second;
+  for (ConvNet& copy : copies) first.push_back(&copy.bn1), second.push_back(&copy.bn2);
+  average_maps(first, mean.bn1);
+  average_maps(second, mean.bn2);
+  return mean;
+}
+
+}  // namespace
+
+TEST_CASE("twenty steps of Lookaround are those of networks that are trained alone and averaged after each epoch") {
+  constexpr double rate = 0.1;
+  TrainOptions o{.epochs = 4, .members = 3, .release_epoch = 0, .late = Selectors::parse("all"), .release_every = 1};
+  o.optimizer = optim::SgdOptions{.learning_rate = rate, .momentum = 0, .nesterov = false, .weight_decay = 0};
+  o.seed = seed;
+  const auto found = trained(o, images_of(data::MemberData::own));
+  const auto set = three_classes();
+  const auto images = images_of(data::MemberData::own);
+  const data::Loader<double> loader(set.train, set.normalization,
+                                    {.batch = images.batch, .augment = images.augment, .seed = images.seed});
+  ConvNet start{Philox(seed)};
+  std::vector<ConvNet> copies;
+  std::int64_t steps = 0;
+  for (std::int64_t epoch = 0; epoch < o.epochs; ++epoch) {
+    if (epoch > 0) start = averaged_copies(copies);
+    copies.clear();
+    for (int k = 0; k < 3; ++k) copies.push_back(nn::clone_module(start));
+    for (auto& batch : loader.epoch(epoch, 3, 0)) {
+      ++steps;
+      for (std::int64_t k = 0; k < 3; ++k) {
+        ConvNet& copy = copies[to_size(k)];
+        auto& flat = *nn::flatten(copy);
+        fill(flat.gradient.base, 0.0);
+        Tape tape;
+        tape.backward(cross_entropy(copy.forward(tape.input(batch.images.rows(k, 1))), batch.labels.rows(k, 1)));
+        for (std::int64_t i = 0; i < flat.value.base.size(); ++i)
+          flat.value.base.data()[i] -= rate * flat.gradient.base.data()[i];
+      }
+    }
+  }
+  CHECK(steps == 20);
+  // Some roundings a step, of weights below 1, and of three averages; a wrong term shows as 1e-3.
+  for (std::int64_t k = 0; k < 3; ++k)
+    CHECK(distance(found.weights.late.rows(k, 1), nn::flatten(copies[to_size(k)])->value.base) < 1e-11);
+  o.release_every = 0;
+  CHECK(distance(trained(o, images_of(data::MemberData::own)).weights.late, found.weights.late) > 1e-3);
+}
+
 TEST_CASE("a language model's member that reads the whole text is a training on the text from its place on") {
   using Network = nn::LanguageModel<double, Cpu>;
   const data::TextParts text{text_of_words(300, 1), text_of_words(50, 2), text_of_words(50, 3)};
