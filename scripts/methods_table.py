@@ -34,7 +34,7 @@ def seconds_a_sample(folder):
     """Of training, for each sample that a member is trained on: the median of the epochs between the first and the
     last, whose times are of more than that."""
     with open(folder / "metrics.csv", newline="") as file:
-        seconds = [float(row["seconds"]) for row in csv.DictReader(file)]
+        seconds = [float(row["epoch_seconds"]) for row in csv.DictReader(file)]
     with open(folder / "config.toml", "rb") as file:
         options = tomllib.load(file)
     shared = options.get("member-data", "own") == "own"  # else each member reads as many samples as one network does

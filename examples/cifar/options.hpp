@@ -45,7 +45,7 @@ struct Options : example::RunOptions {
 
   /// Which images there are: synthetic, cifar10 or cifar100.
   [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
-  /// Whether the weights are made of templates, whose coefficients have the rates of late-phase weights from the start.
+  /// Whether the weights are made of templates.
   [[nodiscard]] bool has_templates() const { return model.starts_with("hyper-"); }
   /// The plain network that a run ends with.
   [[nodiscard]] std::string plain_model() const { return has_templates() ? model.substr(6) : model; }
@@ -90,7 +90,8 @@ inline example::OptionTable<Options> Options::own() {
       {.name = "model",
        .member = &Options::model,
        .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4, or hyper-wrn-DEPTH-WIDEN: its weights made of templates, whose "
-               "coefficients have --late-lr, --late-weight-decay and --late-schedule from the start",
+               "coefficients have the rates of late-phase weights from the start, or --coefficient-lr, "
+               "--coefficient-weight-decay and --coefficient-schedule",
        .section = network},
       {.name = "convolution",
        .member = &Options::convolution,

@@ -42,6 +42,7 @@ struct Options : example::RunOptions {
 
   std::string data = {}, split = "90,5,5", valid = {}, test = {};
   std::int64_t hidden = 500, layers = 1, embedding = 128, bptt = 100;
+  std::int64_t held_out = 0;
   bool embedding_factors = false;
   std::string pre_batch = "members";
   std::int64_t sample = 0;
@@ -80,6 +81,15 @@ inline example::OptionTable<Options> Options::own() {
        .check = path_name(),
        .role = Role::data,
        .section = texts},
+      {.name = "held-out",
+       .member = &Options::held_out,
+       .help =
+           "so many bytes of the training text's end are not trained on, and are what --best, --collapse greedy and "
+           "fitted, and --line-search choose and score by",
+       .check = at_least<std::int64_t>(0),
+       .role = Role::training,
+       .section = texts,
+       .later = true},
       {.name = "hidden",
        .member = &Options::hidden,
        .help = "units of an LSTM layer",
@@ -230,6 +240,7 @@ inline Data load_data(const Options& o) {
             o.data.empty() ? own_text : file_name(o.data)};
   if (!o.valid.empty()) data.valid = read_text(o.valid);
   if (!o.test.empty()) data.test = read_text(o.test);
+  lpw::data::hold_out(data, o.held_out);
   require_meant(o, data);
   return data;
 }

@@ -214,8 +214,8 @@ inline const example::OptionTable<Options>& Options::table() {
     const auto count = example::read_number<std::int64_t>(part);
     lpw::require<lpw::OptionError>(count && *count >= 1 && *count <= 100'000, "`steady_members` ", o.steady_members,
                                    ": expected whole numbers from 1 to 100000, joined by commas");
-    lpw::require<lpw::OptionError>(std::find(result.begin(), result.end(), *count) == result.end(),
-                                   "`steady_members` ", o.steady_members, ": names ", *count, " twice");
+    lpw::require<lpw::OptionError>(std::find(result.begin(), result.end(), *count) == result.end(), "`steady_members` ",
+                                   o.steady_members, ": names ", *count, " twice");
     result.push_back(*count);
   }
   return result;

@@ -54,6 +54,7 @@ OptionTable<O> sam_options() {
        .help = "which weights --sam moves: all, late (once there are late-phase weights) or base",
        .check = one_of({"all", "late", "base"}),
        .section = training,
+       .field = "sam.weights",
        .idle = [](const O& o) -> std::optional<Idle> {
          if (auto why = without_sam(o)) return why;
          return o.sam_weights == "late" ? without_late_phase(o) : std::nullopt;

@@ -28,6 +28,12 @@ std::optional<Idle> without_release(const O& o) {
     return Idle{"release-epoch", "no members are released before the last epoch ends"};
   return std::nullopt;
 }
+/// Why what concerns coefficients of templates does nothing.
+template <class O>
+std::optional<Idle> without_templates(const O& o) {
+  if (o.has_templates()) return std::nullopt;
+  return Idle{"model", "no weights are made of templates"};
+}
 /// Why rates do nothing, which a network may have late-phase weights for before it is released.
 template <class O>
 std::optional<Idle> without_late_weights(const O& o) {

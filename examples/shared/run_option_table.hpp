@@ -53,6 +53,11 @@ std::string late_schedule(const O& o) {
 }
 
 template <class O>
+std::string coefficient_schedule(const O& o) {
+  return lpw::optim::expand_schedule(o.coefficient_schedule, o.coefficient_rate(), static_cast<double>(o.epochs));
+}
+
+template <class O>
 OptionTable<O> training_options() {
   constexpr auto training = Section::training;
   return {
@@ -138,6 +143,30 @@ OptionTable<O> training_options() {
   };
 }
 
+/// Those of coefficients, for a trainer with networks made of templates.
+template <class O>
+OptionTable<O> coefficient_options() {
+  OptionTable<O> table{
+      {.name = "coefficient-lr",
+       .member = &O::coefficient_lr,
+       .help = "--lr of templates' coefficients; -1: that of late-phase weights",
+       .check = at_least(0.0, std::optional(-1.0)),
+       .section = Section::late_phase},
+      {.name = "coefficient-weight-decay",
+       .member = &O::coefficient_weight_decay,
+       .help = "--weight-decay of templates' coefficients; -1: that of late-phase weights",
+       .check = at_least(0.0, std::optional(-1.0)),
+       .section = Section::late_phase},
+      {.name = "coefficient-schedule",
+       .member = &O::coefficient_schedule,
+       .help = "--schedule of templates' coefficients, in the same forms; default: that of late-phase weights",
+       .section = Section::late_phase,
+       .recorded = coefficient_schedule<O>},
+  };
+  for (auto& option : table) option.idle = without_templates<O>, option.later = true;
+  return table;
+}
+
 template <class O>
 OptionTable<O> late_phase_options() {
   constexpr auto late_phase = Section::late_phase;
@@ -208,7 +237,7 @@ OptionTable<O> late_phase_options() {
        .help = "--lr of late-phase weights; -1: --lr",
        .check = at_least(0.0, std::optional(-1.0)),
        .section = late_phase,
-       .field = "late_learning_rate",
+       .field = "late.learning_rate",
        .idle = without_late_weights<O>},
       {.name = "late-weight-decay",
        .member = &O::late_weight_decay,
@@ -218,8 +247,7 @@ OptionTable<O> late_phase_options() {
        .idle = without_late_weights<O>},
       {.name = "late-schedule",
        .member = &O::late_schedule,
-       .help = "--schedule of late-phase weights, templates' coefficients among them, in the same forms; default: "
-               "--schedule",
+       .help = "--schedule of late-phase weights, in the same forms; default: --schedule",
        .section = late_phase,
        .idle = without_late_weights<O>,
        .recorded = late_schedule<O>},
@@ -230,6 +258,8 @@ OptionTable<O> late_phase_options() {
        .section = late_phase,
        .idle = without_others<O>},
   };
+  if constexpr (requires(const O& o) { o.has_templates(); })
+    for (auto&& row : coefficient_options<O>()) table.push_back(row);
   for (auto& option : table) option.role = Role::training;
   return table;
 }

@@ -31,8 +31,9 @@ struct RunOptions {
   std::string rank1_start = "ones", release_momentum = "carry";
   std::int64_t release_every = 0;
   std::string optimizer = "sgd", base_gradient = "sum";
-  double lr, late_lr = -1, momentum = 0.9, weight_decay = 0, late_weight_decay = -1, clip = 0;
-  std::string schedule = "anneal", late_schedule = {};
+  double lr, late_lr = -1, coefficient_lr = -1, momentum = 0.9;
+  double weight_decay = 0, late_weight_decay = -1, coefficient_weight_decay = -1, clip = 0;
+  std::string schedule = "anneal", late_schedule = {}, coefficient_schedule = {};
   double dropout = 0;
   std::int64_t member_chunk = 0;
   std::string precision = "fp32", init = {};
@@ -62,8 +63,13 @@ struct RunOptions {
   std::int64_t sam_start = 0;
   std::string member_data = "own", release_start = "copy";
 
-  /// The initial learning rate of late-phase weights.
+  /// The initial learning rate and the decay of late-phase weights, and of templates' coefficients.
   [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
+  [[nodiscard]] double late_decay() const { return late_weight_decay < 0 ? weight_decay : late_weight_decay; }
+  [[nodiscard]] double coefficient_rate() const { return coefficient_lr < 0 ? late_rate() : coefficient_lr; }
+  [[nodiscard]] double coefficient_decay() const {
+    return coefficient_weight_decay < 0 ? late_decay() : coefficient_weight_decay;
+  }
   /// Whether `eval` is a saved plain network, and not a checkpoint.
   [[nodiscard]] bool evaluates_model() const { return eval.ends_with(".safetensors"); }
 };
@@ -120,8 +126,9 @@ Optimizer with_shared(const RunOptions& o, Optimizer optimizer) {
   optimizer.learning_rate = o.lr;
   optimizer.weight_decay = o.weight_decay;
   if (o.late_lr >= 0 || o.late_weight_decay >= 0)
-    optimizer.late = {.learning_rate = o.late_rate(),
-                      .weight_decay = o.late_weight_decay < 0 ? o.weight_decay : o.late_weight_decay};
+    optimizer.late = {.learning_rate = o.late_rate(), .weight_decay = o.late_decay()};
+  if (o.coefficient_lr >= 0 || o.coefficient_weight_decay >= 0)
+    optimizer.coefficients = {.learning_rate = o.coefficient_rate(), .weight_decay = o.coefficient_decay()};
   optimizer.base_gradient = o.base_gradient == "mean" ? lpw::optim::BaseGradient::mean : lpw::optim::BaseGradient::sum;
   optimizer.clip = o.clip;
   return optimizer;
@@ -140,6 +147,12 @@ inline lpw::optim::Schedule schedule_of(const char* option, const std::string& t
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::OptionError>("--", option, ": ", error.what());
   }
+}
+
+/// That of templates' coefficients; nothing where it is --late-schedule.
+inline std::optional<lpw::optim::Schedule> coefficient_schedule_of(const RunOptions& o, double epochs) {
+  if (o.coefficient_schedule.empty()) return std::nullopt;
+  return schedule_of("coefficient-schedule", o.coefficient_schedule, o.coefficient_rate(), epochs);
 }
 
 /// What --elastic-served and --release-start ask for.
@@ -170,6 +183,7 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .late_schedule = o.late_schedule.empty()
                                ? schedule_of("schedule", o.schedule, o.lr, epochs)
                                : schedule_of("late-schedule", o.late_schedule, o.late_rate(), epochs),
+          .coefficient_schedule = coefficient_schedule_of(o, epochs),
           .member_chunk = o.member_chunk,
           .seed = o.seed,
           .eval_every = o.eval_every,

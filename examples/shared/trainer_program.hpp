@@ -70,14 +70,14 @@ class TrainerProgram {
     if (options_.line_search > 0 && options_.eval.empty())
       lpw::train::LineSearch<Network, Task>::require_possible(task, train_options, options_.line_search);
     if (options_.evaluates_model()) {
-      display_.line(lpw::train::format_table(scored([&] {
-        return lpw::train::Results{{"collapsed", task.evaluate(network)}};
-      })));
+      const auto scores = scored([&] { return task.evaluate(network); });
+      display_.line(scored_on(task));
+      display_.line(lpw::train::format_table({{"collapsed", scores}}));
       return concluded(network);
     }
     lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()),
                                 [shape](const lpw::Philox& random) { return Network(shape, random); });
-    if (!options_.eval.empty()) return evaluate(trainer, network, data);
+    if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network);
   }
@@ -95,12 +95,18 @@ class TrainerProgram {
     }
   }
 
+  /// What a table's scores are of.
+  [[nodiscard]] static std::string scored_on(const Task& task) {
+    return lpw::to_text("scored on ", task.scored_samples(), ' ', Task::words().unit);
+  }
+
   template <class Trainer, class Data>
-  int evaluate(Trainer& trainer, Network& network, const Data& data) {
+  int evaluate(Trainer& trainer, const Task& task, Network& network, const Data& data) {
     trainer.load(options_.eval);
     auto scores = scored([&] { return trainer.collapse_and_score(display_); });
     if (other_data(options_, data))  // what was recorded in training is of the data of then
       std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });
+    display_.line(scored_on(task));
     display_.line(lpw::train::format_table(scores));
     return concluded(network);
   }

@@ -30,7 +30,7 @@ struct Training {
       : network({.depth = 10, .widen = 1, .classes = 5, .dropout = 0.3, .templates = templates}, Philox(7)) {}
 
   Network network;
-  optim::Sgd<float, D> optimizer{network, {.learning_rate = 0.05}};
+  optim::Sgd<float, D> optimizer{network, {.learning_rate = 0.05, .coefficients = optim::Rates{0.2, 1e-3}}};
   std::optional<optim::WeightAverage<float, D>> average;
   std::vector<double> losses;
 

@@ -29,7 +29,7 @@ constexpr std::int64_t sam_members = 2;
 struct SamTraining {
   nn::WideResNet<float, Cuda> network{{.depth = 10, .widen = 1, .classes = 5, .dropout = 0.3}, Philox(7)};
   optim::Sgd<float, Cuda> optimizer{network, {.learning_rate = 0.05}};
-  optim::Sam<float, Cuda> sam{optimizer, {.rho = 0.1, .start = 1}};
+  optim::Sam<float, Cuda> sam{optimizer, {.rho = 0.1}};
   std::optional<Coupling<float, Cuda>> coupling;
   Tensor<float, Cuda> images{{sam_members, 3, 8, 8, 3}};
   Tensor<std::int32_t, Cuda> labels = zeros<std::int32_t, Cuda>({sam_members, 3});
@@ -57,7 +57,7 @@ struct SamTraining {
   void take(std::uint32_t step, bool replayed) {
     copy(on_device(random_tensor<float>(images.shape(), 10 + step)), images);
     optimizer.advance();
-    const bool active = sam.active(step);
+    const bool active = step > 0 && sam.active();  // late SAM
     const auto work = [&](std::uint32_t at) { issue(at, active); };
     if (replayed) {
       replay.run(active ? "two passes" : "one pass", step, work);

@@ -41,6 +41,8 @@ def check(folder):
         ("train_accuracy", "train_accuracy"),
         ("test_accuracy", "test_accuracy"),
         ("samples_forward", "samples_forward"),
+        ("parameters_trained", "parameters_trained"),
+        ("parameters_served", "parameters_served"),
     ]:
         found = events.Scalars(f"epoch/{tag}")
         assert [scalar.step for scalar in found] == epochs, (tag, found)

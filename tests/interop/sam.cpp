@@ -61,7 +61,7 @@ void write_trajectories(const std::string& path) {
     const auto optimizer = optim::make_optimizer(network, inner);
     optim::Sam sam(*optimizer, options);
     for (std::int64_t step = 0; step < steps; ++step)
-      sam.step(step, [&] {
+      sam.step([&] {
         Tape tape;
         tape.backward(cross_entropy(network.forward(tape.input(inputs.rows(step, 1))), labels.rows(step, 1)));
       });

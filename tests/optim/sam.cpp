@@ -87,15 +87,15 @@ TEST_CASE("sam: twenty steps are those of two passes written out, around every o
       AdamOptions{.learning_rate = 0.01, .epsilon = 1e-3, .weight_decay = 1e-2, .decoupled = true});
   const auto weights = GENERATE(Ascending::all, Ascending::late_phase, Ascending::base);
   const bool adaptive = GENERATE(false, true);
-  const SamOptions options{.rho = adaptive ? 0.5 : 0.1, .adaptive = adaptive, .weights = weights, .start = 3};
+  const SamOptions options{.rho = adaptive ? 0.5 : 0.1, .adaptive = adaptive, .weights = weights};
+  constexpr std::int64_t first = 3;  // late SAM
   Training training(inner), loop(inner), without(inner);
   Sam sam(*training.optimizer, options);
   for (std::int64_t step = 0; step < 20; ++step) {
-    sam.step(step, [&] { training.accumulate(step); });
-    if (step < options.start) {
-      loop.accumulate(step);
-      loop.optimizer->step();
+    if (step < first) {
+      for (Training* one : {&training, &loop}) one->accumulate(step), one->optimizer->step();
     } else {
+      sam.step([&] { training.accumulate(step); });
       written_out_step(loop, step, options);
     }
     without.accumulate(step);
@@ -106,14 +106,15 @@ TEST_CASE("sam: twenty steps are those of two passes written out, around every o
 }
 
 TEST_CASE("sam: where it is not active, the bits are those of the optimizer, in one pass", "[optim]") {
-  const auto options = GENERATE(SamOptions{.rho = 0}, SamOptions{.rho = 0.1, .start = 5});
+  const bool unreleased = GENERATE(false, true);  // and only late-phase weights ascend
   const auto inner = GENERATE(as<OptimizerOptions>{}, sgd, AdamOptions{});
-  Training training(inner), alone(inner);
-  Sam sam(*training.optimizer, options);
+  Training training = unreleased ? Training(inner, Selectors()) : Training(inner),
+           alone = unreleased ? Training(inner, Selectors()) : Training(inner);
+  Sam sam(*training.optimizer,
+          unreleased ? SamOptions{.rho = 0.1, .weights = Ascending::late_phase} : SamOptions{.rho = 0});
   int passes = 0;
   for (std::int64_t step = 0; step < 5; ++step) {
-    sam.step(
-        step, [&] { training.accumulate(step), ++passes; }, 0.5, 0.7);
+    sam.step([&] { training.accumulate(step), ++passes; }, 0.5, 0.7);
     alone.accumulate(step);
     alone.optimizer->step(0.5, 0.7);
   }
@@ -124,9 +125,9 @@ TEST_CASE("sam: where it is not active, the bits are those of the optimizer, in 
 TEST_CASE("sam: only late-phase weights ascend from their release on", "[optim]") {
   Training training(sgd, Selectors());
   Sam sam(*training.optimizer, {.weights = Ascending::late_phase});
-  CHECK(!sam.active(0));
+  CHECK(!sam.active());
   lpw::release(training.network, *training.optimizer, {.members = sam_members});
-  CHECK(sam.active(0));
+  CHECK(sam.active());
 }
 
 TEST_CASE("sam: one network ascends by rho g / |g|", "[optim]") {
@@ -156,8 +157,8 @@ TEST_CASE("sam: equal members with equal minibatches ascend as one network", "[o
       std::copy_n(single.images.data(), single.images.size(), same.images.row(k));
       std::copy_n(single.labels.data(), single.labels.size(), same.labels.row(k));
     }
-    one.step(step, [&] { (void)accumulate_gradient(plain.network, single); });
-    all.step(step, [&] { (void)accumulate_gradient(several.network, same); });
+    one.step([&] { (void)accumulate_gradient(plain.network, single); });
+    all.step([&] { (void)accumulate_gradient(several.network, same); });
     const auto expected = state_of(plain.network), found = state_of(several.network);
     for (const auto& [name, rows] : found)
       for (std::int64_t k = 0; k < rows.shape[0]; ++k) {
@@ -176,11 +177,11 @@ TEST_CASE("sam: members that share nothing are networks with a SAM each", "[opti
   }
   Sam sam(*together.optimizer, {.rho = 0.1});
   for (std::int64_t step = 0; step < 10; ++step) {
-    sam.step(step, [&] { together.accumulate(step); });
+    sam.step([&] { together.accumulate(step); });
     const Minibatches<double> batches(sam_members, sam_batch, static_cast<std::uint32_t>(step));
     for (std::int64_t k = 0; k < sam_members; ++k) {
       Training& one = *alone[static_cast<std::size_t>(k)];
-      Sam(*one.optimizer, {.rho = 0.1}).step(step, [&] {
+      Sam(*one.optimizer, {.rho = 0.1}).step([&] {
         lpw::Tape tape;
         tape.backward(
             lpw::cross_entropy(one.network.forward(tape.input(batches.images_of({k, 1}))), batches.labels_of({k, 1})));
@@ -244,7 +245,7 @@ TEST_CASE("sam: weights come back to the bit, and statistics are the first pass'
     broken.accumulate(0);
     if (which == SamPass::second) throw lpw::Error("no more");
   };
-  CHECK_THROWS_AS(breaks.step(0, pass), lpw::Error);
+  CHECK_THROWS_AS(breaks.step(pass), lpw::Error);
   CHECK(state_of(broken.network) == expected);
 }
 
@@ -260,10 +261,9 @@ TEST_CASE("sam: what cannot be is refused", "[optim]") {
   CHECK(message({.rho = nan}) == "Sam: rho nan; expected 0 or more");
   CHECK(message({.eta = 0}) == "Sam: eta 0; expected above 0");
   CHECK(message({.eta = nan}) == "Sam: eta nan; expected above 0");
-  CHECK(message({.start = -1}) == "Sam: start -1 is negative; expected a step from 0 on");
   CHECK(message({}).empty());
   Training replicated(sgd, Selectors::parse("all"));
-  CHECK_THROWS_AS(Sam(*replicated.optimizer, {.weights = Ascending::base}).active(0), lpw::OptionError);
+  CHECK_THROWS_AS(Sam(*replicated.optimizer, {.weights = Ascending::base}).active(), lpw::OptionError);
   Training training(sgd);
   Sam sam(*training.optimizer);
   lpw::collapse(training.network);

@@ -98,13 +98,18 @@ TEST_CASE("schedule: cosine and constant", "[optim]") {
 }
 
 TEST_CASE("schedule: what cannot be read is refused with the schedule and the reason", "[optim]") {
-  for (const std::string text :
-       {"", "Constant", "linear", "anneal:100:180", "anneal:100:180:0.001:1", "steps:60", "cosine:3:4", ":::"})
+  for (const std::string text : {"", "Constant", "linear", ":::"})
     CHECK(refused(text) == "schedule \"" + text + "\": " + forms);
+  // Of a curve that there is, its forms alone.
+  const std::string of_anneal = "expected anneal or anneal:START:END:FINAL", of_steps = "expected steps:a,b,...:gamma";
+  for (const std::string text : {"anneal:100:180", "anneal:100:180:0.001:1"})
+    CHECK(refused(text) == "schedule \"" + text + "\": " + of_anneal);
+  CHECK(refused("steps:60") == "schedule \"steps:60\": " + of_steps);
+  CHECK(refused("cosine:3:4") == "schedule \"cosine:3:4\": expected cosine or cosine:EPOCHS");
   for (const std::string part : {"x", "", "1e", "0x10", " 1", "1 ", "+1", "nan", "inf", "1e999"})
     CHECK(refused("anneal:" + part + ":180:0.001") ==
-          "schedule \"anneal:" + part + ":180:0.001\": \"" + part + "\" is not a number; " + forms);
-  CHECK(refused("steps:60,,160:0.2") == "schedule \"steps:60,,160:0.2\": \"\" is not a number; " + forms);
+          "schedule \"anneal:" + part + ":180:0.001\": \"" + part + "\" is not a number; " + of_anneal);
+  CHECK(refused("steps:60,,160:0.2") == "schedule \"steps:60,,160:0.2\": \"\" is not a number; " + of_steps);
   CHECK(refused("steps:60:-0.1") == "schedule \"steps:60:-0.1\": gamma is negative");
   CHECK(refused("steps:-5:0.1") == "schedule \"steps:-5:0.1\": milestone -5 is negative");
   CHECK(refused("steps:60,-1,70:0.1") == "schedule \"steps:60,-1,70:0.1\": milestone -1 is negative");

@@ -227,12 +227,16 @@ TEST_CASE("schedule: what cannot be read of curves by iteration is refused with 
   says("cosine:5@3", "the last curve goes on to the end; leave @3 out");
   says("warmup:5@5/constant", "a warmup lasts for its own length; leave @5 out");
   says("iterations:one-cycle", "\"one-cycle\" alone lasts for all epochs; write its lengths out in iterations");
-  for (const std::string text :
-       {"cosine-cycles", "cosine-cycles:1:2:3", "triangular-cycles:5:0.1", "one-cycle:10", "warmup", "warmup:5/",
-        "/constant", "smooth:", "iterations:", "smooth:iterations:constant"})
+  for (const std::string text : {"warmup:5/", "/constant", "smooth:", "iterations:", "smooth:iterations:constant"})
     CHECK(lpw::test::contains(refusal_of(text), "expected constant, cosine, cosine:EPOCHS"));
-  CHECK(lpw::test::contains(refusal_of("cosine-cycles:x"), "\"x\" is not a number; expected constant"));
-  CHECK(lpw::test::contains(refusal_of("constant@x/constant"), "\"x\" is not a number; expected constant"));
+  for (const std::string text : {"cosine-cycles", "cosine-cycles:1:2:3"})
+    says(text, "expected cosine-cycles:LENGTH or cosine-cycles:LENGTH:FINAL");
+  says("triangular-cycles:5:0.1", "expected triangular-cycles:LENGTH:FIRST:LOWEST");
+  says("one-cycle:10",
+       "expected one-cycle, one-cycle:LENGTH:RISE:FIRST:FINAL or one-cycle:LENGTH:RISE:FIRST:FINAL:linear");
+  says("warmup", "expected warmup:LENGTH or warmup:LENGTH:FIRST");
+  CHECK(lpw::test::contains(refusal_of("cosine-cycles:x"), "\"x\" is not a number; expected cosine-cycles:LENGTH or"));
+  CHECK(lpw::test::contains(refusal_of("constant@x/constant"), "\"x\" is not a number; expected CURVE@LENGTH/CURVE"));
   CHECK(lpw::test::message_of<lpw::OptionError>([] { (void)Schedule(std::vector<SchedulePiece>()); }) ==
         "schedule: has no curve; expected at least one");
   CHECK(factor(parse_schedule("triangular-cycles:5:0:0", 0, 10), Time{.step = 3}) ==

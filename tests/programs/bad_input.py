@@ -64,12 +64,13 @@ def options(folder):
         (["--late", "templates"], ["--late templates", "no weights made of templates"]),
         (["--schedule", "foo"], ["foo", "anneal:START:END:FINAL"]),
         (["--schedule", "anneal:5:1:0.1"], "0 <= START < END"),
+        (["--schedule", "steps:1"], 'schedule "steps:1": expected steps:a,b,...:gamma\n'),
         (["--schedule", "steps:1,x:0.1"], '"x" is not a number'),
         (["--schedule", "steps:-5:0.1"], "milestone -5 is negative"),
         (["--schedule", "anneal:1:2:1e300"], "FINAL from 0 to 1e+12"),
         (["--schedule", "steps:1,2:1e7"], "learning rate of 1e+13"),
         (["--late-schedule", "anneal:1:2"], "anneal:1:2"),
-        (["--members", 3, "--member-chunk", 4], "member chunk 4"),
+        (["--members", 3, "--member-chunk", 4], ["--member-chunk 4", "from 0 to the 3 members"]),
         (["--label-smoothing", 2], ["--label-smoothing", "found 2"]),
         (["--lr", "nan"], ["--lr", "found nan"]),
         (["--lr", 0], ["--lr", "above 0"]),
@@ -96,7 +97,7 @@ def options(folder):
         (["--resume=3"], ["--resume", "true or false"]),
         (["--init", "--resume"], ["--init", "expected a name, found --resume"]),
         (["--model", "wrn\n10\x1b[31m-1"], ["--model wrn\\x0a10\\x1b[31m-1", "wrn-28-10"]),
-        (["--average", "swa", "--average-start", 4], ["weight averaging starts after epoch 4", "4 epochs"]),
+        (["--average", "swa", "--average-start", 4], ["--average-start 4", "all 4 epochs"]),
         (["--average", "swa", "--average-start", 1, "--average-every", 4], ["--average-every 4", "--average-start 1"]),
         (["--average", "ema"], ["--average ema", "ema:DECAY"]),
         (["--average", "ema:1"], ["--average ema:1: ", "decay 1", "below 1"]),
@@ -106,9 +107,14 @@ def options(folder):
         (["--average-every", 2], ["--average-every does nothing", "no weights are averaged"]),
         (["--average", "swa", "--average-by", "days"], ["--average-by", "{epochs,steps}"]),
         (["--average", "swa", "--average-by", "steps", "--average-every", 1000], "--average-every 1000"),
+        (["--coefficient-lr", 0.1], ["--coefficient-lr does nothing", "no weights are made of templates"]),
+        (["--held-out", 20, "--best", "--serve", "ensemble"], ["--best leaves one plain", "--serve ensemble"]),
+        (["--coupling", "pull:0.1", "--coupling-every", 99], ["--coupling-every 99", "members take 8 steps"]),
+        (["--release-every", 3], ["--release-every 3", "only 2 epochs follow"]),
+        (["--sam", 0.1, "--sam-start", 4], ["--sam-start 4", "fewer than the 4 epochs"]),
         (["--snapshots", 2], ["--snapshots 2", "--schedule has no cycles"]),
         (["--snapshots", 2, "--schedule", "cosine-cycles:9"], ["--snapshots 2", "no cycle", "4 epochs"]),
-        (["--members", 301, "--release-epoch", 0], ["members 301", "300 training samples"]),
+        (["--members", 301, "--release-epoch", 0], ["--members 301", "300 training samples", "--member-data"]),
         (["--train-subset", 1000000], "--train-subset 1000000"),
         (["--seed", -1], "--seed"),
         (["--no-such-option"], "--no-such-option"),
@@ -219,6 +225,9 @@ def checkpoints(folder):
         says=['schedule was "anneal:2:3.6:0.001", now', "lr was 0.1, now 0.2"],
     )
     refused(*TINY, "--out", folder / "run", says=["holds a run already", "--resume", "--out"])
+    for option, value in [("--serve", "ensemble"), ("--collapse", "parameters")]:
+        says = [f'{option[2:]} was not set, now "{value}"', "evaluate the checkpoint, with --eval"]
+        refused("--out", folder / "run", "--resume", option, value, says=says)
     check(contents(folder / "run") == whole, "refused runs changed the folder")
     (folder / "run" / "config.toml").write_text("epochs = four\n")
     refused("--out", folder / "run", "--resume", says=["config.toml:1: ", "mend the file, or remove it"])

@@ -37,13 +37,17 @@ def options(folder):
         (["--sample", -1], ["--sample", "from 0 to"]),
         (["--temperature", -0.5], ["--temperature", "from 0 to 1e+12"]),
         (["--release-step", -2], ["--release-step", "or -1"]),
-        (["--release-step", 361], ["release step 361", "4 epochs of 120 iterations", "earlier step or more epochs"]),
+        (["--release-step", 361], ["--release-step 361", "4 epochs of 120 iterations", "earlier step or more epochs"]),
         (["--model", "wrn-10-1"], "--model"),
         (["--convolution", "direct"], "--convolution"),
         (["--momentum", 0.5], ["--momentum does nothing", "adam"]),
         (["--temperature", 0.5], ["--temperature does nothing", "nothing is sampled"]),
         (["--late", "rank1,head,rank1"], "names rank1 twice"),
         (["--pre-batch", "0x10"], ["--pre-batch 0x10", "from 1 to 1000000000000"]),
+        (["--best"], ["--best chooses by samples that are not trained on", "--held-out"]),
+        (["--collapse", "fitted"], ["--collapse fitted chooses by", "--held-out"]),
+        (["--held-out", 1], ["--held-out 1", "two bytes fewer than the training text"]),
+        (["--held-out", 35999], ["--held-out 35999", "from 2 to 35998"]),
         (["--split", "90,5,0x5"], "--split 90,5,0x5"),
     ]:
         refused(*TINY, *out, *arguments, says=says)

@@ -76,6 +76,8 @@ def changes(folder):
             ["--split", "80,10,10"],
             ["--data", folder / "plain" / "model.safetensors"],
             ["--valid", folder / "other"],
+            ["--held-out", 2000],
+            ["--held-out", 2000, "--collapse", "fitted"],
         ]
     ):
         out = folder / str(number)
@@ -183,6 +185,7 @@ def evaluation(folder):
             done.returncode == 0 and table(done.stdout) == {"plain network": collapsed},
             f"{name}: {done.stdout}{done.stderr}",
         )
+        check("scored on 3998 characters\n" in done.stdout, done.stdout)
         check(contents(out) == before, f"{name}: evaluating changed the folder")
 
 

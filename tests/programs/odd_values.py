@@ -56,6 +56,8 @@ CHOICES_OF_TRAINERS = {"optimizer", "base-gradient", "release-momentum", "averag
 }
 TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"}
 OF_CIFAR = {
+    "coefficient-lr": AMOUNT_OR_NOT,
+    "coefficient-weight-decay": AMOUNT_OR_NOT,
     "label-smoothing": (FLOAT, 0, 0.999, None),
     "cutout": (INT, 0, 32, None),
     "train-subset": COUNT,
@@ -63,6 +65,7 @@ OF_CIFAR = {
     "held-out": COUNT,
 }
 OF_ENWIK8 = {
+    "held-out": COUNT,
     "hidden": (INT, 1, 10**5, None),
     "layers": (INT, 1, 1000, None),
     "embedding": (INT, 1, 10**5, None),
@@ -94,9 +97,11 @@ NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "
 CHOICES = {"cifar": {"dataset", "augment", "convolution"}, "enwik8": set(), "noisy_quadratic": set()}[NAME] | (
     CHOICES_OF_TRAINERS if TRAINER else set()
 )
-TEXTS = {"cifar": {"model"}, "enwik8": {"split", "pre-batch"}, "noisy_quadratic": {"schedule", "steady-members"}}[
-    NAME
-] | (TEXTS_OF_TRAINERS if TRAINER else set())
+TEXTS = {
+    "cifar": {"model", "coefficient-schedule"},
+    "enwik8": {"split", "pre-batch"},
+    "noisy_quadratic": {"schedule", "steady-members"},
+}[NAME] | (TEXTS_OF_TRAINERS if TRAINER else set())
 NAMES = {
     "cifar": {"data", "init", "config", "out", "eval"},
     "enwik8": {"data", "init", "config", "out", "eval", "valid", "test"},

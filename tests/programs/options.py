@@ -100,6 +100,8 @@ def changes(folder):
             ["--model", "wrn-16-1"],
             ["--model", "hyper-wrn-10-1", "--late", "templates"],
             ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-weight-decay", 0],
+            ["--model", "hyper-wrn-10-1", "--late", "templates", "--coefficient-lr", 0.01],
+            ["--model", "hyper-wrn-10-1", "--late", "templates", "--coefficient-schedule", "steps:1:0.5"],
             ["--model", "hyper-wrn-10-1", "--late", "batchnorm"],
         ]
     ):
@@ -219,6 +221,7 @@ def evaluation(folder):
         )  # with other images, and what was so
         other = table(done.stdout)
         check(done.returncode == 0 and "before release" not in other, f"{name}: {done.stdout}{done.stderr}")
+        check("scored on 40 samples\n" in done.stdout, done.stdout)
         check(
             other[list(other)[-1]] != table(printed)[list(other)[-1]],
             f"{name}: --test-subset does nothing:\n{done.stdout}",
@@ -232,6 +235,9 @@ def evaluation(folder):
             done.returncode == 0 and table(done.stdout) == {"plain network": collapsed},
             f"{name}: {done.stdout}{done.stderr}",
         )
+        check("scored on 50 samples\n" in done.stdout, done.stdout)
+        averaged = {"released": ", ema", "templates": ", swa"}.get(name, "")
+        check(f"\n  ensemble of members{averaged}  " in printed or name == "plain", printed)
         check(contents(out) == before, f"{name}: evaluating changed the folder")
 
 

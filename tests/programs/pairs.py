@@ -11,7 +11,8 @@ from trainer import NAME, check, main, make_text, run
 
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
 MEMBERS = {"--members": 3, "--release-epoch": 2, "--late": "rank1"}
-HELD_OUT = {"--held-out": 10} if NAME == "cifar" else {}  # a language model has its validation text
+HELD_OUT = {"--held-out": 10 if NAME == "cifar" else 100}
+OFTEN = {"--coupling-every": 2}  # members take few steps
 
 # Each choice: what it sets.
 CHOICES = {
@@ -27,9 +28,9 @@ CHOICES = {
     "again": {"--release-every": 1},
     "same data": {"--member-data": "same"},
     "whole data": {"--member-data": "whole"},
-    "pull": {"--coupling": "pull:0.1"},
-    "elastic": {"--coupling": "elastic"},
-    "swap": {"--coupling": "swap:0.1:states"},
+    "pull": {"--coupling": "pull:0.1"} | OFTEN,
+    "elastic": {"--coupling": "elastic"} | OFTEN,
+    "swap": {"--coupling": "swap:0.1:states"} | OFTEN,
     "swa": {"--average": "swa", "--average-start": 1},
     "ema": {"--average": "ema:0.9"},
     "lawa": {"--average": "lawa:2"},
@@ -60,6 +61,8 @@ REFUSED = {
     ("templates", "again"): "no weights made of templates are left to release again",
     ("redraw", "again"): "drawn anew do not go on from collapsed ones",
     ("deep ensemble", "again"): "drawn anew do not go on from collapsed ones",
+    ("served snapshots", "best"): "--best leaves one plain network, and --serve snapshots is of several others",
+    ("best", "ensemble"): "--best leaves one plain network, and --serve ensemble is of several others",
     ("elastic", "ensemble"): CENTRE,
     ("elastic", "greedy"): CENTRE,
     ("elastic", "fitted"): CENTRE,

@@ -116,9 +116,10 @@ def refused(*arguments, says=(), **options):
 
 
 def table(printed):
-    """The scores of each row of the result table."""
+    """The scores of each row of the result table, whosever weights it is of."""
     rows = re.findall(r"^  (\S.*?)((?:\s+\d+\.\d{4})+)$", printed, re.MULTILINE)
-    return {name: [float(value) for value in values.split()] for name, values in rows}
+    plain = lambda name: re.sub(r", (swa|ema|lawa|centre|epoch \d+)$", "", name)
+    return {plain(name): [float(value) for value in values.split()] for name, values in rows}
 
 
 def summary(folder):
@@ -150,7 +151,8 @@ def checkpoint_tensor(folder, name):
 
 def results(folder):
     """What a run computed: everything but times and memory."""
-    measured = {"seconds", "peak_memory_mb", "milliseconds_per_sample", "milliseconds_per_sample_served"}
+    measured = {"epoch_seconds", "seconds", "peak_memory_mb"}
+    measured |= {"milliseconds_per_sample", "milliseconds_per_sample_served"}
     computed = lambda row: {name: value for name, value in row.items() if name not in measured}
     whole = computed(summary(folder))
     return {

@@ -66,6 +66,93 @@ TEST_CASE("a deep ensemble of members that are drawn anew is as many separate tr
   }
 }
 
+TEST_CASE("members of all weights that are released again when the run ends are those of one release, bit for bit") {
+  TrainOptions once = at_once("all"), again = once;
+  once.release_epoch = again.release_epoch = 1;
+  again.release_every = 3;
+  const auto expected = trained(once, images_of(data::MemberData::own)),
+             found = trained(again, images_of(data::MemberData::own));
+  CHECK(same_bits(found.weights.late, expected.weights.late));
+  CHECK(same_bits(found.statistics, expected.statistics));
+  CHECK(found.model == expected.model);
+  again.release_every = 1;
+  CHECK(trained(again, images_of(data::MemberData::own)).model != expected.model);
+}
+
+namespace {
+
+/// A batch norm whose map is the mean of these ones' maps, between the means of their statistics.
+void average_maps(const std::vector<nn::BatchNorm<double, Cpu>*>& of, nn::BatchNorm<double, Cpu>& to) {
+  const double count = static_cast<double>(of.size());
+  for (std::int64_t c = 0; c < to.weight.value().size(); ++c) {
+    double slope = 0, offset = 0, mean = 0, variance = 0;
+    for (const auto* bn : of) {
+      const double m = bn->running_mean.value().data()[c], v = bn->running_var.value().data()[c],
+                   a = bn->weight.value().data()[c] / std::sqrt(v + bn->options.epsilon);
+      slope += a / count, offset += (bn->bias.value().data()[c] - a * m) / count;
+      mean += m / count, variance += v / count;
+    }
+    to.running_mean.value().data()[c] = mean, to.running_var.value().data()[c] = variance;
+    to.weight.value().data()[c] = slope * std::sqrt(variance + to.options.epsilon);
+    to.bias.value().data()[c] = offset + slope * mean;
+  }
+}
+
+/// The network of the copies' mean: batch norms by their maps, all else weight by weight.
+ConvNet averaged_copies(std::vector<ConvNet>& copies) {
+  ConvNet mean = nn::clone_module(copies.front());
+  auto& to = nn::flatten(mean)->value.base;
+  fill(to, 0.0);
+  for (ConvNet& copy : copies)
+    for (std::int64_t i = 0; i < to.size(); ++i)
+      to.data()[i] += nn::flatten(copy)->value.base.data()[i] / static_cast<double>(copies.size());
+  std::vector<nn::BatchNorm<double, Cpu>*> first, second;
+  for (ConvNet& copy : copies) first.push_back(&copy.bn1), second.push_back(&copy.bn2);
+  average_maps(first, mean.bn1);
+  average_maps(second, mean.bn2);
+  return mean;
+}
+
+}  // namespace
+
+TEST_CASE("twenty steps of Lookaround are those of networks that are trained alone and averaged after each epoch") {
+  constexpr double rate = 0.1;
+  TrainOptions o{.epochs = 4, .members = 3, .release_epoch = 0, .late = Selectors::parse("all"), .release_every = 1};
+  o.optimizer = optim::SgdOptions{.learning_rate = rate, .momentum = 0, .nesterov = false, .weight_decay = 0};
+  o.seed = seed;
+  const auto found = trained(o, images_of(data::MemberData::own));
+  const auto set = three_classes();
+  const auto images = images_of(data::MemberData::own);
+  const data::Loader<double> loader(set.train, set.normalization,
+                                    {.batch = images.batch, .augment = images.augment, .seed = images.seed});
+  ConvNet start{Philox(seed)};
+  std::vector<ConvNet> copies;
+  std::int64_t steps = 0;
+  for (std::int64_t epoch = 0; epoch < o.epochs; ++epoch) {
+    if (epoch > 0) start = averaged_copies(copies);
+    copies.clear();
+    for (int k = 0; k < 3; ++k) copies.push_back(nn::clone_module(start));
+    for (auto& batch : loader.epoch(epoch, 3, 0)) {
+      ++steps;
+      for (std::int64_t k = 0; k < 3; ++k) {
+        ConvNet& copy = copies[to_size(k)];
+        auto& flat = *nn::flatten(copy);
+        fill(flat.gradient.base, 0.0);
+        Tape tape;
+        tape.backward(cross_entropy(copy.forward(tape.input(batch.images.rows(k, 1))), batch.labels.rows(k, 1)));
+        for (std::int64_t i = 0; i < flat.value.base.size(); ++i)
+          flat.value.base.data()[i] -= rate * flat.gradient.base.data()[i];
+      }
+    }
+  }
+  CHECK(steps == 20);
+  // Some roundings a step, of weights below 1, and of three averages; a wrong term shows as 1e-3.
+  for (std::int64_t k = 0; k < 3; ++k)
+    CHECK(distance(found.weights.late.rows(k, 1), nn::flatten(copies[to_size(k)])->value.base) < 1e-11);
+  o.release_every = 0;
+  CHECK(distance(trained(o, images_of(data::MemberData::own)).weights.late, found.weights.late) > 1e-3);
+}
+
 TEST_CASE("a language model's member that reads the whole text is a training on the text from its place on") {
   using Network = nn::LanguageModel<double, Cpu>;
   const data::TextParts text{text_of_words(300, 1), text_of_words(50, 2), text_of_words(50, 3)};
@@ -244,6 +331,7 @@ TEST_CASE("every option of members goes on bit for bit where a signal ended it")
       {"released again, where it is", 20, [](auto& o) { o.coupling = Swap{.share = 0.3}, o.release_every = 1; }},
       {"released again, before it is", 18, [](auto& o) { o.coupling = Elastic{}, o.release_every = 1; }},
       {"late SAM", 22, [](auto& o) { o.sam = {.rho = 0.1, .adaptive = true}, o.sam_start = 2, o.member_chunk = 2; }},
+      {"late SAM, before it starts", 17, [](auto& o) { o.sam = {.rho = 0.1}, o.sam_start = 2; }},
       {"the same minibatches", 17, [](auto&) {}, data::MemberData::same},
       {"drawn anew, the whole set", 20,
        [](auto& o) { o.release_start = ReleaseStart::redraw, o.release_momentum = ReleaseMomentum::zero; },
@@ -316,7 +404,7 @@ TEST_CASE("an epoch counts what its members read") {
   many.members = 61;
   many.epochs = 1;
   CHECK(contains(message_of<OptionError>([&] { trained(many, images_of(data::MemberData::own)); }),
-                 "members 61 are more than the 60 training samples"));
+                 "`members` 61: they are more than the 60 training samples"));
 }
 
 TEST_CASE("options of members that cannot work are refused at the start") {
@@ -332,6 +420,18 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 0; }), "every 0 steps"));
   CHECK(
       contains(message([](auto& o) { o.coupling = Elastic{}, o.average = optim::SwaOptions{}; }), "`elastic_served`"));
+  // Four epochs of five steps.
+  CHECK(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 20; }).empty());
+  CHECK(
+      contains(message([](auto& o) { o.coupling = Swap{}, o.coupling_every = 21; }),
+               "`coupling_every` 21: members take 20 steps after their release, so that they would never be coupled"));
+  CHECK(contains(message([](auto& o) { o.coupling = Swap{}, o.release_every = 1; }),
+                 "`coupling_every` 10: members take 5 steps from a release to the next"));
+  CHECK(message([](auto& o) { o.release_every = 4; }).empty());
+  CHECK(contains(message([](auto& o) { o.release_every = 5; }),
+                 "`release_every` 5: only 4 epochs follow the release, so that there would be no other"));
+  CHECK(
+      contains(message([](auto& o) { o.release_step = 6, o.release_every = 4; }), "`release_every` 4: only 3 epochs"));
   const auto centre = [](auto&& set) { return [set](TrainOptions& o) { o.coupling = Elastic{}, set(o); }; };
   CHECK(contains(message(centre([](auto& o) { o.serving.served = Served::ensemble; })), "`serve` ensemble: with an"));
   CHECK(contains(message(centre([](auto& o) { o.serving.collapse = Averaging::greedy; })), "`collapse` greedy has no"));
@@ -342,11 +442,13 @@ TEST_CASE("options of members that cannot work are refused at the start") {
   const auto never = [](TrainOptions& o) { o.release_epoch = o.epochs; };
   CHECK(contains(message([&](auto& o) { never(o), o.coupling = Swap{}; }), "`coupling`: no members are released"));
   CHECK(contains(message([&](auto& o) { never(o), redraw(o); }), "`release_start` redraw: no members are released"));
-  CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .start = 2}; }), "`sam.start` 2"));
+  CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::late_phase}, o.members = 1; }),
+                 "`sam.weights` late: no members are released"));
   CHECK(contains(message([](auto& o) { o.sam.rho = -1; }), "Sam: rho -1"));
-  CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }), "SAM starts after epoch 4"));
+  CHECK(contains(message([](auto& o) { o.sam.rho = 1, o.sam_start = 4; }),
+                 "`sam_start` 4; expected from 0 to fewer than the 4 epochs"));
   CHECK(contains(message([](auto& o) { o.sam = {.rho = 1, .weights = optim::Ascending::base}; }, "all"),
-                 "only base weights are to ascend"));
+                 "`sam.weights` base: all weights are late-phase; let all ascend"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_every = 1; }), "`release_every`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }), "`release_momentum`"));
   CHECK(contains(message([&](auto& o) { redraw(o), o.release_epoch = 1; }, "all"), "`release_epoch` to 0"));

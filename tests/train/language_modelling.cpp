@@ -338,8 +338,8 @@ TEST_CASE("a language model is trained, released, averaged and collapsed") {
   CHECK(summary["valid_bpc_members"].size() == 3);
   CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network).back().second);
   CHECK(file_after(folder, "metrics.csv")
-            .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds,samples_"
-                         "forward,samples_backward,peak_memory_mb\n"));
+            .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,epoch_"
+                         "seconds,seconds,samples_forward,"));
 }
 
 TEST_CASE("a signal in mid-epoch ends a run that goes on bit for bit, states and all") {
@@ -426,14 +426,27 @@ TEST_CASE("a text that is too short for its streams, or to be scored, is refused
   CHECK(contains(refusal(parts, {.batch = 2, .pre_batch = 2, .window = 10}), "the validation text of 0 bytes"));
 }
 
-TEST_CASE("the validation text is held-out data, of which a pass gives each window's loss and gradient") {
+TEST_CASE("held-out text is the training text's end, of which a pass gives each window's loss and gradient") {
   Network<double> network({.hidden = 5, .layers = 2, .embedding = 3, .dropout = 0.4}, Philox(1));
-  LanguageModelling<Network<double>> task(text(), {.batch = batch, .pre_batch = members * batch, .window = 20});
+  data::TextParts parts = text();
+  const LanguageModellingOptions options{.batch = batch, .pre_batch = members * batch, .window = 20};
+  CHECK_FALSE(LanguageModelling<Network<double>>(parts, options).holds_out());  // validation is for reports
+  data::hold_out(parts, 200);
+  CHECK(parts.train == data::Text(text().train.begin(), text().train.end() - 200));
+  CHECK(parts.held_out == data::Text(text().train.end() - 200, text().train.end()));
+  CHECK(parts.valid == text().valid);
+  for (const std::int64_t size : {-1, 1, 799})
+    CHECK(message_of<OptionError>([&] { data::hold_out(parts, size); }) ==
+          to_text("`held_out` ", size, ": expected 0, or from 2 to 798, two bytes fewer than the training text"));
+  LanguageModelling<Network<double>> task(parts, options);
+  data::TextParts as_valid = parts;
+  as_valid.valid = parts.held_out;
   const auto score = task.held_out_scores(network).front();
-  CHECK(LanguageModelling<Network<double>>::holds_out());
-  CHECK(score.metric == task.epoch_score(network));
+  CHECK(task.holds_out());
+  CHECK(score.metric == LanguageModelling<Network<double>>(as_valid, options).epoch_score(network));
+  CHECK(score.metric != task.epoch_score(network));
   CHECK(score.quality == -score.metric);
-  CHECK(score.samples == std::ssize(text().valid) - 1);
+  CHECK(score.samples == 199);
   // One stream, whose state is carried from window to window: the same loss, summed in another order.
   double sum = 0, samples = 0;
   task.for_each_loss(network, Samples::held_out, false, [&](Tape&, const auto& loss, std::int64_t count) {

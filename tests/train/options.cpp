@@ -48,8 +48,7 @@ TEST_CASE("members are released again after each so many epochs") {
   for (const std::int64_t epochs : {0, 1, 2, 4, 5}) CHECK_FALSE(o.due_again(epochs));
   for (const std::int64_t epochs : {3, 6}) CHECK(o.due_again(epochs));
   CHECK_FALSE(TrainOptions{}.due_again(3));
-  CHECK(refusal([](auto& options) { options.release_every = -1; }) ==
-        "epochs from a release to the next -1; expected at least 0");
+  CHECK(refusal([](auto& options) { options.release_every = -1; }) == "`release_every` -1; expected at least 0");
 }
 
 TEST_CASE("the network is scored after each so many epochs, and after the last") {
@@ -60,20 +59,23 @@ TEST_CASE("the network is scored after each so many epochs, and after the last")
 }
 
 TEST_CASE("options that cannot work are refused with value and expectation") {
-  CHECK(refusal([](auto& o) { o.epochs = 0; }) == "epochs 0; expected at least 1");
-  CHECK(refusal([](auto& o) { o.members = 0; }) == "members 0; expected at least 1");
-  CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "release epoch -1; expected at least 0");
-  CHECK(refusal([](auto& o) { o.eval_every = 0; }) == "epochs between scorings 0; expected at least 1");
-  CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "sigma -0.5; expected at least 0");
-  CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "sigma nan; expected at least 0");
+  CHECK(refusal([](auto& o) { o.epochs = 0; }) == "`epochs` 0; expected at least 1");
+  CHECK(refusal([](auto& o) { o.members = 0; }) == "`members` 0; expected at least 1");
+  CHECK(refusal([](auto& o) { o.release_epoch = -1; }) == "`release_epoch` -1; expected at least 0");
+  CHECK(refusal([](auto& o) { o.eval_every = 0; }) == "`eval_every` 0; expected at least 1");
+  CHECK(refusal([](auto& o) { o.sigma = -0.5; }) == "`sigma` -0.5; expected at least 0");
+  CHECK(refusal([](auto& o) { o.sigma = NAN; }) == "`sigma` nan; expected at least 0");
   CHECK(refusal([](auto& o) { o.optimizer = lpw::optim::SgdOptions{.learning_rate = INFINITY}; }) ==
-        "learning rate inf; expected at least 0");
+        "`learning_rate` inf; expected at least 0");
   CHECK(refusal([](auto& o) {
           o.optimizer = lpw::optim::AdamOptions{.late = lpw::optim::Rates{0.1, NAN}};
-        }) == "weight decay of late-phase weights nan; expected at least 0");
-  CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "member chunk 11 is not between 0 and the 10 members");
-  CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "member chunk -1 is not between 0 and the 10 members");
-  CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "minutes between checkpoints nan"));
+        }) == "`late.weight_decay` nan; expected at least 0");
+  CHECK(refusal([](auto& o) {
+          o.optimizer = lpw::optim::SgdOptions{.coefficients = lpw::optim::Rates{-0.1, 0}};
+        }) == "`coefficients.learning_rate` -0.1; expected at least 0");
+  CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "`member_chunk` 11; expected from 0 to the 10 members");
+  CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "`member_chunk` -1; expected from 0 to the 10 members");
+  CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "`checkpoint_minutes` nan"));
 }
 
 TEST_CASE("averages and snapshots that cannot be are refused with value and expectation") {
@@ -83,12 +85,12 @@ TEST_CASE("averages and snapshots that cannot be are refused with value and expe
   };
   CHECK(average(SwaOptions(), {.start = 199}).empty());
   CHECK(average(SwaOptions(), {.start = 200}) ==
-        "weight averaging starts after epoch 200, but there are only 200 epochs");
+        "`average_plan.start` 200: averaging would begin after all 200 epochs; take a smaller one");
   CHECK(average(SwaOptions(), {.start = -1}) == "weight averaging: start -1; expected at least 0 epochs");
   CHECK(average(SwaOptions(), {.every = 0}) == "weight averaging: every 0; expected at least 1");
   CHECK(average(SwaOptions(), {.start = 190, .every = 11}) ==
         "`average_plan.every` 11: there are only 10 epochs from `average_plan.start` 190 on, so that nothing would be "
-        "averaged");
+        "averaged; take a smaller one");
   CHECK(average(SwaOptions(), {.start = 190, .every = 11, .period = AveragePlan::Period::steps}).empty());
   CHECK(average(EmaOptions{1}, {}) == "ExponentialAverage: decay 1; expected 0 or more, and below 1");
   CHECK(average(EmaOptions{0.5, NAN}, {}) == "ExponentialAverage: decay nan; expected 0 or more, and below 1");
@@ -119,7 +121,8 @@ TEST_CASE("weights of before members are drawn anew are not averaged with theirs
     });
   };
   CHECK(starting(119, 120) ==
-        "weights that are drawn anew have no past to be averaged with; set `average_plan.start` to `release_epoch` or "
+        "`average_plan.start`: weights that are drawn anew have no past to be averaged with; set `average_plan.start` "
+        "to `release_epoch` or "
         "later, or `release_start` to copy");
   CHECK(starting(120, 120).empty());
   CHECK(starting(0, 0).empty());

@@ -102,17 +102,24 @@ class RecordedMoves final : public lpw::train::Part<Network, lpw::train::ImageCl
   std::string base_, late_;
 };
 
+using Hypernetwork = lpw::nn::WideResNet<float, lpw::Cpu>;
+Hypernetwork hypernetwork() {
+  return Hypernetwork({.depth = 10, .widen = 1, .classes = 4, .templates = true}, lpw::Philox(1));
+}
+
 /// Two epochs of six iterations, of three where two members are released. The rate of base weights becomes 0 after two
 /// steps, that of late-phase weights after four.
 template <class Network>
-Moved moved_by_two_schedules(Network& network, const lpw::Selectors& late, std::int64_t release_epoch) {
+Moved moved_by_schedules(Network& network, const lpw::Selectors& late, std::int64_t release_epoch,
+                         const std::optional<lpw::optim::Schedule>& coefficients = {}) {
   const lpw::train::TrainOptions options{.epochs = 2,
                                          .members = 2,
                                          .release_epoch = release_epoch,
                                          .late = late,
                                          .optimizer = lpw::optim::SgdOptions{.learning_rate = 0.05},
                                          .schedule = lpw::optim::parse_schedule("iterations:steps:2:0", 0.05, 2),
-                                         .late_schedule = lpw::optim::parse_schedule("iterations:steps:4:0", 0.05, 2)};
+                                         .late_schedule = lpw::optim::parse_schedule("iterations:steps:4:0", 0.05, 2),
+                                         .coefficient_schedule = coefficients};
   lpw::train::ImageClassification<Network> task(lpw::test::dataset(), {.batch = 10});
   lpw::train::Trainer trainer(network, task, options, {{"model", "toy"}});
   Moved moved;
@@ -133,13 +140,69 @@ std::vector<bool> first_of(std::size_t steps, std::size_t all) {
 
 TEST_CASE("base weights, members' weights and coefficients of templates each follow the schedule of their group") {
   lpw::test::Toy<lpw::Cpu> toy;
-  const Moved members = moved_by_two_schedules(toy, lpw::Group::batch_norm | lpw::Group::head, 0);
+  const Moved members = moved_by_schedules(toy, lpw::Group::batch_norm | lpw::Group::head, 0);
   CHECK(members.base == first_of(2, 6));
   CHECK(members.late == first_of(4, 6));
   // Coefficients have the schedule of late-phase weights before the release already.
-  lpw::nn::WideResNet<float, lpw::Cpu> hyper({.depth = 10, .widen = 1, .classes = 4, .templates = true},
-                                             lpw::Philox(1));
-  const Moved coefficients = moved_by_two_schedules(hyper, lpw::Group::templates, 1);
+  Hypernetwork hyper = hypernetwork();
+  const Moved coefficients = moved_by_schedules(hyper, lpw::Group::templates, 1);
   CHECK(coefficients.base == first_of(2, 9));
   CHECK(coefficients.late == first_of(4, 9));
+  // Or one of their own.
+  hyper = hypernetwork();
+  const Moved own =
+      moved_by_schedules(hyper, lpw::Group::templates, 1, lpw::optim::parse_schedule("iterations:steps:7:0", 0.05, 2));
+  CHECK(own.base == first_of(2, 9));
+  CHECK(own.late == first_of(7, 9));
+  CHECK(message_of<lpw::OptionError>([&] {
+          (void)moved_by_schedules(toy, lpw::Group::head, 0, lpw::optim::Schedule(lpw::optim::Constant{}));
+        }) ==
+        "`coefficient_schedule` and the optimizer's `coefficients`: no weights of the network are made of templates; "
+        "leave them out");
+}
+
+namespace {
+
+/// Comes with a step.
+struct Interrupting final : lpw::train::Part<Hypernetwork, lpw::train::ImageClassification<Hypernetwork>> {
+  explicit Interrupting(std::int64_t step) : step_(step) {}
+  void after_step(Run& run) override {
+    if (run.progress.step == step_) raise(SIGINT);
+  }
+
+ private:
+  std::int64_t step_;
+};
+
+/// The model that is left of a run with rates and a schedule of coefficients' own, interrupted with a step of it.
+std::string model_of_groups(std::int64_t interrupted, double rate) {
+  const lpw::train::TrainOptions options{
+      .epochs = 2,
+      .members = 2,
+      .release_epoch = 1,
+      .late = lpw::Group::templates,
+      .optimizer = lpw::optim::SgdOptions{.learning_rate = 0.05, .coefficients = lpw::optim::Rates{rate, 1e-3}},
+      .coefficient_schedule = lpw::optim::parse_schedule("cosine-cycles:0.7", rate, 2)};
+  const TemporaryFolder folder;
+  for (const std::int64_t at : {interrupted, std::int64_t{-1}}) {
+    Hypernetwork network = hypernetwork();
+    lpw::train::ImageClassification<Hypernetwork> task(lpw::test::dataset(), {.batch = 10});
+    lpw::train::Trainer trainer(network, task, options, {{"model", "toy"}});
+    trainer.add(std::make_unique<Interrupting>(at));
+    const lpw::train::RunFolder path(folder / "run", true);
+    if (path.has_checkpoint()) trainer.load(path.checkpoint());
+    RecordedDisplay display;
+    REQUIRE(trainer.run(path, display.get()) == (at < 0 ? 0 : SIGINT));
+    if (at < 0) break;
+  }
+  return file_of_run(folder / "run", "model.safetensors");
+}
+
+}  // namespace
+
+TEST_CASE("a run whose coefficients have rates of their own goes on bit for bit") {
+  const std::string whole = model_of_groups(-1, 0.02);
+  CHECK(model_of_groups(4, 0.02) == whole);
+  CHECK(model_of_groups(8, 0.02) == whole);
+  CHECK(model_of_groups(-1, 0.03) != whole);
 }

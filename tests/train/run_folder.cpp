@@ -12,7 +12,7 @@ namespace {
 
 void put(const std::filesystem::path& path) { lpw::io::write_file_atomically(path, std::string_view("content")); }
 
-std::string refusal(const std::filesystem::path& path, bool resume) {
+std::string folder_refusal(const std::filesystem::path& path, bool resume) {
   return message_of<FileError>([&] { RunFolder(path, resume); });
 }
 
@@ -21,19 +21,19 @@ std::string refusal(const std::filesystem::path& path, bool resume) {
 TEST_CASE("a run folder is made with the folders above it, and may be empty") {
   const TemporaryFolder folder;
   const auto path = folder / "a/b/run";
-  CHECK(refusal(path, false).empty());
+  CHECK(folder_refusal(path, false).empty());
   CHECK(std::filesystem::is_directory(path));
-  CHECK(refusal(path, false).empty());
-  CHECK(refusal(path, true).empty());
+  CHECK(folder_refusal(path, false).empty());
+  CHECK(folder_refusal(path, true).empty());
   CHECK(std::filesystem::is_empty(path));
 }
 
 TEST_CASE("a folder that holds a run is only resumed") {
   const TemporaryFolder folder;
   put(folder / "checkpoint.lpw");
-  CHECK(refusal(folder.path(), false) ==
+  CHECK(folder_refusal(folder.path(), false) ==
         folder.path().string() + ": holds a run already; continue it with `resume` or choose another `path`");
-  CHECK(refusal(folder.path(), true).empty());
+  CHECK(folder_refusal(folder.path(), true).empty());
   CHECK(RunFolder(folder.path(), true).has_checkpoint());
 }
 
@@ -42,7 +42,7 @@ TEST_CASE("results without their checkpoint are not overwritten") {
     const TemporaryFolder folder;
     put(folder / name);
     for (const bool resume : {false, true})
-      CHECK(contains(refusal(folder.path(), resume), std::string(name) + ": is the result of a run"));
+      CHECK(contains(folder_refusal(folder.path(), resume), std::string(name) + ": is the result of a run"));
   }
 }
 
@@ -50,23 +50,23 @@ TEST_CASE("what a run killed before its first checkpoint leaves is no run") {
   const TemporaryFolder folder;
   put(folder / "config.toml");
   put(folder / "checkpoint.lpw.tmp");
-  CHECK(refusal(folder.path(), false).empty());
+  CHECK(folder_refusal(folder.path(), false).empty());
 }
 
 TEST_CASE("two runs at a time cannot have one folder") {
   const TemporaryFolder folder;
   std::optional<RunFolder> first(std::in_place, folder.path(), false);
-  CHECK(refusal(folder.path(), true) ==
+  CHECK(folder_refusal(folder.path(), true) ==
         folder.path().string() + ": another process is training in this folder; choose another `path`");
   first.reset();
-  CHECK(refusal(folder.path(), true).empty());
+  CHECK(folder_refusal(folder.path(), true).empty());
 }
 
 TEST_CASE("a file in the way of a run folder is named") {
   const TemporaryFolder folder;
   put(folder / "file");
-  CHECK(contains(refusal(folder / "file", false), "file: cannot create the run folder"));
-  CHECK(contains(refusal(folder / "file/run", false), "file/run: cannot create the run folder"));
+  CHECK(contains(folder_refusal(folder / "file", false), "file: cannot create the run folder"));
+  CHECK(contains(folder_refusal(folder / "file/run", false), "file/run: cannot create the run folder"));
 }
 
 TEST_CASE("new folders of one name are numbered, whatever has the name") {

@@ -79,6 +79,17 @@ TEST_CASE("the trainer's steps inside SAM are two passes, of which the first is 
     CHECK(distance(found->statistics, nn::flatten(network)->buffers) < tolerance);
   }
   CHECK(distance(run.weights.base, later.weights.base) > 1e-3);
+  // Interrupted before SAM starts, and after it.
+  for (const std::int64_t at : {7, 13}) {
+    const TemporaryFolder folder;
+    const auto signal = [at](const auto& now) {
+      if (now.progress.step == at) raise(SIGTERM);
+    };
+    REQUIRE(trained(o, images, signal, folder / "run").signal == SIGTERM);
+    const auto rest = trained(o, images, {}, folder / "run");
+    CHECK(rest.model == later.model);
+    CHECK(same_bits(rest.weights.base, later.weights.base));
+  }
 }
 
 TEST_CASE("members that share nothing are networks with a SAM each, and chunks of members are the same steps") {

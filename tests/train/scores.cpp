@@ -1,3 +1,4 @@
+#include <lpw/train/choices.hpp>
 #include <lpw/train/scores.hpp>
 
 #include "catch.hpp"
@@ -47,6 +48,57 @@ TEST_CASE("a network that was never released has null before release and one row
   CHECK(format_table(final) ==
         "                                 test accuracy       test nll\n"
         "  plain network                         0.5000         1.0000");
+}
+
+TEST_CASE("rows of weights that took the last step's place say so, in the table and in the summary") {
+  const Results final{{"before_release", scores(0.5, 1)},
+                      {"member_1", scores(0.6, 0.9), {}, "ema"},
+                      {"member_2", scores(0.8, 0.7), {}, "ema"},
+                      {"ensemble", scores(0.9, 0.5), {}, "ema"},
+                      {"collapsed_parameters", scores(0.84, 0.61), {}, "ema"},
+                      {"collapsed", scores(0.85, 0.6), {}, "epoch 12"},
+                      {"dropout_4", scores(0.86, 0.6), {}, "epoch 12"}};
+  CHECK(format_table(final) ==
+        "                                           test accuracy       test nll\n"
+        "  before release                                  0.5000         1.0000\n"
+        "  mean of 2 members, ema                          0.7000         0.8000\n"
+        "  ensemble of members, ema                        0.9000         0.5000\n"
+        "  collapsed (parameters), ema                     0.8400         0.6100\n"
+        "  collapsed, one plain network, epoch 12          0.8500         0.6000\n"
+        "  4 dropout samples, epoch 12                     0.8600         0.6000");
+  const auto json = to_json(final);
+  CHECK_FALSE(json["results"][0].contains("weights"));
+  CHECK(json["results"][1]["weights"] == "ema");
+  CHECK(json["results"][5]["weights"] == "epoch 12");
+}
+
+TEST_CASE("what a run chose stands in its summary, and its last line says what became of the members") {
+  const Words words{"bpc", "valid", "characters"};
+  const auto summary = [&](const Choices& choices) {
+    nlohmann::ordered_json json = nlohmann::ordered_json::object();
+    add_choices(json, choices, words);
+    return json.dump();
+  };
+  const Choices greedy{.weights = "swa",
+                       .best = "the end",
+                       .best_quality = -1.5,
+                       .members = {3, 1},
+                       .members_quality = -1.75,
+                       .coefficients = {0.5, 0, 0.5}};
+  CHECK(summary({}) == "{}");
+  CHECK(summary(greedy) ==
+        R"({"weights_collapsed":"swa","best":"the end","best_held_out_bpc":1.5,"collapse_members":[3,1],)"
+        R"("collapse_held_out_bpc":1.75,"collapse_coefficients":[0.5,0.0,0.5]})");
+  const Choices fitted{.coefficients = {0.75, 0.25}, .losses = {2, 1.5}};
+  CHECK(summary(fitted) ==
+        R"({"collapse_coefficients":[0.75,0.25],"collapse_held_out_loss_of_mean":2.0,"collapse_held_out_loss":1.5})");
+  const std::string end = "one plain network of 74 parameters";
+  CHECK(describe_collapse({}, 3, 74) == "collapse: 3 members averaged into " + end);
+  CHECK(describe_collapse(greedy, 3, 74) == "collapse: 2 of 3 members averaged into " + end);
+  CHECK(describe_collapse(fitted, 2, 74) == "collapse: 2 members averaged by those coefficients into " + end);
+  CHECK(describe_collapse({.weights = "centre"}, 3, 74) == "collapse: the centre of 3 members is left, " + end);
+  CHECK(describe_collapse({.best = "epoch 2", .members = {1}}, 3, 74) ==
+        "collapse: the network of epoch 2 is left in place of the 3 members, " + end);
 }
 
 TEST_CASE("an ensemble of snapshots has a row and scores of its own") {

@@ -13,17 +13,17 @@ using namespace lpw::train;
 
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
-        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,seconds,samples_forward,"
-        "samples_backward,peak_memory_mb\n");
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,epoch_seconds,seconds,"
+        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456},
-      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0, {12000, 6000, 123.44}};
+      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0, {12000, 6000, 123.44}, 90, 30};
   const EpochRecord unscored{3, "late", 0.1, 0, 0.5, 1, std::nullopt, 1};
   CHECK(format_csv({first, second, unscored}, {"bpc", "valid", "characters"}) ==
-        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,seconds,samples_forward,"
-        "samples_backward,peak_memory_mb\n"
-        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,0,0,0.0\n"
-        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12000,6000,123.4\n"
-        "3,late,0.1,0,0.5,1,,1.000,0,0,0.0\n");
+        "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,epoch_seconds,seconds,"
+        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served\n"
+        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,12.346,0,0,0.0,,\n"
+        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12.346,12000,6000,123.4,90,30\n"
+        "3,late,0.1,0,0.5,1,,1.000,13.346,0,0,0.0,,\n");
 }
 
 TEST_CASE("numbers are written and read alike in every locale") {
@@ -48,7 +48,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
         lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
   };
   const std::string plain = text();
-  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679,0,0,0.0\n"));
+  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679,12345.679,0,0,0.0,,\n"));
   const lpw::test::ForeignLocale locale;
   CHECK(std::locale().name() != "C");
   CHECK(text() == plain);
@@ -87,7 +87,7 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},
-                      {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5}};
+                      {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5, {}, 90, 30}};
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
@@ -106,6 +106,12 @@ TEST_CASE("a checkpoint of other options is refused by the names of all that dif
         "c.lpw: belongs to a run with other options: gone was 1, now not set; lr was 0.1, now 0.2; model was "
         "\"wrn-10-1\", now "
         "\"wrn-16-1\"; new was not set, now true; resume with those, or start another run, with another `path`");
+  // What can be had of the checkpoint as it is.
+  present = saved;
+  present["serve"] = "ensemble";
+  CHECK(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }) ==
+        "c.lpw: belongs to a run with other options: serve was not set, now \"ensemble\"; to choose that anew, "
+        "evaluate the checkpoint, with `eval`; to train on, resume with those");
 }
 
 TEST_CASE("a run may go on for more epochs, not for fewer") {

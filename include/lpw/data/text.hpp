@@ -22,9 +22,10 @@ namespace lpw::inline LPW_ABI::data {
 /// A text is its bytes, whatever they encode.
 using Text = std::vector<std::uint8_t>;
 
-/// A text to train on, and two to be scored on.
+/// A text to train on, two to be scored on, and what was kept from training to choose by; empty: nothing.
 struct TextParts {
   Text train, valid, test;
+  Text held_out = {};
 };
 
 /// Per cents of a text, in its order.
@@ -48,6 +49,18 @@ struct TextShares {
   text.erase(valid, text.end());
   parts.train = std::move(text);
   return parts;
+}
+
+/// Moves the last `size` bytes of the training text to `held_out`; 0 moves nothing. Throws OptionError for a single
+/// byte, of which nothing can be predicted, or unless as many remain to train on.
+inline void hold_out(TextParts& text, std::int64_t size) {
+  if (size == 0) return;
+  const std::int64_t all = std::ssize(text.train);
+  require<OptionError>(size >= 2 && size <= all - 2, "`held_out` ", size, ": expected 0, or from 2 to ", all - 2,
+                       ", two bytes fewer than the training text");
+  const auto kept = text.train.end() - static_cast<std::ptrdiff_t>(size);
+  text.held_out.assign(kept, text.train.end());
+  text.train.erase(kept, text.train.end());
 }
 
 /// Streams that read a text side by side and are scored together on it: each predicted byte by one of them.

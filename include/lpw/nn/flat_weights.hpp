@@ -27,6 +27,7 @@ struct Segment {
   const void* id;
   bool late_phase;
   std::int64_t offset, size;
+  Group group = Group::none;
 };
 
 /// The stores of a network, and which weight lies where in them.
@@ -82,8 +83,9 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(M& mo
   for_each_parameter(module, [&](const std::string& name, Parameter<W, D>& parameter) {
     if (!seen.insert(parameter.id()).second) return;  // a weight shared by two modules lies in one place
     const std::int64_t size = parameter.shape().size();
-    flat->segments.push_back({name, parameter.id(), parameter.late_phase(), columns[parameter.late_phase()], size});
-    columns[parameter.late_phase()] += size;
+    std::int64_t& offset = columns[parameter.late_phase()];
+    flat->segments.push_back({name, parameter.id(), parameter.late_phase(), offset, size, parameter.group()});
+    offset += size;
   });
   for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { buffer_columns += buffer.shape().size(); });
 

@@ -9,12 +9,13 @@
 namespace lpw::inline LPW_ABI::optim {
 
 struct AdamOptions {
-  double learning_rate = 1e-3;        // of base weights
-  double beta1 = 0.9, beta2 = 0.999;  //
-  double epsilon = 1e-8;              //
-  double weight_decay = 0;            // of base weights
-  std::optional<Rates> late = {};     // of late-phase weights; none: as the base weights
-  bool decoupled = false;             // weight decay outside the moments: AdamW
+  double learning_rate = 1e-3;             // of base weights
+  double beta1 = 0.9, beta2 = 0.999;       //
+  double epsilon = 1e-8;                   //
+  double weight_decay = 0;                 // of base weights
+  std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
+  std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
+  bool decoupled = false;                  // weight decay outside the moments: AdamW
   BaseGradient base_gradient = BaseGradient::sum;
   double clip = 0;  // largest norm of all gradients together; 0: any
 };
@@ -59,26 +60,24 @@ class Adam final : public Optimizer<W, D> {
     ++this->steps_.late;
   }
 
-  void update() override {
+  void update(const StepStores<W, D>& s, const Tensor<W, D>& clipping) override {
     const AdamOptions& o = options_;
-    const auto &value = this->flat_->value, &gradient = this->flat_->gradient, &mean = this->states_[0].pair,
-               &square = this->states_[1].pair;
-    AdamStep base{.learning_rate = this->rates().learning_rate,
+    const auto &mean = s.states[0].pair, &square = s.states[1].pair;
+    AdamStep base{.learning_rate = s.base.learning_rate,
                   .beta1 = o.beta1,
                   .beta2 = o.beta2,
                   .epsilon = o.epsilon,
-                  .weight_decay = this->rates().weight_decay,
+                  .weight_decay = s.base.weight_decay,
                   .decoupled = o.decoupled,
                   .gradient_scale = this->base_scale(),
                   .count = this->steps_.base};
     AdamStep late = base;
-    late.learning_rate = this->late_rates().learning_rate;
-    late.weight_decay = this->late_rates().weight_decay;
+    late.learning_rate = s.late.learning_rate;
+    late.weight_decay = s.late.weight_decay;
     late.gradient_scale = 1;
     late.count = this->steps_.late;
-    adam_step(AdamStore<W, D>{value.base, gradient.base, mean.base, square.base, base, this->base_rate()},
-              AdamStore<W, D>{value.late, gradient.late, mean.late, square.late, late, this->late_rate()},
-              this->clipping());
+    adam_step(AdamStore<W, D>{s.value.base, s.gradient.base, mean.base, square.base, base, s.base_rate},
+              AdamStore<W, D>{s.value.late, s.gradient.late, mean.late, square.late, late, s.late_rate}, clipping);
   }
 
   /// The most steps behind the moments that a store takes along; 0 if one of its weights is new.

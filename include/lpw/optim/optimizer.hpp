@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <lpw/optim/named_state.hpp>
+#include <lpw/optim/step_stores.hpp>
 #include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI::optim {
@@ -17,14 +18,6 @@ namespace lpw::inline LPW_ABI::optim {
 /// How the members' gradients of the shared base weights combine: summed (gamma_theta = 1) or averaged (gamma_theta =
 /// 1/K).
 enum class BaseGradient { sum, mean };
-
-/// What a group of weights is stepped with, before a schedule multiplies the rate. Given for late-phase weights, both
-/// count: name the base weights' weight decay where that is to hold.
-struct Rates {
-  double learning_rate = 0;
-  double weight_decay = 0;
-  [[nodiscard]] bool operator==(const Rates&) const = default;
-};
 
 namespace detail {
 
@@ -53,25 +46,32 @@ class Optimizer {
   virtual ~Optimizer() = default;
 
   /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed.
-  /// `base_factor` and `late_factor` multiply the learning rates: what a schedule gives. Throws Error if the network
-  /// has other weights by now: it was assigned to, collapsed, or released elsewhere.
-  void step(double base_factor, double late_factor) {
-    advance(base_factor, late_factor);
+  /// The factors multiply the learning rates: what schedules give, for coefficients of templates with rates of their
+  /// own the late-phase weights' unless it is given. Throws Error if the network has other weights by now: it was
+  /// assigned to, collapsed, or released elsewhere.
+  void step(double base_factor, double late_factor, std::optional<double> coefficient_factor = {}) {
+    advance(base_factor, late_factor, coefficient_factor);
     apply();
   }
   void step(double factor = 1) { step(factor, factor); }
 
   /// Counts a step with these factors. Throws as step does.
-  void advance(double base_factor = 1, double late_factor = 1) {
+  void advance(double base_factor = 1, double late_factor = 1, std::optional<double> coefficient_factor = {}) {
     require_current();
     count();
     base_rate_.set(rates().learning_rate * base_factor);
     late_rate_.set(late_rates().learning_rate * late_factor);
+    coefficient_rate_.set(coefficient_rates().learning_rate * coefficient_factor.value_or(late_factor));
   }
   /// The updates of the step that advance() has counted. Throws as step does.
   void apply() {
     require_current();
-    update();
+    const Tensor<W, D> factor = clipping();
+    if (!rules_.coefficients || !has_coefficients(*flat_)) return update(all_stores(), factor);
+    const auto apart = taken_apart(*flat_, coefficient_stores());  // as they are before the others' step
+    update(all_stores(), factor);
+    update(apart, factor);
+    put_back(apart, *flat_, all_stores());
   }
 
   /// The stores it steps.
@@ -99,21 +99,25 @@ class Optimizer {
   [[nodiscard]] StepCounts steps() const { return steps_; }
   void set_steps(StepCounts steps) { steps_ = steps; }
 
-  /// Of base weights, and of late-phase weights.
+  /// Of base weights, of late-phase weights, and of coefficients of templates, which have those of late-phase weights
+  /// where none are given.
   [[nodiscard]] const Rates& rates() const { return rules_.base; }
   [[nodiscard]] const Rates& late_rates() const { return rules_.late ? *rules_.late : rules_.base; }
+  [[nodiscard]] const Rates& coefficient_rates() const {
+    return rules_.coefficients ? *rules_.coefficients : late_rates();
+  }
 
  protected:
   /// What the options of all optimizers have.
   struct Rules {
     Rates base;
-    std::optional<Rates> late;
+    std::optional<Rates> late, coefficients;
     BaseGradient base_gradient;
     double clip;
   };
   template <class Options>
   [[nodiscard]] static Rules rules(const Options& o) {
-    return {{o.learning_rate, o.weight_decay}, o.late, o.base_gradient, o.clip};
+    return {{o.learning_rate, o.weight_decay}, o.late, o.coefficients, o.base_gradient, o.clip};
   }
 
   template <nn::Visitable M>
@@ -122,6 +126,7 @@ class Optimizer {
     for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
     base_rate_.set(rates().learning_rate);
     late_rate_.set(late_rates().learning_rate);
+    coefficient_rate_.set(coefficient_rates().learning_rate);
   }
   Optimizer(const Optimizer&) = delete;  // states and rates would be shared
   Optimizer& operator=(const Optimizer&) = delete;
@@ -129,7 +134,8 @@ class Optimizer {
   Optimizer& operator=(Optimizer&&) = default;
 
   virtual void count() {}
-  virtual void update() = 0;
+  /// Steps these weights; clipping() is the factor of their gradients.
+  virtual void update(const StepStores<W, D>& stores, const Tensor<W, D>& clipping) = 0;
 
  private:
   const char* name_;
@@ -144,9 +150,6 @@ class Optimizer {
   [[nodiscard]] double base_gradient_size(const Flat& flat) const {
     return rules_.base_gradient == BaseGradient::mean ? 1 : static_cast<double>(flat.members);
   }
-  /// The learning rate [1] of this step, of base weights and of late-phase weights.
-  [[nodiscard]] const Tensor<double, D>& base_rate() const { return base_rate_.there; }
-  [[nodiscard]] const Tensor<double, D>& late_rate() const { return late_rate_.there; }
   /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps
   /// the weights: the base gradient times gamma_theta together with the late-phase gradients of all members. For a
   /// plain network that is PyTorch's clip_grad_norm_.
@@ -161,6 +164,15 @@ class Optimizer {
   StepCounts steps_;
 
  private:
+  [[nodiscard]] StepStores<W, D> all_stores() const {
+    return {flat_->value, flat_->gradient, states_, rates(), late_rates(), base_rate_.there, late_rate_.there};
+  }
+  /// The same weights, all of them with the coefficients' rates.
+  [[nodiscard]] StepStores<W, D> coefficient_stores() const {
+    const auto& [own, rate] = std::pair(coefficient_rates(), coefficient_rate_.there);
+    return {flat_->value, flat_->gradient, states_, own, own, rate, rate};
+  }
+
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,
@@ -170,7 +182,8 @@ class Optimizer {
 
   static const Rules& checked(const char* name, const Rules& o) {
     detail::require_valid(name, o.base);
-    if (o.late) detail::require_valid(name, *o.late);
+    for (const auto& group : {o.late, o.coefficients})
+      if (group) detail::require_valid(name, *group);
     require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip,
                          "; expected a norm above 0, or 0 for none");
     return o;
@@ -186,7 +199,7 @@ class Optimizer {
     Tensor<double, D> there{{1}};
     std::optional<double> value = {};  // none yet
   };
-  DeviceRate base_rate_, late_rate_;
+  DeviceRate base_rate_, late_rate_, coefficient_rate_;
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -13,10 +13,12 @@
 // same for T^-1 e and T g, T = |w| + eta elementwise, so that e = rho T^2 g / |T g| for one member.
 //
 // Everything between the gradients is work on the device that waits for nothing, so a step may be replayed from a
-// captured graph, by a key that says active(step).
+// captured graph, by a key that says active(). From which step on SAM is used is the loop's choice: late SAM (Zhou et
+// al. 2025) calls the optimizer alone before it.
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <type_traits>
 #include <utility>
 
@@ -32,14 +34,12 @@ struct SamOptions {
   bool adaptive = false;  // in the metric of |w| + eta
   double eta = 0.01;
   Ascending weights = Ascending::all;
-  std::int64_t start = 0;  // the first step that is SAM's; those before are the optimizer's alone
 };
 
-/// Throws OptionError for what cannot be: a negative rho or start, an eta that is not above 0.
+/// Throws OptionError for what cannot be: a negative rho, an eta that is not above 0.
 inline void require_possible(const SamOptions& options) {
   require<OptionError>(is_finite(options.rho) && options.rho >= 0, "Sam: rho ", options.rho, "; expected 0 or more");
   require<OptionError>(is_finite(options.eta) && options.eta > 0, "Sam: eta ", options.eta, "; expected above 0");
-  require<OptionError>(options.start >= 0, "Sam: start ", options.start, " is negative; expected a step from 0 on");
 }
 
 /// Which of a step's two gradients a pass is for.
@@ -56,13 +56,13 @@ class Sam {
 
   [[nodiscard]] const SamOptions& options() const { return options_; }
 
-  /// Whether step number `step` takes two passes; it does not with rho = 0, before `start`, or before a release where
-  /// only late-phase weights ascend. Throws OptionError where only base weights are to ascend and there are none.
-  [[nodiscard]] bool active(std::int64_t step) const {
+  /// Whether a step takes two passes; it does not with rho = 0, or before a release where only late-phase weights
+  /// ascend. Throws OptionError where only base weights are to ascend and there are none.
+  [[nodiscard]] bool active() const {
     const auto& value = optimizer_.weights().value;
     require<OptionError>(options_.weights != Ascending::base || value.base.size() > 0,
                          "Sam: only base weights are to ascend, and all weights are late-phase; let all ascend");
-    return options_.rho > 0 && step >= options_.start && (base_ascends() || value.late.size() > 0);
+    return options_.rho > 0 && (base_ascends() || value.late.size() > 0);
   }
 
   /// The weights and running statistics as they were before an ascent; puts them back at the latest when it ends.
@@ -115,11 +115,11 @@ class Sam {
     return ascended;
   }
 
-  /// One iteration, as Optimizer::step, with its number. pass() or pass(SamPass) computes and accumulates
-  /// the gradient, twice where SAM is active(number): of the same minibatches, with the same random numbers, starting
+  /// One iteration, as Optimizer::step. pass() or pass(SamPass) computes and accumulates the gradient, twice where SAM
+  /// is active(): of the same minibatches, with the same random numbers, starting
   /// from the same carried states. Where it throws, the weights are those from before.
   template <class Pass>
-  void step(std::int64_t number, Pass&& pass, double base_factor, double late_factor) {
+  void step(Pass&& pass, double base_factor, double late_factor, std::optional<double> coefficient_factor = {}) {
     const auto take = [&](SamPass which) {
       if constexpr (std::is_invocable_v<Pass&, SamPass>) {
         pass(which);
@@ -128,16 +128,16 @@ class Sam {
       }
     };
     take(SamPass::first);
-    if (active(number)) {
+    if (active()) {
       auto ascended = ascend();
       take(SamPass::second);
       ascended.restore();
     }
-    optimizer_.step(base_factor, late_factor);
+    optimizer_.step(base_factor, late_factor, coefficient_factor);
   }
   template <class Pass>
-  void step(std::int64_t number, Pass&& pass, double factor = 1) {
-    step(number, pass, factor, factor);
+  void step(Pass&& pass, double factor = 1) {
+    step(pass, factor, factor);
   }
 
  private:

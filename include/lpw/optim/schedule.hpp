@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <lpw/optim/schedules/pieces.hpp>
@@ -29,6 +30,23 @@ inline constexpr const char* schedule_forms =
     "cosine-cycles:LENGTH, cosine-cycles:LENGTH:FINAL, triangular-cycles:LENGTH:FIRST:LOWEST, one-cycle, "
     "one-cycle:LENGTH:RISE:FIRST:FINAL, one-cycle:LENGTH:RISE:FIRST:FINAL:linear, warmup:LENGTH or "
     "warmup:LENGTH:FIRST; several as CURVE@LENGTH/CURVE, with smooth: or iterations: before them";
+
+/// The forms of the curve of a name; all where there is none of that name.
+[[nodiscard]] inline const char* forms_of(std::string_view curve) {
+  constexpr std::pair<std::string_view, const char*> forms[] = {
+      {"constant", "expected constant"},
+      {"cosine", "expected cosine or cosine:EPOCHS"},
+      {"anneal", "expected anneal or anneal:START:END:FINAL"},
+      {"steps", "expected steps:a,b,...:gamma"},
+      {"cosine-cycles", "expected cosine-cycles:LENGTH or cosine-cycles:LENGTH:FINAL"},
+      {"triangular-cycles", "expected triangular-cycles:LENGTH:FIRST:LOWEST"},
+      {"one-cycle",
+       "expected one-cycle, one-cycle:LENGTH:RISE:FIRST:FINAL or one-cycle:LENGTH:RISE:FIRST:FINAL:linear"},
+      {"warmup", "expected warmup:LENGTH or warmup:LENGTH:FIRST"}};
+  for (const auto& [name, form] : forms)
+    if (name == curve) return form;
+  return schedule_forms;
+}
 
 /// A text's prefix, and the curves after it.
 struct ScheduleText {
@@ -59,7 +77,7 @@ class ScheduleReader {
  public:
   ScheduleReader(std::string_view text, double learning_rate) : text_(text), rate_(learning_rate) {}
 
-  [[nodiscard]] Schedule read() const {
+  [[nodiscard]] Schedule read() {
     const ScheduleText parts = split_schedule(text_);
     std::vector<SchedulePiece> pieces;
     for (std::size_t i = 0; i < parts.pieces.size(); ++i) {
@@ -76,7 +94,7 @@ class ScheduleReader {
   }
   [[nodiscard]] double number(std::string_view text) const {
     const auto value = parse_double(text);
-    expect(value && is_finite(*value), '"', text, "\" is not a number; ", schedule_forms);
+    expect(value && is_finite(*value), '"', text, "\" is not a number; ", forms_);
     return *value;
   }
   [[nodiscard]] double length(std::string_view text) const {
@@ -93,8 +111,9 @@ class ScheduleReader {
     return frozen ? 1 : rate / rate_;
   }
 
-  [[nodiscard]] SchedulePiece piece(const PieceText& piece, bool last) const {
+  [[nodiscard]] SchedulePiece piece(const PieceText& piece, bool last) {
     const auto parts = split_text(piece.curve, ':');
+    forms_ = forms_of(parts[0]);
     SchedulePiece result = curve(parts);
     if (const auto* warmup = std::get_if<LinearWarmup>(&result.curve)) {
       expect(!piece.length, "a warmup lasts for its own length; leave @", piece.length.value_or(""), " out");
@@ -104,6 +123,7 @@ class ScheduleReader {
     } else {
       expect(piece.length.has_value(), '"', piece.curve, "\" is followed by another curve; say when, by ", piece.curve,
              "@LENGTH");
+      forms_ = "expected CURVE@LENGTH/CURVE";
       result.length = length(*piece.length);
     }
     return result;
@@ -125,7 +145,7 @@ class ScheduleReader {
       return made(LinearWarmup{length(parts[1]), count == 3 ? factor_of(parts[2]) : 0});
     const bool whole = (name == "cosine" || name == "anneal" || name == "one-cycle") && count == 1;
     expect(!whole, '"', name, "\" alone lasts for all epochs; write its lengths out in iterations");
-    fail<OptionError>("schedule \"", text_, "\": ", schedule_forms);
+    fail<OptionError>("schedule \"", text_, "\": ", forms_);
   }
   template <class C>
   [[nodiscard]] static SchedulePiece made(C curve) {
@@ -168,6 +188,7 @@ class ScheduleReader {
 
   std::string_view text_;
   double rate_;
+  const char* forms_ = schedule_forms;  // of the curve that is read
 };
 
 /// A curve's text with what follows from the number of epochs that it lasts for.

@@ -7,11 +7,12 @@
 namespace lpw::inline LPW_ABI::optim {
 
 struct SgdOptions {
-  double learning_rate = 0.1;      // of base weights
-  double momentum = 0.9;           //
-  bool nesterov = true;            //
-  double weight_decay = 5e-4;      // of base weights
-  std::optional<Rates> late = {};  // of late-phase weights; none: as the base weights
+  double learning_rate = 0.1;              // of base weights
+  double momentum = 0.9;                   //
+  bool nesterov = true;                    //
+  double weight_decay = 5e-4;              // of base weights
+  std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
+  std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
   BaseGradient base_gradient = BaseGradient::sum;
   double clip = 0;  // largest norm of all gradients together; 0: any
 };
@@ -34,14 +35,12 @@ class Sgd final : public Optimizer<W, D> {
   [[nodiscard]] nn::FlatPair<W, D>& velocity() { return this->states_[0].pair; }
 
  private:
-  void update() override {
-    const auto &value = this->flat_->value, &gradient = this->flat_->gradient, &velocity = this->velocity();
-    SgdStep base{this->rates().learning_rate, options_.momentum, options_.nesterov, this->rates().weight_decay,
-                 this->base_scale()};
-    SgdStep late{this->late_rates().learning_rate, options_.momentum, options_.nesterov,
-                 this->late_rates().weight_decay, 1};
-    sgd_step(SgdStore<W, D>{value.base, gradient.base, velocity.base, base, this->base_rate()},
-             SgdStore<W, D>{value.late, gradient.late, velocity.late, late, this->late_rate()}, this->clipping());
+  void update(const StepStores<W, D>& s, const Tensor<W, D>& clipping) override {
+    const auto& velocity = s.states[0].pair;
+    SgdStep base{s.base.learning_rate, options_.momentum, options_.nesterov, s.base.weight_decay, this->base_scale()};
+    SgdStep late{s.late.learning_rate, options_.momentum, options_.nesterov, s.late.weight_decay, 1};
+    sgd_step(SgdStore<W, D>{s.value.base, s.gradient.base, velocity.base, base, s.base_rate},
+             SgdStore<W, D>{s.value.late, s.gradient.late, velocity.late, late, s.late_rate}, clipping);
   }
 
   static const SgdOptions& checked(const SgdOptions& o) {

@@ -18,20 +18,18 @@ inline void validate_average(const std::optional<optim::AverageOptions>& average
   if (!average) return;
   optim::validate(*average);
   optim::validate(plan);
-  require<OptionError>(plan.start < epochs, "weight averaging starts after epoch ", plan.start, ", but there are only ",
-                       epochs, " epochs");
+  require<OptionError>(plan.start < epochs, "`average_plan.start` ", plan.start, ": averaging would begin after all ",
+                       epochs, " epochs; take a smaller one");
   require<OptionError>(plan.period == optim::AveragePlan::Period::steps || plan.every <= epochs - plan.start,
                        "`average_plan.every` ", plan.every, ": there are only ", epochs - plan.start,
-                       " epochs from `average_plan.start` ", plan.start, " on, so that nothing would be averaged");
+                       " epochs from `average_plan.start` ", plan.start,
+                       " on, so that nothing would be averaged; take a smaller one");
 }
 
-/// Throws OptionError for an average that no step of a run of so many epochs, of at most so many iterations, would
-/// update.
-inline void require_average_reached(const std::optional<optim::AverageOptions>& average, const optim::AveragePlan& plan,
-                                    std::int64_t epochs, std::int64_t iterations) {
-  if (!average || plan.period == optim::AveragePlan::Period::epochs) return;
-  require<OptionError>((plan.every - 1) / iterations < epochs, "`average_plan.every` ", plan.every, ": ", epochs,
-                       " epochs have at most ", iterations, " steps each, so that nothing would be averaged");
+/// Whether a run takes no more steps than can be counted.
+template <class TrainOptions>
+[[nodiscard]] bool countable(const TrainOptions& o, std::int64_t base_iterations, std::int64_t late_iterations) {
+  return o.epochs <= std::numeric_limits<std::int64_t>::max() / 2 / std::max(base_iterations, late_iterations);
 }
 
 /// How many steps a run takes in its first so many epochs, with the iterations that an epoch has before and after the
@@ -51,18 +49,17 @@ template <class TrainOptions>
   return base_epochs * base_iterations - cut + (epochs - base_epochs) * late_iterations;
 }
 
-/// The same as require_average_reached for the steps that there are, from `average_plan.start` on.
+/// Throws OptionError for an average that no step of a run, from `average_plan.start` on, would update.
 template <class TrainOptions>
 void require_average_due(const TrainOptions& o, std::int64_t base_iterations, std::int64_t late_iterations) {
   if (!o.average || o.average_plan.period == optim::AveragePlan::Period::epochs) return;
-  // more steps than can be counted: some are due
-  if (o.epochs > std::numeric_limits<std::int64_t>::max() / 2 / std::max(base_iterations, late_iterations)) return;
+  if (!countable(o, base_iterations, late_iterations)) return;  // some are due
   const std::int64_t every = o.average_plan.every,
                      before = steps_in_epochs(o, o.average_plan.start, base_iterations, late_iterations),
                      all = steps_in_epochs(o, o.epochs, base_iterations, late_iterations);
   require<OptionError>(all / every > before / every, "`average_plan.every` ", every, ": none of the steps ", before + 1,
                        " to ", all, ", which are those from `average_plan.start` ", o.average_plan.start,
-                       " on, is a multiple of it, so that nothing would be averaged");
+                       " on, is a multiple of it, so that nothing would be averaged; take a smaller one");
 }
 
 /// Throws OptionError for snapshots where no cycle of the schedule ends.

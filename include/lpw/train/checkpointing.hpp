@@ -25,7 +25,8 @@ template <class Run>
   };
   for (std::size_t i = 0; i < p.history.size(); ++i)
     if (p.history[i].epoch != static_cast<std::int64_t>(i + 1) || !is_phase(p.history[i].phase) ||
-        !counted(p.history[i].work))
+        !counted(p.history[i].work) || !within(p.history[i].parameters_trained, countless) ||
+        !within(p.history[i].parameters_served, countless))
       return false;
   const std::int64_t before = run.task.iterations(1), after = o.releases() ? run.task.iterations(o.members) : before;
   if (!within(p.iteration, p.epoch == o.epochs ? 0 : p.released ? after : before)) return false;

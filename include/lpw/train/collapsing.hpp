@@ -52,8 +52,15 @@ template <class Run>
     recompute_statistics(run, plain, 0);
     return held_out_scores(run, plain).front().quality;
   });
+  Choices& choices = run.progress.choices;
+  choices.members_quality = choice.quality;
+  choices.coefficients = choice.coefficients;
+  choices.members.clear();
   std::string chosen;
-  for (const std::int64_t k : choice.members) chosen += to_text(chosen.empty() ? "" : ", ", k + 1);
+  for (const std::int64_t k : choice.members) {
+    chosen += to_text(chosen.empty() ? "" : ", ", k + 1);
+    choices.members.push_back(k + 1);
+  }
   display.line(to_text("collapse: of ", qualities.size(), " members ", chosen, " were chosen by held-out samples"));
   return choice.coefficients;
 }
@@ -69,6 +76,8 @@ template <class Run>
   };
   MixtureLoss losses(run.network, pass);
   const auto fit = fit_coefficients(run.members(), losses, {.convex = run.options.serving.convex});
+  run.progress.choices.coefficients = fit.coefficients;
+  run.progress.choices.losses = {fit.losses.front(), fit.losses.back()};
   display.line(to_text("collapse: coefficients ", coefficients_text(fit.coefficients), " in ", fit.losses.size() - 1,
                        " steps, by which the held-out loss went from ", fixed(fit.losses.front(), 4), " to ",
                        fixed(fit.losses.back(), 4)));

@@ -52,8 +52,10 @@ class ImageClassification {
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
   /// Throws OptionError where so many members cannot be trained.
   void check(std::int64_t members) const {
-    require<OptionError>(members <= images() || member_data() != data::MemberData::own, "members ", members,
-                         " are more than the ", images(), " training samples, of which each needs its own");
+    require<OptionError>(members <= images() || member_data() != data::MemberData::own, "`members` ", members,
+                         ": they are more than the ", images(),
+                         " training samples, of which each needs its own; take "
+                         "fewer, or another `member_data` than own");
   }
   /// What an iteration holds; says so where there are fewer samples than a batch of `batch` for each member, and where
   /// the last iteration of an epoch is larger.

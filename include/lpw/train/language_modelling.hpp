@@ -137,23 +137,24 @@ class LanguageModelling {
   /// How many characters an evaluation scores.
   [[nodiscard]] std::int64_t scored_samples() const { return std::ssize(text_->valid) + std::ssize(text_->test) - 2; }
 
-  /// The validation text is held-out data.
-  [[nodiscard]] static bool holds_out() { return true; }
+  /// Whether there is held-out text (TextParts::held_out). The validation text is scored for reports: what is chosen by
+  /// it would score too well on it.
+  [[nodiscard]] bool holds_out() const { return !text_->held_out.empty(); }
   /// What each member of a network scores on it.
   [[nodiscard]] std::vector<HeldOutScore> held_out_scores(Network& network) const {
+    const std::int64_t characters = std::ssize(text_->held_out) - 1;
     std::vector<HeldOutScore> result;
-    for (const double bpc : bits({&network}, text_->valid).members)
-      result.push_back(
-          {.loss = bpc * std::numbers::ln2, .metric = bpc, .quality = -bpc, .samples = std::ssize(text_->valid) - 1});
+    for (const double bpc : bits({&network}, text_->held_out).members)
+      result.push_back({.loss = bpc * std::numbers::ln2, .metric = bpc, .quality = -bpc, .samples = characters});
     return result;
   }
-  /// Calls f(tape, loss, samples) for every window of a pass of a plain network over the validation or the training
+  /// Calls f(tape, loss, samples) for every window of a pass of a plain network over the held-out or the training
   /// text, states carried on from zero: `loss` [1] is the window's mean cross-entropy in nats, without dropout.
   /// Recorded where `record` says so.
   template <class F>
   void for_each_loss(Network& network, Samples which, bool record, F&& f) const {
     const bool held_out = which == Samples::held_out;
-    data::TextLoader<D> loader(held_out ? text_->valid : text_->train, options_.window);
+    data::TextLoader<D> loader(held_out ? text_->held_out : text_->train, options_.window);
     const std::int64_t streams =
         held_out ? std::clamp<std::int64_t>(loader.size() / score_stream_bytes, 1, score_streams) : options_.pre_batch;
     States states = network.start(1, streams);

@@ -34,7 +34,8 @@ struct TrainOptions {
   std::int64_t release_every = 0;  // epochs from a release to the next, before which members collapse; 0: one release
   optim::OptimizerOptions optimizer = optim::SgdOptions();
   optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
-  std::int64_t member_chunk = 0;  // members computed at a time; 0: all
+  std::optional<optim::Schedule> coefficient_schedule = {};  // of templates' coefficients; none: late_schedule
+  std::int64_t member_chunk = 0;                             // members computed at a time; 0: all
   std::uint64_t seed = 0;
   std::int64_t eval_every =
       1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
@@ -47,11 +48,26 @@ struct TrainOptions {
   std::optional<CouplingRule> coupling = {};  // of members, in steps from their release on; none: no coupling
   std::int64_t coupling_every = 10;           // steps
   ElasticServed elastic_served = ElasticServed::centre;
-  optim::SamOptions sam{.rho = 0};  // around the optimizer; its `start` stays 0
+  optim::SamOptions sam{.rho = 0};  // around the optimizer
   std::int64_t sam_start = 0;       // epochs before sam
   ReleaseStart release_start = ReleaseStart::copy;
   ServingOptions serving = {};  // what becomes of the members at the end
 
+  /// Whether templates' coefficients are a group of their own.
+  [[nodiscard]] bool groups_coefficients() const {
+    return coefficient_schedule || std::visit([](const auto& o) { return o.coefficients.has_value(); }, optimizer);
+  }
+  /// The optimizer's, with rates of the coefficients' own where they have a schedule of their own.
+  [[nodiscard]] optim::OptimizerOptions grouped_optimizer() const {
+    auto result = optimizer;
+    std::visit(
+        [&](auto& o) {
+          if (!coefficient_schedule || o.coefficients) return;
+          o.coefficients = o.late.value_or(optim::Rates{o.learning_rate, o.weight_decay});
+        },
+        result);
+    return result;
+  }
   /// Whether a network trained with these options is ever released, if training lasts long enough.
   [[nodiscard]] bool releases() const {
     return (members > 1 || release_one) && !late.empty() && (release_step >= 0 || release_epoch < epochs);
@@ -71,32 +87,36 @@ struct TrainOptions {
 /// Throws OptionError for what cannot work.
 inline void validate(const TrainOptions& o) {
   const auto at_least = [](const char* name, auto value, auto low) {
-    require<OptionError>(is_finite(static_cast<double>(value)) && value >= low, name, ' ', value,
+    require<OptionError>(is_finite(static_cast<double>(value)) && value >= low, '`', name, "` ", value,
                          "; expected at least ", low);
   };
   at_least("epochs", o.epochs, 1);
   at_least("members", o.members, 1);
   require<OptionError>(!o.release_one || o.members == 1, "`release_one`: ", o.members,
                        " members are released in any case; leave it out, or set `members` to 1");
-  at_least("release epoch", o.release_epoch, 0);
+  at_least("release_epoch", o.release_epoch, 0);
   at_least("sigma", o.sigma, 0);
-  at_least("epochs from a release to the next", o.release_every, 0);
-  at_least("epochs between scorings", o.eval_every, 1);
+  at_least("release_every", o.release_every, 0);
+  at_least("eval_every", o.eval_every, 1);
   std::visit(
       [&](const auto& optimizer) {
-        at_least("learning rate", optimizer.learning_rate, 0);
-        at_least("weight decay", optimizer.weight_decay, 0);
-        at_least("gradient clipping", optimizer.clip, 0);
+        at_least("learning_rate", optimizer.learning_rate, 0);
+        at_least("weight_decay", optimizer.weight_decay, 0);
+        at_least("clip", optimizer.clip, 0);
         if constexpr (requires { optimizer.momentum; }) at_least("momentum", optimizer.momentum, 0);
-        if (!optimizer.late) return;
-        at_least("learning rate of late-phase weights", optimizer.late->learning_rate, 0);
-        at_least("weight decay of late-phase weights", optimizer.late->weight_decay, 0);
+        if (optimizer.late) {
+          at_least("late.learning_rate", optimizer.late->learning_rate, 0);
+          at_least("late.weight_decay", optimizer.late->weight_decay, 0);
+        }
+        if (optimizer.coefficients) {
+          at_least("coefficients.learning_rate", optimizer.coefficients->learning_rate, 0);
+          at_least("coefficients.weight_decay", optimizer.coefficients->weight_decay, 0);
+        }
       },
       o.optimizer);
-  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "member chunk ", o.member_chunk,
-                       " is not between 0 and the ", o.members, " members");
-  require<OptionError>(is_finite(o.checkpoint_minutes) && o.checkpoint_minutes >= 0, "minutes between checkpoints ",
-                       o.checkpoint_minutes, "; expected at least 0");
+  require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "`member_chunk` ", o.member_chunk,
+                       "; expected from 0 to the ", o.members, " members");
+  at_least("checkpoint_minutes", o.checkpoint_minutes, 0);
   validate_average(o.average, o.average_plan, o.epochs);
   validate_snapshots(o.snapshots, o.schedule, o.epochs);
   validate_coupling(o);

@@ -51,6 +51,9 @@ struct TrainingRun {
   /// What multiplies the learning rates in the step at a time.
   [[nodiscard]] double base_factor(const optim::Time& at) const { return optim::factor(options.schedule, at); }
   [[nodiscard]] double late_factor(const optim::Time& at) const { return optim::factor(options.late_schedule, at); }
+  [[nodiscard]] double coefficient_factor(const optim::Time& at) const {
+    return optim::factor(options.coefficient_schedule.value_or(options.late_schedule), at);
+  }
   /// Whether the last step was a cycle's of the lowest rate. An epoch that a part ends early is over with it.
   [[nodiscard]] bool cycle_ended() const {
     optim::Time after = now();
@@ -61,7 +64,7 @@ struct TrainingRun {
 
   /// Whether the next step takes its gradient twice (TrainOptions::sam).
   [[nodiscard]] bool ascends() const {
-    return progress.epoch >= options.sam_start && optim::Sam(*optimizer, options.sam).active(progress.step);
+    return progress.epoch >= options.sam_start && optim::Sam(*optimizer, options.sam).active();
   }
 
   /// Adds the time since the last call to the run's and the epoch's, and looks at the memory. Returns the time.

@@ -77,6 +77,7 @@ struct Result {
   std::string name;
   Scores scores;
   Cost cost = {};
+  std::string weights = {};  // whose it has, where these are not the last step's: swa, ema, lawa, centre, "epoch 3"
 };
 using Results = std::vector<Result>;
 
@@ -126,6 +127,7 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   for (const Result& result : results) {
     nlohmann::ordered_json entry{
         {"name", result.name}, {"passes", result.cost.passes}, {"parameters", result.cost.parameters}};
+    if (!result.weights.empty()) entry["weights"] = result.weights;
     if (result.cost.milliseconds) entry["milliseconds_per_sample"] = *result.cost.milliseconds;
     for (const auto& [name, value] : result.scores) entry[name] = value;
     list.push_back(std::move(entry));
@@ -150,36 +152,56 @@ inline void add_scores(nlohmann::ordered_json& summary, const Scores& names, con
   return row.starts_with(prefix) ? row.substr(prefix.size()) : std::string();
 }
 
+namespace detail {
+
+/// A row of the table: its title, which says whose weights the result has, and its scores.
+struct TableRow {
+  std::string title;
+  Scores scores;
+};
+
+[[nodiscard]] inline std::vector<TableRow> table_rows(const Results& results) {
+  std::vector<TableRow> rows;
+  const auto add = [&](const std::string& title, const std::string& name, std::optional<Scores> scores = {}) {
+    const Result* result = result_of(results, name);
+    if (result == nullptr || result->scores.empty()) return;
+    rows.push_back({title + (result->weights.empty() ? "" : ", " + result->weights), scores.value_or(result->scores)});
+  };
+  add("before release", "before_release");
+  const auto members = members_of(results);
+  if (members.size() > 1) {
+    add(to_text("mean of ", members.size(), " members"), "member_1", mean_scores(members));
+    add("ensemble of members", "ensemble");
+    add("collapsed (parameters)", "collapsed_parameters");
+  }
+  add(members.size() > 1 ? "collapsed, one plain network" : "plain network", "collapsed");
+  if (const Result* snapshots = result_of(results, "snapshots"))
+    add(to_text("ensemble of ", snapshots->cost.passes, " snapshots"), "snapshots");
+  for (const Result& result : results)
+    if (const auto samples = dropout_samples_of(result.name); !samples.empty())
+      add(to_text(samples, " dropout samples"), result.name);
+  return rows;
+}
+
+}  // namespace detail
+
 /// The result table that ends a run.
 [[nodiscard]] inline std::string format_table(const Results& results) {
-  const Scores names = scores_of(results, "collapsed");
-  std::string table = "                               ";
+  const auto rows = detail::table_rows(results);
+  std::size_t width = 29;
+  for (const auto& row : rows) width = std::max(width, row.title.size() + 1);
+  std::string table = "  " + std::string(width, ' ');
   const auto right = [&](const std::string& text) {
     table += std::string(text.size() < 15 ? 15 - text.size() : 0, ' ') + text;
   };
-  for (const auto& [name, value] : names) {
-    std::string title = name;
+  for (auto [title, value] : scores_of(results, "collapsed")) {
     std::replace(title.begin(), title.end(), '_', ' ');
     right(title);
   }
-  const auto row = [&](const std::string& title, const Scores& values) {
-    if (values.empty()) return;
-    table += "\n  " + title + std::string(title.size() < 29 ? 29 - title.size() : 0, ' ');
-    for (const auto& [name, value] : values) right(fixed(value, 4));
-  };
-  row("before release", scores_of(results, "before_release"));
-  const auto members = members_of(results);
-  if (members.size() > 1) {
-    row(to_text("mean of ", members.size(), " members"), mean_scores(members));
-    row("ensemble of members", scores_of(results, "ensemble"));
-    row("collapsed (parameters)", scores_of(results, "collapsed_parameters"));
+  for (const auto& row : rows) {
+    table += "\n  " + row.title + std::string(width - row.title.size(), ' ');
+    for (const auto& [name, value] : row.scores) right(fixed(value, 4));
   }
-  row(members.size() > 1 ? "collapsed, one plain network" : "plain network", scores_of(results, "collapsed"));
-  if (const Result* snapshots = result_of(results, "snapshots"))
-    row(to_text("ensemble of ", snapshots->cost.passes, " snapshots"), snapshots->scores);
-  for (const Result& result : results)
-    if (const auto samples = dropout_samples_of(result.name); !samples.empty())
-      row(to_text(samples, " dropout samples"), result.scores);
   return table;
 }
 

@@ -49,7 +49,7 @@ void score_dropout(TrainingRun<Network, Task>& run, const Cost& plain, Results& 
       return run.task.evaluate_dropout(run.network, serving.dropout_samples,
                                        Philox(run.options.seed, Stream::dropout_sample));
     });
-    results.push_back({served_row(serving), scores, cost});
+    results.push_back({served_row(serving), scores, cost, run.progress.choices.weights_left()});
   }
 }
 

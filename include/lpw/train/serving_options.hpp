@@ -46,7 +46,11 @@ inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t
   require<OptionError>(o.served != Served::dropout || o.dropout_samples >= 1, "`serve` dropout: ", o.dropout_samples,
                        " samples; expected at least 1");
   require<OptionError>(o.collapse == Averaging::fitted || !o.convex,
-                       "convex coefficients are of `collapse` fitted alone");
+                       "`convex`: coefficients are of `collapse` fitted alone; take that, or leave `convex` out");
+  require<OptionError>(!o.best || (o.served != Served::ensemble && o.served != Served::snapshots),
+                       "`best` leaves one plain network, and `serve` ",
+                       o.served == Served::ensemble ? "ensemble" : "snapshots",
+                       " is of several others; leave `best` out, or serve the collapsed network");
 }
 
 /// Throws OptionError where held-out samples are needed, and the task has none.

@@ -5,12 +5,14 @@
 #include <initializer_list>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/nn/flat_weights.hpp>
+#include <lpw/train/choices.hpp>
 #include <lpw/train/scores.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -36,8 +38,11 @@ struct EpochRecord {
   double learning_rate = 0, late_learning_rate = 0;  // of its last iteration
   double train_loss = 0, train_metric = 0;
   std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
-  double seconds = 0;
-  Work work = {};  // of the run so far
+  double seconds = 0;                      // of this epoch
+  Work work = {};                          // of the run so far
+  // That the optimizer moved, and of what would be served after the epoch, one of the snapshots where that is their
+  // ensemble; 0 in rows of before, which do not say.
+  std::int64_t parameters_trained = 0, parameters_served = 0;
 };
 
 inline void to_json(nlohmann::json& json, const EpochRecord& r) {
@@ -49,7 +54,9 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"train_metric", r.train_metric},
           {"test_metric", r.test_metric ? nlohmann::json(*r.test_metric) : nlohmann::json()},
           {"seconds", r.seconds},
-          {"work", r.work}};
+          {"work", r.work},
+          {"parameters_trained", r.parameters_trained},
+          {"parameters_served", r.parameters_served}};
 }
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
@@ -57,6 +64,8 @@ inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   get("learning_rate", r.learning_rate), get("late_learning_rate", r.late_learning_rate);
   get("train_loss", r.train_loss), get("train_metric", r.train_metric);
   if (json.contains("work")) get("work", r.work);  // which rows of before do not have
+  if (json.contains("parameters_trained"))
+    get("parameters_trained", r.parameters_trained), get("parameters_served", r.parameters_served);
   const auto& score = json.at("test_metric");
   r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
 }
@@ -73,8 +82,8 @@ struct Progress {
   Sums sums = {};                               // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
-  Work work = {};         // over all processes
-  std::string best = {};  // at the end, which candidate was best; not recorded
+  Work work = {};        // over all processes
+  Choices choices = {};  // at the end; not recorded
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, epoch_seconds,
                                    seconds, sums, before_release, history, work)
@@ -87,7 +96,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   return whole(progress, {"epoch", "iteration", "step", "base_steps", "late_steps"}) &&
          whole(progress.at("sums"), {"correct", "seen"}) && whole(progress.at("work"), {"forward", "backward"}) &&
          std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) {
-           return whole(row, {"epoch"}) && (!row.contains("work") || whole(row.at("work"), {"forward", "backward"}));
+           return whole(row, {"epoch"}) && (!row.contains("work") || whole(row.at("work"), {"forward", "backward"})) &&
+                  (!row.contains("parameters_trained") || whole(row, {"parameters_trained", "parameters_served"}));
          });
 }
 
@@ -111,17 +121,24 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
          std::all_of(p.history.begin(), p.history.end(), row);
 }
 
-/// metrics.csv. The cell of a score that was not taken is empty.
+/// metrics.csv. Of the time an epoch's and the run's so far; what has a name of summary.json's is of the run so far, as
+/// there. The cell of a score that was not taken is empty.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
-  std::string csv =
-      to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',', words.held_out, '_',
-              words.metric, ",seconds,samples_forward,samples_backward,peak_memory_mb\n");
+  std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
+                            words.held_out, '_', words.metric,
+                            ",epoch_seconds,seconds,samples_forward,samples_backward,peak_memory_mb,parameters_trained,"
+                            "parameters_served\n");
   const auto exact = [](double x) { return significant(x, 9); };
-  for (const EpochRecord& r : history)
+  const auto count = [](std::int64_t parameters) { return parameters > 0 ? to_text(parameters) : std::string(); };
+  double seconds = 0;
+  for (const EpochRecord& r : history) {
+    seconds += r.seconds;
     csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',',
                    exact(r.train_loss), ',', exact(r.train_metric), ',',
-                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',', r.work.forward,
-                   ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), '\n');
+                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',',
+                   fixed(seconds, 3), ',', r.work.forward, ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), ',',
+                   count(r.parameters_trained), ',', count(r.parameters_served), '\n');
+  }
   return csv;
 }
 
@@ -147,6 +164,9 @@ struct FormerOption {
 };
 inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \"swa\" with average-start = EPOCH"}};
 
+/// Options of which another value can be had of a checkpoint as it is, by evaluating it.
+inline constexpr std::string_view evaluation_options[] = {"collapse", "serve", "test-subset"};
+
 /// Throws FileError, naming each option that differs, unless a checkpoint's options are the present ones. Of "epochs"
 /// there may be more now: whatever depends on their number must be recorded under another name, with the value that
 /// follows from it.
@@ -166,12 +186,16 @@ inline void require_same_options(nlohmann::json saved, const nlohmann::json& pre
     return key == "epochs" && epochs(saved).is_number() && epochs(present).is_number() &&
            epochs(present) > epochs(saved);
   };
-  for (const auto& [key, value] : keys.items())
-    if (text(saved, key) != text(present, key) && !more_epochs(key))
-      differences +=
-          (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
+  bool evaluation = true;  // and nothing else differs
+  for (const auto& [key, value] : keys.items()) {
+    if (text(saved, key) == text(present, key) || more_epochs(key)) continue;
+    differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
+    evaluation = evaluation && std::ranges::find(evaluation_options, key) != std::end(evaluation_options);
+  }
   require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
-                     "; resume with those, or start another run, with another `path`");
+                     evaluation ? "; to choose that anew, evaluate the checkpoint, with `eval`; to train on, resume "
+                                  "with those"
+                                : "; resume with those, or start another run, with another `path`");
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -28,6 +28,7 @@
 #include <lpw/train/run_folder.hpp>
 #include <lpw/train/scoring.hpp>
 #include <lpw/train/step.hpp>
+#include <lpw/train/validate_run.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -49,10 +50,11 @@ class Trainer {
   /// released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description,
           std::type_identity_t<std::function<Network(const Philox&)>> make = {})
-      : run_{network, task, checked(options, task, network), std::move(description),
-             optim::make_optimizer(network, options.optimizer)} {
+      : run_{network, task, possible(options, task, network), std::move(description),
+             optim::make_optimizer(network, options.grouped_optimizer())} {
     require<OptionError>(make || options.release_start == ReleaseStart::copy,
-                         "members are to be drawn anew, and the trainer was given no `make`");
+                         "`release_start` redraw: the trainer was given no `make`, which draws members anew; give one, "
+                         "or set `release_start` to copy");
     run_.make = std::move(make);
     add(std::make_unique<ReleasePlan<Network, Task>>());
     add(std::make_unique<MemberCoupling<Network, Task>>());
@@ -96,6 +98,7 @@ class Trainer {
   /// Puts into the network what the end of a run scores and collapses: averaged weights where there are any.
   void offer(Display& display) {
     D::trim();
+    run_.progress.choices = {};
     for (auto& part : run_.parts) part->before_offer(run_, display);
     for (auto& part : run_.parts) part->offer(run_, display);
   }
@@ -105,6 +108,8 @@ class Trainer {
     offer(display);
     display.progress([] { return "evaluating the members and the collapsed network"; });
     Results results = score_members(run_);
+    const Choices& choices = run_.progress.choices;
+    for (Result& result : results) result.weights = choices.weights;
     const std::optional<Scores> by_parameters = score_by_parameters(run_);
     collapse_members(run_, display);
     for (auto& part : run_.parts) part->conclude(run_, display);
@@ -112,8 +117,10 @@ class Trainer {
         timed(run_.task, {1, run_.weights().value.base.size()}, [&] { return run_.task.evaluate(run_.network); });
     if (const Scores& before = run_.progress.before_release; !before.empty())
       results.insert(results.begin(), {"before_release", before, of_plain});
-    results.push_back({"collapsed_parameters", by_parameters.value_or(scores), of_plain});
-    results.push_back({"collapsed", scores, of_plain});
+    const std::string left = choices.weights_left();
+    results.push_back(
+        {"collapsed_parameters", by_parameters.value_or(scores), of_plain, by_parameters ? choices.weights : left});
+    results.push_back({"collapsed", scores, of_plain, left});
     score_dropout(run_, of_plain, results);
     for (auto& part : run_.parts) part->score(run_, display, results);
     return results;
@@ -124,53 +131,6 @@ class Trainer {
  private:
   using Run = TrainingRun<Network, Task>;
   using Clock = typename Run::Clock;
-
-  static const TrainOptions& checked(const TrainOptions& options, const Task& task, Network& network) {
-    validate(options);
-    if (options.releases()) try {
-        require_releasable(network, options.late);
-        require<OptionError>(options.release_every == 0 || !nn::has_templates(network),
-                             "collapsed members are a plain network, in which no weights made of templates are left to "
-                             "release again; leave `release_every` at 0");
-        if (options.release_start == ReleaseStart::redraw) require_drawable(network, options.late);
-        if (options.sam.rho > 0 && options.sam.weights == optim::Ascending::base)
-          require_base_weights(network, options.late);
-      } catch (const OptionError& error) {
-        fail<OptionError>("`late` ", options.late.text(), ": ", error.what());
-      }
-    const std::int64_t members = options.releases() ? options.members : 1;
-    task.check(members);
-    require_held_out(options.serving, holds_out<Network>(task));
-    require<OptionError>(SamplesDropout<Task, Network> || options.serving.served != Served::dropout,
-                         "`serve` dropout: the task scores no dropout samples (evaluate_dropout); serve another");
-    // The epoch of that step ends with it, and there must be one after.
-    const std::int64_t step = options.release_step, iterations = task.iterations(1);
-    require<OptionError>(!options.releases() || step < 0 || (step + iterations - 1) / iterations < options.epochs,
-                         "release step ", step, " is not reached before the last of ", options.epochs, " epochs of ",
-                         iterations, " iterations, which is the members'; take an earlier step or more epochs");
-    require_snapshot(options, task);
-    require_average_reached(options.average, options.average_plan, options.epochs,
-                            std::max(iterations, task.iterations(members)));
-    require_average_due(options, iterations, task.iterations(members));
-    return options;
-  }
-
-  /// That a cycle of a schedule in iterations ends within the run, if there are to be snapshots.
-  static void require_snapshot(const TrainOptions& o, const Task& task) {
-    if (o.snapshots == 0 || o.schedule.unit != optim::ScheduleUnit::iterations) return;
-    const std::int64_t steps =
-        steps_in_epochs(o, o.epochs, task.iterations(1), task.iterations(o.releases() ? o.members : 1));
-    require<OptionError>(optim::cycles_done(o.schedule, static_cast<double>(steps)) > 0, "`snapshots` ", o.snapshots,
-                         ": no cycle of `schedule` ends within the run's ", steps, " iterations; take shorter ones");
-  }
-
-  static void require_base_weights(Network& network, const Selectors& late) {
-    bool any = false;
-    nn::for_each_parameter(
-        network, [&](const std::string& name, const auto& parameter) { any = any || !late.selects(name, parameter); });
-    require<OptionError>(
-        any, "all weights are late-phase, and only base weights are to ascend; let `weights` of SAM be all");
-  }
 
   /// Trains what is left. Returns the signal that ended it early, or 0.
   int train_epochs(const RunFolder& folder, Display& display) {
@@ -242,6 +202,10 @@ class Trainer {
     run_.account();
     record.seconds = progress.epoch_seconds;
     record.work = progress.work;
+    const auto& value = run_.weights().value;
+    record.parameters_trained = value.base.size() + value.late.size();
+    record.parameters_served =
+        run_.options.serving.served == Served::ensemble ? record.parameters_trained : plain_parameters();
     progress.history.push_back(record);
     for (auto& part : run_.parts) part->recorded(run_);
     ++progress.epoch;
@@ -259,14 +223,21 @@ class Trainer {
     return run_.task.epoch_score(plain);
   }
 
+  /// Of the network that is left, which is the same for all epochs.
+  [[nodiscard]] std::int64_t plain_parameters() {
+    if (plain_parameters_ == 0) {
+      auto plain = collapsed(run_.network, Collapse::parameters);
+      plain_parameters_ = nn::flatten(plain)->value.base.size();
+    }
+    return plain_parameters_;
+  }
+
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(run_.network);
     const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
     const Results results = run_.scored([&] { return collapse_and_score(display); });
     if (run_.progress.released)
-      display.line(to_text(
-          "collapse: ", members == 1 ? "the member folded into one" : to_text(members, " members averaged into one"),
-          " plain network of ", run_.weights().value.base.dim(1), " parameters"));
+      display.line(describe_collapse(run_.progress.choices, members, run_.weights().value.base.dim(1)));
     run_.account();
     nlohmann::ordered_json summary = to_json(results);
     summary["members"] = members;
@@ -278,7 +249,7 @@ class Trainer {
     summary["parameters_base"] = base;
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
-    if (!run_.progress.best.empty()) summary["best"] = run_.progress.best;
+    add_choices(summary, run_.progress.choices, Run::words);
     const auto recorded = [&](const char* name, const std::string& otherwise) {
       return run_.description.value(name, otherwise);
     };
@@ -303,6 +274,7 @@ class Trainer {
   Run run_;
   TrainingStep<Network, Task> step_;
   typename Clock::time_point last_checkpoint_{};
+  std::int64_t plain_parameters_ = 0;
 };
 
 }  // namespace lpw::inline LPW_ABI::train

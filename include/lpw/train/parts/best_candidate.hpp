@@ -23,9 +23,10 @@ class BestCandidate final : public Part<Network, Task> {
     offer_candidate(run, "the end", run.network);
     best_.apply(run.network);
     const auto& [name, quality] = *best_.candidate();
-    display.line(to_text("best: the network of ", name, ", held-out ", Run::words.metric, ' ',
-                         fixed(quality < 0 ? -quality : quality, 4)));
-    run.progress.best = name;
+    display.line(
+        to_text("best: the network of ", name, ", held-out ", Run::words.metric, ' ', fixed(metric_of(quality), 4)));
+    run.progress.choices.best = name;
+    run.progress.choices.best_quality = quality;
   }
 
   void save(const Run&, io::NamedTensors& tensors) override { add_best(tensors, "best", best_); }

@@ -44,10 +44,13 @@ class EventLog final : public Part<Network, Task> {
                                          {to_text("epoch/train_", Run::words.metric), row.train_metric},
                                          {"epoch/learning_rate", row.learning_rate},
                                          {"epoch/late_learning_rate", row.late_learning_rate},
-                                         {"epoch/seconds", row.seconds},
+                                         {"epoch/epoch_seconds", row.seconds},
+                                         {"epoch/seconds", run.progress.seconds},
                                          {"epoch/samples_forward", static_cast<double>(row.work.forward)},
                                          {"epoch/samples_backward", static_cast<double>(row.work.backward)},
-                                         {"epoch/peak_memory_mb", row.work.peak_memory}};
+                                         {"epoch/peak_memory_mb", row.work.peak_memory},
+                                         {"epoch/parameters_trained", static_cast<double>(row.parameters_trained)},
+                                         {"epoch/parameters_served", static_cast<double>(row.parameters_served)}};
     if (row.test_metric)
       scalars.push_back({to_text("epoch/", Run::words.held_out, '_', Run::words.metric), *row.test_metric});
     file_->add(run.progress.step, scalars);

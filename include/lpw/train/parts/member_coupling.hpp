@@ -30,6 +30,7 @@ class MemberCoupling final : public Part<Network, Task> {
     display.line(to_text("coupling: the centre of the members",
                          statistics ? "; recomputing batch-norm statistics with one pass over the training set" : ""));
     coupling_->place_centre(run.network);
+    run.progress.choices.weights = "centre";
     recompute_statistics(run, run.network, run.options.epochs);
   }
 

@@ -26,9 +26,7 @@ class WeightAveraging final : public Part<Network, Task> {
   }
   [[nodiscard]] const char* phase(const Run& run) const override {
     const auto& o = run.options;
-    if (!o.average || run.progress.epoch < o.average_plan.start) return "";
-    constexpr const char* names[] = {"+swa", "+ema", "+lawa"};
-    return names[o.average->index()];
+    return !o.average || run.progress.epoch < o.average_plan.start ? "" : names[o.average->index()];
   }
 
   void offer(Run& run, Display& display) override {
@@ -41,6 +39,7 @@ class WeightAveraging final : public Part<Network, Task> {
                                       "over the training set"
                                     : ""));
     average_->apply(run.network);
+    run.progress.choices.weights = names[run.options.average->index()] + 1;
     recompute_statistics(run, run.network, run.options.epochs);
   }
 
@@ -69,6 +68,8 @@ class WeightAveraging final : public Part<Network, Task> {
   }
 
  private:
+  static constexpr const char* names[] = {"+swa", "+ema", "+lawa"};  // in the order of optim::AverageOptions
+
   struct Updates {
     std::int64_t least, most;
   };

@@ -1,0 +1,61 @@
+// What TensorBoard is to read of a run.
+#include <lpw/train/parts/event_log.hpp>
+
+#include <csignal>
+
+#include "catch.hpp"
+#include "events.hpp"
+#include "train/served_run.hpp"
+
+using namespace lpw;
+using namespace lpw::test;
+using namespace lpw::train;
+
+namespace {
+
+struct LoggedRun : ServedRun {
+  LoggedRun(const TrainOptions& o, const std::filesystem::path& folder) : ServedRun(o) {
+    std::filesystem::create_directories(folder);
+    trainer.add(std::make_unique<EventLog<DropoutToy, ServedTask>>(folder));
+  }
+};
+
+}  // namespace
+
+TEST_CASE("events hold each step's loss and each epoch's row, and a run that goes on takes back what it repeats") {
+  const TemporaryFolder folder;
+  LoggedRun whole(served_options, folder / "whole");
+  REQUIRE(whole.train(folder / "whole") == 0);
+  const Events expected = events_in(folder / "whole");
+  CHECK(expected.restarts.empty());
+  REQUIRE(expected.scalars.at("step/loss").size() == 32);
+  CHECK(expected.scalars.at("step/loss").begin()->first == 1);
+  CHECK(expected.scalars.at("step/late_learning_rate").size() == 8);
+  const auto& history = whole.trainer.progress().history;
+  const auto& losses = expected.scalars.at("epoch/train_loss");
+  REQUIRE(losses.size() == 4);
+  for (const auto& [step, epoch] : {std::pair{12, 0}, {24, 1}, {28, 2}, {32, 3}}) {
+    CHECK(losses.at(step) == static_cast<float>(history[to_size(epoch)].train_loss));
+    CHECK(expected.scalars.at("epoch/test_accuracy").at(step) ==
+          static_cast<float>(*history[to_size(epoch)].test_metric));
+  }
+  double mean = 0;
+  for (std::int64_t step = 1; step <= 12; ++step)
+    mean += static_cast<double>(expected.scalars.at("step/loss").at(step));
+  CHECK(std::abs(mean / 12 - history[0].train_loss) <= 1e-6);  // twelve losses as floats
+
+  for (int pass : {4, 11, 25}) {
+    CAPTURE(pass);
+    const auto run = folder / to_text("run-", pass);
+    LoggedRun first(served_options, run);
+    first.interrupt(pass);
+    REQUIRE(first.train(run) == SIGINT);
+    LoggedRun rest(served_options, run);
+    REQUIRE(rest.train(run, true) == 0);
+    const Events found = events_in(run);
+    CHECK(found.restarts == std::vector<std::int64_t>{pass + 2});
+    for (const char* tag : {"step/loss", "step/learning_rate", "step/late_learning_rate", "epoch/train_loss",
+                            "epoch/train_accuracy", "epoch/test_accuracy", "epoch/samples_backward"})
+      CHECK(found.scalars.at(tag) == expected.scalars.at(tag));
+  }
+}
