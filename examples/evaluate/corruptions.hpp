@@ -15,9 +15,9 @@
 #include <lpw/train/display.hpp>
 #include <lpw/train/printable.hpp>
 
-#include "predictor.hpp"
+#include "inputs.hpp"
+#include "predictions.hpp"
 #include "scoring.hpp"
-#include "sources.hpp"
 
 namespace evaluate {
 
@@ -108,7 +108,7 @@ struct Corrupted {
 
 [[nodiscard]] inline Json score_images(Predictor& predictor, const data::ImageSet& images, std::int64_t severity) {
   Scoring scoring;
-  predictor.predict(images, [&](const Predictions& batch) { scoring.add(batch.ensemble, batch.labels); });
+  predict(predictor, images, [&](const Predictions& batch) { scoring.add(batch.ensemble, batch.labels); });
   const Json scores = scoring.scores();
   return {{"severity", severity},
           {"error", 1 - scores.at("accuracy").get<double>()},

@@ -7,10 +7,13 @@
 #include <lpw/io/file.hpp>
 #include <lpw/metrics/out_of_distribution.hpp>
 #include <lpw/metrics/temperature.hpp>
+#include <lpw/train/display.hpp>
 #include <lpw/train/printable.hpp>
 
 #include "corruptions.hpp"
 #include "images.hpp"
+#include "inputs.hpp"
+#include "predictions.hpp"
 #include "report.hpp"
 #include "scoring.hpp"
 
@@ -25,7 +28,7 @@ using lpw::train::one_line;
   SetScores result;
   result.members.resize(static_cast<std::size_t>(predictor.members()));
   std::int64_t seen = 0;
-  predictor.predict(set, [&](const Predictions& batch) {
+  predict(predictor, set, [&](const Predictions& batch) {
     const std::int64_t count = batch.labels.size(), classes = batch.ensemble.dim(1);
     if (seen == 0) {
       result.predictions = lpw::Tensor<double, lpw::Cpu>({set.count, classes});
@@ -50,7 +53,7 @@ using lpw::train::one_line;
 [[nodiscard]] lpw::Tensor<double, lpw::Cpu> predict_set(Predictor& predictor, const lpw::data::ImageSet& set) {
   lpw::Tensor<double, lpw::Cpu> result;
   std::int64_t seen = 0;
-  predictor.predict(set, [&](const Predictions& batch) {
+  predict(predictor, set, [&](const Predictions& batch) {
     if (seen == 0) result = lpw::Tensor<double, lpw::Cpu>({set.count, batch.ensemble.dim(1)});
     auto rows = result.rows(seen, batch.ensemble.dim(0));
     lpw::copy(batch.ensemble, rows);
@@ -186,16 +189,28 @@ struct Other {
 
 }  // namespace
 
-void check(const Options& o, const Inputs& inputs) {
-  for (const Other& other : others(o)) (void)read_other(o, other);
-  if (!o.corruptions.empty()) check_corruptions(o, inputs, reference_of(o));
-}
+struct Evaluation::Data {
+  const Options& options;
+  const std::vector<Source>& sources;
+  Inputs inputs;
+};
 
-void evaluate(const Options& o, const std::vector<Source>& sources, const Inputs& inputs, const Scored& scored,
-              Predictor& predictor, lpw::train::Display& display) {
-  const Json found = score(o, sources, inputs, scored, reference_of(o), predictor, display);
+Evaluation::Evaluation(const Options& o, const std::vector<Source>& sources)
+    : data_(new Data{o, sources, read_inputs(o, sources)}) {
+  for (const Other& other : others(o)) (void)read_other(o, other);
+  if (!o.corruptions.empty()) check_corruptions(o, data_->inputs, reference_of(o));
+}
+Evaluation::~Evaluation() = default;
+
+const std::vector<float>& Evaluation::mean() const { return data_->inputs.dataset.normalization.mean; }
+const std::vector<float>& Evaluation::stddev() const { return data_->inputs.dataset.normalization.stddev; }
+
+void Evaluation::run(const Scored& scored, Predictor& predictor) const {
+  const auto& [options, sources, inputs] = *data_;
+  lpw::train::Display display;
+  const Json found = score(options, sources, inputs, scored, reference_of(options), predictor, display);
   display.line(format_tables(found));
-  if (!o.out.empty()) write_files(o.out, found);
+  if (!options.out.empty()) write_files(options.out, found);
 }
 
 }  // namespace evaluate

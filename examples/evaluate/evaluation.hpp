@@ -1,10 +1,9 @@
 // All scores of one evaluation.
 #pragma once
 
+#include <memory>
 #include <string>
 #include <vector>
-
-#include <lpw/train/display.hpp>
 
 #include "predictor.hpp"
 #include "sources.hpp"
@@ -17,13 +16,27 @@ struct Scored {
   std::string machine;
 };
 
-/// Checks that there is all that the options ask for beside networks and test images. Throws FileError and OptionError.
-void check(const Options& options, const Inputs& inputs);
+class Evaluation {
+ public:
+  /// Reads the images, and checks that there is all that the options ask for beside the networks, which are kept by
+  /// reference. Throws FileError and OptionError.
+  Evaluation(const Options& options, const std::vector<Source>& sources);
+  ~Evaluation();
+  Evaluation(const Evaluation&) = delete;
+  Evaluation& operator=(const Evaluation&) = delete;
 
-/// Scores networks on everything that the options ask for, prints tables, and writes the files of --out, of which
-/// docs/evaluation.md says what they hold. Throws what is wrong with the images, NonFinite for networks that have
-/// diverged, and FileError.
-void evaluate(const Options& options, const std::vector<Source>& sources, const Inputs& inputs, const Scored& scored,
-              Predictor& predictor, lpw::train::Display& display);
+  /// What the networks' inputs are normalised with, for each channel.
+  [[nodiscard]] const std::vector<float>& mean() const;
+  [[nodiscard]] const std::vector<float>& stddev() const;
+
+  /// Scores networks on everything that the options ask for, prints tables, and writes the files of --out, of which
+  /// docs/evaluation.md says what they hold. Throws what is wrong with the images, NonFinite for networks that have
+  /// diverged, and FileError.
+  void run(const Scored& scored, Predictor& predictor) const;
+
+ private:
+  struct Data;
+  std::unique_ptr<const Data> data_;
+};
 
 }  // namespace evaluate

@@ -8,8 +8,8 @@
 int main(int argc, char** argv) {
   return example::main_with_options<evaluate::Options>(
       argc, argv, "a smaller --batch, or fewer networks", [](const evaluate::Options& options) {
-        lpw::require<lpw::OptionError>(options.precision != "tf32" || options.device == "cuda",
-                                       "--precision tf32 needs --device cuda; on the CPU there are fp32 and bf16");
+        lpw::require<lpw::OptionError>(options.precision == "fp32" || options.device == "cuda", "--precision ",
+                                       options.precision, " needs --device cuda; the CPU evaluates in fp32");
         if (!options.out.empty())
           example::make_output_folder(options.out, {"evaluation.json", "reliability.svg", "risk_coverage.svg"});
         return example::run_offered<evaluate::Example>(options, {});

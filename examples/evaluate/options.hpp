@@ -166,7 +166,7 @@ namespace detail {
        .section = run},
       {.name = "precision",
        .member = &Options::precision,
-       .help = "fp32, bf16, or on a GPU tf32, whatever the networks were trained in",
+       .help = "fp32, or on a GPU bf16 or tf32, whatever the networks were trained in",
        .check = one_of({"fp32", "bf16", "tf32"}),
        .section = run},
       {.name = "convolution",

@@ -1,6 +1,7 @@
 // What the evaluation does in an element type and on a device: it reads the networks, and predicts with them.
 #pragma once
 
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
@@ -78,21 +79,37 @@ class NetworksPredictor final : public Predictor {
   using T = typename Network::value_type;
   using D = typename Network::device_type;
 
-  NetworksPredictor(std::vector<Network> networks, const lpw::data::Normalization& normalization, std::int64_t batch)
-      : networks_(std::move(networks)), normalization_(normalization), batch_(batch) {
+  NetworksPredictor(std::vector<Network> networks, lpw::data::Normalization normalization, std::int64_t batch)
+      : networks_(std::move(networks)), normalization_(std::move(normalization)), batch_(batch) {
     for (Network& network : networks_) members_ += lpw::nn::members(network);
   }
 
-  void predict(const lpw::data::ImageSet& set, const std::function<void(const Predictions&)>& take) override {
+  void predict(const Images& images, const std::function<void(const Probabilities&)>& take) override {
+    const auto set = set_of(images);
     const typename lpw::data::LoaderFor<T, D>::type loader(set, normalization_, lpw::data::evaluation(batch_));
-    for (auto& [images, labels] : loader.epoch(0)) {
-      const auto members = lpw::predict_networks(networks_, images);
-      take({members, lpw::ensemble_of(members), lpw::to_host(labels).reshaped({labels.size()})});
+    for (auto& [inputs, labels] : loader.epoch(0)) {
+      const auto members = lpw::predict_networks(networks_, inputs), ensemble = lpw::ensemble_of(members);
+      const auto there = lpw::to_host(labels);
+      take({values_of(members), values_of(ensemble), values_of(there), ensemble.dim(1)});
     }
   }
   [[nodiscard]] std::int64_t members() const override { return members_; }
 
  private:
+  template <class U>
+  [[nodiscard]] static std::span<const U> values_of(const lpw::Tensor<U, lpw::Cpu>& tensor) {
+    return {tensor.data(), lpw::to_size(tensor.size())};
+  }
+  [[nodiscard]] static lpw::data::ImageSet set_of(const Images& images) {
+    return {.count = std::ssize(images.labels),
+            .height = images.height,
+            .width = images.width,
+            .channels = images.channels,
+            .classes = images.classes,
+            .pixels = {images.pixels.begin(), images.pixels.end()},
+            .labels = {images.labels.begin(), images.labels.end()}};
+  }
+
   std::vector<Network> networks_;
   lpw::data::Normalization normalization_;
   std::int64_t batch_, members_ = 0;
@@ -109,8 +126,7 @@ class Program {
   /// Returns the exit code.
   int run() {
     const auto sources = find_sources(options_);
-    const auto inputs = read_inputs(options_, sources);
-    check(options_, inputs);
+    const Evaluation evaluation(options_, sources);
     std::vector<Network> networks;
     Scored scored{.members = {}, .machine = example::Machine<Device>::description()};
     const NetworkReader<T, Device> reader(display_);
@@ -123,9 +139,9 @@ class Program {
       }
       scored.members.push_back(members);
     }
-    NetworksPredictor<Network> predictor(std::move(networks), inputs.dataset.normalization, options_.batch);
+    NetworksPredictor<Network> predictor(std::move(networks), {evaluation.mean(), evaluation.stddev()}, options_.batch);
     try {
-      evaluate(options_, sources, inputs, scored, predictor, display_);
+      evaluation.run(scored, predictor);
     } catch (const lpw::NonFinite& error) {
       lpw::fail<lpw::NonFinite>(sources.size() == 1 ? sources.front().given : "one of the networks",
                                 ": the outputs are not finite (", error.what(),

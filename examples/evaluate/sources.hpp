@@ -7,8 +7,6 @@
 #include <string>
 #include <vector>
 
-#include <lpw/data/dataset.hpp>
-
 #include "options.hpp"
 
 namespace cifar {
@@ -38,15 +36,5 @@ struct Source {
 
 /// All of --network. Throws OptionError and FileError for what is no network, or of other data than the rest.
 [[nodiscard]] std::vector<Source> find_sources(const Options& options);
-
-/// What is scored in any case, and what a temperature is fitted on.
-struct Inputs {
-  std::string images;                           // that all networks were trained on
-  std::int64_t train_subset = 0, held_out = 0;  // of those: by the options, or what the runs record
-  lpw::data::Dataset dataset = {};              // without its training images
-};
-
-/// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.
-[[nodiscard]] Inputs read_inputs(const Options& options, const std::vector<Source>& sources);
 
 }  // namespace evaluate

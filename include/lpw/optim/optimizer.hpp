@@ -182,8 +182,8 @@ class Optimizer {
 
   static const Rules& checked(const char* name, const Rules& o) {
     detail::require_valid(name, o.base);
-    for (const auto& group : {o.late, o.coefficients})
-      if (group) detail::require_valid(name, *group);
+    if (o.late) detail::require_valid(name, *o.late);
+    if (o.coefficients) detail::require_valid(name, *o.coefficients);
     require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip,
                          "; expected a norm above 0, or 0 for none");
     return o;

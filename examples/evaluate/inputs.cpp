@@ -1,0 +1,55 @@
+#include "inputs.hpp"
+
+#include <algorithm>
+
+#include "../cifar/options.hpp"
+#include "images.hpp"
+
+namespace evaluate {
+
+namespace {
+
+/// Whether a temperature is to be fitted.
+[[nodiscard]] bool fits_temperature(const Options& o, const std::vector<Source>& sources) {
+  if (o.held_out >= 0) return o.held_out > 0;
+  return std::any_of(sources.begin(), sources.end(), [](const Source& source) { return source.held_out > 0; });
+}
+
+/// The first that records what its run held out; nullptr where none does. Throws OptionError where another records
+/// other images, and the options do not say which count.
+[[nodiscard]] const Source* common_record(const Options& o, const std::vector<Source>& sources) {
+  const Source* record = nullptr;
+  for (const Source& source : sources) {
+    if (!source.recorded) continue;
+    if (record == nullptr) record = &source;
+    const auto require_same = [&](const char* option, std::int64_t given, std::int64_t one, std::int64_t other) {
+      lpw::require<lpw::OptionError>(given >= 0 || one == other, source.given, ": was trained with --", option, ' ',
+                                     one, ", and ", record->given, " with ", other, "; say with --", option,
+                                     " what is to count, or --held-out 0 to fit no temperature");
+    };
+    require_same("held-out", o.held_out, source.held_out, record->held_out);
+    require_same("train-subset", o.train_subset, source.train_subset, record->train_subset);
+  }
+  return record;
+}
+
+}  // namespace
+
+Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
+  Inputs inputs{.images = sources.front().images};
+  const Source* record = fits_temperature(o, sources) ? common_record(o, sources) : nullptr;
+  inputs.train_subset = o.train_subset >= 0 ? o.train_subset : record != nullptr ? record->train_subset : 0;
+  inputs.held_out = o.held_out >= 0 ? o.held_out : record != nullptr ? record->held_out : 0;
+  cifar::Options data = *sources.front().run;
+  data.train_subset = inputs.train_subset;
+  data.held_out = inputs.held_out;
+  if (data.held_out == 0 && data.images() == "synthetic") data.train_subset = 1;  // none need be drawn
+  data.test_subset = o.test.empty() ? o.test_subset : 0;
+  inputs.dataset = cifar::load_data(data);
+  if (!o.test.empty())
+    inputs.dataset.test = read_images("test", o.test, inputs.dataset.test.classes, o.test_subset, true);
+  inputs.dataset.train = {};
+  return inputs;
+}
+
+}  // namespace evaluate
