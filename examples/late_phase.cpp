@@ -34,10 +34,8 @@ void print_score(const char* of, Network& network, const lpw::data::Dataset& dat
   std::printf("%-26s accuracy %.3f, NLL %.3f\n", of, result.accuracy, result.nll);
 }
 
-/// One pass through the training set: theta steps by the members' gradients together, each phi_k by that of its own
-/// minibatch.
-double train_epoch(Network& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer, const lpw::data::Loader<float>& train,
-                   std::int64_t epoch) {
+/// One pass through the training set: theta steps by the members' gradients together, each phi_k by its minibatch's.
+double train_epoch(Network& network, auto& optimizer, const lpw::data::Loader<float>& train, std::int64_t epoch) {
   const std::int64_t k = lpw::nn::members(network);
   const double rate = lpw::optim::factor(lpw::optim::Cosine{.epochs = epochs}, static_cast<double>(epoch));
   double sum = 0;
@@ -55,10 +53,8 @@ double train_epoch(Network& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer
 }  // namespace
 
 int main() try {
-  auto data = lpw::data::synthetic(
-      {.train = 2000,
-       .test = 500,
-       .difficulty = {.ambiguous = 0, .min_contrast = 0.6f, .texture = 0, .noise = 0, .occluded = 0}});
+  const lpw::data::SyntheticDifficulty easy{.ambiguous = 0, .min_contrast = 0.6f, .noise = 0, .occluded = 0};
+  auto data = lpw::data::synthetic({.train = 2000, .test = 500, .difficulty = easy});
   data.train = smaller(data.train), data.test = smaller(data.test);
   const lpw::data::Loader<float> train(data.train, data.normalization, {.batch = 10});
   Network network({.depth = 10, .widen = 1, .classes = 10}, lpw::Philox{1});

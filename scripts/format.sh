@@ -24,7 +24,7 @@ for folder in include kernels examples tests benchmarks; do
   [ -d "$folder" ] && folders+=("$folder")
 done
 mapfile -d '' files < <(find "${folders[@]}" -type f \
-  \( -name '*.hpp' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z)
+  \( -name '*.hpp' -o -name '*.h' -o -name '*.cuh' -o -name '*.cpp' -o -name '*.cu' \) -print0 | sort -z)
 if [ "${1:-}" = --check ]; then
   # One process formats a copy of all: started for each file it takes seven times as long, and --dry-run complains of
   # what it would not change.

@@ -88,6 +88,16 @@ TEST_CASE("a multiprocessor is said to hold as many blocks as its shared memory 
   CHECK(cuda::cooperative_limits(shared_sum<2>).resident_blocks == 1);
 }
 
+#if defined(LPW_EMULATOR)
+TEST_CASE("the driver is asked once how many blocks of a kernel a multiprocessor holds", "[gpu]") {
+  const auto questions = [] { return emulator::StandIn::instance().occupancy_questions; };
+  const auto before = questions();
+  for (int time = 0; time < 3; ++time)
+    for (const std::int64_t bytes : {1024, 4096}) CHECK(cuda::resident_blocks(shared_sum<5>, bytes, 2) > 0);
+  CHECK(questions() == before + 2);
+}
+#endif
+
 TEST_CASE("a cooperative grid fills the GPU at what is said to be resident, and one block more is refused", "[gpu]") {
   const GpuLimits gpu = cuda::cooperative_limits(shared_sum<3>);
   const std::int64_t bytes = gpu.shared_of_resident();

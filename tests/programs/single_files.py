@@ -32,6 +32,8 @@ def figure(printed, pattern):
 
 
 def late_phase(folder):
+    source = pathlib.Path(__file__).resolve().parents[2] / "examples" / "late_phase.cpp"
+    check(len(source.read_text().splitlines()) <= 80, "late_phase.cpp: has more than the eighty lines that one reads")
     printed = run("late_phase", folder)
     before, ensemble, collapsed = (
         figure(printed, f"{what}:\\s+accuracy")

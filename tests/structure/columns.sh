@@ -10,7 +10,7 @@ python3 - <<'PROGRAM'
 import pathlib
 import sys
 
-ENDINGS = {".hpp", ".cpp", ".cuh", ".cu", ".inc", ".cmake", ".txt", ".sh", ".py", ".md"}
+ENDINGS = {".hpp", ".h", ".cpp", ".cuh", ".cu", ".inc", ".cmake", ".txt", ".sh", ".py", ".md", ".toml"}
 FOLDERS = ["include", "kernels", "examples", "tests", "benchmarks", "docs", "scripts", "cmake"]
 files = [path for folder in FOLDERS for path in sorted(pathlib.Path(folder).rglob("*")) if path.suffix in ENDINGS]
 files += [path for path in sorted(pathlib.Path().glob("*")) if path.suffix in ENDINGS]

@@ -33,6 +33,7 @@ struct CorruptionLayout {
   }
 };
 
+/// The published corruptions of a test set in a folder of .npy files, read one kind and severity at a time.
 class CifarC {
  public:
   /// Looks at all files of the folder, and chooses `size` of each severity's images, the same ones, class-balanced; 0:

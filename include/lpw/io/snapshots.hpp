@@ -20,6 +20,7 @@
 
 namespace lpw::inline LPW_ABI::io {
 
+/// Networks kept in a folder, the last so many of those that were added.
 class Snapshots {
  public:
   /// Knows the snapshots that are in the folder, which need not exist; nothing is written before one is added. At most

@@ -38,8 +38,10 @@ struct Swap {
   bool states = false;  // the optimizer's states go with the weights
 };
 
+/// One of the ways in which members pull on each other.
 using CouplingRule = std::variant<PullToMean, Elastic, Swap>;
 
+/// How members pull on each other, and after how many of their steps.
 struct CouplingOptions {
   CouplingRule rule = PullToMean{};
   std::int64_t every = 10;  // steps

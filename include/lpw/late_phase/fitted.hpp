@@ -18,6 +18,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// How coefficients of members are fitted to held-out samples.
 struct FitOptions {
   std::int64_t steps = 20;
   bool convex = false;  // no coefficient below 0
@@ -29,6 +30,7 @@ struct MixedLoss {
   std::vector<double> gradient = {};
 };
 
+/// What was fitted: a coefficient for each member, and the losses on the way.
 struct FittedCoefficients {
   std::vector<double> coefficients;  // [K]
   std::vector<double> losses;        // of equal ones, and after each step

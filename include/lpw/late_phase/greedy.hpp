@@ -12,6 +12,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// The members that were chosen, and what their mean scores.
 struct GreedyChoice {
   std::vector<std::int64_t> members;  // in the order in which they were taken
   double quality = 0;                 // of their average, as it was scored

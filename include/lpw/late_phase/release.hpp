@@ -26,6 +26,7 @@ namespace lpw::inline LPW_ABI {
 /// they were, or zero, as of a new optimizer.
 enum class ReleaseMomentum { carry, zero };
 
+/// What release replicates, how often, and how the members' weights and the optimizer's states start.
 struct ReleaseOptions {
   std::int64_t members = 10;                         // K
   Selectors late = Group::batch_norm | Group::head;  // what becomes late-phase weights

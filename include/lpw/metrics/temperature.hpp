@@ -36,6 +36,7 @@ namespace lpw::inline LPW_ABI::metrics {
   return softmax_rows(logits);
 }
 
+/// A temperature, and whether the likelihood still grew where the search ends.
 struct TemperatureFit {
   double temperature = 1;
   bool at_limit = false;  // the likelihood rises up to the end of the range, as where every sample is right

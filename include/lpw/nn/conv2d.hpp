@@ -7,6 +7,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// A convolution with a square kernel: channels, side, stride and padding in pixels.
 struct Conv2dShape {
   std::int64_t in_channels, out_channels;
   std::int64_t kernel_size = 3;

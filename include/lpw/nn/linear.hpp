@@ -9,6 +9,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// A linear layer: features in and out, whether it adds a bias, and whether it is the network's head.
 struct LinearShape {
   std::int64_t in_features, out_features;
   bool bias = true;

@@ -13,6 +13,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// An LSTM: features in and hidden, and its layers.
 struct LstmShape {
   std::int64_t in_features, hidden_features;
   std::int64_t layers = 1;

@@ -8,6 +8,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// Adam's rates, moments' decays and weight decay; of late-phase weights and coefficients too, where they differ.
 struct AdamOptions {
   double learning_rate = 1e-3;             // of base weights
   double beta1 = 0.9, beta2 = 0.999;       //

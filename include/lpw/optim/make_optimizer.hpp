@@ -9,6 +9,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// One of the optimizers, with its options.
 using OptimizerOptions = std::variant<SgdOptions, AdamOptions>;
 
 /// The optimizer of these options for a network. Throws OptionError as its constructor does.

@@ -29,6 +29,7 @@ namespace lpw::inline LPW_ABI::optim {
 /// Which weights ascend. The others have their gradient taken where the ascent of these leads.
 enum class Ascending { all, late_phase, base };
 
+/// How far sharpness-aware minimisation ascends, by which metric, and with which weights.
 struct SamOptions {
   double rho = 0.05;      // how far the weights move; 0: not at all
   bool adaptive = false;  // in the metric of |w| + eta

@@ -6,6 +6,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// SGD's rates, momentum and weight decay; of late-phase weights and coefficients too, where they differ.
 struct SgdOptions {
   double learning_rate = 0.1;              // of base weights
   double momentum = 0.9;                   //

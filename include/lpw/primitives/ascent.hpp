@@ -14,6 +14,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// SAM's step uphill.
 struct Ascent {
   double rho = 0.05;  // how far, in the metric of T
   bool adaptive = false;

@@ -50,6 +50,7 @@ struct BatchNormSaved {
   bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
 };
 
+/// A batch norm's outputs, and the moments that it normalised with, which its backward takes.
 template <class T, class Device>
 struct BatchNormResult {
   Activation<T, Device> y;

@@ -12,6 +12,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// The losses of K minibatches, and the probabilities of their samples, of which backward makes the gradient.
 template <class T, class Device>
 struct CrossEntropy {
   Tensor<Accumulate<T>, Device> loss;           // [K]: each member's mean over its minibatch

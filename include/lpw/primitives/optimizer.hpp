@@ -20,6 +20,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// The numbers of one step of SGD, the same for all weights of a store.
 struct SgdStep {
   double learning_rate = 0.1;
   double momentum = 0;
@@ -28,6 +29,7 @@ struct SgdStep {
   double gradient_scale = 1;
 };
 
+/// The numbers of one step of Adam, the same for all weights of a store.
 struct AdamStep {
   double learning_rate = 1e-3;
   double beta1 = 0.9, beta2 = 0.999;
@@ -50,6 +52,7 @@ struct SgdStore {
   Tensor<double, D> learning_rate = {};  // [1], read when the step is made, in place of step.learning_rate; empty: that
 };
 
+/// Weights [rows, n] with what Adam reads and keeps beside them.
 template <class W, class D>
 struct AdamStore {
   Tensor<W, D> weight, gradient, mean, square;  // mean, square: the running moments m and v

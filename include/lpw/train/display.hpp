@@ -30,6 +30,7 @@ namespace lpw::inline LPW_ABI::train {
   return text;
 }
 
+/// A terminal or a log, and what was last shown there.
 class Display {
  public:
   using Clock = std::chrono::steady_clock;

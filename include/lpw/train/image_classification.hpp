@@ -14,6 +14,7 @@
 
 namespace lpw::inline LPW_ABI::train {
 
+/// How images become minibatches, and how they are scored.
 struct ImageClassificationOptions {
   std::int64_t batch = 128;  // per member
   data::AugmentOptions augment = data::no_augmentation;
@@ -23,6 +24,7 @@ struct ImageClassificationOptions {
   data::MemberData member_data = data::MemberData::own;
 };
 
+/// The task (train/task.hpp) of classifying images by cross-entropy.
 template <nn::Module Network>
 class ImageClassification {
  public:

@@ -25,6 +25,7 @@
 
 namespace lpw::inline LPW_ABI::train {
 
+/// How a text becomes minibatches of streams, and how it is scored.
 struct LanguageModellingOptions {
   std::int64_t batch = 20;      // B, streams per member
   std::int64_t pre_batch = 20;  // streams of the one network before release
@@ -32,6 +33,7 @@ struct LanguageModellingOptions {
   data::MemberData member_data = data::MemberData::own;
 };
 
+/// The task (train/task.hpp) of predicting a text's next byte, with state carried from window to window.
 template <class Network>
 class LanguageModelling {
  public:

@@ -20,6 +20,8 @@ enum class ReleaseStart { copy, redraw };
 /// What a run with Elastic ends with: the centre, or the members, collapsed as without it.
 enum class ElasticServed { centre, members };
 
+/// All that a training run is, beside its task and its network: how long, when what is released, and what becomes of
+/// the members.
 struct TrainOptions {
   std::int64_t epochs = 200;
   std::int64_t members = 10;         // K; 1: nothing is released, but with `release_one`

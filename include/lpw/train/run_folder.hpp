@@ -27,6 +27,7 @@ namespace lpw::inline LPW_ABI::train {
   }
 }
 
+/// The folder of one run: its configuration, metrics, checkpoint, summary and model.
 class RunFolder {
  public:
   /// Creates the folder, and holds it against other processes while this object lives. Throws FileError if that fails,

@@ -1,8 +1,9 @@
 // The part of CUDA's runtime that lpw calls, on the host: kernels run on the emulator, in the order of the stream.
 //
-// Device memory lies in an arena that the host cannot read or write except through these calls, so that code which takes a device pointer
-// for one of its own crashes here as it would fail there. Fresh device memory holds NaN. While a stream is captured nothing runs: what is
-// issued goes into the graph, and calls that a capture forbids fail, as they do on a GPU.
+// Device memory lies in an arena that the host cannot read or write except through these calls, so that code which
+// takes a device pointer for one of its own crashes here as it would fail there. Fresh device memory holds NaN. While a
+// stream is captured nothing runs: what is issued goes into the graph, and calls that a capture forbids fail, as they
+// do on a GPU.
 //
 // A call that fails leaves its error behind, and launches and the libraries' calls fail until cudaGetLastError() has
 // taken it: on a GPU it is whoever next checks a launch of its own by that function that finds it. What is copied to
@@ -39,14 +40,22 @@ enum cudaError_t {
 
 [[nodiscard]] inline const char* cudaGetErrorName(cudaError_t error) {
   switch (error) {
-    case cudaSuccess: return "cudaSuccess";
-    case cudaErrorInvalidValue: return "cudaErrorInvalidValue";
-    case cudaErrorMemoryAllocation: return "cudaErrorMemoryAllocation";
-    case cudaErrorInvalidPitchValue: return "cudaErrorInvalidPitchValue";
-    case cudaErrorNoDevice: return "cudaErrorNoDevice";
-    case cudaErrorLaunchFailure: return "cudaErrorLaunchFailure";
-    case cudaErrorCooperativeLaunchTooLarge: return "cudaErrorCooperativeLaunchTooLarge";
-    default: return "cudaErrorStreamCaptureUnsupported";
+    case cudaSuccess:
+      return "cudaSuccess";
+    case cudaErrorInvalidValue:
+      return "cudaErrorInvalidValue";
+    case cudaErrorMemoryAllocation:
+      return "cudaErrorMemoryAllocation";
+    case cudaErrorInvalidPitchValue:
+      return "cudaErrorInvalidPitchValue";
+    case cudaErrorNoDevice:
+      return "cudaErrorNoDevice";
+    case cudaErrorLaunchFailure:
+      return "cudaErrorLaunchFailure";
+    case cudaErrorCooperativeLaunchTooLarge:
+      return "cudaErrorCooperativeLaunchTooLarge";
+    default:
+      return "cudaErrorStreamCaptureUnsupported";
   }
 }
 [[nodiscard]] inline const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
@@ -187,8 +196,9 @@ class StandIn {
   cudaError_t last_error = cudaSuccess;
   dim3 last_grid;                      // that was launched
   std::uint64_t synchronisations = 0;  // how often the host waited for all that was issued to a stream
-  bool dry = false;                    // nothing is run, see DryRun
-  double milliseconds = 0;             // the device's clock, by which only convolutions take time
+  std::uint64_t occupancy_questions = 0;
+  bool dry = false;         // nothing is run, see DryRun
+  double milliseconds = 0;  // the device's clock, by which only convolutions take time
 
  private:
   static constexpr std::size_t page = std::size_t{2} << 20;
@@ -273,14 +283,30 @@ inline cudaError_t cudaDriverGetVersion(int* version) {
 inline cudaError_t cudaDeviceGetAttribute(int* value, cudaDeviceAttr attribute, int) {
   using lpw::emulator::Multiprocessor;
   switch (attribute) {
-    case cudaDevAttrMultiProcessorCount: *value = lpw::emulator::StandIn::multiprocessors; break;
-    case cudaDevAttrMaxSharedMemoryPerMultiprocessor: *value = Multiprocessor::shared; break;
-    case cudaDevAttrMaxSharedMemoryPerBlockOptin: *value = Multiprocessor::shared_per_block; break;
-    case cudaDevAttrReservedSharedMemoryPerBlock: *value = Multiprocessor::reserved; break;
-    case cudaDevAttrL2CacheSize: *value = 1 << 20; break;
-    case cudaDevAttrCooperativeLaunch: *value = 1; break;
-    case cudaDevAttrComputeCapabilityMajor: *value = 9; break;
-    case cudaDevAttrComputeCapabilityMinor: *value = 0; break;
+    case cudaDevAttrMultiProcessorCount:
+      *value = lpw::emulator::StandIn::multiprocessors;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerMultiprocessor:
+      *value = Multiprocessor::shared;
+      break;
+    case cudaDevAttrMaxSharedMemoryPerBlockOptin:
+      *value = Multiprocessor::shared_per_block;
+      break;
+    case cudaDevAttrReservedSharedMemoryPerBlock:
+      *value = Multiprocessor::reserved;
+      break;
+    case cudaDevAttrL2CacheSize:
+      *value = 1 << 20;
+      break;
+    case cudaDevAttrCooperativeLaunch:
+      *value = 1;
+      break;
+    case cudaDevAttrComputeCapabilityMajor:
+      *value = 9;
+      break;
+    case cudaDevAttrComputeCapabilityMinor:
+      *value = 0;
+      break;
   }
   return cudaSuccess;
 }
@@ -296,7 +322,13 @@ inline cudaError_t cudaGetLastError() {
 
 // Memory.
 
-enum cudaMemcpyKind { cudaMemcpyHostToHost, cudaMemcpyHostToDevice, cudaMemcpyDeviceToHost, cudaMemcpyDeviceToDevice, cudaMemcpyDefault };
+enum cudaMemcpyKind {
+  cudaMemcpyHostToHost,
+  cudaMemcpyHostToDevice,
+  cudaMemcpyDeviceToHost,
+  cudaMemcpyDeviceToDevice,
+  cudaMemcpyDefault
+};
 
 inline cudaError_t cudaMalloc(void** block, std::size_t bytes) {
   auto& device = lpw::emulator::StandIn::instance();
@@ -343,8 +375,9 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
   return cudaSuccess;
 }
 /// A pitch may be no longer than the device's memPitch, which is 2^31 - 1.
-inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch, std::size_t width,
-                                     std::size_t height, cudaMemcpyKind kind, cudaStream_t stream = nullptr) {
+inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void* from, std::size_t from_pitch,
+                                     std::size_t width, std::size_t height, cudaMemcpyKind kind,
+                                     cudaStream_t stream = nullptr) {
   auto& device = lpw::emulator::StandIn::instance();
   constexpr std::size_t longest = (std::size_t{1} << 31) - 1;
   if (width > to_pitch || width > from_pitch || to_pitch > longest || from_pitch > longest)
@@ -354,7 +387,8 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void*
   if (with_host) ++device.synchronisations;
   device.issue(stream, [=] {
     for (std::size_t row = 0; row < height; ++row)
-      std::memcpy(static_cast<std::byte*>(to) + row * to_pitch, static_cast<const std::byte*>(from) + row * from_pitch, width);
+      std::memcpy(static_cast<std::byte*>(to) + row * to_pitch, static_cast<const std::byte*>(from) + row * from_pitch,
+                  width);
   });
   return cudaSuccess;
 }
@@ -366,7 +400,11 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaS
 // Streams and events. Everything but a copy to page-locked memory is done when its call returns.
 
 enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
-enum cudaStreamCaptureMode { cudaStreamCaptureModeGlobal, cudaStreamCaptureModeThreadLocal, cudaStreamCaptureModeRelaxed };
+enum cudaStreamCaptureMode {
+  cudaStreamCaptureModeGlobal,
+  cudaStreamCaptureModeThreadLocal,
+  cudaStreamCaptureModeRelaxed
+};
 
 inline cudaError_t cudaStreamCreateWithFlags(cudaStream_t* stream, unsigned) {
   *stream = lpw::emulator::StandIn::instance().make_stream();
@@ -446,10 +484,7 @@ inline cudaError_t cudaGraphExecDestroy(cudaGraphExec_t executable) {
 
 // Launches.
 
-enum cudaFuncAttribute {
-  cudaFuncAttributeMaxDynamicSharedMemorySize,
-  cudaFuncAttributePreferredSharedMemoryCarveout
-};
+enum cudaFuncAttribute { cudaFuncAttributeMaxDynamicSharedMemorySize, cudaFuncAttributePreferredSharedMemoryCarveout };
 enum cudaLaunchAttributeID { cudaLaunchAttributeCooperative };
 union cudaLaunchAttributeValue {
   int cooperative;
@@ -474,32 +509,37 @@ inline cudaError_t cudaFuncSetAttribute(const void* kernel, cudaFuncAttribute at
   return taken ? cudaSuccess : lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
 }
 inline cudaError_t cudaOccupancyMaxActiveBlocksPerMultiprocessor(int* blocks, const void* kernel, int block,
-                                                                std::size_t shared_bytes) {
+                                                                 std::size_t shared_bytes) {
+  ++lpw::emulator::StandIn::instance().occupancy_questions;
   *blocks = lpw::emulator::Multiprocessor::instance().resident(kernel, block, shared_bytes);
   return cudaSuccess;
 }
 
 template <class... Parameters, class... Arguments>
-cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...), Arguments&&... arguments) {
+cudaError_t cudaLaunchKernelEx(const cudaLaunchConfig_t* config, void (*kernel)(Parameters...),
+                               Arguments&&... arguments) {
   using namespace lpw::emulator;
   if (StandIn::instance().last_error != cudaSuccess) return StandIn::instance().last_error;
   StandIn::instance().last_grid = config->gridDim;
   LaunchOptions options{.grid = config->gridDim, .block = config->blockDim, .shared_bytes = config->dynamicSmemBytes};
-  for (unsigned i = 0; i < config->numAttrs; ++i) options.cooperative = options.cooperative || config->attrs[i].val.cooperative;
+  for (unsigned i = 0; i < config->numAttrs; ++i)
+    options.cooperative = options.cooperative || config->attrs[i].val.cooperative;
   const auto volume = [](const dim3& of) { return std::uint64_t{of.x} * of.y * of.z; };
   const auto* address = reinterpret_cast<const void*>(kernel);
   auto& multiprocessor = Multiprocessor::instance();
   if (!multiprocessor.allows(address, options.shared_bytes)) return StandIn::instance().failed(cudaErrorInvalidValue);
   const auto resident = [=, &multiprocessor] {
-    return static_cast<unsigned>(StandIn::multiprocessors *
-                                 multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
+    return static_cast<unsigned>(
+        StandIn::multiprocessors *
+        multiprocessor.resident(address, static_cast<int>(volume(options.block)), options.shared_bytes));
   };
   if (options.cooperative && volume(options.grid) > resident())
     return StandIn::instance().failed(cudaErrorCooperativeLaunchTooLarge);
-  StandIn::instance().issue(config->stream, [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
-    options.seed = StandIn::instance().next_seed();
-    options.resident_blocks = resident();  // a replay goes by what holds now
-    emulate(options, [&] { std::apply(kernel, parameters); });
-  });
+  StandIn::instance().issue(config->stream,
+                            [=, parameters = std::tuple<std::decay_t<Parameters>...>(arguments...)]() mutable {
+                              options.seed = StandIn::instance().next_seed();
+                              options.resident_blocks = resident();  // a replay goes by what holds now
+                              emulate(options, [&] { std::apply(kernel, parameters); });
+                            });
   return cudaSuccess;
 }

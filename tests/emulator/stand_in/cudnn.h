@@ -62,9 +62,9 @@ struct DnnConvolution {
 };
 struct Dnn {
   cudaStream_t stream;
-  int last_algorithm = -1;  // that ran
+  int last_algorithm = -1;               // that ran
   std::int64_t most_endless_images = 0;  // that `endless` ran on
-  std::set<int> loaded = {};  // algorithms that have run
+  std::set<int> loaded = {};             // algorithms that have run
   std::string last_words = {};
 
   /// Notes why a call failed.
@@ -129,8 +129,8 @@ void accumulate(void* result, const DnnTensor& tensor, double beta, Add add) {
          y.w == (x.w + 2 * c.padding - w.w) / c.stride + 1 && x.type == w.type && w.type == y.type;
 }
 
-/// What each algorithm is like, in the order in which they are offered. Those between `loads` and `warm` are offered, and
-/// then refuse.
+/// What each algorithm is like, in the order in which they are offered. Those between `loads` and `warm` are offered,
+/// and then refuse.
 namespace algorithm {
 enum : int {
   none,          // is no algorithm for anything
@@ -154,8 +154,12 @@ cudnnStatus_t find_algorithm(int wanted, int* found, LpwAlgorithmPerformance<Cho
       if (*found < wanted) {
         const auto status = which == none ? CUDNN_STATUS_NOT_SUPPORTED : CUDNN_STATUS_SUCCESS;
         const bool repeats = which != unordered && which != loads;
-        results[*found] = {static_cast<Chosen>(which), status, -1.f, dnn_workspace,
-                           repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC, math};
+        results[*found] = {static_cast<Chosen>(which),
+                           status,
+                           -1.f,
+                           dnn_workspace,
+                           repeats ? CUDNN_DETERMINISTIC : CUDNN_NON_DETERMINISTIC,
+                           math};
         ++*found;
       }
   return CUDNN_STATUS_SUCCESS;
@@ -280,8 +284,7 @@ inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t de
 }
 
 inline cudnnStatus_t cudnnGetConvolutionForwardAlgorithm_v7(cudnnHandle_t, cudnnTensorDescriptor_t,
-                                                            cudnnFilterDescriptor_t,
-                                                            cudnnConvolutionDescriptor_t,
+                                                            cudnnFilterDescriptor_t, cudnnConvolutionDescriptor_t,
                                                             cudnnTensorDescriptor_t, int wanted, int* found,
                                                             cudnnConvolutionFwdAlgoPerf_t* results) {
   return lpw::emulator::find_algorithm(wanted, found, results);
@@ -293,8 +296,7 @@ inline cudnnStatus_t cudnnGetConvolutionForwardWorkspaceSize(cudnnHandle_t, cudn
   return lpw::emulator::workspace_size(which, bytes);
 }
 inline cudnnStatus_t cudnnGetConvolutionBackwardDataAlgorithm_v7(cudnnHandle_t, cudnnFilterDescriptor_t,
-                                                                 cudnnTensorDescriptor_t,
-                                                                 cudnnConvolutionDescriptor_t,
+                                                                 cudnnTensorDescriptor_t, cudnnConvolutionDescriptor_t,
                                                                  cudnnTensorDescriptor_t, int wanted, int* found,
                                                                  cudnnConvolutionBwdDataAlgoPerf_t* results) {
   return lpw::emulator::find_algorithm(wanted, found, results);

@@ -89,7 +89,7 @@ decltype(auto) with_stride(const Conv2dGeometry& g, F&& f) {
 }
 
 /// y = map(x) * kernel + addend, which is null, or as large as y, or y itself.
-template <class T, class Sums = const NoSums>
+template <class T, OutputSums Sums = const NoSums>
 void conv2d_forward(const Conv2dGeometry& g, const T* x, const PendingMap& map, const float* kernel, T* y,
                     const T* addend = nullptr, Sums& sums = no_sums) {
   const detail::Side<const T> in{x, detail::in_shape(g), detail::in_lattice(g)};
@@ -110,7 +110,7 @@ template <class T>
 }
 
 /// dx (+)= the adjoint of the forward applied to dy.
-template <class T, class Sums = const NoSums>
+template <class T, OutputSums Sums = const NoSums>
 void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const float* kernel, T* dx, bool accumulate,
                           Sums& sums = no_sums) {
   detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {

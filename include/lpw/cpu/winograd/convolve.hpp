@@ -49,7 +49,7 @@ void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t inde
 
 /// The outputs of tile `index` in `Phases` phases, row t of the points' matrices from `from` on; `addend` as in
 /// leave(), of the whole stack.
-template <int Stride, int Phases, class T, class Sums>
+template <int Stride, int Phases, class T, OutputSums Sums>
 void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, const T* addend, const float* from,
                 std::int64_t stride, std::int64_t t, Sums& sums) {
   const std::int64_t channels = out.shape.channels;
@@ -84,7 +84,7 @@ void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, co
 
 /// out = the products of the patches of `in` and U[p] [in.channels of `In` phases, out.channels of `Out` phases], plus
 /// `addend`, which may be null, or out's own images.
-template <int Stride, int In, int Out, class Map, class T, class Sums>
+template <int Stride, int In, int Out, class Map, class T, OutputSums Sums>
 void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& grid, std::int64_t images, const float* u,
               const Side<T>& out, const T* addend, Sums& sums) {
   using S = Scheme<Stride>;

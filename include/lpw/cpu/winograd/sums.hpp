@@ -44,6 +44,13 @@ struct NoSums {
 };
 inline constexpr NoSums no_sums;
 
+/// What is summed of the pixels that a transform stores: of a tile's pixels (i, j), inside the image, at an offset.
+template <class S>
+concept OutputSums = requires(S& sums, const TileGrid& grid, std::int64_t n, Lanes pixel) {
+  sums.of_tile(grid, n, true).lanes_from(n).add(0, 0, n, pixel);
+  sums.of_tile(grid, n, true).lanes_from(n).finish();
+};
+
 /// Moments of the outputs of a convolution, those of `grid`: per group and channel the sums of y - s and (y - s)^2, s
 /// its first pixel.
 class MomentSums {

@@ -40,6 +40,7 @@ class DeviceMemory {
   }
 };
 
+/// The device's free memory and all that it has, in bytes.
 struct DeviceMemoryLeft {
   std::size_t free = 0, total = 0;
 };

@@ -7,6 +7,7 @@
 
 namespace lpw::inline LPW_ABI::cuda {
 
+/// How the CUDA backend computes: a program sets them once, before its first operation.
 struct Settings {
   bool tf32 = false;  // products of floats on tensor cores, which read 10 bits of each fraction; sums stay float
   bool deterministic =

@@ -17,6 +17,7 @@ namespace lpw::inline LPW_ABI {
 
 enum class BatchNormRegime { block, group, two_sweeps };
 
+/// How a batch norm is launched: how many blocks share a channel's rows, and what each keeps.
 struct BatchNormPlan {
   kernels::MemberTiling tiling;
   BatchNormRegime regime;

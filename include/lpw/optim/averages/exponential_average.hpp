@@ -11,6 +11,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// The decays of an exponential average.
 struct EmaOptions {
   double decay = 0.999;                   // the past's share in an update, from 0 to below 1
   std::optional<double> late_decay = {};  // the same while there are late-phase weights; none: decay

@@ -7,6 +7,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// How many weights a mean of the latest (LAWA) takes.
 struct LatestOptions {
   std::int64_t count = 5;  // N; as many times the network's weights are kept
 };

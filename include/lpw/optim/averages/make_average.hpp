@@ -11,6 +11,7 @@
 
 namespace lpw::inline LPW_ABI::optim {
 
+/// One of the averages over time.
 using AverageOptions = std::variant<SwaOptions, EmaOptions, LatestOptions>;
 
 /// Throws OptionError for what no average can be.

@@ -127,6 +127,7 @@ struct LinearWarmup {
   }
 };
 
+/// One of the curves of a schedule.
 using Curve =
     std::variant<Constant, LinearAnneal, MultiStep, Cosine, CosineCycles, TriangularCycles, OneCycle, LinearWarmup>;
 
