@@ -224,10 +224,24 @@ inline bool other_data(const Options& o, const Data& data) {
          o.recorded.at("test text") != fingerprint(data.test);
 }
 
+/// Throws OptionError where a checkpoint's candidates or members would be chosen by other held-out bytes than the
+/// run's.
+inline void require_held_out_meant(const Options& o, const Data& data) {
+  const auto chooser = example::serving_options(o).needs_held_out();
+  lpw::require<lpw::OptionError>(
+      chooser.empty() || o.held_out == 0 || o.recorded.at("training text") == fingerprint(data.train), o.eval, ": ",
+      chooser, " chooses by the last ", o.held_out,
+      " bytes of the training text, and this is another one than the run's: ", fingerprint(data.train),
+      " before them instead of ", o.recorded.at("training text").get<std::string>(),
+      "; give --data and --split as then, or beside --valid and --test a file of that training text alone as --data");
+}
+
 /// Throws OptionError, for --eval of a checkpoint, unless its run was scored on the same texts or both are given
-/// expressly.
+/// expressly; and unless what chooses does so by the run's held-out bytes.
 inline void require_meant(const Options& o, const Data& data) {
-  if (o.recorded.is_null() || (!o.valid.empty() && !o.test.empty())) return;
+  if (o.recorded.is_null()) return;
+  require_held_out_meant(o, data);
+  if (!o.valid.empty() && !o.test.empty()) return;
   lpw::require<lpw::OptionError>(
       !other_data(o, data), o.eval, ": was trained on ", o.recorded.at("dataset").get<std::string>(),
       "; say where its texts are with --data, --split, --valid and --test as then, or give other texts with "
@@ -248,7 +262,7 @@ inline Data load_data(const Options& o) {
 /// Only says whether the record is of this trainer: the texts are known by what is in them.
 template <class Given>
 void adopt_data(Options&, const nlohmann::json& recorded, Given&&) {
-  for (const char* name : {"dataset", "validation text", "test text"})
+  for (const char* name : {"dataset", "training text", "validation text", "test text"})
     static_cast<void>(recorded.at(name).get<std::string>());
 }
 

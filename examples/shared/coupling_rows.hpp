@@ -11,7 +11,7 @@ namespace example::detail {
 /// Why what concerns a coupling does nothing.
 template <class O>
 std::optional<Idle> without_coupling(const O& o) {
-  if (auto why = without_release(o)) return why;
+  if (auto why = without_released_others(o)) return why;
   if (o.coupling != "none") return std::nullopt;
   return Idle{"coupling", "members do not pull on each other"};
 }
@@ -77,7 +77,7 @@ OptionTable<O> coupling_options() {
        .help = "how members pull on each other after their steps: none, pull:ALPHA or pull:ALPHA:GROWTH (to their "
                "mean), elastic or elastic:RHO (to a centre), swap:SHARE or swap:SHARE:states",
        .section = late_phase,
-       .idle = without_release<O>},
+       .idle = without_released_others<O>},
       {.name = "coupling-every",
        .member = &O::coupling_every,
        .help = "iterations from a coupling to the next, from the release on",
@@ -95,7 +95,7 @@ OptionTable<O> coupling_options() {
        .help = "what members read: own minibatches, the same ones, or each the whole training set in its own order",
        .check = one_of({"own", "same", "whole"}),
        .section = late_phase,
-       .idle = without_release<O>},
+       .idle = without_released_others<O>},
       {.name = "release-start",
        .member = &O::release_start,
        .help = "what members' weights start from: copy, the network's, or redraw, initial weights of their own",

@@ -20,13 +20,19 @@ std::optional<Idle> without_others(const O& o) {
   if (o.members == 1 && o.release_one) return Idle{"release-one", "there is one member, without others"};
   return without_members(o);
 }
-/// Why what members do between their release and the end does nothing.
+/// Why what concerns members between their release and the end does nothing.
 template <class O>
 std::optional<Idle> without_release(const O& o) {
-  if (auto why = without_others(o)) return why;
+  if (auto why = without_members(o)) return why;
   if (o.release_step < 0 && o.release_epoch >= o.epochs)
     return Idle{"release-epoch", "no members are released before the last epoch ends"};
   return std::nullopt;
+}
+/// Why what several members do between their release and the end does nothing.
+template <class O>
+std::optional<Idle> without_released_others(const O& o) {
+  if (auto why = without_others(o)) return why;
+  return without_release(o);
 }
 /// Why what concerns coefficients of templates does nothing.
 template <class O>

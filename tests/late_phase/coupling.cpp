@@ -233,8 +233,9 @@ TEST_CASE("coupling: what cannot be is refused", "[late_phase]") {
   CHECK(message({.rule = PullToMean{.alpha = 1.5}}) == "coupling: alpha 1.5; expected 0 to 1");
   CHECK(message({.rule = PullToMean{.growth = 0.5}}) == "coupling: growth 0.5; expected at least 1");
   CHECK(message({.rule = PullToMean{.growth = nan}}) == "coupling: growth nan; expected at least 1");
-  CHECK(message({.rule = Elastic{.rho = -0.1}}) == "coupling: rho -0.1; expected 0 to 0.333333");
-  CHECK(message({.rule = Elastic{.rho = 0.5}}) == "coupling: rho 0.5; expected 0 to 0.333333");
+  const std::string why = ", 1 / 3 members, beyond which the centre overshoots their mean";
+  CHECK(message({.rule = Elastic{.rho = -0.1}}) == "coupling: rho -0.1; expected 0 to 0.333333" + why);
+  CHECK(message({.rule = Elastic{.rho = 0.5}}) == "coupling: rho 0.5; expected 0 to 0.333333" + why);
   CHECK(message({.rule = Swap{.share = 1.01}}) == "coupling: share 1.01; expected 0 to 1");
   CHECK(message({.rule = Swap{.share = nan}}) == "coupling: share nan; expected 0 to 1");
   CHECK(message({.every = 0}) == "coupling: every 0 steps; expected at least 1");

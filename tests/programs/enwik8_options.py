@@ -18,6 +18,7 @@ from trainer import (
     main,
     make_text,
     metrics,
+    refused,
     results,
     run,
     summary,
@@ -189,6 +190,30 @@ def evaluation(folder):
         check(contents(out) == before, f"{name}: evaluating changed the folder")
 
 
+def evaluation_by_held_out_text(folder):
+    """What chooses does so by the run's own held-out bytes, whatever other texts are scored."""
+    out = folder / "run"
+    printed, _ = train(out, *RUN, "--held-out", 2000, "--best")
+    evaluate = ["--eval", out / "checkpoint.lpw", "--threads", 1]
+    done = run(*evaluate, "--data", TEXT)
+    check(done.returncode == 0 and table(done.stdout) == table(printed), f"{done.stdout}{done.stderr}not\n{printed}")
+    (folder / "other").write_bytes(make_text(4000, seed=5))
+    (folder / "train").write_bytes(TEXT.read_bytes()[:36000])
+    others = ["--valid", folder / "other", "--test", folder / "other"]
+    for data in [[], ["--data", TEXT]]:
+        says = ["--best chooses by the last 2000 bytes of the training text", "34000 bytes, CRC-32C", "--split"]
+        refused(*evaluate, *data, *others, says=says)
+    done = run(*evaluate, "--data", folder / "train", *others)
+    (row,) = [line for line in printed.splitlines() if line.startswith("  collapsed, one plain network")]
+    left = row.split("  ")[1]
+    check(done.returncode == 0 and f"\n  {left}  " in done.stdout, f"not {left}: {done.stdout}{done.stderr}")
+    check("scored on 7998 characters" in done.stdout, done.stdout)
+    train(folder / "mean", *RUN, "--held-out", 2000)
+    evaluate[1] = folder / "mean" / "checkpoint.lpw"
+    check(run(*evaluate, *others).returncode == 0, "other texts are refused where nothing is chosen")
+    refused(*evaluate, *others, "--collapse", "fitted", says="--collapse fitted chooses by the last 2000 bytes")
+
+
 def explicit_texts(folder):
     """Files for validation and test replace their shares, which are trained on."""
     text = TEXT.read_bytes()
@@ -287,4 +312,16 @@ def own_source(folder):
     )
 
 
-main(changes, keeps, scores, one_member, evaluation, explicit_texts, repetition, sampling, configurations, own_source)
+main(
+    changes,
+    keeps,
+    scores,
+    one_member,
+    evaluation,
+    evaluation_by_held_out_text,
+    explicit_texts,
+    repetition,
+    sampling,
+    configurations,
+    own_source,
+)

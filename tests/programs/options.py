@@ -190,6 +190,29 @@ def phases(folder):
     )
 
 
+def coefficient_rates(folder):
+    """metrics.csv has the rate that coefficients step with, and none where they have no rate of their own."""
+    hyper = ["--model", "hyper-wrn-10-1", "--late", "templates", "--late-lr", 0.05]
+    train(folder / "own", *RUN, *hyper, "--coefficient-lr", 0.001, "--coefficient-schedule", "steps:1:0.1")
+    column = [row["coefficient_learning_rate"] for row in metrics(folder / "own")]
+    check(column == ["0.001", "0.0001"], column)
+    train(folder / "shared", *RUN, *hyper)
+    check(all(row["coefficient_learning_rate"] == "" for row in metrics(folder / "shared")), "a rate of their own")
+
+
+def late_phase_of_one(folder):
+    """One released member's late-phase weights ascend, and are drawn anew, as several members' are."""
+    one = [*RUN, "--members", 1, "--release-one", "--dry-run"]
+    for arguments in [
+        ["--late", "rank1", "--sam", 0.05, "--sam-weights", "late"],
+        ["--late", "head", "--release-epoch", 0, "--release-start", "redraw"],
+    ]:
+        done = run(*one, *arguments)
+        check(done.returncode == 0, done.stderr)
+        refused(*one, *arguments, "--release-epoch", 2, says=f"{arguments[-2]} does nothing here: no members are")
+    refused(*one, "--coupling", "pull:0.1", says="--coupling does nothing here: there is one member, without others")
+
+
 def smaller_batches(folder):
     """Members share the samples there are: 2 x 80 would exceed the 100 images."""
     printed, _ = train(folder / "run", *RUN, "--batch", 80)
@@ -497,6 +520,8 @@ main(
     keeps,
     plain_network,
     phases,
+    coefficient_rates,
+    late_phase_of_one,
     smaller_batches,
     evaluation,
     repetition,

@@ -17,8 +17,16 @@ OFTEN = {"--coupling-every": 2}  # members take few steps
 # Each choice: what it sets.
 CHOICES = {
     "one network": {"--members": 1},
+    "release one": {"--members": 1, "--release-one": True},
     "batchnorm": {"--late": "batchnorm"},
     "templates": {"--model": "hyper-wrn-10-1", "--late": "templates"},
+    "coefficients": {
+        "--model": "hyper-wrn-10-1",
+        "--late": "templates",
+        "--coefficient-lr": 0.01,
+        "--coefficient-weight-decay": 0.001,
+        "--coefficient-schedule": "steps:1:0.5",
+    },
     "rank1": {"--late": "rank1", "--rank1-start": "signs"},
     "additive": {"--late": "additive"},
     "all": {"--late": "all"},
@@ -40,24 +48,33 @@ CHOICES = {
     "parameters": {"--collapse": "parameters"},
     "greedy": HELD_OUT | {"--collapse": "greedy"},
     "fitted": HELD_OUT | {"--collapse": "fitted"},
+    "convex": HELD_OUT | {"--collapse": "fitted:convex"},
+    "line search": HELD_OUT | {"--line-search": 3},
     "ensemble": {"--serve": "ensemble"},
     "dropout": {"--dropout": 0.1, "--serve": "dropout:2"},
     "sam": {"--sam": 0.05},
     "late sam": {"--sam": 0.05, "--sam-weights": "late", "--sam-start": 2},
     "adam": {"--optimizer": "adam", "--lr": 0.001},
 }
-OF_IMAGES = {"batchnorm", "templates"}
+OF_IMAGES = {"batchnorm", "templates", "coefficients"}
 TRAINED = {("elastic", "snapshots"), ("elastic", "best"), ("all", "sam"), ("deep ensemble", "sam")}
 
 # What is refused, and the reason in part. What is done with members is nothing for one network.
 NO_MEMBERS = "one member has no weights of its own"
+NO_OTHERS = "there is one member, without others"
 CENTRE = "with an elastic centre all members end as that one network"
 REFUSED = {
     ("one network", other): NO_MEMBERS
-    for other in "rank1 redraw again pull elastic swap parameters greedy fitted".split()
-    + ["deep ensemble", "same data", "whole data", "late sam"]
+    for other in "rank1 redraw again pull elastic swap parameters greedy fitted convex".split()
+    + ["deep ensemble", "same data", "whole data", "line search", "late sam"]
 } | {
-    ("one network", "ensemble"): "no members are released",
+    ("release one", other): NO_OTHERS
+    for other in "pull elastic swap parameters greedy fitted convex".split()
+    + ["deep ensemble", "same data", "whole data", "line search"]
+} | {
+    ("one network", "ensemble"): "fewer than two members are released",
+    ("release one", "ensemble"): "fewer than two members are released",
+    ("coefficients", "again"): "no weights made of templates are left to release again",
     ("templates", "again"): "no weights made of templates are left to release again",
     ("redraw", "again"): "drawn anew do not go on from collapsed ones",
     ("deep ensemble", "again"): "drawn anew do not go on from collapsed ones",
@@ -66,6 +83,7 @@ REFUSED = {
     ("elastic", "ensemble"): CENTRE,
     ("elastic", "greedy"): CENTRE,
     ("elastic", "fitted"): CENTRE,
+    ("elastic", "convex"): CENTRE,
     ("elastic", "swa"): "either with the centre of elastic members or with averaged weights",
     ("elastic", "ema"): "either with the centre of elastic members or with averaged weights",
     ("elastic", "lawa"): "either with the centre of elastic members or with averaged weights",

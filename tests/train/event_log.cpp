@@ -59,3 +59,16 @@ TEST_CASE("events hold each step's loss and each epoch's row, and a run that goe
       CHECK(found.scalars.at(tag) == expected.scalars.at(tag));
   }
 }
+
+TEST_CASE("events hold the late-phase rate of one released member too") {
+  const TemporaryFolder folder;
+  TrainOptions options = served_options;
+  options.members = 1, options.release_one = true, options.epochs = 3;
+  LoggedRun run(options, folder / "run");
+  REQUIRE(run.train(folder / "run") == 0);
+  const Events found = events_in(folder / "run");
+  CHECK(found.scalars.at("step/learning_rate").size() == 36);
+  const auto& late = found.scalars.at("step/late_learning_rate");
+  CHECK((late.size() == 12 && late.begin()->first == 25));
+  CHECK_FALSE(found.scalars.contains("step/coefficient_learning_rate"));
+}

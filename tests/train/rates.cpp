@@ -175,7 +175,8 @@ struct Interrupting final : lpw::train::Part<Hypernetwork, lpw::train::ImageClas
 };
 
 /// The model that is left of a run with rates and a schedule of coefficients' own, interrupted with a step of it.
-std::string model_of_groups(std::int64_t interrupted, double rate) {
+std::string model_of_groups(std::int64_t interrupted, double rate,
+                            std::vector<lpw::train::EpochRecord>* history = nullptr) {
   const lpw::train::TrainOptions options{
       .epochs = 2,
       .members = 2,
@@ -193,6 +194,7 @@ std::string model_of_groups(std::int64_t interrupted, double rate) {
     if (path.has_checkpoint()) trainer.load(path.checkpoint());
     RecordedDisplay display;
     REQUIRE(trainer.run(path, display.get()) == (at < 0 ? 0 : SIGINT));
+    if (history) *history = trainer.progress().history;
     if (at < 0) break;
   }
   return file_of_run(folder / "run", "model.safetensors");
@@ -201,8 +203,16 @@ std::string model_of_groups(std::int64_t interrupted, double rate) {
 }  // namespace
 
 TEST_CASE("a run whose coefficients have rates of their own goes on bit for bit") {
-  const std::string whole = model_of_groups(-1, 0.02);
-  CHECK(model_of_groups(4, 0.02) == whole);
+  std::vector<lpw::train::EpochRecord> rows, resumed;
+  const std::string whole = model_of_groups(-1, 0.02, &rows);
+  CHECK(model_of_groups(4, 0.02, &resumed) == whole);
+  REQUIRE((rows.size() == 2 && resumed.size() == 2));
+  for (const std::size_t epoch : {std::size_t{0}, std::size_t{1}}) {  // before the release they have it too
+    const double rate = rows[epoch].coefficient_learning_rate.value_or(-1);
+    CHECK((rate > 0 && rate < 0.02));  // within a cycle of 0.02
+    CHECK(rows[epoch].late_learning_rate == 0.05);
+    CHECK(resumed[epoch].coefficient_learning_rate == rows[epoch].coefficient_learning_rate);
+  }
   CHECK(model_of_groups(8, 0.02) == whole);
   CHECK(model_of_groups(-1, 0.03) != whole);
 }

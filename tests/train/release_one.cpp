@@ -38,9 +38,10 @@ TEST_CASE("one member is released where release_one says so, and never beside ot
   };
   CHECK(contains(refusal([](auto& o) { o.members = 3; }), "`release_one`: 3 members are released in any case"));
   CHECK(contains(refusal([](auto& o) { o.coupling = PullToMean{}; }), "no members are released that could pull"));
-  CHECK(contains(refusal([](auto& o) { o.serving.served = Served::ensemble; }), "`serve` ensemble: no members"));
-  CHECK(
-      contains(refusal([](auto& o) { o.serving.collapse = Averaging::greedy; }), "no members are released, of which"));
+  CHECK(contains(refusal([](auto& o) { o.serving.served = Served::ensemble; }),
+                 "`serve` ensemble: fewer than two members"));
+  CHECK(contains(refusal([](auto& o) { o.serving.collapse = Averaging::greedy; }),
+                 "fewer than two members are released, of which"));
 }
 
 TEST_CASE("one released member of batch norm and head, or of all, trains the plain network, bit for bit") {

@@ -72,6 +72,10 @@ TEST_CASE("the plan says what members do beside their steps, and what a step is"
         Lines{"coupling: members swap a share of 0.25 of their weights every 10 iterations",
               "steps inside SAM, two passes each: rho 0.05, from epoch 9 on"});
   CHECK(lines({.release_every = 2}) == Lines{"members are averaged into one and released again every 2 epochs"});
+  CHECK(lines({.epochs = 3, .release_every = 2}).size() == 1);
+  CHECK(lines({.epochs = 2, .release_every = 2}).empty());  // it would come with the end
+  CHECK(describe_choices({.epochs = 4, .members = 1, .release_epoch = 0, .release_one = true, .release_every = 2}) ==
+        Lines{"the member is folded into the network and released again every 2 epochs"});
   CHECK(lines({.release_start = lpw::train::ReleaseStart::redraw}) ==
         Lines{"members start from initial weights of their own: what they are is an ensemble, their mean is none of "
               "them"});

@@ -14,16 +14,18 @@ using namespace lpw::train;
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_accuracy,test_accuracy,epoch_seconds,seconds,"
-        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served\n");
+        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served,coefficient_learning_"
+        "rate\n");
   const EpochRecord first{1, "base", 0.1, 0.05, 2.302585093, 0.125, 0.1, 12.3456},
-      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0, {12000, 6000, 123.44}, 90, 30};
+      second{2, "late+swa", 1e-5, 0, 1e-12, 1, 0.5, 0, {12000, 6000, 123.44}, 90, 30, 3e-3};
   const EpochRecord unscored{3, "late", 0.1, 0, 0.5, 1, std::nullopt, 1};
   CHECK(format_csv({first, second, unscored}, {"bpc", "valid", "characters"}) ==
         "epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,epoch_seconds,seconds,"
-        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served\n"
-        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,12.346,0,0,0.0,,\n"
-        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12.346,12000,6000,123.4,90,30\n"
-        "3,late,0.1,0,0.5,1,,1.000,13.346,0,0,0.0,,\n");
+        "samples_forward,samples_backward,peak_memory_mb,parameters_trained,parameters_served,"
+        "coefficient_learning_rate\n"
+        "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,12.346,0,0,0.0,,,\n"
+        "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12.346,12000,6000,123.4,90,30,0.003\n"
+        "3,late,0.1,0,0.5,1,,1.000,13.346,0,0,0.0,,,\n");
 }
 
 TEST_CASE("numbers are written and read alike in every locale") {
@@ -48,7 +50,7 @@ TEST_CASE("numbers are written and read alike in every locale") {
         lpw::optim::factor(lpw::optim::parse_schedule("steps:1.5,2.5:0.25", 0.1, 10), 2));
   };
   const std::string plain = text();
-  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679,12345.679,0,0,0.0,,\n"));
+  CHECK(contains(plain, "1234,base,0.1,1e-05,2.5,0.125,0.1,12345.679,12345.679,0,0,0.0,,,\n"));
   const lpw::test::ForeignLocale locale;
   CHECK(std::locale().name() != "C");
   CHECK(text() == plain);
@@ -73,6 +75,7 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
     for (double Progress::*of : {&Progress::seconds, &Progress::epoch_seconds})
       CHECK_FALSE(taken([&](Progress& p) { p.*of = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].test_metric = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.history[1].coefficient_learning_rate = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.work.peak_memory = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[0].work.peak_memory = value; }));

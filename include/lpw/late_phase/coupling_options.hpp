@@ -54,9 +54,9 @@ namespace detail {
 /// that is none.
 [[nodiscard]] inline double coupling_strength(const CouplingRule& rule, std::int64_t members, std::int64_t n,
                                               double factor) {
-  const auto within = [](const char* name, double value, double most) {
+  const auto within = [](const char* name, double value, double most, const std::string& why = {}) {
     require<OptionError>(is_finite(value) && value >= 0 && value <= most, "coupling: ", name, ' ', value,
-                         "; expected 0 to ", most);
+                         "; expected 0 to ", most, why);
     return value;
   };
   if (const auto* pull = std::get_if<PullToMean>(&rule)) {
@@ -66,8 +66,8 @@ namespace detail {
   }
   if (const auto* swap = std::get_if<Swap>(&rule)) return within("share", swap->share * factor, 1);
   const auto count = static_cast<double>(members);
-  // beyond 1 / K the centre would overshoot the members' mean
-  return within("rho", std::get<Elastic>(rule).rho.value_or(0.9 / count) * factor, 1 / count);
+  return within("rho", std::get<Elastic>(rule).rho.value_or(0.9 / count) * factor, 1 / count,
+                to_text(", 1 / ", members, " members, beyond which the centre overshoots their mean"));
 }
 
 }  // namespace detail

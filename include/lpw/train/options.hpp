@@ -86,6 +86,17 @@ struct TrainOptions {
   }
 };
 
+namespace detail {
+
+/// Epochs that members are trained for.
+template <class Task>
+[[nodiscard]] std::int64_t member_epochs(const TrainOptions& o, const Task& task) {
+  const std::int64_t iterations = task.iterations(1);
+  return o.epochs - (o.release_step >= 0 ? (o.release_step + iterations - 1) / iterations : o.release_epoch);
+}
+
+}  // namespace detail
+
 /// Throws OptionError for what cannot work.
 inline void validate(const TrainOptions& o) {
   const auto at_least = [](const char* name, auto value, auto low) {

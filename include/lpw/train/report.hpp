@@ -60,7 +60,9 @@ class Pace {
         every(options.coupling_every, "iteration")));
   }
   if (options.release_every > 0 && options.releases())
-    lines.push_back(to_text("members are averaged into one and released again", every(options.release_every, "epoch")));
+    lines.push_back(
+        to_text(options.members == 1 ? "the member is folded into the network" : "members are averaged into one",
+                " and released again", every(options.release_every, "epoch")));
   if (options.release_start == ReleaseStart::redraw && options.releases())
     lines.push_back(
         "members start from initial weights of their own: what they are is an ensemble, their mean is none "
@@ -135,7 +137,9 @@ template <class Task>
                                                                 ", release would be after ", options.release_epoch);
     lines.push_back("no late-phase weights will be released: " + reason);
   }
-  for (const auto& more : {describe_choices(options), describe_over_time(options)})
+  TrainOptions ahead = options;  // a release that falls due with the end does not come
+  if (options.releases() && options.release_every >= detail::member_epochs(options, task)) ahead.release_every = 0;
+  for (const auto& more : {describe_choices(ahead), describe_over_time(options)})
     lines.insert(lines.end(), more.begin(), more.end());
   return lines;
 }

@@ -6,6 +6,7 @@
 #include <filesystem>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -53,6 +54,18 @@ struct TrainingRun {
   [[nodiscard]] double late_factor(const optim::Time& at) const { return optim::factor(options.late_schedule, at); }
   [[nodiscard]] double coefficient_factor(const optim::Time& at) const {
     return optim::factor(options.coefficient_schedule.value_or(options.late_schedule), at);
+  }
+  /// Whether the optimizer moves weights with the rates of late-phase ones.
+  [[nodiscard]] bool has_late_rate() const {
+    const auto& segments = optimizer->weights().segments;
+    return std::any_of(segments.begin(), segments.end(), [&](const nn::Segment& segment) {
+      return segment.late_phase && !(options.groups_coefficients() && contains(segment.group, Group::templates));
+    });
+  }
+  /// The learning rate of templates' coefficients in the step at a time, where they have one of their own.
+  [[nodiscard]] std::optional<double> coefficient_rate(const optim::Time& at) const {
+    if (!options.groups_coefficients()) return std::nullopt;
+    return optimizer->coefficient_rates().learning_rate * coefficient_factor(at);
   }
   /// Whether the last step was a cycle's of the lowest rate. An epoch that a part ends early is over with it.
   [[nodiscard]] bool cycle_ended() const {

@@ -38,9 +38,9 @@ struct ServingOptions {
 /// takes so many snapshots.
 inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t snapshots) {
   require<OptionError>(members > 1 || !o.chooses(), o.needs_held_out(),
-                       ": no members are released, of which it would choose; leave `collapse` at affine");
+                       ": fewer than two members are released, of which it would choose; leave `collapse` at affine");
   require<OptionError>(members > 1 || o.served != Served::ensemble,
-                       "`serve` ensemble: no members are released; serve the collapsed network");
+                       "`serve` ensemble: fewer than two members are released; serve the collapsed network");
   require<OptionError>(snapshots > 0 || o.served != Served::snapshots,
                        "`serve` snapshots: none are taken; say how many in `snapshots`");
   require<OptionError>(o.served != Served::dropout || o.dropout_samples >= 1, "`serve` dropout: ", o.dropout_samples,
@@ -53,10 +53,11 @@ inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t
                        " is of several others; leave `best` out, or serve the collapsed network");
 }
 
-/// Throws OptionError where held-out samples are needed, and the task has none.
+/// Throws OptionError where held-out samples are needed, and the task has none: a run that is over has none for ever.
 inline void require_held_out(const ServingOptions& o, bool holds_out) {
   require<OptionError>(o.needs_held_out().empty() || holds_out, o.needs_held_out(),
-                       " chooses by samples that are not trained on, and there are none; say how many in `held_out`");
+                       " chooses by samples that are not trained on, and there are none; ",
+                       o.best ? "" : "leave `collapse` at affine, or before training ", "say how many in `held_out`");
 }
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -43,6 +43,7 @@ struct EpochRecord {
   // That the optimizer moved, and of what would be served after the epoch, one of the snapshots where that is their
   // ensemble; 0 in rows of before, which do not say.
   std::int64_t parameters_trained = 0, parameters_served = 0;
+  std::optional<double> coefficient_learning_rate = {};  // of its last iteration; none: of no rates of their own
 };
 
 inline void to_json(nlohmann::json& json, const EpochRecord& r) {
@@ -57,6 +58,7 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"work", r.work},
           {"parameters_trained", r.parameters_trained},
           {"parameters_served", r.parameters_served}};
+  if (r.coefficient_learning_rate) json["coefficient_learning_rate"] = *r.coefficient_learning_rate;
 }
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
@@ -66,6 +68,8 @@ inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   if (json.contains("work")) get("work", r.work);  // which rows of before do not have
   if (json.contains("parameters_trained"))
     get("parameters_trained", r.parameters_trained), get("parameters_served", r.parameters_served);
+  if (json.contains("coefficient_learning_rate"))
+    r.coefficient_learning_rate = json.at("coefficient_learning_rate").get<double>();
   const auto& score = json.at("test_metric");
   r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
 }
@@ -110,8 +114,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   const auto memory = [&](const Work& work) { return within(work.peak_memory, 0, 1e12); };  // MB
   const auto row = [&](const EpochRecord& r) {
     return within(r.seconds, 0, longest) && memory(r.work) && within(r.learning_rate, 0, largest) &&
-           within(r.late_learning_rate, 0, largest) && score(r.train_loss) && score(r.train_metric) &&
-           score(r.test_metric.value_or(0));
+           within(r.late_learning_rate, 0, largest) && within(r.coefficient_learning_rate.value_or(0), 0, largest) &&
+           score(r.train_loss) && score(r.train_metric) && score(r.test_metric.value_or(0));
   };
   const double samples = static_cast<double>(std::max<std::int64_t>(p.sums.seen, 1));
   return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && memory(p.work) &&
@@ -122,12 +126,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
 }
 
 /// metrics.csv. Of the time an epoch's and the run's so far; what has a name of summary.json's is of the run so far, as
-/// there. The cell of a score that was not taken is empty.
+/// there. The cell of a score that was not taken is empty, and of coefficients' rate where they have none of their own.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
   std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
                             words.held_out, '_', words.metric,
                             ",epoch_seconds,seconds,samples_forward,samples_backward,peak_memory_mb,parameters_trained,"
-                            "parameters_served\n");
+                            "parameters_served,coefficient_learning_rate\n");
   const auto exact = [](double x) { return significant(x, 9); };
   const auto count = [](std::int64_t parameters) { return parameters > 0 ? to_text(parameters) : std::string(); };
   double seconds = 0;
@@ -137,7 +141,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
                    exact(r.train_loss), ',', exact(r.train_metric), ',',
                    r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',',
                    fixed(seconds, 3), ',', r.work.forward, ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), ',',
-                   count(r.parameters_trained), ',', count(r.parameters_served), '\n');
+                   count(r.parameters_trained), ',', count(r.parameters_served), ',',
+                   r.coefficient_learning_rate ? exact(*r.coefficient_learning_rate) : std::string(), '\n');
   }
   return csv;
 }

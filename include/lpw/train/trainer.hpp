@@ -197,7 +197,8 @@ class Trainer {
                        .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(last),
                        .train_loss = progress.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress.sums),
-                       .test_metric = score};
+                       .test_metric = score,
+                       .coefficient_learning_rate = run_.coefficient_rate(last)};
     for (const auto& part : run_.parts) record.phase += part->phase(run_);
     run_.account();
     record.seconds = progress.epoch_seconds;

@@ -21,13 +21,14 @@ void validate_elastic(const TrainOptions& o) {
                        "`average`: a run ends either with the centre of elastic members or with averaged weights; "
                        "leave `average` at none, or set "
                        "`elastic_served` to members");
-  require<OptionError>(!centre || o.serving.served != Served::ensemble,
-                       "`serve` ensemble: with an elastic centre all members end as that one network; set "
-                       "`elastic_served` to members");
-  require<OptionError>(!centre || !o.serving.chooses(), "`collapse` ",
-                       o.serving.collapse == Averaging::greedy ? "greedy" : "fitted",
-                       " has nothing to choose: with an elastic centre all members end as that one network; set "
-                       "`elastic_served` to members");
+  require<OptionError>(
+      !centre || o.serving.served != Served::ensemble,
+      "`serve` ensemble: with an elastic centre all members end as that one network; serve the collapsed "
+      "network, or train with `elastic_served` at members");
+  require<OptionError>(
+      !centre || !o.serving.chooses(), "`collapse` ", o.serving.collapse == Averaging::greedy ? "greedy" : "fitted",
+      " has nothing to choose: with an elastic centre all members end as that one network; leave `collapse` "
+      "at affine, or train with `elastic_served` at members");
 }
 
 /// What is done with members does something only where they are released.

@@ -38,13 +38,6 @@ void require_late_phase(const TrainOptions& options, Network& network) {
   }
 }
 
-/// Epochs that members are trained for.
-template <class Task>
-[[nodiscard]] std::int64_t member_epochs(const TrainOptions& o, const Task& task) {
-  const std::int64_t iterations = task.iterations(1);
-  return o.epochs - (o.release_step >= 0 ? (o.release_step + iterations - 1) / iterations : o.release_epoch);
-}
-
 /// That another release comes before the end, or with it: then the run is one of a single release.
 template <class Task>
 void require_released_again(const TrainOptions& o, const Task& task) {

@@ -29,8 +29,9 @@ class EventLog final : public Part<Network, Task> {
     const optim::Time last = run.before_last_step();
     std::vector<io::EventScalar> rates{
         {"step/learning_rate", run.optimizer->rates().learning_rate * run.base_factor(last)}};
-    if (run.members() > 1)
+    if (run.has_late_rate())
       rates.push_back({"step/late_learning_rate", run.optimizer->late_rates().learning_rate * run.late_factor(last)});
+    if (const auto rate = run.coefficient_rate(last)) rates.push_back({"step/coefficient_learning_rate", *rate});
     file_->add(run.progress.step, rates);
   }
   void after_epoch(Run& run) override {
@@ -51,6 +52,8 @@ class EventLog final : public Part<Network, Task> {
                                          {"epoch/peak_memory_mb", row.work.peak_memory},
                                          {"epoch/parameters_trained", static_cast<double>(row.parameters_trained)},
                                          {"epoch/parameters_served", static_cast<double>(row.parameters_served)}};
+    if (row.coefficient_learning_rate)
+      scalars.push_back({"epoch/coefficient_learning_rate", *row.coefficient_learning_rate});
     if (row.test_metric)
       scalars.push_back({to_text("epoch/", Run::words.held_out, '_', Run::words.metric), *row.test_metric});
     file_->add(run.progress.step, scalars);

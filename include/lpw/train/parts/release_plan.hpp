@@ -53,7 +53,9 @@ class ReleasePlan final : public Part<Network, Task> {
     collapse(run.network, run);
     release_members(run);
     Run::D::trim();
-    display.line(to_text("release again after ", run.progress.epoch, " epochs: the members were averaged into one"));
+    display.line(to_text(
+        "release again after ", run.progress.epoch, " epochs: ",
+        run.options.members == 1 ? "the member was folded into the network" : "the members were averaged into one"));
     run.account();
   }
 
