@@ -2,13 +2,16 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdio>
 #include <filesystem>
 #include <functional>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <lpw/data/corruptions.hpp>
+#include <lpw/io/checksum.hpp>
 #include <lpw/io/cifar_c.hpp>
 #include <lpw/io/file.hpp>
 #include <lpw/metrics/corruption_error.hpp>
@@ -32,6 +35,7 @@ struct Corrupted {
   std::vector<std::string> kinds;  // the benchmark's first
   std::size_t benchmark;           // so many of them count for the means
   std::int64_t severities;
+  bool labels_compared;  // with those of the test set
   std::function<data::ImageSet(std::size_t kind, std::int64_t severity)> read;
 };
 
@@ -39,8 +43,12 @@ struct Corrupted {
   std::vector<std::string> kinds;
   for (const auto kind : data::corruptions) kinds.push_back(data::name_of(kind));
   const auto count = kinds.size();
-  return {lpw::to_text("own (computed by lpw; not CIFAR-10-C), seed ", o.seed), std::move(kinds), count,
-          data::corruption_severities, [&inputs, seed = o.seed](std::size_t kind, std::int64_t severity) {
+  return {lpw::to_text("own (computed by lpw; not CIFAR-10-C), seed ", o.seed),
+          std::move(kinds),
+          count,
+          data::corruption_severities,
+          true,
+          [&inputs, seed = o.seed](std::size_t kind, std::int64_t severity) {
             return data::corrupted(inputs.dataset.test, data::corruptions[kind], severity, seed);
           }};
 }
@@ -54,11 +62,16 @@ struct Corrupted {
       lpw::fail<lpw::OptionError>("--test-subset ", o.test_subset, ": ", error.what());
     }
   }();
-  lpw::require<lpw::OptionError>(!o.test.empty() || files.labels() == test.labels, "--corruptions ", o.corruptions,
+  const bool compared = o.test.empty();  // which may name other images of the same classes
+  lpw::require<lpw::OptionError>(!compared || files.labels() == test.labels, "--corruptions ", o.corruptions,
                                  ": its labels are not those of the test set of ", inputs.images,
                                  ", so these are other images; name the corruptions of that set, or own");
   const auto& layout = files.layout();
-  return {test.classes == 100 ? "CIFAR-100-C" : "CIFAR-10-C", layout.all(), layout.kinds.size(), layout.severities,
+  return {test.classes == 100 ? "CIFAR-100-C" : "CIFAR-10-C",
+          layout.all(),
+          layout.kinds.size(),
+          layout.severities,
+          compared,
           [files, kinds = layout.all()](std::size_t kind, std::int64_t severity) {
             return files.read(kinds[kind], severity);
           }};
@@ -74,19 +87,35 @@ struct Corrupted {
   return errors;
 }
 
-/// The errors of a reference under each kind.
+/// What tells images and their labels from others: of corrupted ones, those of the first kind at severity 1.
+[[nodiscard]] inline std::string fingerprint(const data::ImageSet& images) {
+  char digits[32];
+  std::snprintf(digits, sizeof digits, "CRC-32C %08x, %08x",
+                static_cast<unsigned>(lpw::io::crc32c(std::as_bytes(std::span(images.pixels)))),
+                static_cast<unsigned>(lpw::io::crc32c(std::as_bytes(std::span(images.labels)))));
+  return digits;
+}
+
+/// The errors of a reference under each kind. `first`: fingerprint's images.
 [[nodiscard]] inline std::vector<std::vector<double>> reference_errors(const Options& o, const Json& reference,
-                                                                       const Corrupted& set, std::int64_t images) {
+                                                                       const Inputs& inputs, const Corrupted& set,
+                                                                       const data::ImageSet& first) {
   const auto require_same = [&](bool same, const std::string& what, const std::string& expected) {
-    lpw::require<lpw::FileError>(same, o.reference, ": is of ", lpw::train::one_line(what), ", expected ", expected,
-                                 "; evaluate the reference with the same --corruptions, --test-subset and --seed");
+    lpw::require<lpw::FileError>(
+        same, o.reference, ": is of ", lpw::train::one_line(what), ", expected ", expected,
+        "; evaluate the reference with the same --data, --test, --corruptions, --test-subset and "
+        "--seed");
   };
   try {
     const Json& found = reference.at("corruptions");
     const auto name = found.at("set").get<std::string>();
     require_same(name == set.name, name, set.name);
     const auto count = found.at("images").get<std::int64_t>();
-    require_same(count == images, lpw::to_text(count, " images"), lpw::to_text(images));
+    require_same(count == first.count, lpw::to_text(count, " images"), lpw::to_text(first.count));
+    const auto trained_on = reference.at("data").at("trained_on").get<std::string>();
+    require_same(trained_on == inputs.images, "a network trained on " + trained_on, inputs.images);
+    require_same(found.at("fingerprint") == fingerprint(first),
+                 "other images (" + found.at("fingerprint").get<std::string>() + ")", fingerprint(first));
     require_same(found.at("kinds").size() == set.kinds.size(), "other kinds", "the same");
     std::vector<std::vector<double>> result;
     for (std::size_t i = 0; i < set.kinds.size(); ++i) {
@@ -152,27 +181,29 @@ inline void add_means(Json& result, const Options& o, std::size_t benchmark,
 /// FileError and OptionError.
 inline void check_corruptions(const Options& o, const Inputs& inputs, const Json& reference) {
   const auto set = detail::find_corrupted(o, inputs);
-  if (reference.is_object()) (void)detail::reference_errors(o, reference, set, set.read(0, 1).count);
+  if (reference.is_object()) (void)detail::reference_errors(o, reference, inputs, set, set.read(0, 1));
 }
 
 /// The field "corruptions".
 [[nodiscard]] inline Json score_corruptions(const Options& o, const Inputs& inputs, const Json& reference,
                                             Predictor& predictor, lpw::train::Display& display) {
   const auto set = detail::find_corrupted(o, inputs);
-  Json result{{"set", set.name}, {"images", 0}, {"kinds", Json::array()}};
+  const auto first = set.read(0, 1);
+  Json result{{"set", set.name},
+              {"images", first.count},
+              {"fingerprint", detail::fingerprint(first)},
+              {"labels_compared", set.labels_compared},
+              {"kinds", Json::array()}};
   for (std::size_t i = 0; i < set.kinds.size(); ++i) {
     Json kind{{"name", set.kinds[i]}, {"in_benchmark", i < set.benchmark}, {"severities", Json::array()}};
     for (std::int64_t severity = 1; severity <= set.severities; ++severity) {
       display.progress([&] { return lpw::to_text("scoring ", set.kinds[i], " at severity ", severity); });
-      const auto images = set.read(i, severity);
-      result["images"] = images.count;
-      kind["severities"].push_back(detail::score_images(predictor, images, severity));
+      kind["severities"].push_back(detail::score_images(predictor, set.read(i, severity), severity));
     }
     result["kinds"].push_back(std::move(kind));
   }
   std::vector<std::vector<double>> reference_by_kind;
-  if (reference.is_object())
-    reference_by_kind = detail::reference_errors(o, reference, set, result["images"].get<std::int64_t>());
+  if (reference.is_object()) reference_by_kind = detail::reference_errors(o, reference, inputs, set, first);
   detail::add_means(result, o, set.benchmark, reference_by_kind);
   return result;
 }

@@ -66,7 +66,9 @@ using lpw::train::one_line;
   return {{"path", one_line(source.given)},
           {"what", source.what()},
           {"model", one_line(source.model)},
-          {"members", members}};
+          {"members", members},
+          {"run_served", source.recorded ? Json(one_line(source.served)) : Json()},
+          {"take_served", source.take_served().empty() ? Json() : Json(source.take_served())}};
 }
 
 [[nodiscard]] Json describe_data(const Options& o, const Inputs& inputs) {
@@ -79,13 +81,14 @@ using lpw::train::one_line;
           {"classes", inputs.dataset.test.classes}};
 }
 
-/// Whether a temperature is fitted on images that a network was trained on; null where nothing tells.
+/// Whether a temperature is fitted on images that a network was trained on; null where nothing tells, as of what a run
+/// started from.
 [[nodiscard]] Json trained_on_held_out(const std::vector<Source>& sources, const Inputs& inputs) {
   bool unknown = false;
   for (const Source& source : sources) {
     if (source.recorded && (source.train_subset != inputs.train_subset || source.held_out < inputs.held_out))
       return true;
-    unknown = unknown || !source.recorded;
+    unknown = unknown || !source.recorded || source.initialised;
   }
   return unknown ? Json() : Json(false);
 }

@@ -16,8 +16,12 @@ namespace detail {
 
 namespace data = lpw::data;
 
+/// What an option takes beside folders.
+[[nodiscard]] inline std::string npy_of(bool labelled) { return labelled ? "IMAGES.npy:LABELS.npy" : "IMAGES.npy"; }
+
 /// The layout whose test images lie in a folder, or in the one that it holds.
-[[nodiscard]] inline data::CifarLayout layout_of(const std::string& option, const std::filesystem::path& folder) {
+[[nodiscard]] inline data::CifarLayout layout_of(const std::string& option, const std::filesystem::path& folder,
+                                                 bool labelled) {
   std::optional<data::CifarLayout> found;
   for (const auto& layout : {data::cifar10_layout(), data::cifar100_layout()}) {
     std::error_code unreadable;
@@ -30,8 +34,8 @@ namespace data = lpw::data;
     found = layout;
   }
   lpw::require<lpw::OptionError>(found.has_value(), "--", option, ' ', folder.string(),
-                                 ": expected a folder with CIFAR's test_batch.bin or test.bin, synthetic, or "
-                                 "IMAGES.npy:LABELS.npy");
+                                 ": expected a folder with CIFAR's test_batch.bin or test.bin, synthetic, or ",
+                                 npy_of(labelled));
   return *found;
 }
 
@@ -41,15 +45,16 @@ namespace data = lpw::data;
   const std::string images = text.substr(0, split == text.npos ? split : split + 4);
   std::optional<std::filesystem::path> labels;
   if (split != text.npos) labels = text.substr(split + 5);
-  lpw::require<lpw::OptionError>(labels.has_value() == labelled, "--", option, ' ', text,
-                                 labelled ? ": needs labels; write IMAGES.npy:LABELS.npy"
-                                          : ": has labels, which do not count here; write IMAGES.npy alone");
+  lpw::require<lpw::OptionError>(
+      labels.has_value() == labelled && (!labelled || !labels->empty()), "--", option, ' ', text,
+      labelled ? ": needs labels; write " : ": has labels, which do not count here; write ", npy_of(labelled));
   return lpw::io::read_npy_images(images, labels, classes, size);
 }
 
 }  // namespace detail
 
-/// Reads what --test and --ood name: a CIFAR folder's test images, the synthetic ones, or .npy files; `option` is the
+/// Reads what --test and --ood name: a CIFAR folder's test images, the synthetic ones, or .npy files, of images that
+/// are `labelled` with their labels; `option` is the
 /// one that names it. `size` of them, class-balanced; 0: all. Without labels all are 0. Throws FileError and
 /// OptionError.
 [[nodiscard]] inline lpw::data::ImageSet read_images(const std::string& option, const std::string& text, int classes,
@@ -59,7 +64,7 @@ namespace data = lpw::data;
     if (text.ends_with(".npy") || text.find(".npy:") != text.npos)
       return detail::read_npy(option, text, labelled ? classes : 1, size, labelled);
     auto set = text == "synthetic" ? data::synthetic({.train = 1}, {.train = 1, .test = size}).test
-                                   : data::read_cifar_test(text, detail::layout_of(option, text), size);
+                                   : data::read_cifar_test(text, detail::layout_of(option, text, labelled), size);
     lpw::require<lpw::OptionError>(!labelled || set.classes == classes, "--", option, ' ', text, ": has ", set.classes,
                                    " classes, the networks ", classes, "; name images of the same classes");
     return set;

@@ -38,7 +38,9 @@ namespace {
 Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   Inputs inputs{.images = sources.front().images};
   const Source* record = fits_temperature(o, sources) ? common_record(o, sources) : nullptr;
-  inputs.train_subset = o.train_subset >= 0 ? o.train_subset : record != nullptr ? record->train_subset : 0;
+  inputs.train_subset = o.train_subset >= 0 ? subset_of(inputs.images, o.train_subset)
+                        : record != nullptr ? record->train_subset
+                                            : 0;
   inputs.held_out = o.held_out >= 0 ? o.held_out : record != nullptr ? record->held_out : 0;
   cifar::Options data = *sources.front().run;
   data.train_subset = inputs.train_subset;

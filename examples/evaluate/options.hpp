@@ -121,8 +121,9 @@ namespace detail {
        .section = images},
       {.name = "ood",
        .member = &Options::ood,
-       .help = "NAME=DATA: tell the images of DATA, which are none of the classes, from the test set's; DATA is as for "
-               "--test, or IMAGES.npy without labels. May be given several times",
+       .help =
+           "NAME=DATA: tell the images of DATA, which are none of the classes, from the test set's; DATA is a CIFAR "
+           "folder, synthetic, or IMAGES.npy. May be given several times",
        .check = single_line({.complaint =
                                  [](const std::string& text) {
                                    const auto sign = text.find('=');

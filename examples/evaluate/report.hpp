@@ -44,6 +44,13 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
   return to_text(count, ' ', what, count == 1 ? "" : "s");
 }
 
+/// What the run served, where that is not this network.
+[[nodiscard]] inline std::string served_instead(const Json& network) {
+  if (network["take_served"].is_null()) return {};
+  return to_text("; its run served its ", network["run_served"].get<std::string>(), ", which --take ",
+                 network["take_served"].get<std::string>(), " scores");
+}
+
 [[nodiscard]] inline std::string format_head(const Json& e) {
   const auto members = e["members"].get<std::int64_t>();
   std::string text = to_text(members == 1 ? "one network" : to_text("an ensemble of ", members, " members"), ", ",
@@ -51,7 +58,7 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
   for (const Json& network : e["networks"])
     text += to_text("  ", network["path"].get<std::string>(), ": ", network["model"].get<std::string>(), ", ",
                     network["what"].get<std::string>(), ", ",
-                    count_of(network["members"].get<std::int64_t>(), "member"), '\n');
+                    count_of(network["members"].get<std::int64_t>(), "member"), served_instead(network), '\n');
   const Json& data = e["data"];
   text +=
       to_text("  trained on ", data["trained_on"].get<std::string>(), ", whose statistics normalise all images: mean");
@@ -124,6 +131,8 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
     if (relative) cells.push_back(number(kind["ce"]));
     text += row(kind["name"].get<std::string>() + (kind["in_benchmark"].get<bool>() ? "" : " (not counted)"), cells);
   }
+  if (!found["labels_compared"].get<bool>())
+    text += "  whether the corrupted images are those of --test is not known: their labels are not compared\n";
   text += to_text("  mean error ", number(found["mean_error"]));
   if (relative)
     text += to_text(", mCE ", number(found["mce"]), " with ", found["reference"].get<std::string>(), " as 1");

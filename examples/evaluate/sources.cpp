@@ -4,6 +4,8 @@
 #include <system_error>
 #include <utility>
 
+#include <lpw/data/cifar.hpp>
+#include <lpw/data/synthetic.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/safetensors.hpp>
 
@@ -46,8 +48,10 @@ namespace fs = std::filesystem;
                                ": damaged: its step is not a whole number");
   source.steps = step->get<std::int64_t>();
   source.recorded = true;
-  source.train_subset = run.train_subset;
+  source.train_subset = subset_of(run.images(), run.train_subset);
   source.held_out = run.held_out;
+  source.initialised = !run.init.empty();
+  source.served = run.serve;
   return run;
 }
 
@@ -99,6 +103,13 @@ namespace fs = std::filesystem;
 }
 
 }  // namespace
+
+std::int64_t subset_of(const std::string& images, std::int64_t size) {
+  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
+  const std::int64_t all = images == "synthetic" ? lpw::data::SyntheticOptions().train
+                                                 : std::ssize(layout.train_files) * layout.train_records;
+  return size == all ? 0 : size;
+}
 
 std::vector<Source> find_sources(const Options& o) {
   const auto given = Options::parts(o.networks);

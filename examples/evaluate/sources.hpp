@@ -23,16 +23,28 @@ struct Source {
   std::filesystem::path file;                      // a model, a checkpoint, or of snapshots the checkpoint beside them
   std::shared_ptr<const cifar::Options> run = {};  // of the run that saved it, as far as that is known
   std::string model = {}, images = {};             // of the network, and what it was trained on
-  bool recorded = false;                           // whether the next two are the run's
-  std::int64_t train_subset = 0, held_out = 0;
-  std::int64_t steps = 0;  // of snapshots: those up to this one are the run's
+  bool recorded = false;                           // whether the next four are the run's
+  std::int64_t train_subset = 0, held_out = 0;     // 0 of a subset: all images
+  bool initialised = false;                        // from a saved network, of which nothing is known
+  std::string served = {};                         // what it ended with by its --serve
+  std::int64_t steps = 0;                          // of snapshots: those up to this one are the run's
 
   /// "members of checkpoint.lpw"
   [[nodiscard]] std::string what() const {
     if (kind == Kind::snapshots) return "snapshots";
     return (kind == Kind::members ? "members of " : "") + file.filename().string();
   }
+  /// The --take of what the run served where that is more networks than this one, or "" (an average over dropout is not
+  /// saved).
+  [[nodiscard]] std::string take_served() const {
+    if (kind != Kind::model) return "";
+    return served == "ensemble" ? "members" : served == "snapshots" ? served : "";
+  }
 };
+
+/// 0 for so many training images as there are of a data set (Source::images), which is what 0 stands for; else as it
+/// is.
+[[nodiscard]] std::int64_t subset_of(const std::string& images, std::int64_t size);
 
 /// All of --network. Throws OptionError and FileError for what is no network, or of other data than the rest.
 [[nodiscard]] std::vector<Source> find_sources(const Options& options);

@@ -6,7 +6,7 @@ import json
 import statistics
 
 from estimates import CONFIDENCE, estimate, paired_difference
-from folders import Place
+from folders import Place, is_number, write_whole
 from plan import require
 
 
@@ -83,9 +83,11 @@ def final_runs(study, method, out):
 
 
 def finished(study, method, out):
-    """The summaries by seed."""
-    found = {run.seed: Place(out, run).summary() for run in final_runs(study, method, out)}
-    return {seed: summary for seed, summary in found.items() if summary is not None}
+    """The summaries by seed, and the seeds whose runs diverged."""
+    places = [Place(out, run) for run in final_runs(study, method, out)]
+    found = {place.run.seed: place.summary() for place in places}
+    diverged = [place.run.seed for place in places if place.diverged()]
+    return {seed: summary for seed, summary in found.items() if summary is not None}, diverged
 
 
 def score(summary, name, row):
@@ -93,7 +95,12 @@ def score(summary, name, row):
     if summary["members"] == 1 and row in ("members", "ensemble"):
         return None
     value = summary.get(f"{name}_{row}")
-    return statistics.fmean(value) if isinstance(value, list) and value else value
+    values = value if isinstance(value, list) and value else [value]
+    return statistics.fmean(values) if all(map(is_number, values)) else None
+
+
+def number(summary, name):
+    return summary[name] if is_number(summary.get(name)) else None
 
 
 def by_seed(summaries, value):
@@ -105,7 +112,8 @@ def by_seed(summaries, value):
 def figures(study, out):
     """Of all methods: for each the seeds, the trials, and estimates of scores, of differences to the baseline over
     equal seeds, of training and of cost."""
-    runs = {name: finished(study, method, out) for name, method in study.methods.items()}
+    found = {name: finished(study, method, out) for name, method in study.methods.items()}
+    runs = {name: summaries for name, (summaries, _) in found.items()}
     result = {
         "study": study.name,
         "title": study.title,
@@ -113,7 +121,12 @@ def figures(study, out):
         "baseline": study.baseline,
         "confidence": CONFIDENCE,
     }
-    return result | {"methods": {name: _of_method(study, study.methods[name], runs, out) for name in runs}}
+    return result | {
+        "methods": {
+            name: _of_method(study, study.methods[name], runs, out) | {"diverged": diverged}
+            for name, (_, diverged) in found.items()
+        }
+    }
 
 
 def _of_method(study, method, runs, out):
@@ -141,14 +154,14 @@ def _of_method(study, method, runs, out):
         "chosen": chosen,
         "scores": scores,
         "differences": differences,
-        "training": {q.name: estimated(by_seed(own, lambda s: s.get(q.name))) for q in TRAINING[study.program]},
-        "cost": {name: estimated(by_seed(own, lambda s: s.get(name))) for name in COSTS},
+        "training": {q.name: estimated(by_seed(own, lambda s: number(s, q.name))) for q in TRAINING[study.program]},
+        "cost": {name: estimated(by_seed(own, lambda s: number(s, name))) for name in COSTS},
     }
 
 
 def write(found, out):
     """results.json, and results.csv with a line for each estimate."""
-    (out / "results.json").write_text(json.dumps(found, indent=2) + "\n", encoding="utf-8")
+    write_whole(out / "results.json", json.dumps(found, indent=2) + "\n")
     with open(out / "results.csv", "w", newline="", encoding="utf-8") as file:
         lines = csv.writer(file, lineterminator="\n")
         lines.writerow(("method", "kind", "quantity", "row", "n", "mean", "half_width", "values"))

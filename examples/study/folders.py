@@ -1,10 +1,11 @@
 """What is on disk of a study's runs: in OUT/METHOD/, for each run, NAME.toml (the options it was started with),
-NAME.log, and the trainer's folder NAME. An export has no logs, and of the trainer's files config.toml and summary.json.
-"""
+NAME.log, and the trainer's folder NAME. An export has no logs, and of the trainer's files config.toml, summary.json or
+diverged.txt (the last line of the log), and of runs with all seeds what curves show of metrics.csv."""
 
 import dataclasses
 import json
 import math
+import os
 import pathlib
 
 from plan import MACHINE, PATHS, flat, is_path, read_toml, require
@@ -16,6 +17,18 @@ def toml_line(name, value):
     if isinstance(value, str):
         return f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
     return f"{name} = {value!r}\n"
+
+
+def write_whole(path, text):
+    """Whole or not at all, whatever ends the process."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    unfinished = path.with_name(path.name + ".new")
+    unfinished.write_text(text, encoding="utf-8")
+    os.replace(unfinished, path)
+
+
+def is_number(value):
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and math.isfinite(value)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,13 +57,14 @@ class Place:
             return None
         try:
             summary = json.loads(path.read_text(encoding="utf-8"))
-            complete = isinstance(summary["served"], str)
+            complete = isinstance(summary["served"], str) and type(summary["members"]) is int
+            complete = complete and is_number(summary["seconds"])
         except (ValueError, KeyError, TypeError):
             complete = False
         require(complete, path, ": is not the summary of a run")
         for name, value in summary.items():
             if name.endswith("_served"):
-                require(isinstance(value, (int, float)) and math.isfinite(value), f"{path}: {name} is {value}")
+                require(is_number(value), f"{path}: {name} is {value}")
         return summary
 
     def require_same_options(self):
@@ -66,11 +80,13 @@ class Place:
         return next((line.strip() for line in reversed(lines) if line.strip()), "")
 
     def diverged(self):
-        """Whether its weights became infinite: a result of a trial, and none that another try would change. In an
-        export, which has no logs, that is a run without a summary."""
+        """What the trainer said where its weights became infinite, which is a result, and none that another try would
+        change; else ""."""
         if (self.folder / "summary.json").exists() or not (self.folder / "config.toml").exists():
-            return False
-        return not self.beside(".log").exists() or "training diverged" in self.last_log_line()
+            return ""
+        record = self.folder / "diverged.txt"
+        said = record.read_text(encoding="utf-8").strip() if record.exists() else self.last_log_line()
+        return said if "training diverged" in said else ""
 
 
 def differences(found, options, must_have_all):

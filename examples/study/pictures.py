@@ -103,14 +103,14 @@ def curves_picture(study, out):
     """Over the epochs, the mean of each method's seeds: what training says, and the held-out score where it was taken
     more than once."""
     histories = {name: _histories(study, method, out) for name, method in study.methods.items()}
-    histories = {name: rows for name, rows in histories.items() if rows}
+    histories = {name: epochs for name, epochs in histories.items() if epochs}
     columns = [quantity for quantity in TRAINING[study.program]]
     columns += [q for q in SCORES[study.program] if _scored_often(histories, q.name)]
     width, height, left = 520, 240, 70
     parts = []
     for number, quantity in enumerate(columns):
         top = 30 + number * (height + 50)
-        curves = {name: _mean_curve(rows, quantity) for name, rows in histories.items()}
+        curves = {name: _mean_curve(epochs, quantity) for name, epochs in histories.items()}
         parts += _curves_panel(study, curves, quantity, (left, left + width), (top, top + height))
     for number, name in enumerate(histories):
         y = 40 + 18 * number
@@ -123,25 +123,26 @@ def curves_picture(study, out):
 
 def _histories(study, method, out):
     paths = [Place(out, run).folder for run in final_runs(study, method, out)]
-    return [_rows(path / "metrics.csv") for path in paths if (path / "summary.json").exists()]
+    return [rows(path / "metrics.csv") for path in paths if (path / "summary.json").exists()]
 
 
-def _rows(path):
+def rows(path):
+    """A table of epochs."""
     with open(path, newline="", encoding="utf-8") as file:
         return list(csv.DictReader(file))
 
 
 def _scored_often(histories, name):
-    return any(sum(bool(row.get(name)) for row in rows) > 1 for all in histories.values() for rows in all)
+    return any(sum(bool(row.get(name)) for row in epochs) > 1 for all in histories.values() for epochs in all)
 
 
 def _mean_curve(histories, quantity):
     """(epoch, mean) of epochs that all have."""
     points = []
-    for rows in zip(*histories, strict=False):
-        cells = [row.get(quantity.name) for row in rows]
+    for epochs in zip(*histories, strict=False):
+        cells = [row.get(quantity.name) for row in epochs]
         if all(cells):
-            points.append((int(rows[0]["epoch"]), quantity.scale * statistics.fmean(map(float, cells))))
+            points.append((int(epochs[0]["epoch"]), quantity.scale * statistics.fmean(map(float, cells))))
     return points
 
 

@@ -8,9 +8,12 @@ import tomllib
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 PROGRAMS = ("cifar", "enwik8")
-PATHS = ("data", "valid", "test", "init")  # options that name a file or folder: where it lies changes no result
+PATHS = ("data", "valid", "test", "init")  # options that name a file or folder, of which the contents count
 MACHINE = ("threads", "checkpoint-minutes", "tensorboard")  # which change no result either
 SCORES = {"cifar": ("valid_accuracy", "valid_nll"), "enwik8": ("valid_bpc",)}  # of held-out data; the first chooses
+
+
+MADE = ("table.md", "results.json", "results.csv", "curves.svg", "differences.svg")  # beside the methods' folders
 
 
 class Refused(Exception):
@@ -26,7 +29,7 @@ def require(condition, *message):
 class Tuning:
     seeds: list
     score: str  # of summary.json, without _served
-    options: dict  # of each trial, before what its method and it say
+    options: dict  # of each trial: after what is common, before what its method and it say
 
     @property
     def higher_is_better(self):
@@ -38,6 +41,7 @@ class Method:
     name: str
     title: str
     options: dict
+    trial_options: dict  # the same with those of [tuning]
     trials: list  # of options each
 
 
@@ -70,6 +74,7 @@ class Study:
     methods: dict
     tuning: Tuning | None
     where: dict  # paths that the caller gives in place of the file's
+    settings: dict  # other common options of the caller's
 
     @property
     def name(self):
@@ -93,7 +98,8 @@ class Study:
         return [Run(method.name, seed, with_end(method.options | trial) | {"seed": seed}) for seed in self.seeds]
 
     def _trial_options(self, method, trial):
-        return with_end(self.tuning.options | method.options | trial | fewest_test_images(self.program, method.options))
+        options = method.trial_options | trial
+        return with_end(options | fewest_test_images(self.program, options))
 
     def placed(self, options):
         """The options with paths as the trainer finds them from anywhere: the caller's, or from the study's folder or
@@ -157,16 +163,20 @@ def load(path, settings=()):
     program = content.get("program")
     refused(program in PROGRAMS, "program: expected ", " or ".join(PROGRAMS), ", found ", program)
     seeds = _seeds(content.get("seeds"), refused, "seeds")
+    title = _title(content.get("title", path.stem), refused, "title")
     where = {name: value for name, value in settings if is_path(name, value)}
-    common = content.get("common", {}) | {name: value for name, value in settings if name not in where}
+    settings = {name: value for name, value in settings if name not in where}
+    common = content.get("common", {})
+    refused(isinstance(common, dict), "common: expected a table of options")
     refused(
         isinstance(content.get("method"), dict) and content["method"], "has no methods: expected tables [method.NAME]"
     )
     tuning = _tuning(content.get("tuning"), program, refused)
     methods = {
-        name: _method(path, name, table, common, refused, tuning is not None)
+        name: _method(path, name, table, common | settings, refused, tuning)
         for name, table in content["method"].items()
     }
+    _require_used(where, methods.values())
     counts = {name: len(method.trials) for name, method in methods.items()}
     least, most = min(counts, key=counts.get), max(counts, key=counts.get)
     refused(
@@ -174,8 +184,24 @@ def load(path, settings=()):
         f"method {least} has {counts[least]} trials and {most} has {counts[most]}; every method has as many",
     )
     baseline = content.get("baseline")
-    refused(baseline in methods, "baseline: expected one of the methods ", _names(methods), ", found ", baseline)
-    return Study(path, content.get("title", path.stem), program, baseline, seeds, methods, tuning, where)
+    refused(
+        isinstance(baseline, str) and baseline in methods,
+        f"baseline: expected one of the methods {_names(methods)}, found {baseline}",
+    )
+    return Study(path, title, program, baseline, seeds, methods, tuning, where, settings)
+
+
+def _require_used(where, methods):
+    """A path of the caller's takes the place of one in the file, which may be of some methods alone."""
+    for name, path in where.items():
+        used = any(name in options for method in methods for options in (method.trial_options, *method.trials))
+        require(used, f"--set {name}={path}: the study has no {name}, in whose place this would be; its file needs one")
+
+
+def _title(title, refused, what):
+    whole = isinstance(title, str) and title.isprintable() and title.strip()
+    refused(whole, what, ": expected a line of text, found ", repr(title))
+    return title
 
 
 def _names(names):
@@ -193,43 +219,58 @@ def _seeds(seeds, refused, what):
 def _tuning(table, program, refused):
     if table is None:
         return None
+    refused(isinstance(table, dict), "tuning: expected a table of options")
     scores = SCORES[program]
     score = table.get("score", scores[0])
     refused(score in scores, "tuning: score: expected ", " or ".join(scores), ", found ", score)
     seeds = _seeds(table.get("seeds"), refused, "tuning: seeds")
     options = {name: value for name, value in table.items() if name not in ("score", "seeds")}
+    held_out = options.get("held-out", 0)
     refused(
-        program != "cifar" or options.get("held-out", 0) > 0,
-        "tuning: held-out: expected the number of training images by which trials are chosen",
+        program != "cifar" or type(held_out) is int and held_out > 0,
+        f"tuning: held-out: expected the number of training images by which trials are chosen, found {held_out!r}",
     )
-    return Tuning(seeds, score, options)
+    return Tuning(seeds, score, _options(options, refused, "tuning"))
 
 
-def _method(path, name, table, common, refused, tuned):
-    refused(re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name), f"method {name!r}: is no name for a folder")
-    refused(isinstance(table, dict), f"method {name}: expected a table of options")
+def _method(path, name, table, common, refused, tuning):
+    whole = re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9_.+-]*", name) and name not in MADE
+    refused(whole, f"method {name!r}: is no name for a folder")
+    what = f"method {name}"
+    refused(isinstance(table, dict), f"{what}: expected a table of options")
     own = dict(table)
-    title, trials = own.pop("title", name), own.pop("trials", [])
+    title, trials = _title(own.pop("title", name), refused, f"{what}: title"), own.pop("trials", [])
     refused(
         isinstance(trials, list) and all(isinstance(trial, dict) for trial in trials),
-        f"method {name}: trials: expected a list of tables of options",
+        f"{what}: trials: expected a list of tables of options",
     )
     refused(
-        bool(trials) == tuned,
-        f"method {name}: has {'no' if tuned else ''} trials, and there is {'a' if tuned else 'no'} [tuning]",
+        bool(trials) == (tuning is not None),
+        f"{what}: has {'no' if tuning else ''} trials, and there is {'a' if tuning else 'no'} [tuning]",
     )
-    options = {}
+    files = {}
     for base in (common, own):  # files of options first, by which the common budget is not set
         if "config" in base:
-            options |= flat(read_toml(_config_path(path, base["config"])))
-    options |= {key: value for key, value in (common | own).items() if key != "config"}
-    for key, value in [*options.items(), *(item for trial in trials for item in trial.items())]:
-        plain = isinstance(value, (str, int, float, list))
-        refused(
-            plain and key != "seed", f"method {name}: {key} = {value}: expected an option of the trainer, seeds apart"
-        )
-    options = {key: joined(value) for key, value in options.items()}
-    return Method(name, title, options, [{key: joined(value) for key, value in trial.items()} for trial in trials])
+            refused(isinstance(base["config"], str), f"{what}: config: expected a file, found {base['config']!r}")
+            files |= flat(read_toml(_config_path(path, base["config"])))
+    made = lambda *parts: _options({key: part[key] for part in parts for key in part if key != "config"}, refused, what)
+    options = made(files, common, own)
+    trials = [made(trial) for trial in trials]
+    if tuning is None:
+        return Method(name, title, options, options, trials)
+    for part in (options, *trials):
+        refused("held-out" not in part, f"{what}: held-out: stands in [tuning] alone; seeds are trained on all images")
+    return Method(name, title, options, made(files, common, tuning.options, own), trials)
+
+
+def _options(table, refused, what):
+    """With lists as the trainers write them."""
+    for name, value in table.items():
+        parts = value if isinstance(value, list) else [value]
+        plain = all(isinstance(part, (str, int, float)) for part in parts)
+        refused(plain and name != "seed", f"{what}: {name} = {value}: expected an option of the trainer, seeds apart")
+        refused(name not in PATHS or isinstance(value, str), f"{what}: {name}: expected a path, found {value!r}")
+    return {name: joined(value) for name, value in table.items()}
 
 
 def _config_path(path, config):

@@ -2,6 +2,7 @@
 
 import collections
 import concurrent.futures
+import ctypes
 import os
 import pathlib
 import signal
@@ -10,7 +11,8 @@ import sys
 import tempfile
 import time
 
-from folders import Place, toml_line
+import contents
+from folders import Place, toml_line, write_whole
 from plan import ROOT, Refused, require
 
 
@@ -25,8 +27,29 @@ def find_program(build, name):
     raise Refused(f"{build}/examples/{name}: is not built: cmake --preset release && cmake --build --preset release")
 
 
+SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+ASKS_FOR_SIGNAL_AT_PARENTS_DEATH = 1  # PR_SET_PDEATHSIG of prctl, Linux's
+_LIBRARY = ctypes.CDLL(None)
+
+
 def say(text):
-    print(text, file=sys.stderr, flush=True)
+    try:
+        print(text, file=sys.stderr, flush=True)
+    except OSError:  # of a terminal that is gone
+        pass
+
+
+def ends_with_its_parent():
+    """What a process does before it becomes a trainer: if study.py is killed, the trainer is told to stop, and leaves a
+    checkpoint."""
+    parent = os.getpid()
+
+    def ask():
+        _LIBRARY.prctl(ASKS_FOR_SIGNAL_AT_PARENTS_DEATH, signal.SIGTERM)
+        if os.getppid() != parent:
+            os._exit(1)
+
+    return ask
 
 
 def duration(seconds):
@@ -54,10 +77,11 @@ class Workers:
             summary = place.summary()
             if summary is not None:
                 self.taken[run.method].append(summary["seconds"])
-            elif not (run.trial and place.diverged()):
+            elif not place.diverged():
                 waiting.append(place)
         self.all = self.finished + len(waiting) + len(later)
-        before = {number: signal.signal(number, self._stop) for number in (signal.SIGINT, signal.SIGTERM)}
+        heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # by nohup's leave
+        before = {number: signal.signal(number, self._stop) for number in heeded}
         try:
             while self.working or (waiting and not self.signals):
                 while waiting and len(self.working) < self.jobs and not self.signals:
@@ -79,10 +103,11 @@ class Workers:
     def command(self, place):
         return self._command(place.run, place.beside(".toml"), "--out", place.folder, "--resume")
 
-    def _write_options(self, path, run):
-        path.parent.mkdir(parents=True, exist_ok=True)
+    def write_options(self, path, run):
+        """With what the run's paths hold, as comments."""
         options = self.study.placed(run.options)
-        path.write_text("".join(toml_line(*option) for option in options.items()), encoding="utf-8")
+        found = contents.comments(contents.fingerprints(self.study, run.options))
+        write_whole(path, "".join(toml_line(*option) for option in options.items()) + found)
 
     def check(self, runs):
         """That the trainer takes the options that methods set, before any is trained."""
@@ -91,7 +116,7 @@ class Workers:
         def refusal(run):
             with tempfile.TemporaryDirectory(prefix="lpw-study-") as folder:
                 config = pathlib.Path(folder) / "options.toml"
-                self._write_options(config, run)
+                self.write_options(config, run)
                 command = self._command(run, config, "--dry-run")
                 done = subprocess.run(
                     command, capture_output=True, text=True, errors="replace", stdin=subprocess.DEVNULL
@@ -104,7 +129,7 @@ class Workers:
         require(not refusals, refusals[0] if refusals else "")
 
     def _start(self, place):
-        self._write_options(place.beside(".toml"), place.run)
+        self.write_options(place.beside(".toml"), place.run)
         begun = (place.folder / "checkpoint.lpw").exists()
         with open(place.beside(".log"), "ab") as log:
             process = subprocess.Popen(
@@ -114,6 +139,7 @@ class Workers:
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env={"OMP_WAIT_POLICY": "passive"} | os.environ,
+                preexec_fn=ends_with_its_parent(),
                 start_new_session=True,  # so that a terminal's ^C comes to this process alone, which passes it on
             )
         say(f"{time.strftime('%H:%M:%S')} {place.run}: {'goes on' if begun else 'starts'}")
@@ -144,7 +170,7 @@ class Workers:
             eta = duration(self._seconds(still))
             taken = duration(time.monotonic() - begin)
             say(f"[{self.finished}/{self.all}] {place.run}: {score}, {taken}; ETA {eta}")
-        elif place.run.trial and place.diverged():
+        elif place.diverged():
             self.finished += 1
             say(f"[{self.finished}/{self.all}] {place.run}: diverged")
         elif not self.signals:

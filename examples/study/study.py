@@ -14,11 +14,12 @@ sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 
 import exports
 import pictures
+import contents
 from figures import figures, final_runs, write
-from folders import Place
+from folders import Place, write_whole
 from plan import ROOT, Refused, is_path, load, require
 from runs import Interrupted, Workers, find_program, say
-from tables import table
+from tables import has_ended, table
 
 
 def arguments():
@@ -108,13 +109,13 @@ def show_plan(study, args, methods, workers):
 def report(study, args, out):
     """Writes and prints what there is; nothing where no run is finished."""
     found = figures(study, out)
-    if not any(method["seeds"] for method in found["methods"].values()):
+    if not any(has_ended(method) for method in found["methods"].values()):
         return say(f"{out}: no run is finished yet")
     text = table(study, found)
     write(found, out)
-    (out / "table.md").write_text(text, encoding="utf-8")
-    (out / "differences.svg").write_text(pictures.differences_picture(study, found), encoding="utf-8")
-    (out / "curves.svg").write_text(pictures.curves_picture(study, out), encoding="utf-8")
+    write_whole(out / "table.md", text)
+    write_whole(out / "differences.svg", pictures.differences_picture(study, found))
+    write_whole(out / "curves.svg", pictures.curves_picture(study, out))
     print(text, end="")
     if args.export:
         exports.export(study, out, args.export)
@@ -131,7 +132,12 @@ def run(args):
     require(jobs >= 1, f"--jobs {jobs}: expected a number of at least 1")
     for seed in args.seed or []:
         require(seed in study.seeds, f"--seed {seed}: expected one of the study's, {study.seeds}")
+    if args.embed:
+        exports.embedded(study, args.embed.read_text(encoding="utf-8"), args.embed)
+    if args.export:
+        exports.require_export(args.export)
     out = (args.out or ROOT / "build/study" / study.name).resolve()
+    contents.require_same(study, out)
     methods = chosen_methods(study, args.only)
     workers = None if args.table else Workers(study, find_program(args.build.resolve(), study.program), out, jobs)
     if args.dry_run:
@@ -156,6 +162,9 @@ def main():
         return run(arguments())
     except Refused as error:
         print(f"study.py: {error}", file=sys.stderr)
+        return 1
+    except OSError as error:
+        print(f"study.py: {error.filename}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("interrupted")

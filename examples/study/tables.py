@@ -1,19 +1,47 @@
 """The tables of a study in Markdown: scores with differences to the baseline, members, trials, cost."""
 
+import json
+import shlex
+
 from figures import SCORES, TRAINING
+from plan import ROOT
 
 
 def table(study, found):
     """All of them, with the command that repeats a row as a comment at the end."""
-    methods = {name: method for name, method in found["methods"].items() if method["seeds"]}
-    parts = [_scores(study, methods), _members(study, methods), _trials(study, found["methods"]), _cost(study, methods)]
-    file = study.path.name
-    command = f"examples/study/study.py examples/study/{file} --only METHOD --seed N"
-    return "\n\n".join(filter(None, parts)) + f"\n\n<!-- a row's run again: {command} -->\n"
+    ended = {name: method for name, method in found["methods"].items() if has_ended(method)}
+    methods = {name: method for name, method in ended.items() if method["seeds"]}
+    parts = [_scores(study, ended), _members(study, methods), _trials(study, found["methods"]), _cost(study, methods)]
+    return "\n\n".join(filter(None, parts)) + f"\n\n<!-- a row's run again: {_again(study)} -->\n"
+
+
+def has_ended(method):
+    """Whether there is anything to say of a method, which may be that it diverged."""
+    return method["seeds"] or method["diverged"] or _lost(method)
+
+
+def _lost(method):
+    return method["trials"] and all(trial["score"] == "diverged" for trial in method["trials"])
+
+
+def _again(study):
+    file = study.path.relative_to(ROOT) if study.path.is_relative_to(ROOT) else study.path.name
+    shown = lambda value: json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool)) else str(value)
+    given = [word for name, value in study.settings.items() for word in ("--set", f"{name}={shown(value)}")]
+    return shlex.join(["examples/study/study.py", str(file), *given]) + " --only METHOD --seed N"
+
+
+def _runs(study, method):
+    """How many there are; and of how many, and what became of the rest, where some are missing."""
+    finished, all = len(method["seeds"]), len(study.seeds)
+    text = str(finished) if finished == all else f"{finished} of {all}"
+    if method["diverged"]:
+        text += f", {len(method['diverged'])} diverged"
+    return text + (", all trials diverged" if _lost(method) else "")
 
 
 def _markdown(title, rows):
-    lines = [title, ["---"] * len(title), *rows]
+    lines = [title, ["---"] * len(title), *([cell.replace("|", "\\|") for cell in row] for row in rows)]
     return "\n".join(
         "| " + " | ".join(line) + " |" if line[0] != "---" else "|" + "|".join(line) + "|" for line in lines
     )
@@ -38,18 +66,20 @@ def _scores(study, methods):
         title += [quantity.title, "difference"]
     title += [quantity.title for quantity in TRAINING[study.program]]
     for method in methods.values():
-        row = [method["title"], str(len(method["seeds"]))]
+        row = [method["title"], _runs(study, method)]
         for quantity in quantities:
             row.append(cell(method["scores"][quantity.name].get("served"), quantity))
             row.append(cell(method["differences"].get(quantity.name), quantity, signed=True))
         row += [cell(method["training"][quantity.name], quantity) for quantity in TRAINING[study.program]]
         rows.append(row)
     baseline = study.methods[study.baseline].title
+    some_diverged = any(method["diverged"] for method in methods.values())
     return (
         f"{_markdown(title, rows)}\n\n"
         "Means over seeds ± half of their 95 % confidence interval (Student's t). Differences are those to\n"
         f"{baseline} over equal seeds, bold where the interval leaves out 0; each interval is for itself, and of\n"
         "twenty one is expected to leave out 0 by chance. Training is that of the last epoch, as trained on."
+        + ("\nFigures of a method of which runs diverged are of the others alone." if some_diverged else "")
     )
 
 
@@ -82,6 +112,10 @@ def _trials(study, methods):
     )
 
 
+def _number(value, digits=0):
+    return "" if value is None else f"{value:.{digits}f}"
+
+
 def _cost(study, methods):
     title = ["method", "samples forward", "backward", "seconds", "of the baseline's", "peak MB"]
     title += ["parameters served", "passes", "ms a sample"]
@@ -92,9 +126,9 @@ def _cost(study, methods):
         share = mean["seconds"] / baseline["cost"]["seconds"]["mean"] if baseline else None
         rows.append(
             [method["title"]]
-            + [f"{mean[name]:.0f}" for name in ("samples_forward", "samples_backward", "seconds")]
-            + ["" if share is None else f"{share:.2f}", f"{mean['peak_memory_mb']:.0f}"]
-            + [f"{mean['parameters_served']:.0f}", f"{mean['passes_served']:.0f}"]
-            + [f"{mean['milliseconds_per_sample_served']:.3f}"]
+            + [_number(mean[name]) for name in ("samples_forward", "samples_backward", "seconds")]
+            + [_number(share, 2), _number(mean["peak_memory_mb"])]
+            + [_number(mean["parameters_served"]), _number(mean["passes_served"])]
+            + [_number(mean["milliseconds_per_sample_served"], 3)]
         )
     return _markdown(title, rows)

@@ -62,7 +62,7 @@ def npy(path, shape, values, kind="|u1"):
 def shared(folder):
     """Two runs, some images of noise, and the evaluation of the first run's network on everything."""
     train(folder / "a", *RUN)
-    train(folder / "b", *RUN, "--seed", 2, "--average", "swa", "--average-start", 2)
+    train(folder / "b", *RUN, "--seed", 2, "--average", "swa", "--average-start", 2, "--serve", "ensemble")
     npy(folder / "noise.npy", [80, 32, 32, 3], random.Random(1).randbytes(80 * 3072))
     npy(folder / "labels.npy", [80], array.array("q", [i % 10 for i in range(80)]).tobytes(), "<i8")
     noise = f"noise={folder / 'noise.npy'}"
@@ -82,7 +82,8 @@ def a_run_scores_as_in_its_summary(folder):
     same(plain["test"]["ensemble"], summary(a), "collapsed")
     check(plain["members"] == 1 and plain["test"]["disagreement"] is None, "a plain network has one member")
     check(list(plain["test"]["ensemble"]) == SIX, plain["test"]["ensemble"])
-    check("network  " in printed and "at temperature" in printed, printed)
+    check("network  " in printed and "at temperature" in printed and "its run served" not in printed, printed)
+    check([plain["networks"][0][name] for name in ("run_served", "take_served")] == ["collapsed", None], "served")
     test = plain["test"]
     gaps = sum(bin["count"] * abs(bin["accuracy"] - bin["confidence"]) for bin in test["reliability"]) / 60
     check(abs(gaps - test["ensemble"]["ece"]) < 1e-12, "ece is not its bins'")
@@ -121,7 +122,7 @@ def several_are_one_ensemble(folder):
 
 
 def a_temperature_is_fitted_on_held_out_images(folder):
-    a, _ = runs()
+    a, b = runs()
     fit = SHARED["plain"]["temperature"]
     for name in ["accuracy", "nll"]:  # the images that the run held out; other minibatches may round otherwise
         difference = abs(fit["held_out_before"][name] - summary(a)[f"valid_{name}_collapsed"])
@@ -130,8 +131,13 @@ def a_temperature_is_fitted_on_held_out_images(folder):
     check(fit["held_out_after"]["nll"] <= fit["held_out_before"]["nll"], "the temperature makes it worse")
     check(fit["test_after"]["accuracy"] == SHARED["plain"]["test"]["ensemble"]["accuracy"], "a prediction changed")
     check(sum(bin["count"] for bin in fit["reliability_after"]) == 60, "bins")
-    more, printed = scored(folder / "more", "--network", a, *SUBSET, "--held-out", 100)
+    more, printed = scored(folder / "more", "--network", b, *SUBSET, "--held-out", 100)
     check(more["temperature"]["held_out_was_trained_on"] is True and "WARNING" in printed, "trained on them")
+    check("its run served its ensemble, which --take members scores" in printed, printed)
+    check(more["networks"][0]["take_served"] == "members", more["networks"])
+    train(folder / "c", *tiny(), "--held-out", 50, "--init", a / "model.safetensors", "--epochs", 0)
+    started, printed = scored(folder / "started", "--network", folder / "c", *SUBSET)
+    check(started["temperature"]["held_out_was_trained_on"] is None and "nothing records" in printed, "its --init may")
     asked = ["--held-out", 50, "--train-subset", 300]
     lone, printed = scored(folder / "lone", "--network", a / "model.safetensors", *SUBSET, *asked)
     check(lone["temperature"]["temperature"] == fit["temperature"], "the same images")
@@ -150,12 +156,20 @@ def other_data_and_corruptions(folder):
     found = base["corruptions"]
     check("not CIFAR-10-C" in found["set"] and found["mce"] is None and found["images"] == 60, found["set"])
     check(len(found["kinds"]) == 6 and all(len(kind["severities"]) == 5 for kind in found["kinds"]), "kinds")
+    check(found["labels_compared"] is True and "labels are not compared" not in printed, found["labels_compared"])
     corrupted = ["--network", a, "--corruptions", "own", "--reference", SHARED["json"]]
     again, printed = scored(folder / "again", *corrupted, *SUBSET)
     check(again["corruptions"]["mce"] == 1 and "mCE 1.0000" in printed, "a network is as good as itself")
     severities = [[kind["severities"] for kind in e["corruptions"]["kinds"]] for e in [base, again]]
     check(severities[0] == severities[1], "other images")
-    refused("--network", a, "--test", noise, says=["--test", "IMAGES.npy:LABELS.npy"])
+    other = ["--test", f"{noise}:{labels}"]
+    refused(*corrupted, *SUBSET, *other, says=["is of other images (CRC-32C ", "the same --data, --test, "])
+    foreign = json.loads(SHARED["json"].read_text())
+    foreign["data"]["trained_on"] = "cifar10"
+    (folder / "foreign.json").write_text(json.dumps(foreign))
+    refused(*corrupted[:-1], folder / "foreign.json", *SUBSET, says="a network trained on cifar10, expected synthetic")
+    for test in (noise, f"{noise}:"):
+        refused("--network", a, "--test", test, says=["--test", "needs labels; write IMAGES.npy:LABELS.npy"])
     refused("--network", a, "--ood", f"x={noise}:{labels}", says="has labels")
     refused("--network", a, "--reference", SHARED["json"], says="--reference does nothing here")
     refused(*corrupted, "--test-subset", 10, says=["is of 60 images", "--test-subset"])
@@ -164,7 +178,8 @@ def other_data_and_corruptions(folder):
 
 
 def published_corruptions(folder):
-    """Files of zeros take no room, and all images of a class look alike."""
+    """Files of zeros take no room, and all images of a class look alike; but for those of fog at severity 4, which are
+    the images of --test, and of a kind that does not count."""
     a, _ = runs()
     files = folder / "CIFAR-10-C"
     files.mkdir()
@@ -175,19 +190,53 @@ def published_corruptions(folder):
     for kind in (kinds + "speckle_noise gaussian_blur spatter saturate").split():
         npy(files / f"{kind}.npy", [50000, 32, 32, 3], b"")
         os.truncate(files / f"{kind}.npy", (files / f"{kind}.npy").stat().st_size + 50000 * 3072)
-    npy(files / "labels.npy", [50000], [9 - i % 10 for i in range(50000)])
+    npy(files / "labels.npy", [50000], [i % 10 for i in range(50000)])
+    for kind in ("fog", "spatter"):
+        with open(files / f"{kind}.npy", "r+b") as file:
+            file.seek(-2 * 10000 * 3072, os.SEEK_END)
+            file.write(SHARED["noise"].read_bytes()[-80 * 3072 :])
     test = ["--test", f"{SHARED['noise']}:{SHARED['labels']}", "--test-subset", 10]
     found, printed = scored(folder / "out", "--network", a, *test, "--corruptions", files)
+    check(found["corruptions"]["labels_compared"] is False and "labels are not compared" in printed, printed)
+    published_errors(folder, files, found, ["--network", a, *test, "--corruptions", files])
     check(found["data"]["test_images"] == 10, found["data"])
     corrupted = found["corruptions"]
     check(corrupted["set"] == "CIFAR-10-C" and len(corrupted["kinds"]) == 19, corrupted["set"])
     check([kind["in_benchmark"] for kind in corrupted["kinds"]] == [True] * 15 + [False] * 4, "which count")
-    errors = [at["error"] for kind in corrupted["kinds"] for at in kind["severities"]]
-    check(errors == [1 - 0.1] * 95, "one of ten classes is predicted for all")
     check("saturate (not counted)" in printed, printed)
     refused("--network", a, "--corruptions", files, "--test-subset", 10, says="labels are not those of the test set")
     os.truncate(files / "fog.npy", 50000)
     refused("--network", a, "--corruptions", files, says=["fog.npy: truncated"])
+
+
+def published_errors(folder, files, found, arguments):
+    """Each severity is of its own images; and means, and mCE with a reference, are over the fifteen kinds."""
+    kinds = found["corruptions"]["kinds"]
+    expected = {name: found["test"]["ensemble"][name] for name in ("nll", "ece")}
+    expected["error"] = 1 - found["test"]["ensemble"]["accuracy"]
+    zeros = kinds[0]["severities"][0]
+    check(zeros["error"] == 1 - 0.1, "one of ten classes is predicted for all")
+    check(zeros["nll"] != expected["nll"], "nothing tells the images from zeros")
+    for kind in kinds:
+        for at in kind["severities"]:
+            other = kind["name"] in ("fog", "spatter") and at["severity"] == 4
+            same = {name: at[name] for name in expected} == (expected if other else {n: zeros[n] for n in expected})
+            check(same, f"{kind['name']} at severity {at['severity']}: {at}")
+    # A reference whose errors differ by kind and severity: CE is the ratio of sums over severities, not the mean of
+    # ratios, and mCE the mean over 15 kinds, not over 19.
+    reference = json.loads(json.dumps(found))
+    for i, kind in enumerate(reference["corruptions"]["kinds"]):
+        for at in kind["severities"]:
+            at["error"] = at["severity"] / (5 + i)
+    (folder / "reference.json").write_text(json.dumps(reference))
+    again, printed = scored(folder / "mce", *arguments, "--reference", folder / "reference.json")
+    errors = [sum(at["error"] for at in kind["severities"]) for kind in kinds]
+    relative = [error * (5 + i) / 15 for i, error in enumerate(errors)]
+    for i, kind in enumerate(again["corruptions"]["kinds"]):
+        check(abs(kind["ce"] - relative[i]) < 1e-12, f"{kind['name']}: CE {kind['ce']}, expected {relative[i]}")
+    for name, value in [("mce", sum(relative[:15]) / 15), ("mean_error", sum(errors[:15]) / 75)]:
+        check(abs(again["corruptions"][name] - value) < 1e-12, f"{name} {again['corruptions'][name]}, expected {value}")
+    check(f"mCE {sum(relative[:15]) / 15:.4f}" in printed, printed)
 
 
 def bad_input_is_refused(folder):
@@ -211,7 +260,7 @@ def bad_input_is_refused(folder):
     refused("--network", a, "--test-subset", 3000, says=["--test-subset 3000"])
     refused("--network", a, "--held-out", 300, says=["--held-out 300"])
     refused("--network", a, "--ood", "svhn", says="expected NAME=DATA", code=2)
-    refused("--network", a, "--ood", f"x={folder}", says=["--ood", "expected a folder with CIFAR's"])
+    refused("--network", a, "--ood", f"x={folder}", says=["--ood", "expected a folder with CIFAR's", "or IMAGES.npy\n"])
     refused("--network", a, "--ood", "x=synthetic", "--ood", "x=synthetic", says="named twice")
     refused("--network", a, "--corruptions", folder / "none", says="no such folder")
     refused("--network", a, "--seed", 1, says="--seed does nothing here")

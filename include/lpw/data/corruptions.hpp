@@ -1,7 +1,8 @@
 // Images corrupted in six ways and five severities, computed here: a check of robustness that needs no files. These are
 // NOT the corruptions of CIFAR-10-C, which other programs and libraries made and whose bytes are published; figures of
 // the two are not to be compared, and names here begin with "own_". Every pixel is a function of (seed, kind, severity,
-// index of the image, place) and the image alone.
+// index of the image in its set, place) and the image alone, up to how a compiler rounds: with fused multiply-adds a
+// few bytes in a million differ by one from what is computed without.
 #pragma once
 
 #include <algorithm>
