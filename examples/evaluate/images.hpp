@@ -54,9 +54,8 @@ namespace data = lpw::data;
 }  // namespace detail
 
 /// Reads what --test and --ood name: a CIFAR folder's test images, the synthetic ones, or .npy files, of images that
-/// are `labelled` with their labels; `option` is the
-/// one that names it. `size` of them, class-balanced; 0: all. Without labels all are 0. Throws FileError and
-/// OptionError.
+/// are `labelled` with their labels; `option` is the one that names it. `size` of them, class-balanced; 0: all. Without
+/// labels all are 0. Throws FileError and OptionError.
 [[nodiscard]] inline lpw::data::ImageSet read_images(const std::string& option, const std::string& text, int classes,
                                                      std::int64_t size, bool labelled) {
   namespace data = lpw::data;

@@ -42,8 +42,7 @@ struct Source {
   }
 };
 
-/// 0 for so many training images as there are of a data set (Source::images), which is what 0 stands for; else as it
-/// is.
+/// How many training images of a data set (Source::images) are meant, where 0 is all of them: 0 also for their count.
 [[nodiscard]] std::int64_t subset_of(const std::string& images, std::int64_t size);
 
 /// All of --network. Throws OptionError and FileError for what is no network, or of other data than the rest.

@@ -135,7 +135,7 @@ def a_temperature_is_fitted_on_held_out_images(folder):
     check(more["temperature"]["held_out_was_trained_on"] is True and "WARNING" in printed, "trained on them")
     check("its run served its ensemble, which --take members scores" in printed, printed)
     check(more["networks"][0]["take_served"] == "members", more["networks"])
-    train(folder / "c", *tiny(), "--held-out", 50, "--init", a / "model.safetensors", "--epochs", 0)
+    train(folder / "c", *tiny(), "--held-out", 50, "--init", a / "model.safetensors", "--epochs", 1)
     started, printed = scored(folder / "started", "--network", folder / "c", *SUBSET)
     check(started["temperature"]["held_out_was_trained_on"] is None and "nothing records" in printed, "its --init may")
     asked = ["--held-out", 50, "--train-subset", 300]
@@ -204,6 +204,7 @@ def published_corruptions(folder):
     check(corrupted["set"] == "CIFAR-10-C" and len(corrupted["kinds"]) == 19, corrupted["set"])
     check([kind["in_benchmark"] for kind in corrupted["kinds"]] == [True] * 15 + [False] * 4, "which count")
     check("saturate (not counted)" in printed, printed)
+    npy(files / "labels.npy", [50000], [9 - i % 10 for i in range(50000)])
     refused("--network", a, "--corruptions", files, "--test-subset", 10, says="labels are not those of the test set")
     os.truncate(files / "fog.npy", 50000)
     refused("--network", a, "--corruptions", files, says=["fog.npy: truncated"])
