@@ -1,7 +1,5 @@
 #include "evaluation.hpp"
 
-#include <algorithm>
-#include <array>
 #include <utility>
 
 #include <lpw/io/file.hpp>

@@ -1,7 +1,6 @@
 // What a predictor says, as the scores take it.
 #pragma once
 
-#include <algorithm>
 #include <cstdint>
 #include <span>
 
@@ -12,7 +11,7 @@
 
 namespace evaluate {
 
-/// Of K members for B images, and of the ensemble.
+/// Of K members for B images, and of the ensemble: views of what the predictor holds during the call.
 struct Predictions {
   lpw::Tensor<double, lpw::Cpu> members;   // [K, B, classes]
   lpw::Tensor<double, lpw::Cpu> ensemble;  // [B, classes]
@@ -22,10 +21,8 @@ struct Predictions {
 namespace detail {
 
 template <class T>
-[[nodiscard]] lpw::Tensor<T, lpw::Cpu> tensor_of(std::span<const T> values, const lpw::Shape& shape) {
-  lpw::Tensor<T, lpw::Cpu> result(shape);
-  std::copy(values.begin(), values.end(), result.data());
-  return result;
+[[nodiscard]] lpw::Tensor<T, lpw::Cpu> view_of(std::span<const T> values, const lpw::Shape& shape) {
+  return lpw::Tensor<T, lpw::Cpu>::view(values.data(), shape, nullptr);
 }
 
 }  // namespace detail
@@ -38,9 +35,9 @@ void predict(Predictor& predictor, const lpw::data::ImageSet& set, const Take& t
                     [&](const Probabilities& found) {
                       const auto batch = static_cast<std::int64_t>(found.labels.size());
                       take(Predictions{
-                          detail::tensor_of(found.members, {predictor.members(), batch, found.classes}),
-                          detail::tensor_of(found.ensemble, {batch, found.classes}),
-                          detail::tensor_of(found.labels, {batch}),
+                          detail::view_of(found.members, {predictor.members(), batch, found.classes}),
+                          detail::view_of(found.ensemble, {batch, found.classes}),
+                          detail::view_of(found.labels, {batch}),
                       });
                     });
 }

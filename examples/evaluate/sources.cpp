@@ -1,6 +1,5 @@
 #include "sources.hpp"
 
-#include <algorithm>
 #include <system_error>
 #include <utility>
 
