@@ -21,6 +21,14 @@ struct MemberWorkspace {
   float* member_sums;        // (member, 2, channel): needed if gradients are summed over members
   unsigned* group_barriers;  // (group), zero at the start, left as it is afterwards
   unsigned* slab_arrivals;   // (slab), zero at the start, zero again at the end
+
+  /// What is one group's; null where a group is one block, which needs neither.
+  [[nodiscard]] __device__ __forceinline__ float* sums_of(const MemberTiling& tiling, int group) const {
+    return tiling.group == 1 ? nullptr : group_sums + static_cast<std::int64_t>(group) * tiling.group_floats();
+  }
+  [[nodiscard]] __device__ __forceinline__ unsigned* barrier_of(const MemberTiling& tiling, int group) const {
+    return tiling.group == 1 ? nullptr : group_barriers + group;
+  }
 };
 
 template <class T>
@@ -192,14 +200,15 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_forw
   float* values = memory.take<float>(2 * tiling.width());
   auto* tile = memory.take<Vector<T, N>>(tiling.tile_vectors());
   const int group = static_cast<int>(blockIdx.x) / tiling.group;
-  float* group_sums = p.workspace.group_sums + static_cast<std::int64_t>(group) * tiling.group_floats();
+  float* const group_sums = p.workspace.sums_of(tiling, group);
+  unsigned* const group_barrier = p.workspace.barrier_of(tiling, group);
 
   for (int item = group; item < tiling.items(); item += tiling.groups) {
     const MemberPlace place = MemberPlace::of(tiling, item);
     if (p.batch_statistics) {
       auto sums = detail::row_moments<T, N>(p.x, tile, tiling, place);
       reduce_rows<MergeMoments>(tiling, sums, scratch);
-      combine_channels<MergeMoments>(tiling, place, sums, values, group_sums, p.workspace.group_barriers + group,
+      combine_channels<MergeMoments>(tiling, place, sums, values, group_sums, group_barrier,
                                      [&](int c, float mean, float m2) {
                                        return detail::finish_moments(p, place.member, place.channel + c, mean,
                                                                      m2 / static_cast<float>(tiling.rows));
@@ -396,7 +405,8 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_back
   auto* x_tile = memory.take<Vector<T, N>>(tiling.tile_vectors());
   auto* g_tile = memory.take<Vector<T, N>>(tiling.tile_vectors());
   const int group = static_cast<int>(blockIdx.x) / tiling.group;
-  float* group_sums = p.workspace.group_sums + static_cast<std::int64_t>(group) * tiling.group_floats();
+  float* const group_sums = p.workspace.sums_of(tiling, group);
+  unsigned* const group_barrier = p.workspace.barrier_of(tiling, group);
 
   for (int item = group; item < tiling.items(); item += tiling.groups) {
     const MemberPlace place = MemberPlace::of(tiling, item);
@@ -404,7 +414,7 @@ __global__ void __launch_bounds__(member_threads, member_blocks) batch_norm_back
     const Channels<N> mean(p.mean + row, place), scale(p.scale + row, place), shift(p.shift + row, place);
     auto sums = detail::row_gradients(p, x_tile, g_tile, place, mean, scale, shift);
     reduce_rows<AddSums>(tiling, sums, scratch);
-    combine_channels<AddSums>(tiling, place, sums, values, group_sums, p.workspace.group_barriers + group,
+    combine_channels<AddSums>(tiling, place, sums, values, group_sums, group_barrier,
                               [&](int c, float sum, float product) {
                                 return detail::finish_gradients(p, place.member, place.channel + c, sum, product);
                               });

@@ -95,12 +95,12 @@ __device__ __forceinline__ void for_each_unit(int members, int rows, int units, 
 template <int N>
 [[nodiscard]] __device__ __forceinline__ Vector<float, N> parameter_of(const MemberParameter& parameter, int member,
                                                                        int column, float otherwise = 1.f) {
-  const float* const first = parameter.data + member * parameter.stride + column;
+  const std::int64_t first = member * parameter.stride + column;
   if constexpr (N == 4)
-    if (parameter.data && parameter.aligned) return load_vector<N>(first);
+    if (parameter.data && parameter.aligned) return load_vector<N>(parameter.data + first);
   Vector<float, N> result;
   LPW_UNROLL
-  for (int j = 0; j < N; ++j) result[j] = parameter.data ? first[j] : otherwise;
+  for (int j = 0; j < N; ++j) result[j] = parameter.data ? parameter.data[first + j] : otherwise;
   return result;
 }
 
