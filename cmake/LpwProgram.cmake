@@ -7,7 +7,8 @@ include(CheckCXXCompilerFlag)
 add_library(lpw_program_flags INTERFACE)
 target_compile_options(lpw_program_flags INTERFACE
   "$<$<COMPILE_LANG_AND_ID:CXX,GNU,Clang,AppleClang>:-Wall;-Wextra;-Wpedantic>"
-  $<$<COMPILE_LANG_AND_ID:CXX,Clang,AppleClang>:-Wshadow>
+  # Of files that are compiled as one it also means names of their neighbours.
+  $<$<AND:$<COMPILE_LANG_AND_ID:CXX,Clang,AppleClang>,$<NOT:$<BOOL:${LPW_UNITE}>>>:-Wshadow>
   # GCC's plain -Wshadow also means constructor parameters named like the members they initialise. Its
   # maybe-uninitialized fires in
   # GCC 12's own AVX-512 intrinsics, and under sanitizers where nothing is wrong.

@@ -51,10 +51,10 @@ TEMPLATE_TEST_CASE("the kernel augment makes the host's minibatch to the bit", "
                                               data::no_augmentation,
                                               {.pad_crop = 2, .flip = false, .cutout = 5},
                                               {.pad_crop = 0, .flip = true, .cutout = 4}};
-  for (const auto& [height, width, channels] :
+  for (const Size& size :
        {Size{32, 32, 3}, Size{8, 16, 1}, Size{7, 5, 3}, Size{8, 6, 3}, Size{6, 9, 5}, Size{5, 5, 17}})
     for (const auto& options : recipes) {
-      const std::int64_t images = 40, samples = 13;
+      const std::int64_t images = 40, samples = 13, height = size.height, width = size.width, channels = size.channels;
       const auto set = random_images(images, height, width, channels);
       const data::NormalizationTable<HostType<TestType>> table(normalization_of(channels), channels);
       Tensor<TestType, Cpu> values({channels, 256});

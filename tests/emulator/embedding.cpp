@@ -77,10 +77,11 @@ TEMPLATE_TEST_CASE("the kernels embedding and embedding_backward give the CPU's 
   struct Size {
     int members, places, rows, features;
   };
-  for (const auto& [members, places, rows, features] :
+  for (const Size& size :
        {Size{1, 1, 1, 1}, Size{3, 20, 5, 3}, Size{2, 300, 17, 72}, Size{1, 900, 256, 16}, Size{3, 64, 300, 272}})
     for (const bool shared : {true, false})
-      with_widths<TestType>(features % widest<TestType> == 0, [&](auto width) {
+      with_widths<TestType>(size.features % widest<TestType> == 0, [&](auto width) {
+        const auto [members, places, rows, features] = size;
         INFO("members " << members << " places " << places << " rows " << rows << " features " << features << " shared "
                         << shared << " width " << width);
         const int tables = shared ? 1 : members;

@@ -65,11 +65,11 @@ TEMPLATE_TEST_CASE("the kernel softmax_cross_entropy gives loss, probabilities a
     int kept;
   };
   // A warp for each row, wholly resident or in part; a block for each row, likewise.
-  for (const auto& [members, batch, classes, kept] :
-       {Size{1, 5, 2, 8192}, Size{3, 7, 10, 8192}, Size{10, 13, 100, 8192}, Size{2, 3, 205, 8192},
-        Size{3, 40, 64, 8192}, Size{2, 5, 1000, 8 * 64}, Size{1, 3, 1031, 8192}, Size{2, 2, 4096, 1024},
-        Size{1, 3, 3, 8192}})
-    with_widths<TestType>(classes % widest<TestType> == 0, [&](auto width) {
+  for (const Size& size : {Size{1, 5, 2, 8192}, Size{3, 7, 10, 8192}, Size{10, 13, 100, 8192}, Size{2, 3, 205, 8192},
+                           Size{3, 40, 64, 8192}, Size{2, 5, 1000, 8 * 64}, Size{1, 3, 1031, 8192},
+                           Size{2, 2, 4096, 1024}, Size{1, 3, 3, 8192}})
+    with_widths<TestType>(size.classes % widest<TestType> == 0, [&](auto width) {
+      const auto [members, batch, classes, kept] = size;
       for (const double smoothing : {0.0, 0.1}) {
         INFO("members " << members << " batch " << batch << " classes " << classes << " kept " << kept << " width "
                         << width << " smoothing " << smoothing);

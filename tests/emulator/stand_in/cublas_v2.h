@@ -63,6 +63,25 @@ inline void write_element(void* data, cudaDataType_t type, std::int64_t at, doub
   }
 }
 
+/// a[0] b[0] + ..., of `count` terms.
+[[nodiscard]] inline double dot(const double* a, const double* b, std::int64_t count) {
+  double sum = 0;
+  for (const double* const end = a + count; a != end; ++a, ++b) sum += *a * *b;
+  return sum;
+}
+
+/// A matrix of a batch as `rows` rows of `length`, those which are multiplied with each other: element (i, l) is
+/// i by_row + l by_term behind `first`.
+[[nodiscard]] inline std::vector<double> packed(const void* data, cudaDataType_t type, std::int64_t first,
+                                                std::int64_t rows, std::int64_t length, std::int64_t by_row,
+                                                std::int64_t by_term) {
+  std::vector<double> result(static_cast<std::size_t>(rows * length));
+  double* to = result.data();
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t l = 0; l < length; ++l) *to++ = read_element(data, type, first + i * by_row + l * by_term);
+  return result;
+}
+
 }  // namespace lpw::emulator
 
 inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOperation_t operation_a,
@@ -78,17 +97,17 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOp
   if (StandIn::instance().last_error != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   const double scale = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
   StandIn::instance().issue(handle->stream, [=] {
-    for (std::int64_t batch = 0; batch < count; ++batch)
+    const bool plain_a = operation_a == CUBLAS_OP_N, plain_b = operation_b == CUBLAS_OP_N;
+    for (std::int64_t batch = 0; batch < count; ++batch) {
+      const auto rows = packed(a, type_a, batch * stride_a, m, k, plain_a ? 1 : lda, plain_a ? lda : 1);
+      const auto columns = packed(b, type_b, batch * stride_b, n, k, plain_b ? ldb : 1, plain_b ? 1 : ldb);
       for (std::int64_t j = 0; j < n; ++j)
         for (std::int64_t i = 0; i < m; ++i) {
-          double sum = 0;
-          for (std::int64_t l = 0; l < k; ++l)
-            sum +=
-                read_element(a, type_a, batch * stride_a + (operation_a == CUBLAS_OP_N ? i + l * lda : l + i * lda)) *
-                read_element(b, type_b, batch * stride_b + (operation_b == CUBLAS_OP_N ? l + j * ldb : j + l * ldb));
+          const double sum = dot(rows.data() + i * k, columns.data() + j * k, k);
           const std::int64_t at = batch * stride_c + i + j * ldc;
           write_element(c, type_c, at, scale * sum + (kept != 0 ? kept * read_element(c, type_c, at) : 0));
         }
+    }
   });
   return CUBLAS_STATUS_SUCCESS;
 }

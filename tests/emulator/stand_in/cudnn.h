@@ -98,29 +98,38 @@ void for_each_tap(const DnnTensor& x, const DnnTensor& w, const DnnConvolution& 
     }
 }
 
-/// Adds to target[index(...)] the product of the two others, for all terms of the convolution; `at` tells which of the
-/// three is which.
+/// Calls term(i, j, o) for all terms of the convolution, a run of the input's channels at a time: where the run begins
+/// in x and in w, and which element of y it belongs to.
 template <class Term>
-void for_each_term(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c, Term term) {
+void for_each_run(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c, Term term) {
   for (std::int64_t i = 0; i < y.n; ++i)
     for (std::int64_t row = 0; row < y.h; ++row)
       for (std::int64_t column = 0; column < y.w; ++column)
         for_each_tap(x, w, c, row, column,
                      [&](std::int64_t r, std::int64_t s, std::int64_t in_row, std::int64_t in_column) {
                        for (std::int64_t k = 0; k < w.n; ++k)
-                         for (std::int64_t channel = 0; channel < w.c; ++channel)
-                           term(x.at(i, channel, in_row, in_column), w.at(k, channel, r, s), y.at(i, k, row, column));
+                         term(x.at(i, 0, in_row, in_column), w.at(k, 0, r, s), y.at(i, k, row, column));
                      });
 }
 
-/// result = beta result + the sums that `add` forms in double.
+[[nodiscard]] inline std::vector<double> elements(const void* data, const DnnTensor& tensor) {
+  return packed(data, tensor.type, 0, 1, tensor.n * tensor.c * tensor.h * tensor.w, 0, 1);
+}
+
+/// to[0] += factor * from[0], ..., of `count` elements.
+inline void add_scaled(double* to, double factor, const double* from, std::int64_t count) {
+  for (const double* const end = from + count; from != end; ++to, ++from) *to += factor * *from;
+}
+
+/// result = beta result + scale * the sums that `add` forms in double.
 template <class Add>
-void accumulate(void* result, const DnnTensor& tensor, double beta, Add add) {
+void accumulate(void* result, const DnnTensor& tensor, double scale, double beta, Add add) {
   std::vector<double> sums(static_cast<std::size_t>(tensor.n * tensor.c * tensor.h * tensor.w));
-  for (std::size_t i = 0; i < sums.size(); ++i) sums[i] = kept(result, tensor, static_cast<std::int64_t>(i), beta);
-  add(sums);
-  for (std::size_t i = 0; i < sums.size(); ++i)
-    write_element(result, tensor.type, static_cast<std::int64_t>(i), sums[i]);
+  add(sums.data());
+  for (std::size_t i = 0; i < sums.size(); ++i) {
+    const auto at = static_cast<std::int64_t>(i);
+    write_element(result, tensor.type, at, kept(result, tensor, at, beta) + scale * sums[i]);
+  }
 }
 
 /// Whether the three descriptors belong to one convolution.
@@ -329,15 +338,16 @@ inline cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* a
   using namespace lpw::emulator;
   const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
-  StandIn::instance().issue(
-      handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                       old = *static_cast<const float*>(beta)] {
-        accumulate(y, yt, old, [&](auto& sums) {
-          for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-            sums[static_cast<std::size_t>(o)] += scale * read_element(x, xt.type, i) * read_element(w, wt.type, j);
-          });
-        });
-      });
+  StandIn::instance().issue(handle->stream,
+                            [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                             old = *static_cast<const float*>(beta)] {
+                              const auto xs = elements(x, xt), ws = elements(w, wt);
+                              accumulate(y, yt, scale, old, [&](double* sums) {
+                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+                                  sums[o] += dot(xs.data() + i, ws.data() + j, wt.c);
+                                });
+                              });
+                            });
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t wd,
@@ -348,15 +358,16 @@ inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const vo
   using namespace lpw::emulator;
   const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
-  StandIn::instance().issue(
-      handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                       old = *static_cast<const float*>(beta)] {
-        accumulate(dx, xt, old, [&](auto& sums) {
-          for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-            sums[static_cast<std::size_t>(i)] += scale * read_element(dy, yt.type, o) * read_element(w, wt.type, j);
-          });
-        });
-      });
+  StandIn::instance().issue(handle->stream,
+                            [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                             old = *static_cast<const float*>(beta)] {
+                              const auto dys = elements(dy, yt), ws = elements(w, wt);
+                              accumulate(dx, xt, scale, old, [&](double* sums) {
+                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+                                  add_scaled(sums + i, dys[static_cast<std::size_t>(o)], ws.data() + j, wt.c);
+                                });
+                              });
+                            });
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t xd,
@@ -368,14 +379,15 @@ inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const 
   using namespace lpw::emulator;
   const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
-  StandIn::instance().issue(
-      handle->stream, [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                       old = *static_cast<const float*>(beta)] {
-        accumulate(dw, wt, old, [&](auto& sums) {
-          for_each_term(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-            sums[static_cast<std::size_t>(j)] += scale * read_element(dy, yt.type, o) * read_element(x, xt.type, i);
-          });
-        });
-      });
+  StandIn::instance().issue(handle->stream,
+                            [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+                             old = *static_cast<const float*>(beta)] {
+                              const auto dys = elements(dy, yt), xs = elements(x, xt);
+                              accumulate(dw, wt, scale, old, [&](double* sums) {
+                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
+                                  add_scaled(sums + j, dys[static_cast<std::size_t>(o)], xs.data() + i, wt.c);
+                                });
+                              });
+                            });
   return CUDNN_STATUS_SUCCESS;
 }
