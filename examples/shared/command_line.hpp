@@ -57,24 +57,34 @@ class CommandLine {
     return std::nullopt;
   }
 
-  /// The options of the run as a text that --config reads.
+  /// The options of the run as a text that --config reads, a table for each group.
   [[nodiscard]] std::string config() const {
     std::string text = lpw::to_text("# The options of this run. ", Options::program,
                                     " --config FILE repeats it; options on the command line go before those here.\n");
-    const auto add = [&text](const std::string& name, const auto& value) {
-      if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>)
-        if (value.empty()) return;  // the default of the options that can be empty
-      text += config_file::line(name, value);
-    };
-    for (const auto& option : table_)
-      if (option.role != Role::command && !option.idle_in(options))
-        option.visit(options, [&](const auto& value) { add(option.name, value); });
+    for (const auto& section : section_names)
+      if (const std::string lines = config_of(section.section); !lines.empty())
+        text += lpw::to_text("\n[", section.table, "]\n", lines);
     return text;
   }
 
   Options options;
 
  private:
+  [[nodiscard]] std::string config_of(Section section) const {
+    std::string text;
+    const auto add = [&text](const auto& option, const auto& value) {
+      if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
+        if (value.empty()) return;  // the default of the options that can be empty
+        if (option.list) return static_cast<void>(text += config_file::list_line(option.name, value));
+      }
+      text += config_file::line(option.name, value);
+    };
+    for (const auto& option : table_)
+      if (option.section == section && option.role != Role::command && !option.idle_in(options))
+        option.visit(options, [&](const auto& value) { add(option, value); });
+    return text;
+  }
+
   [[nodiscard]] bool given(const std::string& name) const { return app_.get_option("--" + name)->count() > 0; }
 
   void finish() {

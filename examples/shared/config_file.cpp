@@ -101,12 +101,14 @@ class Reader {
       const auto text = value_text(part);
       lpw::require<lpw::FileError>(!name.empty() && text && text->find('\0') == text->npos, source_, ':', setting.line,
                                    ": ", expected);
-      if (!setting.value.empty()) setting.value += ',';
       setting.value += *text;
     };
     if (const auto* array = node.as_array()) {
       setting.array = true;
-      for (const auto& part : *array) add(part);
+      for (const auto& part : *array) {
+        if (&part != &array->front()) setting.value += ',';
+        add(part);
+      }
     } else {
       add(node);
     }
@@ -178,19 +180,52 @@ std::vector<Setting> parse(std::string_view text, const std::string& source, std
   }
 }
 
-std::string line(const std::string& name, const std::string& value) {
+namespace {
+
+/// The line of a table with one value, whose text must read back as `value`.
+std::string formatted(const std::string& name, const std::string& value, const toml::table& table) {
   constexpr auto flags = toml::toml_formatter::default_flags &
                          ~(toml::format_flags::allow_literal_strings | toml::format_flags::allow_multi_line_strings);
-  const toml::table table{{name, value}};
   std::ostringstream text = lpw::text_stream();
   text << toml::toml_formatter(table, flags) << '\n';
   bool same = false;
   try {
-    same = toml::parse(text.str())[name].value<std::string>() == value;
+    const auto settings = parse(text.str(), "", {});
+    same = settings.size() == 1 && settings.front().value == value;
   } catch (const std::runtime_error&) {
   }
   lpw::require<lpw::OptionError>(same, '`', name, "` ", value, ": is not UTF-8, as files of options are; rename it");
   return text.str();
+}
+
+/// Parts joined by commas; none where one of them is empty, which no array could tell from its neighbours.
+std::optional<toml::array> array_of(std::string_view parts) {
+  constexpr std::size_t digits_of_a_whole_number = 18;
+  toml::array array;
+  for (std::size_t begin = 0; begin <= parts.size();) {
+    const auto end = std::min(parts.find(',', begin), parts.size());
+    const std::string part(parts.substr(begin, end - begin));
+    if (part.empty()) return std::nullopt;
+    const bool whole = part.size() <= digits_of_a_whole_number && part.find_first_not_of("0123456789") == part.npos &&
+                       (part.size() == 1 || part.front() != '0');
+    if (whole)
+      array.push_back(static_cast<std::int64_t>(std::stoll(part)));
+    else
+      array.push_back(part);
+    begin = end + 1;
+  }
+  return array;
+}
+
+}  // namespace
+
+std::string line(const std::string& name, const std::string& value) {
+  return formatted(name, value, toml::table{{name, value}});
+}
+
+std::string list_line(const std::string& name, const std::string& parts) {
+  auto array = array_of(parts);
+  return array ? formatted(name, parts, toml::table{{name, std::move(*array)}}) : line(name, parts);
 }
 
 std::string line(const std::string& name, std::uint64_t value) {

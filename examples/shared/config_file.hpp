@@ -28,6 +28,8 @@ struct Setting {
 /// A line of such a file, which reads back exactly. Throws OptionError, naming the field, for a text that is not UTF-8.
 [[nodiscard]] std::string line(const std::string& name, const std::string& value);
 [[nodiscard]] std::string line(const std::string& name, std::uint64_t value);
+/// The same of parts joined by commas, as an array; a part that is a whole number is one there.
+[[nodiscard]] std::string list_line(const std::string& name, const std::string& parts);
 template <class T>
   requires(std::signed_integral<T> || std::same_as<T, double>)
 [[nodiscard]] std::string line(const std::string& name, T value) { return name + " = " + lpw::shortest(value) + '\n'; }

@@ -115,6 +115,20 @@ TEST_CASE("lines of options read back as what was written") {
   CHECK(config_file::line("seed", std::uint64_t{1} << 63) == "seed = \"9223372036854775808\"\n");
   CHECK(config_file::line("seed", (std::uint64_t{1} << 63) - 1) == "seed = 9223372036854775807\n");
   CHECK_THROWS_AS(config_file::line("data", std::string("caf\xe9")), lpw::OptionError);
+
+  for (const std::string parts : {"head", "batchnorm,head", "90,5,0", "01,-1,1.0,999999999999999999", "a\"b,c\\",
+                                  "1234567890123456789012,2", "head,", ",head", "a,,b", ","}) {
+    const auto line = config_file::list_line("late", parts);
+    INFO(line);
+    const auto back = read_back(line);
+    CHECK((back == "1 late=[" + parts + "];" || back == "1 late=" + parts + ";"));
+  }
+  CHECK(config_file::list_line("late", "batchnorm,head") == "late = [ \"batchnorm\", \"head\" ]\n");
+  CHECK(config_file::list_line("split", "90,5,0") == "split = [ 90, 5, 0 ]\n");
+  CHECK(config_file::list_line("late", "head") == "late = [ \"head\" ]\n");
+  CHECK(read_back("late = ['', 'head']\n") == "1 late=[,head];");
+  CHECK(config_file::list_line("late", "a,,b") == "late = \"a,,b\"\n");
+  CHECK_THROWS_AS(config_file::list_line("late", "head,caf\xe9"), lpw::OptionError);
 }
 
 TEST_CASE("fuzz: files of options are read, or refused with the line") {

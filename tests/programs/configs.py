@@ -69,7 +69,7 @@ def each_file(folder):
         hyper = model.startswith("hyper")
         decay = "0" if hyper else "0.005" if data == "cifar100" and not swa else "-1"
         of_members = [
-            'late = "templates"' if hyper else 'late = "batchnorm,head"',
+            'late = [ "templates" ]' if hyper else 'late = [ "batchnorm", "head" ]',
             "late-lr = -1",
             f"late-weight-decay = {decay}",
             "sigma = 0",

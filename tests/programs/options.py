@@ -478,7 +478,7 @@ def groups_and_lists(folder):
     for text in [plain, grouped, dotted]:
         config.write_text(text)
         done = run("--dry-run", "--model", "wrn-10-1", "--config", config)
-        check(done.returncode == 0 and 'late = "head,rank1"' in done.stdout, done.stdout + done.stderr)
+        check(done.returncode == 0 and 'late = [ "head", "rank1" ]' in done.stdout, done.stdout + done.stderr)
         shown.append(done.stdout)
     check(shown[0] == shown[1] == shown[2], f"{shown[1]}\nor\n{shown[2]}\ninstead of\n{shown[0]}")
     for text, says in [
