@@ -8,7 +8,9 @@ import json
 import pathlib
 import statistics
 import sys
-import tomllib
+
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "examples/study"))
+from plan import flat, read_toml
 
 COLUMNS = (
     "method",
@@ -35,8 +37,7 @@ def seconds_a_sample(folder):
     last, whose times are of more than that."""
     with open(folder / "metrics.csv", newline="") as file:
         seconds = [float(row["epoch_seconds"]) for row in csv.DictReader(file)]
-    with open(folder / "config.toml", "rb") as file:
-        options = tomllib.load(file)
+    options = flat(read_toml(folder / "config.toml"))
     shared = options.get("member-data", "own") == "own"  # else each member reads as many samples as one network does
     readers = [1 if shared or epoch < options["release-epoch"] else options["members"] for epoch in range(len(seconds))]
     paces = [s / (readers[epoch] * (options["train-subset"] or 50000)) for epoch, s in enumerate(seconds)]
