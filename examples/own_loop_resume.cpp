@@ -36,7 +36,7 @@ struct Run {
 
 void train_epoch(Run& run, const lpw::data::Loader<float>& train, const std::filesystem::path& state) {
   auto& [network, optimizer, average, place, best_loss] = run;
-  for (auto& [images, labels] : train.epoch(place.epoch, lpw::nn::members(network), place.iteration)) {
+  for (auto& [images, labels] : train.epoch(place, lpw::nn::members(network))) {
     lpw::Tape tape({.random = place.random(1)});  // of dropout, where a network has some
     const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), labels);
     lpw::require_finite(loss);

@@ -17,6 +17,7 @@
 #include <lpw/autograd/trace.hpp>
 #include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>
+#include <lpw/data/batch_loader.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/data/held_out.hpp>
