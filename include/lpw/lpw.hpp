@@ -17,10 +17,12 @@
 #include <lpw/autograd/trace.hpp>
 #include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>
+#include <lpw/data/batch_loader.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
+#include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/io/checkpoint.hpp>
@@ -28,6 +30,7 @@
 #include <lpw/io/model.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/io/snapshots.hpp>
+#include <lpw/io/state.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/coupling.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
