@@ -5,14 +5,18 @@
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/kernels/coupling.cuh>
 #include <lpw/kernels/elementwise.cuh>
+#include <lpw/kernels/elementwise_loss.cuh>
 #include <lpw/kernels/embedding.cuh>
+#include <lpw/kernels/kl_divergence.cuh>
 #include <lpw/kernels/lstm_cell.cuh>
 #include <lpw/kernels/members.cuh>
 #include <lpw/kernels/optimizer.cuh>
 #include <lpw/kernels/pooling.cuh>
 #include <lpw/kernels/rank_one.cuh>
 #include <lpw/kernels/rank_one_backward.cuh>
+#include <lpw/kernels/sample_mean.cuh>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
+#include <lpw/kernels/softmax_loss.cuh>
 #include <lpw/kernels/text_windows.cuh>
 
 namespace lpw::kernels {
@@ -41,6 +45,12 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(scale_channels_backward<T, N>),
                                 address(softmax_cross_entropy<T, N>),
                                 address(softmax_cross_entropy_backward<T, N>),
+                                address(elementwise_loss<T, N>),
+                                address(elementwise_loss_backward<T, N>),
+                                address(softmax_loss<T, N>),
+                                address(softmax_loss_backward<T, N>),
+                                address(kl_divergence<T, N>),
+                                address(kl_divergence_backward<T, N>),
                                 address(mean_rows<T, N>),
                                 address(embedding<T, N>),
                                 address(embedding_backward<T, N>)};
@@ -78,6 +88,8 @@ const void* const all[] = {address(fill<float>),
                            address(ascend_weights<4>),
                            address(ascend_weights<1>),
                            address(release_rows<float>),
+                           address(sample_mean<float>),
+                           address(sample_mean_backward<float>),
                            address(clip_factor<float>),
                            address(rank_one_backward<float>),
                            address(rank_one_backward_input<float>),
