@@ -17,7 +17,9 @@
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>
 #include <lpw/cuda/mapping.hpp>
+#include <lpw/cuda/matmul.hpp>
 #include <lpw/cuda/members.hpp>
 #include <lpw/cuda/optimizer.hpp>
 #include <lpw/cuda/pooling.hpp>
 #include <lpw/cuda/rank_one.hpp>
+#include <lpw/cuda/softmax.hpp>
