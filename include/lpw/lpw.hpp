@@ -55,6 +55,7 @@
 #include <lpw/optim/averages/make_average.hpp>
 #include <lpw/optim/best.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/plateau.hpp>
 #include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
