@@ -8,6 +8,7 @@
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/finite.hpp>
+#include <lpw/autograd/gradient_check.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>
@@ -47,10 +48,12 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/embedding.hpp>
+#include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
 #include <lpw/nn/sequential.hpp>
+#include <lpw/nn/summary.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/averages/make_average.hpp>
 #include <lpw/optim/best.hpp>

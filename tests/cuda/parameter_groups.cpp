@@ -29,11 +29,16 @@ struct DrawnSteps {
   }
 };
 
+std::vector<optim::ParameterGroup> some_groups() {
+  const optim::Schedule steps(optim::MultiStep{.milestones = {2}});
+  return {{.names = {"layer1.*"}, .frozen = true},
+          {.names = {"fc.*", "*.bias"}, .learning_rate = 0.02, .weight_decay = 0},
+          {.names = {"layer2.*"}, .schedule = steps}};
+}
+
 template <class Options>
 optim::OptimizerOptions grouped(Options options) {
-  options.groups = {{.names = {"layer1.*"}, .frozen = true},
-                    {.names = {"fc.*", "*.bias"}, .learning_rate = 0.02, .weight_decay = 0},
-                    {.names = {"layer2.*"}, .schedule = optim::MultiStep{.milestones = {2}}}};
+  options.groups = some_groups();
   options.factor_decay = optim::FactorDecay::to_one;
   return options;
 }

@@ -228,7 +228,7 @@ class Optimizer {
       const detail::Treatment how = detail::treatment_of(segment, rules_);
       if (how == detail::Treatment()) continue;
       auto found = std::find_if(apart_.begin(), apart_.end(), [&](const auto& apart) { return apart.how == how; });
-      if (found == apart_.end()) found = apart_.insert(apart_.end(), {.how = how});
+      if (found == apart_.end()) found = apart_.insert(apart_.end(), detail::ApartWeights<D>{how});
       found->segments.push_back(segment);
     }
   }
