@@ -12,6 +12,7 @@
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/finite.hpp>
 #include <lpw/autograd/functions.hpp>
+#include <lpw/autograd/gradient_check.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
@@ -58,14 +59,17 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/embedding.hpp>
+#include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
 #include <lpw/nn/sequential.hpp>
+#include <lpw/nn/summary.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/averages/make_average.hpp>
 #include <lpw/optim/best.hpp>
 #include <lpw/optim/make_optimizer.hpp>
+#include <lpw/optim/plateau.hpp>
 #include <lpw/optim/sam.hpp>
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>

@@ -243,6 +243,37 @@ TEST_CASE("loop state: staleness of statistics, and several parts of a kind, com
   CHECK(loop.memory.empty());
 }
 
+TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  const lpw::optim::SgdOptions options{.groups = {{.names = {"conv.*"}}, {.names = {"last.*"}, .learning_rate = 0.3}}};
+  const auto step = [](Net& network, auto& optimizer, lpw::optim::Plateau& plateau, std::uint32_t draw) {
+    accumulate_gradient(network, Minibatches<float>(1, 4, draw), 0, lpw::Philox(draw));
+    optimizer.step(plateau.observe(1));
+  };
+  Net network, other;
+  lpw::optim::Sgd optimizer(network, options), again(other, options);
+  lpw::optim::Plateau plateau({.patience = 1}), resumed({.patience = 1});
+  for (std::uint32_t i = 0; i < 4; ++i) step(network, optimizer, plateau, i);
+  auto rules = optimizer.rules();
+  rules.base.learning_rate = 0.02, rules.late = lpw::optim::Rates{0.1, 0}, rules.groups[0].frozen = true;
+  optimizer.set_rules(rules);
+  save_state(path, network, optimizer, plateau);
+  (void)load_state(path, other, again, resumed);
+  CHECK(again.rates().learning_rate == 0.02);
+  CHECK(again.late_rates() == lpw::optim::Rates{0.1, 0});
+  CHECK(again.rules().groups[1].learning_rate == 0.3);
+  for (std::uint32_t i = 4; i < 8; ++i) step(network, optimizer, plateau, i), step(other, again, resumed, i);
+  CHECK(plateau.factor() < 0.1);
+  CHECK(state_of(network) == state_of(other));
+
+  lpw::optim::Sgd none(other), differs(other, {.groups = {{.names = {"conv.*"}}, {.names = {"last.bias"}}}});
+  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, none, resumed); }),
+                 ": its optimizer has 2 parameter groups, not 0"));
+  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, differs, resumed); }),
+                 ": parameter group 2 of its optimizer is of 'last.*', not of 'last.bias'"));
+}
+
 TEST_CASE("loop state: what does not fit is refused by its name, and nothing is changed", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";
@@ -361,8 +392,9 @@ TEST_CASE("loop state: files that are none are refused in a line", "[state]") {
     return refused();
   };
   CHECK(contains(with([](json& meta) { meta["parts"] = 3; }), "damaged: its header is not one that save_state writes"));
-  CHECK(contains(with([](json& meta) { meta["parts"]["place"]["epoch"] = -1; }),
-                 "damaged: the epoch of its place is -1"));
-  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "late_steps is 0.5"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["place"]["epoch"] = -1; }), "damaged: 'epoch' is -1"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["rates"]["base"]["learning_rate"] = -1; }),
+                 "a rate of its optimizer is -1"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "'late_steps' is 0.5"));
   CHECK(loop.end() == before);
 }

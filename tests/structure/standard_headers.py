@@ -211,7 +211,7 @@ FAMILIES = {
 # What the compilers bring themselves: builtins, macros of theirs, and what nvcc has without an include.
 BUILT_IN = re.compile(
     r"__builtin_\w+|__(?:VA_ARGS|BIGGEST_ALIGNMENT|FAST_MATH|FMA|GNUC|SANITIZE_\w+|AVX\w*|SSE\w*|ARM_\w+|CUDACC|"
-    r"CUDA_ARCH|LINE|FILE|BYTE_ORDER)__|"
+    r"CUDA_ARCH|LINE|FILE|PRETTY_FUNCTION|BYTE_ORDER)__|"
     r"__(?:clang|x86_64|i386|aarch64|linux|APPLE|int128|has_feature|has_include)(?:__)?|"
     r"__CUDA\w+__|__ARM_\w+|__cpp_\w+|__cplusplus|GCC|_Pragma|"
     r"__(?:device|host|global|shared|constant|forceinline|launch_bounds|restrict|grid_constant)__|"

@@ -14,8 +14,14 @@
 namespace lpw::inline LPW_ABI {
 
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
-/// rank-1 factors, coefficients of templates. Combine with |.
+/// rank-1 factors, coefficients of templates, and own_group's. Combine with |.
 enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4, templates = 8 };
+/// A group of one's own, number 0 to 15, for parameters that release is to find together: give it to them where they
+/// are made, or by set_group, and to release. Its selector is "own:NUMBER". Throws OptionError for another number.
+[[nodiscard]] constexpr Group own_group(int number) {
+  if (number < 0 || number > 15) fail<OptionError>("own_group: number ", number, "; expected one from 0 to 15");
+  return Group(1u << (16 + number));
+}
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
 
