@@ -9,6 +9,7 @@
 #include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/finite.hpp>
+#include <lpw/autograd/group_norm.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
@@ -47,6 +48,7 @@
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/embedding.hpp>
+#include <lpw/nn/group_norm.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>

@@ -14,8 +14,16 @@
 namespace lpw::inline LPW_ABI {
 
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
-/// rank-1 factors, coefficients of templates. Combine with |.
-enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4, templates = 8 };
+/// rank-1 factors, coefficients of templates, gamma and beta of layer norms and of group norms. Combine with |.
+enum class Group : unsigned {
+  none = 0,
+  batch_norm = 1,
+  head = 2,
+  rank_one = 4,
+  templates = 8,
+  layer_norm = 16,
+  group_norm = 32
+};
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
 
