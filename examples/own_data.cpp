@@ -1,8 +1,13 @@
 // Data and a loss of one's own: regression on numbers in memory. Members read minibatches of their own, as the method
-// asks, by lpw::data::MinibatchPlan, which says whose each sample is; the loss is a mean of squares for each member.
+// asks: lpw::data::BatchLoader says whose each sample is, and has them made in the background; the loss is a mean of
+// squares for each member.
+#include <algorithm>
 #include <cmath>
 #include <cstdio>
 #include <exception>
+#include <numeric>
+#include <span>
+#include <utility>
 #include <vector>
 
 #include <lpw/lpw.hpp>
@@ -30,20 +35,17 @@ struct Table {
   [[nodiscard]] std::int64_t count() const { return std::ssize(y); }
 };
 
-/// Minibatches for K members: the samples `which` of a table, one member's after another's.
-struct Batch {
-  Tensor<float, Cpu> x, y;  // [K, B, features] and [K, B, 1]
-
-  Batch(const Table& table, std::span<const std::int64_t> which, std::int64_t members)
-      : x({members, std::ssize(which) / members, features}), y({members, std::ssize(which) / members, 1}) {
-    for (std::int64_t i = 0; i < y.size(); ++i) {
-      const std::int64_t from = which[lpw::to_size(i)];
-      for (std::int64_t f = 0; f < features; ++f)
-        x.data()[i * features + f] = table.x[lpw::to_size(from * features + f)];
-      y.data()[i] = table.y[lpw::to_size(from)];
-    }
+/// What a loader asks for: tensors of the samples `which`, [n, features] and [n, 1].
+auto tensors_of(const Table& table, std::span<const std::int64_t> which) {
+  const std::int64_t n = std::ssize(which);
+  std::pair batch(Tensor<float, Cpu>({n, features}), Tensor<float, Cpu>({n, 1}));
+  for (std::int64_t i = 0; i < n; ++i) {
+    const std::int64_t from = which[lpw::to_size(i)];
+    std::copy_n(table.x.begin() + from * features, features, batch.first.row(i));
+    batch.second.data()[i] = table.y[lpw::to_size(from)];
   }
-};
+  return batch;
+}
 
 /// Each member's mean of (prediction - target)^2 over its minibatch, [K], of predictions and targets [K, B, 1]. The
 /// gradient that comes back has an entry for each member.
@@ -94,17 +96,20 @@ struct Network {
 
 /// Root of the mean squared error of a plain network on a table.
 double error_of(Network& network, const Table& table) {
-  const lpw::data::MinibatchPlan plan(table.count(), lpw::data::evaluation(table.count()));
-  const auto all = plan.chosen(plan.orders(0, 1), 1, 0);
-  const Batch batch(table, all, 1);
-  return std::sqrt(squared_error(network.forward(lpw::Tape::evaluation().input(batch.x)), batch.y).value().data()[0]);
+  std::vector<std::int64_t> all(lpw::to_size(table.count()));
+  std::iota(all.begin(), all.end(), 0);
+  const auto [x, y] = tensors_of(table, all);
+  const auto input = x.reshaped({1, table.count(), features}), target = y.reshaped({1, table.count(), 1});
+  return std::sqrt(squared_error(network.forward(lpw::Tape::evaluation().input(input)), target).value().data()[0]);
 }
 
 }  // namespace
 
 int main() try {
   const Table train(4000, 1), test(2000, 2);
-  const lpw::data::MinibatchPlan plan(train.count(), {.batch = 50, .seed = 1});
+  const lpw::data::BatchLoader loader(train.count(),
+                                      [&](auto which, const lpw::Philox&) { return tensors_of(train, which); },
+                                      {.batch = 50, .seed = 1});
   Network network{lpw::nn::Initializer(lpw::Philox{1})};
   lpw::optim::Adam optimizer(network, {.learning_rate = 0.003});
 
@@ -114,12 +119,9 @@ int main() try {
       std::printf("before release: error %.4f\n", error_of(network, test));
       lpw::release(network, optimizer, {.members = 4, .late = lpw::Group::rank_one | lpw::Group::head});
     }
-    const std::int64_t members = lpw::nn::members(network);
-    const auto orders = plan.orders(epoch, members);
-    for (std::int64_t i = 0; i < plan.iterations(members); ++i) {
-      const Batch batch(train, plan.chosen(orders, members, i), members);
+    for (auto& [x, y] : loader.epoch(epoch, lpw::nn::members(network))) {  // [K, B, features] and [K, B, 1]
       lpw::Tape tape;
-      const auto loss = squared_error(network.forward(tape.input(batch.x)), batch.y);
+      const auto loss = squared_error(network.forward(tape.input(x)), y);
       lpw::require_finite(loss);
       tape.backward(loss);
       optimizer.step(epoch < release_epoch ? 1 : 0.2);

@@ -75,7 +75,10 @@ class CommandLine {
     const auto add = [&text](const auto& option, const auto& value) {
       if constexpr (std::is_same_v<std::decay_t<decltype(value)>, std::string>) {
         if (value.empty()) return;  // the default of the options that can be empty
-        if (option.list) return static_cast<void>(text += config_file::list_line(option.name, value));
+        if (option.list) {
+          text += config_file::list_line(option.name, value);
+          return;
+        }
       }
       text += config_file::line(option.name, value);
     };

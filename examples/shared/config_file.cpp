@@ -154,12 +154,26 @@ void refuse_second(std::string_view before, std::string_view at, const std::stri
         lpw::fail<lpw::FileError>(source, ':', line, ": ", setting.name, " is set in line ", earlier.line, " already");
 }
 
+/// The same of a group.
+void refuse_second_group(std::string_view before, std::string_view at, const std::string& source, std::int64_t line) {
+  try {
+    const toml::table first = toml::parse(before), second = toml::parse(at);
+    for (const auto& [name, node] : second)
+      if (const auto* earlier = first.get(name.str()); node.is_table() && earlier && earlier->is_table())
+        lpw::fail<lpw::FileError>(source, ':', line, ": the group [", std::string(name.str()), "] begins in line ",
+                                  line_of(*earlier), " already; put its options there");
+  } catch (const toml::parse_error&) {
+  } catch (const Unforeseen&) {
+  }
+}
+
 [[noreturn]] void refuse(std::string_view text, const std::string& source, std::span<const std::string_view> tables,
                          const toml::parse_error& error) {
   constexpr std::size_t longest = 60;  // of what is shown
   const std::int64_t line = error.source().begin.line;
   const auto [before, at] = split_at_line(text, line);
   refuse_second(before, at, source, line, tables);
+  refuse_second_group(before, at, source, line);
   const auto shown = lpw::train::one_line(at.substr(0, longest)) + (at.size() > longest ? "..." : "");
   lpw::fail<lpw::FileError>(source, ':', line, ": ", shown, ": ", lpw::train::one_line(error.description()), "; ",
                             expected);

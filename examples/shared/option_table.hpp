@@ -34,10 +34,10 @@ enum class Section { network, data, training, late_phase, run };
 struct SectionName {
   Section section;
   std::string_view heading;  // in --help
-  std::string_view table;    // in a file
+  std::string_view table;    // in a file; no option has its name
 };
 inline constexpr SectionName section_names[] = {{Section::network, "Network", "network"},
-                                                {Section::data, "Data", "data"},
+                                                {Section::data, "Data", "data-set"},
                                                 {Section::training, "Training", "training"},
                                                 {Section::late_phase, "Late-phase weights", "late-phase"},
                                                 {Section::run, "Run", "run"}};

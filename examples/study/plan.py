@@ -147,7 +147,9 @@ def flat(table):
 
 
 def joined(value):
-    """A list as the trainers write it."""
+    """A list as the trainers write it, and a seed beyond TOML's integers, which stands in quotes, as a number."""
+    if isinstance(value, str) and re.fullmatch(r"\d{19,}", value):
+        return int(value)
     return ",".join(map(str, value)) if isinstance(value, list) else value
 
 

@@ -1,6 +1,7 @@
 // Everything lpw has. Including single headers instead keeps compile times lower.
 #pragma once
 
+#include <lpw/autograd/arithmetic.hpp>
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
@@ -9,6 +10,7 @@
 #include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/finite.hpp>
+#include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/group_norm.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
@@ -16,15 +18,18 @@
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/sample_mean.hpp>
+#include <lpw/autograd/sums.hpp>
 #include <lpw/autograd/tape.hpp>
 #include <lpw/autograd/templates.hpp>
 #include <lpw/autograd/trace.hpp>
 #include <lpw/compiled.hpp>
 #include <lpw/data/augment.hpp>
+#include <lpw/data/batch_loader.hpp>
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
+#include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/io/checkpoint.hpp>
@@ -32,6 +37,7 @@
 #include <lpw/io/model.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/io/snapshots.hpp>
+#include <lpw/io/state.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/coupling.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>

@@ -3,137 +3,14 @@
 #include <cstring>
 #include <filesystem>
 
-#include "catch.hpp"
+#include "cpu/convolution_case.hpp"
 #include "support/engines.hpp"
-#include "support/random.hpp"
-#include "support/sums.hpp"
 #include "support/threads.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
 
 namespace {
-
-struct ConvolutionCase {
-  std::int64_t members, rows, batch, height, width, channels, out_channels, kernel_height, kernel_width;
-  Conv2dOptions options;
-  bool strided = false, pending = false, relu = false;
-
-  [[nodiscard]] Shape x() const { return {members, batch, height, width, channels}; }
-  [[nodiscard]] Shape weight() const { return {rows, out_channels, kernel_height, kernel_width, channels}; }
-  [[nodiscard]] Shape y() const {
-    return {members, batch, window_count(height, kernel_height, options.stride, options.padding),
-            window_count(width, kernel_width, options.stride, options.padding), out_channels};
-  }
-};
-
-std::ostream& operator<<(std::ostream& out, const ConvolutionCase& c) {
-  return out << "x " << describe(c.x(), "KBHWC") << " weight " << describe(c.weight(), "KOhwC") << " stride "
-             << c.options.stride << " padding " << c.options.padding << (c.strided ? " strided" : "")
-             << (c.pending ? " pending" : "") << (c.relu ? " relu" : "");
-}
-
-/// Calls visit(index in x, in weight, in y) for every product of the convolution's definition.
-template <class Visit>
-void for_each_product(const ConvolutionCase& c, Visit&& visit) {
-  const Shape y = c.y();
-  std::int64_t out = 0;
-  for (std::int64_t k = 0; k < c.members; ++k)
-    for (std::int64_t b = 0; b < c.batch; ++b)
-      for (std::int64_t i = 0; i < y[2]; ++i)
-        for (std::int64_t j = 0; j < y[3]; ++j)
-          for (std::int64_t o = 0; o < c.out_channels; ++o, ++out)
-            for (std::int64_t u = 0; u < c.kernel_height; ++u)
-              for (std::int64_t v = 0; v < c.kernel_width; ++v) {
-                const std::int64_t row = i * c.options.stride - c.options.padding + u,
-                                   column = j * c.options.stride - c.options.padding + v;
-                if (row < 0 || row >= c.height || column < 0 || column >= c.width) continue;
-                const std::int64_t in = (((k * c.batch + b) * c.height + row) * c.width + column) * c.channels;
-                const std::int64_t w =
-                    ((((c.rows == 1 ? 0 : k) * c.out_channels + o) * c.kernel_height + u) * c.kernel_width + v) *
-                    c.channels;
-                for (std::int64_t channel = 0; channel < c.channels; ++channel) visit(in + channel, w + channel, out);
-              }
-}
-
-template <class T>
-Activation<T, Cpu> random_activation(const ConvolutionCase& c) {
-  using W = Accumulate<T>;
-  Activation<T, Cpu> x{.raw = random_tensor<T>(c.x(), 1), .relu = c.relu};
-  if (c.pending) {
-    x.mean = random_tensor<W>({c.members, c.channels}, 4);
-    x.scale = random_tensor<W>({c.members, c.channels}, 2);
-    x.shift = random_tensor<W>({c.members, c.channels}, 3);
-  }
-  return x;
-}
-
-/// The activation's values by their definition: relu?(scale (x - mean) + shift), rounded to T.
-template <class T>
-std::vector<double> activated(const ConvolutionCase& c, const Activation<T, Cpu>& x) {
-  using W = Accumulate<T>;
-  auto values = values_of(x.raw);
-  if (!c.pending) return values;
-  const std::int64_t member = c.x().size_from(1);
-  for (std::size_t i = 0; i < values.size(); ++i) {
-    const std::int64_t k = static_cast<std::int64_t>(i) / member, channel = static_cast<std::int64_t>(i) % c.channels;
-    const W z = std::fma(W(values[i]) - x.mean.row(k)[channel], x.scale.row(k)[channel], x.shift.row(k)[channel]);
-    values[i] = double(T(c.relu && z < W(0) ? W(0) : z));
-  }
-  return values;
-}
-
-template <class T>
-void check_forward(const ConvolutionCase& c) {
-  const auto x = random_activation<T>(c);
-  const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
-  const auto in = activated(c, x), w = values_of(weight);
-  Expected expected(c.y().size());
-  expected.terms = static_cast<double>(weight.shape().size_from(2));
-  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(out, in[i] * w[j]); });
-  const auto y = conv2d_forward(x, weight, c.options);
-  CHECK(y.shape() == c.y());
-  CHECK(mismatch<T>(y, expected) == "");
-}
-
-template <class T>
-void check_backward_data(const ConvolutionCase& c, bool accumulate) {
-  const auto weight = random_parameter<Accumulate<T>>(c.weight(), c.strided, 4);
-  const auto dy = random_tensor<T>(c.y(), 5);
-  const auto d = values_of(dy), w = values_of(weight);
-  Gradient<T, Cpu> dx{random_tensor<T>(c.x(), 6), accumulate};
-  Expected expected(dx.tensor, accumulate);
-  expected.terms = static_cast<double>(c.out_channels * c.kernel_height * c.kernel_width + 1);
-  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(i, d[out] * w[j]); });
-  conv2d_backward_data(dy, weight, c.options, dx);
-  CHECK(mismatch<T>(dx.tensor, expected) == "");
-}
-
-template <class T>
-void check_backward_weight(const ConvolutionCase& c, bool accumulate) {
-  const auto x = random_activation<T>(c);
-  const auto dy = random_tensor<T>(c.y(), 5);
-  const auto in = activated(c, x), d = values_of(dy);
-  Gradient<Accumulate<T>, Cpu> dweight{random_parameter<Accumulate<T>>(c.weight(), c.strided, 7), accumulate};
-  Expected expected(dweight.tensor, accumulate);
-  expected.terms = static_cast<double>(c.y().size() / c.out_channels + 1);
-  for_each_product(c, [&](auto i, auto j, auto out) { expected.add(j, in[i] * d[out]); });
-  conv2d_backward_weight(x, dy, c.options, dweight);
-  // The products are exact in float and the gradient is stored in it, so bfloat16 is as exact as float here.
-  CHECK(mismatch<Accumulate<T>>(dweight.tensor, expected) == "");
-  CHECK(gaps_untouched(dweight.tensor));
-}
-
-template <class T>
-void check_all(const ConvolutionCase& c) {
-  INFO(c);
-  check_forward<T>(c);
-  for (const bool accumulate : {false, true}) {
-    INFO("accumulate " << accumulate);
-    check_backward_data<T>(c, accumulate);
-    check_backward_weight<T>(c, accumulate);
-  }
-}
 
 /// Every kernel, stride and padding of the lists, each with `variants` combinations of all the rest.
 template <class T>

@@ -218,7 +218,7 @@ TEST_CASE("a loader refuses what it cannot do") {
   auto set = numbered_images(12);
   const Loader<float> loader(set, plain, small);
   CHECK(message_of<lpw::OptionError>([&] { (void)loader.iterations(0); }) ==
-        "loader: expected from 1 to 12 members (one image each), found 0");
+        "loader: expected from 1 to 12 members (one sample each), found 0");
   CHECK_THROWS_AS(loader.iterations(13), lpw::OptionError);
   CHECK_THROWS_AS(loader.epoch(0, -1), lpw::OptionError);
   CHECK_THROWS_AS(loader.epoch(-1, 1), lpw::OptionError);

@@ -74,6 +74,8 @@ TEST_CASE("what is no file of options is refused with its line, what is wrong, a
            {"a = 1\nb = 2\na = 3\n", "f:3: a is set in line 1 already"},
            {"a = 1\n[training]\nb = 2\nb = 3\n", "f:4: b is set in line 3 already"},
            {"a = 1\n[training]\na = 2\n", "f:3: a is set in line 1 already"},
+           {"[training]\na = 1\n[late-phase]\n[training]\nb = 2\n",
+            "f:4: the group [training] begins in line 1 already; put its options there"},
            {"[trainig]\n",
             "f:1: there is no group of options [trainig]; the groups are [training], [late-phase], and options stand "
             "above"},

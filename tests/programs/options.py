@@ -513,6 +513,13 @@ def dry_run(folder):
         done.stdout + done.stderr,
     )
     check(not (folder / "run").exists(), "--dry-run made a run folder")
+    _, *groups = re.split(r"^\[(.+)\]$", done.stdout, flags=re.MULTILINE)
+    groups = {name: re.findall(r"^([a-z-]+) = ", lines, re.MULTILINE) for name, lines in zip(groups[::2], groups[1::2])}
+    found = {option: name for name in groups for option in groups[name]}
+    expected = {"model": "network", "train-subset": "data-set", "epochs": "training", "members": "late-phase"}
+    for option, name in (expected | {"threads": "run"}).items():
+        check(found.get(option) == name, f"{option} is in the group {found.get(option)} of {list(groups)}")
+    check(not found.keys() & groups.keys(), f"{found.keys() & groups.keys()} are an option and a group of options")
 
 
 main(

@@ -5,6 +5,7 @@ import pathlib
 import re
 import subprocess
 import sys
+import time
 
 sys.argv, PROGRAMS, NAMES = sys.argv[:2], pathlib.Path(sys.argv[1]).resolve(), sys.argv[2:]
 
@@ -29,6 +30,14 @@ def figure(printed, pattern):
     found = re.search(pattern + r" ([0-9.]+)", printed)
     check(found, f"no {pattern!r} in\n{printed}")
     return float(found[1])
+
+
+def wait_for_change(path):
+    """Until a file is written anew."""
+    before, end = path.stat().st_ino, time.monotonic() + 60
+    while path.stat().st_ino == before:
+        check(time.monotonic() < end, f"{path} stays as it is")
+        time.sleep(0.001)
 
 
 def late_phase(folder):
@@ -85,24 +94,30 @@ def own_data(folder):
 def own_loop_resume(folder):
     """Killed and started again, until it has ended, it saves the same bits as undisturbed."""
     printed = run("own_loop_resume", folder, folder / "whole")
-    check(printed.startswith("starting\nepoch 1 of 6, 1 members\n") and "epoch 6 of 6, 3 members" in printed, printed)
-    for number, last in enumerate(
-        ["epoch 1 ", "epoch 3 ", "epoch 4 ", "going on after epoch 4", "epoch 6 "]
-    ):  # before, at and after release
+    check(printed.startswith("from epoch 1, iteration 1 on\nepoch 1 of 6, 1 members"), printed)
+    check("epoch 6 of 6, 3 members" in printed, printed)
+    starts = []
+    for last in ["epoch 1 ", "epoch 3 ", "epoch 4 ", "from epoch 5", "epoch 6 "]:  # before, at and after release
         process = subprocess.Popen([PROGRAMS / "own_loop_resume", folder / "killed"], stdout=subprocess.PIPE, text=True)
-        for line in process.stdout:
-            check((number == 0) == ("starting" in line) or not line.startswith(("starting", "going")), line)
-            if line.startswith(last):
-                break
+        starts.append(process.stdout.readline())
+        if not starts[-1].startswith(last):
+            for line in process.stdout:
+                if line.startswith(last):
+                    break
+        if last.startswith("epoch") and last != "epoch 6 ":
+            wait_for_change(folder / "killed" / "state.lpw")  # in the middle of the next epoch
         process.kill()
         process.communicate()
         check(
             not (folder / "killed" / "model.safetensors").exists() or last == "epoch 6 ",
             "it ended before it was killed",
         )
+    places = [tuple(map(int, re.findall(r"\d+", start))) for start in starts]
+    check(places == sorted(places) and places[0] == (1, 1) and places[1] > (1, 1), f"it went on from {starts}")
+    check(any(iteration > 1 for _, iteration in places), f"no state was of the middle of an epoch: {starts}")
     printed = run("own_loop_resume", folder, folder / "killed")
-    check(printed.startswith("going on after epoch 6"), printed)
-    for name in ["checkpoint.lpw", "model.safetensors"]:
+    check(printed.startswith("from epoch 7, iteration 1 on"), printed)
+    for name in ["state.lpw", "model.safetensors"]:
         check((folder / "whole" / name).read_bytes() == (folder / "killed" / name).read_bytes(), f"{name} differs")
 
 

@@ -10,6 +10,7 @@
 #include <lpw/kernels/group_norm.cuh>
 #include <lpw/kernels/kl_divergence.cuh>
 #include <lpw/kernels/lstm_cell.cuh>
+#include <lpw/kernels/mapping.cuh>
 #include <lpw/kernels/members.cuh>
 #include <lpw/kernels/optimizer.cuh>
 #include <lpw/kernels/pooling.cuh>
@@ -32,6 +33,7 @@ template <class T, int N>
 const void* const of_width[] = {address(augment<T, N>),
                                 address(batch_norm_forward<T, N>),
                                 address(batch_norm_backward<T, N>),
+                                address(apply_function<T, T, T, N>),
                                 address(relu_forward<T, N>),
                                 address(relu_backward<T, N>),
                                 address(add<T, N>),
@@ -66,8 +68,18 @@ template <class T, int N>
 const void* const of_conversion[] = {address(convert<float, T, N>), address(convert<T, float, N>)};
 
 template <class T>
-const void* const of_type[] = {address(sgd_step<T>),   address(adam_step<T>), address(count_correct<T>),
-                               of_width<T, widest<T>>, of_width<T, 1>,        of_units<T, 4>,
+const void* const of_parameters[] = {address(apply_function<T, float, T, widest<T>>),
+                                     address(apply_function<T, float, T, 1>), address(sum_function<T, float, float>),
+                                     address(sum_function<float, float, T>)};
+
+template <class T>
+const void* const of_type[] = {address(sgd_step<T>),
+                               address(adam_step<T>),
+                               address(count_correct<T>),
+                               address(sum_function<T, T, T>),
+                               of_width<T, widest<T>>,
+                               of_width<T, 1>,
+                               of_units<T, 4>,
                                of_units<T, 1>};
 
 const void* const all[] = {address(fill<float>),
@@ -78,6 +90,8 @@ const void* const all[] = {address(fill<float>),
                            of_type<float>,
                            of_type<bfloat16>,
                            of_type<half>,
+                           of_parameters<bfloat16>,
+                           of_parameters<half>,
                            address(move_average<4>),
                            address(move_average<1>),
                            address(add_row_backward<4>),

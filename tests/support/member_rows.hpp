@@ -60,7 +60,7 @@ void add_convolutions(std::vector<MemberOperation<T, D>>& table, std::int64_t ch
   using X = Variable<T, D>;
   constexpr std::int64_t batch = 2, size = 6, outputs = 16;
   const Shape x{batch, size, size, channels}, weight{outputs, kernel, kernel, channels};
-  const std::int64_t out = (size + 2 * options.padding - kernel) / options.stride + 1;
+  const std::int64_t out = window_count(size, kernel, options.stride.height, options.padding.height);
   const Shape y{batch, out, out, outputs};
   const std::string name = to_text("conv2d ", kernel, 'x', kernel, " stride ", options.stride, " channels ", channels);
   table.push_back({name, x, {{"weight", weight}}, [=](const X& in, const Parameters& p, MemberRange) {

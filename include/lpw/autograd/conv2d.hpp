@@ -5,28 +5,54 @@
 
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/rank_one.hpp>
+#include <lpw/autograd/window_attributes.hpp>
 #include <lpw/primitives/conv2d.hpp>
 
 namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
+/// Throws OptionError for options that no convolution can have, of a weight with `outputs` rows.
+inline void check_conv2d_options(const char* operation, const Conv2dOptions& options, std::int64_t outputs) {
+  require<OptionError>(options.stride.least() >= 1 && options.padding.least() >= 0, operation, ": stride ",
+                       options.stride, " and padding ", options.padding, "; expected stride >= 1 and padding >= 0");
+  require<OptionError>(options.dilation.least() >= 1 && options.groups >= 1, operation, ": dilation ", options.dilation,
+                       " and groups ", options.groups, "; both are at least 1");
+  require<OptionError>(outputs % options.groups == 0, operation, ": groups ", options.groups, " do not divide the ",
+                       outputs, " rows of the weight");
+}
+
 template <class T, class D>
 void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options) {
   const Shape &in = x.shape(), &kernel = weight.shape();
   require_axes("conv2d", "[K B H W C]", in.rank() == 5, in);
   require<ShapeError>(kernel.rank() == 5, "conv2d: expected weight [1 or K, O kh kw C], got ", kernel);
-  require<ShapeError>(in[4] == kernel[4], "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"),
-                      ", weight expects ", kernel[4], " [O=", kernel[1], " ", kernel[2], "x", kernel[3],
-                      " C=", kernel[4], "]");
   require_elements("conv2d", in);
   require_elements("conv2d", kernel);
+  check_conv2d_options("conv2d", options, kernel[1]);
+  const std::int64_t channels = kernel[4] * options.groups;
+  require<ShapeError>(in[4] == channels, "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"),
+                      ", weight expects ", channels, " [O=", kernel[1], " ", kernel[2], "x", kernel[3],
+                      " C=", kernel[4], "]", options.groups > 1 ? to_text(" in ", options.groups, " groups") : "");
   require_member_rows("conv2d", "weight", kernel[0], in[0]);
-  require<OptionError>(options.stride >= 1 && options.padding >= 0, "conv2d: stride ", options.stride, " and padding ",
-                       options.padding, "; expected stride >= 1 and padding >= 0");
-  require<ShapeError>(in[2] + 2 * options.padding >= kernel[2] && in[3] + 2 * options.padding >= kernel[3],
-                      "conv2d: the ", kernel[2], "x", kernel[3], " kernel is larger than the padded image ",
-                      describe(in, "KBHWC"), " with padding ", options.padding);
+  const auto reaches = [](std::int64_t size, std::int64_t kernel_size, std::int64_t padding, std::int64_t dilation) {
+    return size + 2 * padding > dilation * (kernel_size - 1);
+  };
+  require<ShapeError>(reaches(in[2], kernel[2], options.padding.height, options.dilation.height) &&
+                          reaches(in[3], kernel[3], options.padding.width, options.dilation.width),
+                      "conv2d: the ", kernel[2], "x", kernel[3], " kernel ",
+                      options.dilation == 1 ? "" : to_text("with dilation ", options.dilation, " "),
+                      "is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
+}
+
+/// For a trace: dilation and groups where there are any.
+[[nodiscard]] inline WindowAttributes conv2d_attributes(const Conv2dOptions& options) {
+  WindowAttributes list;
+  list.add("stride", "stride_height", "stride_width", options.stride);
+  list.add("padding", "padding_height", "padding_width", options.padding);
+  if (options.dilation != 1) list.add("dilation", "dilation_height", "dilation_width", options.dilation);
+  if (options.groups != 1) list.add("groups", options.groups);
+  return list;
 }
 
 template <class W, class D>
@@ -49,7 +75,7 @@ template <class T, class D, class... Inputs>
   auto y = conv2d_forward(x.activation(), weight.value(), options, std::move(residual), x.mode() != Mode::evaluation);
   weight.forget();
   return record(
-      {name, {{"stride", options.stride}, {"padding", options.padding}}}, std::move(y),
+      {name, conv2d_attributes(options).list()}, std::move(y),
       [saved, options, in = x.shape(), weight = std::move(weight), dx = x.edge(), dr](Tensor<T, D> dy) mutable {
         if (weight.needs_gradient()) {
           weight.add_gradients([&](auto& target) { conv2d_backward_weight(saved, dy, options, target); });
@@ -68,9 +94,10 @@ template <class T, class D, class... Inputs>
 
 }  // namespace detail
 
-/// Cross-correlation of x [K, B, H, W, C] with weight [1 or K, O, kh, kw, C] -> [K, B, Ho, Wo, O],
-/// Ho = floor((H + 2 padding - kh) / stride) + 1. One weight row is shared by all members, K rows are one each.
-/// Throws ShapeError if channels or member rows do not fit, or the kernel is larger than the padded image.
+/// Cross-correlation of x [K, B, H, W, C] with weight [1 or K, O, kh, kw, C / groups] -> [K, B, Ho, Wo, O],
+/// Ho = floor((H + 2 padding - dilation (kh - 1) - 1) / stride) + 1. One weight row is shared by all members, K rows
+/// are one each. Throws ShapeError if channels or member rows do not fit, or the kernel is larger than the padded
+/// image, OptionError for impossible options.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                     Conv2dOptions options = {}) {
@@ -78,7 +105,8 @@ template <class T, class D>
   return detail::record_conv2d<T, D>("conv2d", x, detail::convolution_weight(weight), options, {}, {}, weight);
 }
 
-/// The same with W o (r_k s_k^T) for member k. Throws ShapeError also for factors that do not fit.
+/// The same with W o (r_k s_k^T) for member k: with groups each of them has the same s [C / groups]. Throws ShapeError
+/// also for factors that do not fit.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
                                     const RankOneFactors<Accumulate<T>, D>& factors, Conv2dOptions options = {}) {
@@ -95,6 +123,13 @@ template <class T, class D>
   if (weight.factors) return conv2d(x, weight.rows, *weight.factors, options);
   detail::check_conv2d(x, weight.rows, options);
   return detail::record_conv2d<T, D>("conv2d", x, detail::FormedWeight(weight), options, {}, {}, weight.rows);
+}
+
+/// conv2d(x, weight, options) + bias [1 or K, O], an operation of its own (add_channels).
+template <class T, class D>
+[[nodiscard]] Variable<T, D> conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
+                                    const Variable<Accumulate<T>, D>& bias, Conv2dOptions options = {}) {
+  return add_channels(conv2d(x, weight, options), bias);
 }
 
 namespace detail {

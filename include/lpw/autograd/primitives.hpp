@@ -16,6 +16,7 @@
 #include <lpw/cpu/kl_divergence.hpp>
 #include <lpw/cpu/linear.hpp>
 #include <lpw/cpu/lstm.hpp>
+#include <lpw/cpu/mapping.hpp>
 #include <lpw/cpu/members.hpp>
 #include <lpw/cpu/optimizer.hpp>
 #include <lpw/cpu/pooling.hpp>

@@ -10,6 +10,7 @@
 #include <cstdint>
 #include <initializer_list>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -32,15 +33,17 @@ struct Attribute {
 class Operation {
  public:
   Operation(const char* name) : name_(name) {}  // a name alone is an operation: record("relu", ...)
-  Operation(const char* name, std::initializer_list<Attribute> attributes) : name_(name), attributes_(attributes) {}
+  Operation(const char* name, std::initializer_list<Attribute> attributes)
+      : Operation(name, std::span(attributes.begin(), attributes.size())) {}
+  Operation(const char* name, std::span<const Attribute> attributes) : name_(name), attributes_(attributes) {}
 
   /// For tapes, like attributes(): both are valid during the call of record().
   [[nodiscard]] const char* name() const { return name_; }
-  [[nodiscard]] std::initializer_list<Attribute> attributes() const { return attributes_; }
+  [[nodiscard]] std::span<const Attribute> attributes() const { return attributes_; }
 
  private:
   const char* name_;
-  std::initializer_list<Attribute> attributes_ = {};
+  std::span<const Attribute> attributes_;
 };
 
 /// A tensor that a traced pass reads or makes.
@@ -98,7 +101,8 @@ class Trace {
   }
   /// For tapes.
   void add(const Operation& operation, std::vector<std::int64_t> inputs, std::int64_t output) {
-    operations_.push_back({operation.name(), operation.attributes(), std::move(inputs), {output}});
+    const auto attributes = operation.attributes();
+    operations_.push_back({operation.name(), {attributes.begin(), attributes.end()}, std::move(inputs), {output}});
   }
   /// Another result of the last operation, which is data for whatever comes after. For operations with more than one.
   template <class T, class D>

@@ -19,6 +19,7 @@
 #include <lpw/cuda/kl_divergence.hpp>
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>
+#include <lpw/cuda/mapping.hpp>
 #include <lpw/cuda/members.hpp>
 #include <lpw/cuda/optimizer.hpp>
 #include <lpw/cuda/pooling.hpp>

@@ -48,11 +48,10 @@ inline void validate(const AugmentOptions& options, std::int64_t height, std::in
                        " pixels, found ", options.cutout);
 }
 
-/// The augmentation of sample `index` in `epoch`, for images of H x W pixels.
-[[nodiscard]] inline Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t seed,
-                                                    std::uint32_t epoch, std::int64_t index, std::int64_t height,
-                                                    std::int64_t width) {
-  const Philox::Block bits = Philox(seed, Stream::crop, epoch)(static_cast<std::uint64_t>(index));
+/// The augmentation of sample `index` by an epoch's random numbers, for images of H x W pixels.
+[[nodiscard]] inline Augmentation draw_augmentation(const AugmentOptions& options, const Philox& random,
+                                                    std::int64_t index, std::int64_t height, std::int64_t width) {
+  const Philox::Block bits = random(static_cast<std::uint64_t>(index));
   const auto below = [](std::uint32_t word, std::int64_t bound) {
     return static_cast<int>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
   };
@@ -70,6 +69,13 @@ inline void validate(const AugmentOptions& options, std::int64_t height, std::in
     result.cut_right = std::clamp(left + options.cutout, 0, w);
   }
   return result;
+}
+
+/// The augmentation of sample `index` in `epoch`.
+[[nodiscard]] inline Augmentation draw_augmentation(const AugmentOptions& options, std::uint64_t seed,
+                                                    std::uint32_t epoch, std::int64_t index, std::int64_t height,
+                                                    std::int64_t width) {
+  return draw_augmentation(options, Philox(seed, Stream::crop, epoch), index, height, width);
 }
 
 /// (byte / 255 - mean) / stddev for every byte and channel, computed once in double, then looked up.

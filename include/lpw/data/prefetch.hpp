@@ -20,8 +20,9 @@
 namespace lpw::inline LPW_ABI::data {
 
 /// The items make(0), make(1), ..., make(count - 1), in order, as a single-pass range. make runs in one background
-/// thread, at most `depth` finished items ahead of the consumer. What it throws is rethrown to the consumer in that
-/// item's place and ends the range. Destroying the range earlier waits for the item in the making and no longer.
+/// thread, at most `depth` finished items ahead of the consumer, or for a depth of 0 where it is asked for an item.
+/// What it throws is rethrown to the consumer in that item's place and ends the range. Destroying the range earlier
+/// waits for the item in the making and no longer.
 template <class Item>
 class Prefetch {
  public:
@@ -47,6 +48,10 @@ class Prefetch {
 
   Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
       : depth_(depth), remaining_(count) {
+    if (depth == 0) {
+      make_ = [next = std::int64_t{0}, make = std::move(make)]() mutable { return make(next++); };
+      return;
+    }
     try {
       producer_ = std::thread([this, count, make = std::move(make)] { produce(count, make); });
     } catch (const std::system_error& error) {
@@ -62,7 +67,7 @@ class Prefetch {
       stopped_ = true;
     }
     changed_.notify_all();
-    producer_.join();
+    if (producer_.joinable()) producer_.join();
   }
 
   /// Waits for the first item. The range can be walked once.
@@ -95,6 +100,7 @@ class Prefetch {
   void advance() {
     current_.reset();
     if (remaining_ == 0) return;
+    if (depth_ == 0) return make_now();
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] { return !ready_.empty() || failure_; });
     if (ready_.empty()) {
@@ -107,8 +113,15 @@ class Prefetch {
     changed_.notify_all();
   }
 
+  void make_now() {
+    const std::int64_t left = std::exchange(remaining_, 0);  // where it throws, the range has ended
+    current_.emplace(make_());
+    remaining_ = left - 1;
+  }
+
   std::size_t depth_;
-  std::int64_t remaining_;  // items the consumer has not taken yet; the consumer's alone
+  std::function<Item()> make_;  // where there is no thread
+  std::int64_t remaining_;      // items the consumer has not taken yet; the consumer's alone
   std::optional<Item> current_;
   std::mutex mutex_;  // guards ready_, failure_ and stopped_
   std::condition_variable changed_;

@@ -74,6 +74,8 @@ class Optimizer {
     put_back(apart, *flat_, all_stores());
   }
 
+  /// What it is called: "Sgd", "Adam".
+  [[nodiscard]] const char* name() const { return name_; }
   /// The stores it steps.
   [[nodiscard]] const Flat& weights() const { return *flat_; }
   /// The same, for what moves the weights between steps. Throws as step does.

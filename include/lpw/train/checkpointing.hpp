@@ -7,6 +7,7 @@
 
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/finite.hpp>
+#include <lpw/io/flat_pair.hpp>
 #include <lpw/train/run.hpp>
 
 namespace lpw::inline LPW_ABI::train {

@@ -10,8 +10,7 @@
 
 #include <nlohmann/json.hpp>
 
-#include <lpw/io/checkpoint.hpp>
-#include <lpw/nn/flat_weights.hpp>
+#include <lpw/tensor/error.hpp>
 #include <lpw/train/choices.hpp>
 #include <lpw/train/scores.hpp>
 
@@ -145,20 +144,6 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
                    r.coefficient_learning_rate ? exact(*r.coefficient_learning_rate) : std::string(), '\n');
   }
   return csv;
-}
-
-/// Adds a pair of stores as <name>.base and <name>.late.
-template <class W, class D>
-void add_pair(io::NamedTensors& tensors, const std::string& name, const nn::FlatPair<W, D>& pair) {
-  tensors.add(name + ".base", to_host(pair.base));
-  tensors.add(name + ".late", to_host(pair.late));
-}
-
-/// Copies <name>.base and <name>.late into a pair. Throws FileError where they are missing or of other shapes.
-template <class W, class D>
-void get_pair(const io::NamedTensors& tensors, const std::string& name, nn::FlatPair<W, D>& pair) {
-  copy(to_device<D>(tensors.get<W>(name + ".base", pair.base.shape())), pair.base);
-  copy(to_device<D>(tensors.get<W>(name + ".late", pair.late.shape())), pair.late);
 }
 
 /// An option that runs had before: what said by its value that nothing was to be done goes on as if it were not there.

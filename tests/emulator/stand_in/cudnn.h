@@ -57,8 +57,9 @@ struct DnnTensor {
   }
 };
 struct DnnConvolution {
-  int padding, stride;
-  cudnnMathType_t math;
+  int padding_h, padding_w, stride_h, stride_w, dilation_h, dilation_w;
+  cudnnMathType_t math = CUDNN_DEFAULT_MATH;
+  int groups = 1;
 };
 struct Dnn {
   cudaStream_t stream;
@@ -93,7 +94,8 @@ void for_each_tap(const DnnTensor& x, const DnnTensor& w, const DnnConvolution& 
                   std::int64_t out_column, F f) {
   for (std::int64_t r = 0; r < w.h; ++r)
     for (std::int64_t s = 0; s < w.w; ++s) {
-      const std::int64_t row = out_row * c.stride + r - c.padding, column = out_column * c.stride + s - c.padding;
+      const std::int64_t row = out_row * c.stride_h + r * c.dilation_h - c.padding_h,
+                         column = out_column * c.stride_w + s * c.dilation_w - c.padding_w;
       if (row >= 0 && row < x.h && column >= 0 && column < x.w) f(r, s, row, column);
     }
 }
@@ -107,8 +109,10 @@ void for_each_run(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, co
       for (std::int64_t column = 0; column < y.w; ++column)
         for_each_tap(x, w, c, row, column,
                      [&](std::int64_t r, std::int64_t s, std::int64_t in_row, std::int64_t in_column) {
-                       for (std::int64_t k = 0; k < w.n; ++k)
-                         term(x.at(i, 0, in_row, in_column), w.at(k, 0, r, s), y.at(i, k, row, column));
+                       for (std::int64_t k = 0; k < w.n; ++k) {
+                         const std::int64_t first = k / (w.n / c.groups) * w.c;  // channel of the filter's group
+                         term(x.at(i, first, in_row, in_column), w.at(k, 0, r, s), y.at(i, k, row, column));
+                       }
                      });
 }
 
@@ -134,8 +138,10 @@ void accumulate(void* result, const DnnTensor& tensor, double scale, double beta
 
 /// Whether the three descriptors belong to one convolution.
 [[nodiscard]] inline bool fit(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c) {
-  return x.c == w.c && y.c == w.n && x.n == y.n && y.h == (x.h + 2 * c.padding - w.h) / c.stride + 1 &&
-         y.w == (x.w + 2 * c.padding - w.w) / c.stride + 1 && x.type == w.type && w.type == y.type;
+  const std::int64_t high = c.dilation_h * (w.h - 1) + 1, wide = c.dilation_w * (w.w - 1) + 1;
+  return x.c == w.c * c.groups && w.n % c.groups == 0 && y.c == w.n && x.n == y.n &&
+         y.h == (x.h + 2 * c.padding_h - high) / c.stride_h + 1 &&
+         y.w == (x.w + 2 * c.padding_w - wide) / c.stride_w + 1 && x.type == w.type && w.type == y.type;
 }
 
 /// What each algorithm is like, in the order in which they are offered. Those between `loads` and `warm` are offered,
@@ -281,10 +287,15 @@ inline cudnnStatus_t cudnnSetFilter4dDescriptor(cudnnFilterDescriptor_t descript
 inline cudnnStatus_t cudnnSetConvolution2dDescriptor(cudnnConvolutionDescriptor_t descriptor, int padding_h,
                                                      int padding_w, int stride_h, int stride_w, int dilation_h,
                                                      int dilation_w, cudnnConvolutionMode_t mode, cudnnDataType_t) {
-  if (padding_h != padding_w || stride_h != stride_w || dilation_h != 1 || dilation_w != 1 ||
-      mode != CUDNN_CROSS_CORRELATION)
-    return CUDNN_STATUS_NOT_SUPPORTED;
-  *descriptor = {padding_h, stride_h, CUDNN_DEFAULT_MATH};
+  if (padding_h < 0 || padding_w < 0 || stride_h <= 0 || stride_w <= 0 || dilation_h <= 0 || dilation_w <= 0)
+    return CUDNN_STATUS_BAD_PARAM;
+  if (mode != CUDNN_CROSS_CORRELATION) return CUDNN_STATUS_NOT_SUPPORTED;
+  *descriptor = {padding_h, padding_w, stride_h, stride_w, dilation_h, dilation_w};
+  return CUDNN_STATUS_SUCCESS;
+}
+inline cudnnStatus_t cudnnSetConvolutionGroupCount(cudnnConvolutionDescriptor_t descriptor, int groups) {
+  if (groups <= 0) return CUDNN_STATUS_BAD_PARAM;
+  descriptor->groups = groups;
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnSetConvolutionMathType(cudnnConvolutionDescriptor_t descriptor, cudnnMathType_t math) {

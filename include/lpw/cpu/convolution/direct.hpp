@@ -42,7 +42,7 @@ void backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W* dweigh
 
 }  // namespace detail
 
-/// y [K, B, Ho, Wo, O] from x [K, B, H, W, C] and weight [1 or K, O, kh, kw, C].
+/// y [K, B, Ho, Wo, O] from x [K, B, H, W, C] and weight [1 or K, O, kh, kw, C / G].
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> conv2d_forward(const Conv2dGeometry& g, const Activation<T, Cpu>& x,
                                             const Tensor<Accumulate<T>, Cpu>& weight) {
@@ -60,7 +60,7 @@ void conv2d_backward_data(const Conv2dGeometry& g, const Tensor<T, Cpu>& dy, con
     detail::backward_data(g, dy.row(k), weight.row(k), dx.tensor.row(k), dx.accumulate);
 }
 
-/// dweight [1 or K, O, kh, kw, C] (+)= the sum over the images of each of its rows.
+/// dweight [1 or K, O, kh, kw, C / G] (+)= the sum over the images of each of its rows.
 template <class T>
 void conv2d_backward_weight(const Conv2dGeometry& g, const Activation<T, Cpu>& x, const Tensor<T, Cpu>& dy,
                             Gradient<Accumulate<T>, Cpu>& dweight) {

@@ -37,15 +37,16 @@ struct Band {
 };
 
 /// Calls visit(patch offset, image offset, length) for every run of a patch row inside the image, and skip(patch
-/// offset, length) for every run in the padding. Offsets are in elements; `length` is a multiple of the channels.
+/// offset, length) for every run in the padding. Offsets are in elements; `length` is a multiple of the channels. Of
+/// kernels that are dense.
 template <class Visit, class Skip>
-void for_each_run(const Conv2dGeometry& g, const Band& band, Visit&& visit, Skip&& skip) {
+void for_each_dense_run(const Conv2dGeometry& g, const Band& band, Visit&& visit, Skip&& skip) {
   const std::int64_t run = g.kernel_width * g.channels;
   std::int64_t offset = 0;
   for (std::int64_t i = band.first; i < band.last; ++i)
     for (std::int64_t j = 0; j < g.out_width(); ++j)
       for (std::int64_t ky = 0; ky < g.kernel_height; ++ky, offset += run) {
-        const std::int64_t y = i * g.stride - g.padding + ky, left = j * g.stride - g.padding;
+        const std::int64_t y = i * g.stride.height - g.padding.height + ky, left = j * g.stride.width - g.padding.width;
         const bool inside = y >= 0 && y < g.height;
         const std::int64_t first = inside ? std::clamp<std::int64_t>(-left, 0, g.kernel_width) : g.kernel_width;
         const std::int64_t last =
@@ -57,24 +58,56 @@ void for_each_run(const Conv2dGeometry& g, const Band& band, Visit&& visit, Skip
       }
 }
 
-/// patches [band.patches, kh kw C] of an image [H, W, C].
+/// The same of one group's channels, where a run is what an element of the kernel reads of them.
+template <class Visit, class Skip>
+void for_each_run(const Conv2dGeometry& g, const Band& band, std::int64_t group, Visit&& visit, Skip&& skip) {
+  if (g.dense()) return for_each_dense_run(g, band, visit, skip);
+  const std::int64_t run = g.group_channels();
+  std::int64_t offset = 0;
+  for (std::int64_t i = band.first; i < band.last; ++i)
+    for (std::int64_t j = 0; j < g.out_width(); ++j)
+      for (std::int64_t ky = 0; ky < g.kernel_height; ++ky)
+        for (std::int64_t kx = 0; kx < g.kernel_width; ++kx, offset += run) {
+          const std::int64_t y = i * g.stride.height - g.padding.height + ky * g.dilation.height,
+                             x = j * g.stride.width - g.padding.width + kx * g.dilation.width;
+          if (y >= 0 && y < g.height && x >= 0 && x < g.width) {
+            visit(offset, (y * g.width + x) * g.channels + group * run, run);
+          } else {
+            skip(offset, run);
+          }
+        }
+}
+
+/// patches [band.patches, kh kw C / G] of a group of an image [H, W, C].
 template <class T, class F>
-void gather(const Conv2dGeometry& g, const Band& band, const T* image, F* patches) {
+void gather(const Conv2dGeometry& g, const Band& band, std::int64_t group, const T* image, F* patches) {
   for_each_run(
-      g, band, [&](std::int64_t to, std::int64_t from, std::int64_t n) { std::copy_n(image + from, n, patches + to); },
+      g, band, group,
+      [&](std::int64_t to, std::int64_t from, std::int64_t n) { std::copy_n(image + from, n, patches + to); },
       [&](std::int64_t to, std::int64_t n) { std::fill_n(patches + to, n, F(0)); });
 }
 
 /// Adds patches to the image they were gathered from.
 template <class F>
-void scatter_add(const Conv2dGeometry& g, const Band& band, const F* patches, F* image) {
+void scatter_add(const Conv2dGeometry& g, const Band& band, std::int64_t group, const F* patches, F* image) {
   for_each_run(
-      g, band,
+      g, band, group,
       [&](std::int64_t from, std::int64_t to, std::int64_t n) {
 #pragma omp simd
         for (std::int64_t i = 0; i < n; ++i) image[to + i] += patches[from + i];
       },
       [](std::int64_t, std::int64_t) {});
+}
+
+/// The columns of a group in a matrix with a row for each output pixel, [patches, O].
+template <class F>
+[[nodiscard]] MatrixView<F> outputs_of(const Conv2dGeometry& g, std::int64_t group, MatrixView<F> rows) {
+  return rows.column_range(group * g.group_outputs(), (group + 1) * g.group_outputs());
+}
+/// The rows of a group in a kernel as a matrix, [O, kh kw C / G].
+template <class W>
+[[nodiscard]] MatrixView<W> kernel_of(const Conv2dGeometry& g, std::int64_t group, MatrixView<W> kernel) {
+  return kernel.row_range(group * g.group_outputs(), (group + 1) * g.group_outputs());
 }
 
 /// Scratch memory for each thread of the next parallel loop.
@@ -99,7 +132,7 @@ template <class F, class T>
 /// What a band costs: products, and gathering or scattering patches.
 [[nodiscard]] inline std::int64_t band_cost(const Conv2dGeometry& g) {
   const std::int64_t patches = Band::max_patches(g);
-  return 4 * products_cost(patches * g.patch() * g.out_channels) + 2 * patches * g.patch();
+  return 4 * products_cost(patches * g.patch() * g.out_channels) + 2 * patches * g.patch() * g.groups;
 }
 
 /// Parts that the images of a weight gradient are summed in: at most 16, fewer where the partial sums would exceed 16 M
@@ -112,29 +145,32 @@ template <class F, class T>
 
 }  // namespace detail
 
-/// y [N, Ho, Wo, O] = x [N, H, W, C] * weight [O, kh, kw, C].
+/// y [N, Ho, Wo, O] = x [N, H, W, C] * weight [O, kh, kw, C / G].
 template <class T, class W = Accumulate<T>>
 void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) {
   const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g);
   const bool direct = g.pointwise() && std::is_same_v<T, W>;
   detail::PerThread<W> columns(direct ? 0 : patches * g.patch()),
       sums(std::is_same_v<T, W> ? 0 : patches * g.out_channels);
-  const auto kernel = matrix(weight, g.out_channels, g.patch()).transposed();
+  const auto kernel = matrix(weight, g.out_channels, g.patch());
   parallel_for(g.images * bands, detail::band_cost(g), [&](std::int64_t item) {
     const std::int64_t image = item / bands;
     const detail::Band band(g, item % bands);
     const T* in = x + image * g.in_size();
     T* out = y + image * g.out_size() + band.first * g.out_width() * g.out_channels;
-    const W* gathered = nullptr;
-    if constexpr (std::is_same_v<T, W>)
-      if (direct) gathered = in + band.first * g.width * g.channels;
-    if (!gathered) {
-      detail::gather(g, band, in, columns.mine());
-      gathered = columns.mine();
-    }
     const auto product = [&](W* to) {
-      lpw::detail::gemm_on_thread(matrix(gathered, band.patches, g.patch()), kernel,
-                                  matrix(to, band.patches, g.out_channels), false);
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        const W* gathered = nullptr;
+        if constexpr (std::is_same_v<T, W>)
+          if (direct) gathered = in + band.first * g.width * g.channels;
+        if (!gathered) {
+          detail::gather(g, band, group, in, columns.mine());
+          gathered = columns.mine();
+        }
+        lpw::detail::gemm_on_thread(matrix(gathered, band.patches, g.patch()),
+                                    detail::kernel_of(g, group, kernel).transposed(),
+                                    detail::outputs_of(g, group, matrix(to, band.patches, g.out_channels)), false);
+      }
     };
     if constexpr (std::is_same_v<T, W>) {
       product(out);
@@ -167,16 +203,19 @@ void conv2d_backward_data(const Conv2dGeometry& g, const T* dy, const W* weight,
       const detail::Band band(g, index);
       const T* in = dy + image * g.out_size() + band.first * g.out_width() * g.out_channels;
       const W* gradient = detail::as(in, band.patches * g.out_channels, gradients.mine());
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels), kernel,
-                                  matrix(columns.mine(), band.patches, g.patch()), false);
-      detail::scatter_add(g, band, columns.mine(), sum);
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        lpw::detail::gemm_on_thread(detail::outputs_of(g, group, matrix(gradient, band.patches, g.out_channels)),
+                                    detail::kernel_of(g, group, kernel),
+                                    matrix(columns.mine(), band.patches, g.patch()), false);
+        detail::scatter_add(g, band, group, columns.mine(), sum);
+      }
     }
     if constexpr (!wide) std::copy_n(sum, g.in_size(), out);
   });
 }
 
-/// dweight [O, kh, kw, C] (+)= the sum over images of dy^T patches(x): partial sums over fixed runs of images, added in
-/// order.
+/// dweight [O, kh, kw, C / G] (+)= the sum over images of dy^T patches(x): partial sums over fixed runs of images,
+/// added in order.
 template <class T, class W = Accumulate<T>>
 void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W* dweight, bool accumulate) {
   const std::int64_t bands = detail::Band::count(g), patches = detail::Band::max_patches(g),
@@ -196,15 +235,18 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
       const T* in = x + image * g.in_size();
       const T* out = dy + image * g.out_size() + band.first * g.out_width() * g.out_channels;
       const W* gradient = detail::as(out, band.patches * g.out_channels, gradients.mine());
-      const W* gathered = nullptr;
-      if constexpr (std::is_same_v<T, W>)
-        if (direct) gathered = in + band.first * g.width * g.channels;
-      if (!gathered) {
-        detail::gather(g, band, in, columns.mine());
-        gathered = columns.mine();
+      for (std::int64_t group = 0; group < g.groups; ++group) {
+        const W* gathered = nullptr;
+        if constexpr (std::is_same_v<T, W>)
+          if (direct) gathered = in + band.first * g.width * g.channels;
+        if (!gathered) {
+          detail::gather(g, band, group, in, columns.mine());
+          gathered = columns.mine();
+        }
+        const auto outputs = detail::outputs_of(g, group, matrix(gradient, band.patches, g.out_channels));
+        lpw::detail::gemm_on_thread(outputs.transposed(), matrix(gathered, band.patches, g.patch()),
+                                    detail::kernel_of(g, group, sum), true);
       }
-      lpw::detail::gemm_on_thread(matrix(gradient, band.patches, g.out_channels).transposed(),
-                                  matrix(gathered, band.patches, g.patch()), sum, true);
     }
   });
   add_parts(std::as_const(partial), dweight, accumulate);

@@ -1,5 +1,5 @@
-// 1x1 convolutions without padding as products of a matrix of pixels. A strided kernel's pixels are gathered, with a
-// pending activation applied on the way; with stride 1 the images, finished, are the matrix as they lie.
+// 1x1 convolutions without padding or groups as products of a matrix of pixels. A strided kernel's pixels are gathered,
+// with a pending activation applied on the way; with stride 1 the images, finished, are the matrix as they lie.
 #pragma once
 
 #include <algorithm>
@@ -12,7 +12,7 @@ namespace lpw::inline LPW_ABI::pointwise {
 
 /// What these functions compute.
 [[nodiscard]] inline bool supports(const Conv2dGeometry& g) {
-  return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0;
+  return g.kernel_height == 1 && g.kernel_width == 1 && g.padding == 0 && g.groups == 1;
 }
 
 namespace detail {
@@ -25,9 +25,9 @@ template <class T>
   Tensor<T, Cpu> pixels({members, batch, height, width, channels});
   parallel_for(members * batch * height, width * channels, [&](std::int64_t row) {
     const std::int64_t image = row / height, k = image / batch;
-    const T* in = x.raw.data() + (image * g.height + row % height * g.stride) * g.width * channels;
+    const T* in = x.raw.data() + (image * g.height + row % height * g.stride.height) * g.width * channels;
     T* out = pixels.data() + row * width * channels;
-    for (std::int64_t j = 0; j < width; ++j, in += g.stride * channels, out += channels) {
+    for (std::int64_t j = 0; j < width; ++j, in += g.stride.width * channels, out += channels) {
       if (x.pending()) {
         lpw::detail::apply_pending(x, k, in, 1, out);
       } else {
@@ -47,9 +47,9 @@ void spread_pixels(const Tensor<T, Cpu>& pixels, const Conv2dGeometry& g, Gradie
     T* out = dx.tensor.data() + row * run;
     if (!dx.accumulate) std::fill_n(out, run, T(W(0)));
     const std::int64_t image = row / g.height, y = row % g.height;
-    if (y % g.stride != 0) return;
-    const T* in = pixels.data() + (image * height + y / g.stride) * width * channels;
-    for (std::int64_t j = 0; j < width; ++j, in += channels, out += g.stride * channels) {
+    if (y % g.stride.height != 0) return;
+    const T* in = pixels.data() + (image * height + y / g.stride.height) * width * channels;
+    for (std::int64_t j = 0; j < width; ++j, in += channels, out += g.stride.width * channels) {
 #pragma omp simd
       for (std::int64_t c = 0; c < channels; ++c) store(out[c], W(out[c]) + W(in[c]));
     }

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <bit>
+#include <string_view>
 #include <type_traits>
 #include <vector>
 
@@ -29,37 +30,60 @@ inline constexpr std::int64_t most_parts = 64;
 
 using Descs = std::array<dnnl::memory::desc, 3>;  // input, weight, output; `any` lets oneDNN choose
 
+/// The weight's axes as oneDNN has them: O, I, h, w, of each group where there are several.
+[[nodiscard]] inline dnnl::memory::dims weight_axes(const Conv2dGeometry& g) {
+  if (g.groups == 1) return {g.out_channels, g.channels, g.kernel_height, g.kernel_width};
+  return {g.groups, g.group_outputs(), g.group_channels(), g.kernel_height, g.kernel_width};
+}
+/// The store, which is O, h, w, I whatever the groups.
+[[nodiscard]] inline dnnl::memory::desc weight_store(const Conv2dGeometry& g) {
+  const auto f32 = dnnl::memory::data_type::f32;
+  if (g.groups == 1) return dnnl::memory::desc(weight_axes(g), f32, dnnl::memory::format_tag::ohwi);
+  const std::int64_t pixel = g.group_channels(), row = g.kernel_width * pixel;
+  return dnnl::memory::desc(weight_axes(g), f32,
+                            dnnl::memory::dims{g.group_outputs() * g.patch(), g.patch(), 1, row, pixel});
+}
+
+/// Throws what an unimplemented case throws if oneDNN has but its reference code for groups or dilation, which is
+/// slower than products of patches.
+template <class Desc>
+const Desc& with_code(const Conv2dGeometry& g, const Desc& desc) {
+  if (!g.dense() && std::string_view(desc.impl_info_str()).starts_with("ref"))
+    throw dnnl::error(dnnl_unimplemented, "reference code");
+  return desc;
+}
+
 template <class T>
 [[nodiscard]] Descs conv2d_descs(const Conv2dGeometry& g, dnnl::memory::data_type weight_type) {
   using Tag = dnnl::memory::format_tag;
   return {dnnl::memory::desc({g.images, g.channels, g.height, g.width}, data_type<T>, Tag::nhwc),
-          dnnl::memory::desc({g.out_channels, g.channels, g.kernel_height, g.kernel_width}, weight_type, Tag::any),
+          dnnl::memory::desc(weight_axes(g), weight_type, Tag::any),
           dnnl::memory::desc({g.images, g.out_channels, g.out_height(), g.out_width()}, data_type<T>, Tag::nhwc)};
 }
 
 template <class T>
 [[nodiscard]] Conv2dPlan make_conv2d(Conv2dPass pass, const Conv2dGeometry& g) {
   const auto direct = dnnl::algorithm::convolution_direct;
-  const dnnl::memory::dims stride{g.stride, g.stride}, padding{g.padding, g.padding};
-  const dnnl::memory::desc store({g.out_channels, g.channels, g.kernel_height, g.kernel_width},
-                                 dnnl::memory::data_type::f32, dnnl::memory::format_tag::ohwi);
+  const dnnl::memory::dims stride{g.stride.height, g.stride.width}, padding{g.padding.height, g.padding.width},
+      dilation{g.dilation.height - 1, g.dilation.width - 1};  // oneDNN counts the gaps
+  const auto store = weight_store(g);
   const auto [in, weight, out] = conv2d_descs<T>(g, data_type<T>);
   const auto forward = describe<dnnl::convolution_forward>(attributes(), dnnl::prop_kind::forward_training, direct, in,
-                                                           weight, out, stride, padding, padding);
+                                                           weight, out, stride, dilation, padding, padding);
   if (pass == Conv2dPass::forward) {
-    const auto chosen = forward.weights_desc();
+    const auto chosen = with_code(g, forward).weights_desc();
     return {{dnnl::convolution_forward(forward), forward}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
   if (pass == Conv2dPass::backward_data) {
     const auto desc = describe_backward<dnnl::convolution_backward_data>(attributes(), forward, direct, in, weight, out,
-                                                                         stride, padding, padding);
-    const auto chosen = desc.weights_desc();
+                                                                         stride, dilation, padding, padding);
+    const auto chosen = with_code(g, desc).weights_desc();
     return {{dnnl::convolution_backward_data(desc), desc}, onednn::reorder(store, chosen), in, chosen, out, store};
   }
   const auto gradient = conv2d_descs<T>(g, dnnl::memory::data_type::f32)[1];
   const auto desc = describe_backward<dnnl::convolution_backward_weights>(attributes(), forward, direct, in, gradient,
-                                                                          out, stride, padding, padding);
-  const auto chosen = desc.diff_weights_desc();
+                                                                          out, stride, dilation, padding, padding);
+  const auto chosen = with_code(g, desc).diff_weights_desc();
   return {{dnnl::convolution_backward_weights(desc), desc}, onednn::reorder(chosen, store), in, chosen, out, store};
 }
 

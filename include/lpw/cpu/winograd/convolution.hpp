@@ -21,7 +21,9 @@ namespace detail {
 }
 
 /// Where the forward's phases find the inputs of output o: phase f at stride o + f - padding.
-[[nodiscard]] inline Lattice in_lattice(const Conv2dGeometry& g) { return {g.stride, {-g.padding, 1 - g.padding}}; }
+[[nodiscard]] inline Lattice in_lattice(const Conv2dGeometry& g) {
+  return {g.stride.height, {-g.padding.height, 1 - g.padding.height}};
+}
 
 /// Where the adjoint finds the outputs, and its phases the inputs whose gradients these make. Phase f's pixel stride (o
 /// + taps - 1) + f - padding has terms of outputs o to o + taps - 1; o starts as late as lets every phase reach its
@@ -33,14 +35,14 @@ struct AdjointLattices {
 
   explicit AdjointLattices(const Conv2dGeometry& g) : grid(0, 0) {
     using S = Scheme<Stride>;
-    std::int64_t first = g.padding;
+    std::int64_t first = g.padding.height;
     for (int f = 0; f < Stride; ++f)
-      first = std::min<std::int64_t>(first, (Stride - 1 - f + g.padding) / Stride - (S::taps(f) - 1));
+      first = std::min<std::int64_t>(first, (Stride - 1 - f + g.padding.height) / Stride - (S::taps(f) - 1));
     out.offset[0] = first;
     in.stride = Stride;
     std::int64_t last = 0;
     for (int f = 0; f < Stride; ++f) {
-      in.offset[f] = Stride * (first + S::taps(f) - 1) + f - g.padding;
+      in.offset[f] = Stride * (first + S::taps(f) - 1) + f - g.padding.height;
       last = std::min(last, in.offset[f]);
     }
     grid = TileGrid((g.height - last + Stride - 1) / Stride, (g.width - last + Stride - 1) / Stride);
@@ -50,7 +52,7 @@ struct AdjointLattices {
 /// Calls f with the stride as a constant.
 template <class F>
 decltype(auto) with_stride(const Conv2dGeometry& g, F&& f) {
-  return g.stride == 1 ? f(std::integral_constant<int, 1>()) : f(std::integral_constant<int, 2>());
+  return g.stride.height == 1 ? f(std::integral_constant<int, 1>()) : f(std::integral_constant<int, 2>());
 }
 
 /// The tiles of the forward, and of the adjoint.
@@ -62,10 +64,10 @@ decltype(auto) with_stride(const Conv2dGeometry& g, F&& f) {
 
 }  // namespace detail
 
-/// What these functions compute.
+/// What these functions compute: strides and paddings that are the same along both axes, and no groups or dilation.
 [[nodiscard]] inline bool supports(const Conv2dGeometry& g) {
-  return g.kernel_height == 3 && g.kernel_width == 3 && g.stride <= 2 && g.padding <= 2 && g.channels % lanes == 0 &&
-         g.out_channels % lanes == 0;
+  return g.kernel_height == 3 && g.kernel_width == 3 && g.dense() && g.stride.square() && g.stride.height <= 2 &&
+         g.padding.square() && g.padding.height <= 2 && g.channels % lanes == 0 && g.out_channels % lanes == 0;
 }
 
 /// Where they are faster than a direct convolution of members with `batch` images each, by a rule on the shape, so that

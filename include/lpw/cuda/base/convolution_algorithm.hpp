@@ -201,7 +201,7 @@ void convolve(const Conv2dGeometry& g, const detail::ConvolutionOperands& operan
   constexpr std::int64_t most = (std::int64_t{1} << 31) - 1;  // cuDNN counts in 32 bits
   require<ShapeError>(elements <= most, "conv2d: ", elements, " elements in one convolution; on the GPU there may be ",
                       most, ", so lower `member_chunk` or take a smaller batch");
-  using Key = std::tuple<std::array<std::int64_t, 9>, bool, bool>;  // T is the function's own
+  using Key = std::tuple<Conv2dGeometry::Numbers, bool, bool>;  // T is the function's own
   static auto& plans = *new std::map<Key, detail::ConvolutionPlan<Pass>>;
   const Key key{g.numbers(), settings().tf32, settings().deterministic};
   auto at = plans.find(key);

@@ -82,8 +82,7 @@ struct ConvolutionDescriptors {
   ConvolutionDescriptors(const Conv2dGeometry& g, cudnnDataType_t type, cudnnMathType_t math) {
     const auto narrow = [](const char* field, std::int64_t extent) { return cuda::narrow("conv2d", field, extent); };
     const int images = narrow("images", g.images), channels = narrow("channels", g.channels),
-              out_channels = narrow("out_channels", g.out_channels), padding = narrow("padding", g.padding),
-              stride = narrow("stride", g.stride);
+              out_channels = narrow("out_channels", g.out_channels), groups = narrow("groups", g.groups);
     static_cast<void>(narrow("weight_size", g.weight_size()));
     check(cudnnSetTensor4dDescriptor(x, CUDNN_TENSOR_NHWC, type, images, channels, narrow("height", g.height),
                                      narrow("width", g.width)),
@@ -91,12 +90,16 @@ struct ConvolutionDescriptors {
     check(cudnnSetTensor4dDescriptor(y, CUDNN_TENSOR_NHWC, type, images, out_channels,
                                      narrow("out_height", g.out_height()), narrow("out_width", g.out_width())),
           "cudnnSetTensor4dDescriptor");
-    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, out_channels, channels,
+    check(cudnnSetFilter4dDescriptor(w, type, CUDNN_TENSOR_NHWC, out_channels, channels / groups,
                                      narrow("kernel_height", g.kernel_height), narrow("kernel_width", g.kernel_width)),
           "cudnnSetFilter4dDescriptor");
-    check(cudnnSetConvolution2dDescriptor(convolution, padding, padding, stride, stride, 1, 1, CUDNN_CROSS_CORRELATION,
+    check(cudnnSetConvolution2dDescriptor(convolution, narrow("padding", g.padding.height),
+                                          narrow("padding", g.padding.width), narrow("stride", g.stride.height),
+                                          narrow("stride", g.stride.width), narrow("dilation", g.dilation.height),
+                                          narrow("dilation", g.dilation.width), CUDNN_CROSS_CORRELATION,
                                           CUDNN_DATA_FLOAT),
           "cudnnSetConvolution2dDescriptor");
+    check(cudnnSetConvolutionGroupCount(convolution, groups), "cudnnSetConvolutionGroupCount");
     check(cudnnSetConvolutionMathType(convolution, math), "cudnnSetConvolutionMathType");
   }
 };
@@ -184,7 +187,8 @@ struct BackwardWeightPass {
 
 [[nodiscard]] inline std::string describe(const Conv2dGeometry& g) {
   return to_text(g.images, " images of ", g.height, 'x', g.width, 'x', g.channels, ", ", g.kernel_height, 'x',
-                 g.kernel_width, " to ", g.out_channels, " channels, stride ", g.stride, ", padding ", g.padding);
+                 g.kernel_width, " to ", g.out_channels, " channels, stride ", g.stride, ", padding ", g.padding,
+                 g.dense() ? "" : to_text(", dilation ", g.dilation, ", ", g.groups, " groups"));
 }
 
 /// A pass over one geometry, ready to run.

@@ -89,6 +89,8 @@ class Average {
     }
   }
 
+  /// What it is called: "WeightAverage", "ExponentialAverage", "LatestAverage".
+  [[nodiscard]] const char* name() const { return name_; }
   [[nodiscard]] std::int64_t updates() const { return counts_.updates; }
   /// What a checkpoint holds, beside counts(): copy to and from the tensors.
   [[nodiscard]] std::vector<NamedState<W, D>> states() const {

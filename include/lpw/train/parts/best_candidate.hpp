@@ -2,7 +2,7 @@
 // what the run ends with, which may be averaged over time. The best is what is left.
 #pragma once
 
-#include <lpw/train/average_state.hpp>
+#include <lpw/io/average_state.hpp>
 #include <lpw/train/collapsing.hpp>
 
 namespace lpw::inline LPW_ABI::train {

@@ -4,8 +4,8 @@
 #include <algorithm>
 #include <memory>
 
+#include <lpw/io/average_state.hpp>
 #include <lpw/optim/averages/make_average.hpp>
-#include <lpw/train/average_state.hpp>
 #include <lpw/train/fresh_statistics.hpp>
 
 namespace lpw::inline LPW_ABI::train {

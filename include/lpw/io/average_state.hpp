@@ -4,15 +4,15 @@
 #include <algorithm>
 #include <string>
 
+#include <lpw/io/flat_pair.hpp>
 #include <lpw/optim/averages/average.hpp>
 #include <lpw/optim/best.hpp>
-#include <lpw/train/state.hpp>
 
-namespace lpw::inline LPW_ABI::train {
+namespace lpw::inline LPW_ABI::io {
 
 /// Adds an average's states and counts, all of them under <name>.
 template <class W, class D>
-void add_average(io::NamedTensors& tensors, const std::string& name, const optim::Average<W, D>& average) {
+void add_average(NamedTensors& tensors, const std::string& name, const optim::Average<W, D>& average) {
   for (const auto& [state, pair] : average.states()) add_pair(tensors, name + '.' + state, pair);
   Tensor<std::int64_t, Cpu> counts({2});
   counts.data()[0] = average.counts().updates, counts.data()[1] = average.counts().late_updates;
@@ -22,7 +22,7 @@ void add_average(io::NamedTensors& tensors, const std::string& name, const optim
 /// Puts them into an average of the same options, for a network of the same form. Throws FileError where they are
 /// missing, of other shapes, or not what such an average can have; it is untouched then but for its states.
 template <class W, class D>
-void get_average(const io::NamedTensors& tensors, const std::string& name, optim::Average<W, D>& average) {
+void get_average(const NamedTensors& tensors, const std::string& name, optim::Average<W, D>& average) {
   const auto counts = tensors.get<std::int64_t>(name + ".counts", {2});
   const optim::AverageCounts recorded{counts.data()[0], counts.data()[1]};
   const bool possible = recorded.late_updates >= 0 && recorded.updates >= recorded.late_updates;
@@ -35,7 +35,7 @@ void get_average(const io::NamedTensors& tensors, const std::string& name, optim
 
 /// Adds the best candidate, if there is one, under <name>.
 template <class W, class D>
-void add_best(io::NamedTensors& tensors, const std::string& name, const optim::BestWeights<W, D>& best) {
+void add_best(NamedTensors& tensors, const std::string& name, const optim::BestWeights<W, D>& best) {
   if (!best.candidate()) return;
   const auto& [title, score] = *best.candidate();
   tensors.add(name + ".score", full<double, Cpu>({1}, score));
@@ -49,7 +49,7 @@ void add_best(io::NamedTensors& tensors, const std::string& name, const optim::B
 /// Goes on from the best candidate that was recorded, if there was one, a network of the form of `like`. Throws
 /// FileError where what is recorded of it is not whole or of another form.
 template <class W, class D, nn::Visitable M>
-void get_best(const io::NamedTensors& tensors, const std::string& name, const M& like, optim::BestWeights<W, D>& best) {
+void get_best(const NamedTensors& tensors, const std::string& name, const M& like, optim::BestWeights<W, D>& best) {
   if (!tensors.contains(name + ".score")) return;
   const double score = *tensors.get<double>(name + ".score", {1}).data();
   require<FileError>(!is_nan(score), tensors.source(), ": tensor '", name, ".score' is NaN, which is never the best");
@@ -64,4 +64,4 @@ void get_best(const io::NamedTensors& tensors, const std::string& name, const M&
   best.set_candidate({std::string(text, stored.data.size()), score}, network);
 }
 
-}  // namespace lpw::inline LPW_ABI::train
+}  // namespace lpw::inline LPW_ABI::io

@@ -1,5 +1,5 @@
 // Averages and best candidates in checkpoints: back bit for bit at any place of a cycle, and refused where damaged.
-#include <lpw/train/average_state.hpp>
+#include <lpw/io/average_state.hpp>
 
 #include <cmath>
 
@@ -12,6 +12,12 @@
 
 using namespace lpw::test;
 
+using lpw::io::add_average;
+using lpw::io::add_best;
+using lpw::io::add_pair;
+using lpw::io::get_average;
+using lpw::io::get_best;
+using lpw::io::get_pair;
 using lpw::io::NamedTensors;
 using lpw::optim::AverageOptions;
 using lpw::optim::BestWeights;
@@ -20,12 +26,6 @@ using lpw::optim::EmaOptions;
 using lpw::optim::LatestOptions;
 using lpw::optim::make_average;
 using lpw::optim::SwaOptions;
-using lpw::train::add_average;
-using lpw::train::add_best;
-using lpw::train::add_pair;
-using lpw::train::get_average;
-using lpw::train::get_best;
-using lpw::train::get_pair;
 
 namespace {
 
@@ -49,7 +49,8 @@ const std::vector<AverageOptions> average_kinds = {SwaOptions(), EmaOptions{.dec
 
 }  // namespace
 
-TEST_CASE("average state: training that goes on from a checkpoint leaves the same average bit for bit", "[train]") {
+TEST_CASE("average state: training that goes on from a checkpoint leaves the same average bit for bit",
+          "[average_state]") {
   const auto& options = average_kinds[static_cast<std::size_t>(GENERATE(0, 1, 2))];
   const int stop = GENERATE(1, 2, 3, 5);
   CAPTURE(options.index(), stop);
@@ -88,7 +89,7 @@ TEST_CASE("average state: training that goes on from a checkpoint leaves the sam
   CHECK(loaded->counts() == average->counts());
 }
 
-TEST_CASE("average state: counts, shapes and names that cannot be are refused", "[train]") {
+TEST_CASE("average state: counts, shapes and names that cannot be are refused", "[average_state]") {
   SmallNet<double> network;
   const auto average = make_average(network, LatestOptions{3});
   average->update();
@@ -117,7 +118,7 @@ TEST_CASE("average state: counts, shapes and names that cannot be are refused", 
         }).starts_with("checkpoint.lpw: has no tensor 'lawa.recent_4.base'"));
 }
 
-TEST_CASE("average state: the best candidate goes on from a checkpoint, or from none", "[train]") {
+TEST_CASE("average state: the best candidate goes on from a checkpoint, or from none", "[average_state]") {
   SmallNet<double> network, like;
   lpw::optim::Sgd optimizer(network);
   BestWeights<double, Cpu> best, resumed, none;

@@ -1,0 +1,368 @@
+// The state of a loop of one's own: it goes on bit for bit, forgets nothing in silence, and refuses what does not fit.
+#include <lpw/io/state.hpp>
+
+#include <cmath>
+#include <memory>
+
+#include <lpw/nn/activation.hpp>
+#include <lpw/nn/sequential.hpp>
+#include <lpw/optim/averages/make_average.hpp>
+#include <lpw/optim/make_optimizer.hpp>
+
+#include "catch.hpp"
+#include "support/files.hpp"
+#include "support/fuzz.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
+using lpw::FileError;
+using lpw::Selectors;
+using lpw::data::Place;
+using lpw::io::carried;
+using lpw::io::load_state;
+using lpw::io::save_state;
+using nlohmann::json;
+
+namespace {
+
+/// A small network with dropout before its head.
+template <class T>
+struct DroppingNet : SmallNet<T> {
+  using SmallNet<T>::SmallNet;
+  lpw::Variable<T, Cpu> forward(const lpw::Variable<T, Cpu>& x) {
+    const auto features = global_average_pool(this->bn1.forward(this->conv.forward(x)));
+    return this->last.forward(dropout(this->bn2.forward(relu(this->hidden.forward(features))), 0.3));
+  }
+};
+using Net = DroppingNet<float>;
+
+constexpr std::int64_t epochs = 3, iterations = 4, release_step = 5, stop = 7;  // stop: in the middle of epoch 2
+
+/// A loop with all that can be forgotten.
+struct Loop {
+  Net network;
+  std::unique_ptr<lpw::optim::Optimizer<float, Cpu>> optimizer;
+  std::unique_ptr<lpw::optim::Average<float, Cpu>> average;
+  Place place;
+  lpw::Tensor<float, Cpu> memory = lpw::zeros<float, Cpu>({1});
+  Selectors late;
+  std::int64_t members;
+
+  Loop(const lpw::optim::OptimizerOptions& how, const lpw::optim::AverageOptions& kept, Selectors selectors,
+       std::int64_t count)
+      : optimizer(make_optimizer(network, how)),
+        average(make_average(network, kept)),
+        late(std::move(selectors)),
+        members(count) {}
+
+  /// Trains up to a step.
+  void train_to(std::int64_t last) {
+    for (; place.epoch < epochs; place.end_epoch())
+      while (place.iteration < iterations) {
+        if (place.step == last) return;
+        if (place.step == release_step) release();
+        step();
+      }
+  }
+  void release() {
+    lpw::Followers followers(*optimizer, *average);
+    lpw::release(network, followers, {.members = members, .late = late, .sigma = 0.1});
+  }
+  void step() {
+    const Minibatches<float> batches(lpw::nn::members(network), 4, static_cast<std::uint32_t>(place.step));
+    const auto losses = accumulate_gradient(network, batches, 0, place.random(3));
+    memory.data()[0] = 0.5f * memory.data()[0] + losses[0];
+    optimizer->step(1 / (1 + memory.data()[0]));
+    average->update();
+    place.advance();
+  }
+  void save(const std::filesystem::path& path) {
+    save_state(path, network, *optimizer, *average, place, carried("memory", memory), json{{"best", 0.25}});
+  }
+  void load(const std::filesystem::path& path) {
+    const auto own = load_state(path, network, *optimizer, *average, place, carried("memory", memory));
+    CHECK(own == json{{"best", 0.25}});
+  }
+  /// All that it ends with.
+  [[nodiscard]] std::map<std::string, Rows<float>> end() {
+    auto state = state_of(network);
+    for (const auto& [name, pair] : optimizer->states())
+      state.emplace(name + ".base", rows_of(pair.base)), state.emplace(name + ".late", rows_of(pair.late));
+    state.emplace("average.base", rows_of(average->average().base));
+    state.emplace("average.late", rows_of(average->average().late));
+    state.emplace("memory", rows_of(memory));
+    return state;
+  }
+};
+
+const std::vector<lpw::optim::OptimizerOptions> optimizers{lpw::optim::SgdOptions{.learning_rate = 0.05},
+                                                           lpw::optim::AdamOptions{.learning_rate = 0.01}};
+const std::vector<lpw::optim::AverageOptions> averages{
+    lpw::optim::SwaOptions(), lpw::optim::EmaOptions{.decay = 0.9, .late_decay = 0.5}, lpw::optim::LatestOptions{3}};
+
+Loop small_loop(std::int64_t members = 3) {
+  return Loop(optimizers[0], averages[0], Selectors::parse("head"), members);
+}
+
+/// A file of a small loop at a step.
+void save_at(std::int64_t step, const std::filesystem::path& path, std::int64_t members = 3) {
+  Loop loop = small_loop(members);
+  loop.train_to(step);
+  loop.save(path);
+}
+
+}  // namespace
+
+TEST_CASE("loop state: a loop goes on in the middle of an epoch to the same bits", "[state]") {
+  const auto& optimizer = optimizers[static_cast<std::size_t>(GENERATE(0, 1))];
+  const auto& average = averages[static_cast<std::size_t>(GENERATE(0, 1, 2))];
+  const std::string late = GENERATE(as<std::string>{}, "batchnorm,head", "rank1,last.*", "additive", "all",
+                                    "conv.weight,additive:hidden.*,rank1");
+  const std::int64_t members = GENERATE(1, 3), at = GENERATE(std::int64_t{2}, release_step, stop);
+  CAPTURE(optimizer.index(), average.index(), late, members, at);
+  const TemporaryFolder folder;
+  Loop whole(optimizer, average, Selectors::parse(late), members);
+  whole.train_to(at);
+  whole.save(folder / "state.lpw");
+  whole.train_to(epochs * iterations);
+
+  Loop resumed(optimizer, average, Selectors::parse(late), members);
+  resumed.step();  // whatever it has done before
+  resumed.load(folder / "state.lpw");
+  CHECK(resumed.place == Place{at / iterations, at % iterations, at});
+  resumed.train_to(epochs * iterations);
+  CHECK(resumed.end() == whole.end());
+}
+
+TEST_CASE("loop state: of templates, and of a network that was collapsed", "[state]") {
+  const TemporaryFolder folder;
+  const auto with_templates = [] {
+    SmallNet<double> network;
+    lpw::nn::Initializer init(lpw::Philox(4));
+    share_templates<double, Cpu>({&network.hidden.weight}, {.templates = 3}, init);
+    return network;
+  };
+  const auto resumes = [&](auto make, auto change) {
+    auto network = make();
+    lpw::optim::Adam optimizer(network);
+    train(network, optimizer, 2);
+    change(network, optimizer);
+    train(network, optimizer, 1, 2);
+    save_state(folder / "state.lpw", network, optimizer);
+    train(network, optimizer, 2, 3);
+    auto other = make();
+    lpw::optim::Adam again(other);
+    CHECK(load_state(folder / "state.lpw", other, again).is_null());
+    train(other, again, 2, 3);
+    CHECK(state_of(other) == state_of(network));
+  };
+  resumes(with_templates, [](auto&, auto&) {});
+  for (const char* late : {"templates", "templates,head", "batchnorm"})
+    resumes(with_templates, [&](auto& network, auto& optimizer) {
+      lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse(late), .sigma = 0.1});
+    });
+  resumes([] { return SmallNet<double>(); },
+          [](auto& network, auto& optimizer) {
+            lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse("rank1"), .sigma = 0.1});
+            lpw::collapse(network, optimizer);
+          });
+}
+
+TEST_CASE("loop state: what is forgotten is seen", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Loop whole = small_loop(), other = small_loop();
+  whole.train_to(stop);
+
+  SECTION("by load_state") {
+    whole.save(path);
+    CHECK(message_of<FileError>([&] { (void)load_state(path, other.network, *other.optimizer, other.place); }) ==
+          path.string() +
+              ": holds the state 'average', which this call leaves out; give load_state what save_state was "
+              "given");
+  }
+  SECTION("by save_state") {
+    save_state(path, whole.network, *whole.optimizer);
+    CHECK(message_of<FileError>([&] { other.load(path); }) ==
+          path.string() +
+              ": has no state 'average', which this call asks for; give save_state all that load_state is "
+              "given");
+  }
+  SECTION("by both: the loop goes on to other bits") {
+    const int forgotten = GENERATE(0, 1, 2, 3, 4);
+    CAPTURE(forgotten);
+    Loop early = small_loop();
+    early.train_to(3);
+    const auto both = [&](auto&& call) {
+      const auto with = [&](Loop& loop) {
+        const auto memory = carried("memory", loop.memory);
+        if (forgotten == 0) call(loop.network, *loop.optimizer, *loop.average, memory, loop.place);
+        if (forgotten == 1) call(loop.network, *loop.average, memory, loop.place);
+        if (forgotten == 2) call(loop.network, *loop.optimizer, memory, loop.place);
+        if (forgotten == 3) call(loop.network, *loop.optimizer, *loop.average, loop.place);
+        if (forgotten == 4) call(loop.network, *loop.optimizer, *loop.average, memory);
+      };
+      return with;
+    };
+    both([&](auto&... parts) { save_state(path, parts...); })(early);
+    both([&](auto&... parts) { (void)load_state(path, parts...); })(other);
+    early.step(), other.step();
+    CHECK((other.end() == early.end()) == (forgotten == 0));
+  }
+  SECTION("by both, of an optimizer: it does not step what was released") {
+    save_state(path, whole.network);
+    (void)load_state(path, other.network);
+    CHECK(contains(message_of<lpw::Error>([&] { other.optimizer->step(); }), "released without this optimizer"));
+  }
+}
+
+TEST_CASE("loop state: staleness of statistics, and several parts of a kind, come back", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Loop loop = small_loop();
+  loop.train_to(2);
+  lpw::optim::WeightAverage second(loop.network);
+  second.update();
+  loop.step();
+  second.update();
+  loop.average->apply(loop.network);
+  save_state(path, loop.network, *loop.average, second);
+  Loop other = small_loop();
+  lpw::optim::WeightAverage another(other.network);
+  (void)load_state(path, other.network, *other.average, another);
+  CHECK(lpw::nn::statistics_stale(other.network));
+  CHECK(other.average->updates() == 3);
+  CHECK(another.updates() == 2);
+  CHECK(rows_of(another.average().base) == rows_of(second.average().base));
+  save_state(path, other.network, carried("none", other.memory));
+  other.memory = {};
+  save_state(folder / "empty.lpw", other.network, carried("none", other.memory));
+  (void)load_state(path, loop.network, carried("none", loop.memory));
+  CHECK(loop.memory.size() == 1);
+  (void)load_state(folder / "empty.lpw", loop.network, carried("none", loop.memory));
+  CHECK(loop.memory.empty());
+}
+
+TEST_CASE("loop state: what does not fit is refused by its name, and nothing is changed", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  const auto refused = [&](auto& network, auto&&... parts) {
+    const auto before = state_of(network);
+    const auto message = message_of<FileError>([&] { (void)load_state(path, network, parts...); });
+    CHECK(state_of(network) == before);
+    CHECK(message.starts_with(path.string() + ": "));
+    CHECK(!contains(message, "\n"));
+    return message.substr(std::min(message.size(), path.string().size() + 2));
+  };
+  Net network;
+  lpw::optim::Sgd optimizer(network);
+  lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse("head")});
+  save_state(path, network, optimizer);
+
+  SmallNet<double> wide;
+  CHECK(refused(wide) == "its weights are F32, the network's F64");
+  Net plain;
+  lpw::optim::Adam adam(plain);
+  CHECK(refused(plain, adam) == "its optimizer is Sgd, not Adam");
+  Net released;
+  lpw::release(released, {.members = 3, .late = Selectors::parse("head")});
+  CHECK(refused(released) == "holds 2 members, the network 3");
+  Net norms;
+  lpw::release(norms, {.members = 2, .late = Selectors::parse("batchnorm")});
+  CHECK(refused(norms) == "'bn1.weight' is a base weight, the network's a late-phase one");
+  lpw::nn::Initializer init(lpw::Philox(1));
+  const auto linear = [&](std::int64_t outputs, bool bias) {
+    return lpw::nn::Linear<float, Cpu>({.in_features = 2, .out_features = outputs, .bias = bias}, init);
+  };
+  auto layer = linear(3, true), longer = linear(4, true), without = linear(3, false);
+  CHECK(refused(layer) == "holds the running statistic 'bn1.running_mean' [5], which the network has not");
+  save_state(path, layer);
+  CHECK(refused(longer) == "the parameter 'weight' is [3 2], the network's [4 2]");
+  CHECK(refused(without) == "holds the parameter 'bias' [3], which the network has not");
+  lpw::release(layer, {.members = 2, .late = Selectors::parse("weight")});
+  CHECK(refused(layer) ==
+        "was saved before a release, and the network has 2 members; load it into the network as it "
+        "was made");
+  save_state(path, without);
+  CHECK(refused(longer) == "has no parameter 'bias' [4], which the network has");
+  auto fixed = linear(3, true), factored = linear(3, true);
+  fixed.weight.set_takes_factors(false);
+  lpw::release(factored, {.members = 2, .late = Selectors::parse("rank1")});
+  save_state(path, factored);
+  CHECK(refused(fixed) == "holds the rank-1 factor 'rank_one_r', which a release does not give the network");
+  lpw::optim::WeightAverage average(plain);
+  lpw::optim::LatestAverage three(plain, {3}), four(plain, {4});
+  save_state(path, plain, three);
+  CHECK(refused(plain, average) == "its average is LatestAverage, not WeightAverage");
+  CHECK(refused(plain, four) == "its LatestAverage keeps 3 networks, not 4");
+  lpw::Tensor<float, Cpu> one({1});
+  lpw::Tensor<std::int32_t, Cpu> other({1});
+  lpw::fill(one, 1.f);
+  save_state(path, plain, carried("h", one));
+  CHECK(refused(plain, carried("h", other)) == "what is carried as 'h' is \"F32\", not I32");
+}
+
+TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  save_at(stop, path);
+  const auto before = lpw::io::read_file(path);
+  Loop loop = small_loop();
+  loop.train_to(stop);
+  auto& velocity = loop.optimizer->states()[0].pair.late;
+  velocity.data()[1] = std::nanf("");
+  CHECK(contains(message_of<lpw::NonFinite>([&] { loop.save(path); }), "'optimizer.velocity.late' holds an infinite"));
+  velocity.data()[1] = 0;
+  loop.network.conv.weight.value().data()[0] = INFINITY;
+  CHECK(contains(message_of<lpw::NonFinite>([&] { loop.save(path); }), "'conv.weight' holds an infinite"));
+  CHECK(lpw::io::read_file(path) == before);
+}
+
+TEST_CASE("loop state: files that are none are refused in a line", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw", good = folder / "good.lpw";
+  save_at(stop, good);
+  const std::string whole = text_of(lpw::io::read_file(good));
+  Loop loop = small_loop();
+  const auto before = loop.end();
+  const auto refused = [&] {
+    const auto message = message_of<FileError>([&] { loop.load(path); });
+    CHECK(message.starts_with(path.string() + ": "));
+    CHECK(!contains(message, "\n"));
+    return message;
+  };
+  const auto write = [&](const std::string& text) { lpw::io::write_file_atomically(path, bytes_of(text)); };
+  CHECK(contains(refused(), "cannot open"));
+  for (std::size_t length = 0; length < whole.size(); length += length < 64 ? 1 : 997) {
+    write(whole.substr(0, length));
+    CHECK(contains(refused(), "truncated"));
+  }
+  Fuzz fuzz(5);
+  for (std::int64_t i = 0; i < fuzz_inputs(200); ++i) {
+    const std::string damaged = fuzz.damaged(whole);
+    if (damaged == whole) continue;
+    write(damaged);
+    (void)refused();
+  }
+  const auto checkpoint = [&](const json& meta) {
+    lpw::io::save_checkpoint(path, {meta, lpw::io::NamedTensors("checkpoint")});
+  };
+  checkpoint({{"options", 1}, {"progress", 2}});
+  CHECK(contains(refused(), "is a trainer's checkpoint, which its program resumes"));
+  checkpoint({{"epoch", 3}});
+  CHECK(contains(refused(), "is a checkpoint, but not of save_state"));
+  checkpoint(7);
+  CHECK(contains(refused(), "is a checkpoint, but not of save_state"));
+  const auto header = lpw::io::load_checkpoint(good);
+  const auto with = [&](auto change) {
+    lpw::io::Checkpoint other = header;
+    change(other.meta);
+    lpw::io::save_checkpoint(path, other);
+    return refused();
+  };
+  CHECK(contains(with([](json& meta) { meta["parts"] = 3; }), "damaged: its header is not one that save_state writes"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["place"]["epoch"] = -1; }),
+                 "damaged: the epoch of its place is -1"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "late_steps is 0.5"));
+  CHECK(loop.end() == before);
+}
