@@ -79,7 +79,14 @@ def options(folder):
         (["--momentum", 1], "--momentum"),
         (["--dataset", "cifar100"], ["cifar100", "--data DIR"]),
         (["--dataset", "mnist"], ["--dataset", "cifar100"]),
-        (["--late", "foo"], ["--late foo", "no parameter 'foo'", "batchnorm, head, rank1, templates, all, additive"]),
+        (
+            ["--late", "foo"],
+            [
+                "--late foo",
+                "no parameter 'foo'",
+                "batchnorm, layernorm, groupnorm, head, rank1, templates, all, additive",
+            ],
+        ),
         (["--late", "all,additive:bn.*"], "other selectors have all parameters 'bn.*'"),
         (["--late", "additive:bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
         (["--late", "head,bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),

@@ -7,6 +7,7 @@
 #include <lpw/kernels/elementwise.cuh>
 #include <lpw/kernels/elementwise_loss.cuh>
 #include <lpw/kernels/embedding.cuh>
+#include <lpw/kernels/group_norm.cuh>
 #include <lpw/kernels/kl_divergence.cuh>
 #include <lpw/kernels/lstm_cell.cuh>
 #include <lpw/kernels/mapping.cuh>
@@ -56,6 +57,9 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(softmax_loss_backward<T, N>),
                                 address(kl_divergence<T, N>),
                                 address(kl_divergence_backward<T, N>),
+                                address(group_norm_forward<T, N>),
+                                address(group_norm_backward<T, N>),
+                                address(group_norm_parameters<T, N>),
                                 address(mean_rows<T, N>),
                                 address(embedding<T, N>),
                                 address(embedding_backward<T, N>)};

@@ -270,6 +270,8 @@ void require_selected(M& network, const Selectors& selectors) {
   for_each_factored_weight(network, selectors, [&](const std::string&, auto&) { found = found | Group::rank_one; });
   const auto missing = [&](Group group) { return contains(selectors.groups, group) && !contains(found, group); };
   require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
+  require<OptionError>(!missing(Group::layer_norm), "release: the network has no layer norm to release");
+  require<OptionError>(!missing(Group::group_norm), "release: the network has no group norm to release");
   require<OptionError>(!missing(Group::head), "release: the network has no head to release; ",
                        contains(found, Group::templates) ? "where that is made of templates, release these"
                                                          : "mark its last layer with .head = true");

@@ -23,13 +23,12 @@ struct Selectors {
 
   /// What texts there are, for messages.
   static constexpr const char* expected =
-      "; expected batchnorm, head, rank1, templates, all, additive, or names of parameters";
+      "; expected batchnorm, layernorm, groupnorm, head, rank1, templates, all, additive, or names of parameters";
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, head, rank1, templates, own:NUMBER, all, a pattern, additive:PATTERN, or additive for
-  /// additive:*.
-  /// Throws OptionError for an empty one, or one that stands there twice.
+  /// Each text is batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, a pattern,
+  /// additive:PATTERN, or additive for additive:*. Throws OptionError for an empty one, or one that stands there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
@@ -66,10 +65,10 @@ struct Selectors {
  private:
   static const std::vector<std::pair<std::string, Group>>& names() {
     static const auto known = [] {
-      std::vector<std::pair<std::string, Group>> texts{{"batchnorm", Group::batch_norm},
-                                                       {"head", Group::head},
-                                                       {"rank1", Group::rank_one},
-                                                       {"templates", Group::templates}};
+      std::vector<std::pair<std::string, Group>> texts{
+          {"batchnorm", Group::batch_norm}, {"layernorm", Group::layer_norm},
+          {"groupnorm", Group::group_norm}, {"head", Group::head},
+          {"rank1", Group::rank_one},       {"templates", Group::templates}};
       for (int number = 0; number < 16; ++number) texts.emplace_back(to_text("own:", number), own_group(number));
       return texts;
     }();

@@ -14,8 +14,17 @@
 namespace lpw::inline LPW_ABI {
 
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
-/// rank-1 factors, coefficients of templates, and own_group's. Combine with |.
-enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4, templates = 8 };
+/// rank-1 factors, coefficients of templates, gamma and beta of layer norms and of group norms, and own_group's.
+/// Combine with |.
+enum class Group : unsigned {
+  none = 0,
+  batch_norm = 1,
+  head = 2,
+  rank_one = 4,
+  templates = 8,
+  layer_norm = 16,
+  group_norm = 32
+};
 /// A group of one's own, number 0 to 15, for parameters that release is to find together: give it to them where they
 /// are made, or by set_group, and to release. Its selector is "own:NUMBER". Throws OptionError for another number.
 [[nodiscard]] constexpr Group own_group(int number) {

@@ -1,0 +1,77 @@
+// Layer norm and group norm modules. They know no minibatch: nothing is gathered, and evaluation is as training.
+#pragma once
+
+#include <lpw/autograd/group_norm.hpp>
+#include <lpw/nn/parameter.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+namespace detail {
+
+[[nodiscard]] inline Shape norm_row(const char* layer, std::int64_t channels) {
+  require<OptionError>(channels > 0, layer, ": ", channels, " channels; expected 1 or more");
+  return {1, channels};
+}
+
+}  // namespace detail
+
+/// gamma (x - mean) / sqrt(variance + epsilon) + beta over each row of x [K, ..., C].
+template <class T, class D>
+struct LayerNorm {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// gamma 1, beta 0. Throws OptionError unless channels > 0.
+  explicit LayerNorm(std::int64_t channels, GroupNormOptions o = {})
+      : options(o),
+        weight(full<W, D>(detail::norm_row("LayerNorm", channels), W(1)), Group::layer_norm),
+        bias(zeros<W, D>({1, channels}), Group::layer_norm) {}
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    return layer_norm(x, weight.on(x), bias.on(x), options);
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+    f("bias", bias);
+  }
+
+  GroupNormOptions options;
+  Parameter<W, D> weight, bias;
+};
+
+/// The same over the groups of channels of each sample of x [K, B, ..., C].
+template <class T, class D>
+struct GroupNorm {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// gamma 1, beta 0. Throws OptionError unless `groups` divide the channels.
+  GroupNorm(std::int64_t number, std::int64_t channels, GroupNormOptions o = {})
+      : groups(number),
+        options(o),
+        weight(full<W, D>(detail::norm_row("GroupNorm", channels), W(1)), Group::group_norm),
+        bias(zeros<W, D>({1, channels}), Group::group_norm) {
+    require<OptionError>(groups > 0 && channels % groups == 0, "GroupNorm: ", groups, " groups of ", channels,
+                         " channels; expected a number that divides them");
+  }
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    return group_norm(x, groups, weight.on(x), bias.on(x), options);
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+    f("bias", bias);
+  }
+
+  std::int64_t groups;
+  GroupNormOptions options;
+  Parameter<W, D> weight, bias;
+};
+
+}  // namespace lpw::inline LPW_ABI::nn
