@@ -1,6 +1,7 @@
 // Everything lpw has. Including single headers instead keeps compile times lower.
 #pragma once
 
+#include <lpw/autograd/average_pooling.hpp>
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
@@ -47,6 +48,7 @@
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
+#include <lpw/nn/pooling.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/averages/make_average.hpp>
