@@ -3,7 +3,9 @@
 
 #include <lpw/autograd/average_pooling.hpp>
 #include <lpw/autograd/batch_norm.hpp>
+#include <lpw/autograd/conv1d.hpp>
 #include <lpw/autograd/conv2d.hpp>
+#include <lpw/autograd/conv_transpose2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
@@ -43,7 +45,10 @@
 #include <lpw/models/wide_resnet.hpp>
 #include <lpw/nn/activation.hpp>
 #include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/conv1d.hpp>
 #include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/conv_transpose1d.hpp>
+#include <lpw/nn/conv_transpose2d.hpp>
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
