@@ -2,9 +2,12 @@
 #pragma once
 
 #include <lpw/autograd/arithmetic.hpp>
+#include <lpw/autograd/average_pooling.hpp>
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/concat.hpp>
+#include <lpw/autograd/conv1d.hpp>
 #include <lpw/autograd/conv2d.hpp>
+#include <lpw/autograd/conv_transpose2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
@@ -58,13 +61,17 @@
 #include <lpw/models/wide_resnet.hpp>
 #include <lpw/nn/activation.hpp>
 #include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/conv1d.hpp>
 #include <lpw/nn/conv2d.hpp>
+#include <lpw/nn/conv_transpose1d.hpp>
+#include <lpw/nn/conv_transpose2d.hpp>
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/group_norm.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
+#include <lpw/nn/pooling.hpp>
 #include <lpw/nn/sequential.hpp>
 #include <lpw/nn/summary.hpp>
 #include <lpw/optim/adam.hpp>

@@ -2,6 +2,7 @@
 // which kernel_resources.sh and machine_code.py look, never run.
 #include <lpw/kernels/ascent.cuh>
 #include <lpw/kernels/augment.cuh>
+#include <lpw/kernels/average_pooling.cuh>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/kernels/coupling.cuh>
 #include <lpw/kernels/elementwise.cuh>
@@ -43,6 +44,8 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(add_channels<T, N>),
                                 address(max_pool2d_forward<T, N>),
                                 address(max_pool2d_backward<T, N>),
+                                address(average_pool2d_forward<T, N>),
+                                address(average_pool2d_backward<T, N>),
                                 address(global_average_pool_forward<T, N>),
                                 address(global_average_pool_backward<T, N>),
                                 address(scale_channels<T, N>),

@@ -4,6 +4,7 @@
 
 #include <lpw/cuda/activation.hpp>
 #include <lpw/cuda/ascent.hpp>
+#include <lpw/cuda/average_pooling.hpp>
 #include <lpw/cuda/base/device.hpp>
 #include <lpw/cuda/base/graph.hpp>
 #include <lpw/cuda/base/host_copy.hpp>
