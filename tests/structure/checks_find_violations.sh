@@ -210,6 +210,19 @@ printf '%0121d\n' 1 > "$tree/docs/page.md"
 expect_violation columns docs/page.md:1
 plant docs/page.md "short"
 
+plant_version() {  # plant_version CHANGES PORT
+  plant include/lpw/version.hpp '#define LPW_VERSION_MAJOR 1' '#define LPW_VERSION_MINOR 20' \
+    '#define LPW_VERSION_PATCH 3'
+  plant CHANGELOG.md '# Changes' "## $1" '## 1.0.0'
+  plant cmake/vcpkg/lpw/vcpkg.json '{' "  \"version-semver\": \"$2\"," '}'
+}
+plant_version 1.20.3 1.20.3
+expect_clean version
+plant_version 1.21.0 1.20.3
+expect_violation version 'CHANGELOG.md: version 1.21.0, but include/lpw/version.hpp has 1.20.3'
+plant_version 1.20.3 1.20.2
+expect_violation version 'cmake/vcpkg/lpw/vcpkg.json: version 1.20.2'
+
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
   'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \
   'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \

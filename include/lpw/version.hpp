@@ -1,0 +1,9 @@
+// The version of lpw, which CMake and all packages read from here. Semantic: before 1.0 a new minor version may break
+// programs, which CHANGELOG.md says, and a new patch does not.
+#pragma once
+
+// Macros, so that the preprocessor can ask. Comparisons are of one number: LPW_VERSION >= 200 is 0.2.0 or later.
+#define LPW_VERSION_MAJOR 0
+#define LPW_VERSION_MINOR 1
+#define LPW_VERSION_PATCH 0
+#define LPW_VERSION (LPW_VERSION_MAJOR * 10000 + LPW_VERSION_MINOR * 100 + LPW_VERSION_PATCH)
