@@ -1,17 +1,23 @@
 // Everything lpw has. Including single headers instead keeps compile times lower.
 #pragma once
 
+#include <lpw/autograd/arithmetic.hpp>
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/finite.hpp>
+#include <lpw/autograd/functions.hpp>
+#include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
+#include <lpw/autograd/sample_mean.hpp>
+#include <lpw/autograd/sums.hpp>
 #include <lpw/autograd/tape.hpp>
 #include <lpw/autograd/templates.hpp>
 #include <lpw/autograd/trace.hpp>

@@ -50,7 +50,7 @@ class Kernel:
                 if ends and self.blocks[-1]:
                     self.blocks.append([])
                 self.blocks[-1].append(Instruction(bool(text[1]), text[2], text[3].strip()))
-                ends = text[2].split(".")[0] in ("BRA", "EXIT", "RET", "KILL")
+                ends = text[2].split(".")[0] in ("BRA", "BRX", "EXIT", "RET", "KILL")
         self.following = [self.next_blocks(number, starts) for number in range(len(self.blocks))]
 
     def next_blocks(self, number, starts):
@@ -61,6 +61,8 @@ class Kernel:
             following.append(number + 1)
         last = self.blocks[number][-1] if self.blocks[number] else None
         kind = last.opcode.split(".")[0] if last else ""
+        if kind == "BRX" and (table := re.search(r'"BRANCH_TARGETS ([^"]+)"', last.operands)):  # a switch
+            return [starts[label] for label in table[1].split(",")] + (following if last.conditional else [])
         if kind in ("BRX", "JMP", "JMX", "BRXU", "JMXU"):
             raise ValueError(f"{self.name}: {last.opcode} leads to a place that is not known beforehand")
         if kind == "BRA":

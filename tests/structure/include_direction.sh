@@ -2,7 +2,7 @@
 # Usage: include_direction.sh ROOT
 # A file under include/lpw/<folder> includes lpw headers of its own folder and of folders earlier in the list below
 # only; cpu and cuda do not know each other. Within a backend, base and plans include only each other. Files under
-# kernels/ see two headers of the ground, and each other. Prints every violation.
+# kernels/ see two headers of the ground, the primitives' functions by name, and each other. Prints every violation.
 set -euo pipefail
 root=${1:?usage: include_direction.sh ROOT}
 cd "$root"
@@ -34,8 +34,9 @@ awk '
     to = step[2]
     if (umbrella) next
     if (kernel) {
-      if (to != "kernels" && header != "lpw/tensor/dtype.hpp" && header != "lpw/tensor/philox.hpp")
-        violation("kernels may include lpw/tensor/dtype.hpp, lpw/tensor/philox.hpp and kernels, not " header)
+      if (to != "kernels" && header !~ /^lpw\/(tensor\/(dtype|philox)|primitives\/function)\.hpp$/)
+        violation("kernels may include lpw/tensor/dtype.hpp, lpw/tensor/philox.hpp, lpw/primitives/function.hpp " \
+                  "and kernels, not " header)
     } else if (to == "kernels") {
       if (folder != "cuda") violation("only cuda includes kernels: " header)
     } else if (!(to in rank)) {

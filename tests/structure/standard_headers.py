@@ -29,9 +29,9 @@ STANDARD = {
     "cerrno": "",
     "charconv": "chars_format from_chars to_chars",
     "chrono": "chrono",
-    "cmath": """abs acos asin atan atan2 cbrt ceil copysign cos cosh erf exp exp2 expm1 fabs floor fma fmax fmin fmod
-        frexp hypot isfinite isinf isnan ldexp lgamma log log10 log1p log2 lround nearbyint pow remainder round signbit
-        sin sinh sqrt tan tanh trunc""",
+    "cmath": """abs acos asin atan atan2 cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax fmin
+        fmod frexp hypot isfinite isinf isnan ldexp lgamma log log10 log1p log2 lround nearbyint pow remainder round
+        signbit sin sinh sqrt tan tanh trunc""",
     "compare": "partial_ordering strong_ordering weak_ordering",
     "complex": "complex",
     "concepts": """constructible_from convertible_to copyable derived_from equality_comparable floating_point integral

@@ -6,7 +6,9 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/autograd/embedding.hpp>
+#include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/autograd/pooling.hpp>

@@ -13,10 +13,15 @@
 #include <lpw/cuda/cross_entropy.hpp>
 #include <lpw/cuda/dropout.hpp>
 #include <lpw/cuda/elementwise.hpp>
+#include <lpw/cuda/elementwise_loss.hpp>
 #include <lpw/cuda/embedding.hpp>
+#include <lpw/cuda/kl_divergence.hpp>
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>
+#include <lpw/cuda/mapping.hpp>
 #include <lpw/cuda/members.hpp>
 #include <lpw/cuda/optimizer.hpp>
 #include <lpw/cuda/pooling.hpp>
 #include <lpw/cuda/rank_one.hpp>
+#include <lpw/cuda/sample_mean.hpp>
+#include <lpw/cuda/softmax_loss.hpp>
