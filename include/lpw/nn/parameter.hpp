@@ -16,7 +16,9 @@ namespace lpw::inline LPW_ABI {
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
 /// rank-1 factors, coefficients of templates. Combine with |.
 enum class Group : unsigned { none = 0, batch_norm = 1, head = 2, rank_one = 4, templates = 8 };
+/// Both groups.
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
+/// Whether any of `group` is in `set`.
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
 
 namespace nn {

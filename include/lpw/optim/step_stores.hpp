@@ -71,6 +71,7 @@ void put_back(const nn::FlatPair<W, D>& apart, const nn::FlatWeights<W, D>& flat
 
 }  // namespace detail
 
+/// Whether any of the weights are coefficients of templates.
 template <class W, class D>
 [[nodiscard]] bool has_coefficients(const nn::FlatWeights<W, D>& flat) {
   return std::any_of(flat.segments.begin(), flat.segments.end(),
