@@ -2,7 +2,7 @@
 # Usage: scripts/setup.sh
 # Installs what building and testing lpw needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo. Does nothing
 # where it is all there. What is optional is installed where it can be had: libdnnl-dev (oneDNN: convolutions are
-# several times faster), gnuplot-nox (scripts/plot.sh), doxygen (scripts/docs.sh), and webp, Python, clang-format, clang,
+# several times faster), gnuplot-nox (scripts/plot.sh), doxygen (scripts/docs.sh), webp, Python, clang-format, clang,
 # libc++, libomp and pkg-config (tests that are skipped without).
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
