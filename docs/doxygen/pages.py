@@ -90,7 +90,7 @@ class Site:
         parts = re.split(r"(`[^`]*`|\]\([^)]*\))", text)
         for i, part in enumerate(parts):
             if i % 2 == 0:
-                parts[i] = re.sub(r"(?<![\\\w])[@\\](?=\w)", r"\\\g<0>", part).replace("::", "\\::")
+                parts[i] = re.sub(r"(?<!\\)(@(?=\w)|\\(?=[A-Za-z]))", r"\\\1", part).replace("::", "\\::")
             elif part.startswith("`"):
                 parts[i] = re.sub(r"\s*\n\s*", " ", part)
                 if "'" in part:  # which ends what a backtick begins
