@@ -181,8 +181,8 @@ TEST_CASE("cross_entropy: losses of samples are finite for large logits, and mas
     // log 2 rounded; 2e4 is exact
     CHECK(largest_difference(losses.value(), std::vector<double>{2e4, std::log(2.0)}) <= epsilon<float>());
     tape.backward(losses);
-    CHECK(values_of(gradient) == (soft ? std::vector<double>{1, -1, 0, 0, 0, 0}
-                                       : std::vector<double>{1, -1, 0, 0, -0.5, 0.5}));
+    CHECK(values_of(gradient) ==
+          (soft ? std::vector<double>{1, -1, 0, 0, 0, 0} : std::vector<double>{1, -1, 0, 0, -0.5, 0.5}));
   }
   auto spoilt = zeros<float, Cpu>({1, 1, 3});
   spoilt.data()[2] = std::nanf("");
@@ -224,11 +224,11 @@ TEST_CASE("cross_entropy: targets and options that cannot work", "[cross_entropy
   labels.data()[5] = -100;
   CHECK(message_of<Error>([&] { (void)cross_entropy(z, labels, {.ignore_index = -1}); }) ==
         "cross_entropy: label -100 of member 1, sample 2 is outside [0, 4)");
+  CHECK(message_of<ShapeError>([&] { (void)cross_entropy(z, labels, {.class_weights = zeros<double, Cpu>({3})}); }) ==
+        "cross_entropy: class_weights are [3], the logits have 4 classes; expected a weight for each");
   CHECK(message_of<ShapeError>([&] {
-          (void)cross_entropy(z, labels, {.class_weights = zeros<double, Cpu>({3})});
-        }) == "cross_entropy: class_weights are [3], the logits have 4 classes; expected a weight for each");
-  CHECK(message_of<ShapeError>([&] { (void)cross_entropy(z, zeros<double, Cpu>({2, 3, 5})); }) ==
-        "cross_entropy: logits are [2 3 4], probabilities [2 3 5]; expected both [K B classes]");
+          (void)cross_entropy(z, zeros<double, Cpu>({2, 3, 5}));
+        }) == "cross_entropy: logits are [2 3 4], probabilities [2 3 5]; expected both [K B classes]");
   CHECK(message_of<OptionError>([&] {
           (void)cross_entropy(z, zeros<double, Cpu>({2, 3, 4}), {.ignore_index = 0});
         }) == "cross_entropy: ignore_index is a label, and there are probabilities; leave it out");

@@ -19,8 +19,7 @@ std::vector<double> plain_means(const DoubleTensor& x, const DoubleTensor& t, Re
   std::vector<double> losses(std::size_t(samples), 0.0), means(std::size_t(x.dim(0)), 0.0);
   for (std::int64_t i = 0; i < x.size(); ++i)
     losses[std::size_t(i / elements)] += f(x.data()[i], t.data()[i], i % elements) / double(elements);
-  for (std::size_t i = 0; i < losses.size(); ++i)
-    means[i / std::size_t(x.dim(1))] += losses[i] / double(x.dim(1));
+  for (std::size_t i = 0; i < losses.size(); ++i) means[i / std::size_t(x.dim(1))] += losses[i] / double(x.dim(1));
   return reduction == Reduction::samples ? losses : means;
 }
 
@@ -42,14 +41,12 @@ TEST_CASE("mse_loss and l1_loss: means of members and losses of samples", "[loss
       const auto x = random_tensor<double>(shape, 1), t = random_tensor<double>(shape, 2);
       const Tape tape;
       const double tolerance = 40 * epsilon<double>();  // sums of up to 36 terms below 4
-      CHECK(largest_difference(mse_loss(tape.input(x), t, {.reduction = reduction}).value(),
-                               plain_means(x, t, reduction, [](double a, double b, auto) {
-                                 return (a - b) * (a - b);
-                               })) <= tolerance);
-      CHECK(largest_difference(l1_loss(tape.input(x), t, {.reduction = reduction}).value(),
-                               plain_means(x, t, reduction, [](double a, double b, auto) {
-                                 return std::abs(a - b);
-                               })) <= tolerance);
+      CHECK(largest_difference(
+                mse_loss(tape.input(x), t, {.reduction = reduction}).value(),
+                plain_means(x, t, reduction, [](double a, double b, auto) { return (a - b) * (a - b); })) <= tolerance);
+      CHECK(largest_difference(
+                l1_loss(tape.input(x), t, {.reduction = reduction}).value(),
+                plain_means(x, t, reduction, [](double a, double b, auto) { return std::abs(a - b); })) <= tolerance);
     }
 }
 
@@ -90,9 +87,9 @@ TEST_CASE("elementwise losses: gradients of both sides", "[loss]") {
       for (const bool weighted : {false, true}) {
         BinaryOptions binary{.reduction = reduction};
         if (weighted) binary.positive_weight = full<double, Cpu>({shape[-1]}, 2.5);
-        expect_gradient(
-            "binary_cross_entropy_with_logits",
-            [&](const auto& in) { return binary_cross_entropy_with_logits(in[0], t, binary); }, {inputs[0]});
+        expect_gradient("binary_cross_entropy_with_logits",
+                        [&](const auto& in) { return binary_cross_entropy_with_logits(in[0], t, binary); },
+                        {inputs[0]});
       }
     }
 }
@@ -121,9 +118,9 @@ TEMPLATE_TEST_CASE("binary_cross_entropy_with_logits: large logits keep loss and
   Tape tape;
   auto gradient = zeros<TestType, Cpu>({1, 6});
   const std::vector<TestType> logits{-1000, 1000, -1000, 1000, -40, 40}, targets{0, 1, 1, 0, 0, 1};
-  const auto losses = binary_cross_entropy_with_logits(tape.leaf(tensor_of<TestType>({1, 6}, logits), gradient),
-                                                       tensor_of<TestType>({1, 6}, targets),
-                                                       {.reduction = Reduction::samples});
+  const auto losses =
+      binary_cross_entropy_with_logits(tape.leaf(tensor_of<TestType>({1, 6}, logits), gradient),
+                                       tensor_of<TestType>({1, 6}, targets), {.reduction = Reduction::samples});
   const double small = std::exp(-40.0);
   CHECK(values_of(losses.value()).size() == 6);
   CHECK(distance(losses.value(), std::vector<double>{0, 0, 1000, 1000, small, small}) <= epsilon<TestType>());
@@ -164,15 +161,17 @@ TEST_CASE("elementwise losses: the same bits on any number of threads", "[loss]"
 TEST_CASE("elementwise losses: shapes that do not fit", "[loss]") {
   const Tape tape;
   const auto x = tape.input(zeros<float, Cpu>({2, 3, 4}));
-  CHECK(message_of<ShapeError>([&] { (void)mse_loss(x, zeros<float, Cpu>({2, 3, 1})); }) ==
-        "mse_loss: x is [2 3 4], target [2 3 1]; shapes must be equal, nothing is broadcast");
+  CHECK(message_of<ShapeError>([&] {
+          (void)mse_loss(x, zeros<float, Cpu>({2, 3, 1}));
+        }) == "mse_loss: x is [2 3 4], target [2 3 1]; shapes must be equal, nothing is broadcast");
   CHECK(message_of<ShapeError>([&] { (void)l1_loss(tape.input(zeros<float, Cpu>({3})), zeros<float, Cpu>({3})); }) ==
         "l1_loss: expected x [K B ...], got [3]; K is the axis of the members, 1 for a plain network");
   CHECK(message_of<ShapeError>([&] {
           (void)binary_cross_entropy_with_logits(x, zeros<float, Cpu>({2, 3, 4}),
                                                  {.positive_weight = zeros<float, Cpu>({3})});
-        }) == "binary_cross_entropy_with_logits: positive_weight is [3], the last axis of x [2 3 4] has 4 columns; "
-              "expected a weight for each");
+        }) ==
+        "binary_cross_entropy_with_logits: positive_weight is [3], the last axis of x [2 3 4] has 4 columns; "
+        "expected a weight for each");
   CHECK(message_of<ShapeError>([&] {
           (void)mse_loss(tape.input(zeros<float, Cpu>({2, 0})), zeros<float, Cpu>({2, 0}));
         }) == "mse_loss: a tensor of shape [2 0] has no elements");

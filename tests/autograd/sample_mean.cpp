@@ -33,10 +33,8 @@ TEST_CASE("sample_mean: weighted means of members, and their gradients", "[loss]
   // sums of four terms below 3
   CHECK(largest_difference(sample_mean(tape.input(losses), weights).value(), expected) <= 10 * epsilon<double>());
   CHECK(largest_difference(sample_mean(tape.input(losses)).value(), plain) <= 10 * epsilon<double>());
-  expect_gradient(
-      "weighted", [&](const auto& in) { return sample_mean(in[0], weights); }, {losses});
-  expect_gradient(
-      "plain", [&](const auto& in) { return sample_mean(in[0]); }, {losses});
+  expect_gradient("weighted", [&](const auto& in) { return sample_mean(in[0], weights); }, {losses});
+  expect_gradient("plain", [&](const auto& in) { return sample_mean(in[0]); }, {losses});
 }
 
 TEST_CASE("sample_mean: a member without a sample has the mean 0 and no gradient, the others theirs", "[loss]") {
@@ -53,8 +51,9 @@ TEST_CASE("sample_mean: a member without a sample has the mean 0 and no gradient
 TEST_CASE("sample_mean: shapes that do not fit", "[loss]") {
   const Tape tape;
   const auto losses = tape.input(zeros<float, Cpu>({2, 3}));
-  CHECK(message_of<ShapeError>([&] { (void)sample_mean(losses, zeros<float, Cpu>({3, 2})); }) ==
-        "sample_mean: losses are [2 3], weights [3 2]; expected one for each loss");
+  CHECK(message_of<ShapeError>([&] {
+          (void)sample_mean(losses, zeros<float, Cpu>({3, 2}));
+        }) == "sample_mean: losses are [2 3], weights [3 2]; expected one for each loss");
   CHECK(message_of<ShapeError>([&] { (void)sample_mean(tape.input(zeros<float, Cpu>({2}))); }) ==
         "sample_mean: expected losses [K B], got [2]");
 }

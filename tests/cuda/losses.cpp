@@ -205,14 +205,13 @@ TEMPLATE_TEST_CASE("losses recorded on the GPU have the CPU's values and gradien
     auto dx = zeros<TestType, D>(shape);
     Tape tape;
     const auto leaf = tape.leaf(place(x), dx);
-    const auto loss = which == 0   ? mse_loss(leaf, place(t))
-                      : which == 1 ? l1_loss(leaf, place(t))
-                      : which == 2 ? binary_cross_entropy_with_logits(leaf, place(t),
-                                                                      {.positive_weight = place(weights)})
-                      : which == 3 ? kl_divergence(place(t), leaf)
-                      : which == 4 ? cross_entropy(leaf, place(t), {.class_weights = place(weights)})
-                                   : cross_entropy(leaf, place(labels),
-                                                   {.class_weights = place(weights), .ignore_index = 3});
+    const auto loss =
+        which == 0   ? mse_loss(leaf, place(t))
+        : which == 1 ? l1_loss(leaf, place(t))
+        : which == 2 ? binary_cross_entropy_with_logits(leaf, place(t), {.positive_weight = place(weights)})
+        : which == 3 ? kl_divergence(place(t), leaf)
+        : which == 4 ? cross_entropy(leaf, place(t), {.class_weights = place(weights)})
+                     : cross_entropy(leaf, place(labels), {.class_weights = place(weights), .ignore_index = 3});
     const auto value = to_host(loss.value());
     tape.backward(loss);
     return std::pair{value, to_host(dx)};

@@ -19,7 +19,7 @@ namespace {
 template <class T>
 struct RowsCase {
   std::int64_t members, batch, elements;
-  SoftmaxPlan plan = plan_softmax(1, members * batch, elements, 0);
+  SoftmaxPlan plan = plan_softmax(1, members* batch, elements, 0);
   Shape shape{members, batch, elements}, samples{members, batch};
   Tensor<T, Cpu> a = random_tensor<T>(shape, 1), b = random_tensor<T>(shape, 2), da = unwritten<T>(shape),
                  db = unwritten<T>(shape);
@@ -50,13 +50,13 @@ TEMPLATE_TEST_CASE("the kernels elementwise_loss give losses and gradients", "[l
   for_each_rows<TestType>([](RowsCase<TestType>& c, auto width) {
     const auto positive = random_tensor<float>({c.elements}, 4);
     const kernels::ElementwiseLoss<TestType> p{
-        c.a.data(), c.b.data(), positive.data(), int(c.elements), kernels::ElementLoss::logistic, c.losses.data(),
-        c.tiling()};
+        c.a.data(),      c.b.data(), positive.data(), int(c.elements), kernels::ElementLoss::logistic,
+        c.losses.data(), c.tiling()};
     CHECK(same_on_any_order(
         c.plan.launch, [&] { kernels::elementwise_loss<TestType, width()>(p); }, c.losses));
     const kernels::ElementwiseLossBackward<TestType> back{
-        c.a.data(), c.b.data(), positive.data(), int(c.elements), kernels::ElementLoss::logistic, c.dlosses.data(),
-        c.da.data(), false,     c.tiling()};
+        c.a.data(),       c.b.data(),  positive.data(), int(c.elements), kernels::ElementLoss::logistic,
+        c.dlosses.data(), c.da.data(), false,           c.tiling()};
     CHECK(same_on_any_order(
         c.plan.launch, [&] { kernels::elementwise_loss_backward<TestType, width()>(back); }, c.da));
     const ElementwiseLoss<double, Cpu> of{ElementLoss::logistic, converted<double>(positive)};
@@ -73,8 +73,8 @@ TEMPLATE_TEST_CASE("the kernels softmax_loss give losses and gradients", "[losse
     const auto labels = random_indices(c.samples, c.elements);
     const auto class_weights = random_tensor<float>({c.elements}, 4);
     auto statistics = unwritten<float>({c.members, c.batch, 3}), weights = unwritten<float>(c.samples);
-    const kernels::SoftmaxTargets<TestType> targets{labels.data(), nullptr, class_weights.data(), 0.9f,
-                                                    0.1f / float(c.elements), true, labels.data()[1]};
+    const kernels::SoftmaxTargets<TestType> targets{
+        labels.data(), nullptr, class_weights.data(), 0.9f, 0.1f / float(c.elements), true, labels.data()[1]};
     const kernels::SoftmaxLoss<TestType> p{c.a.data(),     targets,           c.losses.data(),
                                            weights.data(), statistics.data(), c.tiling()};
     CHECK(same_on_any_order(
@@ -100,8 +100,8 @@ TEMPLATE_TEST_CASE("the kernels kl_divergence give losses and gradients", "[loss
     CHECK(same_on_any_order(
         c.plan.launch, [&] { kernels::kl_divergence<TestType, width()>(p); }, c.losses, statistics));
     const kernels::KlDivergenceBackward<TestType> back{
-        c.a.data(), c.b.data(), c.losses.data(), statistics.data(), c.dlosses.data(), c.da.data(),
-        c.db.data(), false,     false,           c.tiling()};
+        c.a.data(),  c.b.data(), c.losses.data(), statistics.data(), c.dlosses.data(), c.da.data(),
+        c.db.data(), false,      false,           c.tiling()};
     CHECK(same_on_any_order(
         c.plan.launch, [&] { kernels::kl_divergence_backward<TestType, width()>(back); }, c.da, c.db));
     const auto a = converted<double>(c.a), b = converted<double>(c.b);

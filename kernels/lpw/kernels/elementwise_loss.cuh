@@ -37,8 +37,8 @@ namespace detail {
 template <class Body>
 __device__ __forceinline__ void for_each_row(const SoftmaxTiling& tiling, Body body) {
   const std::int64_t stride = static_cast<std::int64_t>(gridDim.x) * tiling.teams();
-  for (std::int64_t row = static_cast<std::int64_t>(blockIdx.x) * tiling.teams() +
-                          static_cast<int>(threadIdx.x) / tiling.team();
+  for (std::int64_t row =
+           static_cast<std::int64_t>(blockIdx.x) * tiling.teams() + static_cast<int>(threadIdx.x) / tiling.team();
        row < tiling.rows(); row += stride)
     body(row);
 }

@@ -66,8 +66,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) kl_divergence
     sum = detail::team_reduce(sum, Sum(), tiling.block_per_row, scratch);
     if (place.rank != 0) return;
     p.losses[row] = sum;
-    store_vector(p.statistics + 4 * row,
-                 Vector<float, 4>{{of_p.first, of_p.second, of_q.first, of_q.second}});
+    store_vector(p.statistics + 4 * row, Vector<float, 4>{{of_p.first, of_p.second, of_q.first, of_q.second}});
   });
 }
 
