@@ -3,6 +3,7 @@
 
 #include <lpw/autograd/arithmetic.hpp>
 #include <lpw/autograd/batch_norm.hpp>
+#include <lpw/autograd/concat.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/dropout.hpp>
@@ -14,9 +15,13 @@
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
+#include <lpw/autograd/matmul.hpp>
+#include <lpw/autograd/permute.hpp>
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/sample_mean.hpp>
+#include <lpw/autograd/slice.hpp>
+#include <lpw/autograd/softmax.hpp>
 #include <lpw/autograd/sums.hpp>
 #include <lpw/autograd/tape.hpp>
 #include <lpw/autograd/templates.hpp>

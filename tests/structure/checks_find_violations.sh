@@ -100,7 +100,7 @@ done
 rm -r "$headers"
 
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: primitives and standard_headers, for want of python3"
+  echo "SKIPPED: primitives, operations and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
 expect_clean standard_headers
@@ -198,6 +198,51 @@ mv "$tree/include/lpw/cuda/linear.hpp" "$tree/include/lpw/cuda/dense.hpp"
 expect_violation primitives 'files of different names'
 unplant include/lpw/cuda/dense.hpp
 try_primitives '0 primitives of Cuda'
+
+plant include/lpw/tensor/error.hpp 'class ShapeError : public Error {};'
+# operations_page ROW...: the page, with these rows after the one that is right.
+operations_page() {
+  plant docs/operations.md '# Operations' '## Other shapes: `include/lpw/autograd/reshape.hpp`' \
+    '`x` [K, ...] as `shape`.' '' '| operation | gives | throws |' '|---|---|---|' \
+    '| `reshape(x, shape)` | x | ShapeError |' "$@"
+}
+# operations_of LINE...: an operation, beside what is none, and these lines.
+operations_of() {
+  plant include/lpw/autograd/reshape.hpp '#pragma once' 'namespace lpw::inline LPW_ABI {' \
+    'namespace detail {' 'template <class T, class D> void helper(const Variable<T, D>& x) {}' '}' \
+    'template <class T, class D> struct Saved { Variable<T, D> value(int i); };' 'template <class T, class D>' \
+    '[[nodiscard]] Variable<T, D> reshape(const Variable<T, D>& x, const Shape& shape = {}) { return x; }' "$@" '}'
+}
+# try_operations TEXT: what the tree as it is now violates; then it is put right.
+try_operations() {
+  expect_violation operations "$1"
+  operations_of
+  operations_page
+}
+operations_of
+operations_page
+expect_clean operations
+operations_of 'template <class T, class D> Variable<T, D> tanh(const Variable<T, D>& x) { return x; }'
+try_operations 'tanh(x) has no row'
+operations_of 'template <class T, class D> Variable<T, D> reshape(const Variable<T, D>& x) { return x; }'
+try_operations 'reshape(x) has no row'
+operations_page '| `gone(x)` | x | nothing |'
+try_operations 'gone(x) is not in include/lpw/autograd/reshape.hpp'
+operations_page '' '## Gone: `include/lpw/autograd/gone.hpp`' '`x` and `shape`' '| operation | gives | throws |' \
+  '| `reshape(x, shape)` | x | nothing |'
+try_operations 'reshape(x, shape) is not in include/lpw/autograd/gone.hpp'
+operations_page '| `reshape(x, shape)` | x | nothing |'
+try_operations 'has another row'
+operations_page '| `reshape(x, shape)` | x | |'
+try_operations 'expected a row'
+operations_page '## Shapes'
+try_operations 'names no header'
+sed -i 's/`shape`/shape/' "$tree/docs/operations.md"
+try_operations 'does not say what `shape`'
+sed -i 's/| ShapeError/| SizeError/' "$tree/docs/operations.md"
+try_operations 'throws SizeError'
+plant docs/operations.md '# Operations'
+try_operations 'found 0 rows'
 
 plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths

@@ -16,6 +16,7 @@
 #include <lpw/kernels/rank_one.cuh>
 #include <lpw/kernels/rank_one_backward.cuh>
 #include <lpw/kernels/sample_mean.cuh>
+#include <lpw/kernels/softmax.cuh>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
 #include <lpw/kernels/softmax_loss.cuh>
 #include <lpw/kernels/text_windows.cuh>
@@ -45,6 +46,8 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(global_average_pool_backward<T, N>),
                                 address(scale_channels<T, N>),
                                 address(scale_channels_backward<T, N>),
+                                address(softmax_forward<T, N>),
+                                address(softmax_backward<T, N>),
                                 address(softmax_cross_entropy<T, N>),
                                 address(softmax_cross_entropy_backward<T, N>),
                                 address(elementwise_loss<T, N>),
