@@ -83,3 +83,4 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/version.hpp>

@@ -255,6 +255,40 @@ printf '%0121d\n' 1 > "$tree/docs/page.md"
 expect_violation columns docs/page.md:1
 plant docs/page.md "short"
 
+plant_version() {  # plant_version CHANGES PORT
+  plant include/lpw/version.hpp '#define LPW_VERSION_MAJOR 1' '#define LPW_VERSION_MINOR 20' \
+    '#define LPW_VERSION_PATCH 3'
+  plant CHANGELOG.md '# Changes' "## $1" '## 1.0.0'
+  plant cmake/vcpkg/lpw/vcpkg.json '{' "  \"version-semver\": \"$2\"," '}'
+}
+plant_version 1.20.3 1.20.3
+expect_clean version
+plant_version 1.21.0 1.20.3
+expect_violation version 'CHANGELOG.md: version 1.21.0, but include/lpw/version.hpp has 1.20.3'
+plant_version 1.20.3 1.20.2
+expect_violation version 'cmake/vcpkg/lpw/vcpkg.json: version 1.20.2'
+
+# The site: a link to no heading, and a function without a comment. It is made of the tree alone.
+root=$here/../..
+site=$tree/site
+mkdir -p "$site/docs" "$site/scripts" "$site/include/lpw/nn"
+cp -r "$root/docs/doxygen" "$site/docs"
+cp "$root/scripts/docs.sh" "$root/scripts/common.sh" "$site/scripts"
+cp "$root/include/lpw/version.hpp" "$site/include/lpw"
+for page in README CONTRIBUTING CHANGELOG; do echo "# $page" >"$site/$page.md"; done
+try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a header's line and a page's link
+  printf '%s\n' '// Nets.' '#pragma once' '' 'namespace lpw::inline LPW_ABI {' "$2" '}' >"$site/include/lpw/nn/net.hpp"
+  printf '%s\n' '# Page' '' "See [there]($3)." '' '## What it is' >"$site/docs/page.md"
+  output=$("$site/scripts/docs.sh" 2>&1) && status=0 || status=$?
+  [ $status = 77 ] || { [ $status = "${1%% *}" ] && grep -qF -- "${1#* }" <<<"$output"; } ||
+    { echo "docs.sh does not say '$1' but exits with $status: $output"; failed=1; }
+}
+try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
+try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
+try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
+try_site '1 Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
+rm -r "$site"
+
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
   'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \
   'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \

@@ -114,6 +114,7 @@ void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine
   follower.rearrange(*old, nn::lay_out(network, 1));
 }
 
+/// The same of a network that no optimizer goes on with.
 template <nn::Visitable M>
 void collapse(M& network, Collapse form = Collapse::affine) {
   collapse(network, NoOptimizer{}, form);

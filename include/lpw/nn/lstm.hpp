@@ -44,9 +44,11 @@ struct Lstm {
   /// The state of every layer.
   using States = std::vector<LstmState<T, D>>;
 
+  /// The weights of the inputs and of the state before.
   struct Layer {
     LstmWeights<W, D> ih, hh;
   };
+  /// What a forward pass gives.
   struct Result {
     Variable<T, D> y;  // h of the last layer [K, T, B, hidden]
     States states;     // after the last step

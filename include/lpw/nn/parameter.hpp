@@ -31,7 +31,9 @@ enum class Group : unsigned {
   if (number < 0 || number > 15) fail<OptionError>("own_group: number ", number, "; expected one from 0 to 15");
   return Group(1u << (16 + number));
 }
+/// Both groups.
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
+/// Whether any of `group` is in `set`.
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
 
 namespace nn {
