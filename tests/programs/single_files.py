@@ -121,6 +121,16 @@ def own_loop_resume(folder):
         check((folder / "whole" / name).read_bytes() == (folder / "killed" / name).read_bytes(), f"{name} differs")
 
 
-TESTS = [late_phase, own_layer, own_data, own_loop_resume]
+def transformer_block(folder):
+    printed = run("transformer_block", folder)
+    before, ensemble, collapsed = (
+        figure(printed, f"{what}: accuracy") for what in ["before release", "ensemble of the members", "collapsed"]
+    )
+    # Without attention, by its place alone, 0.51 of the letters are told.
+    check(before > 0.8 and ensemble > before and collapsed > before and collapsed > 0.93, printed)
+    check("1 member" in printed, printed)
+
+
+TESTS = [late_phase, own_layer, own_data, own_loop_resume, transformer_block]
 check(sorted(test.__name__ for test in TESTS) == sorted(NAMES), f"the programs are {NAMES}")
 main(*TESTS, no_threads)
