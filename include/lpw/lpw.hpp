@@ -12,6 +12,7 @@
 #include <lpw/autograd/finite.hpp>
 #include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/group_norm.hpp>
+#include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
@@ -55,6 +56,7 @@
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/group_norm.hpp>
+#include <lpw/nn/gru.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
