@@ -17,6 +17,7 @@
 #include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/gradient_check.hpp>
 #include <lpw/autograd/group_norm.hpp>
+#include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
@@ -68,6 +69,7 @@
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/group_norm.hpp>
+#include <lpw/nn/gru.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
