@@ -63,3 +63,4 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/train/loop_progress.hpp>
