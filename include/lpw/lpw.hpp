@@ -85,4 +85,5 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/train/loop_progress.hpp>
 #include <lpw/version.hpp>

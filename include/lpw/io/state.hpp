@@ -179,6 +179,7 @@ template <nn::Visitable M, class... Parts>
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);
   try {
+    (void)detail::recorded_count(meta.at("network"), "members", source);
     const auto form = meta.at("network").get<NetworkForm>();
     const auto stale = meta.at("stale").get<std::vector<std::string>>();
     const auto& records = meta.at("parts");
@@ -189,6 +190,9 @@ template <nn::Visitable M, class... Parts>
     std::size_t next = 0;
     (detail::PartOf<Parts>::check(records.at(present[next++]), source, parts), ...);
     for (const NamedTensor& tensor : checkpoint.tensors) require_finite(tensor, source);
+    const auto& late = checkpoint.tensors.at("weights.late").shape;
+    require<FileError>(late.rank() == 2 && late[0] == form.members && form.members >= 1, source, ": damaged: it says ",
+                       form.members, " members, and holds late-phase weights ", late);
     const auto buffers = detail::read_buffers(checkpoint.tensors, network, form.members, source);
 
     if (form.released && !lpw::detail::is_released(network))

@@ -123,6 +123,24 @@ class Sam {
   /// from the same carried states. Where it throws, the weights are those from before.
   template <class Pass>
   void step(Pass&& pass, double base_factor, double late_factor, std::optional<double> coefficient_factor = {}) {
+    take_gradients(pass);
+    optimizer_.step(base_factor, late_factor, coefficient_factor);
+  }
+  template <class Pass>
+  void step(Pass&& pass, double factor = 1) {
+    step(pass, factor, factor);
+  }
+  /// The same with schedules, as Optimizer::step takes them.
+  template <class Pass>
+  void step(Pass&& pass, const Time& at, const Schedule& schedule = Constant{},
+            const std::optional<Schedule>& late = {}) {
+    take_gradients(pass);
+    optimizer_.step(at, schedule, late);
+  }
+
+ private:
+  template <class Pass>
+  void take_gradients(Pass& pass) {
     const auto take = [&](SamPass which) {
       if constexpr (std::is_invocable_v<Pass&, SamPass>) {
         pass(which);
@@ -131,19 +149,11 @@ class Sam {
       }
     };
     take(SamPass::first);
-    if (active()) {
-      auto ascended = ascend();
-      take(SamPass::second);
-      ascended.restore();
-    }
-    optimizer_.step(base_factor, late_factor, coefficient_factor);
+    if (!active()) return;
+    auto ascended = ascend();
+    take(SamPass::second);
+    ascended.restore();
   }
-  template <class Pass>
-  void step(Pass&& pass, double factor = 1) {
-    step(pass, factor, factor);
-  }
-
- private:
   [[nodiscard]] bool base_ascends() const { return options_.weights != Ascending::late_phase; }
   [[nodiscard]] bool late_ascends() const { return options_.weights != Ascending::base; }
 
