@@ -25,7 +25,7 @@ if [ -f $theme/doxygen-awesome.css ]; then styles="$theme/doxygen-awesome.css $s
 version=$(sed -nE 's/^#define LPW_VERSION_(MAJOR|MINOR|PATCH) ([0-9]+)$/\2/p' include/lpw/version.hpp | paste -sd.)
 cat docs/doxygen/Doxyfile - >"$out/Doxyfile" <<CONFIGURATION
 PROJECT_NUMBER = $version
-INPUT += "$out/pages"
+INPUT += $(tr "\n" " " <"$out/pages/order")
 STRIP_FROM_PATH += "$out/pages"
 USE_MDFILE_AS_MAINPAGE = "$out/pages/index.md"
 OUTPUT_DIRECTORY = "$out"
@@ -35,10 +35,9 @@ CONFIGURATION
 doxygen "$out/Doxyfile"
 
 # Members of types are named for what they are.
-grep -vE 'Member .* \((function|variable|typedef|enumeration|friend)\) of (struct|class|union) .* is not documented' \
-  "$out/warnings" |
-  grep -vE '/include/lpw/(cpu|cuda)/.* is not documented|Member [A-Za-z]+\(.*\) -> .* is not documented' \
-    >"$out/counted" || true
+members='(function|variable|typedef|enumeration|friend)\) of (struct|class|union)'
+grep -vE -e "Member .* \($members .* is not documented" -e '/include/lpw/(cpu|cuda)/.* is not documented' \
+  -e 'Member [A-Za-z]+\(.*\) -> .* is not documented' "$out/warnings" >"$out/counted" || true
 if [ -s "$out/counted" ]; then
   cat "$out/counted"
   die "$(wc -l <"$out/counted") warnings (above)"

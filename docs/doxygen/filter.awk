@@ -1,5 +1,11 @@
 # Headers as Doxygen reads them, so that they need none of its commands: the comment that opens a file is the file's,
-# one behind a field or an enumerator is the field's, and the inline namespace LPW_ABI is left out.
+# one behind a field or an enumerator is the field's, one of a function is that of the next ones too where no line parts
+# them, and the inline namespace LPW_ABI is left out.
+/^[^ ]/ && before == "" { documented = /^\/\/\// }
+/^(template|\[\[nodiscard|inline|constexpr|using|struct|class|enum|void)/ && documented && before ~ /^[^ \/#].*[;}]$|^}/ {
+  print "/// As above."
+}
+{ before = $0 }
 FNR == 1 && /^\/\/ / { opening = 1; print "/// \\file" }
 opening && /^\/\// { sub(/^\/\//, "///"); print plain($0); next }
 { opening = 0; sub(/::inline LPW_ABI/, "") }

@@ -107,7 +107,7 @@ class Site:
         result, first = [], True
         for code, lines in split(self.pages[path]):
             if code:
-                result += [re.sub(r"^(\s*```)sh$", r"\1{.sh}", lines[0])] + lines[1:]
+                result += [re.sub(r"^(\s*```)(\w+).*", r"\1{.\2}", lines[0])] + lines[1:]
                 continue
             begin = 0
             for i, line in enumerate(lines + ["# end"]):
@@ -130,6 +130,16 @@ class Site:
             (OUT / f"{name_of(path)}.md").write_text(
                 f"# {path.relative_to(ROOT)} {{#{name_of(path)}}}\n\n```{{.{language}}}\n{text}```\n", encoding="utf-8"
             )
+        names = sorted(f"* \\subpage {name_of(path)}" for path in self.sources)
+        (OUT / "sources.md").write_text("# Sources that pages link {#sources}\n\n" + "\n".join(names) + "\n")
+        # The site's tree has the pages in README's order.
+        links = re.findall(r"\]\(([^)#]+)\)", self.pages[ROOT / "README.md"].partition("## More")[2])
+        listed = [ROOT / "README.md", *(ROOT / link for link in links)]
+        if missing := sorted(str(path.relative_to(ROOT)) for path in set(self.pages) - set(listed)):
+            self.errors.append(f"README.md: lists all pages at its end but {', '.join(missing)}")
+        order = [f"{self.file_of(path)}.md" for path in listed if path in self.pages]
+        order += ["sources.md", *(f"{name_of(path)}.md" for path in sorted(self.sources))]
+        (OUT / "order").write_text("".join(f'"{(OUT / name).resolve()}"\n' for name in order), encoding="utf-8")
         for error in self.errors:
             print(error, file=sys.stderr)
         return 1 if self.errors else 0

@@ -103,6 +103,29 @@ if ! command -v python3 >/dev/null; then
   echo "SKIPPED: primitives, operations and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
+
+# Ten questions, of which the last is answered in cats.md.
+questions() {  # questions LINK HEADING TEXT: of cats.md
+  {
+    printf '%s\n' '# Start' 'Begin.' '## Dogs' 'Dogs bark.' '## Ten questions' '| how do I | where |' '|---|---|'
+    for _ in 1 2 3 4 5 6 7 8 9; do echo '| keep my own dogs | [here](start.md#dogs) |'; done
+    echo "| feed a cat | [there]($1) |"
+  } >"$tree/docs/start.md"
+  plant docs/cats.md '# Animals' "## $2" "$3"
+}
+plant README.md '# A program' 'It is one.'
+questions 'cats.md#feeding-a-cat' 'Feeding a cat' 'Cats eat fish.'
+expect_clean questions
+questions 'cats.md#gone' 'Feeding a cat' 'Cats eat fish.'
+expect_violation questions "'feed a cat' is answered in cats.md#gone, which is not there"
+questions 'cats.md#meals' 'Meals' 'They eat.'
+expect_violation questions "docs/cats.md: 'Meals' has no word of 'feed a cat'"
+plant README.md '# A program' '## What a cat is fed' 'Feed a cat.'
+expect_violation questions "a search for 'feed a cat' finds 'What a cat is fed' of README.md first, not cats.md"
+sed -i '$d' "$tree/docs/start.md"
+expect_violation questions '9 questions are answered by a link, expected 10'
+for page in docs/start.md docs/cats.md README.md; do unplant $page; done
+
 expect_clean standard_headers
 # try_header TEXT LINE...: what standard_headers says of a header of these lines.
 try_header() {
@@ -275,7 +298,8 @@ mkdir -p "$site/docs" "$site/scripts" "$site/include/lpw/nn"
 cp -r "$root/docs/doxygen" "$site/docs"
 cp "$root/scripts/docs.sh" "$root/scripts/common.sh" "$site/scripts"
 cp "$root/include/lpw/version.hpp" "$site/include/lpw"
-for page in README CONTRIBUTING CHANGELOG; do echo "# $page" >"$site/$page.md"; done
+for page in CONTRIBUTING CHANGELOG; do echo "# $page" >"$site/$page.md"; done
+echo '# Site' >"$site/README.md"
 try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a header's line and a page's link
   printf '%s\n' '// Nets.' '#pragma once' '' 'namespace lpw::inline LPW_ABI {' "$2" '}' >"$site/include/lpw/nn/net.hpp"
   printf '%s\n' '# Page' '' "See [there]($3)." '' '## What it is' >"$site/docs/page.md"
@@ -283,6 +307,8 @@ try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a
   [ $status = 77 ] || { [ $status = "${1%% *}" ] && grep -qF -- "${1#* }" <<<"$output"; } ||
     { echo "docs.sh does not say '$1' but exits with $status: $output"; failed=1; }
 }
+try_site '1 lists all pages at its end but CHANGELOG.md, CONTRIBUTING.md, docs/page.md' '' '#what-it-is'
+printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md)' >>"$site/README.md"
 try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
 try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
 try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md

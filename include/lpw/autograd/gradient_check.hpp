@@ -25,6 +25,7 @@ namespace lpw::inline LPW_ABI {
 /// What a check of gradients is made of.
 namespace gradients {
 
+/// What a check computes with.
 using DoubleTensor = Tensor<double, Cpu>;
 using DoubleVariable = Variable<double, Cpu>;
 using DoubleVariables = std::vector<DoubleVariable>;
@@ -132,6 +133,7 @@ struct Differences {
   }
 };
 
+/// The derivatives of the operation by its inputs, from differences of its values to both sides.
 template <class Operation>
 [[nodiscard]] Differences central_differences(const Operation& operation, const std::vector<DoubleTensor>& inputs,
                                               TapeOptions options) {
