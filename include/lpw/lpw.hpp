@@ -42,6 +42,8 @@
 #include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
+#include <lpw/distributed/members.hpp>
+#include <lpw/distributed/mpi.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/load_options.hpp>
 #include <lpw/io/model.hpp>
@@ -55,6 +57,7 @@
 #include <lpw/late_phase/greedy.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/late_phase/spread.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/metrics/out_of_distribution.hpp>

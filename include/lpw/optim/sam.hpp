@@ -97,11 +97,12 @@ class Sam {
 
   /// Moves the weights up by the gradients accumulated so far, which are zeroed: accumulate the second ones, restore()
   /// what this returns, and step the optimizer. Running statistics are put back, too: they are the first pass's. Frozen
-  /// parameters stay where they are.
-  /// Throws Error if the network has other weights by now.
+  /// parameters stay where they are. Throws Error if the network has other weights by now, or members that other
+  /// processes hold.
   [[nodiscard]] Ascended ascend() {
     using Store = AscentStore<W, D>;
     const auto flat = optimizer_.current_weights();
+    nn::require_all_members(flat->share, "Sam");
     optimizer_.clear_frozen_gradients();
     const auto store = [](const Tensor<W, D>& value, const Tensor<W, D>& gradient) {
       return Store{value, gradient, Tensor<W, D>(value.shape())};
