@@ -7,6 +7,9 @@
 using namespace lpw;
 using namespace lpw::test;
 
+// The LSTM's tests, with which these are compiled, have helpers of the same names.
+namespace gru_tests {
+
 namespace {
 
 /// Parts of a window, whose members lie `gap` elements further apart than they are long.
@@ -230,3 +233,5 @@ TEMPLATE_TEST_CASE("gru recorded on the GPU has the values and gradients of doub
     }
   }
 }
+
+}  // namespace gru_tests

@@ -7,6 +7,9 @@
 using namespace lpw;
 using namespace lpw::test;
 
+// The LSTM's tests, with which these are compiled, have helpers of the same names.
+namespace gru_tests {
+
 namespace {
 
 /// Operands of one step, as a window and a late-phase store hold them; and the launch.
@@ -168,3 +171,5 @@ TEMPLATE_TEST_CASE("the kernel gru_cell_backward gives the CPU's step", "[gru_ce
     CHECK((gaps_untouched(s.gates) && gaps_untouched(s.inner)));
   });
 }
+
+}  // namespace gru_tests

@@ -9,6 +9,9 @@
 using namespace lpw;
 using namespace lpw::test;
 
+// The LSTM's tests, with which these are compiled, have helpers of the same names.
+namespace gru_tests {
+
 namespace {
 
 using Net = nn::Gru<double, Cpu>;
@@ -257,3 +260,5 @@ TEST_CASE("Gru refuses what cannot be", "[gru]") {
   CHECK_THROWS_WITH(net.forward(tape.input(zeros<double, Cpu>({2, 2, inputs}))),
                     "Gru: x is [2 2 3]; expected [K T B I]");
 }
+
+}  // namespace gru_tests
