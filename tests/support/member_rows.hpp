@@ -7,7 +7,7 @@
 #include <vector>
 
 #include <lpw/autograd/batch_norm.hpp>
-#include <lpw/autograd/conv2d.hpp>
+#include <lpw/autograd/conv1d.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/group_norm.hpp>
 #include <lpw/autograd/gru.hpp>
@@ -87,6 +87,33 @@ void add_convolutions(std::vector<MemberOperation<T, D>>& table, std::int64_t ch
                                                            full<W, D>({members.count, channels}, W(1))};
                      return conv2d(batch_norm(in, p[1], p[2], running, {.relu = true}), p[0], options);
                    }});
+}
+
+/// Convolutions with options, of sequences, and transposed ones, with a bias each.
+template <class T, class D>
+void add_convolutions_with_options(std::vector<MemberOperation<T, D>>& table) {
+  using Parameters = typename MemberOperation<T, D>::Parameters;
+  using X = Variable<T, D>;
+  const auto add = [&](const char* name, const Shape& x, const Shape& weight, std::int64_t outputs, auto operation) {
+    table.push_back(
+        {name, x, {{"weight", weight}, {"bias", {outputs}}}, [=](const X& in, const Parameters& p, MemberRange) {
+           return operation(in, p[0], p[1]);
+         }});
+  };
+  const Shape images{2, 6, 5, 8};
+  add("conv2d with options", images, {6, 3, 2, 4}, 6, [](const X& x, const auto& w, const auto& b) {
+    return conv2d(x, w, b, {.stride = {2, 1}, .padding = {2, 1}, .dilation = {1, 2}, .groups = 2});
+  });
+  add("conv2d depthwise", images, {8, 3, 3, 1}, 8,
+      [](const X& x, const auto& w, const auto& b) { return conv2d(x, w, b, {.padding = 1, .groups = 8}); });
+  add("conv_transpose2d", images, {8, 3, 3, 2}, 4, [](const X& x, const auto& w, const auto& b) {
+    return conv_transpose2d(x, w, b, {.stride = 2, .padding = 1, .output_padding = {1, 0}, .groups = 2});
+  });
+  const Shape sequences{2, 9, 4};
+  add("conv1d", sequences, {6, 3, 4}, 6,
+      [](const X& x, const auto& w, const auto& b) { return conv1d(x, w, b, {.stride = 2, .padding = 1}); });
+  add("conv_transpose1d", sequences, {4, 3, 6}, 6,
+      [](const X& x, const auto& w, const auto& b) { return conv_transpose1d(x, w, b, {.stride = 2}); });
 }
 
 template <class T, class D>
@@ -229,6 +256,7 @@ template <class T, class D>
   std::vector<MemberOperation<T, D>> table;
   for (const auto& [channels, kernel, options] : table_convolutions)
     detail::add_convolutions(table, channels, kernel, options);
+  detail::add_convolutions_with_options(table);
   detail::add_layers(table);
   detail::add_sequences(table);
   return table;
