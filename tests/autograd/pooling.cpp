@@ -23,7 +23,10 @@ DoubleTensor distinct(const Shape& shape) {
 constexpr PoolOptions pools[] = {{},
                                  {.kernel_size = 3, .stride = 2, .padding = 1},
                                  {.kernel_size = 3, .stride = 1},
-                                 {.kernel_size = 2, .stride = 3}};
+                                 {.kernel_size = 2, .stride = 3},
+                                 {.kernel_size = {2, 3}, .stride = {1, 2}, .padding = {1, 0}},
+                                 {.kernel_size = {3, 2}, .stride = 2, .padding = {1, 0}, .ceil_mode = true},
+                                 {.kernel_size = 2, .stride = 3, .padding = 1, .ceil_mode = true}};
 
 }  // namespace
 
@@ -41,17 +44,16 @@ TEST_CASE("max_pool2d: values", "[pooling]") {
   for (const auto& options : pools) {
     INFO("kernel " << options.kernel_size << " stride " << options.stride << " padding " << options.padding);
     const auto y = max_pool2d(tape.input(x), options).value();
-    REQUIRE(y.shape() == Shape{2, 2, window_count(5, options.kernel_size, options.step(), options.padding),
-                               window_count(6, options.kernel_size, options.step(), options.padding), 3});
+    REQUIRE(y.shape() == pool_output({2, 2, 5, 6, 3}, options));
     for (std::int64_t out = 0; out < y.size(); ++out) {
       const std::int64_t c = out % 3, column = out / 3 % y.dim(3), row = out / 3 / y.dim(3) % y.dim(2),
                          image = out / 3 / y.dim(3) / y.dim(2);
       double largest = -std::numeric_limits<double>::infinity();
       for (std::int64_t i = 0; i < 5; ++i)
         for (std::int64_t j = 0; j < 6; ++j) {
-          const std::int64_t u = i - row * options.step() + options.padding,
-                             v = j - column * options.step() + options.padding;
-          if (u < 0 || u >= options.kernel_size || v < 0 || v >= options.kernel_size) continue;
+          const std::int64_t u = i - row * options.step().height + options.padding.height,
+                             v = j - column * options.step().width + options.padding.width;
+          if (u < 0 || u >= options.kernel_size.height || v < 0 || v >= options.kernel_size.width) continue;
           largest = std::max(largest, x.data()[((image * 5 + i) * 6 + j) * 3 + c]);
         }
       REQUIRE(y.data()[out] == largest);
@@ -67,6 +69,32 @@ TEST_CASE("max_pool2d: padding never wins and of equal elements the first gets t
   CHECK(values_of(y.value()) == std::vector<double>{-5});
   tape.backward(y);
   CHECK(values_of(gradient) == std::vector<double>{1, 0, 0, 0});
+}
+
+// PyTorch's sizes, found by its rule: the quotient rounded up, unless the last window would begin behind the image.
+TEST_CASE("max_pool2d: ceil mode takes a last window that does not fit, if it begins in the image", "[pooling]") {
+  const auto height = [](std::int64_t in, const PoolOptions& options) {
+    const Tape tape;
+    return max_pool2d(tape.input(random_tensor<float>({1, 1, in, 9, 2}, 1)), options).shape()[2];
+  };
+  CHECK(height(7, {.kernel_size = 2}) == 3);
+  CHECK(height(7, {.kernel_size = 2, .ceil_mode = true}) == 4);
+  CHECK(height(8, {.kernel_size = 2, .ceil_mode = true}) == 4);
+  const PoolOptions apart{.kernel_size = 2, .stride = 3, .padding = 1, .ceil_mode = true};  // begin at -1, 2, 5
+  CHECK(height(6, apart) == 3);
+  CHECK(height(5, apart) == 2);
+  CHECK(height(3, apart) == 2);
+  CHECK(height(2, apart) == 1);
+}
+
+TEST_CASE("max_pool2d: the window 3x3 with stride 2 behind a ResNet's stem", "[pooling]") {
+  const auto inputs = random_inputs({{2, 2, 8, 7, 3}});
+  const PoolOptions options{.kernel_size = 3, .stride = 2, .padding = 1};
+  expect_gradient(
+      "max_pool2d", [&](const auto& in) { return max_pool2d(in[0], options); }, inputs);
+  const Tape tape;
+  CHECK(max_pool2d(tape.input(random_tensor<float>({1, 1, 112, 112, 1}, 1)), options).shape() ==
+        Shape{1, 1, 56, 56, 1});
 }
 
 TEST_CASE("global_average_pool: gradients and values", "[pooling]") {
@@ -92,6 +120,9 @@ TEST_CASE("pooling: shapes and options that cannot work", "[pooling]") {
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 2, .padding = 2}), OptionError);
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 0}), OptionError);
   CHECK_THROWS_AS(max_pool2d(x, {.stride = -1}), OptionError);
+  CHECK_THROWS_AS(max_pool2d(x, {.stride = {1, -1}}), OptionError);
+  CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = {4, 2}, .padding = {1, 2}}),
+                    "max_pool2d: kernel_size 4x2, stride 0, padding 1x2; padding is at most half the kernel");
   CHECK_THROWS_AS(max_pool2d(x, {.padding = -1}), OptionError);
   CHECK_THROWS_AS(max_pool2d(tape.input(zeros<float, Cpu>({2, 4, 4, 3}))), ShapeError);
   CHECK_THROWS_AS(global_average_pool(tape.input(zeros<float, Cpu>({2, 4, 4, 3}))), ShapeError);

@@ -10,8 +10,12 @@ using namespace lpw::test;
 
 namespace {
 
-constexpr PoolOptions pools[] = {
-    {}, {.kernel_size = 3, .stride = 2, .padding = 1}, {.kernel_size = 3, .stride = 1, .padding = 1}};
+constexpr PoolOptions pools[] = {{},
+                                 {.kernel_size = 3, .stride = 2, .padding = 1},
+                                 {.kernel_size = 3, .stride = 1, .padding = 1},
+                                 {.kernel_size = {2, 3}, .stride = {1, 2}, .padding = {1, 0}},
+                                 {.kernel_size = {3, 2}, .stride = 2, .padding = {1, 0}, .ceil_mode = true},
+                                 {.kernel_size = 2, .stride = 3, .padding = 1, .ceil_mode = true}};
 
 }  // namespace
 

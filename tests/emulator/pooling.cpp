@@ -14,13 +14,25 @@ constexpr PoolOptions pools[] = {{},
                                  {.kernel_size = 3, .stride = 2, .padding = 1},
                                  {.kernel_size = 3, .stride = 1, .padding = 1},
                                  {.kernel_size = 2, .stride = 3},
-                                 {.kernel_size = 5, .stride = 2, .padding = 2}};
+                                 {.kernel_size = 5, .stride = 2, .padding = 2},
+                                 {.kernel_size = {2, 3}, .stride = {1, 2}, .padding = {1, 0}},
+                                 {.kernel_size = {3, 2}, .stride = 2, .padding = {1, 0}, .ceil_mode = true},
+                                 {.kernel_size = 2, .stride = 3, .padding = 1, .ceil_mode = true}};
 constexpr std::int64_t image_channels[] = {1, 3, 5, 17, 64};
 
 [[nodiscard]] kernels::PoolGeometry geometry_of(const Shape& x, const Shape& y, const PoolOptions& options) {
-  return {
-      x[0] * x[1],         int(x[2]),           int(x[3]), int(x[4]), int(y[2]), int(y[3]), int(options.kernel_size),
-      int(options.step()), int(options.padding)};
+  return {x[0] * x[1],
+          int(x[2]),
+          int(x[3]),
+          int(x[4]),
+          int(y[2]),
+          int(y[3]),
+          int(options.kernel_size.height),
+          int(options.kernel_size.width),
+          int(options.step().height),
+          int(options.step().width),
+          int(options.padding.height),
+          int(options.padding.width)};
 }
 
 /// Few different values, so that ties are common, and some NaN.

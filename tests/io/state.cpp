@@ -86,11 +86,12 @@ struct Loop {
   /// All that it ends with.
   [[nodiscard]] std::map<std::string, Rows<float>> end() {
     auto state = state_of(network);
-    for (const auto& [name, pair] : optimizer->states())
-      state.emplace(name + ".base", rows_of(pair.base)), state.emplace(name + ".late", rows_of(pair.late));
-    state.emplace("average.base", rows_of(average->average().base));
-    state.emplace("average.late", rows_of(average->average().late));
-    state.emplace("memory", rows_of(memory));
+    const auto add = [&](const std::string& name, const lpw::Tensor<float, Cpu>& tensor) {
+      if (tensor.size() > 0) state.emplace(name, rows_of(tensor));
+    };
+    for (const auto& [name, pair] : optimizer->states()) add(name + ".base", pair.base), add(name + ".late", pair.late);
+    const auto mean = average->average();
+    add("average.base", mean.base), add("average.late", mean.late), add("memory", memory);
     return state;
   }
 };
@@ -243,6 +244,37 @@ TEST_CASE("loop state: staleness of statistics, and several parts of a kind, com
   CHECK(loop.memory.empty());
 }
 
+TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  const lpw::optim::SgdOptions options{.groups = {{.names = {"conv.*"}}, {.names = {"last.*"}, .learning_rate = 0.3}}};
+  const auto step = [](Net& network, auto& optimizer, lpw::optim::Plateau& plateau, std::uint32_t draw) {
+    accumulate_gradient(network, Minibatches<float>(1, 4, draw), 0, lpw::Philox(draw));
+    optimizer.step(plateau.observe(1));
+  };
+  Net network, other;
+  lpw::optim::Sgd optimizer(network, options), again(other, options);
+  lpw::optim::Plateau plateau({.patience = 1}), resumed({.patience = 1});
+  for (std::uint32_t i = 0; i < 4; ++i) step(network, optimizer, plateau, i);
+  auto rules = optimizer.rules();
+  rules.base.learning_rate = 0.02, rules.late = lpw::optim::Rates{0.1, 0}, rules.groups[0].frozen = true;
+  optimizer.set_rules(rules);
+  save_state(path, network, optimizer, plateau);
+  (void)load_state(path, other, again, resumed);
+  CHECK(again.rates().learning_rate == 0.02);
+  CHECK(again.late_rates() == lpw::optim::Rates{0.1, 0});
+  CHECK(again.rules().groups[1].learning_rate == 0.3);
+  for (std::uint32_t i = 4; i < 8; ++i) step(network, optimizer, plateau, i), step(other, again, resumed, i);
+  CHECK(plateau.factor() < 0.1);
+  CHECK(state_of(network) == state_of(other));
+
+  lpw::optim::Sgd none(other), differs(other, {.groups = {{.names = {"conv.*"}}, {.names = {"last.bias"}}}});
+  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, none, resumed); }),
+                 ": its optimizer has 2 parameter groups, not 0"));
+  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, differs, resumed); }),
+                 ": parameter group 2 of its optimizer is of 'last.*', not of 'last.bias'"));
+}
+
 TEST_CASE("loop state: what does not fit is refused by its name, and nothing is changed", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";
@@ -361,8 +393,32 @@ TEST_CASE("loop state: files that are none are refused in a line", "[state]") {
     return refused();
   };
   CHECK(contains(with([](json& meta) { meta["parts"] = 3; }), "damaged: its header is not one that save_state writes"));
-  CHECK(contains(with([](json& meta) { meta["parts"]["place"]["epoch"] = -1; }),
-                 "damaged: the epoch of its place is -1"));
-  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "late_steps is 0.5"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["place"]["epoch"] = -1; }), "damaged: 'epoch' is -1"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["rates"]["base"]["learning_rate"] = -1; }),
+                 "a rate of its optimizer is -1"));
+  CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "'late_steps' is 0.5"));
   CHECK(loop.end() == before);
+}
+
+TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw", good = folder / "good.lpw";
+  save_at(stop, good);
+  const auto whole = lpw::io::load_checkpoint(good);
+  const json flat = whole.meta.flatten();
+  const std::vector<json> odd{nullptr, -1, 0, 3, 1e300, 4611686018427387904, "", "x", json::array(), json::object()};
+  std::int64_t refused = 0;
+  for (const auto& [place, value] : flat.items())
+    for (const json& other : odd) {
+      if (place.starts_with("/own") || other == value) continue;
+      lpw::io::Checkpoint changed = whole;
+      changed.meta[json::json_pointer(place)] = other;
+      lpw::io::save_checkpoint(path, changed);
+      Loop loop = small_loop();
+      CAPTURE(place, other.dump());
+      const auto message = message_of<lpw::Error>([&] { loop.load(path); });
+      CHECK(!contains(message, "\n"));
+      refused += !message.empty();
+    }
+  CHECK(refused > std::ssize(flat) * 5);
 }

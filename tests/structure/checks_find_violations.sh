@@ -100,9 +100,32 @@ done
 rm -r "$headers"
 
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: primitives and standard_headers, for want of python3"
+  echo "SKIPPED: primitives, operations and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
+
+# Ten questions, of which the last is answered in cats.md.
+questions() {  # questions LINK HEADING TEXT: of cats.md
+  {
+    printf '%s\n' '# Start' 'Begin.' '## Dogs' 'Dogs bark.' '## Ten questions' '| how do I | where |' '|---|---|'
+    for _ in 1 2 3 4 5 6 7 8 9; do echo '| keep my own dogs | [here](start.md#dogs) |'; done
+    echo "| feed a cat | [there]($1) |"
+  } >"$tree/docs/start.md"
+  plant docs/cats.md '# Animals' "## $2" "$3"
+}
+plant README.md '# A program' 'It is one.'
+questions 'cats.md#feeding-a-cat' 'Feeding a cat' 'Cats eat fish.'
+expect_clean questions
+questions 'cats.md#gone' 'Feeding a cat' 'Cats eat fish.'
+expect_violation questions "'feed a cat' is answered in cats.md#gone, which is not there"
+questions 'cats.md#meals' 'Meals' 'They eat.'
+expect_violation questions "docs/cats.md: 'Meals' has no word of 'feed a cat'"
+plant README.md '# A program' '## What a cat is fed' 'Feed a cat.'
+expect_violation questions "a search for 'feed a cat' finds 'What a cat is fed' of README.md first, not cats.md"
+sed -i '$d' "$tree/docs/start.md"
+expect_violation questions '9 questions are answered by a link, expected 10'
+for page in docs/start.md docs/cats.md README.md; do unplant $page; done
+
 expect_clean standard_headers
 # try_header TEXT LINE...: what standard_headers says of a header of these lines.
 try_header() {
@@ -199,6 +222,51 @@ expect_violation primitives 'files of different names'
 unplant include/lpw/cuda/dense.hpp
 try_primitives '0 primitives of Cuda'
 
+plant include/lpw/tensor/error.hpp 'class ShapeError : public Error {};'
+# operations_page ROW...: the page, with these rows after the one that is right.
+operations_page() {
+  plant docs/operations.md '# Operations' '## Other shapes: `include/lpw/autograd/reshape.hpp`' \
+    '`x` [K, ...] as `shape`.' '' '| operation | gives | throws |' '|---|---|---|' \
+    '| `reshape(x, shape)` | x | ShapeError |' "$@"
+}
+# operations_of LINE...: an operation, beside what is none, and these lines.
+operations_of() {
+  plant include/lpw/autograd/reshape.hpp '#pragma once' 'namespace lpw::inline LPW_ABI {' \
+    'namespace detail {' 'template <class T, class D> void helper(const Variable<T, D>& x) {}' '}' \
+    'template <class T, class D> struct Saved { Variable<T, D> value(int i); };' 'template <class T, class D>' \
+    '[[nodiscard]] Variable<T, D> reshape(const Variable<T, D>& x, const Shape& shape = {}) { return x; }' "$@" '}'
+}
+# try_operations TEXT: what the tree as it is now violates; then it is put right.
+try_operations() {
+  expect_violation operations "$1"
+  operations_of
+  operations_page
+}
+operations_of
+operations_page
+expect_clean operations
+operations_of 'template <class T, class D> Variable<T, D> tanh(const Variable<T, D>& x) { return x; }'
+try_operations 'tanh(x) has no row'
+operations_of 'template <class T, class D> Variable<T, D> reshape(const Variable<T, D>& x) { return x; }'
+try_operations 'reshape(x) has no row'
+operations_page '| `gone(x)` | x | nothing |'
+try_operations 'gone(x) is not in include/lpw/autograd/reshape.hpp'
+operations_page '' '## Gone: `include/lpw/autograd/gone.hpp`' '`x` and `shape`' '| operation | gives | throws |' \
+  '| `reshape(x, shape)` | x | nothing |'
+try_operations 'reshape(x, shape) is not in include/lpw/autograd/gone.hpp'
+operations_page '| `reshape(x, shape)` | x | nothing |'
+try_operations 'has another row'
+operations_page '| `reshape(x, shape)` | x | |'
+try_operations 'expected a row'
+operations_page '## Shapes'
+try_operations 'names no header'
+sed -i 's/`shape`/shape/' "$tree/docs/operations.md"
+try_operations 'does not say what `shape`'
+sed -i 's/| ShapeError/| SizeError/' "$tree/docs/operations.md"
+try_operations 'throws SizeError'
+plant docs/operations.md '# Operations'
+try_operations 'found 0 rows'
+
 plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths
 plant docs/page.md "it lies in /"home"/someone/data"
@@ -209,6 +277,43 @@ expect_clean columns
 printf '%0121d\n' 1 > "$tree/docs/page.md"
 expect_violation columns docs/page.md:1
 plant docs/page.md "short"
+
+plant_version() {  # plant_version CHANGES PORT
+  plant include/lpw/version.hpp '#define LPW_VERSION_MAJOR 1' '#define LPW_VERSION_MINOR 20' \
+    '#define LPW_VERSION_PATCH 3'
+  plant CHANGELOG.md '# Changes' "## $1" '## 1.0.0'
+  plant cmake/vcpkg/lpw/vcpkg.json '{' "  \"version-semver\": \"$2\"," '}'
+}
+plant_version 1.20.3 1.20.3
+expect_clean version
+plant_version 1.21.0 1.20.3
+expect_violation version 'CHANGELOG.md: version 1.21.0, but include/lpw/version.hpp has 1.20.3'
+plant_version 1.20.3 1.20.2
+expect_violation version 'cmake/vcpkg/lpw/vcpkg.json: version 1.20.2'
+
+# The site: a link to no heading, and a function without a comment. It is made of the tree alone.
+root=$here/../..
+site=$tree/site
+mkdir -p "$site/docs" "$site/scripts" "$site/include/lpw/nn"
+cp -r "$root/docs/doxygen" "$site/docs"
+cp "$root/scripts/docs.sh" "$root/scripts/common.sh" "$site/scripts"
+cp "$root/include/lpw/version.hpp" "$site/include/lpw"
+for page in CONTRIBUTING CHANGELOG; do echo "# $page" >"$site/$page.md"; done
+echo '# Site' >"$site/README.md"
+try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a header's line and a page's link
+  printf '%s\n' '// Nets.' '#pragma once' '' 'namespace lpw::inline LPW_ABI {' "$2" '}' >"$site/include/lpw/nn/net.hpp"
+  printf '%s\n' '# Page' '' "See [there]($3)." '' '## What it is' >"$site/docs/page.md"
+  output=$("$site/scripts/docs.sh" 2>&1) && status=0 || status=$?
+  [ $status = 77 ] || { [ $status = "${1%% *}" ] && grep -qF -- "${1#* }" <<<"$output"; } ||
+    { echo "docs.sh does not say '$1' but exits with $status: $output"; failed=1; }
+}
+try_site '1 lists all pages at its end but CHANGELOG.md, CONTRIBUTING.md, docs/page.md' '' '#what-it-is'
+printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md)' >>"$site/README.md"
+try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
+try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
+try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
+try_site '1 Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
+rm -r "$site"
 
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
   'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \

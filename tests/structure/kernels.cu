@@ -2,6 +2,7 @@
 // which kernel_resources.sh and machine_code.py look, never run.
 #include <lpw/kernels/ascent.cuh>
 #include <lpw/kernels/augment.cuh>
+#include <lpw/kernels/average_pooling.cuh>
 #include <lpw/kernels/batch_norm.cuh>
 #include <lpw/kernels/coupling.cuh>
 #include <lpw/kernels/elementwise.cuh>
@@ -18,6 +19,7 @@
 #include <lpw/kernels/rank_one.cuh>
 #include <lpw/kernels/rank_one_backward.cuh>
 #include <lpw/kernels/sample_mean.cuh>
+#include <lpw/kernels/softmax.cuh>
 #include <lpw/kernels/softmax_cross_entropy.cuh>
 #include <lpw/kernels/softmax_loss.cuh>
 #include <lpw/kernels/text_windows.cuh>
@@ -43,10 +45,14 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(add_channels<T, N>),
                                 address(max_pool2d_forward<T, N>),
                                 address(max_pool2d_backward<T, N>),
+                                address(average_pool2d_forward<T, N>),
+                                address(average_pool2d_backward<T, N>),
                                 address(global_average_pool_forward<T, N>),
                                 address(global_average_pool_backward<T, N>),
                                 address(scale_channels<T, N>),
                                 address(scale_channels_backward<T, N>),
+                                address(softmax_forward<T, N>),
+                                address(softmax_backward<T, N>),
                                 address(softmax_cross_entropy<T, N>),
                                 address(softmax_cross_entropy_backward<T, N>),
                                 address(elementwise_loss<T, N>),

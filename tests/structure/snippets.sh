@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every complete program in the documentation: each ```cpp block that starts with #include.
+# Compiles every complete program in the documentation: each ```cpp block that starts with #include. Blocks of ```cpp
+# run are those of programs that are built and run (CMakeLists.txt); of ```python the syntax is checked.
 # usage: snippets.sh ROOT CXX [FLAGS...]
 set -euo pipefail
 root=$1
@@ -18,5 +19,12 @@ for snippet in "$folder"/*.cpp; do
   "$@" -fsyntax-only -I"$root/include" "$snippet" || { echo "snippets: ${snippet##*/} does not compile" >&2; exit 1; }
   count=$((count + 1))
 done
+if command -v python3 >/dev/null; then
+  find "$root" -path "$root/build" -prune -o -name '*.md' -print0 | xargs -0 python3 -c '
+import ast, re, sys
+for path in sys.argv[1:]:
+    for block in re.findall(r"^```python\n(.*?)^```", open(path, encoding="utf-8").read(), re.M | re.S):
+        ast.parse(block, path)'
+fi
 [ "$count" -gt 0 ] || { echo "snippets: no program found in the documentation" >&2; exit 1; }
 echo "snippets: $count programs compiled"

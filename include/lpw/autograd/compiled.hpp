@@ -1,6 +1,7 @@
 // Declares the operations that lpw::compiled holds. A program that does not link it makes its own.
 #pragma once
 
+#include <lpw/autograd/average_pooling.hpp>
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/cross_entropy.hpp>

@@ -23,24 +23,25 @@ inline void check_conv2d_options(const char* operation, const Conv2dOptions& opt
 }
 
 template <class T, class D>
-void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options) {
+void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
+                  const char* operation = "conv2d") {
   const Shape &in = x.shape(), &kernel = weight.shape();
-  require_axes("conv2d", "[K B H W C]", in.rank() == 5, in);
-  require<ShapeError>(kernel.rank() == 5, "conv2d: expected weight [1 or K, O kh kw C], got ", kernel);
-  require_elements("conv2d", in);
-  require_elements("conv2d", kernel);
-  check_conv2d_options("conv2d", options, kernel[1]);
+  require_axes(operation, "[K B H W C]", in.rank() == 5, in);
+  require<ShapeError>(kernel.rank() == 5, operation, ": expected weight [1 or K, O kh kw C], got ", kernel);
+  require_elements(operation, in);
+  require_elements(operation, kernel);
+  check_conv2d_options(operation, options, kernel[1]);
   const std::int64_t channels = kernel[4] * options.groups;
-  require<ShapeError>(in[4] == channels, "conv2d: x has ", in[4], " channels ", describe(in, "KBHWC"),
+  require<ShapeError>(in[4] == channels, operation, ": x has ", in[4], " channels ", describe(in, "KBHWC"),
                       ", weight expects ", channels, " [O=", kernel[1], " ", kernel[2], "x", kernel[3],
                       " C=", kernel[4], "]", options.groups > 1 ? to_text(" in ", options.groups, " groups") : "");
-  require_member_rows("conv2d", "weight", kernel[0], in[0]);
+  require_member_rows(operation, "weight", kernel[0], in[0]);
   const auto reaches = [](std::int64_t size, std::int64_t kernel_size, std::int64_t padding, std::int64_t dilation) {
     return size + 2 * padding > dilation * (kernel_size - 1);
   };
   require<ShapeError>(reaches(in[2], kernel[2], options.padding.height, options.dilation.height) &&
                           reaches(in[3], kernel[3], options.padding.width, options.dilation.width),
-                      "conv2d: the ", kernel[2], "x", kernel[3], " kernel ",
+                      operation, ": the ", kernel[2], "x", kernel[3], " kernel ",
                       options.dilation == 1 ? "" : to_text("with dilation ", options.dilation, " "),
                       "is larger than the padded image ", describe(in, "KBHWC"), " with padding ", options.padding);
 }

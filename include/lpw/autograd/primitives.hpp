@@ -3,6 +3,7 @@
 
 #include <lpw/cpu/activation.hpp>
 #include <lpw/cpu/ascent.hpp>
+#include <lpw/cpu/average_pooling.hpp>
 #include <lpw/cpu/batch_norm.hpp>
 #include <lpw/cpu/compiled.hpp>
 #include <lpw/cpu/conv2d.hpp>
@@ -18,9 +19,11 @@
 #include <lpw/cpu/linear.hpp>
 #include <lpw/cpu/lstm.hpp>
 #include <lpw/cpu/mapping.hpp>
+#include <lpw/cpu/matmul.hpp>
 #include <lpw/cpu/members.hpp>
 #include <lpw/cpu/optimizer.hpp>
 #include <lpw/cpu/pooling.hpp>
 #include <lpw/cpu/rank_one.hpp>
 #include <lpw/cpu/sample_mean.hpp>
+#include <lpw/cpu/softmax.hpp>
 #include <lpw/cpu/softmax_loss.hpp>

@@ -6,6 +6,7 @@
 // gradient slot per node.
 #pragma once
 
+#include <algorithm>
 #include <cassert>
 #include <memory>
 #include <optional>
@@ -49,6 +50,8 @@ struct TapeOptions {
   /// evaluation, too.
   std::optional<Philox> random = {};
   Trace* trace = nullptr;  // where the pass is listed, recorded or not
+  /// For dropout: of all members the first one of this process, where others have the rest (see distributed/).
+  std::int64_t first_member = 0;
 };
 
 namespace detail {
@@ -346,7 +349,7 @@ class Tape {
 
 namespace detail {
 
-/// An operand of record(): a variable, one that may be missing (a pointer), or a tensor that is data.
+/// An operand of record(): a variable, one that may be missing (a pointer), several, or a tensor that is data.
 template <class T, class D>
 [[nodiscard]] bool lies_on(const std::shared_ptr<Recording>& recording, const Variable<T, D>& operand) {
   return operand.recording() == recording;
@@ -354,6 +357,10 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] bool lies_on(const std::shared_ptr<Recording>& recording, const Variable<T, D>* operand) {
   return operand == nullptr || lies_on(recording, *operand);
+}
+template <class T, class D>
+[[nodiscard]] bool lies_on(const std::shared_ptr<Recording>& recording, const std::vector<Variable<T, D>>& operands) {
+  return std::all_of(operands.begin(), operands.end(), [&](const auto& each) { return lies_on(recording, each); });
 }
 template <class T, class D>
 [[nodiscard]] bool lies_on(const std::shared_ptr<Recording>&, const Tensor<T, D>&) {
@@ -367,6 +374,10 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] bool wants_gradient(const Variable<T, D>* operand) {
   return operand != nullptr && operand->needs_gradient();
+}
+template <class T, class D>
+[[nodiscard]] bool wants_gradient(const std::vector<Variable<T, D>>& operands) {
+  return std::any_of(operands.begin(), operands.end(), [](const auto& each) { return each.needs_gradient(); });
 }
 template <class T, class D>
 [[nodiscard]] bool wants_gradient(const Tensor<T, D>&) {
@@ -387,14 +398,23 @@ template <class T, class D>
   return operand.empty() ? -1 : trace.add(TracedValue::Kind::data, operand);
 }
 
+template <class Operand>
+void add_traced(std::vector<std::int64_t>& inputs, Trace& trace, const Operand& operand) {
+  inputs.push_back(traced_operand(trace, operand));
+}
+template <class T, class D>
+void add_traced(std::vector<std::int64_t>& inputs, Trace& trace, const std::vector<Variable<T, D>>& operands) {
+  for (const auto& each : operands) inputs.push_back(traced_operand(trace, each));
+}
+
 }  // namespace detail
 
 /// Puts an operation on the tape of its inputs: `value` is its result, and `backward(dy)` is called once during the
 /// backward pass with the gradient of the result, a tensor of the result's shape that the step may keep or overwrite if
 /// it is unique(), or `backward(dy, sums)`, see Edge::put_sums. The step captures the inputs' edges and whatever
 /// tensors it needs. Nothing is recorded where no input wants a gradient. Inputs are variables; after the first also
-/// pointers to variables, null for one that is missing, and tensors that are data. `operation` and their order are what
-/// a Trace lists. Throws TapeError if the variables belong to different tapes.
+/// pointers to variables, null for one that is missing, vectors of variables, and tensors that are data. `operation`
+/// and their order are what a Trace lists. Throws TapeError if the variables belong to different tapes.
 ///
 /// docs/custom-operations.md shows one.
 template <class T, class D, class F, class First, class... Rest>
@@ -410,7 +430,8 @@ template <class T, class D, class F, class First, class... Rest>
     node = static_cast<std::int64_t>(recording->nodes.size()) - 1;
   }
   if (Trace* trace = recording->options.trace) [[unlikely]] {
-    std::vector<std::int64_t> inputs{detail::traced_operand(*trace, first), detail::traced_operand(*trace, rest)...};
+    std::vector<std::int64_t> inputs{detail::traced_operand(*trace, first)};
+    (detail::add_traced(inputs, *trace, rest), ...);
     traced = trace->add(TracedValue::Kind::result, value.shape(), dtype_name<T>());
     trace->add(operation, std::move(inputs), traced);
   }

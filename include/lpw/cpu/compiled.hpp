@@ -4,6 +4,7 @@
 
 #include <lpw/cpu/activation.hpp>
 #include <lpw/cpu/ascent.hpp>
+#include <lpw/cpu/average_pooling.hpp>
 #include <lpw/cpu/batch_norm.hpp>
 #include <lpw/cpu/conv2d.hpp>
 #include <lpw/cpu/coupling.hpp>

@@ -15,21 +15,21 @@ template <class T>
 [[nodiscard]] MaxPooled<T, Cpu> max_pool2d_forward(const Tensor<T, Cpu>& x, PoolOptions options) {
   const Shape& in = x.shape();
   const std::int64_t height = in[2], width = in[3], channels = in[4];
-  const std::int64_t out_height = window_count(height, options.kernel_size, options.step(), options.padding);
-  const std::int64_t out_width = window_count(width, options.kernel_size, options.step(), options.padding);
-  const Shape out{in[0], in[1], out_height, out_width, channels};
+  const Shape out = pool_output(in, options);
+  const std::int64_t out_height = out[2], out_width = out[3];
+  const PerAxis window = options.kernel_size, stride = options.step();
   MaxPooled<T, Cpu> result{Tensor<T, Cpu>(out), Tensor<std::int32_t, Cpu>(out)};
-  const std::int64_t row_cost = 4 * out_width * options.kernel_size * options.kernel_size * channels;
+  const std::int64_t row_cost = 4 * out_width * window.height * window.width * channels;
   parallel_for(in[0] * in[1] * out_height, row_cost, [&](std::int64_t row) {
-    const std::int64_t image = row / out_height, top = row % out_height * options.step() - options.padding;
+    const std::int64_t image = row / out_height, top = row % out_height * stride.height - options.padding.height;
     const T* pixels = x.data() + image * height * width * channels;
     for (std::int64_t column = 0; column < out_width; ++column) {
       T* best = result.y.data() + (row * out_width + column) * channels;
       std::int32_t* winner = result.winner.data() + (row * out_width + column) * channels;
       std::fill_n(winner, channels, -1);
-      const std::int64_t left = column * options.step() - options.padding;
-      for (std::int64_t i = std::max<std::int64_t>(0, top); i < std::min(height, top + options.kernel_size); ++i)
-        for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + options.kernel_size); ++j)
+      const std::int64_t left = column * stride.width - options.padding.width;
+      for (std::int64_t i = std::max<std::int64_t>(0, top); i < std::min(height, top + window.height); ++i)
+        for (std::int64_t j = std::max<std::int64_t>(0, left); j < std::min(width, left + window.width); ++j)
           for (std::int64_t c = 0; c < channels; ++c) {
             const T candidate = pixels[(i * width + j) * channels + c];
             if (winner[c] >= 0 && (is_nan(best[c]) || (!is_nan(candidate) && candidate <= best[c])))

@@ -4,6 +4,7 @@
 
 #include <lpw/cuda/activation.hpp>
 #include <lpw/cuda/ascent.hpp>
+#include <lpw/cuda/average_pooling.hpp>
 #include <lpw/cuda/base/device.hpp>
 #include <lpw/cuda/base/graph.hpp>
 #include <lpw/cuda/base/host_copy.hpp>
@@ -21,9 +22,11 @@
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>
 #include <lpw/cuda/mapping.hpp>
+#include <lpw/cuda/matmul.hpp>
 #include <lpw/cuda/members.hpp>
 #include <lpw/cuda/optimizer.hpp>
 #include <lpw/cuda/pooling.hpp>
 #include <lpw/cuda/rank_one.hpp>
 #include <lpw/cuda/sample_mean.hpp>
+#include <lpw/cuda/softmax.hpp>
 #include <lpw/cuda/softmax_loss.hpp>

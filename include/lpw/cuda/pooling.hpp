@@ -20,9 +20,12 @@ namespace cuda::detail {
           extent(in[4]),
           extent(out[2]),
           extent(out[3]),
-          extent(options.kernel_size),
-          extent(options.step()),
-          extent(options.padding)};
+          extent(options.kernel_size.height),
+          extent(options.kernel_size.width),
+          extent(options.step().height),
+          extent(options.step().width),
+          extent(options.padding.height),
+          extent(options.padding.width)};
 }
 
 }  // namespace cuda::detail
@@ -31,10 +34,7 @@ namespace cuda::detail {
 template <class T>
 [[nodiscard]] MaxPooled<T, Cuda> max_pool2d_forward(const Tensor<T, Cuda>& x, PoolOptions options) {
   const Shape& in = x.shape();
-  const auto windows = [&](int axis) {
-    return window_count(in[axis], options.kernel_size, options.step(), options.padding);
-  };
-  const Shape out{in[0], in[1], windows(2), windows(3), in[4]};
+  const Shape out = pool_output(in, options);
   MaxPooled<T, Cuda> result{Tensor<T, Cuda>(out), Tensor<std::int32_t, Cuda>(out)};
   const kernels::MaxPoolForward<T> p{x.data(), result.y.data(), result.winner.data(),
                                      cuda::detail::pool_geometry(in, out, options)};

@@ -27,6 +27,7 @@ struct AugmentOptions {
   int cutout = 0;  // side of the square
 };
 
+/// Samples as they are.
 inline constexpr AugmentOptions no_augmentation{};
 /// The usual recipe for photographs of 32 x 32 pixels. Digits and letters are others when mirrored.
 inline constexpr AugmentOptions pad_crop_flip{.pad_crop = 4, .flip = true};

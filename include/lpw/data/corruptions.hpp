@@ -19,11 +19,15 @@
 
 namespace lpw::inline LPW_ABI::data {
 
+/// The kinds there are.
 enum class Corruption { noise, blur, brightness, contrast, pixelation, blocks };
+/// All of them.
 inline constexpr std::array corruptions{Corruption::noise,    Corruption::blur,       Corruption::brightness,
                                         Corruption::contrast, Corruption::pixelation, Corruption::blocks};
+/// Severities are 1 to this.
 inline constexpr std::int64_t corruption_severities = 5;
 
+/// As in reports: own_noise, own_blur, ...
 [[nodiscard]] inline std::string name_of(Corruption kind) {
   constexpr std::array names{"own_noise", "own_blur", "own_brightness", "own_contrast", "own_pixelation", "own_blocks"};
   return names[static_cast<std::size_t>(kind)];

@@ -119,6 +119,7 @@ class DeviceLoader {
 template <Real T>
 class DeviceLoader<T>::Epoch {
  public:
+  /// Goes through the epoch once; a minibatch stays valid until the next increment.
   class iterator {
    public:
     using value_type = Batch<T, Cuda>;

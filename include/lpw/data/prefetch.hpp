@@ -26,6 +26,7 @@ namespace lpw::inline LPW_ABI::data {
 template <class Item>
 class Prefetch {
  public:
+  /// Goes through the items once.
   class iterator {
    public:
     using value_type = Item;

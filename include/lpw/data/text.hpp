@@ -158,6 +158,7 @@ class TextLoader {
   /// The windows of an epoch in their order, each made when it is read. It refers to the loader.
   class Epoch {
    public:
+    /// Makes the window that it stands at.
     class iterator {
      public:
       using value_type = TextBatch<Device>;

@@ -28,8 +28,9 @@
 
 namespace lpw::inline LPW_ABI::io {
 
-/// Contents of a file, and a part of them.
+/// Contents of a file.
 using Bytes = std::vector<std::byte>;
+/// A part of them.
 using ByteView = std::span<const std::byte>;
 
 namespace detail {

@@ -4,6 +4,7 @@
 
 #include <filesystem>
 #include <map>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -16,12 +17,17 @@ namespace lpw::inline LPW_ABI::io {
 
 namespace detail {
 
-/// [O, kh, kw, I] -> [O, I, kh, kw]; other ranks as they are.
+/// A kernel's shape [O, kh, kw, I] -> [O, I, kh, kw], or [O, k, I] -> [O, I, k].
+[[nodiscard]] inline Shape oihw(const Shape& kernel) {
+  const Shape positions = kernel.slice(1, kernel.rank() - 1);
+  return positions.prepend(kernel[-1]).prepend(kernel[0]);
+}
+
+/// [O, kh, kw, I] -> [O, I, kh, kw], or [O, k, I] -> [O, I, k].
 template <class W>
 [[nodiscard]] Tensor<W, Cpu> to_oihw(const Tensor<W, Cpu>& weight) {
-  if (weight.shape().rank() != 4) return clone(weight);
-  const std::int64_t outputs = weight.dim(0), pixels = weight.dim(1) * weight.dim(2), inputs = weight.dim(3);
-  Tensor<W, Cpu> result({outputs, inputs, weight.dim(1), weight.dim(2)});
+  const std::int64_t outputs = weight.dim(0), inputs = weight.shape()[-1], pixels = weight.size() / (outputs * inputs);
+  Tensor<W, Cpu> result(oihw(weight.shape()));
   for (std::int64_t o = 0; o < outputs; ++o)
     for (std::int64_t p = 0; p < pixels; ++p)
       for (std::int64_t i = 0; i < inputs; ++i)
@@ -29,17 +35,30 @@ template <class W>
   return result;
 }
 
-/// The inverse of to_oihw.
+/// The inverse of to_oihw, for a kernel [O, ..., I].
 template <class W>
-[[nodiscard]] Tensor<W, Cpu> from_oihw(const Tensor<W, Cpu>& weight) {
-  if (weight.shape().rank() != 4) return weight;
-  const std::int64_t outputs = weight.dim(0), inputs = weight.dim(1), pixels = weight.dim(2) * weight.dim(3);
-  Tensor<W, Cpu> result({outputs, weight.dim(2), weight.dim(3), inputs});
+[[nodiscard]] Tensor<W, Cpu> from_oihw(const Tensor<W, Cpu>& weight, const Shape& kernel) {
+  const std::int64_t outputs = kernel[0], inputs = kernel[-1], pixels = kernel.size() / (outputs * inputs);
+  Tensor<W, Cpu> result(kernel);
   for (std::int64_t o = 0; o < outputs; ++o)
     for (std::int64_t p = 0; p < pixels; ++p)
       for (std::int64_t i = 0; i < inputs; ++i)
         result.data()[(o * pixels + p) * inputs + i] = weight.data()[(o * inputs + i) * pixels + p];
   return result;
+}
+
+/// The weights that are stored as PyTorch's kernels are: what has the axes of an image, and dense weights that have
+/// those of a sequence.
+template <nn::Visitable M>
+[[nodiscard]] std::set<const void*> kernels_of(M& network) {
+  std::set<const void*> kernels;
+  nn::for_each_parameter(network, [&](const std::string&, auto& parameter) {
+    if (parameter.shape().rank() == 4) kernels.insert(parameter.id());
+  });
+  nn::for_each_dense_weight(network, [&](const std::string&, const auto& weight) {
+    if (weight.shape().rank() == 3) kernels.insert(weight.id());
+  });
+  return kernels;
 }
 
 /// Throws OptionError for a network with late-phase weights, or weights that are no parameters: `cure` says what to do.
@@ -67,9 +86,10 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
           "recompute_statistics first");
   Safetensors content{NamedTensors(path.string()), std::move(metadata)};
   content.metadata.emplace("format", "pt");
+  const auto kernels = detail::kernels_of(network);
   const auto add = [&](const std::string& name, auto& member) {
-    const auto host = to_host(member.value());
-    content.tensors.add(name, detail::to_oihw(host.reshaped(member.shape())));
+    const auto value = to_host(member.value()).reshaped(member.shape());
+    content.tensors.add(name, kernels.contains(member.id()) ? detail::to_oihw(value) : clone(value));
   };
   nn::for_each_parameter(network, add);
   nn::for_each_buffer(network, add);
@@ -92,13 +112,15 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
   nn::for_each_parameter(network, list);
   nn::for_each_buffer(network, list);
   const auto stored_names = detail::match_names(content, names, options);
+  const auto kernels = detail::kernels_of(network);
 
   std::map<std::string, Tensor<W, Cpu>> values;
   const auto read = [&](const std::string& name, auto& member) {
     const auto found = stored_names.find(name);
     if (found == stored_names.end()) return;  // skipped
     const Shape shape = member.shape();
-    const Shape stored = shape.rank() == 4 ? Shape{shape[0], shape[3], shape[1], shape[2]} : shape;
+    const bool kernel = kernels.contains(member.id());
+    const Shape stored = kernel ? detail::oihw(shape) : shape;
     const NamedTensor& tensor = content.tensors.at(found->second);
     const auto require_same = [&](bool same, const char* cure) {
       require<FileError>(same, path.string(), ": tensor '", tensor.name, "' is ", tensor.dtype, " ", tensor.shape,
@@ -106,7 +128,8 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
     };
     require_same(tensor.shape == stored, "; pass it over (skip) to keep the network's own");
     require_same(options.convert || tensor.dtype == dtype_name<W>(), "; ask for it to be converted (convert)");
-    values[name] = detail::from_oihw(content.tensors.get_converted<W>(tensor.name, stored));
+    values[name] = content.tensors.get_converted<W>(tensor.name, stored);
+    if (kernel) values[name] = detail::from_oihw(values[name], shape);
     require_finite(tensor, path.string());
     require_variance(name, values[name], path.string());
   };

@@ -1,17 +1,22 @@
-// What a loop's state is made of beside its network: optimizers, averages, the place in the data, and carried tensors,
-// each with its way into the file and back.
+// What a loop's state is made of beside its network: optimizers with their rates, averages, the place in the data,
+// plateaus and carried tensors, each with its way into the file and back.
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 #include <nlohmann/json.hpp>
 
 #include <lpw/data/place.hpp>
 #include <lpw/io/average_state.hpp>
 #include <lpw/optim/optimizer.hpp>
+#include <lpw/optim/plateau.hpp>
+#include <lpw/tensor/patterns.hpp>
 
 namespace lpw::inline LPW_ABI::io {
 
@@ -35,9 +40,67 @@ namespace detail {
 template <class Part>
 struct StatePart {
   static_assert(!std::is_same_v<Part, Part>,
-                "lpw: a state is made of optimizers, averages, a data::Place, carried(name, tensor) and, as the last "
+                "lpw: a state is made of optimizers, averages, a data::Place, an optim::Plateau, carried(name, tensor) "
+                "and, as the last "
                 "argument, an nlohmann::json");
 };
+
+/// Rates as a file's header has them, which may be none.
+[[nodiscard]] inline nlohmann::json rates_record(const std::optional<optim::Rates>& rates) {
+  if (!rates) return nullptr;
+  return {{"learning_rate", rates->learning_rate}, {"weight_decay", rates->weight_decay}};
+}
+[[nodiscard]] inline nlohmann::json rules_record(const optim::RateRules& rules) {
+  nlohmann::json groups = nlohmann::json::array();
+  const auto number = [](const std::optional<double>& value) { return value ? nlohmann::json(*value) : nullptr; };
+  for (const optim::ParameterGroup& group : rules.groups)
+    groups.push_back({{"names", group.names},
+                      {"learning_rate", number(group.learning_rate)},
+                      {"weight_decay", number(group.weight_decay)},
+                      {"frozen", group.frozen}});
+  return {{"base", rates_record(rules.base)},
+          {"late", rates_record(rules.late)},
+          {"coefficients", rates_record(rules.coefficients)},
+          {"groups", groups}};
+}
+
+/// What was recorded of such rules, with what `present` ones have besides. Throws FileError for groups of other names,
+/// and for rates that cannot be.
+[[nodiscard]] inline optim::RateRules recorded_rules(const nlohmann::json& record, optim::RateRules present,
+                                                     const std::string& source) {
+  const auto number = [&](const nlohmann::json& value) -> std::optional<double> {
+    if (value.is_null()) return std::nullopt;
+    require<FileError>(value.is_number() && value >= 0, source, ": damaged: a rate of its optimizer is ", value.dump());
+    return value.get<double>();
+  };
+  const auto rates = [&](const nlohmann::json& both) -> std::optional<optim::Rates> {
+    if (both.is_null()) return std::nullopt;
+    return optim::Rates{number(both.at("learning_rate")).value_or(0), number(both.at("weight_decay")).value_or(0)};
+  };
+  const auto& groups = record.at("groups");
+  require<FileError>(groups.is_array() && groups.size() == present.groups.size(), source, ": its optimizer has ",
+                     groups.size(), " parameter groups, not ", present.groups.size());
+  for (std::size_t i = 0; i < groups.size(); ++i) {
+    optim::ParameterGroup& group = present.groups[i];
+    const auto names = groups[i].at("names").get<std::vector<std::string>>();
+    require<FileError>(names == group.names, source, ": parameter group ", i + 1, " of its optimizer is of ",
+                       quoted_list(names), ", not of ", quoted_list(group.names));
+    group.learning_rate = number(groups[i].at("learning_rate"));
+    group.weight_decay = number(groups[i].at("weight_decay"));
+    group.frozen = groups[i].at("frozen").get<bool>();
+  }
+  present.base = rates(record.at("base")).value_or(optim::Rates());
+  present.late = rates(record.at("late")), present.coefficients = rates(record.at("coefficients"));
+  return present;
+}
+
+/// A count of a file's header. Throws FileError for what is none.
+[[nodiscard]] inline std::int64_t recorded_count(const nlohmann::json& record, const char* name,
+                                                 const std::string& source) {
+  const auto& value = record.at(name);
+  require<FileError>(value.is_number_integer() && value >= 0, source, ": damaged: '", name, "' is ", value.dump());
+  return value.get<std::int64_t>();
+}
 
 template <class W, class D>
 struct StatePart<optim::Optimizer<W, D>> {
@@ -45,19 +108,22 @@ struct StatePart<optim::Optimizer<W, D>> {
   static std::string kind(const Optimizer&) { return "optimizer"; }
   static nlohmann::json write(NamedTensors& tensors, const std::string& name, Optimizer& optimizer) {
     for (const auto& [state, pair] : optimizer.states()) add_pair(tensors, name + '.' + state, pair);
-    return {{"type", optimizer.name()}, {"base_steps", optimizer.steps().base}, {"late_steps", optimizer.steps().late}};
+    return {{"type", optimizer.name()},
+            {"base_steps", optimizer.steps().base},
+            {"late_steps", optimizer.steps().late},
+            {"rates", rules_record(optimizer.rules())}};
   }
   static void check(const nlohmann::json& record, const std::string& source, const Optimizer& optimizer) {
     require<FileError>(record.at("type") == optimizer.name(), source, ": its optimizer is ",
                        record.at("type").get<std::string>(), ", not ", optimizer.name());
-    for (const char* steps : {"base_steps", "late_steps"})
-      require<FileError>(record.at(steps).is_number_integer() && record.at(steps) >= 0, source, ": damaged: ", steps,
-                         " is ", record.at(steps).dump());
+    for (const char* steps : {"base_steps", "late_steps"}) (void)recorded_count(record, steps, source);
+    (void)recorded_rules(record.at("rates"), optimizer.rules(), source);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    Optimizer& optimizer) {
     for (auto& [state, pair] : optimizer.states()) get_pair(tensors, name + '.' + state, pair);
     optimizer.set_steps({record.at("base_steps").get<std::int64_t>(), record.at("late_steps").get<std::int64_t>()});
+    optimizer.set_rules(recorded_rules(record.at("rates"), optimizer.rules(), tensors.source()));
   }
 };
 
@@ -87,13 +153,37 @@ struct StatePart<data::Place> {
     return {{"epoch", place.epoch}, {"iteration", place.iteration}, {"step", place.step}};
   }
   static void check(const nlohmann::json& record, const std::string& source, const data::Place&) {
-    for (const char* count : {"epoch", "iteration", "step"})
-      require<FileError>(record.at(count).is_number_integer() && record.at(count) >= 0, source, ": damaged: the ",
-                         count, " of its place is ", record.at(count).dump());
+    for (const char* count : {"epoch", "iteration", "step"}) (void)recorded_count(record, count, source);
   }
   static void read(const NamedTensors&, const nlohmann::json& record, const std::string&, data::Place& place) {
     const auto get = [&](const char* count) { return record.at(count).get<std::int64_t>(); };
     place = {get("epoch"), get("iteration"), get("step")};
+  }
+};
+
+template <>
+struct StatePart<optim::Plateau> {
+  static std::string kind(const optim::Plateau&) { return "plateau"; }
+  static nlohmann::json write(NamedTensors&, const std::string&, const optim::Plateau& plateau) {
+    const optim::PlateauState& state = plateau.state();
+    return {{"factor", state.factor},
+            {"best", state.best ? nlohmann::json(*state.best) : nullptr},
+            {"bad", state.bad},
+            {"cooling", state.cooling}};
+  }
+  static void check(const nlohmann::json& record, const std::string& source, const optim::Plateau&) {
+    for (const char* count : {"bad", "cooling"}) (void)recorded_count(record, count, source);
+    require<FileError>(record.at("factor").is_number() && record.at("factor") >= 0 && record.at("factor") <= 1 &&
+                           (record.at("best").is_null() || record.at("best").is_number()),
+                       source, ": damaged: its plateau has the factor ", record.at("factor").dump(), " and the best ",
+                       record.at("best").dump());
+  }
+  static void read(const NamedTensors&, const nlohmann::json& record, const std::string&, optim::Plateau& plateau) {
+    optim::PlateauState state{.factor = record.at("factor").get<double>(),
+                              .bad = record.at("bad").get<std::int64_t>(),
+                              .cooling = record.at("cooling").get<std::int64_t>()};
+    if (!record.at("best").is_null()) state.best = record.at("best").get<double>();
+    plateau.set_state(state);
   }
 };
 

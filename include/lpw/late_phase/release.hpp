@@ -278,6 +278,9 @@ void require_selected(M& network, const Selectors& selectors) {
   require<OptionError>(!missing(Group::rank_one), "release: the network has no layer that takes rank-1 factors",
                        rank_one_cure(network));
   require<OptionError>(!missing(Group::templates), "release: the network has no weights made of templates");
+  for (int number = 0; number < 16; ++number)
+    require<OptionError>(!missing(own_group(number)), "release: the network has no parameter of own_group(", number,
+                         ")");
   require_named(selectors.patterns, names);
   require_named(selectors.additive, names);
   std::vector<std::string> additive;

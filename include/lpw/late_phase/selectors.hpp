@@ -27,8 +27,8 @@ struct Selectors {
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}
-  /// Each text is batchnorm, layernorm, groupnorm, head, rank1, templates, all, a pattern, additive:PATTERN, or
-  /// additive for additive:*. Throws OptionError for an empty one, or one that stands there twice.
+  /// Each text is batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, a pattern,
+  /// additive:PATTERN, or additive for additive:*. Throws OptionError for an empty one, or one that stands there twice.
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
@@ -64,10 +64,14 @@ struct Selectors {
 
  private:
   static const std::vector<std::pair<std::string, Group>>& names() {
-    static const std::vector<std::pair<std::string, Group>> known{
-        {"batchnorm", Group::batch_norm}, {"layernorm", Group::layer_norm},
-        {"groupnorm", Group::group_norm}, {"head", Group::head},
-        {"rank1", Group::rank_one},       {"templates", Group::templates}};
+    static const auto known = [] {
+      std::vector<std::pair<std::string, Group>> texts{
+          {"batchnorm", Group::batch_norm}, {"layernorm", Group::layer_norm},
+          {"groupnorm", Group::group_norm}, {"head", Group::head},
+          {"rank1", Group::rank_one},       {"templates", Group::templates}};
+      for (int number = 0; number < 16; ++number) texts.emplace_back(to_text("own:", number), own_group(number));
+      return texts;
+    }();
     return known;
   }
 

@@ -29,6 +29,7 @@ struct LanguageModel {
   using device_type = D;
   using States = typename Lstm<T, D>::States;
 
+  /// What a forward pass gives.
   struct Result {
     Variable<T, D> logits;  // [K, T B, vocabulary], of the symbol that follows each
     States states;          // after the last step, as data

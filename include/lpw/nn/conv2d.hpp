@@ -9,6 +9,24 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+namespace detail {
+
+/// Throws OptionError for extents or groups that no convolution has, of the module called `name`; all along each axis.
+inline void check_convolution(const char* name, std::int64_t in_channels, std::int64_t out_channels,
+                              PerAxis kernel_size, const Conv2dOptions& options) {
+  require<OptionError>(in_channels > 0 && out_channels > 0 && kernel_size.least() > 0 && options.stride.least() > 0 &&
+                           options.padding.least() >= 0,
+                       name, ": in_channels ", in_channels, ", out_channels ", out_channels, ", kernel_size ",
+                       kernel_size, ", stride ", options.stride, ", padding ", options.padding,
+                       "; all but padding must be positive");
+  require<OptionError>(options.dilation.least() > 0, name, ": dilation ", options.dilation, " must be positive");
+  require<OptionError>(options.groups > 0 && in_channels % options.groups == 0 && out_channels % options.groups == 0,
+                       name, ": groups ", options.groups, " must divide in_channels ", in_channels,
+                       " and out_channels ", out_channels);
+}
+
+}  // namespace detail
+
 /// A convolution: channels, then in pixels along each axis (one number is both) the kernel's size, stride, padding and
 /// dilation. Depthwise with as many groups as channels. Without a bias unless asked for: a batch norm follows or
 /// precedes it in the networks here.
@@ -58,15 +76,7 @@ struct Conv2d {
   [[nodiscard]] Variable<T, D> biased(Variable<T, D> y) const { return bias ? add_channels(y, bias->on(y).rows) : y; }
 
   static Shape checked(const Conv2dShape& s) {
-    require<OptionError>(s.in_channels > 0 && s.out_channels > 0 && s.kernel_size.least() > 0 && s.stride.least() > 0 &&
-                             s.padding.least() >= 0,
-                         "Conv2d: in_channels ", s.in_channels, ", out_channels ", s.out_channels, ", kernel_size ",
-                         s.kernel_size, ", stride ", s.stride, ", padding ", s.padding,
-                         "; all but padding must be positive");
-    require<OptionError>(s.dilation.least() > 0, "Conv2d: dilation ", s.dilation, " must be positive");
-    require<OptionError>(s.groups > 0 && s.in_channels % s.groups == 0 && s.out_channels % s.groups == 0,
-                         "Conv2d: groups ", s.groups, " must divide in_channels ", s.in_channels, " and out_channels ",
-                         s.out_channels);
+    detail::check_convolution("Conv2d", s.in_channels, s.out_channels, s.kernel_size, s.options());
     return {1, s.out_channels, s.kernel_size.height, s.kernel_size.width, s.in_channels / s.groups};
   }
 };

@@ -10,11 +10,13 @@
 #include <vector>
 
 #include <lpw/autograd/add_row.hpp>
+#include <lpw/nn/member_share.hpp>
 
 namespace lpw::inline LPW_ABI {
 
 /// Which late-phase weights a parameter can become: gamma and beta of batch norms, weight and bias of the last layer,
-/// rank-1 factors, coefficients of templates, gamma and beta of layer norms and of group norms. Combine with |.
+/// rank-1 factors, coefficients of templates, gamma and beta of layer norms and of group norms, and own_group's.
+/// Combine with |.
 enum class Group : unsigned {
   none = 0,
   batch_norm = 1,
@@ -24,7 +26,15 @@ enum class Group : unsigned {
   layer_norm = 16,
   group_norm = 32
 };
+/// A group of one's own, number 0 to 15, for parameters that release is to find together: give it to them where they
+/// are made, or by set_group, and to release. Its selector is "own:NUMBER". Throws OptionError for another number.
+[[nodiscard]] constexpr Group own_group(int number) {
+  if (number < 0 || number > 15) fail<OptionError>("own_group: number ", number, "; expected one from 0 to 15");
+  return Group(1u << (16 + number));
+}
+/// Both groups.
 [[nodiscard]] constexpr Group operator|(Group a, Group b) { return Group(unsigned(a) | unsigned(b)); }
+/// Whether any of `group` is in `set`.
 [[nodiscard]] constexpr bool contains(Group set, Group group) { return (unsigned(set) & unsigned(group)) != 0; }
 
 namespace nn {
@@ -36,6 +46,7 @@ struct FlatWeights;
 struct Store {
   bool retired = false;  // a weight has left: moved to another store (by release or collapse, say), replaced by
                          // assignment, or destroyed
+  std::shared_ptr<const MemberShare> share = {};  // where other processes hold some of the members; else null
 };
 
 /// Which store a weight lies in, if any. The store is retired as soon as the weight leaves it, so that whatever works
@@ -44,17 +55,21 @@ template <class W, class D>
 class Residence {
  public:
   Residence() = default;
-  Residence(const Residence&) {}  // a copy of a weight lies elsewhere
+  Residence(const Residence& other) : share_(other.share_) {}  // a copy of a weight lies elsewhere
   Residence& operator=(const Residence&) = delete;
   ~Residence() { leave(); }
 
   void move_to(std::shared_ptr<FlatWeights<W, D>> flat) {
-    if (flat == flat_) return;
-    leave();
-    flat_ = std::move(flat);
-    store_ = flat_.get();
+    if (flat != flat_) {
+      leave();
+      flat_ = std::move(flat);
+      store_ = flat_.get();
+    }
+    share_ = store_ ? store_->share : nullptr;
   }
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& store() const { return flat_; }
+  /// The store's, or that of the store from which the weight was copied.
+  [[nodiscard]] const std::shared_ptr<const MemberShare>& share() const { return share_; }
 
  private:
   void leave() {
@@ -62,6 +77,7 @@ class Residence {
   }
   std::shared_ptr<FlatWeights<W, D>> flat_;
   Store* store_ = nullptr;  // *flat_, whose type may be incomplete
+  std::shared_ptr<const MemberShare> share_;
 };
 
 /// A trainable weight. Copies of the handle are the same weight. It may have deviations phi [1 or K, ...] beside its
@@ -93,6 +109,8 @@ class Parameter {
   void set_takes_factors(bool takes) { state_->takes_factors = takes; }
   /// The store this parameter's memory belongs to, if any.
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home.store(); }
+  /// Where other processes hold some of the members, which are here; else null.
+  [[nodiscard]] const std::shared_ptr<const MemberShare>& share() const { return state_->home.share(); }
   /// Moves the handle's weight to other memory, which retires the store it was in.
   void bind(Tensor<W, D> value, Tensor<W, D> gradient, std::shared_ptr<FlatWeights<W, D>> home) {
     state_->value = std::move(value);

@@ -18,7 +18,9 @@ struct AdamOptions {
   std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
   bool decoupled = false;                  // weight decay outside the moments: AdamW
   BaseGradient base_gradient = BaseGradient::sum;
-  double clip = 0;  // largest norm of all gradients together; 0: any
+  double clip = 0;                                  // largest norm of all gradients together; 0: any
+  std::vector<ParameterGroup> groups = {};          // parameters with rates of their own, or frozen
+  FactorDecay factor_decay = FactorDecay::to_zero;  // what weight decay pulls rank-1 factors to
 };
 
 /// The update is written beside adam_step (primitives/optimizer.hpp).

@@ -1,4 +1,5 @@
-// What all optimizers are: the flat stores they step, states in the form of the weights, rates per store, and clipping.
+// What all optimizers are: the flat stores they step, states in the form of the weights, rates per store and per group
+// of parameters, and clipping.
 #pragma once
 
 #include <algorithm>
@@ -19,17 +20,6 @@ namespace lpw::inline LPW_ABI::optim {
 /// 1/K).
 enum class BaseGradient { sum, mean };
 
-namespace detail {
-
-inline void require_valid(const char* optimizer, const Rates& rates) {
-  for (const double value : {rates.learning_rate, rates.weight_decay})
-    require<OptionError>(is_finite(value), optimizer, ": a learning rate or weight decay is ", value);
-  require<OptionError>(rates.learning_rate >= 0, optimizer, ": learning rate ", rates.learning_rate, " is negative");
-  require<OptionError>(rates.weight_decay >= 0, optimizer, ": weight decay ", rates.weight_decay, " is negative");
-}
-
-}  // namespace detail
-
 /// Steps since the states of each store were zero; stay 0 where an optimizer does not need them.
 struct StepCounts {
   std::int64_t base = 0, late = 0;
@@ -48,30 +38,58 @@ class Optimizer {
   /// One iteration of Algorithm 1's updates from the gradients accumulated since the last step, which are zeroed.
   /// The factors multiply the learning rates: what schedules give, for coefficients of templates with rates of their
   /// own the late-phase weights' unless it is given. Throws Error if the network has other weights by now: it was
-  /// assigned to, collapsed, or released elsewhere.
+  /// assigned to, collapsed, or released elsewhere; or if a group of parameters has a schedule, which needs the time.
   void step(double base_factor, double late_factor, std::optional<double> coefficient_factor = {}) {
     advance(base_factor, late_factor, coefficient_factor);
     apply();
   }
   void step(double factor = 1) { step(factor, factor); }
+  /// The same where training stands at a time: with what a schedule says of all weights, or another one, if given, of
+  /// late-phase weights, and groups' own schedules of their parameters.
+  void step(const Time& at, const Schedule& schedule = Constant{}, const std::optional<Schedule>& late = {}) {
+    const double base_factor = factor(schedule, at);
+    advance(base_factor, late ? factor(*late, at) : base_factor, {}, at);
+    apply();
+  }
 
   /// Counts a step with these factors. Throws as step does.
-  void advance(double base_factor = 1, double late_factor = 1, std::optional<double> coefficient_factor = {}) {
+  void advance(double base_factor = 1, double late_factor = 1, std::optional<double> coefficient_factor = {},
+               const std::optional<Time>& at = {}) {
     require_current();
+    const auto factors = [&](const detail::Treatment& how) {
+      if (const auto own = group_factor(how, at)) return std::pair(*own, *own);
+      if (!how.coefficients) return std::pair(base_factor, late_factor);
+      const double own = coefficient_factor.value_or(late_factor);
+      return std::pair(own, own);
+    };
+    for (auto& apart : apart_) factors(apart.how);  // throws before anything is counted
     count();
     base_rate_.set(rates().learning_rate * base_factor);
     late_rate_.set(late_rates().learning_rate * late_factor);
-    coefficient_rate_.set(coefficient_rates().learning_rate * coefficient_factor.value_or(late_factor));
+    for (auto& apart : apart_) {
+      const auto [base, late] = factors(apart.how);
+      apart.base_rate.set(detail::rates_of(apart.how, rules_, rates()).learning_rate * base);
+      apart.late_rate.set(detail::rates_of(apart.how, rules_, late_rates()).learning_rate * late);
+    }
   }
   /// The updates of the step that advance() has counted. Throws as step does.
   void apply() {
     require_current();
+    clear_frozen_gradients();
     const Tensor<W, D> factor = clipping();
-    if (!rules_.coefficients || !has_coefficients(*flat_)) return update(all_stores(), factor);
-    const auto apart = taken_apart(*flat_, coefficient_stores());  // as they are before the others' step
+    std::vector<StepStores<W, D>> apart;  // as they are before the others' step
+    for (const auto& weights : apart_) apart.push_back(taken_apart(weights.segments, stores_of(weights)));
     update(all_stores(), factor);
-    update(apart, factor);
-    put_back(apart, *flat_, all_stores());
+    for (std::size_t i = 0; i < apart.size(); ++i) {
+      step_apart(apart_[i].how, apart[i], factor);
+      put_back(apart[i], apart_[i].segments, all_stores());
+    }
+  }
+
+  /// Makes the gradients of frozen parameters zero, before anything is made of all gradients.
+  void clear_frozen_gradients() const {
+    for (const auto& apart : apart_)
+      if (frozen(apart.how)) clear_gradients(apart.segments);
   }
 
   /// What it is called: "Sgd", "Adam".
@@ -89,6 +107,7 @@ class Optimizer {
   virtual void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     for (auto& state : states_) state.pair = nn::rearrange(state.pair, from, *to, to->zeros_like());
     flat_ = to;
+    set_apart();
   }
   /// Forgets all steps: states and counts are those of a new optimizer.
   void clear_states() {
@@ -109,26 +128,46 @@ class Optimizer {
     return rules_.coefficients ? *rules_.coefficients : late_rates();
   }
 
+  /// The rates of all of them, as they are now; with FactorDecay::to_one, rank-1 factors' weight decay pulls to 1.
+  [[nodiscard]] const RateRules& rules() const { return rules_; }
+  /// Other rates from the next step on, or other groups; states stay as they are. Throws OptionError for what cannot
+  /// be, as the constructor does.
+  void set_rules(RateRules rules) {
+    rules_ = checked(rules);
+    set_apart();
+  }
+  /// Other rates of base weights, and of late-phase weights where these have none of their own.
+  void set_rates(const Rates& base) {
+    RateRules rules = rules_;
+    rules.base = base;
+    set_rules(std::move(rules));
+  }
+
  protected:
   /// What the options of all optimizers have.
   struct Rules {
-    Rates base;
-    std::optional<Rates> late, coefficients;
+    RateRules rates;
     BaseGradient base_gradient;
     double clip;
   };
   template <class Options>
   [[nodiscard]] static Rules rules(const Options& o) {
-    return {{o.learning_rate, o.weight_decay}, o.late, o.coefficients, o.base_gradient, o.clip};
+    return {
+        {{o.learning_rate, o.weight_decay}, o.late, o.coefficients, o.groups, o.factor_decay}, o.base_gradient, o.clip};
   }
 
   template <nn::Visitable M>
   Optimizer(const char* name, const Rules& rules, M& network, std::initializer_list<const char*> states)
-      : name_(name), rules_(checked(name, rules)), flat_(nn::flatten(network)) {
+      : name_(name),
+        names_(detail::possible_names(network)),
+        rules_(checked(rules.rates)),
+        base_gradient_(rules.base_gradient),
+        clip_(checked_clip(rules.clip)),
+        flat_(nn::flatten(network)) {
     for (const char* state : states) states_.push_back({state, flat_->zeros_like()});
     base_rate_.set(rates().learning_rate);
     late_rate_.set(late_rates().learning_rate);
-    coefficient_rate_.set(coefficient_rates().learning_rate);
+    set_apart();
   }
   Optimizer(const Optimizer&) = delete;  // states and rates would be shared
   Optimizer& operator=(const Optimizer&) = delete;
@@ -141,24 +180,29 @@ class Optimizer {
 
  private:
   const char* name_;
-  Rules rules_;  // checked before the network is touched
+  std::vector<std::string> names_;  // that groups may give
+  RateRules rules_;                 // checked, as what follows, before the network is touched
+  BaseGradient base_gradient_;
+  double clip_;
 
  protected:
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {
-    return rules_.base_gradient == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
+    return base_gradient_ == BaseGradient::mean ? 1 / static_cast<double>(flat_->all_members()) : 1;
   }
   /// gamma_theta K: the base gradient of these stores over that of a plain network, where the members agree.
   [[nodiscard]] double base_gradient_size(const Flat& flat) const {
-    return rules_.base_gradient == BaseGradient::mean ? 1 : static_cast<double>(flat.members);
+    return base_gradient_ == BaseGradient::mean ? 1 : static_cast<double>(flat.all_members());
   }
   /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps
   /// the weights: the base gradient times gamma_theta together with the late-phase gradients of all members. For a
-  /// plain network that is PyTorch's clip_grad_norm_.
+  /// plain network that is PyTorch's clip_grad_norm_. Members that other processes hold count.
   [[nodiscard]] Tensor<W, D> clipping() const {
-    if (rules_.clip == 0) return {};
-    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()},
-                       ScaledGradient<W, D>{flat_->gradient.late}, rules_.clip);
+    if (clip_ == 0) return {};
+    const ScaledGradient<W, D> base{flat_->gradient.base, base_scale()};
+    if (!flat_->share) return clip_factor(base, ScaledGradient<W, D>{flat_->gradient.late}, clip_);
+    const double square = flat_->share->sum(squared_norm(to_host(flat_->gradient.late)));
+    return clip_factor(base, ScaledGradient<W, D>{full<W, D>({1, 1}, static_cast<W>(std::sqrt(square)))}, clip_);
   }
 
   std::shared_ptr<Flat> flat_;
@@ -169,10 +213,52 @@ class Optimizer {
   [[nodiscard]] StepStores<W, D> all_stores() const {
     return {flat_->value, flat_->gradient, states_, rates(), late_rates(), base_rate_.there, late_rate_.there};
   }
-  /// The same weights, all of them with the coefficients' rates.
-  [[nodiscard]] StepStores<W, D> coefficient_stores() const {
-    const auto& [own, rate] = std::pair(coefficient_rates(), coefficient_rate_.there);
-    return {flat_->value, flat_->gradient, states_, own, own, rate, rate};
+  /// The same weights, all of them with the rates of those that are stepped apart.
+  [[nodiscard]] StepStores<W, D> stores_of(const detail::ApartWeights<D>& apart) const {
+    return {flat_->value,
+            flat_->gradient,
+            states_,
+            detail::rates_of(apart.how, rules_, rates()),
+            detail::rates_of(apart.how, rules_, late_rates()),
+            apart.base_rate.there,
+            apart.late_rate.there};
+  }
+  /// Finds the weights that are not stepped as the rest.
+  void set_apart() {
+    apart_.clear();
+    for (const nn::Segment& segment : flat_->segments) {
+      const detail::Treatment how = detail::treatment_of(segment, rules_);
+      if (how == detail::Treatment()) continue;
+      auto found = std::find_if(apart_.begin(), apart_.end(), [&](const auto& apart) { return apart.how == how; });
+      if (found == apart_.end()) found = apart_.insert(apart_.end(), detail::ApartWeights<D>{how});
+      found->segments.push_back(segment);
+    }
+  }
+  [[nodiscard]] bool frozen(const detail::Treatment& how) const {
+    return how.group && rules_.groups[*how.group].frozen;
+  }
+  /// What a group's own schedule says of a time, if it has one.
+  [[nodiscard]] std::optional<double> group_factor(const detail::Treatment& how, const std::optional<Time>& at) const {
+    if (!how.group || !rules_.groups[*how.group].schedule) return std::nullopt;
+    const ParameterGroup& group = rules_.groups[*how.group];
+    require(at.has_value(), name_, ": the parameter group '", group.names.front(),
+            "' has a schedule of its own, which needs the time; call step(time, schedule)");
+    return factor(*group.schedule, *at);
+  }
+  void clear_gradients(const std::vector<nn::Segment>& segments) const {
+    for (const nn::Segment& segment : segments) {
+      auto columns =
+          (segment.late_phase ? flat_->gradient.late : flat_->gradient.base).columns(segment.offset, {segment.size});
+      fill(columns, W(0));
+    }
+  }
+  /// Steps weights that were taken apart. Those whose decay pulls to 1 are stepped as what they are beyond 1.
+  void step_apart(const detail::Treatment& how, StepStores<W, D>& stores, const Tensor<W, D>& clipping) {
+    if (frozen(how)) return;
+    const bool around_one = how.factors && rules_.factor_decay == FactorDecay::to_one;
+    if (around_one) detail::shift(stores.value, W(-1));
+    update(stores, clipping);
+    if (around_one) detail::shift(stores.value, W(1));
   }
 
   /// Throws Error if the stores are no longer those of a network.
@@ -182,26 +268,21 @@ class Optimizer {
             "or as a part of another, or is gone; make a new optimizer for it");
   }
 
-  static const Rules& checked(const char* name, const Rules& o) {
-    detail::require_valid(name, o.base);
-    if (o.late) detail::require_valid(name, *o.late);
-    if (o.coefficients) detail::require_valid(name, *o.coefficients);
-    require<OptionError>(o.clip >= 0 && is_finite(o.clip), name, ": clip ", o.clip,
-                         "; expected a norm above 0, or 0 for none");
+  [[nodiscard]] const RateRules& checked(const RateRules& o) const {
+    detail::require_valid(name_, o.base);
+    if (o.late) detail::require_valid(name_, *o.late);
+    if (o.coefficients) detail::require_valid(name_, *o.coefficients);
+    for (const ParameterGroup& group : o.groups) detail::require_valid(name_, group, names_);
     return o;
   }
+  [[nodiscard]] double checked_clip(double clip) const {
+    require<OptionError>(clip >= 0 && is_finite(clip), name_, ": clip ", clip,
+                         "; expected a norm above 0, or 0 for none");
+    return clip;
+  }
 
-  /// A rate where the device reads it, written only when it changes.
-  struct DeviceRate {
-    void set(double rate) {
-      if (value == rate) return;
-      fill(there, rate);
-      value = rate;
-    }
-    Tensor<double, D> there{{1}};
-    std::optional<double> value = {};  // none yet
-  };
-  DeviceRate base_rate_, late_rate_, coefficient_rate_;
+  detail::DeviceRate<D> base_rate_, late_rate_;
+  std::vector<detail::ApartWeights<D>> apart_;
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -15,7 +15,9 @@ struct SgdOptions {
   std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
   std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
   BaseGradient base_gradient = BaseGradient::sum;
-  double clip = 0;  // largest norm of all gradients together; 0: any
+  double clip = 0;                                  // largest norm of all gradients together; 0: any
+  std::vector<ParameterGroup> groups = {};          // parameters with rates of their own, or frozen
+  FactorDecay factor_decay = FactorDecay::to_zero;  // what weight decay pulls rank-1 factors to
 };
 
 /// v = momentum v + g + weight_decay w; w -= learning_rate (nesterov ? g + weight_decay w + momentum v : v), as

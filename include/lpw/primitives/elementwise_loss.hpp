@@ -15,6 +15,7 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// As above.
 enum class ElementLoss { squared, absolute, logistic };
 
 /// Which loss, and for the logistic one p [columns of the last axis], or empty: ones.

@@ -40,21 +40,24 @@ enum class Function : int {
 
 /// Whether it is x f'(y) of a function f of one variable.
 [[nodiscard]] constexpr LPW_HOST_DEVICE bool is_slope(Function f) { return f >= Function::exp_slope; }
-/// The f of such a one, and the other way round.
+/// The f of such a one.
 [[nodiscard]] constexpr LPW_HOST_DEVICE Function function_of_slope(Function f) {
   return static_cast<Function>(static_cast<int>(f) - static_cast<int>(Function::exp_slope) +
                                static_cast<int>(Function::exp));
 }
+/// The other way round.
 [[nodiscard]] constexpr LPW_HOST_DEVICE Function slope_of(Function f) {
   return static_cast<Function>(static_cast<int>(f) - static_cast<int>(Function::exp) +
                                static_cast<int>(Function::exp_slope));
 }
 
-/// Which operands it reads.
+/// Whether it reads x.
 [[nodiscard]] constexpr LPW_HOST_DEVICE bool reads_x(Function f) { return f != Function::spread; }
+/// Whether it reads y.
 [[nodiscard]] constexpr LPW_HOST_DEVICE bool reads_y(Function f) {
   return f == Function::product || f == Function::divisor_slope || is_slope(f);
 }
+/// Whether it reads b.
 [[nodiscard]] constexpr LPW_HOST_DEVICE bool reads_b(Function f) {
   return (f >= Function::spread && f <= Function::divide) || f == Function::divisor_slope;
 }

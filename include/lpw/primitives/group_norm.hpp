@@ -20,6 +20,7 @@ struct GroupNormSaved {
   Tensor<Accumulate<T>, Device> mean, inverse_deviation;  // [K, S, groups]
 };
 
+/// What its forward gives.
 template <class T, class Device>
 struct GroupNormResult {
   Tensor<T, Device> y;

@@ -1,6 +1,6 @@
 // Poolings over windows and over whole images, x [K, B, H, W, C].
 //
-// max_pool2d_forward(x, options): the largest element of every window, [K, B, Ho, Wo, C], Ho and Wo by window_count.
+// max_pool2d_forward(x, options): the largest element of every window, [K, B, Ho, Wo, C], Ho and Wo by pool_count.
 //   Padding never wins; of equal elements the first in row-major order wins, and NaN before all others.
 // max_pool2d_backward(winner, dy, options, dx): dx (+)= each dy at its window's winner.
 // global_average_pool_forward(x): the mean over the image, [K, B, C].
@@ -12,14 +12,29 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Geometry of a pooling window; stride 0 means the window's own size.
+/// Geometry of a pooling window; stride 0 means the window's own size. With ceil_mode a window may begin where it does
+/// not fit any more, and ends with the image.
 struct PoolOptions {
-  std::int64_t kernel_size = 2;
-  std::int64_t stride = 0;
-  std::int64_t padding = 0;
+  PerAxis kernel_size = 2;
+  PerAxis stride = 0;
+  PerAxis padding = 0;
+  bool ceil_mode = false;
 
-  [[nodiscard]] constexpr std::int64_t step() const { return stride ? stride : kernel_size; }
+  [[nodiscard]] constexpr PerAxis step() const {
+    return {stride.height ? stride.height : kernel_size.height, stride.width ? stride.width : kernel_size.width};
+  }
+  /// Windows over an image.
+  [[nodiscard]] constexpr PerAxis count(PerAxis image) const {
+    return {pool_count(image.height, kernel_size.height, step().height, padding.height, ceil_mode),
+            pool_count(image.width, kernel_size.width, step().width, padding.width, ceil_mode)};
+  }
 };
+
+/// The shape [K, B, Ho, Wo, C] of what windows over x [K, B, H, W, C] give.
+[[nodiscard]] inline Shape pool_output(const Shape& x, const PoolOptions& options) {
+  const PerAxis count = options.count({x[2], x[3]});
+  return {x[0], x[1], count.height, count.width, x[4]};
+}
 
 /// Result of max pooling, and for each output element the offset (row W + column) of the winner in its input image.
 template <class T, class Device>

@@ -79,6 +79,7 @@ struct Result {
   Cost cost = {};
   std::string weights = {};  // whose it has, where these are not the last step's: swa, ema, lawa, centre, "epoch 3"
 };
+/// All candidates of a run.
 using Results = std::vector<Result>;
 
 /// The result of that name; nullptr where there is none.

@@ -45,6 +45,7 @@ struct EpochRecord {
   std::optional<double> coefficient_learning_rate = {};  // of its last iteration; none: of no rates of their own
 };
 
+/// As checkpoints and metrics.csv have it.
 inline void to_json(nlohmann::json& json, const EpochRecord& r) {
   json = {{"epoch", r.epoch},
           {"phase", r.phase},
@@ -59,6 +60,7 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"parameters_served", r.parameters_served}};
   if (r.coefficient_learning_rate) json["coefficient_learning_rate"] = *r.coefficient_learning_rate;
 }
+/// The same back; throws nlohmann's exceptions for what is missing.
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
   get("epoch", r.epoch), get("phase", r.phase), get("seconds", r.seconds);
@@ -152,6 +154,7 @@ struct FormerOption {
   std::int64_t nothing;
   const char* instead;  // how that is said now
 };
+/// All of them.
 inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \"swa\" with average-start = EPOCH"}};
 
 /// Options of which another value can be had of a checkpoint as it is, by evaluating it.

@@ -106,12 +106,12 @@ __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(
   double sum = 0;
   for (std::int64_t row = 0; row < p.late.rows; ++row) {
     const std::int64_t first = base_chunks + row * late_chunks;
-    const double own = sqrt(detail::sum_of_chunks(p.partial, first, first + late_chunks, scratch));
+    const double own = std::sqrt(detail::sum_of_chunks(p.partial, first, first + late_chunks, scratch));
     sum += own;
     if (threadIdx.x == 0) p.scale[1 + row] = static_cast<float>(own);
   }
   if (threadIdx.x != 0) return;
-  const double norm = sqrt(base_square + sum * sum);
+  const double norm = std::sqrt(base_square + sum * sum);
   p.scale[0] = detail::ascent_factor(double(p.rho), norm);
   for (std::int64_t row = 0; row < p.late.rows; ++row) {
     const double own = p.scale[1 + row];

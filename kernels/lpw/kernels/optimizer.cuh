@@ -207,8 +207,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) clip_factor(c
   if (!arrives_last(p.arrivals, gridDim.x, flag)) return;
   const double base = detail::sum_of_chunks(p.partial, 0, base_chunks, scratch);
   const double late = detail::sum_of_chunks(p.partial, base_chunks, chunks, scratch);
-  const double norm =
-      sqrt(double(p.base.scale) * double(p.base.scale) * base + double(p.late.scale) * double(p.late.scale) * late);
+  const double norm = std::sqrt(double(p.base.scale) * double(p.base.scale) * base +
+                                double(p.late.scale) * double(p.late.scale) * late);
   const double factor = double(p.max_norm) / (norm + 1e-6);
   if (threadIdx.x == 0) *p.factor = factor > 1 ? 1.f : static_cast<float>(factor);  // NaN stays NaN
 }

@@ -10,7 +10,7 @@ namespace lpw::inline LPW_ABI::kernels {
 struct PoolGeometry {
   std::int64_t images;  // K B
   int height, width, channels, out_height, out_width;
-  int kernel_size, stride, padding;
+  int kernel_height, kernel_width, stride_height, stride_width, padding_height, padding_width;
 };
 
 template <class T>
@@ -65,10 +65,10 @@ __device__ __forceinline__ void store_winners(std::int32_t* to, const Vector<std
 struct Windows {
   int first, last;
 
-  __device__ __forceinline__ Windows(int at, int outputs, const PoolGeometry& g) {
-    const int end = at + g.padding, begin = end - g.kernel_size;  // windows start in (begin, end]
-    first = begin < 0 ? 0 : begin / g.stride + 1;
-    last = end / g.stride + 1;
+  __device__ __forceinline__ Windows(int at, int outputs, int kernel, int stride, int padding) {
+    const int end = at + padding, begin = end - kernel;  // windows start in (begin, end]
+    first = begin < 0 ? 0 : begin / stride + 1;
+    last = end / stride + 1;
     if (last > outputs) last = outputs;
   }
 };
@@ -85,14 +85,15 @@ __global__ void __launch_bounds__(element_threads, element_blocks) max_pool2d_fo
   for (std::int64_t image = blockIdx.y; image < g.images; image += gridDim.y)
     for (int step = 0; step < at.steps; ++step) {
       const detail::PixelPlace<N> place(static_cast<unsigned>(at[step]), g.out_width, g.channels);
-      const int top = place.row * g.stride - g.padding, left = place.column * g.stride - g.padding;
+      const int top = place.row * g.stride_height - g.padding_height,
+                left = place.column * g.stride_width - g.padding_width;
       const T* pixels = p.x + image * g.height * g.width * g.channels + place.channel;
       Vector<T, N> best = {};
       Vector<std::int32_t, N> winner;
       LPW_UNROLL
       for (int j = 0; j < N; ++j) winner[j] = -1;
-      for (int row = top < 0 ? 0 : top; row < top + g.kernel_size && row < g.height; ++row)
-        for (int column = left < 0 ? 0 : left; column < left + g.kernel_size && column < g.width; ++column) {
+      for (int row = top < 0 ? 0 : top; row < top + g.kernel_height && row < g.height; ++row)
+        for (int column = left < 0 ? 0 : left; column < left + g.kernel_width && column < g.width; ++column) {
           const int pixel = row * g.width + column;
           const auto candidate = load_vector<N>(pixels + static_cast<std::int64_t>(pixel) * g.channels);
           LPW_UNROLL
@@ -126,7 +127,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) max_pool2d_ba
   for (std::int64_t image = blockIdx.y; image < g.images; image += gridDim.y)
     for (int step = 0; step < at.steps; ++step) {
       const detail::PixelPlace<N> place(static_cast<unsigned>(at[step]), g.width, g.channels);
-      const detail::Windows rows(place.row, g.out_height, g), columns(place.column, g.out_width, g);
+      const detail::Windows rows(place.row, g.out_height, g.kernel_height, g.stride_height, g.padding_height),
+          columns(place.column, g.out_width, g.kernel_width, g.stride_width, g.padding_width);
       const std::int64_t from = image * g.out_height * g.out_width * g.channels + place.channel;
       T* to = p.dx + image * g.height * g.width * g.channels + at[step] * N;
       const int pixel = place.row * g.width + place.column;

@@ -116,6 +116,7 @@ namespace detail {
     count += detail::cycles(piece->curve, piece->length);
   return static_cast<std::int64_t>(count);
 }
+/// The same at a time of training.
 [[nodiscard]] inline std::int64_t cycles_done(const Schedule& schedule, const Time& time) {
   return cycles_done(
       schedule, schedule.unit == ScheduleUnit::iterations ? static_cast<double>(time.step) : detail::epochs_done(time));

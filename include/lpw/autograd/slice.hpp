@@ -1,0 +1,50 @@
+// A part of an axis.
+#pragma once
+
+#include <lpw/autograd/axes.hpp>
+#include <lpw/autograd/elementwise.hpp>
+
+namespace lpw::inline LPW_ABI {
+
+/// Which part: indices [first, first + count) of an axis.
+struct SliceOptions {
+  int axis = -1;
+  std::int64_t first = 0, count = 1;
+};
+
+/// That part of x, of which `axis` stays with extent `count`. It shares memory where the axis is the first, or all
+/// before it have extent 1; else it is copied. Of axis 0 these are members. Throws ShapeError for a part that x has
+/// not.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> slice(const Variable<T, D>& x, const SliceOptions& options) {
+  const Shape in = x.shape();
+  const int axis = detail::axis_of("slice", in, options.axis);
+  const std::int64_t first = options.first, count = options.count;
+  require<ShapeError>(first >= 0 && count >= 0 && first + count <= in[axis], "slice: [", first, ", ", first + count,
+                      ") of axis ", axis, " of ", in, ", which has ", in[axis]);
+  const Shape shape = in.with(axis, count);
+  const Tensor<T, D> whole = x.value();
+  using Inputs = FunctionInputs<T, T, D>;
+  Tensor<T, D> y;
+  if (in.slice(0, axis).size() == 1) {
+    y = whole.reshaped(in.slice(axis, in.rank())).rows(first, count).reshaped(shape);
+  } else {
+    y = Tensor<T, D>(shape);
+    const Strides strides = strides_of(whole);
+    apply_function<Function::identity>(shape, Inputs{.x = {whole, strides, first * strides[to_size(axis)]}},
+                                       StridedTarget<T, D>{Strided<T, D>::of(y)});
+  }
+  return record(
+      {"slice", {{"axis", std::int64_t{axis}}, {"first", first}, {"count", count}}}, std::move(y),
+      [in, shape, axis, first, dx = x.edge()](Tensor<T, D> dy) {
+        auto target = dx.sink(in);
+        if (!target.accumulate) fill(target.tensor, T(0));
+        const Strides strides = strides_of(target.tensor);
+        apply_function<Function::identity>(
+            shape, Inputs{.x = Strided<T, D>::of(dy)},
+            StridedTarget<T, D>{{target.tensor, strides, first * strides[to_size(axis)]}, target.accumulate});
+      },
+      x);
+}
+
+}  // namespace lpw::inline LPW_ABI

@@ -1,0 +1,60 @@
+// Convolution module of sequences.
+#pragma once
+
+#include <optional>
+
+#include <lpw/autograd/conv1d.hpp>
+#include <lpw/nn/conv2d.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+/// A convolution along sequences: channels, then the kernel's length, stride, padding and dilation. Without a bias
+/// unless asked for, as Conv2d.
+struct Conv1dShape {
+  std::int64_t in_channels, out_channels;
+  std::int64_t kernel_size = 3;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = false;
+
+  [[nodiscard]] Conv1dOptions options() const { return {stride, padding, dilation, groups}; }
+};
+
+/// y = conv(x, weight) + bias, x [K, B, L, in], weight [O, k, in / groups], bias [O].
+template <class T, class D>
+struct Conv1d {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// He-normal weights, zero bias. Throws OptionError for an impossible shape.
+  Conv1d(const Conv1dShape& shape, Initializer& init)
+      : options(shape.options()), weight(init.he_normal<W, D>(checked(shape), checked(shape).size_from(2))) {
+    if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
+  }
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    const auto y = conv1d(x, weight.on(x), options);
+    return bias ? add_channels(y, bias->on(y).rows) : y;
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+    if (bias) f("bias", *bias);
+  }
+
+  Conv1dOptions options;
+  DenseWeight<W, D> weight;
+  std::optional<DenseWeight<W, D>> bias;
+
+ private:
+  static Shape checked(const Conv1dShape& s) {
+    detail::check_convolution("Conv1d", s.in_channels, s.out_channels, s.kernel_size, s.options().images());
+    return {1, s.out_channels, s.kernel_size, s.in_channels / s.groups};
+  }
+};
+
+}  // namespace lpw::inline LPW_ABI::nn

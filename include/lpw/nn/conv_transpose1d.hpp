@@ -1,0 +1,70 @@
+// Transposed convolution module of sequences.
+#pragma once
+
+#include <optional>
+
+#include <lpw/autograd/conv1d.hpp>
+#include <lpw/nn/conv2d.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+/// A transposed convolution along sequences: channels, then the kernel's length, stride, padding, what the result is
+/// longer by, and dilation. Without a bias unless asked for, as Conv2d.
+struct ConvTranspose1dShape {
+  std::int64_t in_channels, out_channels;
+  std::int64_t kernel_size = 3;
+  std::int64_t stride = 1;
+  std::int64_t padding = 0;
+  std::int64_t output_padding = 0;
+  std::int64_t dilation = 1;
+  std::int64_t groups = 1;
+  bool bias = false;
+
+  [[nodiscard]] ConvTranspose1dOptions options() const { return {stride, padding, output_padding, dilation, groups}; }
+};
+
+/// y = conv_transpose1d(x, weight) + bias, x [K, B, L, in], weight [in, k, O / groups], bias [O].
+template <class T, class D>
+struct ConvTranspose1d {
+  using value_type = T;
+  using device_type = D;
+  using W = Accumulate<T>;
+
+  /// He-normal weights by the inputs that an output sums on average, zero bias. Throws OptionError for an impossible
+  /// shape.
+  ConvTranspose1d(const ConvTranspose1dShape& shape, Initializer& init)
+      : options(shape.options()), weight(init.he_normal<W, D>(checked(shape), fan_in(shape))) {
+    if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
+  }
+
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    const auto y = conv_transpose1d(x, weight.on(x), options);
+    return bias ? add_channels(y, bias->on(y).rows) : y;
+  }
+
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+    if (bias) f("bias", *bias);
+  }
+
+  ConvTranspose1dOptions options;
+  DenseWeight<W, D> weight;
+  std::optional<DenseWeight<W, D>> bias;
+
+ private:
+  static std::int64_t fan_in(const ConvTranspose1dShape& s) {
+    const Shape weight = checked(s);
+    return weight[1] / s.groups * weight[2] / s.stride;
+  }
+
+  static Shape checked(const ConvTranspose1dShape& s) {
+    detail::check_convolution("ConvTranspose1d", s.in_channels, s.out_channels, s.kernel_size,
+                              s.options().images().convolution());
+    require<OptionError>(s.output_padding >= 0 && s.output_padding < s.stride, "ConvTranspose1d: output_padding ",
+                         s.output_padding, " with stride ", s.stride, "; it is 0 or more, and less than the stride");
+    return {1, s.in_channels, s.kernel_size, s.out_channels / s.groups};
+  }
+};
+
+}  // namespace lpw::inline LPW_ABI::nn

@@ -1,0 +1,60 @@
+// Gradients of a layer or network of one's own, with respect to its input and all its parameters, against central
+// differences in double (autograd/gradient_check.hpp).
+#pragma once
+
+#include <cstddef>
+#include <set>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+#include <lpw/autograd/gradient_check.hpp>
+#include <lpw/nn/module.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+/// "" if the gradients of a layer in double at x [K, B, ...] agree with central differences for every element of x and
+/// of every parameter (each member's rows, factors and deviations, too), else a line about the first that does not.
+/// Released, it is checked with as many members. Parameters are as before afterwards, and their gradients zero; running
+/// statistics move as in training.
+template <Module M>
+  requires std::is_same_v < WeightOf<M>,
+double > &&std::is_same_v<typename M::device_type, Cpu> [[nodiscard]] std::string gradient_mismatch(
+             std::string_view name, M& layer, const Tensor<double, Cpu>& x, const TapeOptions& options = {}) {
+  std::vector<std::pair<std::string, Parameter<double, Cpu>>> parameters;
+  std::set<const void*> seen;
+  for_each_parameter(layer, [&](const std::string& called, auto& parameter) {
+    if (seen.insert(parameter.id()).second) parameters.emplace_back(called, parameter);
+  });
+  std::vector<Tensor<double, Cpu>> inputs{x};
+  for (const auto& [called, parameter] : parameters) inputs.push_back(clone(parameter.value()));
+  for (auto& [called, parameter] : parameters) fill(parameter.gradient(), 0.0);
+  const auto layer_of = [&](gradients::DoubleVariables in) {
+    for (std::size_t i = 0; i < parameters.size(); ++i) copy(in[i + 1].value(), parameters[i].second.value());
+    return layer.forward(in[0]);
+  };
+  const auto expected = gradients::central_differences(layer_of, inputs, options);
+  const auto found = gradients::tape_gradients(layer_of, inputs, options, {gradients::GradientPath::leaves});
+  std::string line;
+  if (const auto why = expected.mismatch(found[0], 0); !why.empty())
+    line = to_text(name, ": gradient of x ", x.shape(), ", ", why);
+  for (std::size_t i = 0; i < parameters.size(); ++i) {
+    auto& [called, parameter] = parameters[i];
+    const auto why = expected.mismatch(clone(parameter.gradient()), i + 1);
+    if (line.empty() && !why.empty())
+      line = to_text(name, ": gradient of '", called, "' ", parameter.value().shape(), ", ", why);
+    fill(parameter.gradient(), 0.0);
+  }
+  return line;
+}
+
+/// Throws Error with that line.
+template <Module M>
+void require_gradient(std::string_view name, M& layer, const Tensor<double, Cpu>& x, const TapeOptions& options = {}) {
+  const std::string why = gradient_mismatch(name, layer, x, options);
+  require(why.empty(), why);
+}
+
+}  // namespace lpw::inline LPW_ABI::nn

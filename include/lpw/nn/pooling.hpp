@@ -1,0 +1,25 @@
+// Modules of average pooling. That of max pooling is in activation.hpp.
+#pragma once
+
+#include <lpw/autograd/average_pooling.hpp>
+#include <lpw/nn/activation.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+/// Mean over every window, x [K, B, H, W, C].
+template <class T, class D>
+struct AveragePool2d : Stateless<T, D> {
+  explicit AveragePool2d(AveragePoolOptions o = {}) : options(o) {}
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return average_pool2d(x, options); }
+  AveragePoolOptions options;
+};
+
+/// Means over windows that cover the image, [K, B, H, W, C] -> [K, B, Ho, Wo, C] for output_size (Ho, Wo).
+template <class T, class D>
+struct AdaptiveAveragePool2d : Stateless<T, D> {
+  explicit AdaptiveAveragePool2d(PerAxis size) : output_size(size) {}
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return adaptive_average_pool2d(x, output_size); }
+  PerAxis output_size;
+};
+
+}  // namespace lpw::inline LPW_ABI::nn

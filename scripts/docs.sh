@@ -1,0 +1,45 @@
+#!/usr/bin/env bash
+# Usage: scripts/docs.sh [--out FOLDER]
+# Makes the documentation's site, the pages under docs/ and the reference of all headers, in FOLDER (default build/docs;
+# begin at html/index.html). Fails at any of Doxygen's warnings, at links that lead nowhere, and at types and functions
+# of a namespace without a comment; fields, constructors and what overloads a primitive (cpu/, cuda/) or is a deduction
+# guide need none. Exit 77 where Doxygen or Python is not there.
+source "$(dirname -- "$0")/common.sh"
+show_help "$@"
+out=$PWD/build/docs
+case ${1:-} in
+  "") ;;
+  --out) set_option "$@" ;;
+  *) die "unknown argument '$1' (see --help)" ;;
+esac
+for tool in doxygen python3 awk; do
+  command -v $tool >/dev/null || { echo "SKIPPED: there is no $tool (Debian and Ubuntu: scripts/setup.sh)"; exit 77; }
+done
+
+rm -rf "$out/html" "$out/pages"
+mkdir -p "$out"
+python3 -B docs/doxygen/pages.py . "$out/pages"
+theme=/usr/share/doxygen-awesome-css
+styles=docs/doxygen/style.css
+if [ -f $theme/doxygen-awesome.css ]; then styles="$theme/doxygen-awesome.css $styles"; fi
+version=$(sed -nE 's/^#define LPW_VERSION_(MAJOR|MINOR|PATCH) ([0-9]+)$/\2/p' include/lpw/version.hpp | paste -sd.)
+cat docs/doxygen/Doxyfile - >"$out/Doxyfile" <<CONFIGURATION
+PROJECT_NUMBER = $version
+INPUT += $(tr "\n" " " <"$out/pages/order")
+STRIP_FROM_PATH += "$out/pages"
+USE_MDFILE_AS_MAINPAGE = "$out/pages/index.md"
+OUTPUT_DIRECTORY = "$out"
+HTML_EXTRA_STYLESHEET = $styles
+WARN_LOGFILE = "$out/warnings"
+CONFIGURATION
+doxygen "$out/Doxyfile"
+
+# Members of types are named for what they are.
+members='(function|variable|typedef|enumeration|friend)\) of (struct|class|union)'
+grep -vE -e "Member .* \($members .* is not documented" -e '/include/lpw/(cpu|cuda)/.* is not documented' \
+  -e 'Member [A-Za-z]+\(.*\) -> .* is not documented' "$out/warnings" >"$out/counted" || true
+if [ -s "$out/counted" ]; then
+  cat "$out/counted"
+  die "$(wc -l <"$out/counted") warnings (above)"
+fi
+echo "$out/html/index.html: $(find "$out/html" -name '*.html' | wc -l) pages"

@@ -1,0 +1,15 @@
+// Prints the version that the headers say they are of, after a step through a layer: it compiles in little time.
+#include <cstdio>
+#include <lpw/autograd/elementwise.hpp>
+#include <lpw/nn/linear.hpp>
+#include <lpw/version.hpp>
+
+int main() {
+  lpw::nn::Initializer init(lpw::Philox{1});
+  lpw::nn::Linear<float, lpw::Cpu> layer({.in_features = 3, .out_features = 2}, init);
+  lpw::Tape tape;
+  const auto y = layer.forward(tape.input(lpw::full<float, lpw::Cpu>({1, 4, 3}, 1.f)));
+  static_assert(LPW_VERSION >= 100);
+  std::printf("%d.%d.%d\n", LPW_VERSION_MAJOR, LPW_VERSION_MINOR, LPW_VERSION_PATCH);
+  return y.value().size() == 8 ? 0 : 1;
+}
