@@ -43,8 +43,8 @@ Three make_three(Samples samples, const Philox& random) {
   return made;
 }
 
-constexpr std::int64_t count = 43;
-const MinibatchOptions small{.batch = 4, .seed = 9};
+constexpr std::int64_t sample_count = 43;
+const MinibatchOptions fours{.batch = 4, .seed = 9};
 
 template <class Loader>
 std::vector<typename Loader::Item> all(const Loader& loader, std::int64_t members, const Place& place = {.epoch = 2}) {
@@ -76,9 +76,9 @@ TEST_CASE("batch loader: several inputs of their own types, for members", "[batc
   const auto data = GENERATE(MemberData::own, MemberData::same, MemberData::whole);
   const std::int64_t members = GENERATE(1, 3);
   CAPTURE(int(data), members);
-  auto options = small;
+  auto options = fours;
   options.member_data = data;
-  const BatchLoader loader(count, make_three, options);
+  const BatchLoader loader(sample_count, make_three, options);
   const auto items = all(loader, members);
   REQUIRE(std::ssize(items) == loader.iterations(members));
   const auto orders = loader.plan().orders(2, members);
@@ -104,13 +104,13 @@ TEST_CASE("batch loader: several inputs of their own types, for members", "[batc
 
 TEST_CASE("batch loader: the same bits with and without prefetching, and from every place", "[batch_loader]") {
   const auto data = GENERATE(MemberData::own, MemberData::same, MemberData::whole);
-  auto options = small;
+  auto options = fours;
   options.member_data = data;
-  const BatchLoader loader(count, make_three, options);
+  const BatchLoader loader(sample_count, make_three, options);
   const auto whole = all(loader, 3);
   for (const std::size_t ahead : {0, 1, 7}) {
     options.ahead = ahead;
-    const BatchLoader other(count, make_three, options);
+    const BatchLoader other(sample_count, make_three, options);
     for (Place place{.epoch = 2}; place.iteration <= std::ssize(whole); place.advance()) {
       CAPTURE(ahead, place.iteration);
       const auto rest = all(other, 3, place);
@@ -124,7 +124,7 @@ TEST_CASE("batch loader: without prefetching a minibatch is made when it is read
   std::atomic<int> made = 0;
   std::atomic<bool> elsewhere = false;
   const auto reader = std::this_thread::get_id();
-  const BatchLoader loader(count,
+  const BatchLoader loader(sample_count,
                            [&](Samples samples, const Philox&) {
                              ++made;
                              if (std::this_thread::get_id() != reader) elsewhere = true;
@@ -139,7 +139,7 @@ TEST_CASE("batch loader: without prefetching a minibatch is made when it is read
 
 TEST_CASE("batch loader: what make_batch throws reaches the reader in its place", "[batch_loader]") {
   const std::size_t ahead = GENERATE(0, 1, 2);
-  const BatchLoader loader(count,
+  const BatchLoader loader(sample_count,
                            [](Samples samples, const Philox&) {
                              for (const auto i : samples)
                                if (i == 17) throw std::runtime_error("sample 17 cannot be read");
@@ -164,19 +164,19 @@ TEST_CASE("batch loader: single tensors, pairs, structs, and minibatches as a fu
     std::copy(samples.begin(), samples.end(), result.data());
     return result;
   };
-  const BatchLoader single(count, number, small);
+  const BatchLoader single(sample_count, number, fours);
   const BatchLoader pairs(
-      count,
+      sample_count,
       [&](Samples s, const Philox& r) { return std::pair(number(s, r), lpw::zeros<float, Cpu>({std::ssize(s)})); },
-      small);
+      fours);
   const BatchLoader named(
-      count,
+      sample_count,
       [&](Samples s, const Philox& r) {
         return Named{lpw::zeros<float, Cpu>({std::ssize(s), 5}), number(s, r)};
       },
-      small);
+      fours);
   const BatchLoader own(
-      count, [](const Minibatch& minibatch) { return minibatch.samples; }, small);
+      sample_count, [](const Minibatch& minibatch) { return minibatch.samples; }, fours);
   const auto expected = all(single, 3);
   const auto two = all(pairs, 3);
   const auto structs = all(named, 3);
@@ -220,7 +220,7 @@ TEST_CASE("batch loader: images made by a function of one's own are the image lo
 
 TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]") {
   const auto message = [](auto make, const MinibatchOptions& options, std::int64_t members) {
-    const BatchLoader loader(count, make, options);
+    const BatchLoader loader(sample_count, make, options);
     return message_of<lpw::ShapeError>([&] {
       for ([[maybe_unused]] auto& item : loader.epoch(0, members)) {
       }
@@ -231,10 +231,10 @@ TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]")
             [&](Samples, const Philox&) {
               return zeros({3, 2});
             },
-            small, 2) == "loader: make_batch gave tensor 0 as [3 2] for 8 samples; expected [8, ...]");
-  CHECK(message([&](Samples s, const Philox&) { return std::pair(zeros({std::ssize(s)}), zeros({})); }, small, 1) ==
+            fours, 2) == "loader: make_batch gave tensor 0 as [3 2] for 8 samples; expected [8, ...]");
+  CHECK(message([&](Samples s, const Philox&) { return std::pair(zeros({std::ssize(s)}), zeros({})); }, fours, 1) ==
         "loader: make_batch gave tensor 1 as [] for 4 samples; expected [4, ...]");
-  auto whole = small;
+  auto whole = fours;
   whole.member_data = MemberData::whole;
   const auto uneven = [&](Samples s, const Philox& random) {
     return zeros({std::ssize(s), random.seed() == 9 ? 2 : 3});
@@ -243,7 +243,7 @@ TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]")
         "loader: make_batch gave tensor 0 as [4 3] for member 1, and as [4 2] for the first; members' must be alike");
   CHECK(message_of<lpw::OptionError>([&] { (void)BatchLoader(0, make_three); }) ==
         "loader: expected at least 1 sample, found 0");
-  const BatchLoader loader(count, make_three, small);
+  const BatchLoader loader(sample_count, make_three, fours);
   CHECK(message_of<lpw::OptionError>([&] { (void)loader.epoch(0, 44); }) ==
         "loader: expected from 1 to 43 members (one sample each), found 44");
 }

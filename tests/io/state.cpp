@@ -244,6 +244,29 @@ TEST_CASE("loop state: staleness of statistics, and several parts of a kind, com
   CHECK(loop.memory.empty());
 }
 
+TEST_CASE("loop state: the best candidate comes back, of whatever form its network was", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  const bool before_release = GENERATE(true, false);
+  Loop loop = small_loop(), other = small_loop();
+  lpw::optim::BestWeights<float, Cpu> best, resumed;
+  loop.train_to(before_release ? 2 : stop);
+  save_state(path, loop.network, best);
+  (void)load_state(path, other.network, resumed);
+  CHECK(!resumed.candidate());
+  Net plain = lpw::collapsed(loop.network);
+  best.offer("now", 0.75, plain);
+  loop.train_to(stop + 1);
+  save_state(path, loop.network, best);
+  Net fresh;
+  (void)load_state(path, fresh, resumed);
+  CHECK(resumed.candidate() == best.candidate());
+  Net put;
+  resumed.apply(put);
+  CHECK(state_of(put) == state_of(plain));
+  CHECK(!resumed.offer("worse", 0.5, put));
+}
+
 TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";

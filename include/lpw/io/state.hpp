@@ -118,7 +118,8 @@ template <nn::Visitable M>
 }  // namespace detail
 
 /// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
-/// optimizers, averages, a data::Place, carried(name, tensor), and, last, the loop's own JSON. Whole or not at all:
+/// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
+/// Whole or not at all:
 /// after a kill in here the file of before is there. Throws NonFinite, with the file of before intact, where a weight,
 /// running statistic or state is NaN or infinite, FileError where the file cannot be written; Error where other
 /// processes hold some of the members.

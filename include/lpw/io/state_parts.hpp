@@ -1,5 +1,5 @@
-// What a loop's state is made of beside its network: optimizers with their rates, averages, the place in the data,
-// plateaus and carried tensors, each with its way into the file and back.
+// What a loop's state is made of beside its network: optimizers with their rates, averages, the best candidate, the
+// place in the data, plateaus and carried tensors, each with its way into the file and back.
 #pragma once
 
 #include <cstddef>
@@ -14,6 +14,7 @@
 
 #include <lpw/data/place.hpp>
 #include <lpw/io/average_state.hpp>
+#include <lpw/optim/best.hpp>
 #include <lpw/optim/optimizer.hpp>
 #include <lpw/optim/plateau.hpp>
 #include <lpw/tensor/patterns.hpp>
@@ -40,7 +41,8 @@ namespace detail {
 template <class Part>
 struct StatePart {
   static_assert(!std::is_same_v<Part, Part>,
-                "lpw: a state is made of optimizers, averages, a data::Place, an optim::Plateau, carried(name, tensor) "
+                "lpw: a state is made of optimizers, averages, BestWeights, a data::Place, an optim::Plateau, "
+                "carried(name, tensor) "
                 "and, as the last "
                 "argument, an nlohmann::json");
 };
@@ -158,6 +160,54 @@ struct StatePart<data::Place> {
   static void read(const NamedTensors&, const nlohmann::json& record, const std::string&, data::Place& place) {
     const auto get = [&](const char* count) { return record.at(count).get<std::int64_t>(); };
     place = {get("epoch"), get("iteration"), get("step")};
+  }
+};
+
+template <class W, class D>
+struct StatePart<optim::BestWeights<W, D>> {
+  using Best = optim::BestWeights<W, D>;
+  static std::string kind(const Best&) { return "best"; }
+  static nlohmann::json write(NamedTensors& tensors, const std::string& name, const Best& best) {
+    if (!best.candidate()) return nullptr;
+    add_pair(tensors, name, best.weights());
+    tensors.add(name + ".buffers", to_host(best.statistics()));
+    nlohmann::json segments = nlohmann::json::array();
+    for (const nn::Segment& segment : best.form().segments)
+      segments.push_back({{"name", segment.name}, {"late", segment.late_phase}, {"size", segment.size}});
+    return {{"name", best.candidate()->name},
+            {"score", best.candidate()->score},
+            {"members", best.form().members},
+            {"segments", segments}};
+  }
+  static void check(const nlohmann::json& record, const std::string& source, const Best&) {
+    if (record.is_null()) return;
+    require<FileError>(record.at("name").is_string() && record.at("score").is_number(), source,
+                       ": damaged: the score of its best candidate is ", record.at("score").dump());
+    (void)recorded_count(record, "members", source);
+    for (const auto& segment : record.at("segments")) {
+      (void)recorded_count(segment, "size", source);
+      (void)std::pair(segment.at("name").template get<std::string>(), segment.at("late").template get<bool>());
+    }
+  }
+  static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name, Best& best) {
+    if (record.is_null()) {
+      best = {};
+      return;
+    }
+    std::vector<nn::Segment> segments;
+    std::int64_t columns[2] = {0, 0};
+    for (const auto& segment : record.at("segments")) {
+      const bool late = segment.at("late").template get<bool>();
+      const auto size = segment.at("size").template get<std::int64_t>();
+      segments.push_back({segment.at("name").template get<std::string>(), nullptr, late, columns[late], size});
+      columns[late] += size;
+    }
+    const auto stored = [&](const char* part) {
+      return to_device<D>(tensors.get<W>(name + part, tensors.at(name + part).shape));
+    };
+    best.set_candidate({record.at("name").get<std::string>(), record.at("score").get<double>()},
+                       record.at("members").get<std::int64_t>(), std::move(segments),
+                       {stored(".base"), stored(".late")}, stored(".buffers"));
   }
 };
 

@@ -2,9 +2,11 @@
 #pragma once
 
 #include <concepts>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <lpw/optim/averages/average.hpp>
 #include <lpw/tensor/float_bits.hpp>
@@ -80,6 +82,22 @@ class BestWeights {
   /// What a checkpoint holds, beside candidate().
   [[nodiscard]] const nn::FlatPair<W, D>& weights() const { return weights_; }
   [[nodiscard]] const Tensor<W, D>& statistics() const { return statistics_; }
+  /// Of which form its network was: its members and segments, without memory.
+  [[nodiscard]] const Flat& form() const { return form_; }
+  /// Takes a checkpoint's candidate of such a form. Throws as Best does, and ShapeError for weights of another size.
+  void set_candidate(Candidate candidate, std::int64_t members, std::vector<nn::Segment> segments,
+                     const nn::FlatPair<W, D>& weights, const Tensor<W, D>& statistics) {
+    std::int64_t columns[2] = {0, 0};
+    for (const nn::Segment& segment : segments) columns[segment.late_phase] += segment.size;
+    const Shape base{1, columns[0]}, late{members, columns[1]};
+    require<ShapeError>(weights.base.shape() == base && weights.late.shape() == late, "BestWeights: weights ",
+                        weights.base.shape(), " and ", weights.late.shape(), ", expected ", base, " and ", late);
+    best_.set_candidate(std::move(candidate));
+    weights_ = {clone(weights.base), clone(weights.late)};
+    statistics_ = clone(statistics);
+    form_.members = members;
+    form_.segments = std::move(segments);
+  }
   /// Takes a checkpoint's candidate, whose weights and statistics are the network's. Throws as Best and offer do.
   template <nn::Visitable M>
   void set_candidate(Candidate candidate, M& network) {
