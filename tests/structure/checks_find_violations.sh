@@ -312,7 +312,8 @@ printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md
 try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
 try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
 try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
-try_site '1 Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
+case $(doxygen --version 2>/dev/null) in 1.9.4*) status=1 ;; *) status=0 ;; esac
+try_site "$status "'Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
 rm -r "$site"
 
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
