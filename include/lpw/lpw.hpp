@@ -17,6 +17,7 @@
 #include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/gradient_check.hpp>
 #include <lpw/autograd/group_norm.hpp>
+#include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
@@ -41,6 +42,8 @@
 #include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
+#include <lpw/distributed/members.hpp>
+#include <lpw/distributed/mpi.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/load_options.hpp>
 #include <lpw/io/model.hpp>
@@ -54,6 +57,7 @@
 #include <lpw/late_phase/greedy.hpp>
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/late_phase/spread.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/metrics/out_of_distribution.hpp>
@@ -68,6 +72,7 @@
 #include <lpw/nn/embedding.hpp>
 #include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/group_norm.hpp>
+#include <lpw/nn/gru.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/nn/lstm.hpp>
 #include <lpw/nn/module.hpp>
@@ -83,4 +88,5 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
+#include <lpw/train/loop_progress.hpp>
 #include <lpw/version.hpp>

@@ -117,6 +117,9 @@ TEST_CASE("arithmetic: operands that do not fit", "[arithmetic]") {
   CHECK_THROWS_WITH(div(variable({1, 16}), a),
                     "div: a [1 16] and b [4 8 16] differ, and nothing is broadcast in silence; a must be the larger "
                     "of them");
+  CHECK_THROWS_WITH(mul(variable({1, 8, 16}), variable({4, 16}), {.over = {1}}),
+                    "mul: b [4 16] is not a [1 8 16] without axes {1}, or with extent 1; b has 4 member rows, a one; "
+                    "pass a [4 ...], what each member has");
   CHECK_THROWS_WITH(mul(a, variable({3, 16}), {.over = {1}}),
                     "mul: b [3 16] is not a [4 8 16] without axes {1}, or with extent 1; b fits no axes of a");
   CHECK_THROWS_WITH(add(a, variable({4, 16}), {.over = {2}}),

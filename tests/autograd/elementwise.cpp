@@ -99,7 +99,8 @@ TEST_CASE("element-wise operations: shapes that do not fit", "[elementwise]") {
   const Tape tape;
   const auto variable = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };
   CHECK_THROWS_WITH(add(variable({2, 3}), variable({1, 3})),
-                    "add: [2 3] and [1 3]; shapes must be equal, nothing is broadcast");
+                    "add: a [2 3] and b [1 3] differ, and nothing is broadcast in silence; to repeat b along axes of "
+                    "a, name them: add(a, b, {.over = {}})");
   CHECK_THROWS_AS(add(variable({2, 3}), variable({1, 3})), ShapeError);
   CHECK_THROWS_WITH(scale_channels(variable({4, 8, 16}), variable({1, 8})),
                     "scale_channels: x [4 8 16] has 16 channels, factor is [K=1 C=8]");

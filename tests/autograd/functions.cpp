@@ -9,9 +9,6 @@ using namespace lpw::test;
 
 namespace {
 
-template <class V>
-using Operation = V (*)(const V&);
-
 template <class T>
 struct NamedFunction {
   const char* name;

@@ -8,21 +8,21 @@ using namespace lpw::test;
 
 namespace {
 
-struct Case {
+struct Reduction {
   std::vector<int> over;
   Shape result, kept;
 };
-const Case cases[] = {{{}, {3}, {3, 1, 1, 1}},           {{-1}, {3, 2, 4}, {3, 2, 4, 1}},
-                      {{1}, {3, 4, 5}, {3, 1, 4, 5}},    {{1, 3}, {3, 4}, {3, 1, 4, 1}},
-                      {{2}, {3, 2, 5}, {3, 2, 1, 5}},    {{0}, {1, 2, 4, 5}, {1, 2, 4, 5}},
-                      {{0, 2}, {1, 2, 5}, {1, 2, 1, 5}}, {{0, 1, 2, 3}, {1}, {1, 1, 1, 1}}};
+const Reduction reductions[] = {{{}, {3}, {3, 1, 1, 1}},           {{-1}, {3, 2, 4}, {3, 2, 4, 1}},
+                                {{1}, {3, 4, 5}, {3, 1, 4, 5}},    {{1, 3}, {3, 4}, {3, 1, 4, 1}},
+                                {{2}, {3, 2, 5}, {3, 2, 1, 5}},    {{0}, {1, 2, 4, 5}, {1, 2, 4, 5}},
+                                {{0, 2}, {1, 2, 5}, {1, 2, 1, 5}}, {{0, 1, 2, 3}, {1}, {1, 1, 1, 1}}};
 
 }  // namespace
 
 TEST_CASE("sum and mean: gradients and shapes over any axes", "[sums]") {
   const auto inputs = random_inputs({{3, 2, 4, 5}});
   const Tape tape;
-  for (const auto& c : cases)
+  for (const auto& c : reductions)
     for (const bool keep : {false, true}) {
       INFO("result " << c.result << " keep " << keep);
       expect_gradient(

@@ -8,10 +8,10 @@ using namespace lpw::test;
 
 namespace {
 
-constexpr auto apply = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
+constexpr auto run_apply = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
   apply_function<f()>(shape, inputs, target);
 };
-constexpr auto sum = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
+constexpr auto run_sum = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
   sum_function<f()>(shape, inputs, target);
 };
 
@@ -25,21 +25,21 @@ TEMPLATE_TEST_CASE("functions of elements are those of plain loops in every layo
   for (const auto& layout : applied_layouts)
     for (const bool accumulate : {false, true})
       for_each_function(
-          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, apply); });
+          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, run_apply); });
 }
 
 TEMPLATE_TEST_CASE("sums of functions are those of plain loops in every layout", "[mapping]", float, double, bfloat16) {
   for (const auto& layout : summed_layouts)
     for (const bool accumulate : {false, true})
       for_each_function(
-          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, sum); });
+          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, run_sum); });
 }
 
 TEST_CASE("functions take parameters of bfloat16 activations, which are float, and sum to such", "[mapping]") {
   for_each_function([](auto f) {
     for (const auto& layout : applied_layouts)
-      check_mapping<bfloat16, float, bfloat16, f()>(layout, false, slack, apply);
-    for (const auto& layout : summed_layouts) check_mapping<bfloat16, float, float, f()>(layout, true, slack, sum);
+      check_mapping<bfloat16, float, bfloat16, f()>(layout, false, slack, run_apply);
+    for (const auto& layout : summed_layouts) check_mapping<bfloat16, float, float, f()>(layout, true, slack, run_sum);
   });
 }
 

@@ -254,6 +254,32 @@ TEST_CASE("members that read the same get one member's minibatches, augmented al
   }
 }
 
+TEST_CASE("members whose minibatches alone are made have those that they have among all") {
+  const auto set = numbered_images(41);
+  for (const auto data : {MemberData::own, MemberData::same, MemberData::whole}) {
+    auto options = small;
+    options.member_data = data;
+    const Loader<float> loader(set, plain, options);
+    const auto all = batches(loader, 3, 5);
+    for (const ReadMembers some : {ReadMembers(5, 0, 1), ReadMembers(5, 1, 3), ReadMembers(5, 4, 1)}) {
+      CAPTURE(int(data), some.first);
+      std::size_t next = 2;
+      for (const auto& [images, labels] : loader.epoch(3, some, 2)) {
+        REQUIRE(next < all.size());
+        CHECK(same_bits(images, all[next].images.rows(some.first, some.count)));
+        CHECK(same_bits(labels, all[next].labels.rows(some.first, some.count)));
+        ++next;
+      }
+      CHECK(next == all.size());
+    }
+    const auto read = [&](const ReadMembers& members) { (void)loader.epoch(3, members).begin(); };
+    CHECK(message_of<lpw::OptionError>([&] {
+            read({5, 4, 2});
+          }) == "loader: members 4 to 5 of 5; expected some from 0 to 4");
+    CHECK_THROWS_AS(read({5, 0, 0}), lpw::OptionError);
+  }
+}
+
 TEST_CASE("members that read the whole set get what each would alone with its own seed") {
   const auto set = numbered_images(41);
   auto options = small;

@@ -86,11 +86,12 @@ struct Loop {
   /// All that it ends with.
   [[nodiscard]] std::map<std::string, Rows<float>> end() {
     auto state = state_of(network);
-    for (const auto& [name, pair] : optimizer->states())
-      state.emplace(name + ".base", rows_of(pair.base)), state.emplace(name + ".late", rows_of(pair.late));
-    state.emplace("average.base", rows_of(average->average().base));
-    state.emplace("average.late", rows_of(average->average().late));
-    state.emplace("memory", rows_of(memory));
+    const auto add = [&](const std::string& name, const lpw::Tensor<float, Cpu>& tensor) {
+      if (tensor.size() > 0) state.emplace(name, rows_of(tensor));
+    };
+    for (const auto& [name, pair] : optimizer->states()) add(name + ".base", pair.base), add(name + ".late", pair.late);
+    const auto mean = average->average();
+    add("average.base", mean.base), add("average.late", mean.late), add("memory", memory);
     return state;
   }
 };
@@ -397,4 +398,27 @@ TEST_CASE("loop state: files that are none are refused in a line", "[state]") {
                  "a rate of its optimizer is -1"));
   CHECK(contains(with([](json& meta) { meta["parts"]["optimizer"]["late_steps"] = 0.5; }), "'late_steps' is 0.5"));
   CHECK(loop.end() == before);
+}
+
+TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw", good = folder / "good.lpw";
+  save_at(stop, good);
+  const auto whole = lpw::io::load_checkpoint(good);
+  const json flat = whole.meta.flatten();
+  const std::vector<json> odd{nullptr, -1, 0, 3, 1e300, 4611686018427387904, "", "x", json::array(), json::object()};
+  std::int64_t refused = 0;
+  for (const auto& [place, value] : flat.items())
+    for (const json& other : odd) {
+      if (place.starts_with("/own") || other == value) continue;
+      lpw::io::Checkpoint changed = whole;
+      changed.meta[json::json_pointer(place)] = other;
+      lpw::io::save_checkpoint(path, changed);
+      Loop loop = small_loop();
+      CAPTURE(place, other.dump());
+      const auto message = message_of<lpw::Error>([&] { loop.load(path); });
+      CHECK(!contains(message, "\n"));
+      refused += !message.empty();
+    }
+  CHECK(refused > std::ssize(flat) * 5);
 }

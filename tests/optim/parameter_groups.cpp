@@ -205,6 +205,11 @@ TEST_CASE("parameter groups: schedules of their own, beside that of all", "[opti
       message_of<lpw::Error>([&] { grouped.optimizer->step(0.5); }) ==
       "Sgd: the parameter group 'hidden.*' has a schedule of its own, which needs the time; call step(time, schedule)");
   CHECK(state_of(grouped.network) == before);
+  lpw::optim::Sam around(*grouped.optimizer, {.rho = 0});
+  around.step([&] { grouped.draw(8); }, Time{.epoch = 1}, linear);
+  base.step(8, factor(linear, Time{.epoch = 1})), own.step(8, factor(steps, Time{.epoch = 1}));
+  CHECK(grouped.of("hidden.*") == own.of("hidden.*"));
+  CHECK(grouped.of("hidden.*", false) == base.of("hidden.*", false));
   grouped.release("head"), base.release("head");
   grouped.draw(9), base.draw(9);
   grouped.optimizer->step({.epoch = 1}, lpw::optim::Constant{}, linear);

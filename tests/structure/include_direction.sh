@@ -13,7 +13,8 @@ files=$(find include kernels -type f \( -name '*.hpp' -o -name '*.cuh' \) 2>/dev
 # shellcheck disable=SC2086  # file names here have no spaces
 awk '
   BEGIN {
-    count = split("tensor primitives cpu cuda autograd nn models late_phase optim data metrics io train", order, " ")
+    folders = "tensor primitives cpu cuda autograd nn models late_phase optim data distributed metrics io train"
+    count = split(folders, order, " ")
     for (i = 1; i <= count; ++i) rank[order[i]] = i
   }
   # Whether a header lies in the lowest rooms of its folder; first: where the folder stands in its path.

@@ -9,6 +9,7 @@
 #include <lpw/kernels/elementwise_loss.cuh>
 #include <lpw/kernels/embedding.cuh>
 #include <lpw/kernels/group_norm.cuh>
+#include <lpw/kernels/gru_cell.cuh>
 #include <lpw/kernels/kl_divergence.cuh>
 #include <lpw/kernels/lstm_cell.cuh>
 #include <lpw/kernels/mapping.cuh>
@@ -68,7 +69,8 @@ const void* const of_width[] = {address(augment<T, N>),
                                 address(embedding_backward<T, N>)};
 
 template <class T, int N>
-const void* const of_units[] = {address(lstm_cell_forward<T, N>), address(lstm_cell_backward<T, N>)};
+const void* const of_units[] = {address(lstm_cell_forward<T, N>), address(lstm_cell_backward<T, N>),
+                                address(gru_cell_forward<T, N>), address(gru_cell_backward<T, N>)};
 
 template <class T, int N>
 const void* const of_conversion[] = {address(convert<float, T, N>), address(convert<T, float, N>)};

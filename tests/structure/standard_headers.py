@@ -43,8 +43,8 @@ STANDARD = {
         uintptr_t""",
     "cstdio": """FILE fclose fflush fgets fopen fprintf fputs fread fwrite perror printf puts remove rename size_t
         snprintf""",
-    "cstdlib": """abort abs aligned_alloc atexit exit free getenv malloc quick_exit size_t strtod strtol strtoll strtoul
-        strtoull system""",
+    "cstdlib": """abort abs aligned_alloc atexit atoi exit free getenv malloc quick_exit size_t strtod strtol strtoll
+        strtoul strtoull system""",
     "cstring": """memchr memcmp memcpy memmove memset size_t strchr strcmp strerror strlen strncmp strrchr strsignal
         strstr""",
     "ctime": "ctime gmtime localtime mktime size_t strftime time time_t tm",
@@ -204,6 +204,7 @@ FAMILIES = {
     r"cublas[A-Z]\w+|CUBLAS_\w+": ["cublas_v2.h"],
     r"cuda(?:[A-Z]\w+|_runtime_\w+)": ["cuda_runtime.h", "cublas_v2.h", "cudnn.h"],
     r"CUDA_R_\w+": ["cublas_v2.h", "cuda_runtime.h"],
+    r"MPI_\w+": ["mpi.h"],
     r"_mm\d*_\w+|__m(?:128|256|512|mask)\w*": ["immintrin.h"],
     r"__(?:nv_)?b?half2?\b|__float2half\w*|__half\w*2?\w*|__half_as_\w+|__ushort_as_half": ["cuda_fp16.h"],
     r"__nv_bfloat16\w*|__(?:float2bfloat16|bfloat16)\w*": ["cuda_bf16.h"],

@@ -9,6 +9,8 @@
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/embedding.hpp>
+#include <lpw/autograd/group_norm.hpp>
+#include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>
 
@@ -119,6 +121,14 @@ void add_layers(std::vector<MemberOperation<T, D>>& table) {
                    [=](const X& x, const Parameters& p, MemberRange members) {
                      return batch_norm_add(x, x, p[0], p[1], running(members), {.relu = true});
                    }});
+  table.push_back(
+      {"layer_norm", features, {{"gamma", {20}}, {"beta", {20}}}, [](const X& x, const Parameters& p, MemberRange) {
+         return layer_norm(x, p[0], p[1]);
+       }});
+  table.push_back({"group_norm",
+                   Shape{3, 2, 2, 8},
+                   {{"gamma", {8}}, {"beta", {8}}},
+                   [](const X& x, const Parameters& p, MemberRange) { return group_norm(x, 2, p[0], p[1]); }});
 }
 
 template <class T, class D>
@@ -172,6 +182,33 @@ void add_sequences(std::vector<MemberOperation<T, D>>& table) {
                      using Factors = RankOneFactors<W, D>;
                      return lstm(x, h, c, LstmMatrix<W, D>{p[0], p[1], Factors{p[2], p[3]}},
                                  LstmMatrix<W, D>{p[4], p[5], Factors{p[6], p[7]}})
+                         .y;
+                   }});
+  table.push_back({"gru",
+                   sequence,
+                   {{"weight_ih", {3 * hidden, inputs}},
+                    {"bias_ih", {3 * hidden}},
+                    {"weight_hh", {3 * hidden, hidden}},
+                    {"bias_hh", {3 * hidden}}},
+                   [=](const X& x, const Parameters& p, MemberRange members) {
+                     const auto h = states(x, members).first;
+                     return gru(x, h, GruMatrix<W, D>{p[0], p[1]}, GruMatrix<W, D>{p[2], p[3]}).y;
+                   }});
+  table.push_back({"gru with factors",
+                   sequence,
+                   {{"weight_ih", {3 * hidden, inputs}},
+                    {"bias_ih", {3 * hidden}},
+                    {"r_ih", {3 * hidden}},
+                    {"s_ih", {inputs}},
+                    {"weight_hh", {3 * hidden, hidden}},
+                    {"bias_hh", {3 * hidden}},
+                    {"r_hh", {3 * hidden}},
+                    {"s_hh", {hidden}}},
+                   [=](const X& x, const Parameters& p, MemberRange members) {
+                     const auto h = states(x, members).first;
+                     using Factors = RankOneFactors<W, D>;
+                     return gru(x, h, GruMatrix<W, D>{p[0], p[1], Factors{p[2], p[3]}},
+                                GruMatrix<W, D>{p[4], p[5], Factors{p[6], p[7]}})
                          .y;
                    }});
 }

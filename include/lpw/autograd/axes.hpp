@@ -78,7 +78,9 @@ namespace detail {
   for (unsigned over = 0; a.rank() > 0 && over < 1u << a.rank(); over += 2)  // the members' axis is not named
     if (strides_along(a, b, {}, over))
       return to_text("to repeat b along axes of a, name them: ", operation, "(a, b, {.over = ", axes_text(over), "})");
-  if (a.rank() > 0 && b.rank() > 0 && (a[0] == 1 || b.size() > a.size())) return "a must be the larger of them";
+  if (b.size() > a.size()) return "a must be the larger of them";
+  if (a.rank() > 0 && b.rank() > 0 && a[0] == 1 && b[0] > 1)
+    return to_text("b has ", b[0], " member rows, a one; pass a [", b[0], " ...], what each member has");
   return "b fits no axes of a";
 }
 

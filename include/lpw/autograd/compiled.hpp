@@ -10,6 +10,7 @@
 #include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/autograd/embedding.hpp>
 #include <lpw/autograd/group_norm.hpp>
+#include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
 #include <lpw/autograd/linear.hpp>
 #include <lpw/autograd/lstm.hpp>

@@ -19,8 +19,8 @@ template <class T, class D>
   require<OptionError>(recording.options.random.has_value(),
                        "dropout: the tape has no random numbers; make it as "
                        "Tape({.random = Philox(seed, Stream::dropout, iteration)})");
-  const DropoutMask mask{*recording.options.random, recording.random_operations++, recording.options.members.first,
-                         rate};
+  const DropoutMask mask{*recording.options.random, recording.random_operations++,
+                         recording.options.first_member + recording.options.members.first, rate};
   Gradient<T, D> y{Tensor<T, D>(x.shape()), false};
   apply_dropout(x.value(), mask, y);
   return record(

@@ -1,6 +1,7 @@
 // Element-wise operations: add, ReLU, and the per-member channel factors of rank-1 late-phase weights.
 #pragma once
 
+#include <lpw/autograd/axes.hpp>
 #include <lpw/autograd/tape.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -30,11 +31,11 @@ inline void require_member_rows(const char* operation, const char* name, std::in
 
 }  // namespace detail
 
-/// a + b, of equal shapes. Overwrites a's memory where no other handle or backward step holds it: pass it by std::move.
+/// a + b, of equal shapes; arithmetic.hpp has one that repeats b along axes. Overwrites a's memory where no other
+/// handle or backward step holds it: pass it by std::move.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> add(Variable<T, D> a, const Variable<T, D>& b) {
-  require<ShapeError>(a.shape() == b.shape(), "add: ", a.shape(), " and ", b.shape(),
-                      "; shapes must be equal, nothing is broadcast");
+  detail::require_equal("add", a.shape(), b.shape());
   const auto inputs = std::pair{a.edge(), b.edge()};
   const Variable<T, D> place = a.without_value();
   return record(

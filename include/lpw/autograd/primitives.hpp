@@ -14,6 +14,7 @@
 #include <lpw/cpu/elementwise_loss.hpp>
 #include <lpw/cpu/embedding.hpp>
 #include <lpw/cpu/group_norm.hpp>
+#include <lpw/cpu/gru.hpp>
 #include <lpw/cpu/kl_divergence.hpp>
 #include <lpw/cpu/linear.hpp>
 #include <lpw/cpu/lstm.hpp>

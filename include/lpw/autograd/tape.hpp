@@ -50,6 +50,8 @@ struct TapeOptions {
   /// evaluation, too.
   std::optional<Philox> random = {};
   Trace* trace = nullptr;  // where the pass is listed, recorded or not
+  /// For dropout: of all members the first one of this process, where others have the rest (see distributed/).
+  std::int64_t first_member = 0;
 };
 
 namespace detail {

@@ -17,6 +17,7 @@
 #include <lpw/cuda/elementwise_loss.hpp>
 #include <lpw/cuda/embedding.hpp>
 #include <lpw/cuda/group_norm.hpp>
+#include <lpw/cuda/gru.hpp>
 #include <lpw/cuda/kl_divergence.hpp>
 #include <lpw/cuda/linear.hpp>
 #include <lpw/cuda/lstm.hpp>

@@ -47,10 +47,10 @@ namespace cuda::detail {
 struct CellSize {
   int members, rows, units;
 
-  explicit CellSize(const Shape& state)
+  CellSize(const char* layer, const Shape& state)
       : members(static_cast<int>(state[0])), rows(static_cast<int>(state[1])), units(static_cast<int>(state[2])) {
-    require_countable("lstm", "members", state[0]);
-    require_countable("lstm", "units of a member's step", state.size_from(1));
+    require_countable(layer, "members", state[0]);
+    require_countable(layer, "units of a member's step", state.size_from(1));
   }
 };
 
@@ -89,7 +89,7 @@ void lstm_cell_forward(const LstmCell<float, Cuda>& parameters, const Tensor<T, 
                        Tensor<T, Cuda>& hidden, Tensor<T, Cuda>& next) {
   using namespace cuda::detail;
   assert(product.contiguous() && next.contiguous());
-  const CellSize size(hidden.shape());
+  const CellSize size("lstm", hidden.shape());
   const kernels::LstmCellForward<T> p{.parameters = cell_parameters(parameters, size.members),
                                       .gates = step_rows<T>(step.gates),
                                       .product = product.data(),
@@ -114,7 +114,7 @@ void lstm_cell_backward(const LstmCell<float, Cuda>& parameters, const Tensor<T,
                         Tensor<T, Cuda>& before) {
   using namespace cuda::detail;
   assert(product.contiguous() && dcell.contiguous() && before.contiguous());
-  const CellSize size(dcell.shape());
+  const CellSize size("lstm", dcell.shape());
   const kernels::LstmCellBackward<T> p{.parameters = cell_parameters(parameters, size.members),
                                        .gates = step_rows<T>(step.gates),
                                        .cell_before = step_rows<const float>(step.cell_before),

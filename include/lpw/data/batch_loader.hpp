@@ -170,22 +170,22 @@ class BatchLoader {
   /// stored one without shuffle: member k of iteration i gets its entries from (i K + k) B on, with MemberData::same
   /// those from i B on, and with MemberData::whole those of the order of member_seed(seed, k). What make_batch throws
   /// is thrown where the minibatch would be read. Throws OptionError for an argument out of range.
-  [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0,
+  [[nodiscard]] Epoch epoch(std::int64_t epoch, const ReadMembers& members = 1, std::int64_t first_iteration = 0,
                             std::optional<std::size_t> ahead = {}) const& {
     return Epoch(
-        plan_.iterations_from(epoch, members, first_iteration),
+        plan_.iterations_from(epoch, members.all, first_iteration),
         [this, members, first_iteration, epoch, orders = MinibatchPlan::Orders()](std::int64_t i) mutable {
           if (orders.empty()) orders = plan_.orders(epoch, members);  // in the background thread
           return make_item(plan_.minibatch(orders, epoch, members, first_iteration + i));
         },
         ahead.value_or(ahead_));
   }
-  Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0, std::optional<std::size_t> = {}) const&& = delete;
+  Epoch epoch(std::int64_t, const ReadMembers& = 1, std::int64_t = 0, std::optional<std::size_t> = {}) const&& = delete;
   /// The same from a place on.
-  [[nodiscard]] Epoch epoch(const Place& place, std::int64_t members = 1) const& {
+  [[nodiscard]] Epoch epoch(const Place& place, const ReadMembers& members = 1) const& {
     return epoch(place.epoch, members, place.iteration);
   }
-  Epoch epoch(const Place&, std::int64_t = 1) const&& = delete;
+  Epoch epoch(const Place&, const ReadMembers& = 1) const&& = delete;
 
  private:
   [[nodiscard]] Item make_item(const Minibatch& minibatch) const {

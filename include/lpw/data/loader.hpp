@@ -104,21 +104,22 @@ class Loader {
 
   /// As BatchLoader::epoch: the order is epoch_order(set.count, seed, epoch), or the stored one without shuffle, and
   /// with MemberData::whole, those of member_seed(seed, k), which augments them too.
-  [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
+  [[nodiscard]] Epoch epoch(std::int64_t epoch, const ReadMembers& members = 1,
+                            std::int64_t first_iteration = 0) const& {
     return loader_.epoch(epoch, members, first_iteration, batches_ahead(members));
   }
-  Epoch epoch(std::int64_t, std::int64_t = 1, std::int64_t = 0) const&& = delete;
+  Epoch epoch(std::int64_t, const ReadMembers& = 1, std::int64_t = 0) const&& = delete;
   /// The same from a place on.
-  [[nodiscard]] Epoch epoch(const Place& place, std::int64_t members = 1) const& {
+  [[nodiscard]] Epoch epoch(const Place& place, const ReadMembers& members = 1) const& {
     return epoch(place.epoch, members, place.iteration);
   }
-  Epoch epoch(const Place&, std::int64_t = 1) const&& = delete;
+  Epoch epoch(const Place&, const ReadMembers& = 1) const&& = delete;
 
  private:
   /// Two hide any jitter; of large batches, whose steps take long, one does, and two would hold much memory.
-  [[nodiscard]] std::size_t batches_ahead(std::int64_t members) const {
+  [[nodiscard]] std::size_t batches_ahead(const ReadMembers& members) const {
     constexpr std::size_t large = std::size_t{4} << 20;
-    const std::int64_t images = members * loader_.plan().batch(members, 0);
+    const std::int64_t images = members.count * loader_.plan().batch(members.all, 0);
     return static_cast<std::size_t>(images * set().image_size()) * sizeof(T) > large ? 1 : 2;
   }
 

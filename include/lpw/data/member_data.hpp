@@ -14,6 +14,16 @@ enum class MemberData {
   whole  // each visits the whole set in an order of its own, with augmentation of its own: as in a deep ensemble
 };
 
+/// The members whose minibatches are made: all K, as a plain number says, or [first, first + count) of them, where
+/// other processes make the others'. A member's minibatches are the same in either case.
+struct ReadMembers {
+  std::int64_t all = 1, first = 0, count = 1;
+
+  constexpr ReadMembers(std::int64_t members) : all(members), count(members) {}
+  constexpr ReadMembers(std::int64_t members, std::int64_t from, std::int64_t made)
+      : all(members), first(from), count(made) {}
+};
+
 /// The seed of member k's order and augmentation with MemberData::whole, and of its weights where they are drawn anew:
 /// a network that is trained alone with this seed is that member. Member 0 has the run's own.
 [[nodiscard]] constexpr std::uint64_t member_seed(std::uint64_t seed, std::int64_t k) {

@@ -33,7 +33,7 @@ struct MinibatchOptions {
 /// One iteration: B samples for each of K members, and their random numbers.
 struct Minibatch {
   std::vector<std::int64_t> samples;    // [K B], member after member
-  std::int64_t members = 1, batch = 0;  // K, B
+  std::int64_t members = 1, batch = 0;  // K, or as many of them as are made, and B
   bool alike = false;                   // all members' samples, and what is made of them, are the first's
   std::vector<Philox> random;           // of each member where they differ, else one
 
@@ -105,37 +105,41 @@ class MinibatchPlan {
                        left = (count_ - iteration * parts * full) / parts;
     return left == full + 1 && joins(members) ? left : std::min(full, left);
   }
-  /// epoch_order, or the stored order without shuffle.
-  [[nodiscard]] Orders orders(std::int64_t epoch, std::int64_t members) const {
-    const std::int64_t count = options_.member_data == MemberData::whole ? members : 1;
+  /// epoch_order, or the stored order without shuffle; of the members whose minibatches are made.
+  [[nodiscard]] Orders orders(std::int64_t epoch, const ReadMembers& members) const {
+    require<OptionError>(members.first >= 0 && members.count > 0 && members.count <= members.all - members.first,
+                         "loader: members ", members.first, " to ", members.first + members.count - 1, " of ",
+                         members.all, "; expected some from 0 to ", members.all - 1);
+    const std::int64_t count = options_.member_data == MemberData::whole ? members.count : 1;
     Orders orders;
-    for (std::int64_t k = 0; k < count; ++k) orders.push_back(order(epoch, seed(k)));
+    for (std::int64_t k = 0; k < count; ++k) orders.push_back(order(epoch, seed(members.first + k)));
     return orders;
   }
-  /// The samples [members * batch] of an iteration, member after member.
-  [[nodiscard]] std::vector<std::int64_t> chosen(const Orders& orders, std::int64_t members,
+  /// The samples [members.count * batch] of an iteration, member after member.
+  [[nodiscard]] std::vector<std::int64_t> chosen(const Orders& orders, const ReadMembers& members,
                                                  std::int64_t iteration) const {
-    const std::int64_t size = batch(members, iteration), first = iteration * sharing(members) * per_member(members);
+    const std::int64_t size = batch(members.all, iteration),
+                       first = iteration * sharing(members.all) * per_member(members.all);
     std::vector<std::int64_t> result;
-    result.reserve(to_size(members * size));
-    for (std::int64_t k = 0; k < members; ++k) {
+    result.reserve(to_size(members.count * size));
+    for (std::int64_t k = 0; k < members.count; ++k) {
       const auto& order = orders[orders.size() == 1 ? 0 : to_size(k)];
-      const std::int64_t begin = first + (options_.member_data == MemberData::own ? k * size : 0);
+      const std::int64_t begin = first + (options_.member_data == MemberData::own ? (members.first + k) * size : 0);
       result.insert(result.end(), order.begin() + begin, order.begin() + begin + size);
     }
     return result;
   }
   /// What an iteration is made of.
-  [[nodiscard]] Minibatch minibatch(const Orders& orders, std::int64_t epoch, std::int64_t members,
+  [[nodiscard]] Minibatch minibatch(const Orders& orders, std::int64_t epoch, const ReadMembers& members,
                                     std::int64_t iteration) const {
     Minibatch result{.samples = chosen(orders, members, iteration),
-                     .members = members,
-                     .batch = batch(members, iteration),
+                     .members = members.count,
+                     .batch = batch(members.all, iteration),
                      .alike = options_.member_data == MemberData::same,
                      .random = {}};
-    const std::int64_t seeds = options_.member_data == MemberData::whole ? members : 1;
+    const std::int64_t seeds = options_.member_data == MemberData::whole ? members.count : 1;
     for (std::int64_t k = 0; k < seeds; ++k)
-      result.random.push_back(Philox(seed(k), Stream::crop, static_cast<std::uint32_t>(epoch)));
+      result.random.push_back(Philox(seed(members.first + k), Stream::crop, static_cast<std::uint32_t>(epoch)));
     return result;
   }
   /// Of member k's order and random numbers.

@@ -120,13 +120,15 @@ template <nn::Visitable M>
 /// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
 /// optimizers, averages, a data::Place, carried(name, tensor), and, last, the loop's own JSON. Whole or not at all:
 /// after a kill in here the file of before is there. Throws NonFinite, with the file of before intact, where a weight,
-/// running statistic or state is NaN or infinite, FileError where the file cannot be written.
+/// running statistic or state is NaN or infinite, FileError where the file cannot be written; Error where other
+/// processes hold some of the members.
 ///
 ///     io::save_state(path, network, optimizer, average, place, nlohmann::json{{"best", best}});
 ///     const auto json = io::load_state(path, network, optimizer, average, place);
 template <nn::Visitable M, class... Parts>
 void save_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   const auto flat = nn::flatten(network);
+  nn::require_all_members(flat->share, "save_state");
   nn::require_finite(network);
   Checkpoint checkpoint{nullptr, NamedTensors(path.string())};
   detail::PartNames names;
@@ -179,6 +181,7 @@ template <nn::Visitable M, class... Parts>
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);
   try {
+    (void)detail::recorded_count(meta.at("network"), "members", source);
     const auto form = meta.at("network").get<NetworkForm>();
     const auto stale = meta.at("stale").get<std::vector<std::string>>();
     const auto& records = meta.at("parts");
@@ -189,6 +192,9 @@ template <nn::Visitable M, class... Parts>
     std::size_t next = 0;
     (detail::PartOf<Parts>::check(records.at(present[next++]), source, parts), ...);
     for (const NamedTensor& tensor : checkpoint.tensors) require_finite(tensor, source);
+    const auto& late = checkpoint.tensors.at("weights.late").shape;
+    require<FileError>(late.rank() == 2 && late[0] == form.members && form.members >= 1, source, ": damaged: it says ",
+                       form.members, " members, and holds late-phase weights ", late);
     const auto buffers = detail::read_buffers(checkpoint.tensors, network, form.members, source);
 
     if (form.released && !lpw::detail::is_released(network))

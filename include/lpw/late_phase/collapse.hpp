@@ -4,7 +4,7 @@
 #include <map>
 #include <string>
 
-#include <lpw/late_phase/release.hpp>
+#include <lpw/late_phase/spread.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/flat_weights.hpp>
 #include <lpw/nn/forms/additive.hpp>
@@ -83,7 +83,8 @@ void collapse_affine_maps(M& network, std::int64_t members) {
 /// weight with a form or with deviations are the weight's own, a weight that was made of templates is new and has none,
 /// and an average of weights collapses as they do, by its parameters. Optimizers made for the released network that do
 /// not follow refuse to step afterwards. The affine form reads running statistics: throws Error where they belong to
-/// other weights (see recompute_statistics).
+/// other weights (see recompute_statistics). Where several processes hold members, all must call it, and get the mean
+/// of all.
 template <nn::Visitable M, class Optimizer>
 void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
@@ -95,9 +96,10 @@ void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine
           "collapse: the weights were averaged after the running statistics were gathered; call "
           "recompute_statistics(network, batches) "
           "first, or average the parameters");
-  const auto old = nn::flatten(network);
-  require(follower.follows(*old),
+  require(follower.follows(*nn::flatten(network)),
           "collapse: the optimizer was made for another network, or before this one was moved to other stores");
+  gather_members(network, follower);
+  const auto old = nn::flatten(network);
   detail::before_collapse(follower, network);
   if (form == Collapse::affine) detail::collapse_affine_maps(network, old->members);
   nn::for_each_parameter(network, [](const std::string&, nn::Parameter<W, D>& parameter) {

@@ -21,9 +21,10 @@ class Coupling {
   using Flat = nn::FlatWeights<W, D>;
 
  public:
-  /// Throws OptionError for a network of one member, and as require_possible.
+  /// Throws OptionError for a network of one member, and as require_possible; Error where other processes hold some.
   template <nn::Visitable M>
   explicit Coupling(M& network, const CouplingOptions& options = {}) : options_(options), flat_(nn::flatten(network)) {
+    nn::require_all_members(flat_->share, "coupling");
     require<OptionError>(flat_->members > 1,
                          "coupling: the network has one member; expected at least 2, so release it first");
     require_possible(options, flat_->members);

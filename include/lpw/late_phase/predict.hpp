@@ -9,7 +9,8 @@
 namespace lpw::inline LPW_ABI {
 
 /// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host. One member
-/// is computed at a time, so this needs the memory of one.
+/// is computed at a time, so this needs the memory of one. Where several processes hold members, each computes its own
+/// and gets all: they must call it together, for the same inputs.
 template <nn::Module M>
 [[nodiscard]] Tensor<double, Cpu> predict_members(
     M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
@@ -24,7 +25,8 @@ template <nn::Module M>
     auto row = result.rows(k, 1).reshaped(probabilities.shape());
     copy(probabilities, row);
   }
-  return result;
+  const auto share = nn::member_share(network);
+  return share ? nn::all_rows(*share, result) : result;
 }
 
 /// The same of several networks, one after another: of S plain ones [S, B, classes], and so on for networks with

@@ -38,6 +38,8 @@ struct FlatWeights : Store {
   Tensor<W, D> buffers;  // [K, Q]
   std::vector<Segment> segments;
 
+  /// K: of all processes where there are several.
+  [[nodiscard]] std::int64_t all_members() const { return share ? share->members() : members; }
   /// Zeros in the form of the weights.
   [[nodiscard]] FlatPair<W, D> zeros_like() const {
     return {zeros<W, D>(value.base.shape()), zeros<W, D>(value.late.shape())};
@@ -71,13 +73,15 @@ void copy_rows(const Tensor<W, D>& from, Tensor<W, D> to) {
 
 /// Moves all parameters and buffers of a network into new stores: those marked late-phase, and all buffers, with a row
 /// per member (a single row is repeated), the others with one. Gradients start at zero. The stores that the parameters
-/// leave are retired.
+/// leave are retired. With a `share` the members are those that are here.
 template <Visitable M>
-std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(M& module, std::int64_t members) {
+std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(
+    M& module, std::int64_t members, std::shared_ptr<const MemberShare> share = {}) {
   using W = WeightOf<M>;
   using D = typename M::device_type;
   auto flat = std::make_shared<FlatWeights<W, D>>();
   flat->members = members;
+  flat->share = std::move(share);
   std::int64_t columns[2] = {0, 0}, buffer_columns = 0;
   std::set<const void*> seen;
   for_each_parameter(module, [&](const std::string& name, Parameter<W, D>& parameter) {
@@ -113,7 +117,7 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(M& mo
   return flat;
 }
 
-/// Number of members of a network: 1 before release and after collapse.
+/// Number of members of a network: 1 before release and after collapse. Where other processes hold some, of those here.
 template <Visitable M>
 [[nodiscard]] std::int64_t members(M& module) {
   std::int64_t rows = 1;
@@ -121,6 +125,24 @@ template <Visitable M>
   for_each_parameter(module, count);
   for_each_buffer(module, count);
   return rows;
+}
+
+/// Of a network of whose members other processes hold some, which are here; else null.
+template <Visitable M>
+[[nodiscard]] std::shared_ptr<const MemberShare> member_share(M& module) {
+  std::shared_ptr<const MemberShare> share;
+  for_each_parameter(module, [&](const std::string&, const auto& parameter) {
+    if (!share) share = parameter.share();
+  });
+  return share;
+}
+
+/// Throws Error where other processes hold some of the members, for what needs them all.
+inline void require_all_members(const std::shared_ptr<const MemberShare>& share, const char* what) {
+  if (!share) return;
+  const MemberRange here = share->here();
+  fail(what, ": this process holds ", here.count, " of ", share->members(), " members, from number ", here.first,
+       " on, and all are needed; gather them first (distributed::Members::gather)");
 }
 
 /// The stores of a network; makes them at the first call. Flattening a part of a network, or a network of which a part
@@ -140,7 +162,7 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
     seen.insert(parameter.id());
   });
   if (together && home && !home->retired && home->segments.size() == seen.size()) return home;
-  return lay_out(module, members(module));
+  return lay_out(module, members(module), member_share(module));
 }
 
 /// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss
@@ -156,6 +178,20 @@ void require_finite(M& module) {
   for_each_buffer(module, check);
 }
 
+namespace detail {
+
+/// A weight's rows as they came with the stores `from`, those that `to` has: where processes share members, all of them
+/// are gathered, or those that are here taken.
+template <class W, class D>
+[[nodiscard]] Tensor<W, D> rows_between(const Tensor<W, D>& rows, const FlatWeights<W, D>& from,
+                                        const FlatWeights<W, D>& to) {
+  if (from.share == to.share) return rows;
+  const auto all = from.share ? all_rows(*from.share, rows) : rows;
+  return to.share ? all.rows(to.share->here().first, to.share->here().count) : all;
+}
+
+}  // namespace detail
+
 /// Rearranges a tensor pair that came with the stores `from` (momenta, averages) for the stores `to`: one row is
 /// repeated for every member, members' rows become their mean, and what has no past keeps its value in `result`, a pair
 /// in the form of `to`.
@@ -167,7 +203,8 @@ template <class W, class D>
       if (source.id != target.id) continue;
       const auto& old_rows = source.late_phase ? pair.late : pair.base;
       auto& new_rows = target.late_phase ? result.late : result.base;
-      const auto rows = old_rows.columns(source.offset, {source.size});
+      auto rows = old_rows.columns(source.offset, {source.size});
+      if (source.late_phase) rows = detail::rows_between(rows, from, to);
       const bool averages = new_rows.dim(0) == 1 && rows.dim(0) > 1;
       detail::copy_rows(averages ? mean_rows(rows) : rows, new_rows.columns(target.offset, {target.size}));
     }

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include <lpw/autograd/add_row.hpp>
+#include <lpw/nn/member_share.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -45,6 +46,7 @@ struct FlatWeights;
 struct Store {
   bool retired = false;  // a weight has left: moved to another store (by release or collapse, say), replaced by
                          // assignment, or destroyed
+  std::shared_ptr<const MemberShare> share = {};  // where other processes hold some of the members; else null
 };
 
 /// Which store a weight lies in, if any. The store is retired as soon as the weight leaves it, so that whatever works
@@ -53,17 +55,21 @@ template <class W, class D>
 class Residence {
  public:
   Residence() = default;
-  Residence(const Residence&) {}  // a copy of a weight lies elsewhere
+  Residence(const Residence& other) : share_(other.share_) {}  // a copy of a weight lies elsewhere
   Residence& operator=(const Residence&) = delete;
   ~Residence() { leave(); }
 
   void move_to(std::shared_ptr<FlatWeights<W, D>> flat) {
-    if (flat == flat_) return;
-    leave();
-    flat_ = std::move(flat);
-    store_ = flat_.get();
+    if (flat != flat_) {
+      leave();
+      flat_ = std::move(flat);
+      store_ = flat_.get();
+    }
+    share_ = store_ ? store_->share : nullptr;
   }
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& store() const { return flat_; }
+  /// The store's, or that of the store from which the weight was copied.
+  [[nodiscard]] const std::shared_ptr<const MemberShare>& share() const { return share_; }
 
  private:
   void leave() {
@@ -71,6 +77,7 @@ class Residence {
   }
   std::shared_ptr<FlatWeights<W, D>> flat_;
   Store* store_ = nullptr;  // *flat_, whose type may be incomplete
+  std::shared_ptr<const MemberShare> share_;
 };
 
 /// A trainable weight. Copies of the handle are the same weight. It may have deviations phi [1 or K, ...] beside its
@@ -102,6 +109,8 @@ class Parameter {
   void set_takes_factors(bool takes) { state_->takes_factors = takes; }
   /// The store this parameter's memory belongs to, if any.
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& home() const { return state_->home.store(); }
+  /// Where other processes hold some of the members, which are here; else null.
+  [[nodiscard]] const std::shared_ptr<const MemberShare>& share() const { return state_->home.share(); }
   /// Moves the handle's weight to other memory, which retires the store it was in.
   void bind(Tensor<W, D> value, Tensor<W, D> gradient, std::shared_ptr<FlatWeights<W, D>> home) {
     state_->value = std::move(value);

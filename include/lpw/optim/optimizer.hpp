@@ -188,19 +188,21 @@ class Optimizer {
  protected:
   /// gamma_theta.
   [[nodiscard]] double base_scale() const {
-    return base_gradient_ == BaseGradient::mean ? 1 / static_cast<double>(flat_->members) : 1;
+    return base_gradient_ == BaseGradient::mean ? 1 / static_cast<double>(flat_->all_members()) : 1;
   }
   /// gamma_theta K: the base gradient of these stores over that of a plain network, where the members agree.
   [[nodiscard]] double base_gradient_size(const Flat& flat) const {
-    return base_gradient_ == BaseGradient::mean ? 1 : static_cast<double>(flat.members);
+    return base_gradient_ == BaseGradient::mean ? 1 : static_cast<double>(flat.all_members());
   }
   /// The factor [1] by which clipping shortens all gradients, empty where there is none. The norm is that of what steps
   /// the weights: the base gradient times gamma_theta together with the late-phase gradients of all members. For a
-  /// plain network that is PyTorch's clip_grad_norm_.
+  /// plain network that is PyTorch's clip_grad_norm_. Members that other processes hold count.
   [[nodiscard]] Tensor<W, D> clipping() const {
     if (clip_ == 0) return {};
-    return clip_factor(ScaledGradient<W, D>{flat_->gradient.base, base_scale()},
-                       ScaledGradient<W, D>{flat_->gradient.late}, clip_);
+    const ScaledGradient<W, D> base{flat_->gradient.base, base_scale()};
+    if (!flat_->share) return clip_factor(base, ScaledGradient<W, D>{flat_->gradient.late}, clip_);
+    const double square = flat_->share->sum(squared_norm(to_host(flat_->gradient.late)));
+    return clip_factor(base, ScaledGradient<W, D>{full<W, D>({1, 1}, static_cast<W>(std::sqrt(square)))}, clip_);
   }
 
   std::shared_ptr<Flat> flat_;

@@ -97,11 +97,12 @@ class Sam {
 
   /// Moves the weights up by the gradients accumulated so far, which are zeroed: accumulate the second ones, restore()
   /// what this returns, and step the optimizer. Running statistics are put back, too: they are the first pass's. Frozen
-  /// parameters stay where they are.
-  /// Throws Error if the network has other weights by now.
+  /// parameters stay where they are. Throws Error if the network has other weights by now, or members that other
+  /// processes hold.
   [[nodiscard]] Ascended ascend() {
     using Store = AscentStore<W, D>;
     const auto flat = optimizer_.current_weights();
+    nn::require_all_members(flat->share, "Sam");
     optimizer_.clear_frozen_gradients();
     const auto store = [](const Tensor<W, D>& value, const Tensor<W, D>& gradient) {
       return Store{value, gradient, Tensor<W, D>(value.shape())};
@@ -123,6 +124,24 @@ class Sam {
   /// from the same carried states. Where it throws, the weights are those from before.
   template <class Pass>
   void step(Pass&& pass, double base_factor, double late_factor, std::optional<double> coefficient_factor = {}) {
+    take_gradients(pass);
+    optimizer_.step(base_factor, late_factor, coefficient_factor);
+  }
+  template <class Pass>
+  void step(Pass&& pass, double factor = 1) {
+    step(pass, factor, factor);
+  }
+  /// The same with schedules, as Optimizer::step takes them.
+  template <class Pass>
+  void step(Pass&& pass, const Time& at, const Schedule& schedule = Constant{},
+            const std::optional<Schedule>& late = {}) {
+    take_gradients(pass);
+    optimizer_.step(at, schedule, late);
+  }
+
+ private:
+  template <class Pass>
+  void take_gradients(Pass& pass) {
     const auto take = [&](SamPass which) {
       if constexpr (std::is_invocable_v<Pass&, SamPass>) {
         pass(which);
@@ -131,19 +150,11 @@ class Sam {
       }
     };
     take(SamPass::first);
-    if (active()) {
-      auto ascended = ascend();
-      take(SamPass::second);
-      ascended.restore();
-    }
-    optimizer_.step(base_factor, late_factor, coefficient_factor);
+    if (!active()) return;
+    auto ascended = ascend();
+    take(SamPass::second);
+    ascended.restore();
   }
-  template <class Pass>
-  void step(Pass&& pass, double factor = 1) {
-    step(pass, factor, factor);
-  }
-
- private:
   [[nodiscard]] bool base_ascends() const { return options_.weights != Ascending::late_phase; }
   [[nodiscard]] bool late_ascends() const { return options_.weights != Ascending::base; }
 

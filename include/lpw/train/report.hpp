@@ -1,8 +1,6 @@
-// The lines that tell a user how training goes, and the pace from which they are made.
+// The lines that tell a user how training goes.
 #pragma once
 
-#include <algorithm>
-#include <chrono>
 #include <cstdint>
 #include <string>
 #include <vector>
@@ -11,36 +9,10 @@
 #include <lpw/tensor/error.hpp>
 #include <lpw/train/display.hpp>
 #include <lpw/train/options.hpp>
+#include <lpw/train/pace.hpp>
 #include <lpw/train/state.hpp>
 
 namespace lpw::inline LPW_ABI::train {
-
-/// How fast this process trains: samples a second within the current epoch, evaluation and files apart, and the time to
-/// the end at the pace so far, with all that training includes.
-class Pace {
- public:
-  void start_epoch() { epoch_samples_ = 0, epoch_seconds_ = 0; }
-  void trained(std::int64_t samples, double seconds) {
-    epoch_samples_ += samples;
-    epoch_seconds_ += seconds;
-    samples_ += samples;
-  }
-
-  [[nodiscard]] double samples_per_second() const {
-    return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9);
-  }
-  /// For `samples` still to train; "-" while nothing is known.
-  [[nodiscard]] std::string time_for(double samples) const {
-    if (samples_ == 0) return "-";
-    const double elapsed = std::chrono::duration<double>(std::chrono::steady_clock::now() - start_).count();
-    return format_duration(elapsed * std::max(samples, 0.0) / static_cast<double>(samples_));
-  }
-
- private:
-  std::chrono::steady_clock::time_point start_ = std::chrono::steady_clock::now();
-  std::int64_t samples_ = 0, epoch_samples_ = 0;
-  double epoch_seconds_ = 0;
-};
 
 /// What members do beside their steps, and what a step is, a line each.
 [[nodiscard]] inline std::vector<std::string> describe_choices(const TrainOptions& options) {

@@ -1,0 +1,49 @@
+// What processes that train together do with each other, and the one process that has nobody to do it with.
+#pragma once
+
+#include <algorithm>
+#include <concepts>
+#include <cstddef>
+#include <span>
+
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::inline LPW_ABI::distributed {
+
+/// R processes, each of which makes the same calls in the same order, for as much data; but for gather, to which each
+/// may give as much as it has:
+///   rank(), size()            this process' number, from 0 on, and R
+///   sum(values)               of all processes, in place, on each; the same bits on each and, for an R, in every run
+///   broadcast(bytes, from)    what process `from` has, in place
+///   gather(own, all)          what all have, one after another in the order of their ranks, on each
+///   barrier()                 returns when all have come here
+template <class C>
+concept Communicator = requires(C& c, std::span<float> floats, std::span<double> doubles,
+                                std::span<const std::byte> own, std::span<std::byte> bytes) {
+  { c.rank() } -> std::same_as<int>;
+  { c.size() } -> std::same_as<int>;
+  c.sum(floats);
+  c.sum(doubles);
+  c.broadcast(bytes, 0);
+  c.gather(own, bytes);
+  c.barrier();
+};
+
+/// One process, for which all of it is done.
+class SingleProcess {
+ public:
+  [[nodiscard]] int rank() const { return 0; }
+  [[nodiscard]] int size() const { return 1; }
+  void sum(std::span<float>) const {}
+  void sum(std::span<double>) const {}
+  void broadcast(std::span<std::byte>, int) const {}
+  /// Throws ShapeError unless `all` is as long as `own`.
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
+    require<ShapeError>(own.size() == all.size(), "gather: the one process has ", own.size(), " bytes, expected ",
+                        all.size());
+    std::copy(own.begin(), own.end(), all.begin());
+  }
+  void barrier() const {}
+};
+
+}  // namespace lpw::inline LPW_ABI::distributed

@@ -1,0 +1,143 @@
+// Processes that mpirun started, by MPI (Open MPI or MPICH). Programs link lpw::mpi. Where that found no MPI, this is
+// one process, and says so to who starts more.
+//
+// The sum is not MPI_Allreduce, whose order of addition is MPI's to choose: each process adds up a stripe of what all
+// have, in the order of ranks and in double, and gets the others' stripes. That is as much to send as the best
+// all-reduce has.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <cstdlib>
+#include <exception>
+#include <span>
+#include <vector>
+
+#include <lpw/distributed/communicator.hpp>
+#include <lpw/tensor/to_size.hpp>
+
+#if defined(LPW_WITH_MPI) && LPW_WITH_MPI
+#include <mpi.h>
+#endif
+
+namespace lpw::inline LPW_ABI::distributed {
+
+#if defined(LPW_WITH_MPI) && LPW_WITH_MPI
+
+/// The processes of an MPI communicator. Errors of MPI end the program with MPI's message, as they do by default.
+class Mpi {
+ public:
+  /// All processes. Starts MPI and ends it with this object, unless the program has started it itself.
+  Mpi() : Mpi(MPI_COMM_WORLD, start()) {}
+  /// Those of a communicator of a program that starts and ends MPI itself.
+  explicit Mpi(MPI_Comm communicator) : Mpi(communicator, false) {}
+  Mpi(const Mpi&) = delete;
+  Mpi& operator=(const Mpi&) = delete;
+  /// An exception's way out of main does not end MPI, which would wait here for processes that wait for this one:
+  /// mpirun ends them all, since this one exits without.
+  ~Mpi() {
+    if (ends_ && std::uncaught_exceptions() == exceptions_) MPI_Finalize();
+  }
+
+  [[nodiscard]] int rank() const { return rank_; }
+  [[nodiscard]] int size() const { return size_; }
+  void sum(std::span<float> values) const { sum_stripes(values, MPI_FLOAT); }
+  void sum(std::span<double> values) const { sum_stripes(values, MPI_DOUBLE); }
+  /// Throws OptionError for a rank that no process has.
+  void broadcast(std::span<std::byte> bytes, int from) const {
+    require<OptionError>(from >= 0 && from < size_, "broadcast: from process ", from, " of ", size_);
+    for (std::size_t first = 0; first < bytes.size(); first += piece) {
+      const auto part = bytes.subspan(first, std::min(piece, bytes.size() - first));
+      MPI_Bcast(part.data(), static_cast<int>(part.size()), MPI_BYTE, from, communicator_);
+    }
+  }
+  /// Throws ShapeError, on all processes, unless `all` has room for just what they give together.
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
+    const std::uint64_t size = own.size();
+    std::vector<std::uint64_t> sizes(to_size(size_));
+    MPI_Allgather(&size, 1, MPI_UINT64_T, sizes.data(), 1, MPI_UINT64_T, communicator_);
+    std::uint64_t together = 0;
+    for (const std::uint64_t each : sizes) together += each;
+    require<ShapeError>(together == all.size(), "gather: the processes have ", together, " bytes together, expected ",
+                        all.size());
+    std::size_t first = 0;
+    for (int from = 0; from < size_; ++from) {
+      const auto part = all.subspan(first, static_cast<std::size_t>(sizes[to_size(from)]));
+      if (from == rank_) std::copy(own.begin(), own.end(), part.begin());
+      broadcast(part, from);
+      first += part.size();
+    }
+  }
+  void barrier() const { MPI_Barrier(communicator_); }
+
+ private:
+  static constexpr std::size_t piece = std::size_t{1} << 28;   // bytes: MPI counts in int
+  static constexpr std::size_t stripe = std::size_t{1} << 18;  // elements: what is at work lies in the cache
+
+  Mpi(MPI_Comm communicator, bool ends) : communicator_(communicator), ends_(ends) {
+    MPI_Comm_rank(communicator_, &rank_);
+    MPI_Comm_size(communicator_, &size_);
+  }
+
+  /// Whether MPI was started here.
+  static bool start() {
+    int started = 0;
+    MPI_Initialized(&started);
+    if (started) return false;
+    int provided = 0;
+    MPI_Init_thread(nullptr, nullptr, MPI_THREAD_FUNNELED, &provided);  // of all threads only the one that trains calls
+    return true;
+  }
+
+  template <class W>
+  void sum_stripes(std::span<W> values, MPI_Datatype type) const {
+    const auto processes = to_size(size_);
+    const std::size_t length = std::min(stripe, (values.size() + processes - 1) / processes);
+    std::vector<W> whole(processes * length), received(whole.size()), own(length);
+    for (std::size_t first = 0; first < values.size(); first += whole.size()) {
+      const auto part = values.subspan(first, std::min(whole.size(), values.size() - first));
+      std::fill(std::copy(part.begin(), part.end(), whole.begin()), whole.end(), W(0));
+      MPI_Alltoall(whole.data(), static_cast<int>(length), type, received.data(), static_cast<int>(length), type,
+                   communicator_);
+      for (std::size_t i = 0; i < length; ++i) {
+        double sum = 0;
+        for (std::size_t process = 0; process < processes; ++process)
+          sum += static_cast<double>(received[process * length + i]);
+        own[i] = static_cast<W>(sum);
+      }
+      MPI_Allgather(own.data(), static_cast<int>(length), type, whole.data(), static_cast<int>(length), type,
+                    communicator_);
+      std::copy_n(whole.begin(), part.size(), part.begin());
+    }
+  }
+
+  MPI_Comm communicator_;
+  bool ends_;
+  int exceptions_ = std::uncaught_exceptions();
+  int rank_ = 0, size_ = 1;
+};
+
+#else
+
+/// One process.
+class Mpi : public SingleProcess {
+ public:
+  /// Throws Error where mpirun started several.
+  Mpi() {
+    for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
+      const char* const processes = std::getenv(variable);
+      require(!processes || std::atoi(processes) <= 1, "mpi: this is one of ", processes ? processes : "",
+              " processes, and the program was built without MPI; install it (Debian and Ubuntu: libopenmpi-dev), link "
+              "lpw::mpi, and configure anew");
+    }
+  }
+  Mpi(const Mpi&) = delete;
+  Mpi& operator=(const Mpi&) = delete;
+};
+
+#endif
+
+static_assert(Communicator<Mpi> && Communicator<SingleProcess>);
+
+}  // namespace lpw::inline LPW_ABI::distributed

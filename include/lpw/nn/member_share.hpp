@@ -1,0 +1,48 @@
+// Of a network whose members several processes hold: how many there are, which of them are here, and the way to the
+// others'. distributed/ makes it and stores carry it, so that what needs all members (collapse, clipping by a norm, an
+// ensemble's prediction) gets at them, and what cannot refuses.
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <span>
+
+#include <lpw/autograd/primitives.hpp>
+#include <lpw/autograd/tape.hpp>
+#include <lpw/tensor/to_size.hpp>
+
+namespace lpw::inline LPW_ABI::nn {
+
+/// The members [here.first, here.first + here.count) of K. What it does, all processes must do together.
+class MemberShare {
+ public:
+  MemberShare(std::int64_t members, MemberRange here) : members_(members), here_(here) {}
+  MemberShare(const MemberShare&) = delete;
+  MemberShare& operator=(const MemberShare&) = delete;
+  virtual ~MemberShare() = default;
+
+  /// K.
+  [[nodiscard]] std::int64_t members() const { return members_; }
+  [[nodiscard]] MemberRange here() const { return here_; }
+
+  /// What all processes give, one after another, on each of them.
+  virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) const = 0;
+  /// The sum of what all processes give, the same bits on each of them.
+  [[nodiscard]] virtual double sum(double own) const = 0;
+
+ private:
+  std::int64_t members_;
+  MemberRange here_;
+};
+
+/// All members' rows [K, ...], given those of the members here.
+template <class T, class D>
+[[nodiscard]] Tensor<T, D> all_rows(const MemberShare& share, const Tensor<T, D>& rows) {
+  const Tensor<T, Cpu> own = clone(to_host(rows));  // contiguous
+  Tensor<T, Cpu> all(rows.shape().with(0, share.members()));
+  share.gather(std::as_bytes(std::span(own.data(), to_size(own.size()))),
+               std::as_writable_bytes(std::span(all.data(), to_size(all.size()))));
+  return to_device<D>(all);
+}
+
+}  // namespace lpw::inline LPW_ABI::nn

@@ -1,0 +1,303 @@
+// Members over processes against the same training in one process, which each process here does as well. mpirun starts
+// this program: all processes pass the same tests together, so that what one of them must not leave is a CHECK.
+#include <lpw/distributed/members.hpp>
+
+#include <lpw/distributed/mpi.hpp>
+#include <lpw/io/state.hpp>
+#include <lpw/late_phase/coupling.hpp>
+#include <lpw/late_phase/predict.hpp>
+#include <lpw/optim/adam.hpp>
+#include <lpw/optim/sam.hpp>
+#include <lpw/optim/sgd.hpp>
+#include <lpw/optim/weight_average.hpp>
+
+#include "catch.hpp"
+#include "support/errors.hpp"
+#include "support/networks.hpp"
+
+using namespace lpw::test;
+using lpw::distributed::Members;
+using lpw::optim::BaseGradient;
+
+namespace {
+
+/// MPI, from the first test to the end of the program.
+lpw::distributed::Mpi& mpi() {
+  static lpw::distributed::Mpi all;
+  return all;
+}
+
+// Gradients of K members are added up in another order, K terms each: K eps = 1e-15 of them. Batch norms and twenty
+// iterations pass that on; below 1e-13 was measured. A wrong term would show as 1e-3 or more.
+constexpr double tolerance = 1e-12;
+constexpr std::int64_t batch = 4;
+constexpr std::uint32_t iterations = 20, release_at = 5;
+
+lpw::optim::SgdOptions sgd(double clip = 0, BaseGradient base_gradient = BaseGradient::sum) {
+  return {.learning_rate = 0.05,
+          .momentum = 0.9,
+          .weight_decay = 5e-4,
+          .late = lpw::optim::Rates{0.02, 5e-3},
+          .base_gradient = base_gradient,
+          .clip = clip};
+}
+
+/// Members of which all are here.
+struct AllHere {
+  template <class M>
+  lpw::data::ReadMembers of(M& network) const {
+    return lpw::nn::members(network);
+  }
+  template <class M, class F>
+  void release(M& network, F&& follower, const lpw::ReleaseOptions& options) const {
+    lpw::release(network, follower, options);
+  }
+  template <class M>
+  void sum_gradients(M&) const {}
+  template <class M, class F>
+  void gather(M&, F&&) const {}
+};
+
+/// Iterations `from` to `to` of a loop of one's own: as a plain network, and from release_at on as members, which are
+/// averaged by SWA then. `chunk` of those here are computed at a time.
+template <class M, class Optimizer>
+void train_loop(auto& members, M& network, Optimizer& optimizer, lpw::optim::WeightAverage<double, Cpu>& average,
+                const lpw::ReleaseOptions& release, std::uint32_t from, std::uint32_t to, std::int64_t chunk = 0) {
+  for (std::uint32_t i = from; i < to; ++i) {
+    if (i == release_at) members.release(network, lpw::Followers(optimizer, average), release);
+    const auto here = members.of(network);
+    const Minibatches<double> all(here.all, batch, i);
+    for (const auto range : lpw::member_chunks(here.count, chunk)) {
+      lpw::Tape tape({.members = range, .random = Philox(3, lpw::Stream::dropout, i), .first_member = here.first});
+      const lpw::MemberRange read{here.first + range.first, range.count};
+      tape.backward(lpw::cross_entropy(network.forward(tape.input(all.images_of(read))), all.labels_of(read)));
+    }
+    members.sum_gradients(network);
+    optimizer.step();
+    if (i >= 10 && i % 3 == 0) average.update();
+  }
+}
+
+/// What a run leaves: weights and statistics, the optimizer's states and the average, of all members.
+template <class State>
+struct End {
+  State state;
+  std::vector<Rows<double>> pairs;
+};
+
+template <class M, class Options>
+auto end_of_run(auto&& members, M network, const Options& options, const lpw::ReleaseOptions& release,
+                std::int64_t chunk = 0) {
+  auto optimizer = [&] {
+    if constexpr (std::is_same_v<Options, lpw::optim::AdamOptions>) {
+      return lpw::optim::Adam(network, options);
+    } else {
+      return lpw::optim::Sgd(network, options);
+    }
+  }();
+  lpw::optim::WeightAverage average(network);
+  train_loop(members, network, optimizer, average, release, 0, iterations, chunk);
+  members.gather(network, lpw::Followers(optimizer, average));
+  End<decltype(state_of(network))> end{state_of(network), {}};
+  for (auto& state : optimizer.states())
+    for (const auto& store : {state.pair.base, state.pair.late}) end.pairs.push_back(rows_of(store));
+  for (const auto& store : {average.average().base, average.average().late}) end.pairs.push_back(rows_of(store));
+  return end;
+}
+
+template <class State>
+Worst worst_difference(const End<State>& a, const End<State>& b) {
+  Worst worst;
+  for (const auto& [name, rows] : a.state) worst.add(relative_difference(rows.values, b.state.at(name).values), name);
+  for (std::size_t i = 0; i < a.pairs.size(); ++i)
+    worst.add(relative_difference(a.pairs[i].values, b.pairs[i].values), lpw::to_text("store ", i));
+  return worst;
+}
+
+/// Holds the run over processes to that in one, and to its own bits in a second run.
+template <class Make, class Options>
+void check_run(Make make, const Options& options, lpw::ReleaseOptions release) {
+  for (const std::int64_t count : {4, 7}) {
+    release.members = count;
+    const auto whole = end_of_run(AllHere(), make(), options, release);
+    const auto parts = end_of_run(Members(mpi()), make(), options, release);
+    CAPTURE(mpi().rank(), mpi().size(), count);
+    CHECK(worst_difference(parts, whole) < tolerance);
+    if (count == 4) continue;
+    CHECK(worst_difference(end_of_run(Members(mpi()), make(), options, release, 1), whole) < tolerance);
+    const auto again = end_of_run(Members(mpi()), make(), options, release);
+    CHECK((again.state == parts.state && again.pairs == parts.pairs));
+  }
+}
+
+lpw::ReleaseOptions late(const char* selectors) {
+  return {.late = Selectors::parse(selectors), .sigma = 0.2, .random = Philox(5)};
+}
+
+}  // namespace
+
+TEST_CASE("members over processes train as in one, whatever is released") {
+  const auto make = [] { return SmallNet<double>(); };
+  SECTION("batch norm") { check_run(make, sgd(), late("batchnorm")); }
+  SECTION("head") { check_run(make, sgd(), late("head")); }
+  SECTION("batch norm and head") { check_run(make, sgd(), late("batchnorm,head")); }
+  SECTION("rank-1") { check_run(make, sgd(), late("rank1")); }
+  SECTION("rank-1 from random signs") {
+    auto signs = late("rank1");
+    signs.rank_one_start = {lpw::RankOneStart::Kind::signs};
+    check_run(make, sgd(), signs);
+  }
+  SECTION("additive") { check_run(make, sgd(), late("additive")); }
+  SECTION("all") { check_run(make, sgd(), late("all")); }
+}
+
+TEST_CASE("members over processes clip by the norm of all members' gradients") {
+  const auto make = [] { return SmallNet<double>(); };
+  for (const char* selectors : {"batchnorm,head", "all"})
+    for (const auto base : {BaseGradient::sum, BaseGradient::mean}) {
+      CAPTURE(selectors, base == BaseGradient::sum);
+      check_run(make, sgd(0.1, base), late(selectors));  // below all norms here, so that every step is clipped
+    }
+}
+
+TEST_CASE("members over processes step by Adam as in one") {
+  // The bias before a batch norm has no gradient but rounding errors, which Adam's small epsilon would make steps of.
+  const lpw::optim::AdamOptions options{.learning_rate = 0.01, .epsilon = 1e-3};
+  check_run([] { return SmallNet<double>(); }, options, late("batchnorm,head"));
+}
+
+TEST_CASE("members over processes draw the dropout of all members") {
+  check_run([] { return wide_resnet<double>(0.3); }, sgd(), late("batchnorm,head"));
+}
+
+TEST_CASE("members over processes predict and collapse as in one") {
+  constexpr std::int64_t count = 5;
+  auto options = late("batchnorm,rank1");
+  options.members = count;
+  const Minibatches<double> test(1, 6, 99);
+  const auto served = [&](auto&& members) {
+    SmallNet<double> network;
+    lpw::optim::Sgd optimizer(network, sgd());
+    lpw::optim::WeightAverage average(network);
+    train_loop(members, network, optimizer, average, options, 0, iterations);
+    std::vector<std::vector<double>> results;
+    results.push_back(values_of(lpw::predict_members(network, test.images)));
+    results.push_back(values_of(lpw::predict_ensemble(network, test.images)));
+    auto copy = lpw::collapsed(network);  // the network itself is as it was
+    results.push_back(logits_of(copy, test.images).values);
+
+    // With SWA, the statistics of each member's own minibatches, and what follows a collapse.
+    average.apply(network);
+    const auto here = members.of(network);
+    std::vector<lpw::Tensor<double, Cpu>> inputs;
+    for (std::uint32_t i = 0; i < 3; ++i)
+      inputs.push_back(Minibatches<double>(count, batch, i).images_of({here.first, here.count}));
+    lpw::optim::recompute_statistics(network, inputs);
+    lpw::collapse(network, lpw::Followers(optimizer, average));
+    CHECK(lpw::nn::members(network) == 1);
+    results.push_back(logits_of(network, test.images).values);
+    train(network, optimizer, 2);  // a plain network, on each process
+    average.update();
+    average.apply(network);
+    for (const auto& [name, rows] : state_of(network)) results.push_back(rows.values);
+    return results;
+  };
+  const auto whole = served(AllHere());
+  const auto parts = served(Members(mpi()));
+  Worst worst;
+  for (std::size_t i = 0; i < whole.size(); ++i)
+    worst.add(relative_difference(parts[i], whole[i]), lpw::to_text("result ", i));
+  CHECK(worst < tolerance);
+}
+
+TEST_CASE("members over processes are gathered and spread without a trace") {
+  Members members(mpi());
+  SmallNet<double> network;
+  lpw::optim::Sgd optimizer(network, sgd(0.1));
+  lpw::optim::WeightAverage average(network);
+  auto options = late("batchnorm,head");
+  options.members = 6;
+  train_loop(members, network, optimizer, average, options, 0, 12);
+  auto undisturbed = lpw::nn::clone_module(network);
+  const auto here = members.range(6);
+  CHECK(lpw::nn::members(network) == here.count);
+  CHECK(lpw::nn::flatten(network)->value.late.dim(0) == here.count);
+  const auto before = state_of(network);
+  const auto velocity = rows_of(optimizer.velocity().late);
+
+  members.gather(network, lpw::Followers(optimizer, average));
+  CHECK(lpw::nn::members(network) == 6);
+  members.spread(network, lpw::Followers(optimizer, average));
+  CHECK(state_of(network) == before);
+  CHECK(rows_of(optimizer.velocity().late) == velocity);
+  train_loop(members, network, optimizer, average, options, 12, 14);
+
+  CHECK((mpi().size() == 1) == (lpw::nn::member_share(undisturbed) == nullptr));  // a copy knows of the others, too
+}
+
+TEST_CASE("members over processes refuse what would be of some members only") {
+  if (mpi().size() == 1) return;
+  Members members(mpi());
+  SmallNet<double> network;
+  lpw::optim::Sgd optimizer(network, sgd());
+  const auto release = [&](std::int64_t count) {
+    members.release(network, optimizer, {.members = count, .late = lpw::Group::batch_norm});
+  };
+  CHECK(message_of<lpw::OptionError>([&] { release(mpi().size() - 1); }) ==
+        lpw::to_text("members: ", mpi().size() - 1, " over ", mpi().size(),
+                     " processes; expected at least one for each, so start fewer processes"));
+  CHECK(lpw::nn::members(network) == 1);
+  release(2 * mpi().size());
+  const std::string end =
+      lpw::to_text(": this process holds 2 of ", 2 * mpi().size(), " members, from number ", 2 * mpi().rank(),
+                   " on, and all are needed; gather them first (distributed::Members::gather)");
+  CHECK(message_of<lpw::Error>([&] { lpw::Coupling coupling(network); }) == "coupling" + end);
+  CHECK(message_of<lpw::Error>([&] { (void)lpw::optim::Sam(optimizer).ascend(); }) == "Sam" + end);
+  CHECK(message_of<lpw::Error>([&] { lpw::io::save_state("never-written", network); }) == "save_state" + end);
+  CHECK(message_of<lpw::Error>([&] { members.spread(network, optimizer); }) == "members" + end);
+  CHECK(contains(message_of<lpw::OptionError>([&] { release(8); }), "already has"));
+
+  SmallNet<double> other;
+  lpw::optim::Sgd others(other, sgd());
+  const std::int64_t count = mpi().rank() == 1 ? 6 : 5;
+  const auto unlike = [&] { members.release(other, others, {.members = count, .late = lpw::Group::batch_norm}); };
+  CHECK(contains(message_of<lpw::Error>(unlike), "members: process 0 has 5 members ("));
+}
+
+TEST_CASE("processes sum in one order, and give each other what they have") {
+  const int rank = mpi().rank(), size = mpi().size();
+  for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{1'200'003}}) {
+    std::vector<double> doubles(length);
+    std::vector<float> floats(length);
+    const auto value = [](std::size_t i, int of) { return 1.0 / double(i % 1000 + 3) + of; };
+    for (std::size_t i = 0; i < length; ++i)
+      doubles[i] = value(i, rank), floats[i] = static_cast<float>(value(i, rank));
+    mpi().sum(std::span(doubles));
+    mpi().sum(std::span(floats));
+    std::size_t wrong = 0;
+    for (std::size_t i = 0; i < length; ++i) {
+      double sum = 0, of_floats = 0;
+      for (int process = 0; process < size; ++process)
+        sum += value(i, process), of_floats += static_cast<double>(static_cast<float>(value(i, process)));
+      if (!(doubles[i] == sum) || !(floats[i] == static_cast<float>(of_floats))) ++wrong;
+    }
+    CHECK(wrong == 0);
+  }
+
+  std::vector<std::int32_t> own(lpw::to_size(rank), rank), all(lpw::to_size(size * (size - 1) / 2)), expected;
+  for (int process = 0; process < size; ++process)
+    expected.insert(expected.end(), lpw::to_size(process), process);  // process 0 has nothing
+  mpi().gather(std::as_bytes(std::span(own)), std::as_writable_bytes(std::span(all)));
+  CHECK(all == expected);
+  CHECK(contains(message_of<lpw::ShapeError>([&] {
+                   std::vector<std::byte> room(all.size() * 4 + 1);
+                   mpi().gather(std::as_bytes(std::span(own)), room);
+                 }),
+                 "bytes together, expected"));
+
+  double last = rank;
+  mpi().broadcast(std::as_writable_bytes(std::span(&last, 1)), size - 1);
+  CHECK(last == size - 1);
+  CHECK(contains(message_of<lpw::OptionError>([&] { mpi().broadcast({}, size); }), "broadcast: from process"));
+  mpi().barrier();
+}
