@@ -278,6 +278,19 @@ printf '%0121d\n' 1 > "$tree/docs/page.md"
 expect_violation columns docs/page.md:1
 plant docs/page.md "short"
 
+plant_modules() {  # plant_modules PAGE: two modules, of which the page names some
+  plant include/lpw/nn/gate.hpp 'namespace detail {' 'struct Part {' '  void forward(int x);' '};' \
+    '}  // namespace detail' 'struct Gate {' '  void forward(int x);' '};'
+  plant include/lpw/models/net.hpp 'struct NetBlock {' '  void forward(int x);' '};' 'struct NetOptions {' '};' \
+    'struct Net : Base {' '  int forward(int x);' '};'
+  plant docs/models.md "$1"
+}
+plant_modules '`nn::Gate`, `nn::Net`'
+expect_clean modules
+plant_modules '`nn::Gate`'
+expect_violation modules 'include/lpw/models/net.hpp: nn::Net is not on docs/models.md'
+for file in include/lpw/nn/gate.hpp include/lpw/models/net.hpp docs/models.md; do unplant $file; done
+
 plant_version() {  # plant_version CHANGES PORT
   plant include/lpw/version.hpp '#define LPW_VERSION_MAJOR 1' '#define LPW_VERSION_MINOR 20' \
     '#define LPW_VERSION_PATCH 3'
