@@ -11,7 +11,7 @@ using namespace lpw::test;
 namespace {
 
 /// Sizes, and how many rows each kind of parameter has.
-struct Case {
+struct GruCase {
   std::int64_t members, steps, batch, inputs, hidden, weight_rows = 1, bias_rows = 1,
                                                       factor_rows = 0;  // 0: without factors
 
@@ -33,28 +33,29 @@ struct Case {
   }
 };
 
-std::ostream& operator<<(std::ostream& stream, const Case& c) {
+std::ostream& operator<<(std::ostream& stream, const GruCase& c) {
   return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows
                 << ", biases " << c.bias_rows << ", factors " << c.factor_rows;
 }
 
 /// The operation on the list of inputs_for().
 template <class T, class W = Accumulate<T>>
-GruResult<T, Cpu> apply(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h, const std::vector<Variable<W, Cpu>>& p) {
+GruResult<T, Cpu> apply_gru(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h,
+                            const std::vector<Variable<W, Cpu>>& p) {
   if (p.size() == 4) return gru(x, h, GruMatrix<W, Cpu>{p[0], p[1]}, GruMatrix<W, Cpu>{p[2], p[3]});
   return gru(x, h, GruMatrix<W, Cpu>{p[0], p[1], RankOneFactors<W, Cpu>{p[2], p[3]}},
              GruMatrix<W, Cpu>{p[4], p[5], RankOneFactors<W, Cpu>{p[6], p[7]}});
 }
-GruResult<double, Cpu> apply(const DoubleVariables& in) {
-  return apply<double>(in[0], in[1], {in.begin() + 2, in.end()});
+GruResult<double, Cpu> apply_gru(const DoubleVariables& in) {
+  return apply_gru<double>(in[0], in[1], {in.begin() + 2, in.end()});
 }
 
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
+double gru_logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
 /// The formulas of one member, sample and step, written plainly: h of size H before and after; W, U [3H, .], b and d
 /// [3H].
-void plain_step(const std::vector<double>& x, std::vector<double>& h, const std::vector<double>& w,
-                const std::vector<double>& b, const std::vector<double>& u, const std::vector<double>& d) {
+void gru_step(const std::vector<double>& x, std::vector<double>& h, const std::vector<double>& w,
+              const std::vector<double>& b, const std::vector<double>& u, const std::vector<double>& d) {
   const std::size_t size = h.size();
   std::vector<double> a = b, c = d;
   for (std::size_t j = 0; j < 3 * size; ++j) {
@@ -62,14 +63,14 @@ void plain_step(const std::vector<double>& x, std::vector<double>& h, const std:
     for (std::size_t i = 0; i < size; ++i) c[j] += u[j * size + i] * h[i];
   }
   for (std::size_t j = 0; j < size; ++j) {
-    const double r = logistic(a[j] + c[j]), z = logistic(a[size + j] + c[size + j]),
+    const double r = gru_logistic(a[j] + c[j]), z = gru_logistic(a[size + j] + c[size + j]),
                  n = std::tanh(a[2 * size + j] + r * c[2 * size + j]);
     h[j] = (1 - z) * n + z * h[j];
   }
 }
 
 /// Row k of a parameter, W o (r s^T) if factors are given.
-std::vector<double> matrix_of(const std::vector<DoubleTensor>& in, std::size_t at, bool factors, std::int64_t k) {
+std::vector<double> gru_matrix(const std::vector<DoubleTensor>& in, std::size_t at, bool factors, std::int64_t k) {
   const auto row = [&](std::size_t i) { return in[i].dim(0) == 1 ? in[i].data() : in[i].row(k); };
   const std::int64_t outputs = in[at].dim(1), columns = in[at].dim(2);
   std::vector<double> result(row(at), row(at) + outputs * columns);
@@ -79,12 +80,12 @@ std::vector<double> matrix_of(const std::vector<DoubleTensor>& in, std::size_t a
   return result;
 }
 
-std::vector<double> vector_of(const DoubleTensor& tensor, std::int64_t k) {
+std::vector<double> gru_vector(const DoubleTensor& tensor, std::int64_t k) {
   const double* row = tensor.dim(0) == 1 ? tensor.data() : tensor.row(k);
   return {row, row + tensor.shape().size_from(1)};
 }
 
-const std::vector<Case> cases = {
+const std::vector<GruCase> gru_cases = {
     {.members = 1, .steps = 5, .batch = 2, .inputs = 3, .hidden = 4},
     {.members = 3, .steps = 5, .batch = 2, .inputs = 3, .hidden = 2, .factor_rows = 3},
     {.members = 2, .steps = 3, .batch = 3, .inputs = 2, .hidden = 3, .bias_rows = 2, .factor_rows = 1},
@@ -101,7 +102,7 @@ const std::vector<Case> cases = {
 }  // namespace
 
 TEST_CASE("gru: all steps and the last state follow the formulas, member by member", "[gru]") {
-  for (const Case& c : cases) {
+  for (const GruCase& c : gru_cases) {
     INFO(c);
     const auto in = c.inputs_for();
     const bool factors = c.factor_rows > 0;
@@ -109,7 +110,7 @@ TEST_CASE("gru: all steps and the last state follow the formulas, member by memb
     const Tape tape;
     DoubleVariables variables;
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
-    const auto result = apply(variables);
+    const auto result = apply_gru(variables);
     const auto y = result.y.value();
     for (std::int64_t k = 0; k < c.members; ++k)
       for (std::int64_t b = 0; b < c.batch; ++b) {
@@ -119,8 +120,8 @@ TEST_CASE("gru: all steps and the last state follow the formulas, member by memb
         const double tolerance = 100 * double(c.steps) * epsilon<double>();
         for (std::int64_t t = 0; t < c.steps; ++t) {
           const double* x = in[0].row(k) + (t * c.batch + b) * c.inputs;
-          plain_step({x, x + c.inputs}, h, matrix_of(in, 2, factors, k), vector_of(in[3], k),
-                     matrix_of(in, hh, factors, k), vector_of(in[hh + 1], k));
+          gru_step({x, x + c.inputs}, h, gru_matrix(in, 2, factors, k), gru_vector(in[3], k),
+                   gru_matrix(in, hh, factors, k), gru_vector(in[hh + 1], k));
           for (std::int64_t j = 0; j < c.hidden; ++j)
             REQUIRE(std::abs(y.row(k)[(t * c.batch + b) * c.hidden + j] - h[std::size_t(j)]) <= tolerance);
         }
@@ -131,10 +132,10 @@ TEST_CASE("gru: all steps and the last state follow the formulas, member by memb
 }
 
 TEST_CASE("gru: gradients of inputs, states, weights, biases and factors through time", "[gru]") {
-  for (const Case& c : cases) {
+  for (const GruCase& c : gru_cases) {
     INFO(c);
     expect_gradient(
-        "gru", [](const auto& in) { return apply(in).y; }, c.inputs_for());
+        "gru", [](const auto& in) { return apply_gru(in).y; }, c.inputs_for());
   }
 }
 
@@ -161,13 +162,13 @@ TEST_CASE("gru: factors on one of the matrices", "[gru]") {
 }
 
 TEST_CASE("gru: two windows that carry states are one", "[gru]") {
-  const Case whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  const GruCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
   auto in = whole.inputs_for();
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const GruState<double, Cpu>& start) {
     DoubleVariables variables{tape.input(x), tape.input(start.hidden)};
     for (std::size_t i = 2; i < in.size(); ++i) variables.push_back(tape.input(in[i]));
-    return apply(variables);
+    return apply_gru(variables);
   };
   const auto steps = [&](std::int64_t first, std::int64_t count) {
     const std::int64_t length = whole.batch * whole.inputs;
@@ -184,7 +185,7 @@ TEMPLATE_TEST_CASE("gru: float and bfloat16 give double's results and gradients"
   using W = Accumulate<T>;
   for (const std::int64_t factor_rows : {0, 2}) {
     INFO("factor rows " << factor_rows);
-    const Case c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
+    const GruCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
     const auto run = [&]<class V, class P>(V, P) {
       std::vector<DoubleTensor> in = c.inputs_for();
       for (std::size_t i = 2; i < in.size(); ++i)  // sums of some ten terms then stay below 2
@@ -203,7 +204,7 @@ TEMPLATE_TEST_CASE("gru: float and bfloat16 give double's results and gradients"
         gradients.push_back(zeros<P, Cpu>(in[i].shape()));
         parameters.push_back(tape.leaf(as(in[i], P()), gradients.back()));
       }
-      const auto result = apply<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())), parameters);
+      const auto result = apply_gru<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())), parameters);
       const auto y = clone(result.y.value());
       tape.backward(result.y);
       std::vector<std::vector<double>> all{values_of(y), values_of(dx)};
@@ -242,7 +243,7 @@ TEST_CASE("gru: what a step adds is not lost to the rounding of h in bfloat16", 
 }
 
 TEST_CASE("gru: the same bits on any number of threads", "[gru]") {
-  const Case c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
+  const GruCase c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
   CHECK(same_on_any_threads([&] {
     const auto in = c.inputs_for();
     Tape tape;
@@ -252,7 +253,7 @@ TEST_CASE("gru: the same bits on any number of threads", "[gru]") {
       gradients.push_back(zeros<double, Cpu>(tensor.shape()));
       variables.push_back(tape.leaf(tensor, gradients.back()));
     }
-    const auto y = apply(variables).y;
+    const auto y = apply_gru(variables).y;
     std::vector<std::vector<double>> all{values_of(y.value())};
     tape.backward(y);
     for (const auto& gradient : gradients) all.push_back(values_of(gradient));
@@ -261,24 +262,24 @@ TEST_CASE("gru: the same bits on any number of threads", "[gru]") {
 }
 
 TEST_CASE("gru: one step on the tape for a window", "[gru]") {
-  const Case c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
+  const GruCase c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
   Tape tape;
   DoubleVariables variables;
   for (const auto& tensor : c.inputs_for()) variables.push_back(tape.leaf(tensor, zeros<double, Cpu>(tensor.shape())));
   const std::size_t before = tape.size();
-  (void)apply(variables);
+  (void)apply_gru(variables);
   CHECK(tape.size() == before + 1);
 }
 
 TEST_CASE("gru: shapes that do not fit", "[gru]") {
-  const Case good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
+  const GruCase good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
   const auto message = [&](std::size_t input, const Shape& shape) -> std::string {
     auto in = good.inputs_for();
     in[input] = DoubleTensor(shape);
     const Tape tape;
     DoubleVariables variables;
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
-    return message_of<ShapeError>([&] { (void)apply(variables); });
+    return message_of<ShapeError>([&] { (void)apply_gru(variables); });
   };
   CHECK(message(0, {2, 6, 3}) == "gru: x is [2 6 3]; expected [K T B I]");
   CHECK(message(0, {2, 3, 2, 5}) == "gru: weight_ih is [K=1 O=12 I=3]; expected [1 or 2, 12, 5]");

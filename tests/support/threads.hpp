@@ -9,15 +9,16 @@ namespace lpw::test {
 /// pay.
 class ThreadScope {
  public:
-  explicit ThreadScope(int threads, bool all = false) : before_(max_threads()), cost_(detail::least_shared_cost()) {
+  explicit ThreadScope(int threads, bool all = false)
+      : before_(max_threads()), cost_(lpw::detail::least_shared_cost()) {
     set_max_threads(threads);
-    if (all) detail::least_shared_cost() = 0;
+    if (all) lpw::detail::least_shared_cost() = 0;
   }
   ThreadScope(const ThreadScope&) = delete;
   ThreadScope& operator=(const ThreadScope&) = delete;
   ~ThreadScope() {
     set_max_threads(before_);
-    detail::least_shared_cost() = cost_;
+    lpw::detail::least_shared_cost() = cost_;
   }
 
  private:
@@ -36,9 +37,9 @@ template <class Results>
 template <class Results>
 [[nodiscard]] bool same_on_any_threads(Results&& results) {
   const auto one = on_threads(1, results);
-  const std::int64_t before = detail::thread_pool().shared_loops();
+  const std::int64_t before = lpw::detail::thread_pool().shared_loops();
   const bool same = on_threads(2, results) == one && on_threads(3, results) == one;
-  return same && detail::thread_pool().shared_loops() > before;  // else nothing was tried
+  return same && lpw::detail::thread_pool().shared_loops() > before;  // else nothing was tried
 }
 
 }  // namespace lpw::test
