@@ -13,6 +13,7 @@ PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "command-line.md"
 HEAD = """# Command line: all options of the programs
 
 `scripts/command_line.py` makes this page of what each program says to `--help`; a test keeps it in step.
+Packages have the programs as `lpw-cifar` and so on.
 
 Options of a trainer can stand in a file, `--config FILE`, as TOML in tables or without; `config.toml` in a run's folder
 is one. What stands on the command line goes before what stands in the file, and of an option that is given twice the

@@ -3,7 +3,8 @@
 # Makes the documentation's site, the pages under docs/ and the reference of all headers, in FOLDER (default build/docs;
 # begin at html/index.html). Fails at any of Doxygen's warnings, at links that lead nowhere, and at types and functions
 # of a namespace without a comment; fields, constructors and what overloads a primitive (cpu/, cuda/) or is a deduction
-# guide need none. Exit 77 where Doxygen or Python is not there.
+# guide need none. Other versions of Doxygen than Debian 12's, 1.9.4, warn of other things, which is only shown. Exit 77
+# where Doxygen or Python is not there.
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 out=$PWD/build/docs
@@ -40,6 +41,9 @@ grep -vE -e "Member .* \($members .* is not documented" -e '/include/lpw/(cpu|cu
   -e 'Member [A-Za-z]+\(.*\) -> .* is not documented' "$out/warnings" >"$out/counted" || true
 if [ -s "$out/counted" ]; then
   cat "$out/counted"
-  die "$(wc -l <"$out/counted") warnings (above)"
+  case $(doxygen --version) in
+    1.9.4*) die "$(wc -l <"$out/counted") warnings (above)" ;;
+    *) echo "$(wc -l <"$out/counted") warnings (above), which count with Doxygen 1.9.4 alone" ;;
+  esac
 fi
 echo "$out/html/index.html: $(find "$out/html" -name '*.html' | wc -l) pages"

@@ -24,6 +24,7 @@ struct Gru {
   using States = std::vector<GruState<T, D>>;
   using Layer = RecurrentLayer<W, D>;
 
+  /// What a forward pass gives.
   struct Result {
     Variable<T, D> y;  // h of the last layer [K, T, B, hidden]
     States states;     // after the last step

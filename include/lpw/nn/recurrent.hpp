@@ -33,6 +33,7 @@ struct RecurrentWeights {
   }
 };
 
+/// The weights of a layer: of its inputs and of its state before.
 template <class W, class D>
 struct RecurrentLayer {
   RecurrentWeights<W, D> ih, hh;
