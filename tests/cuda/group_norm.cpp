@@ -22,7 +22,7 @@ template <class T>
 constexpr double group_tolerance = 80 * epsilon<float>() + 2 * epsilon<T>();
 
 template <class T>
-[[nodiscard]] Gradient<double, Cpu> exact(const Gradient<T, Cpu>& gradient) {
+[[nodiscard]] Gradient<double, Cpu> exact_norm(const Gradient<T, Cpu>& gradient) {
   return {converted<double>(gradient.tensor), gradient.accumulate};
 }
 
@@ -37,7 +37,7 @@ void check_group_norm(const GroupCase& c, const ParameterKind& kind, bool accumu
   const Gradient<T, Cpu> dx{random_tensor<T>(c.x, 7), accumulate};
   const auto scale = converted<double>(gamma);
   const auto expected = group_norm_forward(converted<double>(x), scale, converted<double>(beta), c.groups, 1e-2);
-  auto expected_dgamma = exact(dgamma), expected_dbeta = exact(dbeta), expected_dx = exact(dx);
+  auto expected_dgamma = exact_norm(dgamma), expected_dbeta = exact_norm(dbeta), expected_dx = exact_norm(dx);
   group_norm_backward(expected.saved, scale, converted<double>(dy), &expected_dgamma, &expected_dbeta, &expected_dx);
 
   const auto found = group_norm_forward(on_device(x), on_device(gamma), on_device(beta), c.groups, 1e-2);

@@ -11,7 +11,7 @@ namespace {
 
 /// Logits in [-8, 8).
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> random_logits(const Shape& shape, std::uint32_t key) {
+[[nodiscard]] Tensor<T, Cpu> logits_of_losses(const Shape& shape, std::uint32_t key) {
   auto logits = random_tensor<T>(shape, key);
   for (std::int64_t i = 0; i < logits.size(); ++i) logits.data()[i] = T(8 * float(logits.data()[i]));
   return logits;
@@ -19,7 +19,7 @@ template <class T>
 
 /// Numbers from 0 to 1.
 template <class T>
-[[nodiscard]] Tensor<T, Cpu> random_share(const Shape& shape, std::uint32_t key) {
+[[nodiscard]] Tensor<T, Cpu> shares_of_losses(const Shape& shape, std::uint32_t key) {
   auto share = random_tensor<T>(shape, key);
   for (std::int64_t i = 0; i < share.size(); ++i)
     share.data()[i] = T(i % 5 == 0 ? 0.f : std::abs(float(share.data()[i])));
@@ -28,7 +28,7 @@ template <class T>
 
 /// exp of differences of up to 16 that are themselves rounded, sums over a row in float, and of targets that add up to
 /// some tenth of it.
-double tolerance(std::int64_t elements) { return (64 + double(elements) / 4) * epsilon<float>(); }
+double loss_tolerance(std::int64_t elements) { return (64 + double(elements) / 4) * epsilon<float>(); }
 
 /// Rows that fill no vector, whole vectors for a warp, more than a warp takes.
 constexpr std::int64_t row_lengths[] = {1, 3, 17, 64, 1500};
@@ -51,7 +51,7 @@ void for_each_case(const Body& body) {
 }
 
 template <class T>
-[[nodiscard]] Gradient<double, Cpu> exact(const Gradient<T, Cpu>& gradient) {
+[[nodiscard]] Gradient<double, Cpu> exact_loss(const Gradient<T, Cpu>& gradient) {
   return {converted<double>(gradient.tensor), gradient.accumulate};
 }
 
@@ -69,20 +69,21 @@ TEMPLATE_TEST_CASE("elementwise losses on the GPU give the CPU's losses and grad
       for (const bool weighted : {false, true}) {
         if (weighted && kind != ElementLoss::logistic) continue;
         INFO("kind " << int(kind) << " weighted " << weighted);
-        const auto x = random_logits<TestType>(c.shape(), 1), t = random_share<TestType>(c.shape(), 2);
-        const auto positive = weighted ? random_share<float>({c.elements}, 3) : Tensor<float, Cpu>();
+        const auto x = logits_of_losses<TestType>(c.shape(), 1), t = shares_of_losses<TestType>(c.shape(), 2);
+        const auto positive = weighted ? shares_of_losses<float>({c.elements}, 3) : Tensor<float, Cpu>();
         const auto dlosses = random_tensor<float>({c.members, c.batch}, 4);
         const Gradient<TestType, Cpu> dx{random_tensor<TestType>(c.shape(), 5), c.accumulate};
-        auto expected = exact(dx);
+        auto expected = exact_loss(dx);
         auto found = on_device(dx);
         const auto of = host_loss<double>(kind, positive);
         const auto losses = elementwise_loss_forward(converted<double>(x), converted<double>(t), of);
         elementwise_loss_backward(converted<double>(x), converted<double>(t), of, converted<double>(dlosses), expected);
 
         const ElementwiseLoss<float, Cuda> there{kind, on_device(positive)};
-        CHECK(distance(elementwise_loss_forward(on_device(x), on_device(t), there), losses) <= tolerance(c.elements));
+        CHECK(distance(elementwise_loss_forward(on_device(x), on_device(t), there), losses) <=
+              loss_tolerance(c.elements));
         elementwise_loss_backward(on_device(x), on_device(t), there, on_device(dlosses), found);
-        CHECK(distance(found.tensor, expected.tensor) <= tolerance(1) + epsilon<TestType>());
+        CHECK(distance(found.tensor, expected.tensor) <= loss_tolerance(1) + epsilon<TestType>());
       }
   });
 }
@@ -94,11 +95,11 @@ TEMPLATE_TEST_CASE("cross-entropy with any targets on the GPU gives the CPU's lo
       for (const bool weighted : {false, true})
         for (const double smoothing : {0.0, 0.1}) {
           INFO("soft " << soft << " weighted " << weighted << " smoothing " << smoothing);
-          const auto logits = random_logits<TestType>(c.shape(), 1);
+          const auto logits = logits_of_losses<TestType>(c.shape(), 1);
           SoftmaxTargets<double, Cpu> targets{.smoothing = smoothing};
           SoftmaxTargets<TestType, Cuda> there{.smoothing = smoothing};
           if (soft) {
-            const auto p = random_share<TestType>(c.shape(), 2);
+            const auto p = shares_of_losses<TestType>(c.shape(), 2);
             targets.probabilities = converted<double>(p);
             there.probabilities = on_device(p);
           } else {
@@ -108,26 +109,26 @@ TEMPLATE_TEST_CASE("cross-entropy with any targets on the GPU gives the CPU's lo
             there.labels = on_device(targets.labels);
           }
           if (weighted) {
-            const auto weights = random_share<float>({c.elements}, 3);
+            const auto weights = shares_of_losses<float>({c.elements}, 3);
             targets.class_weights = converted<double>(weights);
             there.class_weights = on_device(weights);
           }
           const auto dlosses = random_tensor<float>({c.members, c.batch}, 4);
           const Gradient<TestType, Cpu> dlogits{random_tensor<TestType>(c.shape(), 5), c.accumulate};
-          auto expected_dlogits = exact(dlogits);
+          auto expected_dlogits = exact_loss(dlogits);
           auto found_dlogits = on_device(dlogits);
           const auto expected = softmax_loss_forward(converted<double>(logits), targets);
           softmax_loss_backward(converted<double>(logits), targets, expected.statistics, converted<double>(dlosses),
                                 expected_dlogits);
 
           const auto found = softmax_loss_forward(on_device(logits), there);
-          CHECK(distance(found.losses, expected.losses) <= tolerance(c.elements));
+          CHECK(distance(found.losses, expected.losses) <= loss_tolerance(c.elements));
           CHECK(found.weights.empty() == expected.weights.empty());
           if (!found.weights.empty()) CHECK(equal(found.weights, converted<float>(expected.weights)));
           softmax_loss_backward(on_device(logits), there, found.statistics, on_device(dlosses), found_dlogits);
           // the gradient holds the targets' sum, which adds up to some hundreds
           CHECK(relative_difference(to_host(found_dlogits.tensor), expected_dlogits.tensor) <=
-                tolerance(c.elements) + epsilon<TestType>());
+                loss_tolerance(c.elements) + epsilon<TestType>());
         }
   });
 }
@@ -135,23 +136,23 @@ TEMPLATE_TEST_CASE("cross-entropy with any targets on the GPU gives the CPU's lo
 TEMPLATE_TEST_CASE("kl_divergence on the GPU gives the CPU's losses and gradients", "[gpu]", float, bfloat16,
                    lpw::half) {
   for_each_case([](const RowCase& c) {
-    const auto p = random_logits<TestType>(c.shape(), 1), q = random_logits<TestType>(c.shape(), 2);
+    const auto p = logits_of_losses<TestType>(c.shape(), 1), q = logits_of_losses<TestType>(c.shape(), 2);
     const auto a = converted<double>(p), b = converted<double>(q);
     const auto dlosses = random_tensor<float>({c.members, c.batch}, 4);
     const auto forward = kl_divergence_forward(a, b);
     const auto found = kl_divergence_forward(on_device(p), on_device(q));
-    CHECK(distance(found.losses, forward.losses) <= tolerance(c.elements));
+    CHECK(distance(found.losses, forward.losses) <= loss_tolerance(c.elements));
     for (const int wanted : {1, 2, 3}) {
       const Gradient<TestType, Cpu> dp{random_tensor<TestType>(c.shape(), 5), c.accumulate},
           dq{random_tensor<TestType>(c.shape(), 6), c.accumulate};
-      auto expected_dp = exact(dp), expected_dq = exact(dq);
+      auto expected_dp = exact_loss(dp), expected_dq = exact_loss(dq);
       auto found_dp = on_device(dp), found_dq = on_device(dq);
       kl_divergence_backward(a, b, forward, converted<double>(dlosses), wanted & 1 ? &expected_dp : nullptr,
                              wanted & 2 ? &expected_dq : nullptr);
       kl_divergence_backward(on_device(p), on_device(q), found, on_device(dlosses), wanted & 1 ? &found_dp : nullptr,
                              wanted & 2 ? &found_dq : nullptr);
-      CHECK(distance(found_dp.tensor, expected_dp.tensor) <= tolerance(c.elements) + epsilon<TestType>());
-      CHECK(distance(found_dq.tensor, expected_dq.tensor) <= tolerance(c.elements) + epsilon<TestType>());
+      CHECK(distance(found_dp.tensor, expected_dp.tensor) <= loss_tolerance(c.elements) + epsilon<TestType>());
+      CHECK(distance(found_dq.tensor, expected_dq.tensor) <= loss_tolerance(c.elements) + epsilon<TestType>());
     }
   });
 }
@@ -162,13 +163,13 @@ TEST_CASE("sample_mean on the GPU gives the CPU's means and gradients", "[gpu]")
       for (const bool weighted : {false, true}) {
         INFO("members " << members << " batch " << batch << " weighted " << weighted);
         const auto losses = random_tensor<float>({members, batch}, 1), dmean = random_tensor<float>({members}, 2);
-        auto weights = weighted ? random_share<float>({members, batch}, 3) : Tensor<float, Cpu>();
+        auto weights = weighted ? shares_of_losses<float>({members, batch}, 3) : Tensor<float, Cpu>();
         if (weighted)
           for (std::int64_t b = 0; b < batch; ++b) weights.row(members - 1)[b] = 0;  // the last has none left
         const SampleWeights<double, Cpu> exact_weights{weighted ? converted<double>(weights) : Tensor<double, Cpu>(),
                                                        members == 11};
         const Gradient<float, Cpu> dlosses{random_tensor<float>({members, batch}, 4), batch == 33};
-        auto expected = exact(dlosses);
+        auto expected = exact_loss(dlosses);
         auto found = on_device(dlosses);
         const SampleWeights<float, Cuda> there{on_device(weights), members == 11};
         // sums of up to 200 terms
@@ -185,7 +186,7 @@ TEST_CASE("a label that is no class makes its sample's loss NaN on the GPU, an i
   labels.row(0)[1] = 10;
   labels.row(1)[0] = -1;
   const Tape tape;
-  const auto logits = tape.input(on_device(random_logits<float>({2, 3, 10}, 1)));
+  const auto logits = tape.input(on_device(logits_of_losses<float>({2, 3, 10}, 1)));
   const auto losses =
       to_host(cross_entropy(logits, on_device(labels), {.ignore_index = -1, .reduction = Reduction::samples}).value());
   for (std::int64_t i = 0; i < 6; ++i) CHECK(std::isnan(losses.data()[i]) == (i == 1));
@@ -197,9 +198,9 @@ TEST_CASE("a label that is no class makes its sample's loss NaN on the GPU, an i
 
 TEMPLATE_TEST_CASE("losses recorded on the GPU have the CPU's values and gradients", "[gpu]", float, bfloat16) {
   const Shape shape{3, 7, 10};
-  const auto x = random_logits<TestType>(shape, 1), t = random_share<TestType>(shape, 2);
+  const auto x = logits_of_losses<TestType>(shape, 1), t = shares_of_losses<TestType>(shape, 2);
   const auto labels = random_indices({3, 7}, 10);
-  const auto weights = random_share<float>({10}, 3);
+  const auto weights = shares_of_losses<float>({10}, 3);
   const auto run = [&]<class D>(D, int which) {
     const auto place = [](const auto& tensor) { return to_device<D>(tensor); };
     auto dx = zeros<TestType, D>(shape);
@@ -219,7 +220,7 @@ TEMPLATE_TEST_CASE("losses recorded on the GPU have the CPU's values and gradien
   for (int which = 0; which < 6; ++which) {
     INFO("loss " << which);
     const auto expected = run(Cpu(), which), found = run(Cuda(), which);
-    CHECK(distance(found.first, expected.first) <= tolerance(70));
-    CHECK(distance(found.second, expected.second) <= tolerance(10) + epsilon<TestType>());
+    CHECK(distance(found.first, expected.first) <= loss_tolerance(70));
+    CHECK(distance(found.second, expected.second) <= loss_tolerance(10) + epsilon<TestType>());
   }
 }

@@ -42,7 +42,7 @@ void for_each_rows(const Body& body) {
 }
 
 /// Sums over a row of numbers below 4 in float, some of them exponentials.
-double tolerance(std::int64_t elements) { return (16 + double(elements) / 4) * epsilon<float>(); }
+double loss_tolerance(std::int64_t elements) { return (16 + double(elements) / 4) * epsilon<float>(); }
 
 }  // namespace
 
@@ -63,8 +63,8 @@ TEMPLATE_TEST_CASE("the kernels elementwise_loss give losses and gradients", "[l
     const auto a = converted<double>(c.a), b = converted<double>(c.b);
     Gradient<double, Cpu> da{Tensor<double, Cpu>(c.shape)};
     elementwise_loss_backward(a, b, of, converted<double>(c.dlosses), da);
-    CHECK(distance(c.losses, elementwise_loss_forward(a, b, of)) <= tolerance(c.elements));
-    CHECK(relative_difference(c.da, da.tensor) <= tolerance(1) + epsilon<TestType>());
+    CHECK(distance(c.losses, elementwise_loss_forward(a, b, of)) <= loss_tolerance(c.elements));
+    CHECK(relative_difference(c.da, da.tensor) <= loss_tolerance(1) + epsilon<TestType>());
   });
 }
 
@@ -87,9 +87,9 @@ TEMPLATE_TEST_CASE("the kernels softmax_loss give losses and gradients", "[losse
     const auto expected = softmax_loss_forward(converted<double>(c.a), of);
     Gradient<double, Cpu> da{Tensor<double, Cpu>(c.shape)};
     softmax_loss_backward(converted<double>(c.a), of, expected.statistics, converted<double>(c.dlosses), da);
-    CHECK(distance(c.losses, expected.losses) <= tolerance(c.elements));
+    CHECK(distance(c.losses, expected.losses) <= loss_tolerance(c.elements));
     CHECK(distance(weights, expected.weights) == 0);
-    CHECK(distance(c.da, da.tensor) <= tolerance(c.elements) + epsilon<TestType>());
+    CHECK(distance(c.da, da.tensor) <= loss_tolerance(c.elements) + epsilon<TestType>());
   });
 }
 
@@ -108,9 +108,9 @@ TEMPLATE_TEST_CASE("the kernels kl_divergence give losses and gradients", "[loss
     const auto expected = kl_divergence_forward(a, b);
     Gradient<double, Cpu> da{Tensor<double, Cpu>(c.shape)}, db{Tensor<double, Cpu>(c.shape)};
     kl_divergence_backward(a, b, expected, converted<double>(c.dlosses), &da, &db);
-    CHECK(distance(c.losses, expected.losses) <= tolerance(c.elements));
-    CHECK(distance(c.da, da.tensor) <= tolerance(c.elements) + epsilon<TestType>());
-    CHECK(distance(c.db, db.tensor) <= tolerance(c.elements) + epsilon<TestType>());
+    CHECK(distance(c.losses, expected.losses) <= loss_tolerance(c.elements));
+    CHECK(distance(c.da, da.tensor) <= loss_tolerance(c.elements) + epsilon<TestType>());
+    CHECK(distance(c.db, db.tensor) <= loss_tolerance(c.elements) + epsilon<TestType>());
   });
 }
 

@@ -13,11 +13,11 @@ using namespace lpw::test;
 namespace {
 
 /// A linear layer under a layer norm, over images that a group norm has normalised.
-struct Net {
+struct NormNet {
   using value_type = double;
   using device_type = Cpu;
 
-  explicit Net(nn::Initializer init) : linear({.in_features = 6, .out_features = 5}, init) {}
+  explicit NormNet(nn::Initializer init) : linear({.in_features = 6, .out_features = 5}, init) {}
 
   [[nodiscard]] Variable<double, Cpu> forward(const Variable<double, Cpu>& x) {
     return layers.forward(linear.forward(groups.forward(x)));
@@ -34,9 +34,9 @@ struct Net {
   nn::LayerNorm<double, Cpu> layers{5};
 };
 
-Net make_net() { return Net(nn::Initializer(Philox{1})); }
+NormNet make_norm_net() { return NormNet(nn::Initializer(Philox{1})); }
 
-std::vector<std::string> late_names(Net& net) {
+std::vector<std::string> late_norms(NormNet& net) {
   std::vector<std::string> names;
   nn::for_each_parameter(net, [&](const std::string& name, const auto& parameter) {
     if (parameter.late_phase()) names.push_back(name);
@@ -47,7 +47,7 @@ std::vector<std::string> late_names(Net& net) {
 }  // namespace
 
 TEST_CASE("LayerNorm and GroupNorm start as the normalisation alone, with PyTorch's names", "[group_norm]") {
-  auto net = make_net();
+  auto net = make_norm_net();
   std::map<std::string, Shape> shapes;
   nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) { shapes[name] = parameter.shape(); });
   CHECK(shapes == std::map<std::string, Shape>{{"groups.weight", {6}},
@@ -74,7 +74,7 @@ TEST_CASE("LayerNorm and GroupNorm: gradients with rows of each member, shared, 
   for (const char* late : {"layernorm", "groupnorm", "layernorm,groupnorm", "additive:groups.*", "linear.*"})
     for (const MemberRange range : {all_members, last_two}) {
       INFO(late << " from " << range.first);
-      auto net = make_net();
+      auto net = make_norm_net();
       release(net, {.members = layer_members, .late = Selectors::parse(late), .sigma = 0.1});
       check_layer(net, {2, 6}, range);
     }
@@ -82,9 +82,9 @@ TEST_CASE("LayerNorm and GroupNorm: gradients with rows of each member, shared, 
 
 TEST_CASE("layer norms and group norms are late-phase weights by their selectors, and by name", "[group_norm]") {
   const auto late = [](const char* selectors) {
-    auto net = make_net();
+    auto net = make_norm_net();
     release(net, {.members = 2, .late = Selectors::parse(selectors)});
-    return late_names(net);
+    return late_norms(net);
   };
   const std::vector<std::string> layers{"layers.weight", "layers.bias"}, groups{"groups.weight", "groups.bias"};
   CHECK(late("layernorm") == layers);
@@ -98,7 +98,7 @@ TEST_CASE("layer norms and group norms are late-phase weights by their selectors
 }
 
 TEST_CASE("layer norms and group norms: release keeps the function, collapse averages gamma and beta", "[group_norm]") {
-  auto net = make_net();
+  auto net = make_norm_net();
   const auto x = random_tensor<double>({1, 4, 6}, 1);
   const auto output = [&](MemberRange range) {
     return values_of(net.forward(Tape::evaluation(range).input(x)).value());
