@@ -1,5 +1,5 @@
-// Members over processes: each process trains some of the members, on their minibatches, and in a step all sum the
-// gradient of the weights that members share. The network that they end with is the one that one process trains.
+// Members over processes: each process trains some of the members, on their minibatches (of the one network that there
+// is before, on its part of each minibatch), and in a step all sum the gradient of the weights that members share. The network that they end with is the one that one process trains.
 // Usage:
 //   mpirun -n R distributed     R processes; without mpirun it is one
 // Every process runs this program from top to bottom. What needs all members, they do together (release, the sum of
@@ -21,7 +21,7 @@ double train_epoch(Members& members, Network& network, auto& optimizer, const lp
   double sum = 0;
   const auto here = members.of(network);                     // those of the K members that this process holds
   for (auto& [images, labels] : train.epoch(epoch, here)) {  // their minibatches only: [members here, B, ...]
-    lpw::Tape tape({.first_member = here.first});
+    lpw::Tape tape(members.pass(network, images));
     const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), labels);
     lpw::require_finite(loss);
     tape.backward(loss);

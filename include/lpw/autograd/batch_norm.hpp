@@ -5,6 +5,7 @@
 // result. Both save the raw input and [K, C] tensors, nothing else but a residual that ReLU follows.
 #pragma once
 
+#include <lpw/autograd/cut_batch_norm.hpp>
 #include <lpw/autograd/elementwise.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -25,7 +26,7 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
   require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
   require<ShapeError>(
-      x.mode() != Mode::training || in.size() > in[0] * in[-1], "batch_norm: x ", in,
+      x.mode() != Mode::training || x.recording()->options.cut || in.size() > in[0] * in[-1], "batch_norm: x ", in,
       " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {
@@ -40,11 +41,31 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
                       in[-1], " channels");
 }
 
+[[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
+  const bool pooled = pass.mode == Mode::statistics;
+  return {options.epsilon, pooled ? pass.share : options.momentum, options.relu, pass.mode != Mode::evaluation, pooled};
+}
+
+/// The forward of both forms.
+template <class T, class D, class W = Accumulate<T>>
+[[nodiscard]] BatchNormResult<T, D> batch_norm_value(const Variable<T, D>& x, const Tensor<T, D>& residual,
+                                                     const Variable<W, D>& gamma, const Variable<W, D>& beta,
+                                                     const RunningStatistics<W, D>& running,
+                                                     const BatchNormOptions& options) {
+  const TapeOptions& tape = x.recording()->options;
+  const BatchNormPass pass = batch_norm_pass(tape, options);
+  if (tape.cut && pass.batch_statistics)
+    return cut_batch_norm_forward(*tape.cut, x.value(), residual, gamma.rows(), beta.rows(), running, pass,
+                                  x.moments());
+  return batch_norm_forward(x.value(), residual, gamma.rows(), beta.rows(), running, pass, x.moments());
+}
+
 /// The backward step of both forms; `dr` is the residual's edge, or none.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] auto batch_norm_step(const BatchNormSaved<T, D>& saved, const Variable<T, D>& x,
                                    const Variable<W, D>& gamma, const Variable<W, D>& beta, Edge<T, D> dr) {
-  return [saved, dr, gamma_shape = gamma.shape(), beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(),
+  return [saved, dr, cut = saved.batch_statistics ? x.recording()->options.cut : nullptr, gamma_shape = gamma.shape(),
+          beta_shape = beta.shape(), dx = x.edge(), dg = gamma.row_edge(),
           db = beta.row_edge()](Tensor<T, D> dy, const Tensor<double, D>& sums) {
     const bool masked = dr.needed() && saved.relu;  // without ReLU the residual's gradient is dy itself
     std::optional<Gradient<W, D>> gamma_target, beta_target;
@@ -55,8 +76,11 @@ template <class T, class D, class W = Accumulate<T>>
       residual_target = Gradient<T, D>{Tensor<T, D>(dy.shape()), false};  // not dr's sink: the residual may be x itself
     if (dx.needed()) x_target = dx.sink(dy.shape());
     const auto pointer = [](auto& target) { return target ? &*target : nullptr; };
-    batch_norm_backward(saved, dy, pointer(gamma_target), pointer(beta_target), pointer(x_target),
-                        pointer(residual_target), sums);
+    const auto backward = [&](auto*... targets) {
+      if (cut) return cut_batch_norm_backward<T, D>(*cut, saved, dy, targets..., sums);
+      batch_norm_backward(saved, dy, targets..., sums);
+    };
+    backward(pointer(gamma_target), pointer(beta_target), pointer(x_target), pointer(residual_target));
     x_target.reset();
     if (dr.needed()) dr.add(masked ? std::move(residual_target->tensor) : std::move(dy));
   };
@@ -68,11 +92,6 @@ template <class T, class D, class F, class... Inputs>
                                                F step, const Variable<T, D>& x, const Inputs&... inputs) {
   return record({name, {{"epsilon", options.epsilon}, {"momentum", options.momentum}, {"relu", options.relu}}},
                 std::move(y), std::move(step), x, inputs...);
-}
-
-[[nodiscard]] inline BatchNormPass batch_norm_pass(const TapeOptions& pass, const BatchNormOptions& options) {
-  const bool pooled = pass.mode == Mode::statistics;
-  return {options.epsilon, pooled ? pass.share : options.momentum, options.relu, pass.mode != Mode::evaluation, pooled};
 }
 
 }  // namespace detail
@@ -90,8 +109,7 @@ template <class T, class D, class W = Accumulate<T>>
                                         const Variable<W, D>& beta, const RunningStatistics<W, D>& running,
                                         const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
-  auto forward = batch_norm_forward(x.value(), Tensor<T, D>(), gamma.rows(), beta.rows(), running,
-                                    detail::batch_norm_pass(x.recording()->options, options), x.moments());
+  auto forward = detail::batch_norm_value(x, Tensor<T, D>(), gamma, beta, running, options);
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, {});
   return detail::record_batch_norm<T, D>("batch_norm", options, std::move(forward.y), std::move(step), x, gamma, beta,
                                          running.mean, running.variance);
@@ -105,8 +123,7 @@ template <class T, class D, class W = Accumulate<T>>
                                             const BatchNormOptions& options = {}) {
   detail::check_batch_norm(x, gamma, beta, running);
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
-  auto forward = batch_norm_forward(x.value(), residual.value(), gamma.rows(), beta.rows(), running,
-                                    detail::batch_norm_pass(x.recording()->options, options), x.moments());
+  auto forward = detail::batch_norm_value(x, residual.value(), gamma, beta, running, options);
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge());
   return detail::record_batch_norm<T, D>("batch_norm_add", options, std::move(forward.y), std::move(step), x, residual,
                                          gamma, beta, running.mean, running.variance);

@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/autograd/minibatch_cut.hpp>
 #include <lpw/autograd/primitives.hpp>
 #include <lpw/autograd/trace.hpp>
 #include <lpw/primitives/activation.hpp>
@@ -52,6 +53,7 @@ struct TapeOptions {
   Trace* trace = nullptr;  // where the pass is listed, recorded or not
   /// For dropout: of all members the first one of this process, where others have the rest (see distributed/).
   std::int64_t first_member = 0;
+  std::shared_ptr<const MinibatchCut> cut = {};  // where other processes have the rest of one member's minibatch
 };
 
 namespace detail {

@@ -149,7 +149,8 @@ template <class T>
   Moments<Accumulate<T>, Cpu> moments{running.mean, running.variance};
   if (pass.batch_statistics) {
     moments = known.variance.empty() ? batch_moments(x) : known;
-    update_running(running.mean, running.variance, moments, MemberRows::of(x.shape()).rows, pass.momentum, pass.pooled);
+    const std::int64_t rows = pass.rows > 0 ? pass.rows : MemberRows::of(x.shape()).rows;
+    update_running(running.mean, running.variance, moments, rows, pass.momentum, pass.pooled);
   }
   const auto by = make_normalizer(moments, gamma, beta, pass.epsilon);
   const BatchNormSaved<T, Cpu> saved{x, by, pass.relu ? residual : Tensor<T, Cpu>(), pass.relu, pass.batch_statistics};
@@ -278,6 +279,16 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
 }
 
 }  // namespace detail
+
+/// What batch_norm_backward takes as known of dy: per member and channel the sums of g and of g (x - mean), where g is
+/// dy behind ReLU's mask. [K, 2, C].
+template <class T>
+[[nodiscard]] Tensor<double, Cpu> batch_norm_gradient_sums(const BatchNormSaved<T, Cpu>& saved,
+                                                           const Tensor<T, Cpu>& dy) {
+  if (!saved.relu) return detail::batch_norm_sums<false, false>(saved, dy);
+  if (saved.residual.empty()) return detail::batch_norm_sums<true, false>(saved, dy);
+  return detail::batch_norm_sums<true, true>(saved, dy);
+}
 
 /// Reads x and dy once if their sums are `known`, else twice.
 template <class T>

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstdint>
+#include <utility>
 
 #include <lpw/tensor/abi.hpp>
 
@@ -15,13 +16,26 @@ enum class MemberData {
 };
 
 /// The members whose minibatches are made: all K, as a plain number says, or [first, first + count) of them, where
-/// other processes make the others'. A member's minibatches are the same in either case.
+/// other processes make the others'. A member's minibatches are the same in either case. Of each the part number `part`
+/// of `parts`, all about as large, is made; the whole, where it has fewer samples than that.
 struct ReadMembers {
-  std::int64_t all = 1, first = 0, count = 1;
+  std::int64_t all = 1, first = 0, count = 1, part = 0, parts = 1;
 
   constexpr ReadMembers(std::int64_t members) : all(members), count(members) {}
   constexpr ReadMembers(std::int64_t members, std::int64_t from, std::int64_t made)
       : all(members), first(from), count(made) {}
+  /// A part of one member's.
+  [[nodiscard]] static constexpr ReadMembers part_of_one(std::int64_t part, std::int64_t parts) {
+    ReadMembers members(1);
+    members.part = part, members.parts = parts;
+    return members;
+  }
+  /// Which of a minibatch's samples the part has: how many, after how many others.
+  [[nodiscard]] constexpr std::pair<std::int64_t, std::int64_t> samples_of(std::int64_t batch) const {
+    if (batch < parts) return {batch, 0};
+    const std::int64_t before = batch * part / parts;
+    return {batch * (part + 1) / parts - before, before};
+  }
 };
 
 /// The seed of member k's order and augmentation with MemberData::whole, and of its weights where they are drawn anew:

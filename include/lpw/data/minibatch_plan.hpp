@@ -110,22 +110,26 @@ class MinibatchPlan {
     require<OptionError>(members.first >= 0 && members.count > 0 && members.count <= members.all - members.first,
                          "loader: members ", members.first, " to ", members.first + members.count - 1, " of ",
                          members.all, "; expected some from 0 to ", members.all - 1);
+    require<OptionError>(members.part >= 0 && members.part < members.parts, "loader: part ", members.part, " of ",
+                         members.parts, " of each minibatch; expected one from 0 to ", members.parts - 1);
     const std::int64_t count = options_.member_data == MemberData::whole ? members.count : 1;
     Orders orders;
     for (std::int64_t k = 0; k < count; ++k) orders.push_back(order(epoch, seed(members.first + k)));
     return orders;
   }
-  /// The samples [members.count * batch] of an iteration, member after member.
+  /// The samples [members.count * batch] of an iteration, or of its part, member after member.
   [[nodiscard]] std::vector<std::int64_t> chosen(const Orders& orders, const ReadMembers& members,
                                                  std::int64_t iteration) const {
     const std::int64_t size = batch(members.all, iteration),
                        first = iteration * sharing(members.all) * per_member(members.all);
+    const auto [made, before] = members.samples_of(size);
     std::vector<std::int64_t> result;
-    result.reserve(to_size(members.count * size));
+    result.reserve(to_size(members.count * made));
     for (std::int64_t k = 0; k < members.count; ++k) {
       const auto& order = orders[orders.size() == 1 ? 0 : to_size(k)];
-      const std::int64_t begin = first + (options_.member_data == MemberData::own ? (members.first + k) * size : 0);
-      result.insert(result.end(), order.begin() + begin, order.begin() + begin + size);
+      const std::int64_t begin =
+          first + (options_.member_data == MemberData::own ? (members.first + k) * size : 0) + before;
+      result.insert(result.end(), order.begin() + begin, order.begin() + begin + made);
     }
     return result;
   }
@@ -134,7 +138,7 @@ class MinibatchPlan {
                                     std::int64_t iteration) const {
     Minibatch result{.samples = chosen(orders, members, iteration),
                      .members = members.count,
-                     .batch = batch(members.all, iteration),
+                     .batch = members.samples_of(batch(members.all, iteration)).first,
                      .alike = options_.member_data == MemberData::same,
                      .random = {}};
     const std::int64_t seeds = options_.member_data == MemberData::whole ? members.count : 1;

@@ -3,8 +3,8 @@
 // one sum, of the shared weights' gradient.
 //
 // Shared weights and their states are on every process, and stay the same bits: all step them with the same sum. While
-// there is one member, before release and after collapse, all processes train the same network on the same minibatches,
-// by process 0's gradient.
+// there is one member, before release and after collapse, its minibatches are cut over the processes, and batch norms
+// normalise by the moments of the whole (autograd/cut_batch_norm.hpp).
 #pragma once
 
 #include <array>
@@ -56,6 +56,17 @@ class Share final : public nn::MemberShare {
   C* communicator_;
 };
 
+/// The part of a minibatch that a process has, by its communicator.
+template <Communicator C>
+class Cut final : public MinibatchCut {
+ public:
+  Cut(C& communicator, double share) : MinibatchCut(share), communicator_(&communicator) {}
+  void sum(std::span<double> values) const override { communicator_->sum(values); }
+
+ private:
+  C* communicator_;
+};
+
 }  // namespace detail
 
 /// What a loop over processes asks for its members. Everything here but range() and of() is for all processes together.
@@ -64,6 +75,7 @@ class Share final : public nn::MemberShare {
 ///     lpw::distributed::Members members(mpi);
 ///     members.release(network, optimizer, {.members = 10});
 ///     for (auto& [x, y] : loader.epoch(place, members.of(network))) {  // the minibatches of those here
+///       lpw::Tape tape(members.pass(network, x));
 ///       ...
 ///       tape.backward(loss);
 ///       members.sum_gradients(network);
@@ -74,7 +86,8 @@ template <Communicator C = SingleProcess>
 class Members {
  public:
   /// The communicator must outlive this and the networks that are released by it.
-  explicit Members(C& communicator) : communicator_(&communicator) {}
+  explicit Members(C& communicator)
+      : communicator_(&communicator), part_(1 / static_cast<double>(communicator.size())) {}
 
   /// Those of K members that this process holds: as many as others do, or one more. Throws OptionError for fewer
   /// members than processes.
@@ -86,12 +99,34 @@ class Members {
     return {first, (rank + 1) * members / processes - first};
   }
 
-  /// What a loader reads for a network here: minibatches of the members that this process holds.
+  /// What a loader reads for a network here: minibatches of the members that this process holds, of one member a part.
   template <nn::Visitable M>
   [[nodiscard]] data::ReadMembers of(M& network) const {
     const auto share = nn::member_share(network);
+    if (!share && nn::members(network) == 1)
+      return data::ReadMembers::part_of_one(communicator_->rank(), communicator_->size());
     if (!share) return nn::members(network);
     return {share->members(), share->here().first, share->here().count};
+  }
+
+  /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: by which
+  /// random numbers members drop out, and of one member's minibatch, that it is a part. Add what else it needs
+  /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step.
+  template <nn::Visitable M, class T, class D>
+  [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
+    TapeOptions options;
+    const auto share = nn::member_share(network);
+    if (share) options.first_member = share->here().first;
+    if (share || communicator_->size() == 1 || nn::members(network) > 1) return options;
+    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1, "members: inputs ", inputs.shape(),
+                        " for a network of one member; expected [1 B ...]");
+    const auto samples = static_cast<double>(inputs.dim(1));
+    double together = samples;
+    communicator_->sum(std::span(&together, 1));
+    part_ = samples / together;
+    options.cut = std::make_shared<detail::Cut<C>>(*communicator_, part_);
+    options.first_member = communicator_->rank();  // other samples drop out by other numbers
+    return options;
   }
 
   /// lpw::release, after which each process holds its own members. It makes all of them first: with the same noise, and
@@ -141,17 +176,26 @@ class Members {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
     if (flat->share) return detail::on_host(flat->gradient.base, [&](auto values) { communicator_->sum(values); });
-    take_from_first(flat->gradient.base), take_from_first(flat->gradient.late);
+    const auto sum_parts = [&]<class W>(std::span<W> values) {
+      for (W& value : values) value *= static_cast<W>(part_);
+      communicator_->sum(values);
+    };
+    detail::on_host(flat->gradient.base, sum_parts);
+    detail::on_host(flat->gradient.late, sum_parts);
   }
 
-  /// The mean over all members of what there is for each here, [members], such as losses.
+  /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
+  /// whole's.
   template <nn::Visitable M, class T, class D>
   [[nodiscard]] double mean(M& network, const Tensor<T, D>& values) {
     const auto host = to_host(values);
     double sum = 0;
     for (std::int64_t k = 0; k < host.size(); ++k) sum += static_cast<double>(host.data()[k]);
     const auto share = nn::member_share(network);
-    return share ? share->sum(sum) / static_cast<double>(share->members()) : sum / static_cast<double>(host.size());
+    if (share) return share->sum(sum) / static_cast<double>(share->members());
+    sum *= part_ / static_cast<double>(host.size());
+    communicator_->sum(std::span(&sum, 1));
+    return sum;
   }
 
  private:
@@ -174,6 +218,7 @@ class Members {
   }
 
   C* communicator_;
+  double part_;  // of one member's minibatch, what is here: B_r / B
 };
 
 }  // namespace lpw::inline LPW_ABI::distributed

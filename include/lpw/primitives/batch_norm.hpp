@@ -6,7 +6,8 @@
 //   with pass.batch_statistics false the running ones. y may be left pending on x. Those of x move the running
 //   statistics: running <- (1 - momentum) running + momentum batch, with the unbiased variance, as PyTorch does; or
 //   with pooled, mean <- mean + w d and variance <- (1 - w) (variance + w d^2) + w batch, where d = batch mean - mean
-//   and w is the minibatch's share of all values so far (the law of total variance; Chan, Golub, LeVeque 1979).
+//   and w is the minibatch's share of all values so far (the law of total variance; Chan, Golub, LeVeque 1979). Where x
+//   is a part of the minibatch, known are the whole's and pass.rows its rows.
 // batch_norm_backward(saved, dy, dgamma, dbeta, dx, dresidual, known):
 //   the gradients of that from dy [K, ..., C]. A null target is not wanted. dgamma and dbeta are [1 or K, C]; dresidual
 //   is meant for a forward with ReLU (without, it is dy itself). known: what conv2d_backward_data returned for this dy,
@@ -39,6 +40,7 @@ struct BatchNormPass {
   bool relu = false;
   bool batch_statistics = true;
   bool pooled = false;  // running becomes that of all values so far, of which this minibatch's are the share `momentum`
+  std::int64_t rows = 0;  // per member, of the minibatch of which x is a part; 0: x's own. On the CPU
 };
 
 /// What batch norm's backward needs of its forward.
