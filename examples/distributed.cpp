@@ -1,5 +1,6 @@
 // Members over processes: each process trains some of the members, on their minibatches (of the one network that there
-// is before, on its part of each minibatch), and in a step all sum the gradient of the weights that members share. The network that they end with is the one that one process trains.
+// is before, on its part of each minibatch), and in a step all sum the gradient of the weights that members share. The
+// network that they end with is the one that one process trains.
 // Usage:
 //   mpirun -n R distributed     R processes; without mpirun it is one
 // Every process runs this program from top to bottom. What needs all members, they do together (release, the sum of
