@@ -1,5 +1,6 @@
 // Members over processes: each process trains some of the members, on their minibatches (of the one network that there
-// is before, on its part of each minibatch), and in a step all sum the gradient of the weights that members share. The network that they end with is the one that one process trains.
+// is before, on its part of each minibatch), and in a step all sum the gradient of the weights that members share. The
+// network that they end with is the one that one process trains.
 // Usage:
 //   mpirun -n R distributed     R processes; without mpirun it is one
 // Every process runs this program from top to bottom. What needs all members, they do together (release, the sum of
@@ -49,7 +50,7 @@ int main() try {
   const bool first = mpi.rank() == 0;
 
   const lpw::data::SyntheticDifficulty easy{.ambiguous = 0, .min_contrast = 0.6f, .noise = 0, .occluded = 0};
-  const auto data = lpw::data::synthetic({.train = 500, .test = 200, .difficulty = easy});
+  const auto data = lpw::data::synthetic({.train = 800, .test = 200, .difficulty = easy});
   const lpw::data::Loader<float> train(data.train, data.normalization, {.batch = 10});
   Network network({.depth = 10, .widen = 1, .classes = 10}, lpw::Philox{1});
   lpw::optim::Sgd optimizer(network, {.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 5e-4, .clip = 5});
