@@ -50,7 +50,7 @@ int main() try {
   const bool first = mpi.rank() == 0;
 
   const lpw::data::SyntheticDifficulty easy{.ambiguous = 0, .min_contrast = 0.6f, .noise = 0, .occluded = 0};
-  const auto data = lpw::data::synthetic({.train = 500, .test = 200, .difficulty = easy});
+  const auto data = lpw::data::synthetic({.train = 800, .test = 200, .difficulty = easy});
   const lpw::data::Loader<float> train(data.train, data.normalization, {.batch = 10});
   Network network({.depth = 10, .widen = 1, .classes = 10}, lpw::Philox{1});
   lpw::optim::Sgd optimizer(network, {.learning_rate = 0.05, .momentum = 0.9, .weight_decay = 5e-4, .clip = 5});
