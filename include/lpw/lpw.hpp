@@ -1,4 +1,5 @@
-// Everything lpw has. Including single headers instead keeps compile times lower.
+// Everything lpw has but train/, whose namespace would meet functions called train beside `using namespace lpw`.
+// Including single headers instead keeps compile times lower.
 #pragma once
 
 #include <lpw/autograd/arithmetic.hpp>
@@ -88,5 +89,4 @@
 #include <lpw/optim/schedule.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
-#include <lpw/train/loop_progress.hpp>
 #include <lpw/version.hpp>
