@@ -240,6 +240,18 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   const auto [expected, expected_loss] = gradient(AllHere());
   CHECK(relative_norm(found, expected) < 1e-4);
   CHECK(std::abs(loss - expected_loss) < 1e-5);
+
+  // The weights of a mean are not summed over processes.
+  if (mpi().size() > 1) {
+    auto network = SmallNet<double>();
+    const Members members(mpi());
+    const Minibatches<double> all(1, 7, 3);
+    const auto images = read(all.images, members.of(network));
+    lpw::Tape tape(members.pass(network, images));
+    const auto logits = network.forward(tape.input(images));
+    CHECK_THROWS_WITH(lpw::cross_entropy(logits, read(all.labels, members.of(network)), {.ignore_index = 0}),
+                      Catch::Contains("other processes have the rest of this minibatch"));
+  }
 }
 
 TEST_CASE("members over processes predict and collapse as in one") {

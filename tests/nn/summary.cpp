@@ -1,4 +1,5 @@
 // A network's layers: their weights, whose they are, outputs and multiply-adds.
+#include <lpw/nn/conv_transpose2d.hpp>
 #include <lpw/nn/summary.hpp>
 
 #include <lpw/nn/lstm.hpp>
@@ -87,6 +88,12 @@ TEST_CASE("summary: tied weights count once, look-ups multiply nothing, and wind
   CHECK(window.layers.at(0).type == "Lstm");
   CHECK(window.layers.at(0).multiply_adds == 4 * 2 * 28 * (5 + 7 + 7 + 7));
   CHECK(window.layers.at(0).output == Shape{4, 2, 7});
+
+  // Each pixel of a transposed convolution's input meets the whole kernel, whatever its stride makes of it.
+  lpw::nn::ConvTranspose2d<float, Cpu> up({.in_channels = 3, .out_channels = 2, .kernel_size = 4, .stride = 2}, init);
+  const auto larger = summary(up, Shape{5, 5, 3});
+  CHECK(larger.layers.at(0).output == Shape{1, 12, 12, 2});
+  CHECK(larger.total(&LayerSummary::multiply_adds) == 25 * 4 * 4 * 3 * 2);
 
   SymbolNet<float> symbols(true);
   const auto images = summary(symbols, Shape{8, 8, 1});

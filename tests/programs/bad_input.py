@@ -84,7 +84,7 @@ def options(folder):
             [
                 "--late foo",
                 "no parameter 'foo'",
-                "batchnorm, layernorm, groupnorm, head, rank1, templates, all, additive",
+                "batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, additive",
             ],
         ),
         (["--late", "all,additive:bn.*"], "other selectors have all parameters 'bn.*'"),

@@ -20,6 +20,9 @@ template <class W, class D>
   require<ShapeError>(weights.values.empty() || weights.values.shape() == in, "sample_mean: losses are ", in,
                       ", weights ", weights.values.shape(), "; expected one for each loss");
   require_elements("sample_mean", in);
+  require(weights.values.empty() || !losses.recording() || !losses.recording()->options.cut,
+          "sample_mean: other processes have the rest of this minibatch, whose weights count in its mean; release "
+          "members first, or take the mean without weights, ignored labels or class weights");
   if (!weights.values.contiguous()) weights.values = clone(weights.values);
   return record(
       {"sample_mean", {{"in_losses", std::int64_t{weights.in_losses}}}}, sample_mean_forward(losses.value(), weights),

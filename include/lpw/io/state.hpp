@@ -178,6 +178,7 @@ template <nn::Visitable M, class... Parts>
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   static_assert(!(detail::is_json<Parts> || ...), "lpw: load_state returns the loop's JSON; it takes none");
+  nn::require_all_members(nn::member_share(network), "load_state");
   const Checkpoint checkpoint = load_checkpoint(path);
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);

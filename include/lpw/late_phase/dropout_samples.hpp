@@ -22,6 +22,7 @@ template <nn::Module M>
 [[nodiscard]] Tensor<double, Cpu> predict_dropout(M& network,
                                                   const Tensor<typename M::value_type, typename M::device_type>& inputs,
                                                   std::int64_t samples, const Philox& random) {
+  nn::require_all_members(nn::member_share(network), "predict_dropout");
   require<OptionError>(samples >= 1, "predict_dropout: ", samples, " samples; expected at least 1");
   require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1 && nn::members(network) == 1,
                       "predict_dropout: expected a plain network and inputs [1 B ...], got ", nn::members(network),

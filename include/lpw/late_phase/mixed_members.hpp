@@ -48,6 +48,7 @@ template <class W, class D>
 template <nn::Visitable M>
 void mix_members_into(M& network, std::span<const double> coefficients, M& mixed) {
   const auto from = nn::flatten(network), to = nn::flatten(mixed);
+  nn::require_all_members(from->share, "mix_members");
   require<ShapeError>(std::ssize(coefficients) == from->members, "mix_members: ", coefficients.size(),
                       " coefficients for a network of ", from->members, " members");
   double sum = 0;

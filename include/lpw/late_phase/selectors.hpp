@@ -23,7 +23,8 @@ struct Selectors {
 
   /// What texts there are, for messages.
   static constexpr const char* expected =
-      "; expected batchnorm, layernorm, groupnorm, head, rank1, templates, all, additive, or names of parameters";
+      "; expected batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, additive, or names of "
+      "parameters";
 
   Selectors() = default;
   Selectors(Group selected) : groups(selected) {}

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 #include <type_traits>
@@ -120,11 +121,17 @@ class TraceReader {
   void count(const TracedOperation& operation, LayerSummary& layer) const {
     const Shape& y = shape(operation.outputs[0]);
     layer.output = y.slice(1, y.rank());
-    if (operation.name == "embedding") return;  // looks rows up
-    for (const std::int64_t input : operation.inputs) {
+    static const std::set<std::string_view> products{"conv2d", "conv2d_add", "conv_transpose2d", "linear", "lstm",
+                                                     "gru",    "matmul"};
+    if (!products.contains(operation.name)) return;
+    // Each place of the result reads the whole weight; of a transposed convolution each place of the input does.
+    const Shape& read = operation.name == "conv_transpose2d" ? shape(operation.inputs[0]) : y;
+    const std::int64_t places = read.size_from(1) / read[-1];
+    for (std::size_t i = 1; i < operation.inputs.size(); ++i) {
+      const std::int64_t input = operation.inputs[i];
       if (input < 0 || !owner_.contains(input)) continue;
       const Shape& weight = shape(input);  // [1 or K, O, ..., C]
-      if (weight.rank() >= 3) layer.multiply_adds += layer.output->size() / y[-1] * weight.size_from(1);
+      if (weight.rank() >= 3) layer.multiply_adds += places * weight.size_from(1);
     }
   }
 

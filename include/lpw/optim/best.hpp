@@ -60,6 +60,7 @@ class BestWeights {
   bool offer(std::string name, double score, M& network) {
     require(!nn::statistics_stale(network), "BestWeights: the running statistics of '", name,
             "' belong to other weights; call recompute_statistics before it is scored");
+    nn::require_all_members(nn::member_share(network), "BestWeights");
     return best_.offer(std::move(name), score, [&] { hold(*nn::flatten(network)); });
   }
 
@@ -70,6 +71,7 @@ class BestWeights {
   template <nn::Visitable M>
   void apply(M& network) const {
     const auto flat = nn::flatten(network);
+    nn::require_all_members(flat->share, "BestWeights");
     require(candidate().has_value(), "BestWeights: no candidate with a score has been offered yet");
     require(nn::same_form(*flat, form_) && statistics_.shape() == flat->buffers.shape(),
             "BestWeights: the network has other weights than '", candidate()->name, "'");
@@ -101,6 +103,7 @@ class BestWeights {
   /// Takes a checkpoint's candidate, whose weights and statistics are the network's. Throws as Best and offer do.
   template <nn::Visitable M>
   void set_candidate(Candidate candidate, M& network) {
+    nn::require_all_members(nn::member_share(network), "BestWeights");
     best_.set_candidate(std::move(candidate));
     hold(*nn::flatten(network));
   }
