@@ -244,7 +244,7 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   // The weights of a mean are not summed over processes.
   if (mpi().size() > 1) {
     auto network = SmallNet<double>();
-    const Members members(mpi());
+    Members members(mpi());
     const Minibatches<double> all(1, 7, 3);
     const auto images = read(all.images, members.of(network));
     lpw::Tape tape(members.pass(network, images));

@@ -227,7 +227,8 @@ struct Rows {
     return {values.begin() + k * size, values.begin() + (k + 1) * size};
   }
   bool operator==(const Rows& other) const {
-    return shape == other.shape && std::memcmp(values.data(), other.values.data(), values.size() * sizeof(W)) == 0;
+    return shape == other.shape &&
+           (values.empty() || std::memcmp(values.data(), other.values.data(), values.size() * sizeof(W)) == 0);
   }
 };
 
