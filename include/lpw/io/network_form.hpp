@@ -117,8 +117,9 @@ void require_becomes(const NetworkForm& stored, NetworkForm present, M& network,
   require_same_entries(plain.parameters, present.parameters, "parameter", source);
   const auto factors = factors_of(network, stored.selectors());
   for (const FormEntry& entry : stored.parameters)
-    require<FileError>(entry.added != "factor" || std::ranges::find(factors, entry.name) != factors.end(), source,
-                       ": holds the rank-1 factor '", entry.name, "', which a release does not give the network");
+    require<FileError>(
+        entry.added != "factor" || std::find(factors.begin(), factors.end(), entry.name) != factors.end(), source,
+        ": holds the rank-1 factor '", entry.name, "', which a release does not give the network");
   for (const std::string& name : factors)
     require<FileError>(has_entry(stored.parameters, name), source, ": has no rank-1 factor '", name,
                        "', which a release gives the network");

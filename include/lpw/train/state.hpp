@@ -183,7 +183,8 @@ inline void require_same_options(nlohmann::json saved, const nlohmann::json& pre
   for (const auto& [key, value] : keys.items()) {
     if (text(saved, key) == text(present, key) || more_epochs(key)) continue;
     differences += (differences.empty() ? "" : "; ") + key + " was " + text(saved, key) + ", now " + text(present, key);
-    evaluation = evaluation && std::ranges::find(evaluation_options, key) != std::end(evaluation_options);
+    evaluation = evaluation && std::find(std::begin(evaluation_options), std::end(evaluation_options), key) !=
+                                   std::end(evaluation_options);
   }
   require<FileError>(differences.empty(), path, ": belongs to a run with other options: ", differences,
                      evaluation ? "; to choose that anew, evaluate the checkpoint, with `eval`; to train on, resume "
