@@ -143,6 +143,17 @@ template <class F, class T>
                                   std::min<std::int64_t>(16, std::max<std::int64_t>(2, g.images)));
 }
 
+/// The patches of a band that a group reads, [patches, kh kw C / G]: as they lie in the image where they do, else
+/// gathered.
+template <class T, class W>
+[[nodiscard]] const W* patches_of(const Conv2dGeometry& g, const Band& band, std::int64_t group, const T* image,
+                                  PerThread<W>& columns) {
+  if constexpr (std::is_same_v<T, W>)
+    if (g.pointwise()) return image + band.first * g.width * g.channels;
+  gather(g, band, group, image, columns.mine());
+  return columns.mine();
+}
+
 }  // namespace detail
 
 /// y [N, Ho, Wo, O] = x [N, H, W, C] * weight [O, kh, kw, C / G].
@@ -160,13 +171,7 @@ void conv2d_forward(const Conv2dGeometry& g, const T* x, const W* weight, T* y) 
     T* out = y + image * g.out_size() + band.first * g.out_width() * g.out_channels;
     const auto product = [&](W* to) {
       for (std::int64_t group = 0; group < g.groups; ++group) {
-        const W* gathered = nullptr;
-        if constexpr (std::is_same_v<T, W>)
-          if (direct) gathered = in + band.first * g.width * g.channels;
-        if (!gathered) {
-          detail::gather(g, band, group, in, columns.mine());
-          gathered = columns.mine();
-        }
+        const W* gathered = detail::patches_of(g, band, group, in, columns);
         lpw::detail::gemm_on_thread(matrix(gathered, band.patches, g.patch()),
                                     detail::kernel_of(g, group, kernel).transposed(),
                                     detail::outputs_of(g, group, matrix(to, band.patches, g.out_channels)), false);
@@ -236,13 +241,7 @@ void conv2d_backward_weight(const Conv2dGeometry& g, const T* x, const T* dy, W*
       const T* out = dy + image * g.out_size() + band.first * g.out_width() * g.out_channels;
       const W* gradient = detail::as(out, band.patches * g.out_channels, gradients.mine());
       for (std::int64_t group = 0; group < g.groups; ++group) {
-        const W* gathered = nullptr;
-        if constexpr (std::is_same_v<T, W>)
-          if (direct) gathered = in + band.first * g.width * g.channels;
-        if (!gathered) {
-          detail::gather(g, band, group, in, columns.mine());
-          gathered = columns.mine();
-        }
+        const W* gathered = detail::patches_of(g, band, group, in, columns);
         const auto outputs = detail::outputs_of(g, group, matrix(gradient, band.patches, g.out_channels));
         lpw::detail::gemm_on_thread(outputs.transposed(), matrix(gathered, band.patches, g.patch()),
                                     detail::kernel_of(g, group, sum), true);
