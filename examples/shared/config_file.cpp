@@ -138,33 +138,32 @@ std::pair<std::string_view, std::string_view> split_at_line(std::string_view tex
   return {text.substr(0, begin), rest.substr(0, rest.find('\n'))};
 }
 
-/// Says so where what toml++ refuses in a line is a name that a line before has. (Its own message does not say which.)
+/// Says so where what toml++ refuses in a line is a group or a name that a line before has. (Its own message does not
+/// say which.)
 void refuse_second(std::string_view before, std::string_view at, const std::string& source, std::int64_t line,
                    std::span<const std::string_view> tables) {
-  std::vector<Setting> first, second;
+  toml::table first, second;
   try {
-    second = Reader(source, tables).read(toml::parse(at));
-    first = Reader(source, tables).read(toml::parse(before));
+    first = toml::parse(before);
+    second = toml::parse(at);
   } catch (const std::runtime_error&) {
     return;
   }
-  for (const auto& setting : second)
-    for (const auto& earlier : first)
+  for (const auto& [name, node] : second)
+    if (const auto* earlier = first.get(name.str()); node.is_table() && earlier && earlier->is_table())
+      lpw::fail<lpw::FileError>(source, ':', line, ": the group [", std::string(name.str()), "] begins in line ",
+                                line_of(*earlier), " already; put its options there");
+  std::vector<Setting> settings, earlier_ones;
+  try {
+    settings = Reader(source, tables).read(second);
+    earlier_ones = Reader(source, tables).read(first);
+  } catch (const std::runtime_error&) {
+    return;
+  }
+  for (const auto& setting : settings)
+    for (const auto& earlier : earlier_ones)
       if (setting.name == earlier.name)
         lpw::fail<lpw::FileError>(source, ':', line, ": ", setting.name, " is set in line ", earlier.line, " already");
-}
-
-/// The same of a group.
-void refuse_second_group(std::string_view before, std::string_view at, const std::string& source, std::int64_t line) {
-  try {
-    const toml::table first = toml::parse(before), second = toml::parse(at);
-    for (const auto& [name, node] : second)
-      if (const auto* earlier = first.get(name.str()); node.is_table() && earlier && earlier->is_table())
-        lpw::fail<lpw::FileError>(source, ':', line, ": the group [", std::string(name.str()), "] begins in line ",
-                                  line_of(*earlier), " already; put its options there");
-  } catch (const toml::parse_error&) {
-  } catch (const Unforeseen&) {
-  }
 }
 
 [[noreturn]] void refuse(std::string_view text, const std::string& source, std::span<const std::string_view> tables,
@@ -173,7 +172,6 @@ void refuse_second_group(std::string_view before, std::string_view at, const std
   const std::int64_t line = error.source().begin.line;
   const auto [before, at] = split_at_line(text, line);
   refuse_second(before, at, source, line, tables);
-  refuse_second_group(before, at, source, line);
   const auto shown = lpw::train::one_line(at.substr(0, longest)) + (at.size() > longest ? "..." : "");
   lpw::fail<lpw::FileError>(source, ':', line, ": ", shown, ": ", lpw::train::one_line(error.description()), "; ",
                             expected);
