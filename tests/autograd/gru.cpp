@@ -3,6 +3,7 @@
 #include "support/engines.hpp"
 #include "support/errors.hpp"
 #include "support/gradient_check.hpp"
+#include "support/recurrent.hpp"
 #include "support/threads.hpp"
 
 using namespace lpw;
@@ -10,35 +11,7 @@ using namespace lpw::test;
 
 namespace {
 
-/// Sizes, and how many rows each kind of parameter has.
-struct GruCase {
-  std::int64_t members, steps, batch, inputs, hidden, weight_rows = 1, bias_rows = 1,
-                                                      factor_rows = 0;  // 0: without factors
-
-  [[nodiscard]] Shape x() const { return {members, steps, batch, inputs}; }
-  [[nodiscard]] Shape state() const { return {members, batch, hidden}; }
-
-  /// x, h, and for each matrix weight, bias and the factors.
-  [[nodiscard]] std::vector<DoubleTensor> inputs_for() const {
-    std::vector<Shape> shapes{x(), state()};
-    for (const std::int64_t columns : {inputs, hidden}) {
-      shapes.push_back({weight_rows, 3 * hidden, columns});
-      shapes.push_back({bias_rows, 3 * hidden});
-      if (factor_rows > 0) shapes.insert(shapes.end(), {Shape{factor_rows, 3 * hidden}, Shape{factor_rows, columns}});
-    }
-    std::vector<DoubleTensor> result;
-    for (const Shape& shape : shapes)
-      result.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + result.size())));
-    return result;
-  }
-};
-
-std::ostream& operator<<(std::ostream& stream, const GruCase& c) {
-  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows
-                << ", biases " << c.bias_rows << ", factors " << c.factor_rows;
-}
-
-/// The operation on the list of inputs_for().
+/// The operation on the list of inputs_for.
 template <class T, class W = Accumulate<T>>
 GruResult<T, Cpu> apply_gru(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h,
                             const std::vector<Variable<W, Cpu>>& p) {
@@ -49,8 +22,6 @@ GruResult<T, Cpu> apply_gru(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h
 GruResult<double, Cpu> apply_gru(const DoubleVariables& in) {
   return apply_gru<double>(in[0], in[1], {in.begin() + 2, in.end()});
 }
-
-double gru_logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
 /// The formulas of one member, sample and step, written plainly: h of size H before and after; W, U [3H, .], b and d
 /// [3H].
@@ -63,48 +34,18 @@ void gru_step(const std::vector<double>& x, std::vector<double>& h, const std::v
     for (std::size_t i = 0; i < size; ++i) c[j] += u[j * size + i] * h[i];
   }
   for (std::size_t j = 0; j < size; ++j) {
-    const double r = gru_logistic(a[j] + c[j]), z = gru_logistic(a[size + j] + c[size + j]),
+    const double r = logistic(a[j] + c[j]), z = logistic(a[size + j] + c[size + j]),
                  n = std::tanh(a[2 * size + j] + r * c[2 * size + j]);
     h[j] = (1 - z) * n + z * h[j];
   }
 }
 
-/// Row k of a parameter, W o (r s^T) if factors are given.
-std::vector<double> gru_matrix(const std::vector<DoubleTensor>& in, std::size_t at, bool factors, std::int64_t k) {
-  const auto row = [&](std::size_t i) { return in[i].dim(0) == 1 ? in[i].data() : in[i].row(k); };
-  const std::int64_t outputs = in[at].dim(1), columns = in[at].dim(2);
-  std::vector<double> result(row(at), row(at) + outputs * columns);
-  if (factors)
-    for (std::int64_t i = 0; i < outputs * columns; ++i)
-      result[std::size_t(i)] *= row(at + 2)[i / columns] * row(at + 3)[i % columns];
-  return result;
-}
-
-std::vector<double> gru_vector(const DoubleTensor& tensor, std::int64_t k) {
-  const double* row = tensor.dim(0) == 1 ? tensor.data() : tensor.row(k);
-  return {row, row + tensor.shape().size_from(1)};
-}
-
-const std::vector<GruCase> gru_cases = {
-    {.members = 1, .steps = 5, .batch = 2, .inputs = 3, .hidden = 4},
-    {.members = 3, .steps = 5, .batch = 2, .inputs = 3, .hidden = 2, .factor_rows = 3},
-    {.members = 2, .steps = 3, .batch = 3, .inputs = 2, .hidden = 3, .bias_rows = 2, .factor_rows = 1},
-    {.members = 2,
-     .steps = 2,
-     .batch = 2,
-     .inputs = 3,
-     .hidden = 2,
-     .weight_rows = 2,
-     .bias_rows = 2,
-     .factor_rows = 2},
-    {.members = 2, .steps = 1, .batch = 1, .inputs = 1, .hidden = 1, .weight_rows = 2}};
-
 }  // namespace
 
 TEST_CASE("gru: all steps and the last state follow the formulas, member by member", "[gru]") {
-  for (const GruCase& c : gru_cases) {
+  for (const RecurrentCase& c : recurrent_cases) {
     INFO(c);
-    const auto in = c.inputs_for();
+    const auto in = c.inputs_for(3, 1);
     const bool factors = c.factor_rows > 0;
     const std::size_t hh = factors ? 6 : 4;
     const Tape tape;
@@ -120,8 +61,8 @@ TEST_CASE("gru: all steps and the last state follow the formulas, member by memb
         const double tolerance = 100 * double(c.steps) * epsilon<double>();
         for (std::int64_t t = 0; t < c.steps; ++t) {
           const double* x = in[0].row(k) + (t * c.batch + b) * c.inputs;
-          gru_step({x, x + c.inputs}, h, gru_matrix(in, 2, factors, k), gru_vector(in[3], k),
-                   gru_matrix(in, hh, factors, k), gru_vector(in[hh + 1], k));
+          gru_step({x, x + c.inputs}, h, matrix_of(in, 2, factors, k), vector_of(in[3], k),
+                   matrix_of(in, hh, factors, k), vector_of(in[hh + 1], k));
           for (std::int64_t j = 0; j < c.hidden; ++j)
             REQUIRE(std::abs(y.row(k)[(t * c.batch + b) * c.hidden + j] - h[std::size_t(j)]) <= tolerance);
         }
@@ -132,10 +73,10 @@ TEST_CASE("gru: all steps and the last state follow the formulas, member by memb
 }
 
 TEST_CASE("gru: gradients of inputs, states, weights, biases and factors through time", "[gru]") {
-  for (const GruCase& c : gru_cases) {
+  for (const RecurrentCase& c : recurrent_cases) {
     INFO(c);
     expect_gradient(
-        "gru", [](const auto& in) { return apply_gru(in).y; }, c.inputs_for());
+        "gru", [](const auto& in) { return apply_gru(in).y; }, c.inputs_for(3, 1));
   }
 }
 
@@ -162,8 +103,8 @@ TEST_CASE("gru: factors on one of the matrices", "[gru]") {
 }
 
 TEST_CASE("gru: two windows that carry states are one", "[gru]") {
-  const GruCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
-  auto in = whole.inputs_for();
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  auto in = whole.inputs_for(3, 1);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const GruState<double, Cpu>& start) {
     DoubleVariables variables{tape.input(x), tape.input(start.hidden)};
@@ -185,9 +126,9 @@ TEMPLATE_TEST_CASE("gru: float and bfloat16 give double's results and gradients"
   using W = Accumulate<T>;
   for (const std::int64_t factor_rows : {0, 2}) {
     INFO("factor rows " << factor_rows);
-    const GruCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
+    const RecurrentCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
     const auto run = [&]<class V, class P>(V, P) {
-      std::vector<DoubleTensor> in = c.inputs_for();
+      std::vector<DoubleTensor> in = c.inputs_for(3, 1);
       for (std::size_t i = 2; i < in.size(); ++i)  // sums of some ten terms then stay below 2
         for (std::int64_t j = 0; j < in[i].size(); ++j) in[i].data()[j] *= in[i].shape().rank() == 3 ? 0.3 : 1;
       const auto as = [](const DoubleTensor& tensor, auto example) {
@@ -243,9 +184,9 @@ TEST_CASE("gru: what a step adds is not lost to the rounding of h in bfloat16", 
 }
 
 TEST_CASE("gru: the same bits on any number of threads", "[gru]") {
-  const GruCase c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
+  const RecurrentCase c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
   CHECK(same_on_any_threads([&] {
-    const auto in = c.inputs_for();
+    const auto in = c.inputs_for(3, 1);
     Tape tape;
     DoubleVariables variables;
     std::vector<DoubleTensor> gradients;
@@ -262,19 +203,20 @@ TEST_CASE("gru: the same bits on any number of threads", "[gru]") {
 }
 
 TEST_CASE("gru: one step on the tape for a window", "[gru]") {
-  const GruCase c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
+  const RecurrentCase c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
   Tape tape;
   DoubleVariables variables;
-  for (const auto& tensor : c.inputs_for()) variables.push_back(tape.leaf(tensor, zeros<double, Cpu>(tensor.shape())));
+  for (const auto& tensor : c.inputs_for(3, 1))
+    variables.push_back(tape.leaf(tensor, zeros<double, Cpu>(tensor.shape())));
   const std::size_t before = tape.size();
   (void)apply_gru(variables);
   CHECK(tape.size() == before + 1);
 }
 
 TEST_CASE("gru: shapes that do not fit", "[gru]") {
-  const GruCase good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
+  const RecurrentCase good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
   const auto message = [&](std::size_t input, const Shape& shape) -> std::string {
-    auto in = good.inputs_for();
+    auto in = good.inputs_for(3, 1);
     in[input] = DoubleTensor(shape);
     const Tape tape;
     DoubleVariables variables;

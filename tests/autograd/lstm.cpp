@@ -3,6 +3,7 @@
 #include "support/engines.hpp"
 #include "support/errors.hpp"
 #include "support/gradient_check.hpp"
+#include "support/recurrent.hpp"
 #include "support/threads.hpp"
 
 using namespace lpw;
@@ -10,53 +11,23 @@ using namespace lpw::test;
 
 namespace {
 
-/// Sizes, and how many rows each kind of parameter has.
-struct Case {
-  std::int64_t members, steps, batch, inputs, hidden, weight_rows = 1, bias_rows = 1,
-                                                      factor_rows = 0;  // 0: without factors
-
-  [[nodiscard]] Shape x() const { return {members, steps, batch, inputs}; }
-  [[nodiscard]] Shape state() const { return {members, batch, hidden}; }
-
-  /// x, h, c, and for each matrix weight, bias and the factors.
-  [[nodiscard]] std::vector<DoubleTensor> inputs_for() const {
-    std::vector<Shape> shapes{x(), state(), state()};
-    for (const std::int64_t columns : {inputs, hidden}) {
-      shapes.push_back({weight_rows, 4 * hidden, columns});
-      shapes.push_back({bias_rows, 4 * hidden});
-      if (factor_rows > 0) shapes.insert(shapes.end(), {Shape{factor_rows, 4 * hidden}, Shape{factor_rows, columns}});
-    }
-    std::vector<DoubleTensor> result;
-    for (const Shape& shape : shapes)
-      result.push_back(random_tensor<double>(shape, static_cast<std::uint32_t>(100 + result.size())));
-    return result;
-  }
-};
-
-std::ostream& operator<<(std::ostream& stream, const Case& c) {
-  return stream << "x " << describe(c.x(), "KTBI") << " H=" << c.hidden << " rows of weights " << c.weight_rows
-                << ", biases " << c.bias_rows << ", factors " << c.factor_rows;
-}
-
-/// The operation on the list of inputs_for().
+/// The operation on the list of inputs_for.
 template <class T, class W = Accumulate<T>>
-LstmResult<T, Cpu> apply(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h, const Variable<W, Cpu>& c,
-                         const std::vector<Variable<W, Cpu>>& p) {
+LstmResult<T, Cpu> apply_lstm(const Variable<T, Cpu>& x, const Variable<T, Cpu>& h, const Variable<W, Cpu>& c,
+                              const std::vector<Variable<W, Cpu>>& p) {
   if (p.size() == 4) return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1]}, LstmMatrix<W, Cpu>{p[2], p[3]});
   return lstm(x, h, c, LstmMatrix<W, Cpu>{p[0], p[1], RankOneFactors<W, Cpu>{p[2], p[3]}},
               LstmMatrix<W, Cpu>{p[4], p[5], RankOneFactors<W, Cpu>{p[6], p[7]}});
 }
-LstmResult<double, Cpu> apply(const DoubleVariables& in) {
-  return apply<double>(in[0], in[1], in[2], {in.begin() + 3, in.end()});
+LstmResult<double, Cpu> apply_lstm(const DoubleVariables& in) {
+  return apply_lstm<double>(in[0], in[1], in[2], {in.begin() + 3, in.end()});
 }
-
-double logistic(double x) { return 1 / (1 + std::exp(-x)); }
 
 /// The formulas of one member, sample and step, written plainly: h and c of size H before and after; W, U [4H, .], b
 /// and d [4H].
-void plain_step(const std::vector<double>& x, std::vector<double>& h, std::vector<double>& c,
-                const std::vector<double>& w, const std::vector<double>& b, const std::vector<double>& u,
-                const std::vector<double>& d) {
+void lstm_step(const std::vector<double>& x, std::vector<double>& h, std::vector<double>& c,
+               const std::vector<double>& w, const std::vector<double>& b, const std::vector<double>& u,
+               const std::vector<double>& d) {
   const std::size_t size = h.size();
   std::vector<double> a(4 * size);
   for (std::size_t j = 0; j < a.size(); ++j) {
@@ -70,48 +41,18 @@ void plain_step(const std::vector<double>& x, std::vector<double>& h, std::vecto
   }
 }
 
-/// Row k of a parameter, W o (r s^T) if factors are given.
-std::vector<double> matrix_of(const std::vector<DoubleTensor>& in, std::size_t at, bool factors, std::int64_t k) {
-  const auto row = [&](std::size_t i) { return in[i].dim(0) == 1 ? in[i].data() : in[i].row(k); };
-  const std::int64_t outputs = in[at].dim(1), columns = in[at].dim(2);
-  std::vector<double> result(row(at), row(at) + outputs * columns);
-  if (factors)
-    for (std::int64_t i = 0; i < outputs * columns; ++i)
-      result[std::size_t(i)] *= row(at + 2)[i / columns] * row(at + 3)[i % columns];
-  return result;
-}
-
-std::vector<double> vector_of(const DoubleTensor& tensor, std::int64_t k) {
-  const double* row = tensor.dim(0) == 1 ? tensor.data() : tensor.row(k);
-  return {row, row + tensor.shape().size_from(1)};
-}
-
-const std::vector<Case> cases = {
-    {.members = 1, .steps = 5, .batch = 2, .inputs = 3, .hidden = 4},
-    {.members = 3, .steps = 5, .batch = 2, .inputs = 3, .hidden = 2, .factor_rows = 3},
-    {.members = 2, .steps = 3, .batch = 3, .inputs = 2, .hidden = 3, .bias_rows = 2, .factor_rows = 1},
-    {.members = 2,
-     .steps = 2,
-     .batch = 2,
-     .inputs = 3,
-     .hidden = 2,
-     .weight_rows = 2,
-     .bias_rows = 2,
-     .factor_rows = 2},
-    {.members = 2, .steps = 1, .batch = 1, .inputs = 1, .hidden = 1, .weight_rows = 2}};
-
 }  // namespace
 
 TEST_CASE("lstm: all steps and the last state follow the formulas, member by member", "[lstm]") {
-  for (const Case& c : cases) {
+  for (const RecurrentCase& c : recurrent_cases) {
     INFO(c);
-    const auto in = c.inputs_for();
+    const auto in = c.inputs_for(4, 2);
     const bool factors = c.factor_rows > 0;
     const std::size_t hh = factors ? 7 : 5;
     const Tape tape;
     DoubleVariables variables;
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
-    const auto result = apply(variables);
+    const auto result = apply_lstm(variables);
     const auto y = result.y.value();
     for (std::int64_t k = 0; k < c.members; ++k)
       for (std::int64_t b = 0; b < c.batch; ++b) {
@@ -121,8 +62,8 @@ TEST_CASE("lstm: all steps and the last state follow the formulas, member by mem
         const double tolerance = 100 * double(c.steps) * epsilon<double>();
         for (std::int64_t t = 0; t < c.steps; ++t) {
           const double* x = in[0].row(k) + (t * c.batch + b) * c.inputs;
-          plain_step({x, x + c.inputs}, h, cell, matrix_of(in, 3, factors, k), vector_of(in[4], k),
-                     matrix_of(in, hh, factors, k), vector_of(in[hh + 1], k));
+          lstm_step({x, x + c.inputs}, h, cell, matrix_of(in, 3, factors, k), vector_of(in[4], k),
+                    matrix_of(in, hh, factors, k), vector_of(in[hh + 1], k));
           for (std::int64_t j = 0; j < c.hidden; ++j)
             REQUIRE(std::abs(y.row(k)[(t * c.batch + b) * c.hidden + j] - h[std::size_t(j)]) <= tolerance);
         }
@@ -135,10 +76,10 @@ TEST_CASE("lstm: all steps and the last state follow the formulas, member by mem
 }
 
 TEST_CASE("lstm: gradients of inputs, states, weights, biases and factors through time", "[lstm]") {
-  for (const Case& c : cases) {
+  for (const RecurrentCase& c : recurrent_cases) {
     INFO(c);
     expect_gradient(
-        "lstm", [](const auto& in) { return apply(in).y; }, c.inputs_for());
+        "lstm", [](const auto& in) { return apply_lstm(in).y; }, c.inputs_for(4, 2));
   }
 }
 
@@ -166,13 +107,13 @@ TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
 }
 
 TEST_CASE("lstm: two windows that carry states are one", "[lstm]") {
-  const Case whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
-  auto in = whole.inputs_for();
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  auto in = whole.inputs_for(4, 2);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const LstmState<double, Cpu>& start) {
     DoubleVariables variables{tape.input(x), tape.input(start.hidden), tape.input(start.cell)};
     for (std::size_t i = 3; i < in.size(); ++i) variables.push_back(tape.input(in[i]));
-    return apply(variables);
+    return apply_lstm(variables);
   };
   const auto steps = [&](std::int64_t first, std::int64_t count) {
     const std::int64_t length = whole.batch * whole.inputs;
@@ -190,9 +131,9 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
   using W = Accumulate<T>;
   for (const std::int64_t factor_rows : {0, 2}) {
     INFO("factor rows " << factor_rows);
-    const Case c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
+    const RecurrentCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
     const auto run = [&]<class V, class P>(V, P) {
-      std::vector<DoubleTensor> in = c.inputs_for();
+      std::vector<DoubleTensor> in = c.inputs_for(4, 2);
       for (std::size_t i = 3; i < in.size(); ++i)  // sums of some ten terms then stay below 2
         for (std::int64_t j = 0; j < in[i].size(); ++j) in[i].data()[j] *= in[i].shape().rank() == 3 ? 0.3 : 1;
       const auto as = [](const DoubleTensor& tensor, auto example) {
@@ -209,8 +150,8 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
         gradients.push_back(zeros<P, Cpu>(in[i].shape()));
         parameters.push_back(tape.leaf(as(in[i], P()), gradients.back()));
       }
-      const auto result =
-          apply<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())), tape.input(as(in[2], P())), parameters);
+      const auto result = apply_lstm<V>(tape.leaf(as(in[0], V()), dx), tape.input(as(in[1], V())),
+                                        tape.input(as(in[2], P())), parameters);
       const auto y = clone(result.y.value());
       tape.backward(result.y);
       std::vector<std::vector<double>> all{values_of(y), values_of(dx)};
@@ -230,9 +171,9 @@ TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients
 }
 
 TEST_CASE("lstm: the same bits on any number of threads", "[lstm]") {
-  const Case c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
+  const RecurrentCase c{.members = 2, .steps = 4, .batch = 40, .inputs = 8, .hidden = 48, .factor_rows = 2};
   CHECK(same_on_any_threads([&] {
-    const auto in = c.inputs_for();
+    const auto in = c.inputs_for(4, 2);
     Tape tape;
     DoubleVariables variables;
     std::vector<DoubleTensor> gradients;
@@ -240,7 +181,7 @@ TEST_CASE("lstm: the same bits on any number of threads", "[lstm]") {
       gradients.push_back(zeros<double, Cpu>(tensor.shape()));
       variables.push_back(tape.leaf(tensor, gradients.back()));
     }
-    const auto y = apply(variables).y;
+    const auto y = apply_lstm(variables).y;
     std::vector<std::vector<double>> all{values_of(y.value())};
     tape.backward(y);
     for (const auto& gradient : gradients) all.push_back(values_of(gradient));
@@ -249,24 +190,25 @@ TEST_CASE("lstm: the same bits on any number of threads", "[lstm]") {
 }
 
 TEST_CASE("lstm: one step on the tape for a window", "[lstm]") {
-  const Case c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
+  const RecurrentCase c{.members = 1, .steps = 9, .batch = 2, .inputs = 3, .hidden = 4};
   Tape tape;
   DoubleVariables variables;
-  for (const auto& tensor : c.inputs_for()) variables.push_back(tape.leaf(tensor, zeros<double, Cpu>(tensor.shape())));
+  for (const auto& tensor : c.inputs_for(4, 2))
+    variables.push_back(tape.leaf(tensor, zeros<double, Cpu>(tensor.shape())));
   const std::size_t before = tape.size();
-  (void)apply(variables);
+  (void)apply_lstm(variables);
   CHECK(tape.size() == before + 1);
 }
 
 TEST_CASE("lstm: shapes that do not fit", "[lstm]") {
-  const Case good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
+  const RecurrentCase good{.members = 2, .steps = 3, .batch = 2, .inputs = 3, .hidden = 4, .factor_rows = 2};
   const auto message = [&](std::size_t input, const Shape& shape) -> std::string {
-    auto in = good.inputs_for();
+    auto in = good.inputs_for(4, 2);
     in[input] = DoubleTensor(shape);
     const Tape tape;
     DoubleVariables variables;
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
-    return message_of<ShapeError>([&] { (void)apply(variables); });
+    return message_of<ShapeError>([&] { (void)apply_lstm(variables); });
   };
   CHECK(message(0, {2, 6, 3}) == "lstm: x is [2 6 3]; expected [K T B I]");
   CHECK(message(0, {2, 3, 2, 5}) == "lstm: weight_ih is [K=1 O=16 I=3]; expected [1 or 2, 16, 5]");

@@ -15,48 +15,41 @@ namespace {
 /// Operands of one step of T, rounded from numbers that are the same in every type; parameters strided as in their
 /// store.
 template <class T, class W = Accumulate<T>>
-struct Step {
+struct LstmOperands {
   std::int64_t members, batch, hidden;
   Shape gates_shape{members, batch, 4 * hidden}, state{members, batch, hidden};
 
-  template <class V>
-  [[nodiscard]] static Tensor<V, Cpu> rounded(const Shape& shape, std::uint32_t key) {
-    const auto values = random_tensor<double>(shape, key);
-    auto result = random_parameter<V>(shape, true, key);
-    for (std::int64_t k = 0; k < shape[0]; ++k)
-      for (std::int64_t i = 0; i < shape.size_from(1); ++i)
-        result.row(k)[i] = V(static_cast<double>(bfloat16(float(values.row(k)[i]))));
-    return result;
-  }
   [[nodiscard]] LstmCell<W, Cpu> cell(std::int64_t rows, bool factors) const {
-    const auto parameter = [&](std::int64_t columns, std::uint32_t key) { return rounded<W>({rows, columns}, key); };
+    const auto parameter = [&](std::int64_t columns, std::uint32_t key) {
+      return rounded_parameter<W>({rows, columns}, key);
+    };
     const std::int64_t columns = 4 * hidden;
     if (!factors) return {parameter(columns, 1), {}, {}, {}};
     return {parameter(columns, 1), parameter(columns, 3), parameter(columns, 4), parameter(hidden, 5)};
   }
   [[nodiscard]] LstmStep<T, Cpu> operands() const {
-    return {rounded<T>(gates_shape, 6), rounded<W>(state, 7), rounded<W>(state, 8)};
+    return {rounded_parameter<T>(gates_shape, 6), rounded_parameter<W>(state, 7), rounded_parameter<W>(state, 8)};
   }
 };
 
 /// All that forward and backward leave, as double.
 template <class T>
-std::vector<std::vector<double>> results(std::int64_t members, std::int64_t rows, bool factors) {
+std::vector<std::vector<double>> lstm_results(std::int64_t members, std::int64_t rows, bool factors) {
   using W = Accumulate<T>;
-  const Step<T> s{members, 5, 21};
+  const LstmOperands<T> s{members, 5, 21};
   const auto cell = s.cell(rows, factors);
   auto forward = s.operands(), backward = s.operands();
   const auto as = [&]<class V>(V, const Shape& shape, std::uint32_t key) {
-    return clone(Step<T>::template rounded<V>(shape, key));
+    return clone(rounded_parameter<V>(shape, key));
   };
-  auto hidden = Step<T>::template rounded<T>(s.state, 9);
+  auto hidden = rounded_parameter<T>(s.state, 9);
   Tensor<T, Cpu> next(s.state), before(s.gates_shape);
   lstm_cell_forward(cell, as(T(0.f), s.gates_shape, 10), forward, hidden, next);
   auto dcell = as(W(), s.state, 11);
-  lstm_cell_backward(cell, Step<T>::template rounded<T>(s.state, 12), as(T(0.f), s.state, 13), backward, dcell, before);
+  lstm_cell_backward(cell, rounded_parameter<T>(s.state, 12), as(T(0.f), s.state, 13), backward, dcell, before);
   CHECK((gaps_untouched(forward.gates) && gaps_untouched(forward.cell) && gaps_untouched(hidden) &&
          gaps_untouched(backward.gates)));
-  CHECK(values_of(backward.cell) == values_of(Step<T>::template rounded<W>(s.state, 8)));
+  CHECK(values_of(backward.cell) == values_of(rounded_parameter<W>(s.state, 8)));
   return {values_of(forward.gates),  values_of(forward.cell), values_of(hidden), values_of(next),
           values_of(backward.gates), values_of(dcell),        values_of(before)};
 }
@@ -68,8 +61,8 @@ TEMPLATE_TEST_CASE("lstm cell: float and bfloat16 round what double gives", "[ls
     for (const std::int64_t rows : {std::int64_t{1}, members})
       for (const bool factors : {false, true}) {
         INFO("members " << members << " parameter rows " << rows << " factors " << factors);
-        const auto found = results<TestType>(members, rows, factors),
-                   expected = results<double>(members, rows, factors);
+        const auto found = lstm_results<TestType>(members, rows, factors),
+                   expected = lstm_results<double>(members, rows, factors);
         for (std::size_t result = 0; result < found.size(); ++result) {
           INFO("result " << result);
           // Values of at most 4, of up to twenty roundings in float, rounded to T twice (h before h o s, the gates
@@ -81,7 +74,7 @@ TEMPLATE_TEST_CASE("lstm cell: float and bfloat16 round what double gives", "[ls
 }
 
 TEST_CASE("lstm cell: the same bits on any number of threads", "[lstm]") {
-  CHECK(same_on_any_threads([] { return results<float>(3, 3, true); }));
+  CHECK(same_on_any_threads([] { return lstm_results<float>(3, 3, true); }));
 }
 
 TEMPLATE_TEST_CASE("recurrent products: the same bits on any number of threads", "[lstm]", float, bfloat16) {

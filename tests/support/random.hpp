@@ -51,6 +51,17 @@ template <class T>
   return view;
 }
 
+/// The same, strided, of numbers that every type holds as they are.
+template <class T>
+[[nodiscard]] Tensor<T, Cpu> rounded_parameter(const Shape& shape, std::uint32_t key) {
+  const auto values = random_tensor<double>(shape, key);
+  auto result = random_parameter<T>(shape, true, key);
+  for (std::int64_t k = 0; k < shape[0]; ++k)
+    for (std::int64_t i = 0; i < shape.size_from(1); ++i)
+      result.row(k)[i] = T(static_cast<double>(bfloat16(float(values.row(k)[i]))));
+  return result;
+}
+
 /// True if the elements between the rows of a strided parameter still hold 77.
 template <class T>
 [[nodiscard]] bool gaps_untouched(const Tensor<T, Cpu>& parameter) {

@@ -1,4 +1,5 @@
-// The LSTM module: layers, states, members, and its rank-1 factors from release to collapse.
+// The modules with a recurrent matrix: layers, states, members, and their rank-1 factors from release to collapse.
+#include <lpw/nn/gru.hpp>
 #include <lpw/nn/lstm.hpp>
 
 #include <lpw/autograd/linear.hpp>
@@ -11,15 +12,51 @@ using namespace lpw::test;
 
 namespace {
 
-using Net = nn::Lstm<double, Cpu>;
 constexpr std::int64_t inputs = 3, hidden = 4;
 
-Net make_net(std::int64_t layers = 2, double dropout = 0) {
+/// What the tests ask of a kind of module, beside the module itself.
+struct OfLstm {
+  using Net = nn::Lstm<double, Cpu>;
+  static constexpr std::int64_t gates = 4;
+
+  [[nodiscard]] static LstmState<double, Cpu> random_state(const Shape& shape, std::uint32_t layer) {
+    return {random_tensor<double>(shape, 70 + layer), random_tensor<double>(shape, 80 + layer)};
+  }
+  /// The operation, from a state that is data.
+  [[nodiscard]] static DoubleVariable apply(const DoubleVariable& x, const LstmState<double, Cpu>& state,
+                                            const LstmMatrix<double, Cpu>& ih, const LstmMatrix<double, Cpu>& hh) {
+    const DoubleVariable h({state.hidden}, x.recording(), -1), c({state.cell}, x.recording(), -1);
+    return lstm(x, h, c, ih, hh).y;
+  }
+};
+
+struct OfGru {
+  using Net = nn::Gru<double, Cpu>;
+  static constexpr std::int64_t gates = 3;
+
+  [[nodiscard]] static GruState<double, Cpu> random_state(const Shape& shape, std::uint32_t layer) {
+    return {random_tensor<double>(shape, 70 + layer)};
+  }
+  [[nodiscard]] static DoubleVariable apply(const DoubleVariable& x, const GruState<double, Cpu>& state,
+                                            const GruMatrix<double, Cpu>& ih, const GruMatrix<double, Cpu>& hh) {
+    return gru(x, DoubleVariable({state.hidden}, x.recording(), -1), ih, hh).y;
+  }
+};
+
+/// The weight, bias and factors of a matrix, from what is visited from `at` on: weight, r, s, bias.
+[[nodiscard]] RecurrentMatrix<double, Cpu> matrix_at(const DoubleVariables& in, std::size_t at) {
+  return {in[at], in[at + 3], RankOneFactors<double, Cpu>{in[at + 1], in[at + 2]}};
+}
+
+template <class Kind>
+typename Kind::Net make_net(std::int64_t layers = 2, double dropout = 0) {
   nn::Initializer init(Philox{1});
-  return Net({.in_features = inputs, .hidden_features = hidden, .layers = layers, .dropout = dropout}, init);
+  return typename Kind::Net({.in_features = inputs, .hidden_features = hidden, .layers = layers, .dropout = dropout},
+                            init);
 }
 
 /// Other rank-1 factors for every member, in [0.5, 1.5).
+template <class Net>
 void randomize_factors(Net& net) {
   std::uint32_t key = 50;
   nn::for_each_parameter(net, [&](const std::string&, auto& parameter) {
@@ -30,18 +67,29 @@ void randomize_factors(Net& net) {
   });
 }
 
-Net::States random_states(std::int64_t members, std::int64_t batch, std::size_t layers = 2) {
-  Net::States states;
+template <class Kind>
+typename Kind::Net::States random_states(std::int64_t members, std::int64_t batch, std::size_t layers = 2) {
+  typename Kind::Net::States states;
   for (std::uint32_t layer = 0; layer < layers; ++layer)
-    states.push_back({random_tensor<double>({members, batch, hidden}, 70 + layer),
-                      random_tensor<double>({members, batch, hidden}, 80 + layer)});
+    states.push_back(Kind::random_state({members, batch, hidden}, layer));
   return states;
 }
 
+/// Two layers of the operation, on parameters as they are visited behind x.
+template <class Kind>
+DoubleVariable two_layers(const DoubleVariables& in, const typename Kind::Net::States& states) {
+  DoubleVariable x = in[0];
+  for (std::size_t layer = 0; layer < 2; ++layer)
+    x = Kind::apply(x, states[layer], matrix_at(in, 1 + 8 * layer), matrix_at(in, 5 + 8 * layer));
+  return x;
+}
+
+template <class Net>
 std::vector<double> output_of(Net& net, const DoubleTensor& x) {
   return values_of(net.forward(Tape::evaluation().input(x)).value());
 }
 
+template <class Net>
 std::map<std::string, std::vector<double>> weights_of(Net& net) {
   std::map<std::string, std::vector<double>> result;
   nn::for_each_parameter(
@@ -51,18 +99,20 @@ std::map<std::string, std::vector<double>> weights_of(Net& net) {
 
 }  // namespace
 
-TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)", "[lstm]") {
-  auto net = make_net();
+TEMPLATE_TEST_CASE("recurrent layers: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)", "[lstm][gru]",
+                   OfLstm, OfGru) {
+  auto net = make_net<TestType>();
   std::map<std::string, Shape> shapes;
   nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) {
     shapes[name] = parameter.shape();
     const double largest = largest_magnitude(parameter.value());
     CHECK(largest <= 0.5);
-    CHECK(largest >= 0.25);  // all 16 and more numbers in the inner half: 2^-16
+    CHECK(largest >= 0.25);  // all 12 and more numbers in the inner half: 2^-12
   });
+  constexpr std::int64_t rows = 4 * TestType::gates;
   const std::map<std::string, Shape> expected{
-      {"weight_ih_l0", {16, 3}}, {"weight_hh_l0", {16, 4}}, {"bias_ih_l0", {16}}, {"bias_hh_l0", {16}},
-      {"weight_ih_l1", {16, 4}}, {"weight_hh_l1", {16, 4}}, {"bias_ih_l1", {16}}, {"bias_hh_l1", {16}}};
+      {"weight_ih_l0", {rows, 3}}, {"weight_hh_l0", {rows, 4}}, {"bias_ih_l0", {rows}}, {"bias_hh_l0", {rows}},
+      {"weight_ih_l1", {rows, 4}}, {"weight_hh_l1", {rows, 4}}, {"bias_ih_l1", {rows}}, {"bias_hh_l1", {rows}}};
   CHECK(shapes == expected);
   nn::attach_rank_one(net);
   std::size_t count = 0;
@@ -70,35 +120,24 @@ TEST_CASE("Lstm: PyTorch's names and shapes, weights uniform within 1 / sqrt(H)"
     if (parameter.group() != Group::rank_one) return;
     ++count;
     const bool output = name.starts_with("rank_one_r_");
-    CHECK(parameter.shape() == Shape{output ? 16 : expected.at("weight_" + name.substr(11))[1]});
+    CHECK(parameter.shape() == Shape{output ? rows : expected.at("weight_" + name.substr(11))[1]});
   });
   CHECK(count == 8);
 }
 
-TEST_CASE("Lstm: gradients through five steps and two layers of members with rank-1 factors", "[lstm]") {
-  auto net = make_net();
+TEMPLATE_TEST_CASE("recurrent layers: gradients through five steps and two layers of members with rank-1 factors",
+                   "[lstm][gru]", OfLstm, OfGru) {
+  auto net = make_net<TestType>();
   release(net, {.members = 3, .late = Group::rank_one});
   randomize_factors(net);
-  const auto states = random_states(3, 2);
+  const auto states = random_states<TestType>(3, 2);
   // Parameters enter as inputs of the check: it sets their values, and reads their gradients on its own tape.
   std::vector<DoubleTensor> inputs_of_check{random_tensor<double>({3, 5, 2, inputs}, 9)};
   nn::for_each_parameter(
       net, [&](const std::string&, auto& parameter) { inputs_of_check.push_back(clone(parameter.value())); });
   REQUIRE(inputs_of_check.size() == 17);
   expect_gradient(
-      "two layers",
-      [&](const auto& in) {
-        DoubleVariable x = in[0];
-        for (std::size_t layer = 0; layer < 2; ++layer) {
-          const auto matrix = [&](std::size_t at) {  // as visited: weight, r, s, bias
-            return LstmMatrix<double, Cpu>{in[at], in[at + 3], RankOneFactors<double, Cpu>{in[at + 1], in[at + 2]}};
-          };
-          const DoubleVariable h({states[layer].hidden}, x.recording(), -1), c({states[layer].cell}, x.recording(), -1);
-          x = lstm(x, h, c, matrix(1 + 8 * layer), matrix(5 + 8 * layer)).y;
-        }
-        return x;
-      },
-      inputs_of_check);
+      "two layers", [&](const auto& in) { return two_layers<TestType>(in, states); }, inputs_of_check);
 
   // The module computes that function and leaves its gradients in the parameters.
   Tape tape, other;
@@ -110,17 +149,7 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
     gradients.push_back(zeros<double, Cpu>(tensor.shape()));
     leaves.push_back(other.leaf(tensor, gradients.back()));
   }
-  DoubleVariable x = leaves[0];
-  for (std::size_t layer = 0; layer < 2; ++layer) {
-    const auto matrix = [&](std::size_t at) {
-      return LstmMatrix<double, Cpu>{leaves[at], leaves[at + 3],
-                                     RankOneFactors<double, Cpu>{leaves[at + 1], leaves[at + 2]}};
-    };
-    x = lstm(x, other.input(states[layer].hidden), other.input(states[layer].cell), matrix(1 + 8 * layer),
-             matrix(5 + 8 * layer))
-            .y;
-  }
-  other.backward(weighted_sum(x));
+  other.backward(weighted_sum(two_layers<TestType>(leaves, states)));
   std::size_t at = 1;
   nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) {
     INFO(name);
@@ -128,10 +157,12 @@ TEST_CASE("Lstm: gradients through five steps and two layers of members with ran
   });
 }
 
-TEST_CASE("Lstm: members of one pass are the members run alone, with carried states, and their base gradients' sum",
-          "[lstm]") {
+TEMPLATE_TEST_CASE(
+    "recurrent layers: members of one pass are the members run alone, with carried states, and their base gradients' "
+    "sum",
+    "[lstm][gru]", OfLstm, OfGru) {
   constexpr std::int64_t members = 3, batch = 2, steps = 4;
-  auto net = make_net();
+  auto net = make_net<TestType>();
   release(net, {.members = members, .late = Group::rank_one});
   randomize_factors(net);
   const auto window = [&](std::uint32_t key) { return random_tensor<double>({members, steps, batch, inputs}, key); };
@@ -174,10 +205,11 @@ TEST_CASE("Lstm: members of one pass are the members run alone, with carried sta
   }
 }
 
-TEST_CASE(
-    "Lstm: release leaves the function as it is, bit for bit, and collapse of equal members gives the network back",
-    "[lstm]") {
-  auto net = make_net();
+TEMPLATE_TEST_CASE(
+    "recurrent layers: release leaves their function as it is, bit for bit, and collapse of equal members gives the "
+    "network back",
+    "[lstm][gru]", OfLstm, OfGru) {
+  auto net = make_net<TestType>();
   const auto before = weights_of(net);
   const auto x = random_tensor<double>({1, 6, 2, inputs}, 3);
   const auto y = output_of(net, x);
@@ -193,8 +225,9 @@ TEST_CASE(
   CHECK(output_of(net, x) == y);
 }
 
-TEST_CASE("Lstm: collapse folds the averaged factors into every matrix", "[lstm]") {
-  auto net = make_net();
+TEMPLATE_TEST_CASE("recurrent layers: collapse folds the averaged factors into every matrix", "[lstm][gru]", OfLstm,
+                   OfGru) {
+  auto net = make_net<TestType>();
   release(net, {.members = 3, .late = Group::rank_one});
   randomize_factors(net);
   const auto members = weights_of(net);
@@ -218,8 +251,9 @@ TEST_CASE("Lstm: collapse folds the averaged factors into every matrix", "[lstm]
   }
 }
 
-TEST_CASE("Lstm: weights, biases and all can be late-phase weights too", "[lstm]") {
-  auto net = make_net(1);
+TEMPLATE_TEST_CASE("recurrent layers: weights, biases and all can be late-phase weights too", "[lstm][gru]", OfLstm,
+                   OfGru) {
+  auto net = make_net<TestType>(1);
   nn::for_each_parameter(net, [](const std::string&, auto& parameter) { parameter.set_group(Group::head); });
   const auto x = random_tensor<double>({2, 3, 2, inputs}, 3);
   const auto alone = output_of(net, x);
@@ -227,36 +261,38 @@ TEST_CASE("Lstm: weights, biases and all can be late-phase weights too", "[lstm]
   CHECK(largest_difference(output_of(net, x), alone) <= 10 * epsilon<double>());
   CHECK_THROWS_WITH(
       [&] {
-        auto other = make_net(1);
+        auto other = make_net<TestType>(1);
         nn::for_each_parameter(other, [](const std::string&, auto& parameter) { parameter.set_group(Group::head); });
         release(other, {.members = 2, .late = Group::head | Group::rank_one});
       }(),
       "release: the network has no layer that takes rank-1 factors");
 }
 
-TEST_CASE("Lstm: dropout between layers, in training only", "[lstm]") {
-  auto net = make_net(2, 0.5), plain = make_net(2, 0);
+TEMPLATE_TEST_CASE("recurrent layers: dropout between layers, in training only", "[lstm][gru]", OfLstm, OfGru) {
+  auto net = make_net<TestType>(2, 0.5), plain = make_net<TestType>(2, 0);
   const auto x = random_tensor<double>({1, 6, 2, inputs}, 3);
   CHECK(output_of(net, x) == output_of(plain, x));
   const Tape tape({.random = Philox(3, Stream::dropout)}), again({.random = Philox(3, Stream::dropout)});
   const auto dropped = values_of(net.forward(tape.input(x)).value());
   CHECK(dropped != output_of(plain, x));
   CHECK(dropped == values_of(net.forward(again.input(x)).value()));
-  auto single = make_net(1, 0.5), plain_single = make_net(1, 0);
+  auto single = make_net<TestType>(1, 0.5), plain_single = make_net<TestType>(1, 0);
   CHECK(values_of(single.forward(Tape().input(x)).value()) == output_of(plain_single, x));  // there is nothing between
 }
 
-TEST_CASE("Lstm refuses what cannot be", "[lstm]") {
+TEMPLATE_TEST_CASE("recurrent layers refuse what cannot be", "[lstm][gru]", OfLstm, OfGru) {
+  using Net = typename TestType::Net;
+  const std::string name = TestType::gates == 4 ? "Lstm" : "Gru";
   nn::Initializer init(Philox{1});
   CHECK_THROWS_WITH(Net({.in_features = 0, .hidden_features = 3}, init),
-                    "Lstm: in_features 0, hidden_features 3 and layers 1 must be positive");
+                    name + ": in_features 0, hidden_features 3 and layers 1 must be positive");
   CHECK_THROWS_WITH(Net({.in_features = 1, .hidden_features = 3, .dropout = 1}, init),
-                    "Lstm: dropout 1 is outside [0, 1)");
-  auto net = make_net();
+                    name + ": dropout 1 is outside [0, 1)");
+  auto net = make_net<TestType>();
   const Tape tape;
   const auto x = tape.input(zeros<double, Cpu>({1, 2, 2, inputs}));
-  CHECK_THROWS_WITH(net.forward(x, random_states(1, 2, 1)), "Lstm: states of 1 layers for 2");
-  CHECK_THROWS_AS(net.forward(x, random_states(1, 3)), ShapeError);
+  CHECK_THROWS_WITH(net.forward(x, random_states<TestType>(1, 2, 1)), name + ": states of 1 layers for 2");
+  CHECK_THROWS_AS(net.forward(x, random_states<TestType>(1, 3)), ShapeError);
   CHECK_THROWS_WITH(net.forward(tape.input(zeros<double, Cpu>({2, 2, inputs}))),
-                    "Lstm: x is [2 2 3]; expected [K T B I]");
+                    name + ": x is [2 2 3]; expected [K T B I]");
 }
