@@ -17,8 +17,7 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// A module whose gradients can be checked: its weights are doubles on the CPU.
 template <class M>
-concept CheckableModule = Module<M> && std::same_as < WeightOf<M>,
-double > &&std::same_as<typename M::device_type, Cpu>;
+concept CheckableModule = Module<M> && std::same_as<double, WeightOf<M>> && std::same_as<Cpu, typename M::device_type>;
 
 /// "" if the gradients of a layer in double at x [K, B, ...] agree with central differences for every element of x and
 /// of every parameter (each member's rows, factors and deviations, too), else a line about the first that does not.
