@@ -27,7 +27,7 @@ struct Options : example::RunOptions {
   static constexpr const char* late_help =
       "late-phase weights, joined by commas: batchnorm, head, rank1, templates (of hyper-wrn-DEPTH-WIDEN), all, or "
       "names of parameters, where * stands for any part; additive or additive:NAMES, deviations beside the shared "
-      "weights; none";
+      "weights; none. (layernorm, groupnorm and own:NUMBER are of networks of one's own)";
 
   Options()
       : RunOptions{.epochs = 200,

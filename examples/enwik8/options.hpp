@@ -28,8 +28,8 @@ struct Options : example::RunOptions {
   static constexpr const char* dropout_help = "dropout rate of the embedding's and of every LSTM layer's output";
   static constexpr const char* late_help =
       "late-phase weights, joined by commas: rank1, head, all, or names of parameters, where * stands for any part; "
-      "additive or additive:NAMES, deviations beside the shared weights; "
-      "none";
+      "additive or additive:NAMES, deviations beside the shared weights; none. (batchnorm, layernorm, groupnorm and "
+      "own:NUMBER are of networks of one's own)";
 
   Options()
       : RunOptions{.epochs = 20,

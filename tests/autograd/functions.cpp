@@ -23,6 +23,7 @@ std::vector<NamedFunction<T>> all_functions() {
   return {{"exp", [](const V& x) { return exp(x); }, [](double x) { return std::exp(x); }, false},
           {"log", [](const V& x) { return log(x); }, [](double x) { return std::log(x); }, true},
           {"sqrt", [](const V& x) { return sqrt(x); }, [](double x) { return std::sqrt(x); }, true},
+          {"reciprocal", [](const V& x) { return reciprocal(x); }, [](double x) { return 1 / x; }, true},
           {"sigmoid", [](const V& x) { return sigmoid(x); }, [](double x) { return 1 / (1 + std::exp(-x)); }, false},
           {"tanh", [](const V& x) { return tanh(x); }, [](double x) { return std::tanh(x); }, false},
           {"gelu", [](const V& x) { return gelu(x); }, [](double x) { return x * std::erfc(-x / std::sqrt(2.0)) / 2; },

@@ -1,5 +1,7 @@
 #include <lpw/autograd/slice.hpp>
 
+#include <lpw/autograd/concat.hpp>
+
 #include "support/gradient_check.hpp"
 
 using namespace lpw;
@@ -34,6 +36,32 @@ TEST_CASE("slice: values, and memory that is shared where it can be", "[slice]")
   CHECK(part.shape() == Shape{1, 1, 5});
   CHECK(part.data() == std::as_const(one).data() + 15);
   CHECK(slice(tape.input(x), {.axis = 2, .first = 5, .count = 0}).shape() == Shape{3, 4, 0});
+}
+
+TEST_CASE("split: equal parts and others, which concat puts together again", "[slice]") {
+  const auto inputs = random_inputs({{3, 4, 6}});
+  expect_gradient(
+      "split", [](const auto& in) { return split(in[0], {.parts = 3})[1]; }, inputs);
+  expect_gradient(
+      "split and concat",
+      [](const auto& in) {
+        return concat(split(in[0], {.axis = 1, .extents = {1, 0, 3}}), 1);
+      },
+      inputs);
+  const Tape tape;
+  const auto x = tape.input(random_tensor<float>({3, 4, 6}, 1));
+  const auto parts = split(x, {.axis = 1, .extents = {1, 3}});
+  REQUIRE(parts.size() == 2);
+  CHECK(parts[0].shape() == Shape{3, 1, 6});
+  CHECK(same_bits(parts[1].value(), slice(x, {.axis = 1, .first = 1, .count = 3}).value()));
+  CHECK(same_bits(concat(split(x, {.axis = 2, .parts = 6}), 2).value(), x.value()));
+  CHECK_THROWS_WITH(split(x, {.axis = 1, .parts = 3}),
+                    "split: axis 1 of [3 4 6] is not 3 equal parts; give their extents");
+  CHECK_THROWS_WITH(split(x, {.axis = -1, .extents = {1, 4}}),
+                    "split: the parts have 5 together, axis 2 of [3 4 6] has 6");
+  CHECK_THROWS_AS(split(x, {.axis = 1, .parts = 0}), ShapeError);
+  CHECK_THROWS_AS(split(x, {.axis = 1, .extents = {5, -1}}), ShapeError);
+  CHECK_THROWS_AS(split(x, {.axis = 3}), ShapeError);
 }
 
 TEST_CASE("slice: parts that are not there", "[slice]") {

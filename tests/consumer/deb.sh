@@ -19,6 +19,7 @@ cpack --config "$build/CPackConfig.cmake" -G DEB -B "$folder" -D CPACK_DEBIAN_CO
 dev=$(echo "$folder"/lpw-dev_*_all.deb) programs=$(echo "$folder"/lpw-programs_*.deb)
 say "$dev" Version "[0-9.]+$"
 say "$dev" Depends 'libeigen3-dev .*, nlohmann-json3-dev '
+say "$dev" Suggests 'libopenmpi-dev '
 say "$programs" Description 'Neural networks with late-phase weights'
 if command -v dpkg-shlibdeps >/dev/null; then say "$programs" Depends '.*libc6 .*libstdc\+\+6'; fi
 for package in "$dev" "$programs"; do dpkg-deb -x "$package" "$folder/root"; done
@@ -60,6 +61,13 @@ endif()
 find_package(lpw 0.1 REQUIRED COMPONENTS headers compiled programs)
 get_target_property(program lpw::cifar IMPORTED_LOCATION)
 execute_process(COMMAND ${program} --help OUTPUT_QUIET COMMAND_ERROR_IS_FATAL ANY)
+if(TARGET lpw::mpi OR MPI_CXX_COMPILER)
+  message(FATAL_ERROR "MPI is looked for, though the component mpi is not asked for")
+endif()
+find_package(lpw 0.1 REQUIRED COMPONENTS mpi)
+if(NOT TARGET lpw::mpi)
+  message(FATAL_ERROR "the component mpi has no lpw::mpi")
+endif()
 if(NOT TARGET lpw::lpw OR NOT TARGET lpw::compiled OR NOT lpw_VERSION VERSION_EQUAL EXPECTED)
   message(FATAL_ERROR "the package is not what it says: ${lpw_VERSION}, not ${EXPECTED}")
 endif()

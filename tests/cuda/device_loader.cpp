@@ -33,6 +33,30 @@ TEMPLATE_TEST_CASE("minibatches made on the GPU are the CPU's, to the bit", "[gp
       }
 }
 
+TEST_CASE("the GPU's minibatches of some members, and of a part of one's, are the CPU's", "[gpu]") {
+  const auto dataset = data::synthetic({}, {.train = 53, .test = 1});
+  const auto check = [&](data::MemberData member_data, const data::ReadMembers& members) {
+    INFO("members " << members.first << " to " << members.first + members.count - 1 << ", part " << members.part);
+    const data::LoaderOptions options{
+        .batch = 8, .augment = {.pad_crop = 4, .flip = true}, .seed = 3, .member_data = member_data};
+    const data::Loader<float> loader(dataset.train, dataset.normalization, options);
+    const data::DeviceLoader<float> device_loader(dataset.train, dataset.normalization, options);
+    const data::Place place{.epoch = 2, .iteration = 1};
+    auto found = device_loader.epoch(place, members);
+    auto at = found.begin();
+    for (const auto& expected : loader.epoch(place, members)) {
+      REQUIRE_FALSE(at == found.end());
+      CHECK(same_bits(to_host((*at).images), expected.images));
+      CHECK(same_bits(to_host((*at).labels), expected.labels));
+      ++at;
+    }
+    CHECK(at == found.end());
+  };
+  for (const auto member_data : {data::MemberData::own, data::MemberData::same, data::MemberData::whole})
+    check(member_data, {5, 2, 2});
+  for (const std::int64_t part : {0, 2}) check(data::MemberData::own, data::ReadMembers::part_of_one(part, 3));
+}
+
 TEST_CASE("an image set that would fill the GPU is read from the host", "[gpu]") {
   const std::vector<std::uint8_t> bytes(1000, 7);
   CHECK(cuda::DeviceBytes(bytes).on_device());

@@ -46,7 +46,7 @@ TEST_CASE("a loop's state on the GPU: it goes on to the same bits", "[gpu]") {
     DeviceLoop whole, resumed;
     while (whole.place.step < at) whole.step();
     io::save_state(folder / "state.lpw", whole.network, whole.optimizer, whole.average, whole.place);
-    (void)io::load_state(folder / "state.lpw", resumed.network, resumed.optimizer, resumed.average, resumed.place);
+    io::load_state(folder / "state.lpw", resumed.network, resumed.optimizer, resumed.average, resumed.place);
     for (DeviceLoop* loop : {&whole, &resumed})
       while (loop->place.step < 4) loop->step();
     const auto same = [](const nn::FlatPair<float, Cuda>& one, const nn::FlatPair<float, Cuda>& other) {

@@ -104,6 +104,7 @@ TEMPLATE_TEST_CASE("functions of one variable on the GPU are the CPU's, with the
   check("exp", [](const auto& x) { return exp(x); });
   check("log", [](const auto& x) { return log(x); });
   check("sqrt", [](const auto& x) { return sqrt(x); });
+  check("reciprocal", [](const auto& x) { return reciprocal(x); });
   check("sigmoid", [](const auto& x) { return sigmoid(x); });
   check("tanh", [](const auto& x) { return tanh(x); });
   check("gelu", [](const auto& x) { return gelu(x); });

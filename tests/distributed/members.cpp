@@ -347,6 +347,10 @@ TEST_CASE("members over processes refuse what would be of some members only") {
   CHECK(contains(message_of<lpw::Error>(unlike), "members: process 0 has 5 members ("));
 }
 
+TEST_CASE("processes count their samples together") {
+  CHECK(Members(mpi()).together(100 + mpi().rank()) == mpi().size() * (200 + mpi().size() - 1) / 2);
+}
+
 TEST_CASE("processes sum in one order, and give each other what they have") {
   const int rank = mpi().rank(), size = mpi().size();
   for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{1'200'003}}) {

@@ -177,7 +177,7 @@ TEST_CASE("loop state: what is forgotten is seen", "[state]") {
 
   SECTION("by load_state") {
     whole.save(path);
-    CHECK(message_of<FileError>([&] { (void)load_state(path, other.network, *other.optimizer, other.place); }) ==
+    CHECK(message_of<FileError>([&] { load_state(path, other.network, *other.optimizer, other.place); }) ==
           path.string() +
               ": holds the state 'average', which this call leaves out; give load_state what save_state was "
               "given");
@@ -206,13 +206,13 @@ TEST_CASE("loop state: what is forgotten is seen", "[state]") {
       return with;
     };
     both([&](auto&... parts) { save_state(path, parts...); })(early);
-    both([&](auto&... parts) { (void)load_state(path, parts...); })(other);
+    both([&](auto&... parts) { load_state(path, parts...); })(other);
     early.step(), other.step();
     CHECK((other.end() == early.end()) == (forgotten == 0));
   }
   SECTION("by both, of an optimizer: it does not step what was released") {
     save_state(path, whole.network);
-    (void)load_state(path, other.network);
+    load_state(path, other.network);
     CHECK(contains(message_of<lpw::Error>([&] { other.optimizer->step(); }), "released without this optimizer"));
   }
 }
@@ -230,7 +230,7 @@ TEST_CASE("loop state: staleness of statistics, and several parts of a kind, com
   save_state(path, loop.network, *loop.average, second);
   Loop other = small_loop();
   lpw::optim::WeightAverage another(other.network);
-  (void)load_state(path, other.network, *other.average, another);
+  load_state(path, other.network, *other.average, another);
   CHECK(lpw::nn::statistics_stale(other.network));
   CHECK(other.average->updates() == 3);
   CHECK(another.updates() == 2);
@@ -238,9 +238,9 @@ TEST_CASE("loop state: staleness of statistics, and several parts of a kind, com
   save_state(path, other.network, carried("none", other.memory));
   other.memory = {};
   save_state(folder / "empty.lpw", other.network, carried("none", other.memory));
-  (void)load_state(path, loop.network, carried("none", loop.memory));
+  load_state(path, loop.network, carried("none", loop.memory));
   CHECK(loop.memory.size() == 1);
-  (void)load_state(folder / "empty.lpw", loop.network, carried("none", loop.memory));
+  load_state(folder / "empty.lpw", loop.network, carried("none", loop.memory));
   CHECK(loop.memory.empty());
 }
 
@@ -252,14 +252,14 @@ TEST_CASE("loop state: the best candidate comes back, of whatever form its netwo
   lpw::optim::BestWeights<float, Cpu> best, resumed;
   loop.train_to(before_release ? 2 : stop);
   save_state(path, loop.network, best);
-  (void)load_state(path, other.network, resumed);
+  load_state(path, other.network, resumed);
   CHECK(!resumed.candidate());
   Net plain = lpw::collapsed(loop.network);
   best.offer("now", 0.75, plain);
   loop.train_to(stop + 1);
   save_state(path, loop.network, best);
   Net fresh;
-  (void)load_state(path, fresh, resumed);
+  load_state(path, fresh, resumed);
   CHECK(resumed.candidate() == best.candidate());
   Net put;
   resumed.apply(put);
@@ -283,7 +283,7 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
   rules.base.learning_rate = 0.02, rules.late = lpw::optim::Rates{0.1, 0}, rules.groups[0].frozen = true;
   optimizer.set_rules(rules);
   save_state(path, network, optimizer, plateau);
-  (void)load_state(path, other, again, resumed);
+  load_state(path, other, again, resumed);
   CHECK(again.rates().learning_rate == 0.02);
   CHECK(again.late_rates() == lpw::optim::Rates{0.1, 0});
   CHECK(again.rules().groups[1].learning_rate == 0.3);
@@ -292,9 +292,9 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
   CHECK(state_of(network) == state_of(other));
 
   lpw::optim::Sgd none(other), differs(other, {.groups = {{.names = {"conv.*"}}, {.names = {"last.bias"}}}});
-  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, none, resumed); }),
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, none, resumed); }),
                  ": its optimizer has 2 parameter groups, not 0"));
-  CHECK(contains(message_of<FileError>([&] { (void)load_state(path, other, differs, resumed); }),
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, differs, resumed); }),
                  ": parameter group 2 of its optimizer is of 'last.*', not of 'last.bias'"));
 }
 
@@ -303,7 +303,7 @@ TEST_CASE("loop state: what does not fit is refused by its name, and nothing is 
   const auto path = folder / "state.lpw";
   const auto refused = [&](auto& network, auto&&... parts) {
     const auto before = state_of(network);
-    const auto message = message_of<FileError>([&] { (void)load_state(path, network, parts...); });
+    const auto message = message_of<FileError>([&] { load_state(path, network, parts...); });
     CHECK(state_of(network) == before);
     CHECK(message.starts_with(path.string() + ": "));
     CHECK(!contains(message, "\n"));

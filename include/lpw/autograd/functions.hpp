@@ -46,6 +46,26 @@ template <class T, class D>
   return detail::apply<Function::sqrt>("sqrt", x);
 }
 
+/// 1 / x: infinite at 0.
+template <class T, class D>
+[[nodiscard]] Variable<T, D> reciprocal(const Variable<T, D>& x) {
+  const Shape shape = x.shape();
+  const Tensor<T, D> in = x.rows();
+  Tensor<T, D> one({1}), y(shape);
+  fill(one, T(1));
+  using Inputs = FunctionInputs<T, T, D>;
+  apply_function<Function::divide>(shape, Inputs{.x = {one, Strides{}}, .b = Strided<T, D>::of(in)},
+                                   StridedTarget<T, D>{Strided<T, D>::of(y)});
+  return record(
+      "reciprocal", std::move(y),
+      [shape, in, one, dx = x.row_edge()](Tensor<T, D> dy) {
+        const auto target = dx.sink(shape);
+        const Inputs inputs{.x = Strided<T, D>::of(dy), .y = {one, Strides{}}, .b = Strided<T, D>::of(in)};
+        apply_function<Function::divisor_slope>(shape, inputs, StridedTarget<T, D>::of(target));
+      },
+      x);
+}
+
 /// 1 / (1 + e^-x).
 template <class T, class D>
 [[nodiscard]] Variable<T, D> sigmoid(const Variable<T, D>& x) {

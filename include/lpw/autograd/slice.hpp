@@ -1,5 +1,7 @@
-// A part of an axis.
+// A part of an axis, and all parts of it.
 #pragma once
+
+#include <vector>
 
 #include <lpw/autograd/axes.hpp>
 #include <lpw/autograd/elementwise.hpp>
@@ -45,6 +47,38 @@ template <class T, class D>
             StridedTarget<T, D>{{target.tensor, strides, first * strides[to_size(axis)]}, target.accumulate});
       },
       x);
+}
+
+/// Into which parts: as many equal ones, or of the extents that are given.
+struct SplitOptions {
+  int axis = -1;
+  std::int64_t parts = 2;
+  std::vector<std::int64_t> extents = {};
+};
+
+/// The slices of x that its axis is cut into, in their order: concat's inverse. Throws ShapeError where equal parts, or
+/// these extents, are not the axis.
+template <class T, class D>
+[[nodiscard]] std::vector<Variable<T, D>> split(const Variable<T, D>& x, const SplitOptions& options) {
+  const int axis = detail::axis_of("split", x.shape(), options.axis);
+  const std::int64_t whole = x.shape()[axis];
+  std::vector<std::int64_t> extents = options.extents;
+  if (extents.empty()) {
+    require<ShapeError>(options.parts > 0 && whole % options.parts == 0, "split: axis ", axis, " of ", x.shape(),
+                        " is not ", options.parts, " equal parts; give their extents");
+    extents.assign(to_size(options.parts), whole / options.parts);
+  }
+  std::int64_t together = 0;
+  for (const std::int64_t extent : extents) together += extent;
+  require<ShapeError>(together == whole, "split: the parts have ", together, " together, axis ", axis, " of ",
+                      x.shape(), " has ", whole);
+  std::vector<Variable<T, D>> result;
+  std::int64_t first = 0;
+  for (const std::int64_t extent : extents) {
+    result.push_back(slice(x, {.axis = axis, .first = first, .count = extent}));
+    first += extent;
+  }
+  return result;
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -45,8 +45,13 @@ class DeviceLoader {
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return plan_.samples(members); }
 
   /// As Loader::epoch. One epoch at a time: a new one takes over the buffers.
-  [[nodiscard]] Epoch epoch(std::int64_t epoch, std::int64_t members = 1, std::int64_t first_iteration = 0) const& {
+  [[nodiscard]] Epoch epoch(std::int64_t epoch, const ReadMembers& members = 1,
+                            std::int64_t first_iteration = 0) const& {
     return Epoch(*this, epoch, members, first_iteration);
+  }
+  /// The same from a place on.
+  [[nodiscard]] Epoch epoch(const Place& place, const ReadMembers& members = 1) const& {
+    return epoch(place.epoch, members, place.iteration);
   }
 
  private:
@@ -69,7 +74,7 @@ class DeviceLoader {
   }
 
   /// Has a slot filled on the copy stream with an iteration's samples.
-  void make(Slot& slot, const MinibatchPlan::Orders& orders, std::uint32_t epoch, std::int64_t members,
+  void make(Slot& slot, const MinibatchPlan::Orders& orders, std::uint32_t epoch, const ReadMembers& members,
             std::int64_t iteration) const {
     const auto chosen = plan_.chosen(orders, members, iteration);
     slot.sent.wait();
@@ -83,7 +88,8 @@ class DeviceLoader {
     // each member's samples by its own random numbers, or all by the same
     const std::int64_t samples = std::ssize(chosen), parts = std::ssize(orders);
     for (std::int64_t k = 0; k < parts; ++k)
-      augment(slot, k * (samples / parts), samples / parts, Philox(plan_.seed(k), Stream::crop, epoch), on);
+      augment(slot, k * (samples / parts), samples / parts, Philox(plan_.seed(members.first + k), Stream::crop, epoch),
+              on);
     slot.ready.record(on);
   }
 
@@ -138,14 +144,14 @@ class DeviceLoader<T>::Epoch {
     Epoch* range_;
   };
 
-  Epoch(const DeviceLoader& loader, std::int64_t epoch, std::int64_t members, std::int64_t first_iteration)
+  Epoch(const DeviceLoader& loader, std::int64_t epoch, const ReadMembers& members, std::int64_t first_iteration)
       : loader_(&loader),
         epoch_(static_cast<std::uint32_t>(epoch)),
         members_(members),
         next_(first_iteration),
-        last_(first_iteration + loader.plan_.iterations_from(epoch, members, first_iteration)),
+        last_(first_iteration + loader.plan_.iterations_from(epoch, members.all, first_iteration)),
         orders_(loader.plan_.orders(epoch, members)) {
-    loader.reserve(loader.plan_.largest(members) * members);
+    loader.reserve(loader.plan_.largest(members.all) * members.count);
     for (Slot& slot : loader.slots_) slot.used.record(cuda::stream());  // whatever an epoch before did with it
   }
 
@@ -176,14 +182,16 @@ class DeviceLoader<T>::Epoch {
     const Slot& ready = slot(now);
     ready.ready.hold(cuda::stream());
     const ImageSet& set = *loader_->set_;
-    const std::int64_t batch = loader_->plan_.batch(members_, now);
-    current_ = {ready.images.rows(0, members_ * batch).reshaped({members_, batch, set.height, set.width, set.channels}),
-                ready.labels.rows(0, members_ * batch).reshaped({members_, batch})};
+    const std::int64_t members = members_.count,
+                       batch = members_.samples_of(loader_->plan_.batch(members_.all, now)).first;
+    current_ = {ready.images.rows(0, members * batch).reshaped({members, batch, set.height, set.width, set.channels}),
+                ready.labels.rows(0, members * batch).reshaped({members, batch})};
   }
 
   const DeviceLoader* loader_;
   std::uint32_t epoch_;
-  std::int64_t members_, next_, last_;  // next_: one past the current iteration
+  ReadMembers members_;
+  std::int64_t next_, last_;  // next_: one past the current iteration
   MinibatchPlan::Orders orders_;
   Batch<T, Cuda> current_;
 };

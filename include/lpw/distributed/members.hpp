@@ -198,6 +198,13 @@ class Members {
     return sum;
   }
 
+  /// All processes' samples, of as many here: an iteration's, for train::LoopProgress, which knows of one process.
+  [[nodiscard]] std::int64_t together(std::int64_t here) const {
+    double all = static_cast<double>(here);  // whole numbers to 2^53 are exact
+    communicator_->sum(std::span(&all, 1));
+    return static_cast<std::int64_t>(all);
+  }
+
  private:
   template <class W, class D>
   void take_from_first(const Tensor<W, D>& tensor) {

@@ -4,6 +4,9 @@
 // The sum is not MPI_Allreduce, whose order of addition is MPI's to choose: each process adds up a stripe of what all
 // have, in the order of ranks and in double, and gets the others' stripes. That is as much to send as the best
 // all-reduce has.
+//
+// What Mpi is lies in an inline namespace of its own each way: one program may hold files compiled with and without MPI
+// (tensor/abi.hpp).
 #pragma once
 
 #include <algorithm>
@@ -24,6 +27,7 @@
 namespace lpw::inline LPW_ABI::distributed {
 
 #if defined(LPW_WITH_MPI) && LPW_WITH_MPI
+inline namespace with_mpi {
 
 /// The processes of an MPI communicator. Errors of MPI end the program with MPI's message, as they do by default.
 class Mpi {
@@ -118,7 +122,9 @@ class Mpi {
   int rank_ = 0, size_ = 1;
 };
 
+}  // namespace with_mpi
 #else
+inline namespace without_mpi {
 
 /// One process.
 class Mpi : public SingleProcess {
@@ -136,6 +142,7 @@ class Mpi : public SingleProcess {
   Mpi& operator=(const Mpi&) = delete;
 };
 
+}  // namespace without_mpi
 #endif
 
 static_assert(Communicator<Mpi> && Communicator<SingleProcess>);

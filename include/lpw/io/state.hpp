@@ -119,10 +119,9 @@ template <nn::Visitable M>
 
 /// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
 /// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
-/// Whole or not at all:
-/// after a kill in here the file of before is there. Throws NonFinite, with the file of before intact, where a weight,
-/// running statistic or state is NaN or infinite, FileError where the file cannot be written; Error where other
-/// processes hold some of the members.
+/// Whole or not at all: after a kill in here the file of before is there. Throws NonFinite, with the file of before
+/// intact, where a weight, running statistic or state is NaN or infinite, FileError where the file cannot be written;
+/// Error where other processes hold some of the members.
 ///
 ///     io::save_state(path, network, optimizer, average, place, nlohmann::json{{"best", best}});
 ///     const auto json = io::load_state(path, network, optimizer, average, place);
@@ -174,7 +173,7 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
 /// parameter, its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way
 /// round. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
-[[nodiscard]] nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
+nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   static_assert(!(detail::is_json<Parts> || ...), "lpw: load_state returns the loop's JSON; it takes none");

@@ -2,11 +2,11 @@
 // differences in double (autograd/gradient_check.hpp).
 #pragma once
 
+#include <concepts>
 #include <cstddef>
 #include <set>
 #include <string>
 #include <string_view>
-#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -15,14 +15,17 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
+/// A module whose gradients can be checked: its weights are doubles on the CPU.
+template <class M>
+concept CheckableModule = Module<M> && std::same_as<double, WeightOf<M>> && std::same_as<Cpu, typename M::device_type>;
+
 /// "" if the gradients of a layer in double at x [K, B, ...] agree with central differences for every element of x and
 /// of every parameter (each member's rows, factors and deviations, too), else a line about the first that does not.
 /// Released, it is checked with as many members. Parameters are as before afterwards, and their gradients zero; running
 /// statistics move as in training.
-template <Module M>
-  requires std::is_same_v < WeightOf<M>,
-double > &&std::is_same_v<typename M::device_type, Cpu> [[nodiscard]] std::string gradient_mismatch(
-             std::string_view name, M& layer, const Tensor<double, Cpu>& x, const TapeOptions& options = {}) {
+template <CheckableModule M>
+[[nodiscard]] std::string gradient_mismatch(std::string_view name, M& layer, const Tensor<double, Cpu>& x,
+                                            const TapeOptions& options = {}) {
   std::vector<std::pair<std::string, Parameter<double, Cpu>>> parameters;
   std::set<const void*> seen;
   for_each_parameter(layer, [&](const std::string& called, auto& parameter) {
@@ -51,7 +54,7 @@ double > &&std::is_same_v<typename M::device_type, Cpu> [[nodiscard]] std::strin
 }
 
 /// Throws Error with that line.
-template <Module M>
+template <CheckableModule M>
 void require_gradient(std::string_view name, M& layer, const Tensor<double, Cpu>& x, const TapeOptions& options = {}) {
   const std::string why = gradient_mismatch(name, layer, x, options);
   require(why.empty(), why);

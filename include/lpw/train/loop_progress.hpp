@@ -19,7 +19,7 @@ namespace lpw::inline LPW_ABI::train {
 /// What a loop is going to do.
 struct LoopPlan {
   std::int64_t epochs = 1;
-  std::int64_t samples = 0;  // of an epoch, all members' together; 0: unknown, so that there is no time to the end
+  std::int64_t samples = 0;  // of an epoch, of all members on all processes; 0: unknown, there is no time to the end
   const char* unit = "samples";
   std::int64_t first_epoch = 0;  // where it begins, counted from 0
 };
@@ -46,7 +46,8 @@ class LoopProgress {
                          " samples; expected at least one epoch, and 0 samples or more");
   }
 
-  /// An iteration over so many samples, of all members, is done, with a mean loss.
+  /// An iteration over so many samples, of all members, is done, with a mean loss. Where members are in several
+  /// processes, one of these tells of all (distributed::Members::together and mean).
   void step(std::int64_t samples, double loss) {
     sum_ += loss * static_cast<double>(samples), weighed_ += samples;
     step(samples);
