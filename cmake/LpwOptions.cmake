@@ -26,6 +26,7 @@ else()
 endif()
 set(LPW_MARCH ${lpw_march} CACHE STRING
   "Instruction set of this project's programs, as the compiler's -march calls it; empty: the compiler's default")
+option(LPW_PORTABLE "Install programs for any x86-64 from 2009 on, which choose their instruction set at start" OFF)
 option(LPW_UNITE
   "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
 set(LPW_COMPUTE_OPTIONS "" CACHE STRING

@@ -29,7 +29,7 @@ function(lpw_instruction_set macros summary)
     OUTPUT_VARIABLE found ERROR_QUIET)
   set(name "the compiler's default")
   foreach(entry "__AVX512F__=AVX-512" "__AVX2__=AVX2" "__AVX__=AVX" "__ARM_FEATURE_SVE=SVE" "__ARM_NEON=NEON"
-      "__SSE2__=SSE2")
+      "__SSE4_2__=SSE4.2" "__SSE2__=SSE2")
     string(REGEX MATCH "^[^=]+" macro ${entry})
     if(found MATCHES "#define ${macro} ")
       string(REGEX REPLACE "^[^=]+=" "" name ${entry})

@@ -13,7 +13,7 @@ PAGE = pathlib.Path(__file__).resolve().parents[1] / "docs" / "command-line.md"
 HEAD = """# Command line: all options of the programs
 
 `scripts/command_line.py` makes this page of what each program says to `--help`; a test keeps it in step.
-Packages have the programs as `lpw-cifar` and so on.
+Packages have the programs as `lpw-cifar` and so on. `--version` says for which instruction set a program is built.
 
 Options of a trainer can stand in a file, `--config FILE`, as TOML in tables or without; `config.toml` in a run's folder
 is one. What stands on the command line goes before what stands in the file, and of an option that is given twice the
@@ -36,7 +36,7 @@ def tables(help_text):
         found = PAIR.match(line)
         if re.match(r"^\w.*:$", line) and line != "Options:":
             result += ["", f"**{line[:-1]}**", "", "| option | default | meaning |", "|---|---|---|"]
-        elif found and found[1] != "--help":
+        elif found and found[1] not in ("--help", "--version"):
             name, kind, choices, default, meaning = found.groups()
             option = [f"`{name}{' ' + kind if kind else ''}`", f"`{default}`" if default else "", meaning or ""]
             if meaning:

@@ -1,8 +1,10 @@
 #!/usr/bin/env bash
 # Usage: scripts/plot.sh [--out FILE.png] [--] RUN_DIR...
-# Draws training loss, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or
+# Draws losses, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or
 # several runs, with a dashed vertical line where members were released, into FILE.png or the curves.png of the first
-# run folder. Works while a run is under way. Needs gnuplot.
+# run folder. Each run has a colour. What the test set says is drawn with points: with full ones of the collapsed
+# network (its loss is the negative log-likelihood), with empty ones of the members' ensemble where that is what is
+# served; training is dashed. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
@@ -30,46 +32,63 @@ trap 'rm -rf "$work"' EXIT
 
 # Whatever run folders and the folder of temporary files are called, gnuplot sees numbered files where it stands, and
 # tools read what they do not have to open by a name (awk takes lr=0.1 for an assignment). Late-phase rates are drawn
-# where there are late-phase weights.
-loss="" metrics="" rates="" releases="" metric=metric
+# where there are late-phase weights. Columns of a numbered file: epoch, training loss, training metric, held-out
+# metric, learning rate, late-phase rate, phase; then held-out loss, and the ensemble's loss and metric. What a run does
+# not have is "?".
+colours=(0072b2 d55e00 009e73 cc79a7 e69f00 56b4e9 000000 999999)  # which the colour-blind tell apart (Okabe and Ito)
+has() { awk -v column="$2" '$column != "?" { found = 1 } END { exit !found }' <"$work/$1"; }
+loss="" metrics="" rates="" releases="" metric=metric last=2
 for i in "${!runs[@]}"; do
-  csv=${runs[$i]}/metrics.csv colour="linecolor $((i + 1))" data="'$i'"
+  csv=${runs[$i]}/metrics.csv colour="linecolor rgb '#${colours[i % ${#colours[@]}]}'" data="'$i'"
   [ -f "$csv" ] || die "$csv: no such file; ${runs[$i]} is not the folder of a run that has trained an epoch"
   csv=$csv LC_ALL=C awk -F, '
     BEGIN { csv = ENVIRON["csv"] }
     NR == 1 {
-      for (c = 1; c <= NF; c++) column[$c] = c
-      for (name in column) if (name ~ /^(test|valid)_/) { held_out = name; metric = name; sub(/^[a-z]*_/, "", metric) }
-      split("epoch train_loss train_" metric " " held_out " learning_rate late_learning_rate", names, " ")
+      for (c = 1; c <= NF; c++) {
+        column[$c] = c
+        if ($c ~ /^train_/ && $c != "train_loss") { metric = $c; sub(/^train_/, "", metric) }
+      }
+      set = (("valid_" metric) in column) ? "valid_" : "test_"
+      split("epoch train_loss train_" metric " " set metric " learning_rate late_learning_rate", names, " ")
       for (n = 1; n <= 6; n++) if (!(names[n] in column)) {
         print "plot.sh: " csv ": has no column " names[n] > "/dev/stderr"; exit 1
       }
+      split(set "nll " set "nll_ensemble " set metric "_ensemble", more, " ")
       next
     }
+    # A number; or where there may be none, in an epoch that was not scored or a run that does not score it, "?".
+    function number(name, optional,    value) {
+      value = name in column ? $column[name] : ""
+      if (optional && value == "" && NF >= column[names[4]]) return "?"
+      if (value ~ /^[0-9.eE+-]+$/) return value
+      print "plot.sh: " csv ":" NR ": " name " is not a number" > "/dev/stderr"; exit 1
+    }
     { line = ""
-      for (n = 1; n <= 5; n++) {
-        value = $column[names[n]]
-        if (names[n] == held_out && value == "" && NF >= column[held_out]) value = "?"  # an epoch that was not scored
-        else if (value !~ /^[0-9.eE+-]+$/) {
-          print "plot.sh: " csv ":" NR ": " names[n] " is not a number" > "/dev/stderr"; exit 1
-        }
-        line = line value " "
-      }
-      print line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?"), $column["phase"] }
+      for (n = 1; n <= 5; n++) line = line number(names[n], n == 4) " "
+      line = line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?") " " $column["phase"]
+      for (n = 1; n <= 3; n++) line = line " " number(more[n], 1)
+      print line }
   ' <"$csv" >"$work/$i" || exit 1
   [ -s "$work/$i" ] || die "$csv: holds no epoch yet"
-  held_out=$(head -1 <"$csv" | tr , '\n' | grep -E '^(test|valid)_' | tr -cd 'a-zA-Z0-9_')
-  metric=${held_out#*_}
+  metric=$(head -1 <"$csv" | tr , '\n' | grep -E '^train_' | grep -v '^train_loss$' | head -1 | tr -cd 'a-zA-Z0-9_')
+  metric=${metric#train_} held_out=test
+  case $(head -1 <"$csv") in *",valid_$metric"*) held_out=valid ;; esac
   case ${runs[$i]} in /*) folder=${runs[$i]} ;; *) folder=./${runs[$i]} ;; esac
   name=$(basename -- "$(cd "$folder" && pwd)" | tr -d '\n' | sed "s/'/''/g")
   released=$(LC_ALL=C awk '$7 ~ /^late/ { print $1 - 1; exit }' <"$work/$i")
+  epochs=$(LC_ALL=C awk 'END { print $1 }' <"$work/$i")
+  if [ "${epochs%%[!0-9]*}" = "$epochs" ] && [ "$epochs" -gt "$last" ]; then last=$epochs; fi
   [ -z "$released" ] ||
     releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
-  loss+="$data using 1:2 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour title '$name', "
-  awk '$4 != "?" { found = 1 } END { exit !found }' <"$work/$i" &&
-    metrics+="$data using 1:4 with linespoints pointtype 7 pointsize 0.4 linewidth 2 $colour \
-title '$name: ${held_out%%_*}', "
-  metrics+="$data using 1:3 with lines dashtype 3 linewidth 1.5 $colour title '$name: training', "
+  full="with linespoints pointtype 7 pointsize 0.5 linewidth 2 $colour"
+  empty="with linespoints pointtype 6 pointsize 0.9 linewidth 1 $colour"
+  training="with lines dashtype 2 linewidth 1.5 $colour title '$name: training'"
+  if has "$i" 8; then loss+="$data using 1:8 $full title '$name: $held_out', "; fi
+  if has "$i" 9; then loss+="$data using 1:9 $empty title '$name: $held_out, ensemble', "; fi
+  loss+="$data using 1:2 $training, "
+  if has "$i" 4; then metrics+="$data using 1:4 $full title '$name: $held_out', "; fi
+  if has "$i" 10; then metrics+="$data using 1:10 $empty title '$name: $held_out, ensemble', "; fi
+  metrics+="$data using 1:3 $training, "
   rates+="$data using 1:5 with fsteps linewidth 2 $colour title '$name', "
   awk '$6 != "?" && $6 != $5 { found = 1 } END { exit !found }' <"$work/$i" &&
     rates+="$data using 1:6 with fsteps dashtype 2 linewidth 2 $colour title '$name: late-phase', "
@@ -84,9 +103,10 @@ set rmargin 3
 set grid linecolor rgb '#dddddd'
 set key outside top center horizontal maxrows 4
 set datafile missing '?'
-set xrange [0:*]
+set xrange [1:$last]
+set xtics add ('1' 1)
 $releases
-set ylabel 'training loss'
+set ylabel 'loss, in nats'
 plot ${loss%, }
 set ylabel '$metric'
 plot ${metrics%, }

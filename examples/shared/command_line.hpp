@@ -36,18 +36,22 @@ class CommandLine {
  public:
   explicit CommandLine(bool with_cuda) : with_cuda_(with_cuda), app_(Options::purpose) {
     app_.get_help_ptr()->configurable(false);
+    declare_version(app_, Options::program);
     app_.option_defaults()->multi_option_policy(
         CLI::MultiOptionPolicy::TakeLast);  // a script's options can be overridden
     for (const auto& option : table_) option.visit(options, [&](auto& value) { declare_option(app_, option, value); });
   }
 
-  /// Fills `options`. Returns an exit code where the program should end: --help, or a mistake, which has been printed.
-  /// Throws lpw::Error for what a file holds and for options that do not go together.
+  /// Fills `options`. Returns an exit code where the program should end: --help, --version, or a mistake, which has
+  /// been printed. Throws lpw::Error for what a file holds and for options that do not go together.
   std::optional<int> parse(int argc, char** argv) {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
       std::fputs(app_.help().c_str(), stdout);
+      return 0;
+    } catch (const CLI::CallForVersion&) {
+      std::printf("%s\n", app_.version().c_str());
       return 0;
     } catch (const CLI::ParseError& error) {
       std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, lpw::train::one_line(error.what()).c_str());

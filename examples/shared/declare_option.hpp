@@ -6,9 +6,23 @@
 
 #include <CLI/CLI.hpp>
 
+#include <lpw/cpu/base/instructions.hpp>
+#include <lpw/version.hpp>
+
 #include "option_table.hpp"
 
 namespace example {
+
+/// What a program says of itself: "cifar, lpw 0.1.0 for AVX2".
+[[nodiscard]] inline std::string version_text(const char* program) {
+  return lpw::to_text(program, ", lpw ", LPW_VERSION_MAJOR, '.', LPW_VERSION_MINOR, '.', LPW_VERSION_PATCH, " for ",
+                      lpw::instruction_set());
+}
+
+/// Declares --version, for which parsing ends by CLI::CallForVersion.
+inline void declare_version(CLI::App& app, const char* program) {
+  app.set_version_flag("-V,--version", version_text(program), "Print the version and the instruction set, and exit");
+}
 
 /// Declares --NAME with its help, default, check and group. What the command line says goes to `value`.
 template <class Options, class T>

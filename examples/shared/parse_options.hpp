@@ -15,17 +15,21 @@
 
 namespace example {
 
-/// Fills `options`. Returns an exit code where the program should end: --help, or a mistake, which has been printed.
-/// Throws OptionError for an option that does nothing beside the others.
+/// Fills `options`. Returns an exit code where the program should end: --help, --version, or a mistake, which has been
+/// printed. Throws OptionError for an option that does nothing beside the others.
 template <class Options>
 std::optional<int> parse_options(Options& options, int argc, char** argv) {
   CLI::App app(Options::purpose);
   app.option_defaults()->multi_option_policy(CLI::MultiOptionPolicy::TakeLast);
+  declare_version(app, Options::program);
   for (const auto& row : Options::table()) row.visit(options, [&](auto& value) { declare_option(app, row, value); });
   try {
     app.parse(argc, argv);
   } catch (const CLI::CallForHelp&) {
     std::fputs(app.help().c_str(), stdout);
+    return 0;
+  } catch (const CLI::CallForVersion&) {
+    std::printf("%s\n", app.version().c_str());
     return 0;
   } catch (const CLI::ParseError& error) {
     std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, lpw::train::one_line(error.what()).c_str());

@@ -16,6 +16,7 @@
 #include <string>
 #include <utility>
 
+#include <lpw/cpu/base/instructions.hpp>
 #include <lpw/train/parts/event_log.hpp>
 #include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
@@ -31,7 +32,8 @@ struct Machine {
   static std::string engine() { return lpw::cpu_engine() == lpw::CpuEngine::onednn ? "oneDNN" : "Eigen"; }
   static std::string description() {
     return lpw::to_text(
-        "the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(),
+        "the CPU with ", lpw::max_threads(), lpw::max_threads() == 1 ? " thread (" : " threads (", engine(), ", ",
+        lpw::instruction_set(),
         lpw::cpu_engine() == lpw::CpuEngine::eigen ? "; oneDNN is not compiled in, convolutions are slower)" : ")");
   }
 };

@@ -177,13 +177,15 @@ def plain_network(folder):
 
 
 def phases(folder):
-    averaging = ["--average", "swa", "--average-start", 2]
+    averaging = ["--average", "swa", "--average-start", 2, "--serve", "ensemble"]
     train(folder / "run", *RUN, "--epochs", 4, *averaging, "--late-lr", 0.05, "--schedule", "steps:3:0.1")
     rows = metrics(folder / "run")
     check([row["epoch"] for row in rows] == ["1", "2", "3", "4"], rows)
     check([row["phase"] for row in rows] == ["base", "late", "late+swa", "late+swa"], rows)
     check([float(row["learning_rate"]) for row in rows] == [0.1, 0.1, 0.1, 0.01], rows)
     check([float(row["late_learning_rate"]) for row in rows] == [0.05, 0.05, 0.05, 0.005], rows)
+    check(all(bool(row["test_nll_ensemble"]) == (row["epoch"] != "1") for row in rows), rows)
+    check(all(0 <= float(row["test_ece"]) <= 1 and float(row["test_nll"]) > 0 for row in rows), rows)
     check(
         summary(folder / "run")["members"] == 2 and len(summary(folder / "run")["test_nll_members"]) == 2,
         summary(folder / "run"),
@@ -326,7 +328,8 @@ def evaluating_less_often(folder):
     printed, _ = train(folder / "third", *arguments, "--eval-every", 3)
     expected = results(folder / "each")
     for row, scored in zip(expected["metrics"], [False, False, True, False, True]):
-        row["test_accuracy"] = row["test_accuracy"] if scored else ""
+        for name in ["test_accuracy", "test_nll", "test_ece"]:
+            row[name] = row[name] if scored else ""
         (line,) = [line for line in printed.splitlines() if line.startswith(f"epoch {row['epoch']}/5  ")]
         check((" test " in line) == scored and "ETA" in line, line)
     check_same(folder / "third", expected, "--eval-every 3")

@@ -77,6 +77,28 @@ def seldom_scored_run(folder):
     check(len(pictures) == 3, "scores that are missing are drawn all the same")
 
 
+def losses_and_ensembles(folder):
+    """What is scored beside the metric is drawn where there is a column for it, from the first row on that has it."""
+    more = HEADER.rstrip() + ",test_nll,test_ece,test_accuracy_ensemble,test_nll_ensemble,test_ece_ensemble\n"
+    rows = ROWS.splitlines()
+    pictures = set()
+    for number, text in enumerate(
+        [
+            HEADER + ROWS,
+            more + "".join(f"{row},{0.4 / i},0.1,,,\n" for i, row in enumerate(rows, 1)),
+            more + "".join(f"{row},,,,,\n" if i < 4 else f"{row},0.4,0.1,0.8,0.3,0.1\n" for i, row in enumerate(rows)),
+        ]
+    ):
+        done = plot(make_run(folder / str(number) / "run", text))
+        check(done.returncode == 0 and done.stderr == "", done.stderr)
+        pictures.add(check_picture(folder / str(number) / "run" / "curves.png"))
+    check(len(pictures) == 3, "losses or ensembles are not drawn")
+    done = plot(make_run(folder / "bad", more + f"{rows[0]},x,0.1,,,\n"))
+    check(done.returncode == 1 and "metrics.csv:2: test_nll is not a number" in done.stderr, done.stderr)
+    done = plot(make_run(folder / "first epoch", HEADER + rows[0] + "\n"))
+    check(done.returncode == 0, done.stderr)
+
+
 def several_runs(folder):
     names = [
         make_run(folder / "one"),
@@ -153,6 +175,7 @@ main(
     one_run,
     text_run,
     seldom_scored_run,
+    losses_and_ensembles,
     several_runs,
     refusals,
     names_that_tools_take_for_something_else,

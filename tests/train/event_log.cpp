@@ -38,6 +38,8 @@ TEST_CASE("events hold each step's loss and each epoch's row, and a run that goe
     CHECK(losses.at(step) == static_cast<float>(history[to_size(epoch)].train_loss));
     CHECK(expected.scalars.at("epoch/test_accuracy").at(step) ==
           static_cast<float>(*history[to_size(epoch)].test_metric));
+    CHECK(expected.scalars.at("epoch/test_nll").at(step) ==
+          static_cast<float>(history[to_size(epoch)].scores.front().second));
   }
   double mean = 0;
   for (std::int64_t step = 1; step <= 12; ++step)

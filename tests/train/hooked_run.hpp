@@ -26,7 +26,7 @@ struct HookedTask : train::ImageClassification<Toy<Cpu>> {
   }
   train::Scores evaluate(Toy<Cpu>& network) const { return evaluate_members(network).ensemble; }
   void evaluate_dropout() const {}  // a task that scores no dropout samples
-  double epoch_score(Toy<Cpu>& network) const { return evaluate(network).front().second; }
+  train::Scores epoch_scores(Toy<Cpu>& network) const { return evaluate(network); }
   std::function<void(int, Toy<Cpu>&)> hook;
   std::function<void(int)> at_evaluation;
   mutable int pass = 0, evaluation = 0;

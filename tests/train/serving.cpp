@@ -29,7 +29,7 @@ TEST_CASE("held-out images are in no minibatch, and what is scored on them is ri
   REQUIRE(both.size() == 5);
   CHECK(both[3] == std::pair<std::string, double>("valid_accuracy", expected[0].second));
   CHECK(both[4] == std::pair<std::string, double>("valid_nll", expected[1].second));
-  CHECK(run.task.epoch_score(run.network) == both[0].second);
+  CHECK(run.task.epoch_scores(run.network).front().second == both[0].second);
   CHECK(expected.size() == 3);
   CHECK(run.task.scored_samples() == other.scored_samples() + parted().test.count);
 }
@@ -258,6 +258,28 @@ TEST_CASE("snapshots of a schedule in iterations whose first cycle ends after th
   early.release_epoch = 1, early.release_step = 10;  // ends the first epoch
   CHECK(refusal(10 + 3 * 4, early).empty());
   CHECK(contains(refusal(10 + 3 * 4 + 1, early), "the run's 22 iterations"));
+}
+
+TEST_CASE("an epoch's row has all scores of the collapsed network, and those of an ensemble that is served") {
+  const auto last = [](ServedRun& run, const std::filesystem::path& path) {
+    REQUIRE(run.train(path) == 0);
+    return run.trainer.progress().history.back().scores;
+  };
+  const TemporaryFolder folder;
+  ServedRun plain(serving({}));
+  const Scores at_end = (last(plain, folder / "plain"), plain.task.evaluate(plain.network));
+  CHECK(plain.trainer.progress().history.back().scores == Scores{at_end[1], at_end[2]});  // not those held out
+  ServedRun served(serving({.served = Served::ensemble}));
+  const Scores found = last(served, folder / "served");
+  const auto summary = summary_in(folder / "served");
+  REQUIRE(found.size() == 5);  // of the test set alone
+  const std::vector<std::string> names{"test_nll", "test_ece", "test_accuracy_ensemble", "test_nll_ensemble",
+                                       "test_ece_ensemble"};
+  for (std::size_t i = 0; i < names.size(); ++i) {
+    CHECK(found[i].first == names[i]);
+    CHECK(found[i].second == summary.at(i < 2 ? names[i] + "_collapsed" : names[i]).get<double>());
+  }
+  CHECK(served.trainer.progress().history.front().scores.size() == 2);  // before release
 }
 
 TEST_CASE("snapshots and what each epoch scores are of the kind of collapse that is asked for") {

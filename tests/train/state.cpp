@@ -1,4 +1,5 @@
 #include <cmath>
+#include <sstream>
 
 #include <lpw/optim/schedule.hpp>
 #include <lpw/train/report.hpp>
@@ -26,6 +27,20 @@ TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
         "1,base,0.1,0.05,2.30258509,0.125,0.1,12.346,12.346,0,0,0.0,,,\n"
         "2,late+swa,1e-05,0,1e-12,1,0.5,0.000,12.346,12000,6000,123.4,90,30,0.003\n"
         "3,late,0.1,0,0.5,1,,1.000,13.346,0,0,0.0,,,\n");
+}
+
+TEST_CASE("metrics have further scores, by their names, from the first epoch on that has them") {
+  std::vector<EpochRecord> history(4);
+  history[1].scores = {{"test_nll", 0.25}, {"test_ece", 0.5}};
+  history[3].scores = {{"test_nll", 1.0 / 3}, {"test_nll_ensemble", 0.125}};
+  const std::string csv = format_csv(history, {"accuracy", "test", "samples"});
+  CHECK(contains(csv, ",coefficient_learning_rate,test_nll,test_ece,test_nll_ensemble\n"));
+  std::vector<std::string> ends;
+  for (std::istringstream lines(csv); std::getline(lines, ends.emplace_back());) {
+    const std::string line = ends.back();
+    ends.back() = line.substr(line.find(",0.0,,,") == line.npos ? line.size() : line.find(",0.0,,,") + 7);
+  }
+  CHECK(ends == std::vector<std::string>{"", ",,,", ",0.25,0.5,", ",,,", ",0.333333333,,0.125", ""});
 }
 
 TEST_CASE("numbers are written and read alike in every locale") {
@@ -76,6 +91,7 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
       CHECK_FALSE(taken([&](Progress& p) { p.*of = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].test_metric = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].coefficient_learning_rate = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.history[1].scores = {{"test_nll", value}}; }));
     CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.work.peak_memory = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[0].work.peak_memory = value; }));
@@ -83,6 +99,9 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
   }
   CHECK_FALSE(taken([](Progress& p) { p.history[0].seconds = -1; }));
   CHECK_FALSE(taken([](Progress& p) { p.before_release.resize(100'000); }));
+  CHECK_FALSE(taken([](Progress& p) { p.history[0].scores.resize(100'000); }));
+  CHECK_FALSE(taken([](Progress& p) { p.history[0].scores = {{"test,nll", 0.5}}; }));
+  CHECK(taken([](Progress& p) { p.history[0].scores = {{"test_nll_ensemble", 0.5}}; }));
 }
 
 TEST_CASE("progress comes back from JSON text bit for bit") {
@@ -91,12 +110,15 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},
                       {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5, {}, 90, 30}};
+  progress.history[0].scores = {{"test_nll", 0.1 + 0.2}};
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
   CHECK(back.history.front().train_loss == 2.0 / 3);
   CHECK(back.history[0].test_metric == 0.25);
   CHECK(back.history[1].test_metric == std::nullopt);
+  CHECK(back.history[0].scores == progress.history[0].scores);
+  CHECK(back.history[1].scores.empty());
 }
 
 TEST_CASE("a checkpoint of other options is refused by the names of all that differ") {

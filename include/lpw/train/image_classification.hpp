@@ -108,12 +108,11 @@ class ImageClassification {
                [&](const Tensor<T, D>& images, std::uint32_t) { return predict_networks(networks, images); })
         .ensemble;
   }
-  /// The metric of a plain network on the test set, for the line of an epoch.
-  [[nodiscard]] double epoch_score(Network& network) const {
-    return evaluate_on(test_,
-                       [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); })
-        .ensemble.result()
-        .accuracy;
+  /// Scores of a plain network on the test set, for the row of an epoch.
+  [[nodiscard]] Scores epoch_scores(Network& network) const {
+    const Evaluations test =
+        evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+    return scores(test.ensemble, nullptr);
   }
   /// Scores of so many dropout samples of a plain network together.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {

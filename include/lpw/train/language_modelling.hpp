@@ -129,7 +129,9 @@ class LanguageModelling {
     return scores(bits(all, text_->valid).ensemble, bits(all, text_->test).ensemble);
   }
   /// Bits per character of the validation text with a plain network.
-  [[nodiscard]] double epoch_score(Network& network) const { return bits({&network}, text_->valid).ensemble; }
+  [[nodiscard]] Scores epoch_scores(Network& network) const {
+    return {{"valid_bpc", bits({&network}, text_->valid).ensemble}};
+  }
   /// Scores of so many dropout samples of a plain network together, each with states of its own.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
     const Sampling sampling{samples, random};

@@ -43,6 +43,9 @@ struct EpochRecord {
   // ensemble; 0 in rows of before, which do not say.
   std::int64_t parameters_trained = 0, parameters_served = 0;
   std::optional<double> coefficient_learning_rate = {};  // of its last iteration; none: of no rates of their own
+  // Beside test_metric, under the names that summaries have: the collapsed network's test_nll, say, and where the
+  // ensemble is what is served test_nll_ensemble. Empty after epochs that are not scored, and in rows of before.
+  Scores scores = {};
 };
 
 /// As checkpoints and metrics.csv have it.
@@ -59,6 +62,7 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"parameters_trained", r.parameters_trained},
           {"parameters_served", r.parameters_served}};
   if (r.coefficient_learning_rate) json["coefficient_learning_rate"] = *r.coefficient_learning_rate;
+  if (!r.scores.empty()) json["scores"] = r.scores;
 }
 /// The same back; throws nlohmann's exceptions for what is missing.
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
@@ -71,6 +75,7 @@ inline void from_json(const nlohmann::json& json, EpochRecord& r) {
     get("parameters_trained", r.parameters_trained), get("parameters_served", r.parameters_served);
   if (json.contains("coefficient_learning_rate"))
     r.coefficient_learning_rate = json.at("coefficient_learning_rate").get<double>();
+  if (json.contains("scores")) get("scores", r.scores);
   const auto& score = json.at("test_metric");
   r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
 }
@@ -107,32 +112,49 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
 }
 
 /// Whether a checkpoint's progress measures what a run can: times, memory and rates that are not negative, losses and
-/// scores as of floats, and of these no more than a task has. False for NaN.
+/// scores as of floats, and of these no more than a task has, with names as a task gives. False for NaN.
 [[nodiscard]] inline bool measures_are_possible(const Progress& p) {
   constexpr double longest = 1e12, largest = 1e39;  // seconds; above any float, in bits per character too
   const auto within = [](double x, double least, double most) { return x >= least && x <= most; };
   const auto score = [&](double x) { return within(x, -largest, largest); };
   const auto memory = [&](const Work& work) { return within(work.peak_memory, 0, 1e12); };  // MB
+  const auto scores = [&](const Scores& named) {
+    return named.size() <= 16 && std::all_of(named.begin(), named.end(), [&](const auto& s) {
+             return score(s.second) &&
+                    s.first.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789_") == s.first.npos;
+           });
+  };
   const auto row = [&](const EpochRecord& r) {
     return within(r.seconds, 0, longest) && memory(r.work) && within(r.learning_rate, 0, largest) &&
            within(r.late_learning_rate, 0, largest) && within(r.coefficient_learning_rate.value_or(0), 0, largest) &&
-           score(r.train_loss) && score(r.train_metric) && score(r.test_metric.value_or(0));
+           score(r.train_loss) && score(r.train_metric) && score(r.test_metric.value_or(0)) && scores(r.scores);
   };
   const double samples = static_cast<double>(std::max<std::int64_t>(p.sums.seen, 1));
   return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && memory(p.work) &&
-         score(p.sums.loss / samples) && p.before_release.size() <= 16 &&
-         std::all_of(p.before_release.begin(), p.before_release.end(),
-                     [&](const auto& named) { return score(named.second); }) &&
+         score(p.sums.loss / samples) && scores(p.before_release) &&
          std::all_of(p.history.begin(), p.history.end(), row);
+}
+
+/// The names of the epochs' scores beside the metric, in the order in which they came.
+[[nodiscard]] inline std::vector<std::string> score_names(const std::vector<EpochRecord>& history) {
+  std::vector<std::string> names;
+  for (const EpochRecord& r : history)
+    for (const auto& score : r.scores)
+      if (std::find(names.begin(), names.end(), score.first) == names.end()) names.push_back(score.first);
+  return names;
 }
 
 /// metrics.csv. Of the time an epoch's and the run's so far; what has a name of summary.json's is of the run so far, as
 /// there. The cell of a score that was not taken is empty, and of coefficients' rate where they have none of their own.
+/// Scores beside the metric have columns from the first epoch on that has them.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
   std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
                             words.held_out, '_', words.metric,
                             ",epoch_seconds,seconds,samples_forward,samples_backward,peak_memory_mb,parameters_trained,"
-                            "parameters_served,coefficient_learning_rate\n");
+                            "parameters_served,coefficient_learning_rate");
+  const std::vector<std::string> names = score_names(history);
+  for (const std::string& name : names) csv += ',' + name;
+  csv += '\n';
   const auto exact = [](double x) { return significant(x, 9); };
   const auto count = [](std::int64_t parameters) { return parameters > 0 ? to_text(parameters) : std::string(); };
   double seconds = 0;
@@ -143,7 +165,12 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
                    r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',',
                    fixed(seconds, 3), ',', r.work.forward, ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), ',',
                    count(r.parameters_trained), ',', count(r.parameters_served), ',',
-                   r.coefficient_learning_rate ? exact(*r.coefficient_learning_rate) : std::string(), '\n');
+                   r.coefficient_learning_rate ? exact(*r.coefficient_learning_rate) : std::string());
+    for (const std::string& name : names) {
+      const auto score = std::find_if(r.scores.begin(), r.scores.end(), [&](const auto& s) { return s.first == name; });
+      csv += ',' + (score == r.scores.end() ? std::string() : exact(score->second));
+    }
+    csv += '\n';
   }
   return csv;
 }

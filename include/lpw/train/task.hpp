@@ -21,7 +21,7 @@ namespace lpw::inline LPW_ABI::train {
 ///   accumulate_gradient(network, tape, batch, outputs)   forward and backward for the tape's members
 ///   evaluate_members(network), evaluate(network)         scores of members and ensemble, and of a plain network
 ///   evaluate_networks(networks)         scores of the ensemble of several networks
-///   epoch_score(network)                the metric of a plain network for an epoch's line: of the test set for images
+///   epoch_scores(network)               scores of a plain network for an epoch's row, the metric of its line first
 /// and may have
 ///   inputs(batch)                       for networks with running statistics: what the network takes of a batch
 ///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
@@ -46,7 +46,7 @@ concept Task = requires(T& task, const T& fixed, Network& network, std::vector<N
   { task.evaluate_members(network) } -> std::same_as<MemberScores>;
   { task.evaluate(network) } -> std::same_as<Scores>;
   { task.evaluate_networks(networks) } -> std::same_as<Scores>;
-  { task.epoch_score(network) } -> std::convertible_to<double>;
+  { task.epoch_scores(network) } -> std::same_as<Scores>;
 };
 
 }  // namespace lpw::inline LPW_ABI::train

@@ -181,10 +181,10 @@ class Trainer {
   void finish_epoch(const RunFolder& folder, Display& display) {
     Progress& progress = run_.progress;
     run_.require_finite_weights();
-    std::optional<double> score;
+    Scores scores;
     if (run_.options.scores_after(progress.epoch + 1)) {
       display.progress([] { return "evaluating"; });
-      score = run_.scored([&] { return score_collapsed(); });  // before anything changes: a signal may cut it short
+      scores = run_.scored([&] { return score_network(); });  // before anything changes: a signal may cut it short
     }
     run_.scored([&] {  // before anything changes
       for (auto& part : run_.parts) part->score_epoch(run_);
@@ -197,8 +197,11 @@ class Trainer {
                        .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(last),
                        .train_loss = progress.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress.sums),
-                       .test_metric = score,
                        .coefficient_learning_rate = run_.coefficient_rate(last)};
+    if (!scores.empty()) {
+      record.test_metric = scores.front().second;
+      record.scores.assign(scores.begin() + 1, scores.end());
+    }
     for (const auto& part : run_.parts) record.phase += part->phase(run_);
     run_.account();
     record.seconds = progress.epoch_seconds;
@@ -218,10 +221,20 @@ class Trainer {
     folder.write_metrics(format_csv(progress.history, Run::words));
   }
 
-  /// The metric of the network as it would be collapsed now, of which nothing is kept.
-  [[nodiscard]] double score_collapsed() {
-    auto plain = collapsed_now(run_);
-    return run_.task.epoch_score(plain);
+  /// Scores of the network as it would be collapsed now, of which nothing is kept, the metric first; and where the
+  /// members' ensemble is what is served, its own.
+  [[nodiscard]] Scores score_network() {
+    Scores scores;
+    {
+      auto plain = collapsed_now(run_);
+      scores = run_.task.epoch_scores(plain);
+    }
+    if (run_.options.serving.served != Served::ensemble || run_.members() == 1) return scores;
+    const Scores ensemble = run_.task.evaluate_members(run_.network).ensemble;
+    for (std::size_t i = 0, plain = scores.size(); i < plain; ++i)
+      for (const auto& [name, value] : ensemble)
+        if (name == scores[i].first) scores.emplace_back(name + "_ensemble", value);
+    return scores;
   }
 
   /// Of the network that is left, which is the same for all epochs.

@@ -56,6 +56,7 @@ class EventLog final : public Part<Network, Task> {
       scalars.push_back({"epoch/coefficient_learning_rate", *row.coefficient_learning_rate});
     if (row.test_metric)
       scalars.push_back({to_text("epoch/", Run::words.held_out, '_', Run::words.metric), *row.test_metric});
+    for (const auto& [name, value] : row.scores) scalars.push_back({"epoch/" + name, value});
     file_->add(run.progress.step, scalars);
     file_->flush();
   }
