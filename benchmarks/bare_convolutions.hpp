@@ -14,7 +14,8 @@
 namespace benchmarks {
 
 /// The convolutions of a Wide ResNet for 32x32 images.
-[[nodiscard]] inline std::vector<lpw::Conv2dGeometry> convolutions(const WideResNetSize& size, std::int64_t images) {
+[[nodiscard]] inline std::vector<lpw::Conv2dGeometry> convolutions(const lpw::nn::WideResNetOptions& size,
+                                                                   std::int64_t images) {
   std::vector<lpw::Conv2dGeometry> list;
   const auto add = [&](std::int64_t in, std::int64_t out, std::int64_t side, std::int64_t kernel, std::int64_t stride) {
     list.push_back({images, side, side, in, out, kernel, kernel, stride, kernel / 2});
@@ -39,7 +40,7 @@ template <class T>
 class BareConvolutions {
  public:
 #if LPW_WITH_ONEDNN
-  BareConvolutions(const WideResNetSize& size, std::int64_t images, bool forward_only) {
+  BareConvolutions(const lpw::nn::WideResNetOptions& size, std::int64_t images, bool forward_only) {
     using lpw::onednn::Conv2dPass;
     const auto list = convolutions(size, images);
     for (std::size_t i = 0; i < list.size(); ++i) {
@@ -75,7 +76,7 @@ class BareConvolutions {
   std::vector<Call> calls_;
   bool complete_ = true;
 #else
-  BareConvolutions(const WideResNetSize&, std::int64_t, bool) {}
+  BareConvolutions(const lpw::nn::WideResNetOptions&, std::int64_t, bool) {}
   [[nodiscard]] bool complete() const { return false; }
   void run() const {}
 #endif

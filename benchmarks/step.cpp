@@ -52,7 +52,7 @@ Times alternate(const StepOptions& options, const StepShape& shape, Step& step, 
 template <class T>
 [[nodiscard]] Bare bare_work(const StepShape& shape) {
   if (shape.model == "lstm") return [products = std::make_shared<BareProducts<T>>(shape)] { products->run(); };
-  const auto convolutions = std::make_shared<BareConvolutions<T>>(WideResNetSize::of(network_of(shape.model)),
+  const auto convolutions = std::make_shared<BareConvolutions<T>>(wide_resnet_options(network_of(shape.model)),
                                                                   shape.images_at_once(), evaluates(shape.model));
   if (!convolutions->complete()) return {};
   return [convolutions] { convolutions->run(); };

@@ -2,12 +2,12 @@
 // where the device can; and the evaluation of the plain network that is left after collapse.
 #pragma once
 
-#include <cstdio>
 #include <string>
+#include <variant>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/late_phase/release.hpp>
-#include <lpw/models/wide_resnet.hpp>
+#include <lpw/models/catalogue.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/tensor/replay.hpp>
 
@@ -16,27 +16,18 @@
 
 namespace benchmarks {
 
-struct WideResNetSize {
-  std::int64_t depth, widen;
-  bool templates = false;
-
-  /// Throws OptionError unless `model` is wrn-DEPTH-WIDEN, or the same after "hyper-".
-  [[nodiscard]] static WideResNetSize of(const std::string& model) {
-    long long depth = 0, widen = 0;
-    int read = 0;
-    const bool templates = model.starts_with("hyper-");
-    const std::string plain = templates ? model.substr(6) : model;
-    const bool matches = std::sscanf(plain.c_str(), "wrn-%lld-%lld%n", &depth, &widen, &read) == 2;
-    lpw::require<lpw::OptionError>(matches && read == static_cast<int>(plain.size()), "model ", model,
-                                   ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN");
-    return {depth, widen, templates};
-  }
-};
+/// Throws OptionError unless `model` is wrn-DEPTH-WIDEN, or the same after "hyper-".
+[[nodiscard]] inline lpw::nn::WideResNetOptions wide_resnet_options(const std::string& model) {
+  const auto options = lpw::models::options_of(model, {.classes = 10});
+  const auto* wide = std::get_if<lpw::nn::WideResNetOptions>(&options);
+  lpw::require<lpw::OptionError>(wide != nullptr, "model ", model,
+                                 ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN");
+  return *wide;
+}
 
 template <class T, class D>
 [[nodiscard]] lpw::nn::WideResNet<T, D> wide_resnet(const std::string& model) {
-  const auto [depth, widen, templates] = WideResNetSize::of(model);
-  return {{.depth = depth, .widen = widen, .templates = templates}, lpw::Philox(1)};
+  return {wide_resnet_options(model), lpw::Philox(1)};
 }
 
 /// A Wide ResNet on images of 32x32, where there is more than one member with late-phase batch norm and
@@ -106,11 +97,11 @@ class WideResNetEvaluation {
 /// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and
 /// nothing else.
 [[nodiscard]] inline std::int64_t activation_floor(const StepShape& shape, std::int64_t element_bytes) {
-  const auto [depth, widen, templates] = WideResNetSize::of(shape.model);
+  const auto network = wide_resnet_options(shape.model);
   std::int64_t elements = shape.images_at_once() * 32 * 32 * (3 + 16);
   for (int group = 0; group < 3; ++group) {
-    const std::int64_t size = 32 >> group, channels = (std::int64_t{16} << group) * widen;
-    elements += (depth - 4) / 6 * 2 * shape.images_at_once() * size * size * channels;
+    const std::int64_t size = 32 >> group, channels = (std::int64_t{16} << group) * network.widen;
+    elements += (network.depth - 4) / 6 * 2 * shape.images_at_once() * size * size * channels;
   }
   return elements * element_bytes;
 }

@@ -1,4 +1,4 @@
-// What the CIFAR trainer is made of: a Wide ResNet that classifies images.
+// What the CIFAR trainer is made of: a network that classifies images.
 #pragma once
 
 #include "../shared/trainer_program.hpp"
@@ -9,7 +9,7 @@ namespace cifar {
 struct Example {
   using Options = cifar::Options;
   template <class T, class Device>
-  using Network = lpw::nn::WideResNet<T, Device>;
+  using Network = lpw::nn::ImageNetwork<T, Device>;
   template <class Network>
   using Task = lpw::train::ImageClassification<Network>;
 };

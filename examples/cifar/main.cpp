@@ -1,4 +1,4 @@
-// Late-phase weights on CIFAR: train one Wide ResNet until T0, release its late-phase weights into K members, train
+// Late-phase weights on CIFAR: train one network until T0, release its late-phase weights into K members, train
 // them as one batched pass, collapse them into one plain network.
 #include "../shared/trainer_main.hpp"
 #include "example.hpp"

@@ -1,7 +1,6 @@
 // The options of the CIFAR trainer, and what they mean for the library.
 #pragma once
 
-#include <cstdio>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -10,7 +9,7 @@
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/io/safetensors.hpp>
-#include <lpw/models/wide_resnet.hpp>
+#include <lpw/models/catalogue.hpp>
 #include <lpw/train/image_classification.hpp>
 
 #include "../shared/option_table.hpp"
@@ -21,7 +20,7 @@ namespace cifar {
 struct Options : example::RunOptions {
   static constexpr const char* program = "cifar";
   static constexpr const char* purpose =
-      "Trains a Wide ResNet with late-phase weights on CIFAR and collapses its members into one plain network.";
+      "Trains a network for images with late-phase weights on CIFAR and collapses its members into one plain network.";
   static constexpr const char* batch_help = "samples per member and iteration";
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
   static constexpr const char* late_help =
@@ -46,9 +45,9 @@ struct Options : example::RunOptions {
   /// Which images there are: synthetic, cifar10 or cifar100.
   [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
   /// Whether the weights are made of templates.
-  [[nodiscard]] bool has_templates() const { return model.starts_with("hyper-"); }
+  [[nodiscard]] bool has_templates() const { return lpw::models::has_templates(model); }
   /// The plain network that a run ends with.
-  [[nodiscard]] std::string plain_model() const { return has_templates() ? model.substr(6) : model; }
+  [[nodiscard]] std::string plain_model() const { return lpw::models::plain_name(model); }
   [[nodiscard]] static example::OptionTable<Options> own();
 };
 
@@ -89,9 +88,10 @@ inline example::OptionTable<Options> Options::own() {
        .later = true},
       {.name = "model",
        .member = &Options::model,
-       .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4, or hyper-wrn-DEPTH-WIDEN: its weights made of templates, whose "
-               "coefficients have the rates of late-phase weights from the start, or --coefficient-lr, "
-               "--coefficient-weight-decay and --coefficient-schedule",
+       .help = "wrn-DEPTH-WIDEN, DEPTH = 6n + 4; resnet18, 34, 50, 101 or 152 and densenet121, 161, 169 or 201, as "
+               "torchvision's, or with -cifar behind for images of 32 pixels; or hyper-wrn-DEPTH-WIDEN: its weights "
+               "made of templates, whose coefficients have the rates of late-phase weights from the start, or "
+               "--coefficient-lr, --coefficient-weight-decay and --coefficient-schedule",
        .section = network},
       {.name = "convolution",
        .member = &Options::convolution,
@@ -169,23 +169,10 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) {
   return o.recorded.at("test-subset") != o.test_subset;
 }
 
-/// "wrn-DEPTH-WIDEN", or the same after "hyper-". Evaluated is always a plain network where it comes from a file of
-/// one.
-inline lpw::nn::WideResNetOptions parse_model(const Options& o) {
-  int depth = 0, widen = 0;
-  const std::string text = o.plain_model();
-  const bool found = std::sscanf(text.c_str(), "wrn-%4d-%3d", &depth, &widen) == 2;
-  lpw::require<lpw::OptionError>(found && depth > 0 && widen > 0 && text == lpw::to_text("wrn-", depth, '-', widen),
-                                 "--model ", o.model,
-                                 ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN, such as wrn-28-10");
-  return {.depth = depth, .widen = widen, .templates = o.has_templates() && !o.evaluates_model()};
-}
-
-inline lpw::nn::WideResNetOptions network_options(const Options& o) {
-  auto result = parse_model(o);
-  result.classes = o.images() == "cifar100" ? 100 : 10;
-  result.dropout = o.dropout;
-  return result;
+/// Evaluated is always a plain network where it comes from a file of one.
+inline lpw::nn::ImageNetworkOptions network_options(const Options& o) {
+  return lpw::models::options_of(o.evaluates_model() ? o.plain_model() : o.model,
+                                 {.classes = o.images() == "cifar100" ? 100 : 10, .dropout = o.dropout});
 }
 
 inline lpw::data::Dataset load_data(const Options& o) {

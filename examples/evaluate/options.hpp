@@ -68,7 +68,7 @@ namespace detail {
        .section = network},
       {.name = "model",
        .member = &Options::model,
-       .help = "wrn-DEPTH-WIDEN, of files that do not say it themselves",
+       .help = "as the trainer's --model, such as wrn-28-10 or resnet50, of files that do not say it themselves",
        .section = network},
       {.name = "convert",
        .member = &Options::convert,

@@ -6,8 +6,8 @@
 #include <lpw/io/model.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/models/image_network.hpp>
 #include <lpw/models/language_model.hpp>
-#include <lpw/models/wide_resnet.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/sgd.hpp>
@@ -16,6 +16,9 @@
 #define LPW_TEMPLATE extern template
 
 #define LPW_NETWORK lpw::nn::WideResNet<float, lpw::Cpu>
+#include <lpw/compiled_network.inc>
+#undef LPW_NETWORK
+#define LPW_NETWORK lpw::nn::ImageNetwork<float, lpw::Cpu>
 #include <lpw/compiled_network.inc>
 #undef LPW_NETWORK
 #define LPW_NETWORK lpw::nn::LanguageModel<float, lpw::Cpu>

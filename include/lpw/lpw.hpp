@@ -62,8 +62,8 @@
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/metrics/out_of_distribution.hpp>
+#include <lpw/models/catalogue.hpp>
 #include <lpw/models/language_model.hpp>
-#include <lpw/models/wide_resnet.hpp>
 #include <lpw/nn/activation.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/conv1d.hpp>

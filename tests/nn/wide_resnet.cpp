@@ -2,12 +2,7 @@
 
 #include <map>
 
-#include <lpw/autograd/cross_entropy.hpp>
-#include <lpw/nn/flat_weights.hpp>
-
-#include "catch.hpp"
-#include "support/compare.hpp"
-#include "support/random.hpp"
+#include "nn/image_networks.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -35,28 +30,6 @@ std::int64_t expected_parameters(const nn::WideResNetOptions& o) {
     }
   }
   return count + 2 * in + in * o.classes + o.classes;
-}
-
-template <class M>
-std::int64_t parameter_count(M& network) {
-  std::int64_t count = 0;
-  nn::for_each_parameter(network, [&](const std::string&, auto& parameter) { count += parameter.shape().size(); });
-  return count;
-}
-
-/// K networks that differ in their batch norms and heads, all with random weights.
-template <class T>
-void make_members(Network<T>& network, std::int64_t members) {
-  nn::for_each_parameter(
-      network, [](const std::string&, auto& parameter) { parameter.set_late_phase(parameter.group() != Group::none); });
-  const auto flat = nn::lay_out(network, members);
-  auto noise = random_tensor<Accumulate<T>>(flat->value.late.shape(), 9);
-  for (std::int64_t i = 0; i < noise.size(); ++i) flat->value.late.data()[i] += noise.data()[i] / 4;
-}
-
-const Tensor<std::int32_t, Cpu>& some_labels() {
-  static const auto labels = tensor_of<std::int32_t>({2, 3}, std::vector<std::int32_t>{3, 1, 4, 1, 5, 9});
-  return labels;
 }
 
 }  // namespace
@@ -173,60 +146,11 @@ TEMPLATE_TEST_CASE("WideResNet: every type agrees with double", "[wide_resnet]",
 TEST_CASE("WideResNet: member chunks give the gradients of one pass", "[wide_resnet]") {
   auto network = small_network<double>(0.3);
   make_members(network, 2);
-  const auto flat = nn::flatten(network);
-  const auto images = random_tensor<double>({2, 3, 8, 8, 3}, 1);
-  const auto gradients = [&](std::int64_t chunk) {
-    fill(flat->gradient.base, 0.0);
-    fill(flat->gradient.late, 0.0);
-    for (const MemberRange range : member_chunks(2, chunk)) {
-      Tape tape({.members = range, .random = Philox(1, Stream::dropout)});
-      tape.backward(cross_entropy(network.forward(tape.input(images.rows(range.first, range.count))),
-                                  some_labels().rows(range.first, range.count)));
-    }
-    auto values = values_of(flat->gradient.base), late = values_of(flat->gradient.late);
-    values.insert(values.end(), late.begin(), late.end());
-    return values;
-  };
-  const auto whole = gradients(0), chunked = gradients(1);
-  CHECK(largest_magnitude(whole) > 0.01);
-  CHECK(relative_difference(chunked, whole) <= 1e-12);  // the same sums of some thousand terms, in another order
+  check_member_chunks(network, random_tensor<double>({2, 3, 8, 8, 3}, 1));
 }
 
-// A step of 1e-7 keeps nearly all of the 28,000 ReLUs on their side of the kink; it leaves rounding errors of about
-// 1e-9 of the loss, a sum formed over ten layers, and the few ReLUs that do change sides shift the difference by their
-// small share of the gradient.
 TEST_CASE("WideResNet: gradients of sampled weights", "[wide_resnet]") {
   auto network = small_network<double>(0.3);
   make_members(network, 2);
-  const auto flat = nn::flatten(network);
-  const auto images = random_tensor<double>({2, 3, 8, 8, 3}, 1);
-  const auto loss_on = [&](const Tape& tape) {
-    return cross_entropy(network.forward(tape.input(images)), some_labels(), {.label_smoothing = 0.1});
-  };
-  const Philox random(1, Stream::dropout);
-  Tape tape({.random = random});
-  tape.backward(loss_on(tape));
-  const auto loss = [&] {
-    const Tape quiet({.record = false, .random = random});
-    const auto members = loss_on(quiet).value();
-    return members.data()[0] + members.data()[1];
-  };
-  std::uint32_t key = 0;
-  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
-    const auto rows = parameter.value().dim(0);
-    for (std::int64_t k = 0; k < rows; ++k) {
-      const auto i = static_cast<std::int64_t>(
-          Philox(5, Stream::test).below(key++, static_cast<std::uint32_t>(parameter.shape().size())));
-      double& weight = parameter.value().row(k)[i];
-      const double before = weight, step = 1e-7;
-      weight = before + step;
-      const double above = loss();
-      weight = before - step;
-      const double below = loss();
-      weight = before;
-      const double expected = (above - below) / (2 * step), found = parameter.gradient().row(k)[i];
-      INFO(name << " member " << k << " element " << i << ": expected " << expected << ", found " << found);
-      CHECK(std::abs(found - expected) <= 1e-7 + 1e-6 * std::abs(expected));
-    }
-  });
+  check_sampled_gradients(network, random_tensor<double>({2, 3, 8, 8, 3}, 1));
 }

@@ -79,10 +79,13 @@ struct WideResNet {
   WideResNet(const WideResNetOptions& o, Philox random) : WideResNet(o, Initializer(random)) {}
 
   /// Images [K, B, H, W, in_channels] -> logits [K, B, classes].
-  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& images) {
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& images) { return fc.forward(features(images)); }
+
+  /// Images [K, B, H, W, in_channels] -> what the head reads, [K, B, 64 widen].
+  [[nodiscard]] Variable<T, D> features(const Variable<T, D>& images) {
     auto x = conv1.forward(images);
     for (auto& block : blocks) x = block.forward(x);
-    return fc.forward(global_average_pool(bn.forward(x)));
+    return global_average_pool(bn.forward(x));
   }
 
   template <class F>
