@@ -50,7 +50,9 @@ template <class T, class D>
   for (const int axis : axes) from_front.push_back(detail::axis_of("permute", x.shape(), axis));
   require<ShapeError>(axes.empty() || from_front[0] == 0,
                       "permute: axis 0 is the members' and stays the first; begin with 0");
-  return detail::permute("permute", x, from_front);
+  std::int64_t digits = 0;  // 2 1 3 where the axes are 0, 2, 1, 3
+  for (const int axis : from_front) digits = 10 * digits + axis;
+  return detail::permute({"permute", {{"axes", digits}}}, x, from_front);
 }
 
 /// x with two axes swapped, copied; neither is the members'. Throws ShapeError.

@@ -388,8 +388,11 @@ template <class T, class D>
 
 template <class T, class D>
 [[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>& operand) {
-  return operand.traced() >= 0 ? operand.traced()
-                               : trace.add(TracedValue::Kind::input, operand.shape(), dtype_name<T>());
+  if (operand.traced() >= 0) return operand.traced();
+  // A tensor that entered without Tape::input, as states do, is known by its memory like any other from outside.
+  const Activation<T, D> value = operand.activation();
+  return value.raw.empty() || value.pending() ? trace.add(TracedValue::Kind::input, operand.shape(), dtype_name<T>())
+                                              : trace.add(TracedValue::Kind::input, value.raw);
 }
 template <class T, class D>
 [[nodiscard]] std::int64_t traced_operand(Trace& trace, const Variable<T, D>* operand) {
