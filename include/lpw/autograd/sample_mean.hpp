@@ -23,7 +23,7 @@ template <class W, class D>
   require(weights.values.empty() || !losses.recording() || !losses.recording()->options.cut,
           "sample_mean: other processes have the rest of this minibatch, whose weights count in its mean; release "
           "members first, or take the mean without weights, ignored labels or class weights");
-  if (!weights.values.contiguous()) weights.values = clone(weights.values);
+  weights.values = packed(weights.values);
   return record(
       {"sample_mean", {{"in_losses", std::int64_t{weights.in_losses}}}}, sample_mean_forward(losses.value(), weights),
       [weights, in, dx = losses.edge()](Tensor<W, D> dmean) {

@@ -231,6 +231,12 @@ template <class T, class Device>
   return result;
 }
 
+/// The tensor itself where it is contiguous, else a copy that is: for those that read all its elements in a row.
+template <class T, class Device>
+[[nodiscard]] Tensor<T, Device> packed(const Tensor<T, Device>& tensor) {
+  return tensor.contiguous() ? tensor : clone(tensor);
+}
+
 /// A new tensor of equal elements.
 template <class T, class Device>
 [[nodiscard]] Tensor<T, Device> full(const Shape& shape, T value) {
