@@ -94,6 +94,43 @@ TEST_CASE("a parameter is an operand of activations in 16 bits, and its gradient
   CHECK(gaps_untouched(drow));
 }
 
+TEST_CASE("arithmetic adds to gradients as they lie, and not as their values do", "[arithmetic]") {
+  const Shape a{3, 2, 4};
+  for (const bool repeated : {false, true})
+    for (const bool strided_value : {false, true})
+      for (const bool strided_gradient : {false, true}) {
+        INFO("b " << (repeated ? "repeated" : "of a's shape") << ", strided: value " << strided_value << ", gradient "
+                  << strided_gradient);
+        const Shape b = repeated ? Shape{3, 4} : a;
+        const auto check = [&](const char* name, const auto& operation) {
+          INFO(name);
+          const auto inputs = operands(a, b);
+          auto value = random_parameter<double>(b, strided_value, 1);
+          copy(inputs[1], value);
+          auto db = random_parameter<double>(b, strided_gradient, 2), expected = zeros<double, Cpu>(b);
+          fill(db, 0.0);
+          for (const bool as_lying : {false, true}) {
+            Tape tape;
+            const auto x = tape.input(inputs[0]);
+            tape.backward(operation(x, as_lying ? tape.leaf(value, db) : tape.leaf(inputs[1], expected)));
+          }
+          CHECK(same_bits(db, expected));
+          CHECK((!strided_gradient || gaps_untouched(db)));
+        };
+        if (repeated) {
+          check("add", [](const auto& x, const auto& y) { return add(x, y, {.over = {1}}); });
+          check("sub", [](const auto& x, const auto& y) { return sub(x, y, {.over = {1}}); });
+          check("mul", [](const auto& x, const auto& y) { return mul(x, y, {.over = {1}}); });
+          check("div", [](const auto& x, const auto& y) { return div(x, y, {.over = {1}}); });
+        } else {
+          check("add", [](const auto& x, const auto& y) { return add(x, y); });
+          check("sub", [](const auto& x, const auto& y) { return sub(x, y); });
+          check("mul", [](const auto& x, const auto& y) { return mul(x, y); });
+          check("div", [](const auto& x, const auto& y) { return div(x, y); });
+        }
+      }
+}
+
 TEST_CASE("affine: values and gradient", "[arithmetic]") {
   expect_gradient(
       "affine", [](const auto& in) { return affine(in[0], {.scale = -3, .shift = 0.5}); }, random_inputs({{2, 3}}));

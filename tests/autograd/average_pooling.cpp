@@ -15,6 +15,7 @@ constexpr AveragePoolOptions average_pools[] = {
     {.kernel_size = 3, .stride = 2, .padding = 1, .count_include_pad = false},
     {.kernel_size = {2, 3}, .stride = {1, 2}, .padding = {1, 0}},
     {.kernel_size = {3, 2}, .stride = 2, .padding = {1, 0}, .ceil_mode = true},
+    {.kernel_size = {6, 7}, .stride = 2, .ceil_mode = true},
     {.kernel_size = 2, .stride = 3, .padding = 1, .ceil_mode = true, .count_include_pad = false}};
 
 }  // namespace
@@ -51,6 +52,7 @@ TEST_CASE("average_pool2d: padding is counted unless it is not to be, and what c
   CHECK(pooled({.kernel_size = 2, .padding = 1}) == std::vector<double>{1, 2, 2, 4});
   CHECK(pooled({.kernel_size = 2, .padding = 1, .count_include_pad = false}) == std::vector<double>{4, 4, 4, 4});
   CHECK(pooled({.kernel_size = 2, .ceil_mode = true}) == std::vector<double>{4, 4, 4, 4});
+  CHECK(pooled({.kernel_size = 4, .stride = 2, .ceil_mode = true}) == std::vector<double>{4});  // larger than x
 }
 
 TEST_CASE("average pooling as modules, in a trace, and refused", "[pooling]") {

@@ -110,10 +110,29 @@ TEST_CASE("conv1d: shapes that cannot work", "[conv2d]") {
   const auto weight = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };
   CHECK_THROWS_WITH(conv1d(x, weight({6, 3, 4})), "conv1d: expected weight [1 or K, O k C], got [6 3 4]");
   CHECK_THROWS_WITH(conv1d(x, weight({1, 6, 3, 5})),
-                    "conv1d: x has 4 channels [K=1 B=2 H=1 W=9 C=4], weight expects 5 [O=6 1x3 C=5]");
+                    "conv1d: x has 4 channels [K=1 B=2 L=9 C=4], weight expects 5 [O=6 k=3 C=5]");
+  CHECK_THROWS_WITH(conv1d(x, weight({1, 6, 3, 4}), {.groups = 2}),
+                    "conv1d: x has 4 channels [K=1 B=2 L=9 C=4], weight expects 8 [O=6 k=3 C=4] in 2 groups");
   CHECK_THROWS_AS(conv1d(tape.input(zeros<float, Cpu>({2, 9, 4})), weight({1, 6, 3, 4})), ShapeError);
+  CHECK_THROWS_WITH(conv1d(x, weight({1, 6, 12, 4}), {.padding = 1}),
+                    "conv1d: the kernel of 12 is longer than the padded sequence [K=1 B=2 L=9 C=4] with padding 1");
+  CHECK_THROWS_WITH(conv1d(x, weight({1, 6, 3, 4}), {.dilation = 5}),
+                    "conv1d: the kernel of 3 with dilation 5 is longer than the padded sequence [K=1 B=2 L=9 C=4] "
+                    "with padding 0");
   CHECK_THROWS_AS(conv1d(x, weight({1, 6, 10, 4})), ShapeError);
+  CHECK_THROWS_WITH(conv1d(x, weight({1, 6, 3, 4}), {.stride = 0}),
+                    "conv1d: stride 0 and padding 0; expected stride >= 1 and padding >= 0");
   CHECK_THROWS_AS(conv1d(x, weight({1, 6, 3, 4}), {.stride = 0}), OptionError);
+  CHECK_THROWS_AS(conv1d(x, weight({2, 6, 3, 4})), ShapeError);
+  CHECK_THROWS_WITH(
+      conv1d(x, MemberWeight<float, Cpu>{weight({1, 6, 3, 4}),
+                                         RankOneFactors<float, Cpu>{weight({1, 6}), weight({1, 3})}}),
+      "conv1d: rank-1 factors r [K=1 O=6] and s [K=1 C=3] of a weight [1 6 3 4]; expected r [1 or K, 6] and s "
+      "[1 or K, 4]");
   CHECK_THROWS_WITH(conv_transpose1d(x, weight({1, 4, 3, 6}), {.output_padding = 1}),
-                    "conv_transpose1d: output_padding 0x1 with stride 1; it is 0 or more, and less than the stride");
+                    "conv_transpose1d: output_padding 1 with stride 1; it is 0 or more, and less than the stride");
+  CHECK_THROWS_WITH(conv_transpose1d(x, weight({1, 5, 3, 6})),
+                    "conv_transpose1d: x has 4 channels [K=1 B=2 L=9 C=4], weight expects 5 [C=5 k=3 O=6]");
+  CHECK_THROWS_WITH(conv_transpose1d(x, weight({1, 4, 3, 6}), {.padding = 6}),
+                    "conv_transpose1d: nothing is left of the result of [K=1 B=2 L=9 C=4] with padding 6");
 }

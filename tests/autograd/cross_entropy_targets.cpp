@@ -209,6 +209,31 @@ TEMPLATE_TEST_CASE("cross_entropy: with any targets float and bfloat16 round wha
   }
 }
 
+/// The same elements, each row (of a vector each element) two elements behind the last.
+template <class T>
+Tensor<T, Cpu> lying_apart(const Tensor<T, Cpu>& tensor) {
+  const Shape row = tensor.shape().slice(1, tensor.shape().rank());
+  auto view = zeros<T, Cpu>({tensor.dim(0), row.size() + 2}).columns(1, row);
+  copy(tensor, view);
+  return view;
+}
+
+TEST_CASE("cross_entropy: labels, probabilities and class weights may lie strided", "[cross_entropy]") {
+  const auto logits = random_inputs({{members, batch, classes}});
+  const auto labels = random_indices({members, batch}, classes);
+  const auto probabilities = some_probabilities(), weights = some_class_weights();
+  const auto compare_with_strided = [&](const auto& targets, const DoubleTensor& w) {
+    const auto results = [&](const auto& t, const Options& options) {
+      return values_and_gradients<double>(logits, [&](const auto& in) { return cross_entropy(in[0], t, options); });
+    };
+    CHECK(results(lying_apart(targets), {.class_weights = w.empty() ? w : lying_apart(w)}) ==
+          results(targets, {.class_weights = w}));
+  };
+  compare_with_strided(labels, {});
+  compare_with_strided(labels, weights);
+  compare_with_strided(probabilities, weights);
+}
+
 TEST_CASE("cross_entropy: losses of samples are the same bits on any number of threads", "[cross_entropy]") {
   CHECK(same_on_any_threads([] {
     return values_and_gradients<float>(random_inputs({{3, 60, 100}}), [](const auto& in) {

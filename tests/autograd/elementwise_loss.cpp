@@ -151,6 +151,19 @@ TEST_CASE("elementwise losses: NaN reaches loss and gradient", "[loss]") {
   }
 }
 
+TEST_CASE("binary_cross_entropy_with_logits: targets and positive weights may lie strided", "[loss]") {
+  const auto inputs = random_inputs({{2, 3, 4}, {2, 3, 4}, {4}});
+  auto targets = zeros<double, Cpu>({2, 15}).columns(2, {3, 4}), positive = zeros<double, Cpu>({4, 3}).columns(1, {});
+  copy(inputs[1], targets);
+  copy(inputs[2], positive);
+  const auto results = [&](const DoubleTensor& t, const DoubleTensor& p) {
+    return values_and_gradients<double>({inputs[0]}, [&](const auto& in) {
+      return binary_cross_entropy_with_logits(in[0], t, {.positive_weight = p});
+    });
+  };
+  CHECK(results(targets, positive) == results(inputs[1], inputs[2]));
+}
+
 TEST_CASE("elementwise losses: the same bits on any number of threads", "[loss]") {
   CHECK(same_on_any_threads([] {
     return values_and_gradients<float>(random_inputs({{3, 40, 200}, {3, 40, 200}}),

@@ -90,6 +90,33 @@ TEMPLATE_TEST_CASE("functions of one variable: values and slopes to the type's l
   }
 }
 
+TEMPLATE_TEST_CASE("functions of one variable: values and slopes of large numbers are those of their limits",
+                   "[functions]", float, bfloat16, double) {
+  const double huge = std::is_same_v<TestType, double> ? 1e300 : 3e38;
+  const std::vector<double> numbers{90, 150, 1e13, 1e20, huge};
+  Tensor<TestType, Cpu> x({1, 2 * std::ssize(numbers)});
+  for (std::int64_t i = 0; i < x.size(); ++i)
+    x.data()[i] =
+        TestType(static_cast<Accumulate<TestType>>(i % 2 ? numbers[to_size(i / 2)] : -numbers[to_size(i / 2)]));
+  for (const auto& function : all_functions<TestType>()) {
+    const std::string name = function.name;
+    if (function.positive || name == "exp") continue;
+    INFO(name);
+    const bool bounded = name == "sigmoid" || name == "tanh";
+    Tape tape;
+    auto dx = zeros<TestType, Cpu>(x.shape());
+    const auto y = function.operation(tape.leaf(x, dx));
+    const auto values = y.value();
+    tape.backward(y);
+    for (std::int64_t i = 0; i < x.size(); ++i) {
+      const double at = double(x.data()[i]), low = name == "tanh" ? -1 : 0;
+      INFO("x " << at);
+      CHECK(std::abs(double(values.data()[i]) - (at < 0 ? low : bounded ? 1 : at)) <= 1e-36);
+      CHECK(std::abs(double(dx.data()[i]) - (at > 0 && !bounded ? 1 : 0)) <= 1e-36);
+    }
+  }
+}
+
 TEST_CASE("functions of one variable: what is not finite", "[functions]") {
   const float infinity = std::numeric_limits<float>::infinity();
   const Tape tape;

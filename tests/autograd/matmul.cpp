@@ -40,6 +40,24 @@ TEST_CASE("matmul: values", "[matmul]") {
   CHECK(worst <= 8 * epsilon<double>());  // four products below 1, in any order
 }
 
+TEST_CASE("matmul: the gradient of an operand that members share is rounded once", "[matmul]") {
+  const auto gradient_of_shared = [](const Shape& shared, const Tensor<bfloat16, Cpu>& other, bool shared_is_a) {
+    Tape tape;
+    auto gradient = zeros<bfloat16, Cpu>(shared);
+    const auto x = tape.leaf(full<bfloat16, Cpu>(shared, bfloat16(1.f)), gradient), y = tape.input(other);
+    tape.backward(shared_is_a ? matmul(x, y) : matmul(y, x));
+    return float(gradient.data()[0]);
+  };
+  // Members' gradients 257 and -255 in turns: of them bfloat16 holds 256 and -255.
+  Tensor<bfloat16, Cpu> other({8, 1, 2});
+  for (std::int64_t k = 0; k < 8; ++k) {
+    other.row(k)[0] = bfloat16(k % 2 ? -256.f : 256.f);
+    other.row(k)[1] = bfloat16(1.f);
+  }
+  CHECK(gradient_of_shared({1, 1, 1}, other, true) == 8);
+  CHECK(gradient_of_shared({1, 1, 1}, other.reshaped({8, 2, 1}), false) == 8);
+}
+
 TEST_CASE("matmul: operands that do not fit", "[matmul]") {
   const Tape tape;
   const auto variable = [&](const Shape& shape) { return tape.input(zeros<float, Cpu>(shape)); };

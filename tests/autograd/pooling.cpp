@@ -85,6 +85,9 @@ TEST_CASE("max_pool2d: ceil mode takes a last window that does not fit, if it be
   CHECK(height(5, apart) == 2);
   CHECK(height(3, apart) == 2);
   CHECK(height(2, apart) == 1);
+  const PoolOptions large{.kernel_size = {3, 2}, .stride = 2, .ceil_mode = true};
+  CHECK(height(2, large) == 1);  // the only window reaches over the end
+  CHECK(height(4, large) == 2);
 }
 
 TEST_CASE("max_pool2d: the window 3x3 with stride 2 behind a ResNet's stem", "[pooling]") {
@@ -117,6 +120,10 @@ TEST_CASE("pooling: shapes and options that cannot work", "[pooling]") {
   CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = 5}),
                     "max_pool2d: the window of 5 is larger than the padded image [K=1 B=2 H=4 W=4 C=3]");
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 5}), ShapeError);
+  CHECK(max_pool2d(x, {.kernel_size = 5, .stride = 2, .ceil_mode = true}).shape() == Shape{1, 2, 1, 1, 3});
+  CHECK_THROWS_WITH(max_pool2d(x, {.kernel_size = {6, 4}, .stride = 2, .ceil_mode = true}),
+                    "max_pool2d: the window of 6x4 is larger than the padded image [K=1 B=2 H=4 W=4 C=3] by its "
+                    "stride of 2 or more");
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 2, .padding = 2}), OptionError);
   CHECK_THROWS_AS(max_pool2d(x, {.kernel_size = 0}), OptionError);
   CHECK_THROWS_AS(max_pool2d(x, {.stride = -1}), OptionError);

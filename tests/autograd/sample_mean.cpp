@@ -1,5 +1,11 @@
 #include <lpw/autograd/sample_mean.hpp>
 
+#include <limits>
+
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/elementwise_loss.hpp>
+#include <lpw/autograd/kl_divergence.hpp>
+
 #include "support/errors.hpp"
 #include "support/gradient_check.hpp"
 
@@ -46,6 +52,39 @@ TEST_CASE("sample_mean: a member without a sample has the mean 0 and no gradient
   CHECK(values_of(mean.value()) == std::vector<double>{0, 8.5});
   tape.backward(mean);
   CHECK(values_of(gradient) == std::vector<double>{0, 0, 0.25, 0.75});
+}
+
+TEST_CASE("sample_mean: a loss of weight 0 counts 0 and has no gradient, be it infinite or NaN", "[loss]") {
+  const float infinity = std::numeric_limits<float>::infinity();
+  const std::vector<float> weights{1, 0, 0, 3};
+  const auto mask = tensor_of<float>({1, 4}, weights);
+  const Tape tape;
+  const auto mean =
+      sample_mean(tape.input(tensor_of<float>({1, 4}, std::vector<float>{4, infinity, std::nanf(""), 8})), mask);
+  CHECK(mean.value().data()[0] == 7);
+
+  const auto check = [&](const char* name, const auto& loss) {
+    INFO(name);
+    auto x = random_tensor<float>({1, 4, 3}, 1);
+    auto dx = zeros<float, Cpu>(x.shape());
+    x.data()[3] = infinity;
+    x.data()[7] = std::nanf("");
+    Tape backward;
+    const auto y = sample_mean(loss(backward.leaf(x, dx), random_tensor<float>(x.shape(), 2)), mask);
+    CHECK(std::isfinite(y.value().data()[0]));
+    backward.backward(y);
+    for (std::int64_t i = 0; i < x.size(); ++i) CHECK((i / 3 % 3 == 0 ? dx.data()[i] != 0 : dx.data()[i] == 0));
+  };
+  check("mse_loss", [](const auto& x, const auto& t) { return mse_loss(x, t, {Reduction::samples}); });
+  check("l1_loss", [](const auto& x, const auto& t) { return l1_loss(x, t, {Reduction::samples}); });
+  check("binary_cross_entropy_with_logits", [](const auto& x, const auto& t) {
+    return binary_cross_entropy_with_logits(x, t, {.reduction = Reduction::samples});
+  });
+  check("kl_divergence", [](const auto& x, const auto& t) { return kl_divergence(x, t, {Reduction::samples}); });
+  check("kl_divergence the other way",
+        [](const auto& x, const auto& t) { return kl_divergence(t, x, {Reduction::samples}); });
+  check("cross_entropy",
+        [](const auto& x, const auto& t) { return cross_entropy(x, t, {.reduction = Reduction::samples}); });
 }
 
 TEST_CASE("sample_mean: shapes that do not fit", "[loss]") {

@@ -1,5 +1,7 @@
 #include <lpw/autograd/slice.hpp>
 
+#include <limits>
+
 #include <lpw/autograd/concat.hpp>
 
 #include "support/gradient_check.hpp"
@@ -71,4 +73,8 @@ TEST_CASE("slice: parts that are not there", "[slice]") {
   CHECK_THROWS_AS(slice(x, {.axis = 1, .first = -1, .count = 2}), ShapeError);
   CHECK_THROWS_AS(slice(x, {.axis = 1, .first = 1, .count = -1}), ShapeError);
   CHECK_THROWS_AS(slice(x, {.axis = 3}), ShapeError);
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK_THROWS_WITH(slice(x, {.axis = 2, .first = most, .count = 2}),
+                    "slice: 2 from 9223372036854775807 on of axis 2 of [2 3 4], which has 4");
+  CHECK_THROWS_AS(slice(x, {.axis = 2, .first = 2, .count = most}), ShapeError);
 }

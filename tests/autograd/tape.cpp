@@ -354,3 +354,19 @@ TEST_CASE("tape: operations on a parameter that lies strided in its store read a
   tape.backward(add(square(parameter), relu(parameter)));
   CHECK(std::vector<float>(gradient.data(), gradient.data() + 8) == std::vector<float>{0, 5, 7, 0, 0, 13, 15, 0});
 }
+
+TEST_CASE("tape: a leaf's gradient is written where it lies, whatever its value does", "[tape]") {
+  const auto values = tensor_of<float>({2, 2}, std::vector<float>{2, 3, 6, 7});
+  const auto gradients = [](const Tensor<float, Cpu>& value, const Tensor<float, Cpu>& gradient) {
+    Tape tape;
+    const auto x = tape.leaf(value, gradient);
+    tape.backward(add(square(x), relu(x)));
+  };
+  Tensor<float, Cpu> strided = zeros<float, Cpu>({2, 4}), packed = zeros<float, Cpu>({2, 2});
+  gradients(values, strided.columns(1, {2}));
+  CHECK(std::vector<float>(strided.data(), strided.data() + 8) == std::vector<float>{0, 5, 7, 0, 0, 13, 15, 0});
+  auto store = zeros<float, Cpu>({2, 4}).columns(1, {2});
+  copy(values, store);
+  gradients(store, packed);
+  CHECK(std::vector<float>(packed.data(), packed.data() + 4) == std::vector<float>{5, 7, 13, 15});
+}

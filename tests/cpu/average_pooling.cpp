@@ -34,6 +34,14 @@ TEMPLATE_TEST_CASE("average_pool2d and its gradient equal their definitions", "[
       }
 }
 
+TEST_CASE("average pooling of a large image is exact to some roundings", "[pooling]") {
+  const auto image = full<float, Cpu>({1, 1, 1024, 1024, 1}, 0.1f);
+  // a run of 128 equal terms, each rounded to half a unit of the sum at most, and the quotient
+  const double allowed = 64 * epsilon<float>();
+  const auto mean = average_pool2d_forward(image, adaptive_windows(image.shape(), 1));
+  CHECK(relative_difference(values_of(mean), std::vector{double(0.1f)}) <= allowed);
+}
+
 TEST_CASE("average_pool2d gives the same bits on any number of threads", "[pooling]") {
   const auto x = random_tensor<float>({2, 3, 9, 8, 17}, 1);
   for (const auto& c : average_cases(9, 8))

@@ -55,6 +55,12 @@ TEMPLATE_TEST_CASE("count_correct counts labels whose logit is the first of the 
   CHECK(correct({1, 0, 0, 0}) == 4);
   CHECK(correct({1, 1, 0, 2}) == 2);
   CHECK(correct({2, 1, 2, 1}) == 0);
+  const auto all = tensor_of<std::int32_t>({2, 4}, std::vector<std::int32_t>{1, 0, 2, 2, 0, 0, 2, 2});
+  CHECK(count_correct(logits, all.columns(0, {2})).data()[0] == 4);  // strided, as a part of what there is
+  Tensor<TestType, Cpu> wide = zeros<TestType, Cpu>({2, 9});
+  auto part = wide.columns(3, {2, 3});
+  copy(logits, part);
+  CHECK(count_correct(part, all.columns(0, {2})).data()[0] == 4);
 }
 
 TEST_CASE("cross-entropy of logits far apart is their distance, and probabilities are 0 and 1", "[cross_entropy]") {

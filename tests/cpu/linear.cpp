@@ -115,6 +115,13 @@ std::vector<std::vector<double>> results(const LinearCase& c) {
 
 }  // namespace
 
+/// In bfloat16 256 + 1 is 256, and 256 + 1 + 1 is 258.
+TEST_CASE("linear adds its bias before the sum is rounded", "[linear]") {
+  const auto x = full<bfloat16, Cpu>({1, 1, 2}, bfloat16(1.f));
+  const auto weight = tensor_of<float>({1, 1, 2}, std::vector<float>{256, 1});
+  with_each_engine([&] { CHECK(float(linear_forward(x, weight, full<float, Cpu>({1, 1}, 1.f)).data()[0]) == 258); });
+}
+
 TEMPLATE_TEST_CASE("a linear layer and its gradients equal their definition", "[linear]", float, double, bfloat16) {
   with_each_engine([] {
     for (const LinearCase& c : linear_cases) {

@@ -67,6 +67,12 @@ TEMPLATE_TEST_CASE("global_average_pool and its gradient equal their definitions
     }
 }
 
+TEST_CASE("global_average_pool of a large image is exact to some roundings", "[pooling]") {
+  const auto mean = global_average_pool_forward(full<float, Cpu>({1, 1, 1024, 1024, 1}, 0.1f));
+  // a run of 128 equal terms, each rounded to half a unit of the sum at most, and the quotient
+  CHECK(relative_difference(values_of(mean), std::vector{double(0.1f)}) <= 64 * epsilon<float>());
+}
+
 TEST_CASE("pooling gives the same bits on any number of threads", "[pooling]") {
   const auto x = random_tensor<float>({2, 3, 9, 8, 17}, 1);
   CHECK(same_on_any_threads([&] {

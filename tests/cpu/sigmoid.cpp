@@ -1,5 +1,6 @@
 #include <lpw/cpu/base/sigmoid.hpp>
 
+#include <cmath>
 #include <limits>
 
 #include "catch.hpp"
@@ -36,7 +37,11 @@ TEST_CASE("sigmoid and tanh at the ends", "[sigmoid]") {
   const float infinity = std::numeric_limits<float>::infinity(), nan = std::numeric_limits<float>::quiet_NaN();
   CHECK(sigmoid(0.f) == 0.5f);
   CHECK(sigmoid(infinity) == 1.f);
-  CHECK(sigmoid(-infinity) <= 1e-37f);
+  CHECK(sigmoid(-infinity) == 0.f);
+  CHECK(sigmoid(-88.f) == 0.f);
+  CHECK(sigmoid(-1e30f) == 0.f);
+  CHECK(std::abs(double(sigmoid(-87.f)) - std::exp(-87.0)) <= 4 * epsilon<float>() * std::exp(-87.0));
+  CHECK(std::abs(double(sigmoid(-87.6f)) - std::exp(double(-87.6f))) <= 1e-44);  // a number without all its digits
   CHECK(sigmoid(1e30f) == 1.f);
   CHECK(std::isnan(sigmoid(nan)));
   CHECK(hyperbolic_tangent(0.f) == 0.f);

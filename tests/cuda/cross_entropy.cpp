@@ -68,6 +68,11 @@ TEMPLATE_TEST_CASE("count_correct on the GPU counts what the CPU counts", "[gpu]
     INFO("classes " << classes << ", " << expected.data()[0] << " correct");
     CHECK(expected.data()[0] > 0);
     CHECK(equal(count_correct(on_device(logits), on_device(labels)), expected));
+    auto wide = zeros<TestType, Cuda>({3, 211 * classes + 3}).columns(0, {211, classes});
+    auto apart = zeros<std::int32_t, Cuda>({3, 300}).columns(5, {211});
+    copy(on_device(logits), wide);
+    copy(on_device(labels), apart);
+    CHECK(equal(count_correct(wide, apart), expected));
   }
 }
 

@@ -114,6 +114,39 @@ TEMPLATE_TEST_CASE("the kernels kl_divergence give losses and gradients", "[loss
   });
 }
 
+TEST_CASE("the kernels of losses count 0 for a sample of weight 0, and leave it no gradient", "[losses]") {
+  const auto infinities = full<float, Cpu>({1, 1, 8}, std::numeric_limits<float>::infinity());
+  const auto statistics = full<float, Cpu>({1, 1, 4}, std::nanf("")), losses = full<float, Cpu>({1, 1}, std::nanf(""));
+  const auto zero = zeros<float, Cpu>({1, 1});
+  const auto plan = plan_softmax(1, 1, 8, 0);
+  const kernels::SoftmaxTiling tiling{1, 1, 8, 0, plan.block_per_row};
+  auto mean = unwritten<float>({1}), dx = unwritten<float>({1, 1, 8}), dp = unwritten<float>({1, 1, 8}),
+       dq = unwritten<float>({1, 1, 8});
+  const float weights[] = {0, 2}, two[] = {std::numeric_limits<float>::infinity(), 5};
+  const kernels::SampleMean p{two, weights, false, mean.data(), 1, 2};
+  CHECK(same_on_any_order<1>(
+      small_plan(32), [&] { kernels::sample_mean<float>(p); }, mean));
+  CHECK(mean.data()[0] == 5);
+  const kernels::ElementwiseLossBackward<float> elements{
+      infinities.data(), infinities.data(), nullptr, 8,     kernels::ElementLoss::squared,
+      zero.data(),       dx.data(),         false,   tiling};
+  CHECK(same_on_any_order<1>(
+      plan.launch, [&] { kernels::elementwise_loss_backward<float, 1>(elements); }, dx));
+  const kernels::KlDivergenceBackward<float> divergence{infinities.data(),
+                                                        infinities.data(),
+                                                        losses.data(),
+                                                        statistics.data(),
+                                                        zero.data(),
+                                                        dp.data(),
+                                                        dq.data(),
+                                                        false,
+                                                        false,
+                                                        tiling};
+  CHECK(same_on_any_order<1>(
+      plan.launch, [&] { kernels::kl_divergence_backward<float, 1>(divergence); }, dp, dq));
+  for (const auto& gradient : {dx, dp, dq}) CHECK(largest_magnitude(gradient) == 0);
+}
+
 TEST_CASE("the kernels sample_mean give means and gradients", "[losses]") {
   for (const std::int64_t members : {1, 19}) {
     const Shape shape{members, 70};

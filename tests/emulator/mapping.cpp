@@ -34,6 +34,23 @@ TEMPLATE_TEST_CASE("the kernel apply_function gives the same bits on any order o
     });
 }
 
+TEST_CASE("the kernel apply_function gives slopes of large numbers as their limits", "[mapping]") {
+  const auto dy = full<float, Cpu>({6}, 1.f);
+  const auto at = tensor_of<float>({6}, std::vector<float>{1e13f, -1e13f, 1e20f, -1e20f, 3e38f, -3e38f});
+  for (const Function f : {Function::gelu_slope, Function::gelu_tanh_slope, Function::silu_slope}) {
+    auto slopes = unwritten<float>({6});
+    Walk walk;
+    walk.rank = 1;
+    walk.extent[0] = 6;
+    walk.stride[0][0] = walk.stride[1][0] = walk.stride[Walk::result][0] = 1;
+    const kernels::ApplyFunction<float, float, float> p{
+        {dy.data(), at.data(), nullptr, f, 1, 0, false}, slopes.data(), false, walk};
+    CHECK(same_on_any_order<1>(
+        small_plan(6), [&] { kernels::apply_function<float, float, float, 1>(p); }, slopes));
+    CHECK(values_of(slopes) == std::vector<double>{1, 0, 1, 0, 1, 0});
+  }
+}
+
 TEST_CASE("the kernel sum_function gives the same bits on any order of threads, in parts and with their sum",
           "[mapping]") {
   for (const auto& layout : summed_layouts) {

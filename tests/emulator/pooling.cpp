@@ -117,3 +117,16 @@ TEMPLATE_TEST_CASE("the kernels of global average pooling give the mean and spre
           }
         });
 }
+
+TEST_CASE("the kernel of global average pooling sums a large image in runs", "[pooling]") {
+  constexpr std::int64_t pixels = 4096, channels = 64;
+  const auto x = full<float, Cpu>({1, 1, pixels, 1, channels}, 0.1f);
+  auto y = unwritten<float>({1, 1, channels});
+  const auto plan = plan_member_rows(1, pixels, channels, 1, true, 1);
+  REQUIRE(pixels / plan.tiling.pass() >= 1024);  // pixels that a thread sums
+  const kernels::AveragePoolForward<float> forward{x.data(), y.data(), plan.tiling};
+  CHECK(same_on_any_order<1>(
+      plan.launch, [&] { kernels::global_average_pool_forward<float, 1>(forward); }, y));
+  // twice some eight runs of 128 equal terms, each rounded by a quarter of a unit on average; all in one: 80 epsilon
+  CHECK(relative_difference(y, full<float, Cpu>(y.shape(), 0.1f)) <= 32 * epsilon<float>());
+}

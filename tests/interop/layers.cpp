@@ -1,4 +1,4 @@
-// Computes losses, norms and a GRU, and their gradients, for layers.py to compare with PyTorch's:
+// Computes operations, losses, norms and a GRU, and their gradients, for layers.py to compare with PyTorch's:
 //   layers OUT
 // OUT is a safetensors file of doubles. Of each case it holds the operands "<case>.in.<name>" and what comes out,
 // "<case>.out.<name>", with the gradients "<case>.grad.<name>" of the weighted sum of the output by
@@ -11,11 +11,19 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/autograd/arithmetic.hpp>
+#include <lpw/autograd/concat.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/elementwise_loss.hpp>
+#include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/group_norm.hpp>
 #include <lpw/autograd/gru.hpp>
 #include <lpw/autograd/kl_divergence.hpp>
+#include <lpw/autograd/matmul.hpp>
+#include <lpw/autograd/permute.hpp>
+#include <lpw/autograd/slice.hpp>
+#include <lpw/autograd/softmax.hpp>
+#include <lpw/autograd/sums.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/tensor/philox.hpp>
 
@@ -25,6 +33,7 @@ namespace {
 
 using Numbers = Tensor<double, Cpu>;
 using Value = Variable<double, Cpu>;
+using Values = std::vector<Value>;
 using Named = std::vector<std::pair<std::string, Numbers>>;
 
 Numbers normal(const Shape& shape, std::uint32_t draw) {
@@ -136,6 +145,68 @@ void add_layers(Cases& cases) {
             });
 }
 
+/// b has x's shape, or is repeated over axes that it lacks, or has with extent 1.
+void add_arithmetic(Cases& cases) {
+  const Shape in{1, 2, 3, 4};
+  const auto x = normal(in, 20);
+  const auto add_case = [&](const std::string& name, const auto& same, const auto& repeated) {
+    cases.add(name, {{"x", x}, {"b", shares(in, 21)}}, {}, same);
+    cases.add(name + "_rows", {{"x", x}, {"b", shares({1, 4}, 22)}}, {}, [=](const Values& v) {
+      return repeated(v, Broadcast{{1, 2}});
+    });
+    cases.add(name + "_kept", {{"x", x}, {"b", shares({1, 2, 1, 4}, 23)}}, {},
+              [=](const Values& v) { return repeated(v, Broadcast{{2}}); });
+  };
+  add_case(
+      "add", [](const Values& v) { return add(v[0], v[1]); },
+      [](const Values& v, const Broadcast& along) { return add(v[0], v[1], along); });
+  add_case(
+      "sub", [](const Values& v) { return sub(v[0], v[1]); },
+      [](const Values& v, const Broadcast& along) { return sub(v[0], v[1], along); });
+  add_case(
+      "mul", [](const Values& v) { return mul(v[0], v[1]); },
+      [](const Values& v, const Broadcast& along) { return mul(v[0], v[1], along); });
+  add_case(
+      "div", [](const Values& v) { return div(v[0], v[1]); },
+      [](const Values& v, const Broadcast& along) { return div(v[0], v[1], along); });
+}
+
+void add_functions(Cases& cases) {
+  const auto x = normal({1, 5, 6}, 24), positive = shares({1, 5, 6}, 25);
+  cases.add("exp", {{"x", x}}, {}, [](const Values& v) { return exp(v[0]); });
+  cases.add("log", {{"x", positive}}, {}, [](const Values& v) { return log(v[0]); });
+  cases.add("sqrt", {{"x", positive}}, {}, [](const Values& v) { return sqrt(v[0]); });
+  cases.add("sigmoid", {{"x", x}}, {}, [](const Values& v) { return sigmoid(v[0]); });
+  cases.add("tanh", {{"x", x}}, {}, [](const Values& v) { return tanh(v[0]); });
+  cases.add("gelu", {{"x", x}}, {}, [](const Values& v) { return gelu(v[0]); });
+  cases.add("gelu_tanh", {{"x", x}}, {}, [](const Values& v) { return gelu(v[0], {.tanh = true}); });
+  cases.add("silu", {{"x", x}}, {}, [](const Values& v) { return silu(v[0]); });
+}
+
+void add_shapes(Cases& cases) {
+  const auto x = normal({1, 2, 3, 4}, 26), other = normal({1, 2, 5, 4}, 27);
+  cases.add("sum", {{"x", x}}, {}, [](const Values& v) { return sum(v[0], {.over = {2}}); });
+  cases.add("mean", {{"x", x}}, {}, [](const Values& v) { return mean(v[0], {.over = {1, -1}, .keep = true}); });
+  cases.add("matmul", {{"a", x}, {"b", other}}, {},
+            [](const Values& v) { return matmul(v[0], v[1], {.transpose_b = true}); });
+  cases.add("softmax", {{"x", x}}, {}, [](const Values& v) { return softmax(v[0]); });
+  cases.add("softmax_causal", {{"x", x}}, {}, [](const Values& v) { return softmax(v[0], {.causal = true}); });
+  cases.add("concat", {{"a", x}, {"b", other}}, {}, [](const Values& v) { return concat(v, 2); });
+  cases.add("slice", {{"x", other}}, {},
+            [](const Values& v) { return slice(v[0], {.axis = 2, .first = 1, .count = 3}); });
+  cases.add("permute", {{"x", x}}, {}, [](const Values& v) { return permute(v[0], {0, 3, 1, 2}); });
+}
+
+/// Two heads, of which each place reads itself and those before.
+void add_attention(Cases& cases) {
+  const Shape heads{1, 2, 6, 4};
+  cases.add("attention", {{"q", normal(heads, 28)}, {"k", normal(heads, 29)}, {"v", normal(heads, 30)}}, {},
+            [](const Values& v) {
+              const auto scores = matmul(v[0], v[1], {.transpose_b = true});
+              return matmul(softmax(affine(scores, {.scale = 0.5}), {.causal = true}), v[2]);
+            });
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -144,6 +215,10 @@ int main(int argc, char** argv) {
     Cases cases;
     add_losses(cases);
     add_layers(cases);
+    add_arithmetic(cases);
+    add_functions(cases);
+    add_shapes(cases);
+    add_attention(cases);
     cases.save(argv[1]);
   } catch (const std::exception& error) {
     std::cerr << error.what() << '\n';

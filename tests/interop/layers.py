@@ -1,4 +1,4 @@
-"""Checks losses, layer norm, group norm and the GRU, and their gradients, against PyTorch's.
+"""Checks operations, losses, layer norm, group norm and the GRU, and their gradients, against PyTorch's.
 
   layers.py PROGRAM   PROGRAM is made from layers.cpp
 
@@ -46,7 +46,40 @@ def gru(x, h, weight_ih_l0, weight_hh_l0, bias_ih_l0, bias_hh_l0):
     return torch.gru(x, h[None], parameters, True, 1, 0.0, False, False, False)[0]
 
 
+def masked(scores):
+    """Scores [..., M, N] of which row i has columns 0 to i."""
+    behind = torch.ones(scores.shape[-2:], dtype=torch.bool).triu(1)
+    return scores.masked_fill(behind, float("-inf"))
+
+
+def attention(q, k, v):
+    """PyTorch's, which it has since 2.0; before that, the formula of its documents."""
+    if hasattr(F, "scaled_dot_product_attention"):
+        return F.scaled_dot_product_attention(q, k, v, is_causal=True)
+    return masked(q @ k.mT / q.shape[-1] ** 0.5).softmax(-1) @ v
+
+
 OPERATIONS = {
+    **{
+        name + of_b: lambda x, b, function=getattr(torch, name): function(x, b)
+        for name in ("add", "sub", "mul", "div")
+        for of_b in ("", "_rows", "_kept")
+    },
+    **{
+        name: lambda x, function=getattr(torch, name): function(x) for name in ("exp", "log", "sqrt", "sigmoid", "tanh")
+    },
+    "gelu": lambda x: F.gelu(x),
+    "gelu_tanh": lambda x: F.gelu(x, approximate="tanh"),
+    "silu": lambda x: F.silu(x),
+    "sum": lambda x: x.sum(1),
+    "mean": lambda x: x.mean((0, 2), keepdim=True),
+    "matmul": lambda a, b: a @ b.mT,
+    "softmax": lambda x: x.softmax(-1),
+    "softmax_causal": lambda x: masked(x).softmax(-1),
+    "concat": lambda a, b: torch.cat([a, b], 1),
+    "slice": lambda x: x[:, 1:4],
+    "permute": lambda x: x.permute(2, 0, 1),
+    "attention": attention,
     "mse": lambda x, t, samples: elements((x - t) ** 2, samples),
     "l1": lambda x, t, samples: elements((x - t).abs(), samples),
     "bce": lambda x, t, w, samples: elements(

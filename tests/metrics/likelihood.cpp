@@ -7,6 +7,7 @@
 #include <lpw/tensor/philox.hpp>
 
 #include "catch.hpp"
+#include "support/compare.hpp"
 #include "support/errors.hpp"
 #include "support/random.hpp"
 #include "support/threads.hpp"
@@ -51,6 +52,16 @@ TEST_CASE("log-likelihoods are the logarithms of the labels' probabilities, of o
     }
     CHECK_THAT(ensemble.data()[i], WithinAbs(std::log(sum / 3), 1e-13));
   }
+}
+
+TEST_CASE("log-likelihoods of logits and labels that lie strided are theirs") {
+  const auto logits = random_logits(5, 7, 1);
+  const auto labels = labels_of(5, 7);
+  auto wide = zeros<double, Cpu>({5, 9}).columns(1, {7});
+  auto column = zeros<std::int32_t, Cpu>({5, 3}).columns(2, {});
+  copy(logits, wide);
+  copy(labels, column);
+  CHECK(values_of(log_likelihoods(wide, column)) == values_of(log_likelihoods(logits, labels)));
 }
 
 TEST_CASE("log-likelihoods are the same bits on any number of threads") {

@@ -1,5 +1,6 @@
 #include <lpw/tensor/tensor.hpp>
 
+#include <limits>
 #include <numeric>
 #include <vector>
 
@@ -167,6 +168,10 @@ TEST_CASE("Tensor errors name the operation, what it got and the shape") {
   CHECK_THROWS_WITH(tensor.rows(2, 2), "rows: [2, 4) of a tensor [3 10]");
   CHECK_THROWS_WITH(tensor.rows(-1, 1), "rows: [-1, 0) of a tensor [3 10]");
   CHECK_THROWS_WITH(tensor.rows(0, -1), "rows: [0, -1) of a tensor [3 10]");
+  constexpr std::int64_t most = std::numeric_limits<std::int64_t>::max();
+  CHECK_THROWS_WITH(tensor.rows(most, 2), "rows: 2 from 9223372036854775807 on of a tensor [3 10]");
+  CHECK_THROWS_AS(tensor.rows(1, most), ShapeError);
+  CHECK_THROWS_WITH(tensor.columns(most, {3}), "columns: [3] at 9223372036854775807 of a tensor [3 10]");
   CHECK_THROWS_WITH(tensor.reshaped({4, 7}), "reshaped: [3 10] has 30 elements, [4 7] has 28");
   CHECK_THROWS_WITH(tensor.columns(4, {2, 3}).reshaped({18}), "reshaped: [3 2 3] is not contiguous");
   CHECK_THROWS_WITH(tensor.columns(8, {3}), "columns: [3] at 8 of a tensor [3 10]");

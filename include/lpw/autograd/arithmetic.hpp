@@ -12,11 +12,13 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// gradient (+)= f over the indices of `shape`, summed over those axes along which `along` is 0.
+/// gradient (+)= f over the indices of `shape`, summed over those axes along which `along` is 0: as its value lies, but
+/// for the member rows, which may lie otherwise.
 template <Function f, class T, class B, class Out, class D>
 void put_gradient(const Shape& shape, const FunctionInputs<T, B, D>& inputs, const Edge<Out, D>& edge, const Shape& own,
-                  const Strides& along) {
+                  Strides along) {
   const auto gradient = edge.sink(own);
+  if (along[0] != 0) along[0] = gradient.tensor.row_stride();
   const StridedTarget<Out, D> target{{gradient.tensor, along}, gradient.accumulate};
   if constexpr (std::is_same_v<T, Out>)
     if (own.size() == shape.size()) return apply_function<f>(shape, inputs, target);

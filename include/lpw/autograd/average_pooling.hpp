@@ -24,7 +24,7 @@ template <class T, class D>
 
 /// Mean over every window of x [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Zeros of the padding are counted unless
 /// count_include_pad is false, as PyTorch's are. Throws OptionError for impossible options, ShapeError for a window
-/// that is larger than the padded image.
+/// that is larger than the padded image, in ceil mode by its stride.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> average_pool2d(const Variable<T, D>& x, AveragePoolOptions options = {}) {
   detail::check_pool("average_pool2d", x, options.windows());

@@ -33,16 +33,53 @@ struct ConvTranspose1dOptions {
 
 namespace detail {
 
-/// A kernel [1 or K, O, k, C] as [1 or K, O, 1, k, C].
-[[nodiscard]] inline Shape image_kernel(const char* operation, const Shape& kernel) {
-  require<ShapeError>(kernel.rank() == 4, operation, ": expected weight [1 or K, O k C], got ", kernel);
-  return {kernel[0], kernel[1], 1, kernel[2], kernel[3]};
+/// What both directions ask of x [K, B, L, C] and of a weight [1 or K, ..., k, ...], whose axes are called `axes`.
+template <class T, class D>
+void check_sequence(const char* operation, const char* axes, const Variable<T, D>& x,
+                    const MemberWeight<Accumulate<T>, D>& weight, const Conv2dOptions& options) {
+  const Shape &in = x.shape(), &kernel = weight.rows.shape();
+  require_axes(operation, "[K B L C]", in.rank() == 4, in);
+  require<ShapeError>(kernel.rank() == 4, operation, ": expected weight [1 or K, ", axes, "], got ", kernel);
+  require_elements(operation, in);
+  require_elements(operation, kernel);
+  check_conv2d_options(operation, options, kernel[1]);
+  require_member_rows(operation, "weight", kernel[0], in[0]);
+  if (weight.factors) check_rank_one(operation, in[0], kernel, *weight.factors);
 }
 
-/// The same of a weight, whose rows may be strided: a view of them.
+template <class T, class D>
+void check_conv1d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight, const Conv1dOptions& o) {
+  check_sequence("conv1d", "O k C", x, weight, {o.stride, o.padding, o.dilation, o.groups});
+  const Shape &in = x.shape(), &kernel = weight.rows.shape();
+  const std::int64_t channels = kernel[3] * o.groups;
+  require<ShapeError>(in[3] == channels, "conv1d: x has ", in[3], " channels ", describe(in, "KBLC"),
+                      ", weight expects ", channels, " [O=", kernel[1], " k=", kernel[2], " C=", kernel[3], "]",
+                      o.groups > 1 ? to_text(" in ", o.groups, " groups") : "");
+  require<ShapeError>(in[2] + 2 * o.padding > o.dilation * (kernel[2] - 1), "conv1d: the kernel of ", kernel[2],
+                      o.dilation == 1 ? "" : to_text(" with dilation ", o.dilation),
+                      " is longer than the padded sequence ", describe(in, "KBLC"), " with padding ", o.padding);
+}
+
+template <class T, class D>
+void check_conv_transpose1d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
+                            const ConvTranspose1dOptions& o) {
+  constexpr const char* operation = "conv_transpose1d";
+  check_sequence(operation, "C k O", x, weight, {o.stride, o.padding, o.dilation, o.groups});
+  require<OptionError>(o.output_padding >= 0 && o.output_padding < o.stride, operation, ": output_padding ",
+                       o.output_padding, " with stride ", o.stride, "; it is 0 or more, and less than the stride");
+  const Shape &in = x.shape(), &kernel = weight.rows.shape();
+  require<ShapeError>(in[3] == kernel[1], operation, ": x has ", in[3], " channels ", describe(in, "KBLC"),
+                      ", weight expects ", kernel[1], " [C=", kernel[1], " k=", kernel[2], " O=", kernel[3], "]");
+  const std::int64_t length =
+      (in[2] - 1) * o.stride - 2 * o.padding + o.dilation * (kernel[2] - 1) + o.output_padding + 1;
+  require<ShapeError>(length > 0, operation, ": nothing is left of the result of ", describe(in, "KBLC"),
+                      " with padding ", o.padding);
+}
+
+/// A weight [1 or K, O, k, C], whose rows may be strided, as a view [1 or K, O, 1, k, C] of them.
 template <class W, class D>
-[[nodiscard]] MemberWeight<W, D> image_weight(const char* operation, MemberWeight<W, D> weight) {
-  const Shape in = weight.rows.shape(), shape = image_kernel(operation, in);
+[[nodiscard]] MemberWeight<W, D> image_weight(MemberWeight<W, D> weight) {
+  const Shape in = weight.rows.shape(), shape{in[0], in[1], 1, in[2], in[3]};
   const auto rows = record(
       "reshape", weight.rows.rows().reshaped(shape),
       [in, dw = weight.rows.edge()](Tensor<W, D> dy) { dw.add(dy.reshaped(in)); }, weight.rows);
@@ -52,9 +89,8 @@ template <class W, class D>
 
 /// Sequences as images of height 1, and back.
 template <class T, class D>
-[[nodiscard]] Variable<T, D> as_images(const char* operation, const Variable<T, D>& x) {
+[[nodiscard]] Variable<T, D> as_images(const Variable<T, D>& x) {
   const Shape& in = x.shape();
-  require_axes(operation, "[K B L C]", in.rank() == 4, in);
   return reshape(x, {in[0], in[1], 1, in[2], in[3]});
 }
 template <class T, class D>
@@ -70,10 +106,8 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv1d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
                                     Conv1dOptions options = {}) {
-  const auto images = detail::as_images("conv1d", x);
-  const auto kernel = detail::image_weight("conv1d", weight);
-  detail::check_conv2d(images, kernel.rows, options.images(), "conv1d");
-  return detail::as_sequences(conv2d(images, kernel, options.images()));
+  detail::check_conv1d(x, weight, options);
+  return detail::as_sequences(conv2d(detail::as_images(x), detail::image_weight(weight), options.images()));
 }
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv1d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
@@ -94,10 +128,8 @@ template <class T, class D>
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv_transpose1d(const Variable<T, D>& x, const MemberWeight<Accumulate<T>, D>& weight,
                                               ConvTranspose1dOptions options = {}) {
-  const auto images = detail::as_images("conv_transpose1d", x);
-  const auto kernel = detail::image_weight("conv_transpose1d", weight);
-  detail::check_conv_transpose2d(images, kernel.rows, options.images(), "conv_transpose1d");
-  return detail::as_sequences(conv_transpose2d(images, kernel, options.images()));
+  detail::check_conv_transpose1d(x, weight, options);
+  return detail::as_sequences(conv_transpose2d(detail::as_images(x), detail::image_weight(weight), options.images()));
 }
 template <class T, class D>
 [[nodiscard]] Variable<T, D> conv_transpose1d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,

@@ -23,8 +23,8 @@ inline void check_conv2d_options(const char* operation, const Conv2dOptions& opt
 }
 
 template <class T, class D>
-void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options,
-                  const char* operation = "conv2d") {
+void check_conv2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight, Conv2dOptions options) {
+  constexpr const char* operation = "conv2d";
   const Shape &in = x.shape(), &kernel = weight.shape();
   require_axes(operation, "[K B H W C]", in.rank() == 5, in);
   require<ShapeError>(kernel.rank() == 5, operation, ": expected weight [1 or K, O kh kw C], got ", kernel);

@@ -33,7 +33,8 @@ namespace detail {
 
 template <class T, class D>
 void check_conv_transpose2d(const Variable<T, D>& x, const Variable<Accumulate<T>, D>& weight,
-                            const ConvTranspose2dOptions& options, const char* operation = "conv_transpose2d") {
+                            const ConvTranspose2dOptions& options) {
+  constexpr const char* operation = "conv_transpose2d";
   const Shape &in = x.shape(), &kernel = weight.shape();
   require_axes(operation, "[K B H W C]", in.rank() == 5, in);
   require<ShapeError>(kernel.rank() == 5, operation, ": expected weight [1 or K, C kh kw O], got ", kernel);

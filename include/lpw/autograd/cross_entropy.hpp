@@ -87,12 +87,9 @@ template <class T, class D>
                       labels.shape(), "; expected [K B classes] and [K B]");
   detail::check_cross_entropy(in, options);
   const bool plain = options.class_weights.empty() && !options.ignore_index && options.reduction == Reduction::mean;
-  if (plain) return detail::plain_cross_entropy(logits, labels, options.label_smoothing);
-  const SoftmaxTargets<T, D> targets{labels.contiguous() ? labels : clone(labels),
-                                     {},
-                                     options.class_weights,
-                                     options.label_smoothing,
-                                     options.ignore_index};
+  if (plain) return detail::plain_cross_entropy(logits, packed(labels), options.label_smoothing);
+  const SoftmaxTargets<T, D> targets{
+      packed(labels), {}, packed(options.class_weights), options.label_smoothing, options.ignore_index};
   return detail::softmax_loss(logits, targets, options.reduction);
 }
 
@@ -108,11 +105,8 @@ template <class T, class D>
   detail::check_cross_entropy(in, options);
   require<OptionError>(!options.ignore_index,
                        "cross_entropy: ignore_index is a label, and there are probabilities; leave it out");
-  const SoftmaxTargets<T, D> targets{{},
-                                     probabilities.contiguous() ? probabilities : clone(probabilities),
-                                     options.class_weights,
-                                     options.label_smoothing,
-                                     {}};
+  const SoftmaxTargets<T, D> targets{
+      {}, packed(probabilities), packed(options.class_weights), options.label_smoothing, {}};
   return detail::softmax_loss(logits, targets, options.reduction);
 }
 

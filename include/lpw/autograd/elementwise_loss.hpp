@@ -99,8 +99,8 @@ template <class T, class D>
   require<ShapeError>(positive.empty() || positive.shape() == Shape{x.shape()[-1]}, name, ": positive_weight is ",
                       positive.shape(), ", the last axis of x ", x.shape(), " has ", x.shape()[-1],
                       " columns; expected a weight for each");
-  const ElementwiseLoss<Accumulate<T>, D> of{ElementLoss::logistic, positive};
-  const auto logits = x.value(), wanted = targets.contiguous() ? targets : clone(targets);
+  const ElementwiseLoss<Accumulate<T>, D> of{ElementLoss::logistic, packed(positive)};
+  const auto logits = x.value(), wanted = packed(targets);
   auto losses = record(
       name, elementwise_loss_forward(logits, wanted, of),
       [logits, wanted, of, dx = x.edge()](Tensor<Accumulate<T>, D> dlosses) {

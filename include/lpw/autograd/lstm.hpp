@@ -102,8 +102,7 @@ class LstmWindow {
   /// a + b of parameters [1 or K, C], which the cell takes as one.
   [[nodiscard]] static Tensor<W, D> sum_of_rows(const Tensor<W, D>& a, const Tensor<W, D>& b) {
     if (a.dim(0) < b.dim(0)) return sum_of_rows(b, a);
-    const auto rows = a.contiguous() ? a : clone(a);
-    return add_channels_forward(rows.reshaped({a.dim(0), 1, a.dim(1)}), b).reshaped(a.shape());
+    return add_channels_forward(packed(a).reshaped({a.dim(0), 1, a.dim(1)}), b).reshaped(a.shape());
   }
 
   [[nodiscard]] LstmStep<T, D> at_step(std::int64_t t) const {

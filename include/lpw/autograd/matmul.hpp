@@ -14,18 +14,19 @@ struct MatmulOptions {
 
 namespace detail {
 
-/// dx (+)= a b; summed over the members first, where they share x.
+/// dx (+)= a b; summed over the members first, where they share x, before anything is rounded to T.
 template <class T, class D>
 void put_product(const MatrixStack<T, D>& a, const MatrixStack<T, D>& b, std::int64_t members, const Shape& x,
                  const Edge<T, D>& dx) {
+  using W = Accumulate<T>;
   auto target = dx.sink(x);
   if (x[0] == members) return multiply_matrices(a, b, target);
   const Shape all = x.with(0, members);
-  Gradient<T, D> product{Tensor<T, D>(all)};
+  Gradient<W, D> product{Tensor<W, D>(all)};
   multiply_matrices(a, b, product);
   Strides along = strides_of(target.tensor);
   along[0] = 0;
-  sum_function<Function::identity>(all, FunctionInputs<T, T, D>{.x = Strided<T, D>::of(product.tensor)},
+  sum_function<Function::identity>(all, FunctionInputs<W, W, D>{.x = Strided<W, D>::of(product.tensor)},
                                    StridedTarget<T, D>{{target.tensor, along}, target.accumulate});
 }
 

@@ -8,7 +8,8 @@ namespace lpw::inline LPW_ABI {
 
 namespace detail {
 
-/// Throws for windows that cannot be, or are larger than the padded image: OptionError, ShapeError.
+/// Throws for windows that cannot be, or are larger than the padded image, in ceil mode by a stride: OptionError,
+/// ShapeError.
 template <class T, class D>
 void check_pool(const char* operation, const Variable<T, D>& x, const PoolOptions& options) {
   const Shape& in = x.shape();
@@ -20,10 +21,11 @@ void check_pool(const char* operation, const Variable<T, D>& x, const PoolOption
                            fits(options.kernel_size.width, options.padding.width),
                        operation, ": kernel_size ", options.kernel_size, ", stride ", options.stride, ", padding ",
                        options.padding, "; padding is at most half the kernel");
-  require<ShapeError>(in[2] + 2 * options.padding.height >= options.kernel_size.height &&
-                          in[3] + 2 * options.padding.width >= options.kernel_size.width,
-                      operation, ": the window of ", options.kernel_size, " is larger than the padded image ",
-                      describe(in, "KBHWC"));
+  const PerAxis kernel = options.kernel_size, padding = options.padding;
+  const bool inside = in[2] + 2 * padding.height >= kernel.height && in[3] + 2 * padding.width >= kernel.width;
+  require<ShapeError>(options.ceil_mode ? options.count({in[2], in[3]}).least() >= 1 : inside, operation,
+                      ": the window of ", kernel, " is larger than the padded image ", describe(in, "KBHWC"),
+                      options.ceil_mode ? to_text(" by its stride of ", options.step(), " or more") : "");
 }
 
 /// For a trace.
@@ -39,7 +41,8 @@ void check_pool(const char* operation, const Variable<T, D>& x, const PoolOption
 }  // namespace detail
 
 /// Largest element of every window of x [K, B, H, W, C] -> [K, B, Ho, Wo, C]; padding never wins, of equal elements the
-/// first does. Throws OptionError for impossible options, ShapeError for a window that is larger than the padded image.
+/// first does. Throws OptionError for impossible options, ShapeError for a window that is larger than the padded image,
+/// in ceil mode by its stride.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> max_pool2d(const Variable<T, D>& x, PoolOptions options = {}) {
   const Shape& in = x.shape();

@@ -103,7 +103,7 @@ class FormedWeight {
   /// W once for every member, contiguous.
   [[nodiscard]] Tensor<W, D> repeated_weight() const {
     const auto weight = matrices(rows_.value());
-    if (weight.dim(0) == members()) return weight.contiguous() ? weight : clone(weight);
+    if (weight.dim(0) == members()) return packed(weight);
     Tensor<W, D> result(as_matrices(members()));
     for (std::int64_t k = 0; k < members(); ++k) {
       auto row = result.rows(k, 1);

@@ -23,7 +23,7 @@ template <class W, class D>
   require(weights.values.empty() || !losses.recording() || !losses.recording()->options.cut,
           "sample_mean: other processes have the rest of this minibatch, whose weights count in its mean; release "
           "members first, or take the mean without weights, ignored labels or class weights");
-  if (!weights.values.contiguous()) weights.values = clone(weights.values);
+  weights.values = packed(weights.values);
   return record(
       {"sample_mean", {{"in_losses", std::int64_t{weights.in_losses}}}}, sample_mean_forward(losses.value(), weights),
       [weights, in, dx = losses.edge()](Tensor<W, D> dmean) {
@@ -42,7 +42,9 @@ template <class W, class D>
 }  // namespace detail
 
 /// sum_b weights_kb losses_kb / sum_b weights_kb, [K], for losses [K, B] and weights of one shape, which are data and
-/// not negative: a mask, say. A member whose weights are all 0 has the mean 0 and no gradient. Throws ShapeError.
+/// not negative: a mask, say. A loss of weight 0 counts 0 and has no gradient, be it infinite or NaN. A member whose
+/// weights are all 0 has the mean 0 and no gradient. Throws ShapeError, and on the CPU OptionError for a weight that is
+/// negative or not finite.
 template <class W, class D>
 [[nodiscard]] Variable<W, D> sample_mean(const Variable<W, D>& losses, const Tensor<W, D>& weights) {
   return detail::sample_mean(losses, SampleWeights<W, D>{weights});

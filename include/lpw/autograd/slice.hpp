@@ -22,8 +22,8 @@ template <class T, class D>
   const Shape in = x.shape();
   const int axis = detail::axis_of("slice", in, options.axis);
   const std::int64_t first = options.first, count = options.count;
-  require<ShapeError>(first >= 0 && count >= 0 && first + count <= in[axis], "slice: [", first, ", ", first + count,
-                      ") of axis ", axis, " of ", in, ", which has ", in[axis]);
+  const AxisPart part{first, count};
+  require<ShapeError>(part.within(in[axis]), "slice: ", part, " of axis ", axis, " of ", in, ", which has ", in[axis]);
   const Shape shape = in.with(axis, count);
   const Tensor<T, D> whole = x.value();
   using Inputs = FunctionInputs<T, T, D>;

@@ -135,6 +135,9 @@ class Edge {
 
   /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.
   [[nodiscard]] bool needed() const { return node_ >= 0; }
+  /// Whether sink() gives a contiguous tensor; a leaf's gradient may lie strided, whatever its value does. Only where
+  /// needed().
+  [[nodiscard]] bool contiguous() const { return slot().gradient.contiguous(); }
 
   /// A tensor of `shape` for a backward primitive to write or add to. An existing gradient that is shared is copied
   /// first.
@@ -242,11 +245,11 @@ class Variable {
 
   /// Where the gradient of this value goes, contiguous. Throws TapeError if the tape was cleared since.
   [[nodiscard]] Edge<T, D> edge() const {
-    check();
-    if (node_ >= 0 && !value_.raw.contiguous()) return detail::contiguous_edge<T, D>(*recording_, node_, shape());
-    return row_edge();
+    const auto rows = row_edge();
+    if (!rows.needed() || rows.contiguous()) return rows;
+    return detail::contiguous_edge<T, D>(*recording_, node_, shape());
   }
-  /// Where the gradient of a parameter goes: its member rows, strided like rows().
+  /// Where the gradient of a parameter goes: its member rows, strided as the gradient lies.
   [[nodiscard]] Edge<T, D> row_edge() const {
     check();
     return Edge<T, D>(recording_.get(), node_);

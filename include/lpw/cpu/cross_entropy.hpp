@@ -81,11 +81,11 @@ void cross_entropy_backward(const Tensor<Accumulate<T>, Cpu>& probabilities, con
 template <class T>
 [[nodiscard]] Tensor<std::int32_t, Cpu> count_correct(const Tensor<T, Cpu>& logits,
                                                       const Tensor<std::int32_t, Cpu>& labels) {
-  const std::int64_t classes = logits.dim(2);
+  const std::int64_t batch = logits.dim(1), classes = logits.dim(2);
   std::int32_t correct = 0;
   for (std::int64_t i = 0; i < labels.size(); ++i) {
-    const T* row = logits.data() + i * classes;
-    correct += std::max_element(row, row + classes) - row == labels.data()[i];
+    const T* row = logits.row(i / batch) + i % batch * classes;
+    correct += std::max_element(row, row + classes) - row == labels.row(i / batch)[i % batch];
   }
   return full<std::int32_t, Cpu>({1}, correct);
 }

@@ -66,7 +66,7 @@ void elementwise_loss_backward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& ta
     const T *in = x.data() + sample * elements, *wanted = target.data() + sample * elements;
     T* out = dx.tensor.data() + sample * elements;
     for (std::int64_t i = 0; i < elements; ++i) {
-      const W value = share * detail::element_loss_derivative(of, i, W(in[i]), W(wanted[i]));
+      const W value = share == 0 ? W(0) : share * detail::element_loss_derivative(of, i, W(in[i]), W(wanted[i]));
       store(out[i], dx.accumulate ? W(out[i]) + value : value);
     }
   });

@@ -78,8 +78,8 @@ void kl_divergence_backward(const Tensor<T, Cpu>& p, const Tensor<T, Cpu>& q,
     };
     for (std::int64_t c = 0; c < classes; ++c) {
       const W at = row.first(c);
-      if (dp) add(*dp, c, at == 0 ? W(0) : share * at * static_cast<W>(row.log_ratio(c) - divergence));
-      if (dq) add(*dq, c, share * (row.second(c) - at));
+      if (dp) add(*dp, c, at == 0 || share == 0 ? W(0) : share * at * static_cast<W>(row.log_ratio(c) - divergence));
+      if (dq) add(*dq, c, share == 0 ? W(0) : share * (row.second(c) - at));  // of any logits
     }
   });
 }

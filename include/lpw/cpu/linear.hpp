@@ -1,10 +1,11 @@
 // primitives/linear.hpp on the CPU, as matrix products. Like convolutions: a weight with one row makes one product over
-// K B rows, a weight with a row per member makes K of them. The bias is added in a pass of its own; it is small beside
-// the product.
+// K B rows, a weight with a row per member makes K of them. The bias is added in a pass of its own, which rounds the
+// product to T; it is small beside the product.
 #pragma once
 
 #include <array>
 #include <cassert>
+#include <type_traits>
 #include <utility>
 
 #include <lpw/cpu/gemm.hpp>
@@ -29,16 +30,27 @@ struct LinearRows {
   }
 };
 
-/// y [K, B, features] += bias [1 or K, features].
-template <class T>
-void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
-  using W = Accumulate<T>;
+/// x [K, B, in] weight^T, in Out: [K, B, out].
+template <class Out, class T>
+[[nodiscard]] Tensor<Out, Cpu> linear_product(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight) {
+  const std::int64_t in = x.dim(2), out = weight.dim(1);
+  assert(weight.dim(2) == in);
+  const LinearRows rows(x.shape(), weight.dim(0));
+  Tensor<Out, Cpu> product({x.dim(0), x.dim(1), out});
+  for (std::int64_t k = 0; k < rows.products; ++k)
+    gemm(rows.of(x.data(), k, in), matrix(weight.row(k), out, in).transposed(), rows.of(product.data(), k, out));
+  return product;
+}
+
+/// y = product [K, B, features] + bias [1 or K, features]; y may be the product.
+template <class T, class W>
+void add_bias(const Tensor<W, Cpu>& product, const Tensor<W, Cpu>& bias, Tensor<T, Cpu>& y) {
   const auto view = MemberRows::of(y.shape());
   parallel_for(view.members * view.rows, view.channels, [&](std::int64_t row) {
-    const W* b = member_row(bias, row / view.rows);
+    const W *in = product.data() + row * view.channels, *b = member_row(bias, row / view.rows);
     T* out = y.data() + row * view.channels;
 #pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) store(out[c], W(out[c]) + b[c]);
+    for (std::int64_t c = 0; c < view.channels; ++c) store(out[c], in[c] + b[c]);
   });
 }
 
@@ -47,13 +59,16 @@ void add_bias(Tensor<T, Cpu>& y, const Tensor<Accumulate<T>, Cpu>& bias) {
 template <class T>
 [[nodiscard]] Tensor<T, Cpu> linear_forward(const Tensor<T, Cpu>& x, const Tensor<Accumulate<T>, Cpu>& weight,
                                             const Tensor<Accumulate<T>, Cpu>& bias) {
-  const std::int64_t in = x.dim(2), out = weight.dim(1);
-  assert(weight.dim(2) == in);
-  const detail::LinearRows rows(x.shape(), weight.dim(0));
-  Tensor<T, Cpu> y({x.dim(0), x.dim(1), out});
-  for (std::int64_t k = 0; k < rows.products; ++k)
-    gemm(rows.of(x.data(), k, in), matrix(weight.row(k), out, in).transposed(), rows.of(y.data(), k, out));
-  if (!bias.empty()) detail::add_bias(y, bias);
+  using W = Accumulate<T>;
+  if (bias.empty()) return detail::linear_product<T>(x, weight);
+  auto product = detail::linear_product<W>(x, weight);
+  Tensor<T, Cpu> y;
+  if constexpr (std::is_same_v<T, W>) {
+    y = product;
+  } else {
+    y = Tensor<T, Cpu>(product.shape());
+  }
+  detail::add_bias(product, bias, y);
   return y;
 }
 

@@ -21,11 +21,11 @@ template <class T>
 
 }  // namespace detail
 
-template <class T>
-void multiply_matrices(const MatrixStack<T, Cpu>& a, const MatrixStack<T, Cpu>& b, Gradient<T, Cpu>& product) {
+template <class T, class P>
+void multiply_matrices(const MatrixStack<T, Cpu>& a, const MatrixStack<T, Cpu>& b, Gradient<P, Cpu>& product) {
   const std::int64_t members = product.tensor.dim(0), of_member = a.of_member(), rows = a.rows(), columns = b.columns();
   assert(a.columns() == b.rows() && b.of_member() == of_member);
-  T* const out = product.tensor.data();
+  P* const out = product.tensor.data();
   const std::int64_t row_stride = product.tensor.row_stride(), count = members * of_member;
   const bool accumulate = product.accumulate;
   const auto multiply = [&](std::int64_t which) {

@@ -4,6 +4,7 @@
 #include <limits>
 #include <vector>
 
+#include <lpw/cpu/base/channel_sums.hpp>
 #include <lpw/cpu/base/parallel.hpp>
 #include <lpw/primitives/layout.hpp>
 #include <lpw/primitives/pooling.hpp>
@@ -71,15 +72,11 @@ template <class T>
   Tensor<T, Cpu> y({in[0], in[1], channels});
   T* out = y.data();
   parallel_runs(in[0] * in[1], pixels * channels, [&](std::int64_t first, std::int64_t last) {
-    std::vector<W> sum(to_size(channels));
+    ChannelSums<W> sum(channels);
     for (std::int64_t image = first; image < last; ++image) {
-      std::fill(sum.begin(), sum.end(), W(0));
-      for (std::int64_t p = 0; p < pixels; ++p) {
-        const T* pixel = x.data() + (image * pixels + p) * channels;
-        for (std::int64_t c = 0; c < channels; ++c) sum[to_size(c)] += W(pixel[c]);
-      }
-      for (std::int64_t c = 0; c < channels; ++c)
-        store(out[image * channels + c], sum[to_size(c)] / static_cast<W>(pixels));
+      sum.begin([](std::int64_t) { return W(0); });
+      for (std::int64_t p = 0; p < pixels; ++p) sum.add(x.data() + (image * pixels + p) * channels, W(1));
+      for (std::int64_t c = 0; c < channels; ++c) store(out[image * channels + c], sum[c] / static_cast<W>(pixels));
     }
   });
   return y;

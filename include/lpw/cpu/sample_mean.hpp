@@ -17,7 +17,7 @@ template <class W>
   return std::accumulate(row, row + batch, 0.0);
 }
 
-/// What a loss is multiplied by.
+/// What a loss is multiplied by; one that is multiplied by 0 is not read.
 template <class W>
 [[nodiscard]] double sample_factor(const SampleWeights<W, Cpu>& weights, std::int64_t k, std::int64_t b) {
   return weights.values.empty() || weights.in_losses ? 1 : double(weights.values.row(k)[b]);
@@ -32,7 +32,9 @@ template <class W>
   for (std::int64_t k = 0; k < members; ++k) {
     const double total = detail::total_weight(weights, k, batch);
     double sum = 0;
-    for (std::int64_t b = 0; b < batch; ++b) sum += detail::sample_factor(weights, k, b) * double(losses.row(k)[b]);
+    for (std::int64_t b = 0; b < batch; ++b)
+      if (const double factor = detail::sample_factor(weights, k, b); factor != 0)
+        sum += factor * double(losses.row(k)[b]);
     mean.data()[k] = total == 0 ? W(0) : static_cast<W>(sum / total);
   }
   return mean;

@@ -70,7 +70,9 @@ template <class T>
   cuda::require_countable("count_correct", "samples", labels.size());
   cuda::require_countable("count_correct", "classes", logits.dim(2));
   auto correct = zeros<std::int32_t, Cuda>({1});
-  const kernels::CountCorrect<T> p{logits.data(), labels.data(), correct.data(), labels.size(),
+  const auto rows = packed(logits);
+  const auto classes = packed(labels);
+  const kernels::CountCorrect<T> p{rows.data(), classes.data(), correct.data(), labels.size(),
                                    static_cast<int>(logits.dim(2))};
   cuda::launch(kernels::count_correct<T>, cuda::element_plan(32 * labels.size()), p);  // a warp for each sample
   return correct;

@@ -25,7 +25,7 @@ template <class T>
   if (weight.dim(2) == columns) return x;
   auto result = zeros<T, Cuda>({x.dim(0), x.dim(1), weight.dim(2)});
   auto target = result.reshaped({rows, weight.dim(2)}).columns(0, {columns});
-  copy((x.contiguous() ? x : clone(x)).reshaped({rows, columns}), target);
+  copy(packed(x).reshaped({rows, columns}), target);
   return result;
 }
 

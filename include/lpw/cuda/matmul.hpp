@@ -10,8 +10,8 @@
 namespace lpw::inline LPW_ABI {
 
 /// Throws ShapeError past 2^31 - 1 of anything that cuBLAS counts.
-template <class T>
-void multiply_matrices(const MatrixStack<T, Cuda>& a, const MatrixStack<T, Cuda>& b, Gradient<T, Cuda>& product) {
+template <class T, class P>
+void multiply_matrices(const MatrixStack<T, Cuda>& a, const MatrixStack<T, Cuda>& b, Gradient<P, Cuda>& product) {
   const std::int64_t members = product.tensor.dim(0), of_member = a.of_member(), rows = a.rows(), columns = b.columns();
   assert(a.columns() == b.rows() && b.of_member() == of_member);
   const auto even = [&](const Tensor<T, Cuda>& tensor) { return of_member == 1 || tensor.contiguous(); };
@@ -27,7 +27,7 @@ void multiply_matrices(const MatrixStack<T, Cuda>& a, const MatrixStack<T, Cuda>
   };
   const std::int64_t apart = of_member > 1 ? rows * columns : product.tensor.row_stride();
   for (std::int64_t k = 0; k < (at_once ? 1 : members); ++k) {
-    const cuda::Matrices<T> to{product.tensor.row(k), rows, columns, columns, apart};
+    const cuda::Matrices<P> to{product.tensor.row(k), rows, columns, columns, apart};
     cuda::gemm<T>(at_once ? members * of_member : of_member, of(a, k), of(b, k), to, product.accumulate);
   }
 }

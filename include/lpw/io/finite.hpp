@@ -39,7 +39,7 @@ inline void require_finite(const NamedTensor& tensor, const std::string& source)
 template <class W>
 void require_variance(const std::string& name, const Tensor<W, Cpu>& values, const std::string& source) {
   if (!name.ends_with("running_var")) return;
-  const auto host = values.contiguous() ? values : clone(values);
+  const auto host = packed(values);
   for (std::int64_t i = 0; i < host.size(); ++i)
     require<FileError>(host.data()[i] >= W(0), source, ": tensor '", name, "' holds ", host.data()[i], " at element ",
                        i, ", which is no variance: expected 0 or more");

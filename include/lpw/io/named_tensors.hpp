@@ -72,7 +72,7 @@ class NamedTensors {
   template <class T>
   void add(std::string name, const Tensor<T, Cpu>& tensor) {
     require<Error>(!tensor.empty(), source_, ": tensor '", name, "' has no memory");
-    auto owner = std::make_shared<const Tensor<T, Cpu>>(tensor.contiguous() ? tensor : clone(tensor));
+    auto owner = std::make_shared<const Tensor<T, Cpu>>(packed(tensor));
     const auto data = std::as_bytes(std::span(owner->data(), static_cast<std::size_t>(owner->size())));
     add({std::move(name), std::string(dtype_name<T>()), tensor.shape(), data, std::move(owner)});
   }

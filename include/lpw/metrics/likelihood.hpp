@@ -23,15 +23,15 @@ template <Real T>
                       "; expected [N classes] and [N]");
   const std::int64_t rows = logits.dim(0), classes = logits.dim(1);
   for (std::int64_t i = 0; i < rows; ++i)
-    require(labels.data()[i] >= 0 && labels.data()[i] < classes, "log_likelihoods: label ", labels.data()[i],
-            " of row ", i, " is not in [0, ", classes, ")");
+    require(*labels.row(i) >= 0 && *labels.row(i) < classes, "log_likelihoods: label ", *labels.row(i), " of row ", i,
+            " is not in [0, ", classes, ")");
   Tensor<double, Cpu> result({rows});
   parallel_for(rows, 32 * classes, [&](std::int64_t i) {
-    const T* row = logits.data() + i * classes;
+    const T* row = logits.row(i);
     double largest = static_cast<double>(row[0]), sum = 0;
     for (std::int64_t c = 1; c < classes; ++c) largest = std::max(largest, static_cast<double>(row[c]));
     for (std::int64_t c = 0; c < classes; ++c) sum += std::exp(static_cast<double>(row[c]) - largest);
-    result.data()[i] = static_cast<double>(row[labels.data()[i]]) - largest - std::log(sum);
+    result.data()[i] = static_cast<double>(row[*labels.row(i)]) - largest - std::log(sum);
   });
   for (std::int64_t i = 0; i < rows; ++i)
     require<NonFinite>(is_finite(result.data()[i]), "log_likelihoods: the logits of row ", i, " are not finite");

@@ -52,7 +52,8 @@ struct Conv1d {
 
  private:
   static Shape checked(const Conv1dShape& s) {
-    detail::check_convolution("Conv1d", s.in_channels, s.out_channels, s.kernel_size, s.options().images());
+    detail::check_convolution("Conv1d", s.in_channels, s.out_channels, s.kernel_size,
+                              {s.stride, s.padding, s.dilation, s.groups});
     return {1, s.out_channels, s.kernel_size, s.in_channels / s.groups};
   }
 };

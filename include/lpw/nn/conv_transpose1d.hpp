@@ -60,7 +60,7 @@ struct ConvTranspose1d {
 
   static Shape checked(const ConvTranspose1dShape& s) {
     detail::check_convolution("ConvTranspose1d", s.in_channels, s.out_channels, s.kernel_size,
-                              s.options().images().convolution());
+                              {s.stride, s.padding, s.dilation, s.groups});
     require<OptionError>(s.output_padding >= 0 && s.output_padding < s.stride, "ConvTranspose1d: output_padding ",
                          s.output_padding, " with stride ", s.stride, "; it is 0 or more, and less than the stride");
     return {1, s.in_channels, s.kernel_size, s.out_channels / s.groups};

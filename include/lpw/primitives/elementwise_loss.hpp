@@ -8,7 +8,8 @@
 //
 // elementwise_loss_forward(x, target, of): losses [K, B].
 // elementwise_loss_backward(x, target, of, dlosses, dx): dx (+)= dlosses_kb / elements of a sample times the
-//   derivative: 2 (x - target); the sign of x - target, 0 for 0; (1 - target) sigmoid(x) - p target sigmoid(-x).
+//   derivative: 2 (x - target); the sign of x - target, 0 for 0; (1 - target) sigmoid(x) - p target sigmoid(-x). It is
+//   0 where dlosses_kb is, of any x.
 #pragma once
 
 #include <lpw/primitives/gradient.hpp>

@@ -3,7 +3,7 @@
 //
 // kl_divergence_forward(p, q): losses_kb = KL(P || Q) = sum_c P_c (log P_c - log Q_c); a class of P_c = 0 counts 0.
 // kl_divergence_backward(p, q, forward, dlosses, dp, dq): dp_c (+)= dlosses_kb P_c (log P_c - log Q_c - KL), dq_c (+)=
-//   dlosses_kb (Q_c - P_c), from what forward left. A null target is not wanted.
+//   dlosses_kb (Q_c - P_c), from what forward left, and 0 where dlosses_kb is. A null target is not wanted.
 #pragma once
 
 #include <lpw/primitives/gradient.hpp>

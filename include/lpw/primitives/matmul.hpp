@@ -2,7 +2,7 @@
 //
 // multiply_matrices(a, b, product):
 //   product [K, ..., M, P] (+)= a b, for a [1 or K, ..., M, N] and b [1 or K, ..., N, P], each of which may lie
-//   transposed; sums in W.
+//   transposed; sums in W. The product is of T or of W.
 #pragma once
 
 #include <lpw/primitives/gradient.hpp>

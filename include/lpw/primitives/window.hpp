@@ -34,11 +34,14 @@ inline std::ostream& operator<<(std::ostream& out, const PerAxis& extent) {
 }
 
 /// The output extent of a pooling: with `ceil_mode` the quotient is rounded up, so that a last window may reach past
-/// the padded image, unless that window would begin in the padding behind it, as PyTorch has it.
+/// the padded image, unless that window would begin in the padding behind it, as PyTorch has it. 0 where not even the
+/// first reaches past it by less than a stride.
 [[nodiscard]] constexpr std::int64_t pool_count(std::int64_t in, std::int64_t kernel, std::int64_t stride,
                                                 std::int64_t padding, bool ceil_mode) {
   if (!ceil_mode) return window_count(in, kernel, stride, padding);
-  const std::int64_t count = (in + 2 * padding - kernel + stride - 1) / stride + 1;
+  const std::int64_t past_first = in + 2 * padding - kernel + stride - 1;
+  if (past_first < 0) return 0;
+  const std::int64_t count = past_first / stride + 1;
   return (count - 1) * stride >= in + padding ? count - 1 : count;
 }
 

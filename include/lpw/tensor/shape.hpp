@@ -80,6 +80,23 @@ class Shape {
   int rank_ = 0;
 };
 
+/// The indices [first, first + count) of an axis.
+struct AxisPart {
+  std::int64_t first, count;
+
+  /// Whether an axis of that extent has them all, of numbers of any size.
+  [[nodiscard]] constexpr bool within(std::int64_t extent) const {
+    return first >= 0 && count >= 0 && count <= extent && first <= extent - count;
+  }
+};
+
+/// "[2, 5)".
+inline std::ostream& operator<<(std::ostream& out, const AxisPart& part) {
+  std::int64_t end = 0;
+  if (__builtin_add_overflow(part.first, part.count, &end)) return out << part.count << " from " << part.first << " on";
+  return out << '[' << part.first << ", " << end << ')';
+}
+
 /// "[4 128 32]", or with axis names such as "KBC": "[K=4 B=128 C=32]".
 [[nodiscard]] inline std::string describe(const Shape& shape, std::string_view axes = {}) {
   std::string text = "[";

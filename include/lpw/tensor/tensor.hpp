@@ -125,8 +125,8 @@ class Tensor {
 
   /// The rows [first, first + count) of the first axis, sharing memory.
   [[nodiscard]] Tensor rows(std::int64_t first, std::int64_t count) const {
-    require<ShapeError>(first >= 0 && count >= 0 && first + count <= shape_[0], "rows: [", first, ", ", first + count,
-                        ") of a tensor ", shape_);
+    const AxisPart part{first, count};
+    require<ShapeError>(part.within(shape_[0]), "rows: ", part, " of a tensor ", shape_);
     Tensor view = *this;
     view.data_ += first * row_stride_;
     view.shape_ = shape_.with(0, count);
@@ -148,7 +148,7 @@ class Tensor {
 
   /// For a matrix [K, P]: the columns [offset, offset + row.size()) of every row as [K, ...row], sharing memory.
   [[nodiscard]] Tensor columns(std::int64_t offset, const Shape& row) const {
-    require<ShapeError>(shape_.rank() == 2 && offset >= 0 && offset + row.size() <= shape_[1], "columns: ", row, " at ",
+    require<ShapeError>(shape_.rank() == 2 && AxisPart{offset, row.size()}.within(shape_[1]), "columns: ", row, " at ",
                         offset, " of a tensor ", shape_);
     Tensor view = *this;
     view.data_ += offset;
@@ -229,6 +229,12 @@ template <class T, class Device>
   Tensor<T, Device> result(tensor.shape());
   copy(tensor, result);
   return result;
+}
+
+/// The tensor itself where it is contiguous, else a copy that is: for those that read all its elements in a row.
+template <class T, class Device>
+[[nodiscard]] Tensor<T, Device> packed(const Tensor<T, Device>& tensor) {
+  return tensor.contiguous() ? tensor : clone(tensor);
 }
 
 /// A new tensor of equal elements.

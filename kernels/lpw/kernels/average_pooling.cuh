@@ -48,6 +48,34 @@ struct PoolAxis {
   }
 };
 
+namespace detail {
+
+/// A window's sums: runs of pixels in float, of which the sums are added up in double.
+template <int N>
+struct WindowSums {
+  static constexpr int run = 128;
+  Vector<float, N> part;
+  double total[N] = {};
+  int terms = 0;
+
+  /// Before the next pixel is added to `part`.
+  __device__ __forceinline__ void count() {
+    if (terms++ < run) return;
+    terms = 1;
+    LPW_UNROLL
+    for (int j = 0; j < N; ++j) {
+      total[j] += double(part[j]);
+      part[j] = 0.f;
+    }
+  }
+  /// The sum in all.
+  [[nodiscard]] __device__ __forceinline__ float operator[](int j) const {
+    return static_cast<float>(total[j] + double(part[j]));
+  }
+};
+
+}  // namespace detail
+
 template <class T>
 struct AveragePool2dForward {
   const T* x;           // (image, row, column, channel)
@@ -69,18 +97,20 @@ __global__ void __launch_bounds__(element_threads, element_blocks)
       const detail::PixelPlace<N> place(static_cast<unsigned>(at[step]), across.out, p.channels);
       const PoolAxis::Range rows = down.window(place.row), columns = across.window(place.column);
       const T* pixels = p.x + image * down.in * across.in * p.channels + place.channel;
-      Vector<float, N> sum = {};
+      detail::WindowSums<N> sum{};
       for (int row = rows.first; row < rows.last; ++row)
         for (int column = columns.first; column < columns.last; ++column) {
           const auto pixel = load_floats<N>(pixels + static_cast<std::int64_t>(row * across.in + column) * p.channels);
+          sum.count();
           LPW_UNROLL
-          for (int j = 0; j < N; ++j) sum[j] += pixel[j];
+          for (int j = 0; j < N; ++j) sum.part[j] += pixel[j];
         }
       const float count =
           static_cast<float>(static_cast<std::int64_t>(down.count(place.row)) * across.count(place.column));
+      Vector<float, N> mean;
       LPW_UNROLL
-      for (int j = 0; j < N; ++j) sum[j] /= count;
-      store_floats(p.y + image * down.out * across.out * p.channels + at[step] * N, sum);
+      for (int j = 0; j < N; ++j) mean[j] = sum[j] / count;
+      store_floats(p.y + image * down.out * across.out * p.channels + at[step] * N, mean);
     }
 }
 

@@ -114,7 +114,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) elementwise_l
   });
 }
 
-/// dx = dlosses / elements times the derivative. N as above; no shared memory.
+/// dx = dlosses / elements times the derivative, 0 where dlosses is. N as above; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks)
     elementwise_loss_backward(const ElementwiseLossBackward<T> p) {
@@ -130,7 +130,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks)
       if (p.accumulate) dx = load_floats<N>(p.dx + at);
       LPW_UNROLL
       for (int j = 0; j < N; ++j)
-        dx[j] += share * detail::element_loss_derivative(p.kind, x[j], target[j], positive[j]);
+        if (share != 0.f) dx[j] += share * detail::element_loss_derivative(p.kind, x[j], target[j], positive[j]);
       store_floats(p.dx + at, dx);
     }
   });

@@ -25,8 +25,8 @@ namespace detail {
 }
 
 [[nodiscard]] __device__ __forceinline__ float gelu_tanh_slope(float x) {
-  const float u = gelu_argument(x), s = logistic(u);
-  return s + x * s * logistic(-u) * 1.59576912f * (1.f + 0.134145f * x * x);
+  const float u = gelu_argument(x), s = logistic(u), bend = s * logistic(-u);
+  return bend == 0.f ? s : s + x * bend * 1.59576912f * (1.f + 0.134145f * x * x);  // x^2 may be infinite
 }
 
 /// f for each of N elements.

@@ -70,7 +70,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) kl_divergence
   });
 }
 
-/// dp = dlosses P (log P - log Q - KL), dq = dlosses (Q - P). N as above; no shared memory.
+/// dp = dlosses P (log P - log Q - KL), dq = dlosses (Q - P), 0 where dlosses is. N as above; no shared memory.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks)
     kl_divergence_backward(const KlDivergenceBackward<T> p) {
@@ -88,6 +88,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks)
       LPW_UNROLL
       for (int j = 0; j < N; ++j) {
         const float first = expf(a[j] - of[0]) * inverse_p, second = expf(b[j] - of[2]) * inverse_q;
+        if (share == 0.f) continue;
         dp[j] += first != 0.f ? share * first * ((a[j] - of[0]) - (b[j] - of[2]) + offset) : 0.f;
         dq[j] += share * (second - first);
       }

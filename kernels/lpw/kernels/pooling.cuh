@@ -162,18 +162,22 @@ __global__ void __launch_bounds__(member_threads, element_blocks)
   float* scratch = memory.take<float>(tiling.scratch_floats());
   for (int item = static_cast<int>(blockIdx.x); item < tiling.items(); item += tiling.groups) {
     const MemberPlace place = MemberPlace::of(tiling, item);
-    RowSums<N> sums;
+    RowSums<N> sums;  // of runs of 128 pixels, and of what came before: the error does not grow with a large image
     sweep<4>(
         place.steps, [&](int step) { return load_vector<N>(p.x + place.element(step)); },
-        [&](int, const Vector<T, N>& row) {
+        [&](int step, const Vector<T, N>& row) {
+          const bool begins = step % 128 == 0;
           LPW_UNROLL
-          for (int j = 0; j < N; ++j) sums.first[j] += float(row[j]);
+          for (int j = 0; j < N; ++j) {
+            if (begins) sums.second[j] += sums.first[j];
+            sums.first[j] = (begins ? 0.f : sums.first[j]) + float(row[j]);
+          }
         });
     reduce_rows<AddSums>(tiling, sums, scratch);
     if (static_cast<int>(threadIdx.x) < tiling.slab && place.column * N < place.width) {
       Vector<float, N> mean;
       LPW_UNROLL
-      for (int j = 0; j < N; ++j) mean[j] = sums.first[j] / static_cast<float>(tiling.rows);
+      for (int j = 0; j < N; ++j) mean[j] = (sums.first[j] + sums.second[j]) / static_cast<float>(tiling.rows);
       store_floats(p.y + static_cast<std::int64_t>(place.member) * tiling.channels + place.channel + place.column * N,
                    mean);
     }

@@ -45,7 +45,8 @@ __device__ __forceinline__ void for_each_member(int members, Body body) {
 
 }  // namespace detail
 
-/// mean = the sum of the losses times their weights / that of the weights, or 0 where all weights are. V is float.
+/// mean = the sum of the losses times their weights, 0 where those are, / that of the weights, or 0 where all weights
+/// are. V is float.
 template <class V>
 __global__ void __launch_bounds__(element_threads, element_blocks) sample_mean(const SampleMean p) {
   detail::for_each_member(p.members, [&](int member) {
@@ -53,7 +54,10 @@ __global__ void __launch_bounds__(element_threads, element_blocks) sample_mean(c
     const V *losses = p.losses + first, *weights = p.weights ? p.weights + first : nullptr;
     const V total = detail::sample_weight(weights, p.batch);
     const bool multiplies = weights && !p.in_losses;
-    const V sum = detail::sum_samples(p.batch, [&](int b) { return multiplies ? weights[b] * losses[b] : losses[b]; });
+    const V sum = detail::sum_samples(p.batch, [&](int b) {
+      const V factor = multiplies ? weights[b] : 1.f;
+      return factor == 0.f ? 0.f : factor * losses[b];  // of infinity too
+    });
     if (lane_index() == 0) p.mean[member] = total == 0.f ? 0.f : sum / total;
   });
 }

@@ -43,8 +43,9 @@ template <Function f, class W>
     return W(0.5) * std::erfc(x * W(-0.7071067811865476)) +
            x * W(0.3989422804014327) * std::exp(W(-0.5) * x * x);  // 1 / sqrt(2 pi)
   if constexpr (f == Function::gelu_tanh) {
-    const W u = gelu_argument(x), s = sigmoid(u);
-    return s + x * s * sigmoid(-u) * W(1.5957691216057308) * (1 + W(3 * 0.044715) * x * x);
+    const W u = gelu_argument(x), s = sigmoid(u), bend = s * sigmoid(-u);
+    const W tail = x * bend * W(1.5957691216057308) * (1 + W(3 * 0.044715) * x * x);
+    return bend == 0 ? s : s + tail;  // x^2 may be infinite
   }
   if constexpr (f == Function::silu) return sigmoid(x) * (1 + x * sigmoid(-x));
 }

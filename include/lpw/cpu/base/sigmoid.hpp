@@ -19,7 +19,7 @@ namespace detail {
 struct Exponential {
   float power, rest;
 
-  /// -87 <= x <= 0.
+  /// -88 <= x <= 0; from -87.7 on the power is 0.
   explicit Exponential(float x) {
     LPW_KEEP_ORDER
     const auto integer =
@@ -47,9 +47,9 @@ struct Exponential {
 
 }  // namespace detail
 
-/// 1 / (1 + exp(-x)).
+/// 1 / (1 + exp(-x)). For float 0 below -87.7, where normal numbers have ended: a factor of large x must vanish.
 [[nodiscard]] inline float sigmoid(float x) {
-  const detail::Exponential e(-detail::magnitude(x, 87.f));
+  const detail::Exponential e(-detail::magnitude(x, 88.f));
   const float small = e.power + e.power * e.rest;  // exp(-|x|)
   return detail::with_nan_of(x, (x < 0.f ? small : 1.f) / (1.f + small));
 }
