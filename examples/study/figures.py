@@ -130,19 +130,15 @@ def figures(study, out):
 
 
 def _of_method(study, method, runs, out):
-    own, baseline = runs[method.name], runs[study.baseline]
+    own = runs[method.name]
     trials, chosen = choose(study, method, out)
     estimated = lambda values: estimate(values.values()).as_json() if values else None
-    scores, differences = {}, {}
+    scores = {}
     for quantity in SCORES[study.program]:
         rows = {row: by_seed(own, lambda s, row=row: score(s, quantity.name, row)) for row in ROWS}
         if method.options.get("release-epoch") == 0:  # there was nothing before
             rows["before_release"] = {}
         scores[quantity.name] = {row: estimated(values) for row, values in rows.items() if values}
-        if method.name != study.baseline:
-            other = by_seed(baseline, lambda s: score(s, quantity.name, "served"))
-            difference = paired_difference(rows["served"], other)
-            differences[quantity.name] = difference and difference.as_json()
     return {
         "title": method.title,
         "seeds": list(own),
@@ -153,10 +149,23 @@ def _of_method(study, method, runs, out):
         ],
         "chosen": chosen,
         "scores": scores,
-        "differences": differences,
+        "differences": {} if method.name == study.baseline else _differences(study, own, runs[study.baseline]),
+        "beside": method.beside,
+        "differences_beside": _differences(study, own, runs[method.beside]) if method.beside else {},
         "training": {q.name: estimated(by_seed(own, lambda s: number(s, q.name))) for q in TRAINING[study.program]},
         "cost": {name: estimated(by_seed(own, lambda s: number(s, name))) for name in COSTS},
     }
+
+
+def _differences(study, own, others):
+    """Of what is served, over the seeds that both have."""
+    result = {}
+    for quantity in SCORES[study.program]:
+        difference = paired_difference(
+            *(by_seed(runs, lambda s: score(s, quantity.name, "served")) for runs in (own, others))
+        )
+        result[quantity.name] = difference and difference.as_json()
+    return result
 
 
 def write(found, out):
@@ -175,7 +184,7 @@ def _estimates(method):
     for name, rows in method["scores"].items():
         for row, value in rows.items():
             yield "score", name, row, value
-    for kind, row in (("differences", "served"), ("training", ""), ("cost", "")):
+    for kind, row in (("differences", "served"), ("differences_beside", "served"), ("training", ""), ("cost", "")):
         for name, value in method[kind].items():
             if value is not None:
                 yield kind, name, row, value

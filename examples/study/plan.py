@@ -43,6 +43,7 @@ class Method:
     options: dict
     trial_options: dict  # the same with those of [tuning]
     trials: list  # of options each
+    beside: str | None = None  # the method that it is compared with beside the baseline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -190,6 +191,11 @@ def load(path, settings=()):
         isinstance(baseline, str) and baseline in methods,
         f"baseline: expected one of the methods {_names(methods)}, found {baseline}",
     )
+    for name, method in methods.items():
+        refused(
+            method.beside is None or method.beside in methods and method.beside not in (name, baseline),
+            f"method {name}: beside: expected another of the methods than it and the baseline, found {method.beside}",
+        )
     return Study(path, title, program, baseline, seeds, methods, tuning, where, settings)
 
 
@@ -242,6 +248,7 @@ def _method(path, name, table, common, refused, tuning):
     refused(isinstance(table, dict), f"{what}: expected a table of options")
     own = dict(table)
     title, trials = _title(own.pop("title", name), refused, f"{what}: title"), own.pop("trials", [])
+    beside = own.pop("beside", None)
     refused(
         isinstance(trials, list) and all(isinstance(trial, dict) for trial in trials),
         f"{what}: trials: expected a list of tables of options",
@@ -259,10 +266,10 @@ def _method(path, name, table, common, refused, tuning):
     options = made(files, common, own)
     trials = [made(trial) for trial in trials]
     if tuning is None:
-        return Method(name, title, options, options, trials)
+        return Method(name, title, options, options, trials, beside)
     for part in (options, *trials):
         refused("held-out" not in part, f"{what}: held-out: stands in [tuning] alone; seeds are trained on all images")
-    return Method(name, title, options, made(files, common, tuning.options, own), trials)
+    return Method(name, title, options, made(files, common, tuning.options, own), trials, beside)
 
 
 def _options(table, refused, what):

@@ -11,7 +11,8 @@ def table(study, found):
     """All of them, with the command that repeats a row as a comment at the end."""
     ended = {name: method for name, method in found["methods"].items() if has_ended(method)}
     methods = {name: method for name, method in ended.items() if method["seeds"]}
-    parts = [_scores(study, ended), _members(study, methods), _trials(study, found["methods"]), _cost(study, methods)]
+    parts = [_scores(study, ended), _beside(study, methods), _members(study, methods)]
+    parts += [_trials(study, found["methods"]), _cost(study, methods)]
     return "\n\n".join(filter(None, parts)) + f"\n\n<!-- a row's run again: {_again(study)} -->\n"
 
 
@@ -81,6 +82,19 @@ def _scores(study, methods):
         "twenty one is expected to leave out 0 by chance. Training is that of the last epoch, as trained on."
         + ("\nFigures of a method of which runs diverged are of the others alone." if some_diverged else "")
     )
+
+
+def _beside(study, methods):
+    """Differences to other methods than the baseline."""
+    quantities = SCORES[study.program]
+    rows = [
+        [method["title"], study.methods[method["beside"]].title]
+        + [cell(method["differences_beside"][quantity.name], quantity, signed=True) for quantity in quantities]
+        for method in methods.values()
+        if any(method["differences_beside"].values())
+    ]
+    title = ["method", "beside", *(quantity.title for quantity in quantities)]
+    return _markdown(title, rows) if rows else ""
 
 
 def _members(study, methods):

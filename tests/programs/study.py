@@ -127,6 +127,7 @@ def goes_on_and_says_what_its_runs_say(folder):
     check_refusal(changed, "sgd, trial 1, seed 101: ", "batch was 10, now 5")
     one_row_again(folder, file, out, best)
     missing_and_diverged_runs_are_said(folder, file, out)
+    a_method_is_compared_with_another(folder, out)
     published_figures_are_checked(folder, file, exported)
 
 
@@ -202,6 +203,25 @@ def missing_and_diverged_runs_are_said(folder, file, out):
     record = folder / "less-exported/late-phase/seed-2/diverged.txt"
     check("training diverged" in record.read_text(), "no record of what diverged")
     refused(lambda: exports.check(study, folder / "less-exported", []), "sgd, seed 1 is missing")
+
+
+def a_method_is_compared_with_another(folder, out):
+    """Over the seeds that both have, in a table of its own."""
+    method = TUNED[TUNED.index("[method.late-phase]") :].replace("late-phase", "other", 1)
+    text = f'{TUNED}\n{method}beside = "late-phase"\n'
+    study, out = plan.load(write(folder / "beside.toml", text)), shutil.copytree(out, folder / "beside")
+    shutil.copytree(out / "late-phase", out / "other")
+    for seed, more in ((1, 0.5), (2, 1.0)):
+        path = out / f"other/seed-{seed}/summary.json"
+        summary = json.loads(path.read_text())
+        write(path, json.dumps(summary | {"test_nll_served": summary["test_nll_served"] + more}))
+    found = figures(study, out)
+    difference = found["methods"]["other"]["differences_beside"]["test_nll"]
+    check(all(abs(a - b) < 1e-12 for a, b in zip(difference["values"], [0.5, 1], strict=True)), difference)
+    check("\n| late-phase batch norm and head | late-phase batch norm and head | " in tables.table(study, found), tables.table(study, found))
+    for beside in ("sgd", "other", "nobody"):  # of the baseline there are differences anyway
+        file = write(folder / "beside.toml", text.replace('beside = "late-phase"', f'beside = "{beside}"'))
+        refused(lambda file=file: plan.load(file), "method other: beside: ", f"found {beside}")
 
 
 def published_figures_are_checked(folder, file, exported):
