@@ -2,6 +2,8 @@
 #   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA
 #                                              backend
 #   lpw_use_cuda(<target> <source>...)         the same for sources of an existing target
+# and LPW_CUDA_UNSEEN, which is true where the architectures are virtual: what is built then is for no GPU, and compiled
+# to know that it compiles.
 set(LPW_CUDA_FOUND FALSE)
 set(lpw_cuda_missing "no CUDA toolkit")
 if(NOT LPW_CUDA STREQUAL "OFF")
@@ -53,6 +55,11 @@ elseif(LPW_CUDA STREQUAL "ON")
     "packages; then put nvcc on the PATH or set CUDAToolkit_ROOT. LPW_CUDA=AUTO does without.")
 else()
   message(STATUS "lpw: without CUDA (LPW_CUDA=${LPW_CUDA}, ${lpw_cuda_missing}): programs run on the CPU only")
+endif()
+
+set(LPW_CUDA_UNSEEN FALSE)
+if(LPW_CUDA_FOUND AND CMAKE_CUDA_ARCHITECTURES MATCHES "virtual")
+  set(LPW_CUDA_UNSEEN TRUE)
 endif()
 
 if(LPW_CUDA_FOUND)

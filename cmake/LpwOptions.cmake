@@ -29,7 +29,9 @@ set(LPW_MARCH ${lpw_march} CACHE STRING
   "Instruction set of this project's programs, as the compiler's -march calls it; empty: the compiler's default")
 option(LPW_PORTABLE "Install programs for any x86-64 from 2009 on, which choose their instruction set at start" OFF)
 option(LPW_UNITE
-  "Compile the files of a test program together, which is several times faster in all; OFF: each by itself" ON)
+  "Compile the files of a program together, which is several times faster in all; OFF: each by itself" ON)
+option(LPW_PRECOMPILE "Compile the headers of most tests once for all, where no compiler cache is used" OFF)
+mark_as_advanced(LPW_PRECOMPILE)
 set(LPW_COMPUTE_OPTIONS "" CACHE STRING
   "More compile options for what computes in this project's programs: lpw::compiled, trainers and the emulated kernels")
 set(LPW_COMPILED_EXCEPT "" CACHE STRING

@@ -1,6 +1,9 @@
 # How the programs of this project (tests, examples, benchmarks) are compiled. Users of lpw::lpw choose their own flags.
 #   lpw_add_program(<name> <source>...)   an executable with lpw::lpw and the flags below
 #   lpw_unite(<variable> <name> <size> <source>...)   sources that include the given ones, up to <size> each
+#   lpw_precompile(<name> <library> <header>...)   with LPW_PRECOMPILE, the target <name>, which compiles these headers
+#                                                  as <library> is compiled
+#   lpw_use_precompiled(<target> <name>)           a target with the same flags takes them from there
 
 include(CheckCXXCompilerFlag)
 
@@ -84,6 +87,30 @@ function(lpw_add_program name)
   add_executable(${name} ${ARGN})
   target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags)
   set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+endfunction()
+
+# (A compiler cache knows what depends on such headers by no more than their time.)
+if(LPW_PRECOMPILE AND NOT LPW_CCACHE)
+  set(lpw_precompile TRUE)
+else()
+  set(lpw_precompile FALSE)
+endif()
+
+function(lpw_precompile name library)
+  if(lpw_precompile)
+    set(source ${CMAKE_CURRENT_BINARY_DIR}/${name}.cpp)
+    file(CONFIGURE OUTPUT ${source} CONTENT "")
+    add_library(${name} OBJECT ${source})
+    target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags ${library})
+    set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF)
+    target_precompile_headers(${name} PRIVATE ${ARGN})
+  endif()
+endfunction()
+
+function(lpw_use_precompiled target name)
+  if(lpw_precompile)
+    target_precompile_headers(${target} REUSE_FROM ${name})
+  endif()
 endfunction()
 
 # Most of a small file's compile time goes to templates that its neighbours need as well. (CMake's own UNITY_BUILD is

@@ -3,4 +3,8 @@
 
 #include "example.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cpu<cifar::Example, lpw::bfloat16>();
+namespace cifar {
+
+[[maybe_unused]] static const bool offered_in_bfloat16 = example::offer_cpu<Example, lpw::bfloat16>();
+
+}  // namespace cifar

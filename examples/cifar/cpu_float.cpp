@@ -3,4 +3,8 @@
 
 #include "example.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cpu<cifar::Example, float>();
+namespace cifar {
+
+[[maybe_unused]] static const bool offered_in_float = example::offer_cpu<Example, float>();
+
+}  // namespace cifar

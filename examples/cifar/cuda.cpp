@@ -3,4 +3,8 @@
 
 #include "example.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cuda<cifar::Example>();
+namespace cifar {
+
+[[maybe_unused]] static const bool offered_on_cuda = example::offer_cuda<Example>();
+
+}  // namespace cifar

@@ -3,4 +3,8 @@
 
 #include "example.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cpu<enwik8::Example, float>();
+namespace enwik8 {
+
+[[maybe_unused]] static const bool offered_in_float = example::offer_cpu<Example, float>();
+
+}  // namespace enwik8

@@ -3,4 +3,8 @@
 
 #include "example.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cuda<enwik8::Example>();
+namespace enwik8 {
+
+[[maybe_unused]] static const bool offered_on_cuda = example::offer_cuda<Example>();
+
+}  // namespace enwik8

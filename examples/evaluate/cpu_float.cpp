@@ -3,4 +3,8 @@
 
 #include "program.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cpu<evaluate::Example, float>();
+namespace evaluate {
+
+[[maybe_unused]] static const bool offered_in_float = example::offer_cpu<Example, float>();
+
+}  // namespace evaluate

@@ -3,4 +3,8 @@
 
 #include "program.hpp"
 
-[[maybe_unused]] static const bool offered = example::offer_cuda<evaluate::Example>();
+namespace evaluate {
+
+[[maybe_unused]] static const bool offered_on_cuda = example::offer_cuda<Example>();
+
+}  // namespace evaluate

@@ -1,5 +1,4 @@
-// Programs on the CPU. A trainer's cpu_float.cpp and cpu_bfloat16.cpp, which are compiled side by side, include this
-// and call offer_cpu for its Example.
+// Programs on the CPU. A trainer's cpu_float.cpp and cpu_bfloat16.cpp include this and call offer_cpu for its Example.
 #pragma once
 
 #include "offered_programs.hpp"

@@ -20,14 +20,14 @@ const GroupCase group_cases[] = {{{1, 1, 1}, 1, 1},       {{1, 9, 7}, 1, 1},    
 
 /// y and all gradients, each of which is added to what was there or not.
 template <class T>
-struct Results {
+struct GroupNormResults {
   using W = Accumulate<T>;
   Tensor<T, Cpu> y;
   Gradient<W, Cpu> dgamma, dbeta;
   Gradient<T, Cpu> dx;
 
   /// Operands rounded to bfloat16 in every type.
-  Results(const GroupCase& c, bool accumulate)
+  GroupNormResults(const GroupCase& c, bool accumulate)
       : dgamma{parameter(c, 4), accumulate}, dbeta{parameter(c, 5), accumulate}, dx{values<T>(c.x, 6), accumulate} {
     auto forward = group_norm_forward(values<T>(c.x, 1), parameter(c, 2), parameter(c, 3), c.groups, 1e-2);
     y = forward.y;
@@ -52,8 +52,8 @@ TEMPLATE_TEST_CASE("group norm: float and bfloat16 round what double gives", "[g
   for (const GroupCase& c : group_cases)
     for (const bool accumulate : {false, true}) {
       INFO("x " << c.x << " groups " << c.groups << " rows " << c.rows << " accumulate " << accumulate);
-      const Results<TestType> found(c, accumulate);
-      const Results<double> expected(c, accumulate);
+      const GroupNormResults<TestType> found(c, accumulate);
+      const GroupNormResults<double> expected(c, accumulate);
       // Twenty roundings in float of values of up to 6, which are rounded to T, and of sums of 128 places in float,
       // which add up as their square root.
       const double tolerance = (20 + std::sqrt(128.0)) * epsilon<float>() + 2 * epsilon<TestType>();

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Compiles every complete program in the documentation: each ```cpp block that starts with #include. Blocks of ```cpp
-# run are those of programs that are built and run (CMakeLists.txt); of ```python the syntax is checked.
+# run are those of programs that are built and run (CMakeLists.txt); of ```python the syntax is checked. With clang,
+# lpw.hpp is parsed once, for the programs that include it.
 # usage: snippets.sh ROOT CXX [FLAGS...]
 set -euo pipefail
 root=$1
@@ -14,9 +15,18 @@ while IFS= read -r -d '' file; do
     /^```$/ && inside { inside = 0; if (text ~ /^#include/) { n++; print text > (prefix "-" n ".cpp") }; next }
     inside { text = text $0 "\n" }' "$file"
 done < <(find "$root" -path "$root/build" -prune -o -name '*.md' -print0)
+all='#include <lpw/lpw.hpp>' options=(-fsyntax-only -I"$root/include") precompiled=()
+if grep -qw __clang__ <<<"$("$@" -x c++ -dM -E - </dev/null)"; then
+  echo "$all" >"$folder/all.hpp"
+  "$@" -x c++-header -I"$root/include" -o "$folder/all.pch" "$folder/all.hpp"
+  precompiled=(-include-pch "$folder/all.pch")
+fi
 for snippet in "$folder"/*.cpp; do
   [ -e "$snippet" ] || break
-  "$@" -fsyntax-only -I"$root/include" "$snippet" || { echo "snippets: ${snippet##*/} does not compile" >&2; exit 1; }
+  base=()
+  if grep -qxF "$all" "$snippet"; then base=(${precompiled[@]+"${precompiled[@]}"}); fi
+  "$@" "${options[@]}" ${base[@]+"${base[@]}"} "$snippet" ||
+    { echo "snippets: ${snippet##*/} does not compile" >&2; exit 1; }
   count=$((count + 1))
 done
 if command -v python3 >/dev/null; then

@@ -16,12 +16,12 @@ using namespace lpw::train;
 
 namespace {
 
-using Toy = test::Toy<Cpu>;
-using Task = ImageClassification<Toy>;
+using ReleasedToy = test::Toy<Cpu>;
+using Task = ImageClassification<ReleasedToy>;
 const nlohmann::json again_description{{"model", "toy"}};
 
 /// Sends a signal after a step.
-class Interrupter final : public Part<Toy, Task> {
+class Interrupter final : public Part<ReleasedToy, Task> {
  public:
   explicit Interrupter(std::int64_t step) : step_(step) {}
   void after_step(Run& run) override {
@@ -33,14 +33,14 @@ class Interrupter final : public Part<Toy, Task> {
 };
 
 /// Notes how far the optimizer's counts are from the run's under the key of each step.
-class CountsByKey final : public Part<Toy, Task> {
+class CountsByKey final : public Part<ReleasedToy, Task> {
  public:
   using Counts = std::pair<std::int64_t, std::int64_t>;
   explicit CountsByKey(std::map<std::string, std::set<Counts>>& counts) : counts_(counts) {}
   void after_step(Run& run) override {
     const auto steps = run.optimizer->steps();
-    counts_[TrainingStep<Toy, Task>::key_of(run)].emplace(steps.base - run.progress.step,
-                                                          steps.late - run.progress.step);
+    counts_[TrainingStep<ReleasedToy, Task>::key_of(run)].emplace(steps.base - run.progress.step,
+                                                                  steps.late - run.progress.step);
   }
 
  private:
@@ -54,11 +54,11 @@ struct Outcome {
 
 /// Trains until the end, or until a signal comes after `step`, from a checkpoint if there is one, with one more part.
 Outcome outcome_of(const TrainOptions& options, const TemporaryFolder& folder, std::int64_t step = -1,
-                   std::unique_ptr<Part<Toy, Task>> part = {}) {
-  Toy network;
+                   std::unique_ptr<Part<ReleasedToy, Task>> part = {}) {
+  ReleasedToy network;
   Task task(test::dataset(), {.batch = 5, .augment = data::no_augmentation});
   RecordedDisplay display;
-  Trainer<Toy, Task> trainer(network, task, options, again_description);
+  Trainer<ReleasedToy, Task> trainer(network, task, options, again_description);
   trainer.add(std::make_unique<Interrupter>(step));
   if (part) trainer.add(std::move(part));
   const RunFolder run(folder / "run", true);
