@@ -83,6 +83,10 @@ class CommandLine {
           text += config_file::list_line(option.name, value);
           return;
         }
+        if (option.repeated) {
+          text += config_file::repeated_line(option.name, value);
+          return;
+        }
       }
       text += config_file::line(option.name, value);
     };
@@ -183,12 +187,16 @@ class CommandLine {
       lpw::require<lpw::FileError>(row != nullptr, where, "there is no option ", setting.name, "; --help lists them");
       lpw::require<lpw::FileError>(row->role != Role::command, where, setting.name,
                                    " belongs on the command line, not into a file");
-      lpw::require<lpw::FileError>(row->list || !setting.array, where, setting.name,
+      lpw::require<lpw::FileError>(row->list || row->repeated || !setting.array, where, setting.name,
                                    ": expected one value, found a list");
       CLI::Option* option = app_.get_option("--" + setting.name);
       if (option->count() > 0) continue;
       try {
-        option->add_result(setting.value);
+        if (row->repeated && setting.array) {
+          for (const std::string& part : setting.parts) option->add_result(part);
+        } else {
+          option->add_result(setting.value);
+        }
         option->run_callback();
       } catch (const CLI::ParseError& error) {
         lpw::fail<lpw::FileError>(where, error.what());

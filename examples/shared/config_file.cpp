@@ -102,6 +102,7 @@ class Reader {
       lpw::require<lpw::FileError>(!name.empty() && text && text->find('\0') == text->npos, source_, ':', setting.line,
                                    ": ", expected);
       setting.value += *text;
+      if (setting.array) setting.parts.push_back(*text);
     };
     if (const auto* array = node.as_array()) {
       setting.array = true;
@@ -238,6 +239,17 @@ std::string line(const std::string& name, const std::string& value) {
 std::string list_line(const std::string& name, const std::string& parts) {
   auto array = array_of(parts);
   return array ? formatted(name, parts, toml::table{{name, std::move(*array)}}) : line(name, parts);
+}
+
+std::string repeated_line(const std::string& name, const std::string& lines) {
+  toml::array array;
+  std::string together;  // as it reads back
+  std::istringstream text(lines);
+  for (std::string part; std::getline(text, part);) {
+    together += (array.empty() ? "" : ",") + part;
+    array.push_back(part);
+  }
+  return formatted(name, together, toml::table{{name, std::move(array)}});
 }
 
 std::string line(const std::string& name, std::uint64_t value) {

@@ -17,6 +17,7 @@ namespace config_file {
 struct Setting {
   std::string name, value;  // of an array: its values joined by commas
   bool array = false;
+  std::vector<std::string> parts = {};  // the values of an array
   std::int64_t line = 0;
 };
 
@@ -30,6 +31,8 @@ struct Setting {
 [[nodiscard]] std::string line(const std::string& name, std::uint64_t value);
 /// The same of parts joined by commas, as an array; a part that is a whole number is one there.
 [[nodiscard]] std::string list_line(const std::string& name, const std::string& parts);
+/// The same of what was given several times, joined by ends of lines: an array of texts.
+[[nodiscard]] std::string repeated_line(const std::string& name, const std::string& lines);
 template <class T>
   requires(std::signed_integral<T> || std::same_as<T, double>)
 [[nodiscard]] std::string line(const std::string& name, T value) { return name + " = " + lpw::shortest(value) + '\n'; }

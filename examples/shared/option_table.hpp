@@ -63,8 +63,9 @@ struct Option {
   Check check = {};
   Role role = Role::run;
   Section section;
-  bool list = false;       // its value is parts joined by commas, which may be an array in a file
-  bool repeated = false;   // it may be given several times: its value is all of them, joined by ends of lines
+  bool list = false;  // its value is parts joined by commas, which may be an array in a file
+  bool repeated =
+      false;  // it may be given several times: its value is all of them, joined by ends of lines; an array in a file
   std::string field = {};  // how the library calls it, where that is not its name with underscores
   /// Nothing where it does something. An idle option is refused where it is given, and not written to config.toml.
   std::optional<Idle> (*idle)(const Options&) = nullptr;

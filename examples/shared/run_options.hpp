@@ -14,6 +14,7 @@
 #include <lpw/train/options.hpp>
 
 #include "averaging.hpp"
+#include "parameter_groups.hpp"
 #include "serving_rows.hpp"
 
 namespace example {
@@ -34,6 +35,7 @@ struct RunOptions {
   double lr, late_lr = -1, coefficient_lr = -1, momentum = 0.9;
   double weight_decay = 0, late_weight_decay = -1, coefficient_weight_decay = -1, clip = 0;
   std::string schedule = "anneal", late_schedule = {}, coefficient_schedule = {};
+  std::string groups = {}, freeze = {}, factor_decay = "zero";
   double dropout = 0;
   std::int64_t member_chunk = 0;
   std::string precision = "fp32", init = {};
@@ -131,6 +133,11 @@ Optimizer with_shared(const RunOptions& o, Optimizer optimizer) {
     optimizer.coefficients = {.learning_rate = o.coefficient_rate(), .weight_decay = o.coefficient_decay()};
   optimizer.base_gradient = o.base_gradient == "mean" ? lpw::optim::BaseGradient::mean : lpw::optim::BaseGradient::sum;
   optimizer.clip = o.clip;
+  using lpw::optim::FactorDecay;
+  optimizer.groups = parameter_groups(o);
+  optimizer.factor_decay = o.factor_decay == "one"    ? FactorDecay::to_one
+                           : o.factor_decay == "none" ? FactorDecay::none
+                                                      : FactorDecay::to_zero;
   return optimizer;
 }
 

@@ -68,6 +68,7 @@ class TrainerProgram {
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
+    require_parameters(options_, network);
     Task task(data, task_options(options_));
     if (options_.line_search > 0 && options_.eval.empty())
       lpw::train::LineSearch<Network, Task>::require_possible(task, train_options, options_.line_search);

@@ -2,6 +2,7 @@
 Every option does something to a run, or nothing where it must not, and a run can be repeated and evaluated from what it
 leaves."""
 
+import json
 import math
 import re
 
@@ -27,6 +28,14 @@ RUN = (
 ).split()
 SCORES = ["before release", "ensemble of members", "collapsed (parameters)", "collapsed, one plain network"]
 SUMMARY = ["before_release", "ensemble", "collapsed_parameters", "collapsed"]
+
+
+def saved_tensor(folder, name):
+    """The bytes of a tensor of a run's model."""
+    content = (folder / "model.safetensors").read_bytes()
+    length = int.from_bytes(content[:8], "little")
+    first, last = json.loads(content[8 : 8 + length])[name]["data_offsets"]
+    return content[8 + length + first : 8 + length + last]
 
 
 def finite(value):
@@ -63,6 +72,7 @@ def changes(folder):
             ["--late", "batchnorm,additive"],
             ["--late", "rank1", "--rank1-start", "signs"],
             ["--late", "rank1", "--rank1-start", "normal:0.1"],
+            ["--late", "rank1", "--factor-decay", "one", "--late-weight-decay", 0.1],
             ["--release-momentum", "zero"],
             ["--release-epoch", 0, "--release-every", 1],
             ["--coupling", "pull:0.5", "--coupling-every", 1],
@@ -89,6 +99,9 @@ def changes(folder):
             ["--optimizer", "adam", "--lr", 0.001],
             ["--clip", 0.1],
             ["--release-step", 5],
+            ["--freeze", "layer1.*"],
+            ["--group", "fc.*:lr=0.01"],
+            ["--group", "fc.*:weight-decay=0.1", "--group", "conv1.*:schedule=steps:1:0.1"],
             ["--optimizer", "adamw", "--lr", 0.001, "--weight-decay", 0.1],
             ["--optimizer", "adam", "--lr", 0.001, "--weight-decay", 0.1],
             ["--train-subset", 80],
@@ -200,6 +213,44 @@ def coefficient_rates(folder):
     check(column == ["0.001", "0.0001"], column)
     train(folder / "shared", *RUN, *hyper)
     check(all(row["coefficient_learning_rate"] == "" for row in metrics(folder / "shared")), "a rate of their own")
+
+
+def parameters(folder):
+    """--group and --freeze step what they name otherwise, in a run that is repeated and resumed too; a name that is
+    none is refused with what is close to it."""
+    tensor = lambda run: saved_tensor(run, "conv1.weight")
+    groups = ["--group", "fc.*,bn.*:lr=0.01,weight-decay=0", "--group", "layer1.*:schedule=steps:1:0.1"]
+    options = [*RUN, "--schedule", "constant", "--freeze", "conv1.*,*.nothing-like-this", *groups]
+    refused("--dry-run", *options, says=["--freeze: no parameter is called '*.nothing-like-this'"])
+    options[-5] = "conv1.*"
+    train(folder / "one", *options, "--epochs", 1)
+    train(folder / "two", *options)
+    check(tensor(folder / "one") == tensor(folder / "two"), "conv1 is not frozen")
+    train(folder / "free", *options, "--freeze", "layer2.*")
+    check(tensor(folder / "free") != tensor(folder / "two"), "what is not frozen does not move")
+    text = (folder / "two" / "config.toml").read_text()
+    check('freeze = [ "conv1.*" ]' in text and 'group = [ "fc.*,bn.*:lr=0.01,weight-decay=0", "lay' in text, text)
+    train(folder / "again", "--config", folder / "two" / "config.toml")
+    check_same(folder / "again", results(folder / "two"), "repeated from its config.toml")
+    train(folder / "one", "--resume", "--epochs", 2)
+    check_same(folder / "one", results(folder / "two"), "resumed for an epoch more")
+    says = "belongs to a run with other options: group was"
+    refused("--resume", "--out", folder / "two", "--epochs", 3, "--group", "fc.*:lr=0.5", says=says)
+    config = folder / "config.toml"
+    config.write_text("group = 'fc.*:frozen'\nfreeze = 'conv1.weight'\n")
+    printed = run("--dry-run", *RUN, "--config", config).stdout
+    check('group = [ "fc.*:frozen" ]' in printed, printed)
+    for group, says in {
+        "layr1.*:lr=0.1": ["--group: no parameter is called 'layr1.*'", "close to it: 'layer1."],
+        "fc.*": "--group: expected NAMES:SETTINGS, such as fc.*:lr=0.01,weight-decay=0, found fc.*",
+        "fc.*:rate=1": "--group: expected lr=NUMBER, weight-decay=NUMBER, frozen, or as the last one schedule=",
+        "fc.*:lr=-1": "--group: lr: expected a number from 0 to",
+        "fc.*:frozen,lr=1": "--group: what is frozen has no rates",
+        "fc.*:schedule=curve": "--group: ",
+        "fc.*:lr=1,lr=1": "--group: lr is there twice",
+    }.items():
+        refused("--dry-run", *RUN, "--group", group, says=says)
+    refused("--dry-run", *RUN, "--factor-decay", "one", says="--factor-decay does nothing here: no rank-1 factors")
 
 
 def late_phase_of_one(folder):
@@ -531,6 +582,7 @@ main(
     plain_network,
     phases,
     coefficient_rates,
+    parameters,
     late_phase_of_one,
     smaller_batches,
     evaluation,

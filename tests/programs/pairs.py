@@ -55,6 +55,7 @@ CHOICES = {
     "sam": {"--sam": 0.05},
     "late sam": {"--sam": 0.05, "--sam-weights": "late", "--sam-start": 2},
     "adam": {"--optimizer": "adam", "--lr": 0.001},
+    "groups": {"--freeze": "*bias*", "--group": "*weight*:lr=0.001,schedule=cosine"},
 }
 OF_IMAGES = {"batchnorm", "templates", "coefficients"}
 TRAINED = {("elastic", "snapshots"), ("elastic", "best"), ("all", "sam"), ("deep ensemble", "sam")}

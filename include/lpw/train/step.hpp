@@ -32,7 +32,7 @@ class TrainingStep {
     const std::int64_t members = run.members();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     const optim::Time now = run.now();
-    run.optimizer->advance(run.base_factor(now), run.late_factor(now), run.coefficient_factor(now));
+    run.optimizer->advance(run.base_factor(now), run.late_factor(now), run.coefficient_factor(now), now);
     const std::string key =
         to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
     replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
