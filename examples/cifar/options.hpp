@@ -3,6 +3,7 @@
 
 #include <filesystem>
 #include <optional>
+#include <span>
 #include <string>
 
 #include <lpw/data/cifar.hpp>
@@ -12,6 +13,7 @@
 #include <lpw/models/catalogue.hpp>
 #include <lpw/train/image_classification.hpp>
 
+#include "../shared/fingerprint.hpp"
 #include "../shared/option_table.hpp"
 #include "../shared/run_options.hpp"
 
@@ -121,6 +123,14 @@ inline example::OptionTable<Options> Options::own() {
        .check = one_of({"standard", "none"}),
        .role = Role::training,
        .section = training},
+      {.name = "statistics",
+       .member = &Options::statistics,
+       .help = "moments by which batch norms normalise before release where several processes (mpirun) share a "
+               "minibatch: global, all of its samples', or local, those of each process' part",
+       .check = one_of({"global", "local"}),
+       .role = Role::training,
+       .section = training,
+       .later = true},
   };
 }
 
@@ -137,6 +147,15 @@ inline void complete(Options& o) {
   nlohmann::json result{{"dataset", o.images()}};
   if (o.has_templates()) result["collapsed_model"] = o.plain_model();
   return result;
+}
+
+/// How processes that train together know that they have the same images.
+[[nodiscard]] inline std::string fingerprint(const Options&, const lpw::data::Dataset& dataset) {
+  const auto of = [](const lpw::data::ImageSet& set) {
+    return lpw::to_text(example::fingerprint_of(std::span(set.pixels)), " and labels ",
+                        example::fingerprint_of(std::span(set.labels)));
+  };
+  return lpw::to_text("training ", of(dataset.train), "; test ", of(dataset.test));
 }
 
 /// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.

@@ -4,14 +4,15 @@
 #include <array>
 #include <limits>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
 
-#include <lpw/io/checksum.hpp>
 #include <lpw/io/file.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/train/language_modelling.hpp>
 
+#include "../shared/fingerprint.hpp"
 #include "../shared/numbers.hpp"
 #include "../shared/option_table.hpp"
 #include "../shared/run_option_table.hpp"
@@ -204,10 +205,10 @@ inline lpw::data::Text library_text() {
 }
 
 /// How a checkpoint knows a text again.
-inline std::string fingerprint(const lpw::data::Text& text) {
-  char digits[16];
-  std::snprintf(digits, sizeof digits, "%08x", static_cast<unsigned>(lpw::io::crc32c(std::as_bytes(std::span(text)))));
-  return lpw::to_text(text.size(), " bytes, CRC-32C ", digits);
+inline std::string fingerprint(const lpw::data::Text& text) { return example::fingerprint_of(std::span(text)); }
+inline std::string fingerprint(const Options&, const Data& data) {
+  return lpw::to_text("training ", fingerprint(data.train), "; validation ", fingerprint(data.valid), "; test ",
+                      fingerprint(data.test));
 }
 
 [[nodiscard]] inline nlohmann::json describe(const Options&, const Data& data) {

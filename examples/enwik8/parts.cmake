@@ -7,3 +7,5 @@ add_custom_command(OUTPUT ${text}
   DEPENDS ${headers} ${folder}/embed_headers.cmake VERBATIM)
 target_sources(${objects} PRIVATE ${text})
 target_include_directories(${objects} PRIVATE ${folder})
+# Trains in several processes, too, where mpirun starts them.
+target_link_libraries(${objects} PUBLIC lpw::mpi)

@@ -18,6 +18,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include <lpw/distributed/agreement.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/file.hpp>
 #include <lpw/io/safetensors.hpp>
@@ -31,10 +32,18 @@
 
 namespace example {
 
+/// A command line that says what no program can understand.
+class UsageError : public lpw::Error {
+ public:
+  using Error::Error;
+};
+
 template <class Options>
 class CommandLine {
  public:
-  explicit CommandLine(bool with_cuda) : with_cuda_(with_cuda), app_(Options::purpose) {
+  /// `speaks`: whether this process is the one that prints --help.
+  explicit CommandLine(bool with_cuda, bool speaks = true)
+      : with_cuda_(with_cuda), speaks_(speaks), app_(Options::purpose) {
     app_.get_help_ptr()->configurable(false);
     declare_version(app_, Options::program);
     app_.option_defaults()->multi_option_policy(
@@ -42,23 +51,36 @@ class CommandLine {
     for (const auto& option : table_) option.visit(options, [&](auto& value) { declare_option(app_, option, value); });
   }
 
-  /// Fills `options`. Returns an exit code where the program should end: --help, --version, or a mistake, which has
-  /// been printed. Throws lpw::Error for what a file holds and for options that do not go together.
-  std::optional<int> parse(int argc, char** argv) {
+  /// Fills `options`. Returns whether the program is to go on, which it is not to after --help and --version. Throws
+  /// UsageError, and lpw::Error for what a file holds and for options that do not go together.
+  [[nodiscard]] bool parse(int argc, char** argv) {
     try {
       app_.parse(argc, argv);
     } catch (const CLI::CallForHelp&) {
-      std::fputs(app_.help().c_str(), stdout);
-      return 0;
+      if (speaks_) std::fputs(app_.help().c_str(), stdout);
+      return false;
     } catch (const CLI::CallForVersion&) {
-      std::printf("%s\n", app_.version().c_str());
-      return 0;
+      if (speaks_) std::printf("%s\n", app_.version().c_str());
+      return false;
     } catch (const CLI::ParseError& error) {
-      std::fprintf(stderr, "%s: %s (see --help)\n", Options::program, lpw::train::one_line(error.what()).c_str());
-      return 2;
+      lpw::fail<UsageError>(error.what(), " (see --help)");
     }
     finish();
-    return std::nullopt;
+    return true;
+  }
+
+  /// Every option with its value, by name: what processes compare that train together.
+  [[nodiscard]] lpw::distributed::Named settings() const {
+    lpw::distributed::Named result;
+    for (const auto& option : table_)
+      option.visit(options, [&]<class T>(const T& value) {
+        auto& text = result["--" + option.name];
+        if constexpr (std::is_same_v<T, std::string>)
+          text = lpw::train::one_line(value);
+        else
+          text = nlohmann::json(value).dump();
+      });
+    return result;
   }
 
   /// The options of the run as a text that --config reads, a table for each group.
@@ -215,7 +237,7 @@ class CommandLine {
     return false;
   }
 
-  bool with_cuda_;
+  bool with_cuda_, speaks_;
   CLI::App app_;
   const OptionTable<Options>& table_ = option_table<Options>();
   std::set<std::string> typed_;  // options that stand on the command line

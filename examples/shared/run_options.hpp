@@ -11,6 +11,7 @@
 #include <nlohmann/json.hpp>
 
 #include <lpw/data/member_data.hpp>
+#include <lpw/distributed/any_communicator.hpp>
 #include <lpw/train/options.hpp>
 
 #include "averaging.hpp"
@@ -54,6 +55,7 @@ struct RunOptions {
   std::int64_t line_search = 0;
 
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
+  lpw::distributed::AnyCommunicator* processes = &lpw::distributed::single_process();  // that train together
 
   std::string average = "none", average_by = {};
   std::int64_t average_start = 0, average_every = 1, snapshots = 0;
@@ -63,7 +65,7 @@ struct RunOptions {
   bool sam_adaptive = false;
   std::string sam_weights = "all";
   std::int64_t sam_start = 0;
-  std::string member_data = "own", release_start = "copy";
+  std::string member_data = "own", release_start = "copy", statistics = "global";
 
   /// The initial learning rate and the decay of late-phase weights, and of templates' coefficients.
   [[nodiscard]] double late_rate() const { return late_lr < 0 ? lr : late_lr; }
@@ -204,7 +206,9 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .sam = sam_options(o),
           .sam_start = o.sam_start,
           .release_start = release_start(o),
-          .serving = serving_options(o)};
+          .serving = serving_options(o),
+          .statistics =
+              o.statistics == "local" ? lpw::train::SharedStatistics::local : lpw::train::SharedStatistics::global};
 }
 
 }  // namespace example

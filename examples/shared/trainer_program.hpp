@@ -5,6 +5,7 @@
 //   Task<Network>             see train/trainer.hpp; made from the data and task_options(options)
 // and beside its Options stand
 //   load_data(options)               the data
+//   fingerprint(options, data)       how the data is known again: a text of what is in it
 //   banner(options, data)            what is trained on what, for the first line: {of the network, of the data}
 //   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
@@ -13,10 +14,12 @@
 #include <ctime>
 #include <filesystem>
 #include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 
 #include <lpw/cpu/base/instructions.hpp>
+#include <lpw/distributed/agreement.hpp>
 #include <lpw/train/parts/event_log.hpp>
 #include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
@@ -58,7 +61,11 @@ class TrainerProgram {
 
  public:
   /// `config`: the text of the run's config.toml.
-  TrainerProgram(const Options& options, std::string config) : options_(options), config_(std::move(config)) {}
+  TrainerProgram(const Options& options, std::string config)
+      : options_(options),
+        processes_(*options.processes),
+        config_(std::move(config)),
+        display_(processes_.leads() ? stdout : nullptr, lpw::train::Display::Clock::now, processes_.several()) {}
 
   /// Returns the exit code.
   int run() {
@@ -69,7 +76,8 @@ class TrainerProgram {
     Network network(shape, lpw::Philox(options_.seed));
     if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
     require_parameters(options_, network);
-    Task task(data, task_options(options_));
+    require_same_data(data);
+    Task task(data, task_options(options_), processes_);
     if (options_.line_search > 0 && options_.eval.empty())
       lpw::train::LineSearch<Network, Task>::require_possible(task, train_options, options_.line_search);
     if (options_.evaluates_model()) {
@@ -78,8 +86,9 @@ class TrainerProgram {
       display_.line(lpw::train::format_table({{"collapsed", scores}}));
       return concluded(network);
     }
-    lpw::train::Trainer trainer(network, task, train_options, description(options_, data, engine_for<T, Device>()),
-                                [shape](const lpw::Philox& random) { return Network(shape, random); });
+    lpw::train::Trainer trainer(
+        network, task, train_options, description(options_, data, engine_for<T, Device>()),
+        [shape](const lpw::Philox& random) { return Network(shape, random); }, processes_);
     if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network);
@@ -133,7 +142,8 @@ class TrainerProgram {
   void add_parts(Trainer& trainer, const std::filesystem::path& folder) {
     if (options_.line_search > 0)
       trainer.add(std::make_unique<lpw::train::LineSearch<Network, Task>>(folder, options_.line_search));
-    if (options_.tensorboard) trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
+    if (options_.tensorboard && processes_.leads())
+      trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
   }
 
   template <class Trainer>
@@ -141,14 +151,14 @@ class TrainerProgram {
     const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
     if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
       lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});       // or leaves no folder
-    const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
-    const lpw::train::RunFolder folder(out, options_.resume);
+    const auto folder = run_folder();
+    const std::string out = folder.path().string();
     add_parts(trainer, folder.path());
-    if (folder.has_checkpoint()) trainer.load(folder.checkpoint());
+    const bool goes_on = folder.has_checkpoint();
+    if (goes_on) trainer.load(folder.checkpoint());
     folder.write_config(config_);
     const auto shown = lpw::train::one_line(out);
-    if (options_.resume && !folder.has_checkpoint())
-      display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
+    if (options_.resume && !goes_on) display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
     for (const auto& line : trainer.plan()) display_.line(line);
     display_.line(lpw::to_text("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
@@ -157,6 +167,30 @@ class TrainerProgram {
                                lpw::train::one_line(folder.checkpoint().string()),
                                "; continue with: ", Options::program, " --resume --out ", shown));
     return 128 + signal;
+  }
+
+  /// Made by process 0. All read the checkpoint in it, if there is one, before any writes another.
+  [[nodiscard]] lpw::train::RunFolder run_folder() const {
+    using lpw::train::RunFolder;
+    if (!processes_.several())
+      return RunFolder(options_.out.empty() ? new_run_folder() : options_.out, options_.resume);
+    std::string path = options_.out;
+    if (path.empty() && processes_.leads()) path = new_run_folder();
+    path = lpw::distributed::broadcast_text(processes_, path);
+    std::optional<RunFolder> made;
+    if (processes_.leads()) made.emplace(path, options_.resume);
+    processes_.barrier();
+    auto folder = made ? std::move(*made) : RunFolder::of_other_process(path);
+    lpw::distributed::require_same(
+        processes_, {{path, folder.has_checkpoint() ? "a folder with a checkpoint" : "a folder without a checkpoint"}});
+    return folder;
+  }
+
+  /// Throws Error where processes train on other data.
+  template <class Data>
+  void require_same_data(const Data& data) const {
+    if (processes_.several())
+      lpw::distributed::require_same(processes_, {{"the data set", fingerprint(options_, data)}});
   }
 
   /// One that no other run has, even if it starts in this second.
@@ -168,11 +202,13 @@ class TrainerProgram {
   }
 
   int concluded(Network& network) {
-    if constexpr (requires { conclude(options_, network, display_); }) conclude(options_, network, display_);
+    if constexpr (requires { conclude(options_, network, display_); })
+      if (processes_.leads()) conclude(options_, network, display_);
     return 0;
   }
 
   const Options& options_;
+  lpw::distributed::AnyCommunicator& processes_;
   std::string config_;
   lpw::train::Display display_;
 };

@@ -43,8 +43,12 @@
 #include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
+#include <lpw/distributed/agreement.hpp>
+#include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/launcher.hpp>
 #include <lpw/distributed/members.hpp>
 #include <lpw/distributed/mpi.hpp>
+#include <lpw/distributed/processors.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/load_options.hpp>
 #include <lpw/io/model.hpp>

@@ -24,12 +24,12 @@ struct Read {
   Text inputs, targets;
 };
 
-Read read(TextLoader<Cpu>& loader, std::int64_t members, std::int64_t batch, std::int64_t k, std::int64_t b,
+Read read(TextLoader<Cpu>& loader, const ReadMembers& members, std::int64_t batch, std::int64_t k, std::int64_t b,
           std::int64_t first = 0) {
   Read result;
   for (auto& [inputs, targets] : loader.epoch(members, batch, first))
     for (std::int64_t t = 0; t < inputs.dim(1); ++t) {
-      const std::int64_t at = (k * inputs.dim(1) + t) * batch + b;
+      const std::int64_t at = (k * inputs.dim(1) + t) * inputs.dim(2) + b;
       result.inputs.push_back(static_cast<std::uint8_t>(inputs.data()[at]));
       result.targets.push_back(static_cast<std::uint8_t>(targets.data()[at]));
     }
@@ -117,6 +117,27 @@ TEST_CASE("an epoch goes on from any window with the same batches") {
   const Read whole = read(loader, 2, 3, 1, 2), rest = read(loader, 2, 3, 1, 2, 4);
   CHECK(rest.inputs == Text(whole.inputs.begin() + 40, whole.inputs.end()));
   CHECK(read(loader, 2, 3, 1, 2, loader.windows(6)).inputs.empty());
+}
+
+TEST_CASE("some members' windows, and a part of one's streams, are what they are among all") {
+  const Text text = counting(700);
+  for (const MemberData data : {MemberData::own, MemberData::same, MemberData::whole}) {
+    TextLoader<Cpu> loader(text, 10, data);
+    CAPTURE(static_cast<int>(data));
+    for (std::int64_t k = 0; k < 2; ++k)
+      for (std::int64_t b = 0; b < 3; ++b) {
+        const Read some = read(loader, ReadMembers(5, 2, 2), 3, k, b), all = read(loader, 5, 3, 2 + k, b);
+        CHECK((some.inputs == all.inputs && some.targets == all.targets));
+      }
+    for (std::int64_t part = 0, before = 0; part < 3; ++part) {
+      const ReadMembers here = ReadMembers::part_of_one(part, 3);
+      const std::int64_t streams = here.samples_of(7).first;
+      for (std::int64_t b = 0; b < streams; ++b)
+        CHECK(read(loader, here, 7, 0, b).inputs == read(loader, 1, 7, 0, before + b).inputs);
+      before += streams;
+      CHECK(read(loader, here, 2, 0, 1).inputs == read(loader, 1, 2, 0, 1).inputs);  // fewer than parts: all
+    }
+  }
 }
 
 TEST_CASE("batches stay where they are, whatever their shape") {

@@ -2,7 +2,6 @@
 // this program: all processes pass the same tests together, so that what one of them must not leave is a CHECK.
 #include <lpw/distributed/members.hpp>
 
-#include <lpw/distributed/mpi.hpp>
 #include <lpw/io/state.hpp>
 #include <lpw/late_phase/coupling.hpp>
 #include <lpw/late_phase/predict.hpp>
@@ -12,7 +11,9 @@
 #include <lpw/optim/weight_average.hpp>
 
 #include "catch.hpp"
+#include "distributed/world.hpp"
 #include "support/errors.hpp"
+#include "support/files.hpp"
 #include "support/networks.hpp"
 
 using namespace lpw::test;
@@ -20,12 +21,6 @@ using lpw::distributed::Members;
 using lpw::optim::BaseGradient;
 
 namespace {
-
-/// MPI, from the first test to the end of the program.
-lpw::distributed::Mpi& mpi() {
-  static lpw::distributed::Mpi all;
-  return all;
-}
 
 // Gradients of K members are added up in another order, K terms each: K eps = 1e-15 of them. Batch norms and twenty
 // iterations pass that on, the more the higher the rates. A wrong term would show as 1e-3 or more.
@@ -318,6 +313,75 @@ TEST_CASE("members over processes are gathered and spread without a trace") {
   CHECK((mpi().size() == 1) == (lpw::nn::member_share(undisturbed) == nullptr));  // a copy knows of the others, too
 }
 
+TEST_CASE("members over processes are coupled as in one") {
+  auto release = late("batchnorm,head");
+  release.members = 5, release.at = 0;
+  const auto run = [&](auto&& members, const lpw::CouplingRule& rule) {
+    SmallNet<double> network;
+    lpw::optim::Sgd optimizer(network, sgd());
+    lpw::optim::WeightAverage average(network);
+    train_loop(members, network, optimizer, average, release, 0, 1);
+    lpw::Coupling coupling(network, {.rule = rule, .every = 2, .random = Philox(8)});
+    for (std::uint32_t i = 1; i < 9; ++i) {
+      train_loop(members, network, optimizer, average, release, i, i + 1);
+      coupling.apply(i, optimizer);
+      if (i == 5) {  // as for a checkpoint
+        members.gather(network, optimizer);
+        coupling.follow(lpw::nn::flatten(network));
+        if constexpr (requires { members.spread(network, optimizer); }) members.spread(network, optimizer);
+        coupling.follow(lpw::nn::flatten(network));
+      }
+    }
+    members.gather(network, optimizer);
+    return state_of(network);
+  };
+  for (const lpw::CouplingRule& rule :
+       {lpw::CouplingRule(lpw::PullToMean{.alpha = 0.3}), lpw::CouplingRule(lpw::Elastic{.rho = 0.1}),
+        lpw::CouplingRule(lpw::Swap{.share = 0.2, .states = true})}) {
+    const auto whole = run(AllHere(), rule);
+    Worst worst;
+    for (const auto& [name, rows] : run(Members(mpi()), rule))
+      worst.add(relative_difference(rows.values, whole.at(name).values), name);
+    CAPTURE(rule.index());
+    CHECK(worst < tolerance);
+  }
+}
+
+TEST_CASE("a state that one process saved is loaded by all, and spread") {
+  Members members(mpi());
+  auto options = late("batchnorm,head");
+  options.members = 5;
+  const auto run = [&](auto&& who, auto&& carry_over) {
+    SmallNet<double> network;
+    lpw::optim::Sgd optimizer(network, sgd());
+    lpw::optim::WeightAverage average(network);
+    train_loop(who, network, optimizer, average, options, 0, 8);
+    who.gather(network, optimizer);
+    SmallNet<double> again;
+    lpw::optim::Sgd steps(again, sgd());
+    lpw::optim::WeightAverage unused(again);
+    carry_over(network, optimizer, again, steps);
+    train_loop(who, again, steps, unused, options, 8, 12);
+    who.gather(again, steps);
+    return state_of(again);
+  };
+  const TemporaryFolder folder;  // each process' own: they may be on several machines
+  const auto file = folder / "state.lpw";
+  const auto carry_over = [&](auto& network, auto& optimizer, auto& again, auto& steps) {
+    lpw::io::save_state(file, network, optimizer);
+    (void)lpw::io::load_state(file, again, steps);
+  };
+  const auto whole = run(AllHere(), carry_over);
+  const auto parts = run(members, [&](auto& network, auto& optimizer, auto& again, auto& steps) {
+    carry_over(network, optimizer, again, steps);
+    members.spread(again, steps);
+    CHECK(lpw::nn::members(again) == members.range(5).count);
+  });
+  Worst worst;
+  for (const auto& [name, rows] : parts) worst.add(relative_difference(rows.values, whole.at(name).values), name);
+  CHECK(worst < tolerance);
+}
+
 TEST_CASE("members over processes refuse what would be of some members only") {
   if (mpi().size() == 1) return;
   Members members(mpi());
@@ -334,7 +398,6 @@ TEST_CASE("members over processes refuse what would be of some members only") {
   const std::string end =
       lpw::to_text(": this process holds 2 of ", 2 * mpi().size(), " members, from number ", 2 * mpi().rank(),
                    " on, and all are needed; gather them first (distributed::Members::gather)");
-  CHECK(message_of<lpw::Error>([&] { lpw::Coupling coupling(network); }) == "coupling" + end);
   CHECK(message_of<lpw::Error>([&] { (void)lpw::optim::Sam(optimizer).ascend(); }) == "Sam" + end);
   CHECK(message_of<lpw::Error>([&] { lpw::io::save_state("never-written", network); }) == "save_state" + end);
   CHECK(message_of<lpw::Error>([&] { members.spread(network, optimizer); }) == "members" + end);

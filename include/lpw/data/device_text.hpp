@@ -21,7 +21,7 @@ class TextSource<Cuda> {
                         .size = size_,
                         .member_bytes = places.member_bytes,
                         .stream_bytes = places.stream_bytes,
-                        .first = first,
+                        .first = places.first + first,
                         .members = inputs.dim(0),
                         .steps = inputs.dim(1),
                         .batch = inputs.dim(2)});

@@ -91,10 +91,10 @@ struct TextBatch {
   Tensor<std::int32_t, Device> inputs, targets;  // [K, T, B], bytes as numbers from 0 to 255
 };
 
-/// Where streams begin: byte t of member k's stream b is byte (k member_bytes + b stream_bytes + t) of the text, behind
-/// whose last byte comes its first.
+/// Where streams begin: byte t of member k's stream b is byte (first + k member_bytes + b stream_bytes + t) of the
+/// text, behind whose last byte comes its first.
 struct StreamPlaces {
-  std::int64_t member_bytes, stream_bytes;
+  std::int64_t member_bytes, stream_bytes, first = 0;
 };
 
 /// A text where a device reads it: device_text.hpp has the GPU's.
@@ -113,7 +113,7 @@ class TextSource<Cpu> {
     const std::int64_t members = inputs.dim(0), steps = inputs.dim(1), batch = inputs.dim(2);
     for (std::int64_t stream = 0; stream < members * batch; ++stream) {
       const std::int64_t k = stream / batch, b = stream % batch, place = k * steps * batch + b,
-                         begin = k * places.member_bytes + b * places.stream_bytes + first;
+                         begin = places.first + k * places.member_bytes + b * places.stream_bytes + first;
       for (std::int64_t t = 0; t < steps; ++t) {
         inputs.data()[place + t * batch] = at(begin + t);
         targets.data()[place + t * batch] = at(begin + t + 1);
@@ -155,6 +155,11 @@ class TextLoader {
   /// Windows of an epoch; the last may be shorter.
   [[nodiscard]] std::int64_t windows(std::int64_t streams) const { return (length(streams) + window_ - 1) / window_; }
 
+  /// Bytes of a stream in that window of an epoch.
+  [[nodiscard]] std::int64_t steps_of(std::int64_t members, std::int64_t batch, std::int64_t window) const {
+    return std::min(window_, length(streams(members, batch)) - window * window_);
+  }
+
   /// The windows of an epoch in their order, each made when it is read. It refers to the loader.
   class Epoch {
    public:
@@ -185,25 +190,28 @@ class TextLoader {
 
    private:
     friend TextLoader;
-    Epoch(TextLoader& loader, std::int64_t members, std::int64_t batch, std::int64_t first)
+    Epoch(TextLoader& loader, const ReadMembers& members, std::int64_t batch, std::int64_t first)
         : loader_(&loader),
           members_(members),
           batch_(batch),
           first_(first),
-          end_(loader.windows(loader.streams(members, batch))) {}
+          end_(loader.windows(loader.streams(members.all, batch))) {}
 
     TextLoader* loader_;
-    std::int64_t members_, batch_, first_, end_;
+    ReadMembers members_;
+    std::int64_t batch_, first_, end_;
   };
 
   /// The windows of members * batch streams from `first_window` on. With MemberData::own each reads a part of its own;
   /// else member k's b-th reads part b, from its beginning or, with MemberData::whole, k / members of a part later, and
   /// the text goes on with its first byte behind its last: all members read all parts, and no two the same at a time.
-  /// Throws OptionError where a stream would have nothing to predict.
-  [[nodiscard]] Epoch epoch(std::int64_t members, std::int64_t batch, std::int64_t first_window = 0) {
-    require<OptionError>(members >= 1 && batch >= 1 && length(streams(members, batch)) >= 1, "text loader: ", size(),
-                         " bytes are too few for ", members, " x ", batch, " streams");
-    reserve(members * batch * std::min(window_, length(streams(members, batch))));
+  /// Of some members, or of a part of one's streams, the windows are what they are among all. Throws OptionError where
+  /// a stream would have nothing to predict.
+  [[nodiscard]] Epoch epoch(const ReadMembers& members, std::int64_t batch, std::int64_t first_window = 0) {
+    const std::int64_t all = members.all;
+    require<OptionError>(all >= 1 && batch >= 1 && length(streams(all, batch)) >= 1, "text loader: ", size(),
+                         " bytes are too few for ", all, " x ", batch, " streams");
+    reserve(members.count * members.samples_of(batch).first * std::min(window_, length(streams(all, batch))));
     return Epoch(*this, members, batch, first_window);
   }
 
@@ -215,11 +223,14 @@ class TextLoader {
     targets_ = Tensor<std::int32_t, Device>({bytes});
   }
 
-  const TextBatch<Device>& make(std::int64_t members, std::int64_t batch, std::int64_t window) {
-    const std::int64_t first = window * window_, steps = std::min(window_, length(streams(members, batch)) - first);
-    const Shape shape{members, steps, batch};
+  const TextBatch<Device>& make(const ReadMembers& members, std::int64_t batch, std::int64_t window) {
+    const std::int64_t first = window * window_, steps = steps_of(members.all, batch, window);
+    const auto [made, before] = members.samples_of(batch);
+    const Shape shape{members.count, steps, made};
     current_ = {inputs_.rows(0, shape.size()).reshaped(shape), targets_.rows(0, shape.size()).reshaped(shape)};
-    source_.read(places(members, batch), first, current_.inputs, current_.targets);
+    StreamPlaces where = places(members.all, batch);
+    where.first = members.first * where.member_bytes + before * where.stream_bytes;
+    source_.read(where, first, current_.inputs, current_.targets);
     return current_;
   }
 

@@ -114,13 +114,19 @@ class Members {
   /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step.
   template <nn::Visitable M, class T, class D>
   [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
+    const bool cut = communicator_->size() > 1 && !nn::member_share(network) && nn::members(network) == 1;
+    require<ShapeError>(!cut || (inputs.shape().rank() >= 2 && inputs.dim(0) == 1), "members: inputs ", inputs.shape(),
+                        " for a network of one member; expected [1 B ...]");
+    return pass_of(network, cut ? inputs.dim(1) : 0);
+  }
+  /// The same of so many samples of one member's minibatch here; of several members, it is the same for any.
+  template <nn::Visitable M>
+  [[nodiscard]] TapeOptions pass_of(M& network, std::int64_t count) {
     TapeOptions options;
     const auto share = nn::member_share(network);
     if (share) options.first_member = share->here().first;
     if (share || communicator_->size() == 1 || nn::members(network) > 1) return options;
-    require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1, "members: inputs ", inputs.shape(),
-                        " for a network of one member; expected [1 B ...]");
-    const auto samples = static_cast<double>(inputs.dim(1));
+    const auto samples = static_cast<double>(count);
     double together = samples;
     communicator_->sum(std::span(&together, 1));
     part_ = samples / together;
@@ -176,12 +182,17 @@ class Members {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
     if (flat->share) return detail::on_host(flat->gradient.base, [&](auto values) { communicator_->sum(values); });
-    const auto sum_parts = [&]<class W>(std::span<W> values) {
-      for (W& value : values) value *= static_cast<W>(part_);
-      communicator_->sum(values);
-    };
-    detail::on_host(flat->gradient.base, sum_parts);
-    detail::on_host(flat->gradient.late, sum_parts);
+    detail::on_host(flat->gradient.base, [&](auto values) { sum_parts(values); });
+    detail::on_host(flat->gradient.late, [&](auto values) { sum_parts(values); });
+  }
+
+  /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
+  /// mean of the parts', as sum_gradients does gradients. Otherwise does nothing.
+  template <nn::Visitable M>
+  void average_statistics(M& network) {
+    const auto flat = nn::flatten(network);
+    if (communicator_->size() == 1 || flat->share || flat->members > 1) return;
+    detail::on_host(flat->buffers, [&](auto values) { sum_parts(values); });
   }
 
   /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
@@ -206,6 +217,12 @@ class Members {
   }
 
  private:
+  template <class W>
+  void sum_parts(std::span<W> values) {
+    for (W& value : values) value *= static_cast<W>(part_);
+    communicator_->sum(values);
+  }
+
   template <class W, class D>
   void take_from_first(const Tensor<W, D>& tensor) {
     detail::on_host(tensor, [&](auto values) { communicator_->broadcast(std::as_writable_bytes(values), 0); });

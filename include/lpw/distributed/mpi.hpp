@@ -5,19 +5,24 @@
 // have, in the order of ranks and in double, and gets the others' stripes. That is as much to send as the best
 // all-reduce has.
 //
+// A process that fails ends all: MPI knows no other way out of a call in which others wait.
+//
 // What Mpi is lies in an inline namespace of its own each way: one program may hold files compiled with and without MPI
 // (tensor/abi.hpp).
 #pragma once
 
 #include <algorithm>
+#include <chrono>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
 #include <span>
+#include <thread>
 #include <vector>
 
 #include <lpw/distributed/communicator.hpp>
+#include <lpw/distributed/launcher.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 #if defined(LPW_WITH_MPI) && LPW_WITH_MPI
@@ -32,8 +37,14 @@ inline namespace with_mpi {
 /// The processes of an MPI communicator. Errors of MPI end the program with MPI's message, as they do by default.
 class Mpi {
  public:
-  /// All processes. Starts MPI and ends it with this object, unless the program has started it itself.
-  Mpi() : Mpi(MPI_COMM_WORLD, start()) {}
+  /// All processes. Starts MPI and ends it with this object, unless the program has started it itself. Throws Error
+  /// where a launcher started more processes than MPI knows of.
+  Mpi() : Mpi(MPI_COMM_WORLD, start()) {
+    if (const auto launcher = launched())
+      require(launcher->processes == size_, "mpi: ", launcher->variable, " says that ", launcher->processes,
+              " processes were started, and MPI knows of ", size_,
+              "; start them by the mpirun of the MPI that the program was built with, or by srun with its pmix");
+  }
   /// Those of a communicator of a program that starts and ends MPI itself.
   explicit Mpi(MPI_Comm communicator) : Mpi(communicator, false) {}
   Mpi(const Mpi&) = delete;
@@ -75,7 +86,31 @@ class Mpi {
   }
   void barrier() const { MPI_Barrier(communicator_); }
 
+  /// For a process that fails, perhaps together with others, which need not call this: whether it is the one that says
+  /// why. That is the first by rank of those that fail within a second.
+  [[nodiscard]] bool speaks_for_failure() const {
+    for (int above = rank_ + 1; above < size_; ++above) {
+      MPI_Request sent;
+      MPI_Isend(nullptr, 0, MPI_BYTE, above, failure_tag, communicator_, &sent);
+      MPI_Request_free(&sent);
+    }
+    const auto until = std::chrono::steady_clock::now() + std::chrono::seconds(1);
+    while (rank_ > 0 && std::chrono::steady_clock::now() < until) {
+      int below = 0;
+      MPI_Iprobe(MPI_ANY_SOURCE, failure_tag, communicator_, &below, MPI_STATUS_IGNORE);
+      if (below) return false;
+      std::this_thread::sleep_for(std::chrono::milliseconds(5));
+    }
+    return true;
+  }
+  /// Ends all processes.
+  [[noreturn]] void abort(int exit_code) const {
+    MPI_Abort(communicator_, exit_code);
+    std::_Exit(exit_code);
+  }
+
  private:
+  static constexpr int failure_tag = 1;
   static constexpr std::size_t piece = std::size_t{1} << 28;   // bytes: MPI counts in int
   static constexpr std::size_t stripe = std::size_t{1} << 18;  // elements: what is at work lies in the cache
 
@@ -129,17 +164,17 @@ inline namespace without_mpi {
 /// One process.
 class Mpi : public SingleProcess {
  public:
-  /// Throws Error where mpirun started several.
+  /// Throws Error where mpirun or srun started several.
   Mpi() {
-    for (const char* variable : {"OMPI_COMM_WORLD_SIZE", "PMI_SIZE"}) {
-      const char* const processes = std::getenv(variable);
-      require(!processes || std::atoi(processes) <= 1, "mpi: this is one of ", processes ? processes : "",
-              " processes, and the program was built without MPI; install it (Debian and Ubuntu: libopenmpi-dev), link "
-              "lpw::mpi, and configure anew");
-    }
+    const Launched launcher = launched().value_or(Launched());
+    require(launcher.processes <= 1, "mpi: this is one of ", launcher.processes,
+            " processes, and the program was built without MPI; install it (Debian and Ubuntu: libopenmpi-dev), link "
+            "lpw::mpi, and configure anew");
   }
   Mpi(const Mpi&) = delete;
   Mpi& operator=(const Mpi&) = delete;
+  [[nodiscard]] bool speaks_for_failure() const { return true; }
+  [[noreturn]] void abort(int exit_code) const { std::exit(exit_code); }
 };
 
 }  // namespace without_mpi

@@ -5,6 +5,9 @@
 // A coupling is work of its own beside a step that a device replays: whether it is due, how strongly it pulls and the
 // step of its random numbers are the host's. All of them are functions of the step, so that the centre is all that a
 // checkpoint keeps.
+//
+// Where several processes hold members, each gathers all for a coupling, couples them, and keeps its own: the bits are
+// those of one process with the same weights.
 #pragma once
 
 #include <memory>
@@ -21,14 +24,21 @@ class Coupling {
   using Flat = nn::FlatWeights<W, D>;
 
  public:
-  /// Throws OptionError for a network of one member, and as require_possible; Error where other processes hold some.
+  /// Throws OptionError for a network of one member, and as require_possible. Of processes that hold members, all make
+  /// one and call the same.
   template <nn::Visitable M>
   explicit Coupling(M& network, const CouplingOptions& options = {}) : options_(options), flat_(nn::flatten(network)) {
-    nn::require_all_members(flat_->share, "coupling");
-    require<OptionError>(flat_->members > 1,
+    require<OptionError>(flat_->all_members() > 1,
                          "coupling: the network has one member; expected at least 2, so release it first");
-    require_possible(options, flat_->members);
-    if (rule<Elastic>()) centre_ = mean_rows(flat_->value.late);
+    require_possible(options, flat_->all_members());
+    if (rule<Elastic>()) centre_ = mean_rows(all_rows(flat_->value.late));
+  }
+
+  /// Goes on with the same members in other stores: gathered, or spread over processes. Throws Error for others.
+  void follow(const std::shared_ptr<Flat>& flat) {
+    require(flat->all_members() == flat_->all_members() && flat->value.late.dim(1) == flat_->value.late.dim(1),
+            "coupling: the network has other members than those that are coupled");
+    flat_ = flat;
   }
 
   [[nodiscard]] const CouplingOptions& options() const { return options_; }
@@ -56,7 +66,8 @@ class Coupling {
     const double share = couple(step, factor);
     const auto* swap = rule<Swap>();
     if (!swap || !swap->states || share == 0) return;
-    for (auto& state : optimizer.states()) swap_members(state.pair.late, share, numbers(step));
+    for (auto& state : optimizer.states())
+      on_all_rows(state.pair.late, [&](auto rows) { swap_members(rows, share, numbers(step)); });
   }
 
   /// The centre [1, P] of Elastic: what a checkpoint holds; copy to and from it. Throws Error for other rules.
@@ -79,6 +90,17 @@ class Coupling {
   }
 
  private:
+  [[nodiscard]] Tensor<W, D> all_rows(const Tensor<W, D>& rows) const {
+    return flat_->share ? nn::all_rows(*flat_->share, rows) : rows;
+  }
+  /// Calls f(rows [K, P] of all members), and keeps what becomes of those here.
+  template <class F>
+  void on_all_rows(Tensor<W, D> rows, F&& f) const {
+    const Tensor<W, D> all = all_rows(rows);
+    f(all);
+    if (flat_->share) copy(all.rows(flat_->share->here().first, flat_->share->here().count), rows);
+  }
+
   template <class Rule>
   [[nodiscard]] const Rule* rule() const {
     return std::get_if<Rule>(&options_.rule);
@@ -94,12 +116,14 @@ class Coupling {
             "coupling: the network has been assigned to, collapsed, released again, or is gone; make a new coupling "
             "for it");
     require<OptionError>(step >= 1, "coupling: step ", step, "; they count from 1");
-    const double amount = detail::coupling_strength(options_.rule, flat_->members, step / options_.every - 1, factor);
+    const double amount =
+        detail::coupling_strength(options_.rule, flat_->all_members(), step / options_.every - 1, factor);
     if (!due(step) || amount == 0) return 0;
-    Tensor<W, D> late = flat_->value.late;
-    if (rule<PullToMean>()) pull_to_mean(late, amount);
-    if (rule<Elastic>()) pull_to_centre(late, centre_, amount);
-    if (rule<Swap>()) swap_members(late, amount, numbers(step));
+    on_all_rows(flat_->value.late, [&](Tensor<W, D> late) {
+      if (rule<PullToMean>()) pull_to_mean(late, amount);
+      if (rule<Elastic>()) pull_to_centre(late, centre_, amount);
+      if (rule<Swap>()) swap_members(late, amount, numbers(step));
+    });
     return amount;
   }
 

@@ -77,6 +77,16 @@ void require_finite_tensors(const Run& run, const io::NamedTensors& tensors) {
     }
 }
 
+/// What the task carries on, which is nothing before the first step.
+template <class Run>
+void load_task(Run& run, const io::NamedTensors& tensors) {
+  if (run.progress.step == 0) return;
+  if constexpr (requires { run.task.load(tensors, data::ReadMembers(1)); })
+    run.task.load(tensors, run.team.of(run.network));
+  else if constexpr (requires { run.task.load(tensors, run.members()); })
+    run.task.load(tensors, run.members());
+}
+
 }  // namespace detail
 
 /// Continues a run that has not begun from a checkpoint. Throws FileError for one that is damaged or of other options.
@@ -84,26 +94,28 @@ template <class Run>
 void load_run(Run& run, const std::filesystem::path& path) {
   const io::Checkpoint checkpoint = io::load_checkpoint(path);
   run.progress = detail::recorded_progress(run, checkpoint, path.string());
-  for (auto& part : run.parts) part->load(run, checkpoint.tensors);
+  for (auto& part : run.parts) part->load(run, checkpoint.tensors);  // which release all members, here
   auto& flat = run.weights();
   get_pair(checkpoint.tensors, "weights", flat.value);
   for (auto& [name, pair] : run.optimizer->states()) get_pair(checkpoint.tensors, name, pair);
   run.optimizer->set_steps({run.progress.base_steps, run.progress.late_steps});
-  if constexpr (requires { run.task.load(checkpoint.tensors, run.members()); })
-    if (run.progress.step > 0)
-      run.task.load(checkpoint.tensors, run.members());  // before, there is nothing to carry on
   copy(to_device<typename Run::D>(checkpoint.tensors.template get<typename Run::W>("buffers", flat.buffers.shape())),
        flat.buffers);
   nn::for_each_buffer(run.network, [&](const std::string& name, const auto& buffer) {
     io::require_variance(name, to_host(buffer.value()), path.string());
   });
+  if (run.progress.released && run.processes.several()) run.team.spread(run.network, run);
+  detail::load_task(run, checkpoint.tensors);
 }
 
-/// Writes a checkpoint. Throws NonFinite for a run that has diverged, FileError where it cannot be written: an older
-/// one is intact then.
+/// Writes a checkpoint, the same whatever the number of processes: process 0 does, of all members, which all of them
+/// gather for that. Throws NonFinite for a run that has diverged, FileError where it cannot be written: an older one is
+/// intact then.
 template <class Run>
 void save_run(Run& run, const std::filesystem::path& path) {
   run.require_finite_weights();
+  const bool spread = run.weights().share != nullptr;
+  if (spread) run.team.gather(run.network, run);
   const auto steps = run.optimizer->steps();
   run.progress.base_steps = steps.base, run.progress.late_steps = steps.late;
   io::Checkpoint checkpoint{{{"options", run.description}, {"progress", run.progress}}, io::NamedTensors("checkpoint")};
@@ -114,7 +126,8 @@ void save_run(Run& run, const std::filesystem::path& path) {
   checkpoint.tensors.add("buffers", to_host(flat.buffers));
   for (auto& part : run.parts) part->save(run, checkpoint.tensors);
   detail::require_finite_tensors(run, checkpoint.tensors);
-  io::save_checkpoint(path, checkpoint);
+  if (run.processes.leads()) io::save_checkpoint(path, checkpoint);
+  if (spread) run.team.spread(run.network, run);
 }
 
 }  // namespace lpw::inline LPW_ABI::train

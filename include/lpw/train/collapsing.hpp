@@ -97,12 +97,14 @@ template <class Run>
   return collapsed(run.network, form_of(run.options.serving.collapse));
 }
 
-/// Turns a run's network into a plain one as its options say. Throws Interrupted where a signal came.
+/// Turns a run's network into a plain one as its options say. Throws Interrupted where a signal came. Processes that
+/// share members gather all to choose among them, and choose alike.
 template <class Run>
 void collapse_members(Run& run, Display& display) {
   const Averaging averaging = run.options.serving.collapse;
   if constexpr (HoldsOut<std::remove_reference_t<decltype(run.task)>, std::remove_reference_t<decltype(run.network)>>)
     if (run.members() > 1 && (averaging == Averaging::greedy || averaging == Averaging::fitted)) {
+      run.team.gather(run.network, run);
       const auto coefficients = averaging == Averaging::greedy ? detail::greedy_coefficients(run, display)
                                                                : detail::fitted_coefficients(run, display);
       auto plain = mixed_members(run.network, coefficients);

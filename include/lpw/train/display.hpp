@@ -37,15 +37,17 @@ class Display {
   static constexpr std::chrono::milliseconds redraw_interval{100};  // of the progress on a terminal
   static constexpr std::chrono::minutes silence{5};                 // elsewhere, the longest without a line
 
-  /// `now` is the clock.
-  explicit Display(std::FILE* out = stdout, std::function<Clock::time_point()> now = Clock::now)
+  /// `now` is the clock. Without a file nothing is shown: of several processes one speaks. Those that mpirun starts
+  /// write to terminals of its own, which leads where its output goes: there lines are not redrawn.
+  explicit Display(std::FILE* out = stdout, std::function<Clock::time_point()> now = Clock::now, bool launched = false)
       : out_(out),
-        terminal_(isatty(fileno(out)) != 0),
+        terminal_(out != nullptr && !launched && isatty(fileno(out)) != 0),
         now_(std::move(now)),
         next_(terminal_ ? now_() : now_() + silence) {}
 
   /// A line that stays; of what it quotes, nothing reaches a terminal but characters and ends of lines.
   void line(const std::string& text) {
+    if (out_ == nullptr) return;
     if (!terminal_) next_ = now_() + silence;
     std::fprintf(out_, "%s%s\n", terminal_ ? "\r\033[K" : "", printable(text).c_str());
     std::fflush(out_);
@@ -54,7 +56,7 @@ class Display {
   /// A passing state of things: redrawn in place on a terminal, a line where nothing else was printed for long.
   template <class MakeText>
   void progress(MakeText&& make_text) {
-    if (now_() < next_) return;
+    if (out_ == nullptr || now_() < next_) return;
     if (!terminal_) return line(make_text());
     next_ = now_() + redraw_interval;
     std::string text = one_line(make_text());

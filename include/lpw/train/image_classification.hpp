@@ -1,16 +1,21 @@
 // Image classification as the trainer's task: minibatches, loss, and scores on the test set.
 #pragma once
 
+#include <cstdint>
 #include <optional>
+#include <type_traits>
 #include <vector>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
+#include <lpw/data/minibatch_plan.hpp>
+#include <lpw/distributed/any_communicator.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/train/interrupt.hpp>
 #include <lpw/train/scores.hpp>
+#include <lpw/train/turns.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -32,9 +37,12 @@ class ImageClassification {
   using D = typename Network::device_type;
   using Batch = data::Batch<T, D>;
 
-  /// The data set must outlive the task.
-  ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options)
+  /// The data set must outlive the task, and the processes that share it: each reads and scores a part.
+  ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options,
+                      distributed::AnyCommunicator& processes = distributed::single_process())
       : options_(options),
+        processes_(&processes),
+        plan_(dataset.train.count, {.batch = options.batch, .member_data = options.member_data}),
         train_(dataset.train, dataset.normalization,
                {.batch = options.batch,
                 .augment = options.augment,
@@ -52,6 +60,10 @@ class ImageClassification {
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
+  /// Of all members together.
+  [[nodiscard]] std::int64_t samples_in_iteration(std::int64_t members, std::int64_t iteration) const {
+    return members * plan_.batch(members, iteration);
+  }
   /// Throws OptionError where so many members cannot be trained.
   void check(std::int64_t members) const {
     require<OptionError>(members <= images() || member_data() != data::MemberData::own, "`members` ", members,
@@ -73,7 +85,7 @@ class ImageClassification {
         train_.joins(members) ? "; the last has one more a member, which alone would be too few for batch norm" : "");
   }
   /// The minibatches of an epoch, as `member_data` says: the members visit the training set once, together or each.
-  [[nodiscard]] auto epoch(std::int64_t epoch, std::int64_t members, std::int64_t first_iteration) const {
+  [[nodiscard]] auto epoch(std::int64_t epoch, const data::ReadMembers& members, std::int64_t first_iteration) const {
     return train_.epoch(epoch, members, first_iteration);
   }
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.labels.size(); }
@@ -95,30 +107,35 @@ class ImageClassification {
   }
 
   /// Scores of the members of a network and of their ensemble on the test set, and on held-out samples where there are
-  /// any. Throws Interrupted where a signal came.
+  /// any. Throws Interrupted where a signal came. Of several processes each predicts with its members, or where all
+  /// have the whole network, a part of the samples.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    return evaluate_predictions(
-        [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+    return evaluate_predictions(by_members(network), [&](const Tensor<T, D>& images, std::uint32_t) {
+      return predict_members(network, images);
+    });
   }
   /// Scores of a plain network.
   [[nodiscard]] Scores evaluate(Network& network) const { return evaluate_members(network).ensemble; }
   /// Scores of the ensemble of several networks: of the mean of all their members' predictions.
   [[nodiscard]] Scores evaluate_networks(std::vector<Network>& networks) const {
     return evaluate_predictions(
-               [&](const Tensor<T, D>& images, std::uint32_t) { return predict_networks(networks, images); })
+               false, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_networks(networks, images); })
         .ensemble;
   }
   /// Scores of a plain network on the test set, for the row of an epoch.
   [[nodiscard]] Scores epoch_scores(Network& network) const {
     const Evaluations test =
-        evaluate_on(test_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+        evaluate_on(test_, by_members(network),
+                    [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
     return scores(test.ensemble, nullptr);
   }
   /// Scores of so many dropout samples of a plain network together.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
-    return evaluate_predictions([&](const Tensor<T, D>& images, std::uint32_t batch) {
-             return predict_dropout(network, images, samples, random.later(batch * dropout_steps(samples)));
-           })
+    return evaluate_predictions(false,
+                                [&](const Tensor<T, D>& images, std::uint32_t batch) {
+                                  return predict_dropout(network, images, samples,
+                                                         random.later(batch * dropout_steps(samples)));
+                                })
         .ensemble;
   }
   /// How many samples an evaluation scores.
@@ -130,8 +147,9 @@ class ImageClassification {
   [[nodiscard]] bool holds_out() const { return held_out_.has_value(); }
   /// What each member of a network scores on them.
   [[nodiscard]] std::vector<HeldOutScore> held_out_scores(Network& network) const {
-    const Evaluations found = evaluate_on(
-        *held_out_, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+    const Evaluations found =
+        evaluate_on(*held_out_, by_members(network),
+                    [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
     std::vector<HeldOutScore> result;
     for (const auto& member : found.members) {
       const metrics::Evaluation e = member.result();
@@ -163,33 +181,47 @@ class ImageClassification {
   struct Evaluations {
     std::vector<metrics::Evaluator> members;
     metrics::Evaluator ensemble;
+
+    /// Of probabilities [K, B, classes].
+    void add(const Tensor<double, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
+      members.resize(to_size(probabilities.dim(0)));
+      for (std::size_t k = 0; k < members.size(); ++k) {
+        const auto member = probabilities.rows(static_cast<std::int64_t>(k), 1);
+        members[k].add(member.reshaped(member.shape().slice(1, 3)), labels);
+      }
+      ensemble.add(ensemble_of(probabilities), labels);
+    }
   };
 
-  /// What predict(images, number of the minibatch), probabilities [K, B, classes], scores on a set.
+  /// Whether processes predict together, each with the members that it has.
+  [[nodiscard]] static bool by_members(Network& network) { return nn::member_share(network) != nullptr; }
+
+  /// What predict(images, number of the minibatch), probabilities [K, B, classes], scores on a set. Several processes
+  /// predict `together`, or take turns.
   template <class Loader, class Predict>
-  [[nodiscard]] static Evaluations evaluate_on(const Loader& loader, Predict&& predict) {
+  [[nodiscard]] Evaluations evaluate_on(const Loader& loader, bool together, Predict&& predict) const {
     Evaluations result;
+    Turns turns(*processes_, [&](const auto& probabilities, const auto& labels) { result.add(probabilities, labels); });
     std::uint32_t number = 0;
     for (auto& [images, labels] : loader.epoch(0)) {
       InterruptGuard::check();
-      const auto probabilities = predict(images, number++);
-      result.members.resize(to_size(probabilities.dim(0)));
       const auto flat_labels = to_host(labels).reshaped({labels.size()});
-      for (std::size_t k = 0; k < result.members.size(); ++k) {
-        const auto member = probabilities.rows(static_cast<std::int64_t>(k), 1);
-        result.members[k].add(member.reshaped(member.shape().slice(1, 3)), flat_labels);
-      }
-      result.ensemble.add(ensemble_of(probabilities), flat_labels);
+      if (together || !processes_->several())
+        result.add(predict(images, number), flat_labels);
+      else
+        turns.take(flat_labels, [&, &at = images] { return predict(at, number); });
+      ++number;
     }
+    turns.finish();
     return result;
   }
 
   /// What predict(images, number of the minibatch) scores on the test set and on held-out samples.
   template <class Predict>
-  [[nodiscard]] MemberScores evaluate_predictions(Predict&& predict) const {
-    const Evaluations test = evaluate_on(test_, predict);
+  [[nodiscard]] MemberScores evaluate_predictions(bool together, Predict&& predict) const {
+    const Evaluations test = evaluate_on(test_, together, predict);
     std::optional<Evaluations> held_out;
-    if (held_out_) held_out = evaluate_on(*held_out_, predict);
+    if (held_out_) held_out = evaluate_on(*held_out_, together, predict);
     MemberScores result;
     for (std::size_t k = 0; k < test.members.size(); ++k)
       result.members.push_back(scores(test.members[k], held_out ? &held_out->members[k] : nullptr));
@@ -208,6 +240,8 @@ class ImageClassification {
   }
 
   ImageClassificationOptions options_;
+  distributed::AnyCommunicator* processes_;
+  data::MinibatchPlan plan_;
   typename data::LoaderFor<T, D>::type train_, test_;
   std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
 };

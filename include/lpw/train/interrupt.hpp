@@ -1,4 +1,5 @@
 // SIGINT, SIGTERM and SIGHUP as a question that the training loop asks at each step, and evaluations at each batch.
+// Where several processes train, a signal to any of them is all's from the next question on, which they ask together.
 #pragma once
 
 #include <signal.h>
@@ -6,9 +7,11 @@
 
 #include <array>
 #include <csignal>
+#include <cstddef>
+#include <span>
 #include <string_view>
 
-#include <lpw/tensor/abi.hpp>
+#include <lpw/distributed/any_communicator.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -23,14 +26,18 @@ struct Interrupted {
 /// ignored. One guard at a time.
 class InterruptGuard {
  public:
-  InterruptGuard() {
-    caught() = 0;
+  /// The processes must outlive the guard.
+  explicit InterruptGuard(distributed::AnyCommunicator& processes = distributed::single_process()) {
+    caught() = agreed() = 0;
+    together() = processes.several() ? &processes : nullptr;
+    announces() = processes.leads() ? 1 : 0;
     struct sigaction action {};
     action.sa_handler = [](int signal) {
       caught() = signal;
       // A step of a large network takes a while, and an impatient second signal would lose the work since the last
       // checkpoint.
       constexpr std::string_view text = "\nstopping after this step; interrupt again to stop at once\n";
+      if (announces() == 0) return;
       [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
     };
     action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
@@ -42,16 +49,27 @@ class InterruptGuard {
   }
   ~InterruptGuard() {
     for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
-    caught() = 0;
+    caught() = agreed() = 0;
+    together() = nullptr;
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
 
-  /// The signal that came, or 0, as where there is no guard.
-  [[nodiscard]] static int signal() { return caught(); }
-  /// Throws Interrupted if a signal came.
+  /// The signal that came, or 0, as where there is no guard; of several processes, the one that they know of by ask().
+  [[nodiscard]] static int signal() { return together() ? int{agreed()} : int{caught()}; }
+  /// The same, when all processes ask: what came to any of them.
+  [[nodiscard]] static int ask() {
+    if (!together() || agreed() != 0) return signal();
+    std::array<double, 3> came{};
+    for (std::size_t i = 0; i < came.size(); ++i) came[i] = caught() == signals[i] ? 1 : 0;
+    together()->sum(std::span<double>(came));
+    for (std::size_t i = 0; i < came.size() && agreed() == 0; ++i)
+      if (came[i] > 0) agreed() = signals[i];
+    return agreed();
+  }
+  /// Asks, and throws Interrupted if a signal came.
   static void check() {
-    if (const int came = signal()) throw Interrupted{came};
+    if (const int came = ask()) throw Interrupted{came};
   }
 
  private:
@@ -60,11 +78,25 @@ class InterruptGuard {
     struct sigaction before {};
   };
 
+  static constexpr std::array<int, 3> signals{SIGINT, SIGTERM, SIGHUP};
+
   static volatile std::sig_atomic_t& caught() {
     static volatile std::sig_atomic_t signal = 0;
     return signal;
   }
-  std::array<Taken, 3> before_{{{SIGINT}, {SIGTERM}, {SIGHUP}}};
+  static volatile std::sig_atomic_t& announces() {
+    static volatile std::sig_atomic_t whether = 1;
+    return whether;
+  }
+  static int& agreed() {
+    static int signal = 0;
+    return signal;
+  }
+  static distributed::AnyCommunicator*& together() {
+    static distributed::AnyCommunicator* processes = nullptr;
+    return processes;
+  }
+  std::array<Taken, 3> before_{{{signals[0]}, {signals[1]}, {signals[2]}}};
 };
 
 }  // namespace lpw::inline LPW_ABI::train

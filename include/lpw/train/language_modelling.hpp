@@ -8,13 +8,17 @@
 #pragma once
 
 #include <algorithm>
+#include <cstddef>
+#include <cstdint>
 #include <numbers>
+#include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/text.hpp>
+#include <lpw/distributed/any_communicator.hpp>
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/likelihood.hpp>
@@ -47,9 +51,13 @@ class LanguageModelling {
   static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_past = 512,
                                 score_pass_bytes = 16384;
 
-  /// The text must outlive the task.
-  LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options)
-      : text_(&text), options_(options), train_(text.train, options.window, options.member_data) {}
+  /// The text must outlive the task, and the processes that share it: each reads and scores a part.
+  LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options,
+                    distributed::AnyCommunicator& processes = distributed::single_process())
+      : text_(&text),
+        options_(options),
+        processes_(&processes),
+        train_(text.train, options.window, options.member_data) {}
 
   [[nodiscard]] static constexpr Words words() { return {"bpc", "valid", "characters"}; }
   [[nodiscard]] static double train_metric(const Sums& sums) { return sums.mean_loss() / std::numbers::ln2; }
@@ -80,10 +88,18 @@ class LanguageModelling {
                    iterations(members), " iterations an epoch");
   }
 
+  /// Of all members together.
+  [[nodiscard]] std::int64_t samples_in_iteration(std::int64_t members, std::int64_t iteration) const {
+    const std::int64_t streams = member_streams(members);
+    return members * streams * train_.steps_of(members, streams, iteration);
+  }
+
   /// The windows of an epoch. States start at zero with the first, and go on as they are from a later one.
-  [[nodiscard]] auto epoch(std::int64_t, std::int64_t members, std::int64_t first_iteration) {
-    if (first_iteration == 0) reset_states(members, member_streams(members));
-    return train_.epoch(members, member_streams(members), first_iteration);
+  [[nodiscard]] auto epoch(std::int64_t, const data::ReadMembers& members, std::int64_t first_iteration) {
+    reads_ = members;
+    const std::int64_t streams = member_streams(members.all);
+    if (first_iteration == 0) reset_states(members.count, members.samples_of(streams).first);
+    return train_.epoch(members, streams, first_iteration);
   }
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
   /// Where a step finds its input. (The states lie where they lay since the last release.)
@@ -187,22 +203,27 @@ class LanguageModelling {
     }
   }
 
-  /// What a checkpoint holds of the task: the carried states.
+  /// What a checkpoint holds of the task: the carried states, of all processes together.
   void save(io::NamedTensors& tensors) const {
     for (std::size_t layer = 0; layer < states_.size(); ++layer) {
-      tensors.add(to_text("hidden.", layer), to_host(states_[layer].hidden));
-      tensors.add(to_text("cell.", layer), to_host(states_[layer].cell));
+      tensors.add(to_text("hidden.", layer), states_of_all(states_[layer].hidden));
+      tensors.add(to_text("cell.", layer), states_of_all(states_[layer].cell));
     }
   }
-  /// Takes them from a checkpoint. Throws FileError where they are missing, or not those of so many members' streams.
-  void load(const io::NamedTensors& tensors, std::int64_t members) {
-    const std::int64_t batch = member_streams(members);
-    const auto get = [&]<class V>(const std::string& name, V) {
+  /// Takes them from a checkpoint, of the streams that are read here. Throws FileError where they are missing, or not
+  /// those of so many members' streams.
+  void load(const io::NamedTensors& tensors, const data::ReadMembers& members) {
+    reads_ = members;
+    const std::int64_t batch = member_streams(members.all);
+    const auto [streams, before] = members.samples_of(batch);
+    const auto get = [&, first = before, count = streams]<class V>(const std::string& name, V) {
       const Shape shape = tensors.at(name).shape;
-      require<FileError>(shape.rank() == 3 && shape[0] == members && shape[1] == batch, tensors.source(),
-                         ": damaged: tensor '", name, "' is ", shape, ", expected the states of ", members, " x ",
+      require<FileError>(shape.rank() == 3 && shape[0] == members.all && shape[1] == batch, tensors.source(),
+                         ": damaged: tensor '", name, "' is ", shape, ", expected the states of ", members.all, " x ",
                          batch, " streams");
-      return to_device<D>(tensors.get<V>(name, shape));
+      const auto own = tensors.get<V>(name, shape).rows(members.first, members.count);
+      if (count == batch) return to_device<D>(own);
+      return to_device<D>(own.reshaped(shape.slice(1, 3)).rows(first, count).reshaped(shape.with(0, 1).with(1, count)));
     };
     states_.clear();
     for (std::size_t layer = 0; layer == 0 || tensors.contains(to_text("hidden.", layer)); ++layer)
@@ -210,6 +231,19 @@ class LanguageModelling {
   }
 
  private:
+  /// Of this process' streams [K, B, H] those of all on the host: members or parts, one after another.
+  template <class V>
+  [[nodiscard]] Tensor<V, Cpu> states_of_all(const Tensor<V, D>& states) const {
+    const Tensor<V, Cpu> own = to_host(states);
+    const std::int64_t batch = member_streams(reads_.all);
+    const Shape shape = own.shape().with(0, reads_.all).with(1, batch);
+    if (own.size() == shape.size()) return own;
+    Tensor<V, Cpu> all(shape);
+    processes_->gather(std::as_bytes(std::span(own.data(), to_size(own.size()))),
+                       std::as_writable_bytes(std::span(all.data(), to_size(all.size()))));
+    return all;
+  }
+
   /// Bits per character.
   struct Bits {
     std::vector<double> members;
@@ -257,7 +291,7 @@ class LanguageModelling {
   /// A network on its way through a text, or a dropout sample of a plain one.
   struct Reader {
     Network* network;
-    std::int64_t members;
+    std::int64_t members;  // that are here
     States states;
     const Sampling* sampling = nullptr;
     std::int64_t sample = 0;
@@ -276,16 +310,19 @@ class LanguageModelling {
       return dropout_tape(sampling->random.later(window++ * dropout_steps(sampling->samples)), sample);
     }
 
-    /// Log-likelihoods of a window's targets by each member, to the rows of [members, targets]; goes on behind it.
-    void read(const Tensor<std::int32_t, D>& inputs, const Tensor<std::int32_t, D>& targets,
-              Tensor<double, Cpu> likelihoods) {
+    /// Log-likelihoods of a window's targets by each member, [members, targets]; goes on behind it. Members of other
+    /// processes are among them.
+    [[nodiscard]] Tensor<double, Cpu> read(const Tensor<std::int32_t, D>& inputs,
+                                           const Tensor<std::int32_t, D>& targets) {
       auto after = network->forward(tape().input(repeated(inputs, members)), states);
       states = std::move(after.states);
       const auto logits = to_host(after.logits.value());
       const auto labels = to_host(repeated(targets, members));
-      copy(metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
-               .reshaped(likelihoods.shape()),
-           likelihoods);
+      const auto likelihoods =
+          metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
+              .reshaped({members, targets.size()});
+      const auto share = nn::member_share(*network);
+      return share ? nn::all_rows(*share, likelihoods) : likelihoods;
     }
   };
 
@@ -293,24 +330,30 @@ class LanguageModelling {
   [[nodiscard]] Bits bits(const std::vector<Network*>& networks, const data::Text& text,
                           const Sampling* sampling = nullptr) const {
     const auto streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
+    const data::ReadMembers part = scored_part(networks, streams, sampling);
     std::vector<Reader> readers;
     for (Network* network : networks)
-      if (!sampling) readers.emplace_back(*network, streams);
+      if (!sampling) readers.emplace_back(*network, part.samples_of(streams).first);
     for (std::int64_t s = 0; sampling && s < sampling->samples; ++s)
       readers.emplace_back(*networks.front(), streams, sampling, s);
     std::int64_t members = 0, most = 1;
-    for (const Reader& reader : readers) members += reader.members, most = std::max(most, reader.members);
+    for (const Reader& reader : readers) {
+      const std::int64_t all = nn::flatten(*reader.network)->all_members();
+      members += all, most = std::max(most, all);
+    }
     const auto scored = data::scored_streams(text, streams, score_past);
     data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (most * streams), 1));
     Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
     std::int64_t step = 0;
-    for (const auto& [inputs, targets] : loader.epoch(1, streams)) {
+    for (const auto& [inputs, targets] : loader.epoch(part, streams)) {
       InterruptGuard::check();
-      Tensor<double, Cpu> likelihoods({members, targets.size()});
+      Tensor<double, Cpu> likelihoods({members, targets.dim(1) * streams});
       std::int64_t row = 0;
       for (Reader& reader : readers) {
-        reader.read(inputs, targets, likelihoods.rows(row, reader.members));
-        row += reader.members;
+        const auto read = of_all_streams(reader.read(inputs, targets), targets.dim(1), streams);
+        auto place = likelihoods.rows(row, read.dim(0));
+        copy(read, place);
+        row += read.dim(0);
       }
       for (std::int64_t k = 0; k < members; ++k)
         sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1), step, scored.first);
@@ -322,6 +365,33 @@ class LanguageModelling {
     };
     for (double& member : sums.members) member = per_character(member);
     return {sums.members, per_character(sums.ensemble)};
+  }
+
+  /// The streams that this process scores: a part, where all processes have all networks whole. Dropout samples would
+  /// be others.
+  [[nodiscard]] data::ReadMembers scored_part(const std::vector<Network*>& networks, std::int64_t streams,
+                                              const Sampling* sampling) const {
+    const bool spread = std::any_of(networks.begin(), networks.end(),
+                                    [](Network* network) { return nn::member_share(*network) != nullptr; });
+    if (spread || sampling || streams < processes_->size()) return 1;
+    return data::ReadMembers::part_of_one(processes_->rank(), processes_->size());
+  }
+  /// From [K, steps x streams here] the same of all streams, in their order.
+  [[nodiscard]] Tensor<double, Cpu> of_all_streams(const Tensor<double, Cpu>& here, std::int64_t steps,
+                                                   std::int64_t streams) const {
+    const std::int64_t members = here.dim(0), rows = members * steps;
+    if (here.dim(1) == steps * streams) return here;
+    std::vector<double> parts(to_size(rows * streams));
+    processes_->gather(std::as_bytes(std::span(here.data(), to_size(here.size()))),
+                       std::as_writable_bytes(std::span(parts)));
+    Tensor<double, Cpu> all({members, steps * streams});
+    const double* next = parts.data();
+    for (int rank = 0; rank < processes_->size(); ++rank) {
+      const auto [count, before] = data::ReadMembers::part_of_one(rank, processes_->size()).samples_of(streams);
+      for (std::int64_t i = 0; i < rows; ++i, next += count)
+        std::copy_n(next, count, all.data() + i * streams + before);
+    }
+    return all;
   }
 
   /// The same row for every member.
@@ -342,8 +412,10 @@ class LanguageModelling {
 
   const data::TextParts* text_;
   LanguageModellingOptions options_;
+  distributed::AnyCommunicator* processes_;
   data::TextLoader<D> train_;
   States states_;
+  data::ReadMembers reads_ = 1;  // whose states those are
 };
 
 }  // namespace lpw::inline LPW_ABI::train

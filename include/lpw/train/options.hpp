@@ -20,6 +20,10 @@ enum class ReleaseStart { copy, redraw };
 /// What a run with Elastic ends with: the centre, or the members, collapsed as without it.
 enum class ElasticServed { centre, members };
 
+/// By whose moments batch norms normalise a minibatch that several processes share, before release: those of all of it,
+/// or each part by its own.
+enum class SharedStatistics { global, local };
+
 /// All that a training run is, beside its task and its network: how long, when what is released, and what becomes of
 /// the members.
 struct TrainOptions {
@@ -54,6 +58,7 @@ struct TrainOptions {
   std::int64_t sam_start = 0;       // epochs before sam
   ReleaseStart release_start = ReleaseStart::copy;
   ServingOptions serving = {};  // what becomes of the members at the end
+  SharedStatistics statistics = SharedStatistics::global;
 
   /// Whether templates' coefficients are a group of their own.
   [[nodiscard]] bool groups_coefficients() const {

@@ -3,6 +3,8 @@
 
 #include <algorithm>
 #include <chrono>
+#include <concepts>
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -11,6 +13,9 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/data/member_data.hpp>
+#include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/members.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
 #include <lpw/train/options.hpp>
@@ -22,7 +27,15 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// The state of a training run. Holds references to the network and the task.
+/// A task of which several processes can each do a part: its epochs are of the members or the part of a minibatch that
+/// a process reads (data::ReadMembers), and it knows how many samples all read together.
+template <class T>
+concept SharedTask = requires(T& task, const T& fixed, const data::ReadMembers& members) {
+  task.epoch(std::int64_t{}, members, std::int64_t{});
+  { fixed.samples_in_iteration(std::int64_t{}, std::int64_t{}) } -> std::convertible_to<std::int64_t>;
+};
+
+/// The state of a training run. Holds references to the network, the task and the processes that it is on.
 template <nn::Visitable Network, class Task>
 struct TrainingRun {
   using W = nn::WeightOf<Network>;
@@ -35,6 +48,8 @@ struct TrainingRun {
   const TrainOptions options;
   const nlohmann::json description;  // the options that make up the run: a checkpoint of others is refused
   std::unique_ptr<optim::Optimizer<W, D>> optimizer;
+  distributed::AnyCommunicator& processes = distributed::single_process();
+  distributed::Members<distributed::AnyCommunicator> team{processes};  // members over them
   std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};
   Progress progress = {};
   Pace pace = {};
@@ -42,7 +57,28 @@ struct TrainingRun {
   std::filesystem::path folder = {};                // of its files; none before it is loaded or trained
   std::function<Network(const Philox&)> make = {};  // a network as it begins, for members that are drawn anew
 
+  /// Of all processes together, and those whose weights are here.
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
+  [[nodiscard]] std::int64_t members_here() const { return processes.several() ? weights().members : members(); }
+  /// The minibatches that are left of the epoch, as far as this process reads them.
+  [[nodiscard]] auto minibatches() {
+    if constexpr (SharedTask<Task>) {
+      return task.epoch(progress.epoch, team.of(network), progress.iteration);
+    } else {
+      return task.epoch(progress.epoch, members(), progress.iteration);
+    }
+  }
+  /// How many samples all processes have together in the iteration of which this one has a minibatch.
+  template <class Batch>
+  [[nodiscard]] std::int64_t samples_in(const Batch& batch) const {
+    if constexpr (SharedTask<Task>)
+      if (processes.several()) return task.samples_in_iteration(members(), progress.iteration);
+    return task.samples_in(batch);
+  }
+  /// Of all members together.
+  [[nodiscard]] std::int64_t parameters() const {
+    return weights().value.base.size() + members() * weights().value.late.dim(1);
+  }
   /// Where training stands, and where it stood before its last iteration; the first one's place before there is any.
   [[nodiscard]] optim::Time now() const { return time_at(progress.iteration, progress.step); }
   [[nodiscard]] optim::Time before_last_step() const {
@@ -73,7 +109,7 @@ struct TrainingRun {
     if (epoch_ends()) after = {progress.epoch + 1, 0, after.iterations, progress.step};
     return optim::ends_cycle(options.schedule, before_last_step(), after);
   }
-  [[nodiscard]] nn::FlatWeights<W, D>& weights() { return *nn::flatten(network); }
+  [[nodiscard]] nn::FlatWeights<W, D>& weights() const { return *nn::flatten(network); }
 
   /// Whether the next step takes its gradient twice (TrainOptions::sam).
   [[nodiscard]] bool ascends() const {

@@ -7,7 +7,9 @@
 #include <sys/stat.h>
 
 #include <filesystem>
+#include <optional>
 #include <string>
+#include <utility>
 
 #include <nlohmann/json.hpp>
 
@@ -42,23 +44,26 @@ class RunFolder {
           ": is the result of a run whose checkpoint.lpw is gone, which cannot be continued; choose another `path`");
   }
 
+  /// The same folder for a process beside the one that made it and writes: it writes nothing.
+  [[nodiscard]] static RunFolder of_other_process(std::filesystem::path path) { return RunFolder(std::move(path)); }
+
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   [[nodiscard]] std::filesystem::path checkpoint() const { return path_ / "checkpoint.lpw"; }
   [[nodiscard]] std::filesystem::path model() const { return path_ / "model.safetensors"; }
   [[nodiscard]] std::filesystem::path summary() const { return path_ / "summary.json"; }
   [[nodiscard]] bool has_checkpoint() const { return std::filesystem::exists(checkpoint()); }
 
-  void write_config(const std::string& toml) const {
-    io::write_file_atomically(path_ / "config.toml", std::string_view(toml));
-  }
-  void write_metrics(const std::string& csv) const {
-    io::write_file_atomically(path_ / "metrics.csv", std::string_view(csv));
-  }
-  void write_summary(const nlohmann::ordered_json& json) const {
-    io::write_file_atomically(summary(), std::string_view(json.dump(2) + "\n"));
-  }
+  void write_config(const std::string& toml) const { write(path_ / "config.toml", toml); }
+  void write_metrics(const std::string& csv) const { write(path_ / "metrics.csv", csv); }
+  void write_summary(const nlohmann::ordered_json& json) const { write(summary(), json.dump(2) + "\n"); }
 
  private:
+  explicit RunFolder(std::filesystem::path path) : path_(std::move(path)) {}
+
+  void write(const std::filesystem::path& file, const std::string& content) const {
+    if (directory_) io::write_file_atomically(file, std::string_view(content));
+  }
+
   /// A lock on the folder itself leaves no file behind and ends with the process. Where locks are unsupported, it goes
   /// on without.
   static io::detail::Descriptor open_locked(const std::filesystem::path& path) {
@@ -76,7 +81,7 @@ class RunFolder {
   }
 
   std::filesystem::path path_;
-  io::detail::Descriptor directory_;
+  std::optional<io::detail::Descriptor> directory_;  // none where another process writes
 };
 
 }  // namespace lpw::inline LPW_ABI::train

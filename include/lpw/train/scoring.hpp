@@ -19,8 +19,8 @@ concept SamplesDropout = requires(const T& task, Network& network, const Philox&
 template <class Run>
 [[nodiscard]] Results score_members(Run& run) {
   const auto& value = run.weights().value;
-  const auto [released, together] = timed(run.task, {run.members(), value.base.size() + value.late.size()},
-                                          [&] { return run.task.evaluate_members(run.network); });
+  const auto [released, together] =
+      timed(run.task, {run.members(), run.parameters()}, [&] { return run.task.evaluate_members(run.network); });
   Results results;
   for (std::size_t k = 0; k < released.members.size(); ++k)
     results.push_back({to_text("member_", k + 1), released.members[k],

@@ -1,14 +1,19 @@
-// One iteration of a run: gradients of all members, the optimizer's step, and the losses. Inside SAM the gradient is
-// taken twice, of the same minibatches with the same random numbers and carried states; what a step reports and carries
-// on is the first pass's.
+// One iteration of a run: gradients of all members, their sum over processes, the optimizer's step, and the losses.
+// Inside SAM the gradient is taken twice, of the same minibatches with the same random numbers and carried states; what
+// a step reports and carries on is the first pass's.
 //
 // A device that works on its own is given the next step before the host reads the losses of the one before: it has
 // something to do all the time. settle() reads those of the last.
 #pragma once
 
+#include <cmath>
+#include <cstddef>
+#include <cstdint>
 #include <optional>
+#include <span>
 #include <string>
 #include <utility>
+#include <vector>
 
 #include <lpw/optim/sam.hpp>
 #include <lpw/tensor/host_copy.hpp>
@@ -29,19 +34,24 @@ class TrainingStep {
   /// Counts the step in the run's progress. Its losses are among the sums after settle(), or with the next step. Throws
   /// NonFinite for one that is no number.
   void take(Run& run, const typename Task::Batch& batch) {
-    const std::int64_t members = run.members();
+    const std::int64_t members = run.members_here();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     const optim::Time now = run.now();
     run.optimizer->advance(run.base_factor(now), run.late_factor(now), run.coefficient_factor(now), now);
     const std::string key =
         to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
-    replay_.run(key, static_cast<std::uint32_t>(run.progress.step), [&](std::uint32_t number) {
+    const auto step = [&](std::uint32_t number) {
       take_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
       run.optimizer->apply();
-    });
+    };
+    const auto number = static_cast<std::uint32_t>(run.progress.step);
+    if (run.processes.several())
+      step(number);  // what processes tell each other is not to be recorded
+    else
+      replay_.run(key, number, step);
     settle(run);
     copies_.send(outputs_->losses, outputs_->correct);
-    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.task.samples_in(batch)};
+    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.samples_in(batch), run.task.samples_in(batch)};
     const std::int64_t passed = (run.ascends() ? 2 : 1) * sent_->samples;
     run.progress.work.forward += passed, run.progress.work.backward += passed;
     ++run.progress.iteration;
@@ -59,18 +69,44 @@ class TrainingStep {
     if (!sent_) return;
     const Sent step = *std::exchange(sent_, std::nullopt);
     const auto [losses, correct] = copies_.received();
-    const auto members = static_cast<double>(losses.size());
-    for (std::size_t k = 0; k < losses.size(); ++k) {
-      const double loss = static_cast<double>(losses[k]);
+    std::vector<double> of_members(losses.begin(), losses.end());
+    std::int64_t right = 0;
+    for (const auto count : correct) right += count;
+    if (run.processes.several()) add_up(run, step, of_members, right);
+    const auto members = static_cast<double>(of_members.size());
+    for (std::size_t k = 0; k < of_members.size(); ++k) {
+      const double loss = of_members[k];
       if (!is_finite(loss))
         run.fail_diverged(to_text("the loss of member ", k, " became ", loss), step.epoch, step.iteration);
       run.progress.sums.loss += loss * static_cast<double>(step.samples) / members;
-      run.progress.sums.correct += correct[k];
     }
+    run.progress.sums.correct += right;
     run.progress.sums.seen += step.samples;
   }
 
  private:
+  /// Which step the copies are of.
+  struct Sent {
+    std::int64_t epoch, iteration, samples, samples_here;
+  };
+
+  /// The losses of all members and the right predictions of all processes, from those of this one. Of a minibatch that
+  /// is smaller than the number of processes, each has all.
+  static void add_up(Run& run, const Sent& step, std::vector<double>& losses, std::int64_t& right) {
+    const auto share = run.weights().share;
+    const std::size_t members = to_size(run.members()), first = share ? to_size(share->here().first) : 0;
+    const auto weight = share ? 1 : static_cast<double>(step.samples_here);
+    std::vector<double> all(members + 2);
+    for (std::size_t k = 0; k < losses.size(); ++k) all[first + k] = weight * losses[k];
+    all[members] = static_cast<double>(right);
+    all[members + 1] = static_cast<double>(step.samples_here);
+    run.processes.sum(std::span<double>(all));
+    const double together = all[members + 1];
+    if (!share) all[0] /= together;
+    right = std::lround(all[members] * static_cast<double>(step.samples) / together);
+    losses.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(members));
+  }
+
   /// How far the optimizer's counts are from the run's: a replayed step counts on from those that it was recorded with,
   /// and weights that are new at a release begin to count there.
   [[nodiscard]] static std::string counts_beside_step(const Run& run) {
@@ -89,9 +125,13 @@ class TrainingStep {
 
   /// The gradient that the optimizer steps with.
   void take_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
-    if (!run.ascends()) return accumulate_gradient(run, batch, random, *outputs_);
+    if (!run.ascends()) {
+      accumulate_gradient(run, batch, random, *outputs_);
+      if (run.processes.several()) sum_over_processes(run);
+      return;
+    }
     optim::Sam sam(*run.optimizer, run.options.sam);
-    StepOutputs<W, D> unread(run.members());
+    StepOutputs<W, D> unread(run.members());  // of one process
     const auto second_pass = [&] {
       auto ascent = sam.ascend();
       accumulate_gradient(run, batch, random, unread);
@@ -110,21 +150,33 @@ class TrainingStep {
     }
   }
 
+  static void sum_over_processes(Run& run) {
+    run.team.sum_gradients(run.network);
+    if (run.options.statistics == SharedStatistics::local) run.team.average_statistics(run.network);
+  }
+
+  /// What the tapes of an iteration have in common.
+  [[nodiscard]] static TapeOptions pass_of(Run& run, const typename Task::Batch& batch) {
+    if (!run.processes.several()) return {};
+    auto pass = run.team.pass_of(run.network, run.task.samples_in(batch));
+    if (run.options.statistics == SharedStatistics::local) pass.cut.reset();
+    return pass;
+  }
+
   void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random,
                            StepOutputs<W, D>& outputs) {
     const auto& weights = run.optimizer->weights().value;
     const UnchangedWeights<W, D> unchanged(weights.base, weights.late);
-    for (const MemberRange range : member_chunks(run.members(), run.options.member_chunk)) {
-      Tape tape({.members = range, .random = random});
+    TapeOptions pass = pass_of(run, batch);
+    pass.random = random;
+    for (const MemberRange range : member_chunks(run.members_here(), run.options.member_chunk)) {
+      pass.members = range;
+      Tape tape(pass);
       run.task.accumulate_gradient(run.network, tape, batch, outputs);
     }
   }
 
   using Copies = HostCopy<D, W, std::int32_t>;
-  /// Which step the copies are of.
-  struct Sent {
-    std::int64_t epoch, iteration, samples;
-  };
 
   std::optional<StepOutputs<W, D>> outputs_;
   Copies copies_;

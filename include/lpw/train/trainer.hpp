@@ -9,6 +9,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -45,13 +46,20 @@ class Trainer {
   /// `description` holds the options that make up the run: a checkpoint of others is refused. Its "model" and "dataset"
   /// are written into the saved network, or where collapse makes another model of it, its "collapsed_model". All
   /// references must outlive the trainer. `make` makes a network as it begins, of the same form, for members that are
-  /// drawn anew (ReleaseStart::redraw): member k's of the random numbers of data::member_seed(seed, k). Throws
-  /// OptionError for options that cannot work with this task or network, at the start and not when members are
+  /// drawn anew (ReleaseStart::redraw): member k's of the random numbers of data::member_seed(seed, k). Of several
+  /// `processes` each has such a trainer and calls the same; members are shared out over them. Throws OptionError for
+  /// options that cannot work with this task, network or number of processes, at the start and not when members are
   /// released.
   Trainer(Network& network, Task& task, const TrainOptions& options, nlohmann::json description,
-          std::type_identity_t<std::function<Network(const Philox&)>> make = {})
-      : run_{network, task, possible(options, task, network), std::move(description),
-             optim::make_optimizer(network, options.grouped_optimizer())} {
+          std::type_identity_t<std::function<Network(const Philox&)>> make = {},
+          distributed::AnyCommunicator& processes = distributed::single_process())
+      : run_{network,
+             task,
+             possible(options, task, network),
+             std::move(description),
+             optim::make_optimizer(network, options.grouped_optimizer()),
+             processes} {
+    require_possible_over_processes(run_);
     require<OptionError>(make || options.release_start == ReleaseStart::copy,
                          "`release_start` redraw: the trainer was given no `make`, which draws members anew; give one, "
                          "or set `release_start` to copy");
@@ -80,7 +88,7 @@ class Trainer {
   /// checkpoint then, an evaluation that the signal cut short apart. Throws NonFinite when a loss or a weight is, which
   /// no checkpoint then holds, and FileError where a file cannot be written.
   int run(const RunFolder& folder, Display& display) {
-    const InterruptGuard guard;
+    const InterruptGuard guard(run_.processes);
     last_checkpoint_ = run_.mark = Clock::now();
     run_.folder = folder.path();
     try {
@@ -155,18 +163,18 @@ class Trainer {
     run_.pace.start_epoch();
     run_.account();
     if (run_.epoch_ends()) return true;  // a signal came with the step before release
-    for (auto& batch : run_.task.epoch(run_.progress.epoch, run_.members(), run_.progress.iteration)) {
+    for (auto& batch : run_.minibatches()) {
+      const std::int64_t samples = run_.samples_in(batch);
       step_.take(run_, batch);
       for (auto& part : run_.parts) part->after_step(run_);
-      run_.pace.trained(run_.task.samples_in(batch), run_.account());
+      run_.pace.trained(samples, run_.account());
       if (run_.progress.sums.seen > 0)
         display.progress([&] {
           return progress_line(run_.progress, run_.options.epochs, run_.task.iterations(run_.members()), Run::words,
                                Task::train_metric(run_.progress.sums), run_.pace, run_.time_left());
         });
-      const bool interrupted = InterruptGuard::signal() != 0;
-      if (interrupted ||
-          Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes)) {
+      const bool interrupted = InterruptGuard::ask() != 0;
+      if (interrupted || checkpoint_is_due()) {
         step_.settle(run_);
         save(folder);
       }
@@ -206,8 +214,7 @@ class Trainer {
     run_.account();
     record.seconds = progress.epoch_seconds;
     record.work = progress.work;
-    const auto& value = run_.weights().value;
-    record.parameters_trained = value.base.size() + value.late.size();
+    record.parameters_trained = run_.parameters();
     record.parameters_served =
         run_.options.serving.served == Served::ensemble ? record.parameters_trained : plain_parameters();
     progress.history.push_back(record);
@@ -248,7 +255,7 @@ class Trainer {
 
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(run_.network);
-    const std::int64_t members = flat->members, base = flat->value.base.dim(1), late = flat->value.late.dim(1);
+    const std::int64_t members = run_.members(), base = flat->value.base.dim(1), late = flat->value.late.dim(1);
     const Results results = run_.scored([&] { return collapse_and_score(display); });
     if (run_.progress.released)
       display.line(describe_collapse(run_.progress.choices, members, run_.weights().value.base.dim(1)));
@@ -267,9 +274,10 @@ class Trainer {
     const auto recorded = [&](const char* name, const std::string& otherwise) {
       return run_.description.value(name, otherwise);
     };
-    io::save_safetensors(
-        folder.model(), run_.network,
-        {{"model", recorded("collapsed_model", recorded("model", ""))}, {"dataset", recorded("dataset", "")}});
+    if (run_.processes.leads())
+      io::save_safetensors(
+          folder.model(), run_.network,
+          {{"model", recorded("collapsed_model", recorded("model", ""))}, {"dataset", recorded("dataset", "")}});
     const std::string served = served_row(run_.options.serving);
     const Training training{run_.progress.work, run_.progress.seconds, base + members * late};
     add_cost(summary, results, served, training);
@@ -278,6 +286,14 @@ class Trainer {
     display.line(to_text("saved ", one_line(folder.model().string()), ", ", one_line(folder.summary().string())));
     display.line(
         to_text("\n", format_table(results), "\n\n", format_costs(results, served, training, Run::words), "\n"));
+  }
+
+  /// By process 0's clock, for all.
+  [[nodiscard]] bool checkpoint_is_due() {
+    const auto interval = std::chrono::duration<double>(60 * run_.options.checkpoint_minutes);
+    double due = run_.processes.leads() && Clock::now() - last_checkpoint_ > interval ? 1 : 0;
+    if (run_.processes.several()) run_.processes.sum(std::span(&due, 1));
+    return due > 0;
   }
 
   void save(const RunFolder& folder) {

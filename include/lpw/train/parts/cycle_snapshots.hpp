@@ -18,18 +18,19 @@ class CycleSnapshots final : public Part<Network, Task> {
 
   /// Those of steps that this run is going to take again go.
   void start(Run& run) override {
-    if (run.options.snapshots > 0) snapshots(run).discard_after(run.progress.step);
+    if (run.options.snapshots > 0 && run.processes.leads()) snapshots(run).discard_after(run.progress.step);
   }
 
   void after_step(Run& run) override {
     if (run.options.snapshots == 0 || !run.cycle_ended()) return;
     run.require_finite_weights();
     auto plain = collapsed_now(run);
-    snapshots(run).add(plain, run.progress.step);
+    if (run.processes.leads()) snapshots(run).add(plain, run.progress.step);
   }
 
   void score(Run& run, Display& display, Results& results) override {
     if (run.options.snapshots == 0) return;
+    run.processes.barrier();  // behind the last that process 0 wrote
     // A checkpoint that is evaluated may be older than some of them.
     auto networks = snapshots(run).networks(run.network, run.progress.step);
     if (networks.empty()) return say_none(run, display);

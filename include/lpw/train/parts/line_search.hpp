@@ -38,10 +38,14 @@ class LineSearch final : public Part<Network, Task> {
     const std::int64_t members = run.members();
     if (members == 1) return;
     display.progress([] { return "the loss along lines between members"; });
+    const bool spread = run.weights().share != nullptr;
+    if (spread) run.team.gather(run.network, run);
     std::string csv = to_text("line,t,train_loss,held_out_loss,held_out_", Run::words.metric, '\n');
     std::vector<Curve> curves;
     walk(run, "member 1 to member 2", one_of_members(members, 0), one_of_members(members, 1), csv, curves);
     walk(run, "member 1 to the mean", one_of_members(members, 0), equal_coefficients(members), csv, curves);
+    if (spread) run.team.spread(run.network, run);
+    if (!run.processes.leads()) return;
     io::write_file_atomically(folder_ / "line_search.csv", std::string_view(csv));
     io::write_file_atomically(folder_ / "line_search.svg", std::string_view(line_plot("Loss between members", curves)));
     display.line("line search: line_search.csv, line_search.svg");

@@ -51,8 +51,14 @@ class MemberCoupling final : public Part<Network, Task> {
     copy(to_device<typename Run::D>(tensors.get<typename Run::W>("coupling.centre", centre.shape())), centre);
   }
 
-  /// A release or a collapse: it is for other members from the next epoch on, if there are any.
-  void rearrange(const Flat&, const std::shared_ptr<Flat>&) override { coupling_.reset(); }
+  /// After a release or a collapse it is for other members from the next epoch on, if there are any; gathered or spread
+  /// over processes, members are the same.
+  void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
+    if (coupling_ && from.share != to->share && from.all_members() == to->all_members())
+      coupling_->follow(to);
+    else
+      coupling_.reset();
+  }
 
  private:
   [[nodiscard]] static bool has_centre(const Run& run) {

@@ -20,7 +20,7 @@ class ReleasePlan final : public Part<Network, Task> {
     if (!ends_epoch(run)) return;
     display.progress([] { return "evaluating the network before release"; });
     run.progress.before_release = run.scored([&] { return run.task.evaluate(run.network); });
-    release_members(run);
+    release_over_processes(run);
     Run::D::trim();
     const auto& flat = run.weights();
     display.line(to_text("release after ", run.progress.epoch, " epochs, ", run.progress.step, " iterations: ",
@@ -51,7 +51,7 @@ class ReleasePlan final : public Part<Network, Task> {
   static void release_again(Run& run, Display& display) {
     if (!run.options.due_again(late_epochs(run))) return;
     collapse(run.network, run);
-    release_members(run);
+    release_over_processes(run);
     Run::D::trim();
     display.line(to_text(
         "release again after ", run.progress.epoch, " epochs: ",
@@ -59,7 +59,12 @@ class ReleasePlan final : public Part<Network, Task> {
     run.account();
   }
 
-  /// Each release has noise and starts of its own.
+  static void release_over_processes(Run& run) {
+    release_members(run);
+    if (run.processes.several()) run.team.spread(run.network, run);
+  }
+
+  /// Each release has noise and starts of its own. All members are here then, as they are in one process.
   static void release_members(Run& run) {
     const auto& o = run.options;
     const auto releases = static_cast<std::uint64_t>(o.release_every > 0 ? late_epochs(run) / o.release_every : 0);
