@@ -273,4 +273,8 @@ TEST_CASE("batch_norm: shapes that do not fit", "[batch_norm]") {
                     "member, or evaluate one member with Tape::evaluation({k, 1})");
   CHECK_THROWS_WITH(batch_norm_add(x, variable({3, 8, 2, 1, 16}), variable({1, 16}), variable({1, 16}), running),
                     "batch_norm_add: x [3 8 2 2 16], residual [3 8 2 1 16]");
+  CHECK_THROWS_WITH(batch_norm(x, variable({1, 16}), variable({1, 16}), running, {.epsilon = -1}),
+                    "batch_norm: epsilon -1; expected a number of 0 or more");
+  CHECK_THROWS_WITH(batch_norm(x, variable({1, 16}), variable({1, 16}), running, {.momentum = 2}),
+                    "batch_norm: momentum 2 is outside [0, 1]");
 }

@@ -251,6 +251,13 @@ TEST_CASE("cross_entropy: targets and options that cannot work", "[cross_entropy
         "cross_entropy: label -100 of member 1, sample 2 is outside [0, 4)");
   CHECK(message_of<ShapeError>([&] { (void)cross_entropy(z, labels, {.class_weights = zeros<double, Cpu>({3})}); }) ==
         "cross_entropy: class_weights are [3], the logits have 4 classes; expected a weight for each");
+  for (const double weight : {-1.0, std::numeric_limits<double>::infinity(), std::nan("")}) {
+    const std::vector<double> weights{1, weight, 0, 1};
+    CHECK(
+        message_of<OptionError>([&] {
+          (void)cross_entropy(z, zeros<std::int32_t, Cpu>({2, 3}), {.class_weights = tensor_of<double>({4}, weights)});
+        }) == to_text("cross_entropy: class weight ", weight, " at 1; expected a number of 0 or more"));
+  }
   CHECK(message_of<ShapeError>([&] {
           (void)cross_entropy(z, zeros<double, Cpu>({2, 3, 5}));
         }) == "cross_entropy: logits are [2 3 4], probabilities [2 3 5]; expected both [K B classes]");

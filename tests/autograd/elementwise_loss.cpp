@@ -108,7 +108,8 @@ TEMPLATE_TEST_CASE("elementwise losses: float and bfloat16 round what double giv
     check(errors_in<TestType>({inputs[0]}, [&]<class T>(const std::vector<Variable<T, Cpu>>& in) {
       const auto t = converted<T>(rounded_to<TestType>(targets_in_unit_interval({2, 3, 37})));
       const BinaryCrossEntropyOptions<Accumulate<T>, Cpu> binary{
-          .positive_weight = converted<Accumulate<T>>(random_tensor<float>({37}, 4)), .reduction = reduction};
+          .positive_weight = converted<Accumulate<T>>(rounded_to<float>(targets_in_unit_interval({37}))),
+          .reduction = reduction};
       return binary_cross_entropy_with_logits(in[0], t, binary);
     }));
   }
@@ -155,13 +156,15 @@ TEST_CASE("binary_cross_entropy_with_logits: targets and positive weights may li
   const auto inputs = random_inputs({{2, 3, 4}, {2, 3, 4}, {4}});
   auto targets = zeros<double, Cpu>({2, 15}).columns(2, {3, 4}), positive = zeros<double, Cpu>({4, 3}).columns(1, {});
   copy(inputs[1], targets);
-  copy(inputs[2], positive);
+  auto weights = inputs[2];
+  for (std::int64_t c = 0; c < 4; ++c) weights.data()[c] += 1;
+  copy(weights, positive);
   const auto results = [&](const DoubleTensor& t, const DoubleTensor& p) {
     return values_and_gradients<double>({inputs[0]}, [&](const auto& in) {
       return binary_cross_entropy_with_logits(in[0], t, {.positive_weight = p});
     });
   };
-  CHECK(results(targets, positive) == results(inputs[1], inputs[2]));
+  CHECK(results(targets, positive) == results(inputs[1], weights));
 }
 
 TEST_CASE("elementwise losses: the same bits on any number of threads", "[loss]") {
@@ -185,6 +188,11 @@ TEST_CASE("elementwise losses: shapes that do not fit", "[loss]") {
         }) ==
         "binary_cross_entropy_with_logits: positive_weight is [3], the last axis of x [2 3 4] has 4 columns; "
         "expected a weight for each");
+  CHECK(message_of<OptionError>([&] {
+          (void)binary_cross_entropy_with_logits(
+              x, zeros<float, Cpu>({2, 3, 4}),
+              {.positive_weight = tensor_of<float>({4}, std::vector<float>{1, 0, -1, 2})});
+        }) == "binary_cross_entropy_with_logits: positive weight -1 at 2; expected a number of 0 or more");
   CHECK(message_of<ShapeError>([&] {
           (void)mse_loss(tape.input(zeros<float, Cpu>({2, 0})), zeros<float, Cpu>({2, 0}));
         }) == "mse_loss: a tensor of shape [2 0] has no elements");

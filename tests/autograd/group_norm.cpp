@@ -142,4 +142,9 @@ TEST_CASE("layer_norm and group_norm: what cannot be", "[group_norm]") {
     CHECK(message_of<OptionError>([&] {
             (void)group_norm(input({2, 3, 4}), groups, input({1, 4}), input({1, 4}));
           }) == to_text("group_norm: ", groups, " groups of 4 channels; expected a number that divides them"));
+  const auto x = input({2, 3, 4}), row = input({1, 4});
+  CHECK(message_of<OptionError>([&] { (void)layer_norm(x, row, row, {.epsilon = -1e-3}); }) ==
+        "layer_norm: epsilon -0.001; expected a number of 0 or more");
+  CHECK(message_of<OptionError>([&] { (void)group_norm(x, 2, row, row, {.epsilon = std::nan("")}); }) ==
+        "group_norm: epsilon nan; expected a number of 0 or more");
 }

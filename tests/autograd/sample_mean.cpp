@@ -93,6 +93,9 @@ TEST_CASE("sample_mean: shapes that do not fit", "[loss]") {
   CHECK(message_of<ShapeError>([&] {
           (void)sample_mean(losses, zeros<float, Cpu>({3, 2}));
         }) == "sample_mean: losses are [2 3], weights [3 2]; expected one for each loss");
+  CHECK(message_of<OptionError>([&] {
+          (void)sample_mean(losses, full<float, Cpu>({2, 3}, -2.f));
+        }) == "sample_mean: weight -2 at 0; expected a number of 0 or more");
   CHECK(message_of<ShapeError>([&] { (void)sample_mean(tape.input(zeros<float, Cpu>({2}))); }) ==
         "sample_mean: expected losses [K B], got [2]");
 }

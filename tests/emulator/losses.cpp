@@ -41,6 +41,13 @@ void for_each_rows(const Body& body) {
     });
 }
 
+/// Weights from 0 to 2.
+[[nodiscard]] Tensor<float, Cpu> random_weights(std::int64_t count) {
+  auto weights = random_tensor<float>({count}, 4);
+  for (std::int64_t i = 0; i < count; ++i) weights.data()[i] += 1;
+  return weights;
+}
+
 /// Sums over a row of numbers below 4 in float, some of them exponentials.
 double loss_tolerance(std::int64_t elements) { return (16 + double(elements) / 4) * epsilon<float>(); }
 
@@ -48,7 +55,7 @@ double loss_tolerance(std::int64_t elements) { return (16 + double(elements) / 4
 
 TEMPLATE_TEST_CASE("the kernels elementwise_loss give losses and gradients", "[losses]", float, bfloat16) {
   for_each_rows<TestType>([](RowsCase<TestType>& c, auto width) {
-    const auto positive = random_tensor<float>({c.elements}, 4);
+    const auto positive = random_weights(c.elements);
     const kernels::ElementwiseLoss<TestType> p{
         c.a.data(),      c.b.data(), positive.data(), int(c.elements), kernels::ElementLoss::logistic,
         c.losses.data(), c.tiling()};
@@ -71,7 +78,7 @@ TEMPLATE_TEST_CASE("the kernels elementwise_loss give losses and gradients", "[l
 TEMPLATE_TEST_CASE("the kernels softmax_loss give losses and gradients", "[losses]", float, bfloat16) {
   for_each_rows<TestType>([](RowsCase<TestType>& c, auto width) {
     const auto labels = random_indices(c.samples, c.elements);
-    const auto class_weights = random_tensor<float>({c.elements}, 4);
+    const auto class_weights = random_weights(c.elements);
     auto statistics = unwritten<float>({c.members, c.batch, 3}), weights = unwritten<float>(c.samples);
     const kernels::SoftmaxTargets<TestType> targets{
         labels.data(), nullptr, class_weights.data(), 0.9f, 0.1f / float(c.elements), true, labels.data()[1]};

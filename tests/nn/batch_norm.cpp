@@ -52,6 +52,13 @@ TEST_CASE("BatchNorm keeps the statistics of the members that a pass computes", 
   CHECK_THROWS_AS(norm.forward(all.input(zeros<double, Cpu>({2, 4, 2}))), ShapeError);  // two members of three
 }
 
+TEST_CASE("BatchNorm refuses options that cannot be", "[batch_norm]") {
+  CHECK_THROWS_WITH((nn::BatchNorm<float, Cpu>(4, {.epsilon = -1})),
+                    "BatchNorm: epsilon -1; expected a number of 0 or more");
+  CHECK_THROWS_WITH((nn::BatchNorm<float, Cpu>(4, {.momentum = std::nan("")})),
+                    "BatchNorm: momentum nan is outside [0, 1]");
+}
+
 TEST_CASE("BatchNorm refuses to evaluate with statistics of other weights", "[batch_norm]") {
   nn::BatchNorm<double, Cpu> norm(2);
   norm.running_mean.set_stale(true);

@@ -115,4 +115,8 @@ TEST_CASE("LayerNorm and GroupNorm refuse what cannot be", "[group_norm]") {
   CHECK(message_of<OptionError>([] { nn::LayerNorm<float, Cpu>(0); }) == "LayerNorm: 0 channels; expected 1 or more");
   CHECK(message_of<OptionError>([] { nn::GroupNorm<float, Cpu>(3, 8); }) ==
         "GroupNorm: 3 groups of 8 channels; expected a number that divides them");
+  CHECK(message_of<OptionError>([] { nn::LayerNorm<float, Cpu>(8, {.epsilon = -1}); }) ==
+        "LayerNorm: epsilon -1; expected a number of 0 or more");
+  CHECK(message_of<OptionError>([] { nn::GroupNorm<float, Cpu>(2, 8, {.epsilon = -1}); }) ==
+        "GroupNorm: epsilon -1; expected a number of 0 or more");
 }

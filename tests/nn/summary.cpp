@@ -1,4 +1,6 @@
 // A network's layers: their weights, whose they are, outputs and multiply-adds.
+#include <lpw/nn/conv1d.hpp>
+#include <lpw/nn/conv_transpose1d.hpp>
 #include <lpw/nn/conv_transpose2d.hpp>
 #include <lpw/nn/summary.hpp>
 
@@ -94,6 +96,16 @@ TEST_CASE("summary: tied weights count once, look-ups multiply nothing, and wind
   const auto larger = summary(up, Shape{5, 5, 3});
   CHECK(larger.layers.at(0).output == Shape{1, 12, 12, 2});
   CHECK(larger.total(&LayerSummary::multiply_adds) == 25 * 4 * 4 * 3 * 2);
+
+  // Convolutions of sequences are computed as those of images of height 1.
+  for (const bool bias : {true, false}) {
+    lpw::nn::Conv1d<float, Cpu> conv(
+        {.in_channels = 3, .out_channels = 4, .kernel_size = 3, .padding = 1, .bias = bias}, init);
+    lpw::nn::ConvTranspose1d<float, Cpu> longer({.in_channels = 3, .out_channels = 4, .kernel_size = 3, .bias = bias},
+                                                init);
+    CHECK(summary(conv, Shape{7, 3}).layers.at(0).output == Shape{1, 7, 4});
+    CHECK(summary(longer, Shape{5, 3}).layers.at(0).output == Shape{1, 7, 4});
+  }
 
   SymbolNet<float> symbols(true);
   const auto images = summary(symbols, Shape{8, 8, 1});

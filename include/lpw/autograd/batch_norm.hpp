@@ -19,9 +19,16 @@ struct BatchNormOptions {
 
 namespace detail {
 
+inline void check_batch_norm_options(const char* operation, const BatchNormOptions& options) {
+  require_epsilon(operation, options.epsilon);
+  require<OptionError>(is_finite(options.momentum) && options.momentum >= 0 && options.momentum <= 1, operation,
+                       ": momentum ", options.momentum, " is outside [0, 1]");
+}
+
 template <class T, class D, class W = Accumulate<T>>
 void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, const Variable<W, D>& beta,
-                      const RunningStatistics<W, D>& running) {
+                      const RunningStatistics<W, D>& running, const BatchNormOptions& options) {
+  check_batch_norm_options("batch_norm", options);
   const Shape& in = x.shape();
   require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
@@ -99,7 +106,7 @@ template <class T, class D, class F, class... Inputs>
 /// relu?(gamma (x - mean) / sqrt(variance + epsilon) + beta) for x [K, ..., C] with gamma, beta [1 or K, C]: statistics
 /// of each member's own minibatch in training, which update `running` in place; `running` itself in evaluation. The CPU
 /// leaves the result pending on x. Throws ShapeError for shapes that do not fit, and in training for one value per
-/// member and channel, which would all become beta.
+/// member and channel, which would all become beta; OptionError for an epsilon below 0 or a momentum outside [0, 1].
 ///
 /// Rounding in float: the mean is kept in float and subtracted before scaling, which moves results by at most |mean|
 /// scale 2^-24, scale = |gamma| / sqrt(variance + epsilon), as the rounding of x itself does; all else errs by some
@@ -108,7 +115,7 @@ template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma,
                                         const Variable<W, D>& beta, const RunningStatistics<W, D>& running,
                                         const BatchNormOptions& options = {}) {
-  detail::check_batch_norm(x, gamma, beta, running);
+  detail::check_batch_norm(x, gamma, beta, running, options);
   auto forward = detail::batch_norm_value(x, Tensor<T, D>(), gamma, beta, running, options);
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, {});
   return detail::record_batch_norm<T, D>("batch_norm", options, std::move(forward.y), std::move(step), x, gamma, beta,
@@ -121,7 +128,7 @@ template <class T, class D, class W = Accumulate<T>>
                                             const Variable<W, D>& gamma, const Variable<W, D>& beta,
                                             const RunningStatistics<W, D>& running,
                                             const BatchNormOptions& options = {}) {
-  detail::check_batch_norm(x, gamma, beta, running);
+  detail::check_batch_norm(x, gamma, beta, running, options);
   require<ShapeError>(residual.shape() == x.shape(), "batch_norm_add: x ", x.shape(), ", residual ", residual.shape());
   auto forward = detail::batch_norm_value(x, residual.value(), gamma, beta, running, options);
   auto step = detail::batch_norm_step(forward.saved, x, gamma, beta, residual.edge());

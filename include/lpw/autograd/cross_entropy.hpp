@@ -77,7 +77,7 @@ template <class T, class D>
 /// over the sum of the weights of the samples' labels, with the label `ignore_index` among neither. A member of which
 /// all samples are ignored has the loss 0 and no gradient, where PyTorch has NaN, which would spread from one member to
 /// what all share. With Reduction::samples the losses themselves, [K, B], 0 for an ignored one. Throws ShapeError, or
-/// OptionError unless 0 <= s < 1.
+/// OptionError unless 0 <= s < 1, and on the CPU for a weight that is negative or not finite.
 template <class T, class D>
 [[nodiscard]] Variable<Accumulate<T>, D> cross_entropy(const Variable<T, D>& logits,
                                                        const Tensor<std::int32_t, D>& labels,

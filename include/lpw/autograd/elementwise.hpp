@@ -3,6 +3,7 @@
 
 #include <lpw/autograd/axes.hpp>
 #include <lpw/autograd/tape.hpp>
+#include <lpw/tensor/float_bits.hpp>
 
 namespace lpw::inline LPW_ABI {
 
@@ -11,6 +12,12 @@ namespace detail {
 /// Operations that reduce, or leave it to a library to cut their work, take no tensors without elements.
 inline void require_elements(const char* operation, const Shape& shape) {
   require<ShapeError>(shape.size() > 0, operation, ": a tensor of shape ", shape, " has no elements");
+}
+
+/// A normalisation's variance plus epsilon has a root.
+inline void require_epsilon(const char* operation, double epsilon) {
+  require<OptionError>(is_finite(epsilon) && epsilon >= 0, operation, ": epsilon ", epsilon,
+                       "; expected a number of 0 or more");
 }
 
 /// Throws ShapeError for an input without the axes that an operation reads: most often without that of the members.

@@ -88,7 +88,8 @@ template <class T, class D>
 
 /// -(p t log sigmoid(x) + (1 - t) log(1 - sigmoid(x))) for logits x [K, B, ..., C] and targets t in [0, 1] of one
 /// shape, which are data, with positive weights p [C]: the mean over all elements of a member's minibatch, [K], or over
-/// each sample's, [K, B]. Finite, with a gradient of full precision, for logits of any size. Throws ShapeError.
+/// each sample's, [K, B]. Finite, with a gradient of full precision, for logits of any size. Throws ShapeError, and on
+/// the CPU OptionError for a p that is negative or not finite.
 template <class T, class D>
 [[nodiscard]] Variable<Accumulate<T>, D> binary_cross_entropy_with_logits(
     const Variable<T, D>& x, const Tensor<T, D>& targets,

@@ -18,7 +18,8 @@ namespace detail {
 
 template <class W, class D>
 void check_norm_parameters(const char* operation, const Shape& x, const Variable<W, D>& gamma,
-                           const Variable<W, D>& beta) {
+                           const Variable<W, D>& beta, const GroupNormOptions& options) {
+  require_epsilon(operation, options.epsilon);
   require_elements(operation, x);
   for (const auto* parameter : {&gamma, &beta}) {
     require<ShapeError>(parameter->shape().rank() == 2 && parameter->shape()[1] == x[-1], operation, ": x has ", x[-1],
@@ -57,25 +58,26 @@ template <class T, class D, class W = Accumulate<T>>
 
 /// gamma (x - mean) / sqrt(variance + epsilon) + beta for x [K, ..., C] with gamma, beta [1 or K, C]: mean and biased
 /// variance are those of each row of C, as PyTorch's over its last axis. The rounding is batch_norm's: a large mean
-/// costs its own rounding to float and no more. Throws ShapeError.
+/// costs its own rounding to float and no more. Throws ShapeError, or OptionError for an epsilon below 0.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> layer_norm(const Variable<T, D>& x, const Variable<W, D>& gamma,
                                         const Variable<W, D>& beta, const GroupNormOptions& options = {}) {
   const Shape& in = x.shape();
   detail::require_axes("layer_norm", "[K ... C]", in.rank() >= 2, in);
-  detail::check_norm_parameters("layer_norm", in, gamma, beta);
+  detail::check_norm_parameters("layer_norm", in, gamma, beta, options);
   return detail::normalized_samples({"layer_norm", {{"epsilon", options.epsilon}}}, x,
                                     {in[0], in.size() / (in[0] * in[-1]), in[-1]}, gamma, beta, 1, options.epsilon);
 }
 
 /// The same for x [K, B, ..., C], channels last, with the moments of each sample's `groups` groups of C / groups
-/// neighbouring channels, over all places between. Throws ShapeError, or OptionError unless groups divide the channels.
+/// neighbouring channels, over all places between. Throws ShapeError, or OptionError unless groups divide the channels,
+/// and for an epsilon below 0.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] Variable<T, D> group_norm(const Variable<T, D>& x, std::int64_t groups, const Variable<W, D>& gamma,
                                         const Variable<W, D>& beta, const GroupNormOptions& options = {}) {
   const Shape& in = x.shape();
   detail::require_axes("group_norm", "[K B ... C]", in.rank() >= 3, in);
-  detail::check_norm_parameters("group_norm", in, gamma, beta);
+  detail::check_norm_parameters("group_norm", in, gamma, beta, options);
   require<OptionError>(groups > 0 && in[-1] % groups == 0, "group_norm: ", groups, " groups of ", in[-1],
                        " channels; expected a number that divides them");
   return detail::normalized_samples({"group_norm", {{"groups", groups}, {"epsilon", options.epsilon}}}, x, in, gamma,

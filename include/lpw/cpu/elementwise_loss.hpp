@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <lpw/cpu/base/loss_weights.hpp>
 #include <lpw/cpu/base/parallel.hpp>
 #include <lpw/cpu/base/sigmoid.hpp>
 #include <lpw/primitives/elementwise_loss.hpp>
@@ -44,6 +45,7 @@ template <class T>
 [[nodiscard]] Tensor<Accumulate<T>, Cpu> elementwise_loss_forward(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& target,
                                                                   const ElementwiseLoss<Accumulate<T>, Cpu>& of) {
   using W = Accumulate<T>;
+  detail::require_loss_weights("binary_cross_entropy_with_logits: positive weight", of.positive_weight);
   const std::int64_t samples = x.dim(0) * x.dim(1), elements = x.size() / samples;
   Tensor<W, Cpu> losses({x.dim(0), x.dim(1)});
   parallel_for(samples, 16 * elements, [&](std::int64_t sample) {

@@ -3,6 +3,7 @@
 
 #include <numeric>
 
+#include <lpw/cpu/base/loss_weights.hpp>
 #include <lpw/primitives/sample_mean.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -28,6 +29,7 @@ template <class W>
 template <class W>
 [[nodiscard]] Tensor<W, Cpu> sample_mean_forward(const Tensor<W, Cpu>& losses, const SampleWeights<W, Cpu>& weights) {
   const std::int64_t members = losses.dim(0), batch = losses.dim(1);
+  if (!weights.in_losses) detail::require_loss_weights("sample_mean: weight", weights.values);
   Tensor<W, Cpu> mean({members});
   for (std::int64_t k = 0; k < members; ++k) {
     const double total = detail::total_weight(weights, k, batch);

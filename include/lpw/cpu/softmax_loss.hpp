@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <cmath>
 
+#include <lpw/cpu/base/loss_weights.hpp>
 #include <lpw/cpu/base/parallel.hpp>
 #include <lpw/cpu/base/sigmoid.hpp>
 #include <lpw/primitives/softmax_loss.hpp>
@@ -96,6 +97,7 @@ template <class T>
   using W = Accumulate<T>;
   const std::int64_t members = logits.dim(0), batch = logits.dim(1), classes = logits.dim(2);
   detail::require_classes(targets, classes);
+  detail::require_loss_weights("cross_entropy: class weight", targets.class_weights);
   SoftmaxLoss<W, Cpu> result{Tensor<W, Cpu>({members, batch}), {}, Tensor<W, Cpu>({members, batch, 3})};
   if (targets.probabilities.empty() && (targets.ignored || !targets.class_weights.empty()))
     result.weights = Tensor<W, Cpu>({members, batch});

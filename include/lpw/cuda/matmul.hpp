@@ -14,7 +14,7 @@ template <class T, class P>
 void multiply_matrices(const MatrixStack<T, Cuda>& a, const MatrixStack<T, Cuda>& b, Gradient<P, Cuda>& product) {
   const std::int64_t members = product.tensor.dim(0), of_member = a.of_member(), rows = a.rows(), columns = b.columns();
   assert(a.columns() == b.rows() && b.of_member() == of_member);
-  const auto even = [&](const Tensor<T, Cuda>& tensor) { return of_member == 1 || tensor.contiguous(); };
+  const auto even = [&](const auto& tensor) { return of_member == 1 || tensor.contiguous(); };
   const auto shared = [&](const Tensor<T, Cuda>& tensor) { return members > 1 && tensor.dim(0) == 1; };
   const bool at_once = even(a.tensor) && even(b.tensor) && even(product.tensor) &&
                        (of_member == 1 || (!shared(a.tensor) && !shared(b.tensor)));

@@ -15,12 +15,15 @@ struct BatchNorm {
   using device_type = D;
   using W = Accumulate<T>;
 
+  /// gamma 1, beta 0. Throws OptionError for an epsilon below 0 or a momentum outside [0, 1].
   explicit BatchNorm(std::int64_t channels, BatchNormOptions o = {})
       : options(o),
         weight(full<W, D>({1, channels}, W(1)), Group::batch_norm),
         bias(zeros<W, D>({1, channels}), Group::batch_norm),
         running_mean(zeros<W, D>({1, channels})),
-        running_var(full<W, D>({1, channels}, W(1))) {}
+        running_var(full<W, D>({1, channels}, W(1))) {
+    lpw::detail::check_batch_norm_options("BatchNorm", options);
+  }
 
   /// The result is left pending on x.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {

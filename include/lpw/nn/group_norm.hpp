@@ -8,7 +8,8 @@ namespace lpw::inline LPW_ABI::nn {
 
 namespace detail {
 
-[[nodiscard]] inline Shape norm_row(const char* layer, std::int64_t channels) {
+[[nodiscard]] inline Shape norm_row(const char* layer, std::int64_t channels, const GroupNormOptions& options) {
+  lpw::detail::require_epsilon(layer, options.epsilon);
   require<OptionError>(channels > 0, layer, ": ", channels, " channels; expected 1 or more");
   return {1, channels};
 }
@@ -22,10 +23,10 @@ struct LayerNorm {
   using device_type = D;
   using W = Accumulate<T>;
 
-  /// gamma 1, beta 0. Throws OptionError unless channels > 0.
+  /// gamma 1, beta 0. Throws OptionError unless channels > 0 and epsilon >= 0.
   explicit LayerNorm(std::int64_t channels, GroupNormOptions o = {})
       : options(o),
-        weight(full<W, D>(detail::norm_row("LayerNorm", channels), W(1)), Group::layer_norm),
+        weight(full<W, D>(detail::norm_row("LayerNorm", channels, o), W(1)), Group::layer_norm),
         bias(zeros<W, D>({1, channels}), Group::layer_norm) {}
 
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
@@ -49,11 +50,11 @@ struct GroupNorm {
   using device_type = D;
   using W = Accumulate<T>;
 
-  /// gamma 1, beta 0. Throws OptionError unless `groups` divide the channels.
+  /// gamma 1, beta 0. Throws OptionError unless `groups` divide the channels and epsilon >= 0.
   GroupNorm(std::int64_t number, std::int64_t channels, GroupNormOptions o = {})
       : groups(number),
         options(o),
-        weight(full<W, D>(detail::norm_row("GroupNorm", channels), W(1)), Group::group_norm),
+        weight(full<W, D>(detail::norm_row("GroupNorm", channels, o), W(1)), Group::group_norm),
         bias(zeros<W, D>({1, channels}), Group::group_norm) {
     require<OptionError>(groups > 0 && channels % groups == 0, "GroupNorm: ", groups, " groups of ", channels,
                          " channels; expected a number that divides them");

@@ -109,6 +109,7 @@ class TraceReader {
       const std::size_t layer = owner_.at(*first);
       if (std::all_of(operation.inputs.begin(), operation.inputs.end(), is_weight)) {
         owner_.emplace(operation.outputs[0], layer);
+        if (operation.name == "reshape") image_kernels_.insert(operation.outputs[0]);
       } else {
         count(operation, layers_[layer]);
       }
@@ -118,9 +119,15 @@ class TraceReader {
  private:
   [[nodiscard]] const Shape& shape(std::int64_t value) const { return trace_.values()[to_size(value)].shape; }
 
+  /// Whether a convolution is one of sequences, which takes them as images of height 1 and its weight as theirs.
+  [[nodiscard]] bool of_sequence(const TracedOperation& operation) const {
+    return operation.name.starts_with("conv") && operation.inputs.size() > 1 &&
+           image_kernels_.contains(operation.inputs[1]) && shape(operation.outputs[0])[2] == 1;
+  }
+
   void count(const TracedOperation& operation, LayerSummary& layer) const {
     const Shape& y = shape(operation.outputs[0]);
-    layer.output = y.slice(1, y.rank());
+    layer.output = of_sequence(operation) ? Shape{y[1], y[3], y[4]} : y.slice(1, y.rank());
     static const std::set<std::string_view> products{"conv2d", "conv2d_add", "conv_transpose2d", "linear", "lstm",
                                                      "gru",    "matmul"};
     if (!products.contains(operation.name)) return;
@@ -137,6 +144,7 @@ class TraceReader {
 
   const Trace& trace_;
   std::map<std::int64_t, std::size_t> owner_;  // of values: weights, by the layer that they are of
+  std::set<std::int64_t> image_kernels_;       // of them those that are reshaped
   std::vector<LayerSummary>& layers_;
 };
 
