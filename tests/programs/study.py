@@ -218,7 +218,8 @@ def a_method_is_compared_with_another(folder, out):
     found = figures(study, out)
     difference = found["methods"]["other"]["differences_beside"]["test_nll"]
     check(all(abs(a - b) < 1e-12 for a, b in zip(difference["values"], [0.5, 1], strict=True)), difference)
-    check("\n| late-phase batch norm and head | late-phase batch norm and head | " in tables.table(study, found), tables.table(study, found))
+    shown = tables.table(study, found)
+    check("\n| late-phase batch norm and head | late-phase batch norm and head | " in shown, shown)
     for beside in ("sgd", "other", "nobody"):  # of the baseline there are differences anyway
         file = write(folder / "beside.toml", text.replace('beside = "late-phase"', f'beside = "{beside}"'))
         refused(lambda file=file: plan.load(file), "method other: beside: ", f"found {beside}")

@@ -124,9 +124,9 @@ class ImageClassification {
   }
   /// Scores of a plain network on the test set, for the row of an epoch.
   [[nodiscard]] Scores epoch_scores(Network& network) const {
-    const Evaluations test =
-        evaluate_on(test_, by_members(network),
-                    [&](const Tensor<T, D>& images, std::uint32_t) { return predict_members(network, images); });
+    const Evaluations test = evaluate_on(test_, by_members(network), [&](const Tensor<T, D>& images, std::uint32_t) {
+      return predict_members(network, images);
+    });
     return scores(test.ensemble, nullptr);
   }
   /// Scores of so many dropout samples of a plain network together.
