@@ -43,8 +43,8 @@ STANDARD = {
         uintptr_t""",
     "cstdio": """FILE fclose fflush fgets fopen fprintf fputs fread fwrite perror printf puts remove rename size_t
         snprintf sscanf""",
-    "cstdlib": """_Exit abort abs aligned_alloc atexit atoi exit free getenv malloc quick_exit size_t strtod strtol strtoll
-        strtoul strtoull system""",
+    "cstdlib": """_Exit abort abs aligned_alloc atexit atoi exit free getenv malloc quick_exit size_t strtod strtol
+        strtoll strtoul strtoull system""",
     "cstring": """memchr memcmp memcpy memmove memset size_t strchr strcmp strerror strlen strncmp strrchr strsignal
         strstr""",
     "ctime": "ctime gmtime localtime mktime size_t strftime time time_t tm",
