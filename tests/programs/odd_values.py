@@ -94,9 +94,11 @@ OF_QUADRATIC = {
 }
 TRAINER = NAME != "noisy_quadratic"
 NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "noisy_quadratic": OF_QUADRATIC}[NAME]
-CHOICES = {"cifar": {"dataset", "augment", "convolution", "statistics"}, "enwik8": set(), "noisy_quadratic": set()}[NAME] | (
-    CHOICES_OF_TRAINERS if TRAINER else set()
-)
+CHOICES = {
+    "cifar": {"dataset", "augment", "convolution", "statistics"},
+    "enwik8": set(),
+    "noisy_quadratic": set(),
+}[NAME] | (CHOICES_OF_TRAINERS if TRAINER else set())
 TEXTS = {
     "cifar": {"model", "coefficient-schedule"},
     "enwik8": {"split", "pre-batch"},
