@@ -49,16 +49,12 @@ OF_TRAINERS = {  # form, lowest, highest, and another that stands for something 
 }
 CHOICES_OF_TRAINERS = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | {
     "collapse",
-    "factor-decay",
     "elastic-served",
     "member-data",
     "release-start",
     "sam-weights",
 }
-TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"} | {
-    "freeze",
-    "group",
-}
+TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"}
 OF_CIFAR = {
     "coefficient-lr": AMOUNT_OR_NOT,
     "coefficient-weight-decay": AMOUNT_OR_NOT,
@@ -98,8 +94,11 @@ OF_QUADRATIC = {
 }
 TRAINER = NAME != "noisy_quadratic"
 NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "noisy_quadratic": OF_QUADRATIC}[NAME]
-CHOICES = {"dataset", "augment", "convolution", "statistics"} if NAME == "cifar" else set()
-CHOICES |= CHOICES_OF_TRAINERS if TRAINER else set()
+CHOICES = {
+    "cifar": {"dataset", "augment", "convolution", "statistics"},
+    "enwik8": set(),
+    "noisy_quadratic": set(),
+}[NAME] | (CHOICES_OF_TRAINERS if TRAINER else set())
 TEXTS = {
     "cifar": {"model", "coefficient-schedule"},
     "enwik8": {"split", "pre-batch"},
@@ -282,7 +281,7 @@ def check_texts(folder):
             said = outcome(folder, name, text, in_file)
             if text == "" and name == "late-schedule":
                 continue  # the schedule of the other weights
-            if name in ("late", "freeze") and re.fullmatch(r"[A-Za-z0-9_.*,-]*[A-Za-z0-9_.*-]", text):
+            if name == "late" and re.fullmatch(r"[A-Za-z0-9_.*,-]*[A-Za-z0-9_.*-]", text):
                 continue  # it may be the name of a parameter, which the network will tell
             shown = ["--late-schedule", "--schedule"] if name == "late-schedule" else [f"--{name}"]
             check(any(option in said for option in shown), f"{name} = {text!r}: {said}")
