@@ -19,4 +19,12 @@ inline example::Banner banner(const Options& o, const lpw::data::Dataset& datase
           lpw::to_text(dataset.name, ": ", dataset.train.count, " training and ", dataset.test.count, " test images")};
 }
 
+inline example::Exported exported(const Options& o, const lpw::data::Dataset& dataset) {
+  return {{{"model", o.plain_model()},
+           {"dataset", o.images()},
+           {"mean", example::numbers_text(dataset.normalization.mean)},
+           {"stddev", example::numbers_text(dataset.normalization.stddev)}},
+          {dataset.test.height, dataset.test.width, dataset.test.channels}};
+}
+
 }  // namespace cifar

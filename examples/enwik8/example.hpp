@@ -21,6 +21,10 @@ inline example::Banner banner(const Options& o, const Data& data) {
                        data.test.size(), " test bytes")};
 }
 
+inline example::Exported exported(const Options& o, const Data& data) {
+  return {{{"model", lpw::to_text("lstm-", o.layers, "x", o.hidden)}, {"dataset", data.name}}, {}};
+}
+
 /// Prints --sample bytes that the collapsed network makes up.
 template <class Network>
 void conclude(const Options& o, Network& network, lpw::train::Display& display) {

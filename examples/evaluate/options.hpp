@@ -23,7 +23,7 @@ struct Options {
   bool convert = false;
   std::string data = "synthetic", dataset = "cifar10", test, ood, corruptions, reference;
   std::int64_t train_subset = -1, test_subset = 0, held_out = -1;
-  std::string out, device = "cpu", precision = "fp32", convolution = "winograd";
+  std::string out, exported, device = "cpu", precision = "fp32", convolution = "winograd";
   std::int64_t batch = 250;
   std::uint64_t seed = 0;
   bool deterministic = false;
@@ -159,6 +159,12 @@ namespace detail {
        .member = &Options::out,
        .help = "folder for evaluation.json, reliability.svg and risk_coverage.svg; default: none are written",
        .check = path_name(),
+       .section = run},
+      {.name = "export",
+       .member = &Options::exported,
+       .help = "write what is scored, one network with all its members, to a file of this name: NAME.onnx, a graph "
+               "whose result is the members' mean, or without members NAME.safetensors",
+       .check = export_name(),
        .section = run},
       {.name = "device",
        .member = &Options::device,

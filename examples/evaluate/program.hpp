@@ -139,6 +139,7 @@ class Program {
       }
       scored.members.push_back(members);
     }
+    if (!options_.exported.empty()) export_scored(networks, evaluation, sources);
     NetworksPredictor<Network> predictor(std::move(networks), {evaluation.mean(), evaluation.stddev()}, options_.batch);
     try {
       evaluation.run(scored, predictor);
@@ -151,6 +152,18 @@ class Program {
   }
 
  private:
+  void export_scored(std::vector<Network>& networks, const Evaluation& evaluation, const std::vector<Source>& sources) {
+    lpw::require<lpw::OptionError>(networks.size() == 1, "--export ", options_.exported, ": writes one network, and ",
+                                   networks.size(), " are scored; name one by --network");
+    const Source& source = sources.front();
+    example::export_network(options_.exported, networks.front(), {32, 32, 3},
+                            {{"model", source.run->plain_model()},
+                             {"dataset", source.images},
+                             {"mean", example::numbers_text(evaluation.mean())},
+                             {"stddev", example::numbers_text(evaluation.stddev())}});
+    display_.line("exported " + lpw::train::one_line(options_.exported));
+  }
+
   const Options& options_;
   lpw::train::Display display_;
 };

@@ -9,6 +9,7 @@
 #include <string>
 #include <vector>
 
+#include <lpw/io/onnx/compiled.hpp>
 #include <lpw/tensor/text.hpp>
 
 #include "numbers.hpp"
@@ -67,6 +68,21 @@ template <class T>
     if (text.empty()) return std::string("expected a name, found nothing");
     return text.starts_with("--") ? lpw::to_text("expected a name, found ", text, "; write ./", text, " if that is one")
                                   : std::string();
+  }};
+}
+
+/// A name that ends in .onnx or .safetensors.
+[[nodiscard]] inline Check export_name() {
+  return {.complaint = [](std::string& text) {
+    if (auto complaint = path_name().complaint(text); !complaint.empty()) return complaint;
+    const bool onnx = text.ends_with(".onnx");
+    if (!onnx && !text.ends_with(".safetensors"))
+      return "expected a name that ends in .onnx or .safetensors, found " + text;
+    return onnx && !lpw::io::onnx::compiled
+               ? std::string(
+                     "this program was built without ONNX; configure it with -DLPW_ONNX=ON, or export "
+                     "NAME.safetensors")
+               : std::string();
   }};
 }
 

@@ -330,6 +330,17 @@ OptionTable<O> program_options() {
        .check = path_name(),
        .role = Role::command,
        .section = run},
+      {.name = "export",
+       .member = &O::exported,
+       .help = "write the collapsed network to a file of this name at last: NAME.onnx, a graph that others run, or "
+               "NAME.safetensors",
+       .check = export_name(),
+       .role = Role::command,
+       .section = run,
+       .idle = [](const O& o) -> std::optional<Idle> {
+         if (!o.dry_run) return std::nullopt;
+         return Idle{"dry-run", "nothing is trained"};
+       }},
       {.name = "device",
        .member = &O::device,
        .help = "cpu, or cuda: an NVIDIA GPU",

@@ -48,7 +48,7 @@ struct RunOptions {
   bool resume = false, dry_run = false, convert = false;
   std::int64_t eval_every = 1;
   double checkpoint_minutes = 10;
-  std::string config = {}, eval = {};
+  std::string config = {}, eval = {}, exported = {};
 
   std::string collapse = "affine", serve = "collapsed";
   bool best = false, tensorboard = false;

@@ -8,6 +8,7 @@
 //   fingerprint(options, data)       how the data is known again: a text of what is in it
 //   banner(options, data)            what is trained on what, for the first line: {of the network, of the data}
 //   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
+//   exported(options, data)          what --export notes of the network, and the shape of a sample: {metadata, shape}
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
 #pragma once
 
@@ -24,6 +25,7 @@
 #include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
 
+#include "export.hpp"
 #include "record.hpp"
 
 namespace example {
@@ -84,14 +86,14 @@ class TrainerProgram {
       const auto scores = scored([&] { return task.evaluate(network); });
       display_.line(scored_on(task));
       display_.line(lpw::train::format_table({{"collapsed", scores}}));
-      return concluded(network);
+      return concluded(network, data);
     }
     lpw::train::Trainer trainer(
         network, task, train_options, description(options_, data, engine_for<T, Device>()),
         [shape](const lpw::Philox& random) { return Network(shape, random); }, processes_);
     if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
     show(banner(options_, data), network);
-    return options_.dry_run ? show_plan(trainer) : train(trainer, network);
+    return options_.dry_run ? show_plan(trainer) : train(trainer, network, data);
   }
 
  private:
@@ -120,7 +122,7 @@ class TrainerProgram {
       std::erase_if(scores, [](const auto& result) { return result.name == "before_release"; });
     display_.line(scored_on(task));
     display_.line(lpw::train::format_table(scores));
-    return concluded(network);
+    return concluded(network, data);
   }
 
   void show(const Banner& what, Network& network) {
@@ -146,8 +148,8 @@ class TrainerProgram {
       trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
   }
 
-  template <class Trainer>
-  int train(Trainer& trainer, Network& network) {
+  template <class Trainer, class Data>
+  int train(Trainer& trainer, Network& network, const Data& data) {
     const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
     if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
       lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});       // or leaves no folder
@@ -162,7 +164,7 @@ class TrainerProgram {
     for (const auto& line : trainer.plan()) display_.line(line);
     display_.line(lpw::to_text("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
-    if (signal == 0) return concluded(network);
+    if (signal == 0) return concluded(network, data);
     display_.line(lpw::to_text("interrupted; everything up to this step is in ",
                                lpw::train::one_line(folder.checkpoint().string()),
                                "; continue with: ", Options::program, " --resume --out ", shown));
@@ -201,9 +203,15 @@ class TrainerProgram {
     return lpw::train::make_new_folder(name).string();
   }
 
-  int concluded(Network& network) {
-    if constexpr (requires { conclude(options_, network, display_); })
-      if (processes_.leads()) conclude(options_, network, display_);
+  template <class Data>
+  int concluded(Network& network, const Data& data) {
+    if (!processes_.leads()) return 0;
+    if (!options_.exported.empty()) {
+      auto [about, sample] = exported(options_, data);
+      export_network(options_.exported, network, sample, std::move(about));
+      display_.line("exported " + lpw::train::one_line(options_.exported));
+    }
+    if constexpr (requires { conclude(options_, network, display_); }) conclude(options_, network, display_);
     return 0;
   }
 

@@ -567,6 +567,8 @@ def dry_run(folder):
         done.stdout + done.stderr,
     )
     check(not (folder / "run").exists(), "--dry-run made a run folder")
+    refused("--dry-run", "--export", folder / "model.onnx", says="--export does nothing here: nothing is trained")
+    refused("--export", folder / "model.bin", says="expected a name that ends in .onnx or .safetensors, found")
     _, *groups = re.split(r"^\[(.+)\]$", done.stdout, flags=re.MULTILINE)
     groups = {name: re.findall(r"^([a-z-]+) = ", lines, re.MULTILINE) for name, lines in zip(groups[::2], groups[1::2])}
     found = {option: name for name in groups for option in groups[name]}
