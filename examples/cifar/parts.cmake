@@ -1,2 +1,2 @@
 # Trains in several processes, too, where mpirun starts them.
-target_link_libraries(${objects} PUBLIC lpw::mpi)
+target_link_libraries(${objects} PRIVATE lpw::mpi)

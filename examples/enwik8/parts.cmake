@@ -8,4 +8,4 @@ add_custom_command(OUTPUT ${text}
 target_sources(${objects} PRIVATE ${text})
 target_include_directories(${objects} PRIVATE ${folder})
 # Trains in several processes, too, where mpirun starts them.
-target_link_libraries(${objects} PUBLIC lpw::mpi)
+target_link_libraries(${objects} PRIVATE lpw::mpi)
