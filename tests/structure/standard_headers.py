@@ -42,7 +42,7 @@ STANDARD = {
     "cstdint": """int8_t int16_t int32_t int64_t intmax_t intptr_t uint8_t uint16_t uint32_t uint64_t uintmax_t
         uintptr_t""",
     "cstdio": """FILE fclose fflush fgets fopen fprintf fputs fread fwrite perror printf puts remove rename size_t
-        snprintf""",
+        snprintf sscanf""",
     "cstdlib": """abort abs aligned_alloc atexit atoi exit free getenv malloc quick_exit size_t strtod strtol strtoll
         strtoul strtoull system""",
     "cstring": """memchr memcmp memcpy memmove memset size_t strchr strcmp strerror strlen strncmp strrchr strsignal
