@@ -363,6 +363,28 @@ TEST_CASE("model file: what is missing and left over is listed, with names that 
             "over; 'hidden.bias' is close to 'hiden.bias'; names can be changed (rename) or passed over (skip)");
 }
 
+TEST_CASE("model file: a new head is made where the file's is of other classes, and the report says so", "[io]") {
+  const TemporaryFolder folder;
+  lpw::nn::WideResNet<float, Cpu> many({.depth = 10, .widen = 1, .classes = 7}, Philox(8));
+  auto few = wide_resnet<float>();
+  const auto before = state_of(few);
+  io::save_safetensors(folder / "many", many, {{"model", "wrn-10-1"}});
+  const auto report = io::load_safetensors(folder / "many", few, {.new_head = true});
+  CHECK((report.kept == std::vector<std::string>{"fc.weight", "fc.bias"} && report.passed_over.size() == 2));
+  CHECK(report.taken.size() + 2 == before.size());
+  CHECK(report.metadata.at("model") == "wrn-10-1");
+  CHECK(contains(report.describe(), " tensors taken; new: 'fc.weight' and 'fc.bias'; not taken of the file: '"));
+  CHECK(state_of(few).at("fc.weight") == before.at("fc.weight"));
+  CHECK(state_of(few).at("conv1.weight") == state_of(many).at("conv1.weight"));
+  // One of the same classes is taken, and what is not the head must fit.
+  CHECK(io::load_safetensors(folder / "many", many, {.new_head = true}).kept.empty());
+  CHECK(io::LoadReport{.taken = {"a"}, .passed_over = {"b.num_batches_tracked"}}.describe() ==
+        "1 tensor taken; not taken of the file: 1 counter of batches");
+  lpw::nn::WideResNet<float, Cpu> wider({.depth = 10, .widen = 2, .classes = 3}, Philox(1));
+  CHECK(contains(message_of<lpw::FileError>([&] { io::load_safetensors(folder / "many", wider, {.new_head = true}); }),
+                 "'layer1.0.shortcut.weight' is missing"));
+}
+
 TEST_CASE("model file: a head that the file lacks, or has for other classes, keeps the network's values by wish",
           "[io]") {
   const TemporaryFolder folder;

@@ -63,6 +63,8 @@ class NameChoice {
   }
   /// As given; a function has none.
   [[nodiscard]] const std::vector<std::string>& patterns() const { return patterns_; }
+  /// Chooses a name too.
+  void add(std::string name) { patterns_.push_back(std::move(name)); }
 
  private:
   std::vector<std::string> patterns_;
@@ -71,10 +73,36 @@ class NameChoice {
 
 /// By default file and network must agree in all names, shapes and element types.
 struct LoadOptions {
-  bool convert = false;  // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
-  Renaming rename = {};  // from the file's names to the network's
-  NameChoice skip = {};  // of the network's names: weights that keep their values, whatever the file has under these
-                         // names. A head of other classes, or that the file lacks, say
+  bool convert = false;   // take F16, BF16, F32 and F64 tensors alike, rounded to the type of the network's weights
+  Renaming rename = {};   // from the file's names to the network's
+  NameChoice skip = {};   // of the network's names: weights that keep their values, whatever the file has under these
+                          // names. A head of other classes, or that the file lacks, say
+  bool new_head = false;  // skip the network's head (Group::head) where the file lacks it, or has one for other classes
+};
+
+/// What came of a file's tensors and of a network's weights.
+struct LoadReport {
+  std::vector<std::string> taken = {};               // names of the network's: they have the file's values
+  std::vector<std::string> kept = {};                // and theirs: they keep their own
+  std::vector<std::string> passed_over = {};         // names of the file's: nothing took them
+  std::map<std::string, std::string> metadata = {};  // of the file
+
+  /// In a sentence: "60 tensors taken; new: 'fc.weight' and 'fc.bias'; not taken of the file: 'fc.weight', 'fc.bias'
+  /// and 20 counters of batches".
+  [[nodiscard]] std::string describe() const {
+    std::vector<std::string> others;
+    std::size_t counters = 0;
+    for (const std::string& name : passed_over)
+      name.ends_with("num_batches_tracked") ? void(++counters) : others.push_back(name);
+    std::string text = to_text(taken.size(), taken.size() == 1 ? " tensor taken" : " tensors taken");
+    if (!kept.empty()) text += "; new: " + quoted_list(kept);
+    if (passed_over.empty()) return text;
+    text += "; not taken of the file: " + quoted_list(others);
+    if (counters > 0)
+      text += to_text(others.empty() ? "" : " and ", counters,
+                      counters == 1 ? " counter of batches" : " counters of batches");
+    return text;
+  }
 };
 
 namespace detail {
@@ -83,6 +111,8 @@ namespace detail {
 struct NetworkName {
   std::string name;
   const void* id;
+  Shape shape;  // as files have it
+  bool head = false;
 };
 
 /// Tensors of a file by the names that a network has for them.
@@ -115,7 +145,7 @@ class RenamedTensors {
 inline void require_known(const NameChoice& skip, const std::string& source, const std::vector<NetworkName>& network,
                           const RenamedTensors& file) {
   std::set<std::string> names;
-  for (const auto& [name, id] : network) names.insert(name);
+  for (const NetworkName& known : network) names.insert(known.name);
   for (const auto& [name, stored] : file.all()) names.insert(name);
   const std::vector<std::string> known(names.begin(), names.end());
   for (const std::string& pattern : skip.patterns()) {
@@ -151,6 +181,34 @@ inline void require_all(const std::string& source, const std::vector<std::string
                   "; names can be changed (rename) or passed over (skip)");
 }
 
+/// The options that pass over the head where they ask for that and the file has not all of it in its shapes.
+[[nodiscard]] inline LoadOptions with_head_skipped(const Safetensors& content, const std::vector<NetworkName>& network,
+                                                   const LoadOptions& options) {
+  LoadOptions result = options;
+  const RenamedTensors file(content, options.rename);
+  bool fits = true;
+  for (const NetworkName& own : network) {
+    const auto* stored = file.find(own.name);
+    fits = fits && (!own.head || (stored != nullptr && content.tensors.at(*stored).shape == own.shape));
+  }
+  for (const NetworkName& own : network)
+    if (options.new_head && own.head && !fits) result.skip.add(own.name);
+  return result;
+}
+
+/// What reading `stored_names` of a file makes of it.
+[[nodiscard]] inline LoadReport report_of(const Safetensors& content, const std::vector<NetworkName>& network,
+                                          const std::map<std::string, std::string>& stored_names) {
+  LoadReport report{.metadata = content.metadata};
+  std::set<std::string> used;
+  for (const auto& [name, stored] : stored_names) used.insert(stored);
+  for (const NetworkName& own : network)
+    (stored_names.contains(own.name) ? report.taken : report.kept).push_back(own.name);
+  for (const NamedTensor& tensor : content.tensors)
+    if (!used.contains(tensor.name)) report.passed_over.push_back(tensor.name);
+  return report;
+}
+
 /// For each name of a network that is to be read the name in the file. Of tied weights (one id) one name is enough.
 /// Counters of batches, which PyTorch keeps, are passed over.
 [[nodiscard]] inline std::map<std::string, std::string> match_names(const Safetensors& content,
@@ -159,15 +217,15 @@ inline void require_all(const std::string& source, const std::vector<std::string
   const RenamedTensors file(content, options.rename);
   require_known(options.skip, content.tensors.source(), network, file);
   std::map<const void*, std::string> by_id;
-  for (const auto& [name, id] : network)
-    if (const auto* stored = file.find(name); stored && !options.skip.contains(name)) {
-      const auto [known, first] = by_id.emplace(id, *stored);
+  for (const NetworkName& own : network)
+    if (const auto* stored = file.find(own.name); stored && !options.skip.contains(own.name)) {
+      const auto [known, first] = by_id.emplace(own.id, *stored);
       if (!first) require_tied(content, known->second, *stored);
     }
   std::map<std::string, std::string> result;
   std::set<std::string> taken;
   std::vector<std::string> missing, left_over;
-  for (const auto& [name, id] : network) {
+  for (const auto& [name, id, shape, head] : network) {
     if (options.skip.contains(name)) continue;
     if (const auto found = by_id.find(id); found != by_id.end()) {
       result.emplace(name, found->second);

@@ -102,17 +102,22 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
 /// below zero; OptionError for a network that is not plain or a name to skip that is none. The network is untouched
 /// then.
 template <nn::Visitable M>
-void load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
+LoadReport load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   detail::require_plain(network, "load_safetensors", "load before release");
   const auto content = load_safetensors(path);
-  std::vector<detail::NetworkName> names;
-  const auto list = [&](const std::string& name, auto& member) { names.push_back({name, member.id()}); };
-  nn::for_each_parameter(network, list);
-  nn::for_each_buffer(network, list);
-  const auto stored_names = detail::match_names(content, names, options);
   const auto kernels = detail::kernels_of(network);
+  std::vector<detail::NetworkName> names;
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
+    const Shape shape = parameter.shape();
+    names.push_back({name, parameter.id(), kernels.contains(parameter.id()) ? detail::oihw(shape) : shape,
+                     parameter.group() == Group::head});
+  });
+  nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
+    names.push_back({name, buffer.id(), buffer.shape()});
+  });
+  const auto stored_names = detail::match_names(content, names, detail::with_head_skipped(content, names, options));
 
   std::map<std::string, Tensor<W, Cpu>> values;
   const auto read = [&](const std::string& name, auto& member) {
@@ -145,6 +150,7 @@ void load_safetensors(const std::filesystem::path& path, M& network, const LoadO
   nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
     if (write(name, buffer)) buffer.set_stale(false);
   });
+  return detail::report_of(content, names, stored_names);
 }
 
 }  // namespace lpw::inline LPW_ABI::io

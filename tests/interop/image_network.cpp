@@ -1,5 +1,5 @@
-// Computes what a network of the catalogue makes of images, for torchvision.py to compare with torchvision's:
-//   torchvision NAME CLASSES MODEL IN OUT
+// Computes what a network of the catalogue makes of images, for image_network.py to compare with torchvision's:
+//   image_network NAME CLASSES MODEL IN OUT
 // MODEL holds torchvision's weights, IN images [B, H, W, 3] and labels [B]; OUT is a safetensors file with `features`
 // and `logits` in evaluation, in double and, behind `float.`, in float; and in double `loss` and `training_logits` by
 // the minibatch's statistics, and under their names the gradients and the running statistics after that.
@@ -71,7 +71,7 @@ Network<T> load(const std::string& name, const std::string& classes, const std::
 }
 
 void compute(const std::vector<std::string>& arguments) {
-  require(arguments.size() == 5, "usage: torchvision NAME CLASSES MODEL IN OUT");
+  require(arguments.size() == 5, "usage: image_network NAME CLASSES MODEL IN OUT");
   const auto content = io::load_safetensors(arguments[3]);
   io::Safetensors result;
   auto rounded = load<float>(arguments[0], arguments[1], arguments[2]);

@@ -1,7 +1,7 @@
 """Checks that the catalogue's networks are torchvision's: with weights that it has drawn they compute the same features
 and logits, and in training the same loss, gradients and running statistics.
 
-  torchvision.py PROGRAM [NAME...]   PROGRAM is made from torchvision.cpp; NAME is of the catalogue
+  image_network.py PROGRAM [NAME...]   PROGRAM is made from image_network.cpp; NAME is of the catalogue
 
 Exits with 0 where everything agrees, 1 where not, 77 where a module is missing.
 """
@@ -10,8 +10,6 @@ import pathlib
 import subprocess
 import sys
 import tempfile
-
-sys.path.pop(0)  # this folder, whose torchvision.py is not the module
 
 try:
     import torch
@@ -43,7 +41,7 @@ def make(name):
 
 
 def computed(network, images, labels):
-    """What torchvision.cpp writes, in double."""
+    """What image_network.cpp writes, in double."""
     network = network.double().eval()
     head = network.fc if hasattr(network, "fc") else network.classifier
     result = {}
@@ -68,7 +66,7 @@ def distance(found, expected):
 
 def check(condition, message):
     if not condition:
-        sys.exit(f"torchvision: {message}")
+        sys.exit(f"image_network: {message}")
 
 
 def compare(program, name, folder):
