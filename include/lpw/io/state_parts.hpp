@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <type_traits>
@@ -97,7 +98,7 @@ struct StatePart {
 }
 
 /// A count of a file's header. Throws FileError for what is none.
-[[nodiscard]] inline std::int64_t recorded_count(const nlohmann::json& record, const char* name,
+[[nodiscard]] inline std::int64_t recorded_count(const nlohmann::json& record, const std::string& name,
                                                  const std::string& source) {
   const auto& value = record.at(name);
   require<FileError>(value.is_number_integer() && value >= 0, source, ": damaged: '", name, "' is ", value.dump());
@@ -113,19 +114,30 @@ struct StatePart<optim::Optimizer<W, D>> {
     return {{"type", optimizer.name()},
             {"base_steps", optimizer.steps().base},
             {"late_steps", optimizer.steps().late},
+            {"missed_steps", optimizer.missed_steps()},
             {"rates", rules_record(optimizer.rules())}};
   }
   static void check(const nlohmann::json& record, const std::string& source, const Optimizer& optimizer) {
     require<FileError>(record.at("type") == optimizer.name(), source, ": its optimizer is ",
                        record.at("type").get<std::string>(), ", not ", optimizer.name());
     for (const char* steps : {"base_steps", "late_steps"}) (void)recorded_count(record, steps, source);
+    const auto missed = missed_steps(record);
+    for (const auto& [name, count] : missed.get<std::map<std::string, nlohmann::json>>())
+      (void)recorded_count(missed, name, source);
     (void)recorded_rules(record.at("rates"), optimizer.rules(), source);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    Optimizer& optimizer) {
     for (auto& [state, pair] : optimizer.states()) get_pair(tensors, name + '.' + state, pair);
     optimizer.set_steps({record.at("base_steps").get<std::int64_t>(), record.at("late_steps").get<std::int64_t>()});
+    optimizer.set_missed_steps(missed_steps(record).get<std::map<std::string, std::int64_t>>());
     optimizer.set_rules(recorded_rules(record.at("rates"), optimizer.rules(), tensors.source()));
+  }
+
+ private:
+  /// By parameters' names; files of before do not say.
+  [[nodiscard]] static nlohmann::json missed_steps(const nlohmann::json& record) {
+    return record.value("missed_steps", nlohmann::json::object());
   }
 };
 

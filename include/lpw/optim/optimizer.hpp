@@ -4,6 +4,8 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -20,7 +22,8 @@ namespace lpw::inline LPW_ABI::optim {
 /// 1/K).
 enum class BaseGradient { sum, mean };
 
-/// Steps since the states of each store were zero; stay 0 where an optimizer does not need them.
+/// Steps since the states of each store were zero, less those that a weight has missed (see missed_steps); stay 0 where
+/// an optimizer does not need them.
 struct StepCounts {
   std::int64_t base = 0, late = 0;
   [[nodiscard]] bool operator==(const StepCounts&) const = default;
@@ -63,7 +66,9 @@ class Optimizer {
       return std::pair(own, own);
     };
     for (auto& apart : apart_) factors(apart.how);  // throws before anything is counted
+    const StepCounts before = steps_;
     count();
+    if (steps_ != before) count_missed();
     base_rate_.set(rates().learning_rate * base_factor);
     late_rate_.set(late_rates().learning_rate * late_factor);
     for (auto& apart : apart_) {
@@ -107,18 +112,40 @@ class Optimizer {
   virtual void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     for (auto& state : states_) state.pair = nn::rearrange(state.pair, from, *to, to->zeros_like());
     flat_ = to;
+    std::erase_if(missed_, [&](const auto& missed) {
+      return std::none_of(to->segments.begin(), to->segments.end(),
+                          [&](const nn::Segment& segment) { return segment.id == missed.first; });
+    });
     set_apart();
   }
   /// Forgets all steps: states and counts are those of a new optimizer.
   void clear_states() {
     for (auto& [name, pair] : states_) fill(pair.base, W(0)), fill(pair.late, W(0));
     steps_ = {};
+    missed_.clear();
+    set_apart();
   }
 
-  /// What a checkpoint holds, beside steps(): copy to and from the tensors.
+  /// What a checkpoint holds, beside steps() and missed_steps(): copy to and from the tensors.
   [[nodiscard]] std::vector<NamedState<W, D>>& states() { return states_; }
   [[nodiscard]] StepCounts steps() const { return steps_; }
   void set_steps(StepCounts steps) { steps_ = steps; }
+  /// How many of those steps parameters were frozen in, by their names: their states have not seen them, and where
+  /// steps are counted these are not. Parameters that have missed none are not named.
+  [[nodiscard]] std::map<std::string, std::int64_t> missed_steps() const {
+    std::map<std::string, std::int64_t> missed;
+    for (const nn::Segment& segment : flat_->segments)
+      if (const std::int64_t count = missed_by(segment); count > 0) missed.emplace(segment.name, count);
+    return missed;
+  }
+  /// After set_steps; of more steps than there are, all count as missed.
+  void set_missed_steps(const std::map<std::string, std::int64_t>& missed) {
+    missed_.clear();
+    for (const nn::Segment& segment : flat_->segments)
+      if (const auto found = missed.find(segment.name); found != missed.end())
+        missed_[segment.id] = std::min(found->second, segment.late_phase ? steps_.late : steps_.base);
+    set_apart();
+  }
 
   /// Of base weights, of late-phase weights, and of coefficients of templates, which have those of late-phase weights
   /// where none are given.
@@ -208,6 +235,11 @@ class Optimizer {
   std::shared_ptr<Flat> flat_;
   std::vector<NamedState<W, D>> states_;
   StepCounts steps_;
+  std::map<const void*, std::int64_t> missed_;  // of steps_, by the parameters' ids
+  [[nodiscard]] std::int64_t missed_by(const nn::Segment& segment) const {
+    const auto found = missed_.find(segment.id);
+    return found == missed_.end() ? 0 : found->second;
+  }
 
  private:
   [[nodiscard]] StepStores<W, D> all_stores() const {
@@ -221,18 +253,24 @@ class Optimizer {
             detail::rates_of(apart.how, rules_, rates()),
             detail::rates_of(apart.how, rules_, late_rates()),
             apart.base_rate.there,
-            apart.late_rate.there};
+            apart.late_rate.there,
+            apart.how.missed};
   }
   /// Finds the weights that are not stepped as the rest.
   void set_apart() {
     apart_.clear();
     for (const nn::Segment& segment : flat_->segments) {
-      const detail::Treatment how = detail::treatment_of(segment, rules_);
+      const detail::Treatment how = detail::treatment_of(segment, rules_, missed_by(segment));
       if (how == detail::Treatment()) continue;
       auto found = std::find_if(apart_.begin(), apart_.end(), [&](const auto& apart) { return apart.how == how; });
       if (found == apart_.end()) found = apart_.insert(apart_.end(), detail::ApartWeights<D>{how});
       found->segments.push_back(segment);
     }
+  }
+  void count_missed() {
+    for (const auto& apart : apart_)
+      if (frozen(apart.how))
+        for (const nn::Segment& segment : apart.segments) ++missed_[segment.id];
   }
   [[nodiscard]] bool frozen(const detail::Treatment& how) const {
     return how.group && rules_.groups[*how.group].frozen;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -52,16 +53,19 @@ struct Treatment {
   std::optional<std::size_t> group = {};  // its number
   bool coefficients = false;              // with the rates of coefficients
   bool factors = false;                   // with another weight decay, as rank-1 factors
+  std::int64_t missed = 0;                // steps of their store that they were frozen in, as optimizers count them
 
   [[nodiscard]] bool operator==(const Treatment&) const = default;
 };
 
-[[nodiscard]] inline Treatment treatment_of(const nn::Segment& segment, const RateRules& rules) {
+/// How a segment is stepped that has missed so many steps.
+[[nodiscard]] inline Treatment treatment_of(const nn::Segment& segment, const RateRules& rules, std::int64_t missed) {
   const auto group = std::find_if(rules.groups.begin(), rules.groups.end(),
                                   [&](const ParameterGroup& some) { return matches_any(segment.name, some.names); });
   Treatment how{.coefficients = rules.coefficients && contains(segment.group, Group::templates),
                 .factors = rules.factor_decay != FactorDecay::to_zero && contains(segment.group, Group::rank_one)};
   if (group != rules.groups.end()) how.group = static_cast<std::size_t>(group - rules.groups.begin());
+  if (group == rules.groups.end() || !group->frozen) how.missed = missed;  // frozen, they have no step to count for
   return how;
 }
 

@@ -20,6 +20,7 @@ struct StepStores {
   std::vector<NamedState<W, D>> states;
   Rates base, late;
   Tensor<double, D> base_rate, late_rate;  // [1] each: the learning rates of this step
+  std::int64_t missed = 0;                 // steps that the stores count and these weights were frozen in
 };
 
 namespace detail {
