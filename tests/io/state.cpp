@@ -357,6 +357,64 @@ TEST_CASE("loop state: what does not fit is refused by its name, and nothing is 
   CHECK(refused(plain, carried("h", other)) == "what is carried as 'h' is \"F32\", not I32");
 }
 
+TEST_CASE("loop state: an optimizer or average of another network is refused, and nothing is changed", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Loop whole = small_loop(), other = small_loop(), third = small_loop();
+  whole.train_to(stop);
+  save_state(path, whole.network, *whole.optimizer, *whole.average);
+  const auto before = other.end(), of_third = third.end();
+  const auto refused = [&](auto& optimizer, auto& average) {
+    const auto message = message_of<lpw::Error>([&] { load_state(path, other.network, optimizer, average); });
+    CHECK(other.end() == before);
+    CHECK(third.end() == of_third);
+    return message;
+  };
+  const std::string another =
+      "load_state: a part was made for another network, or before this one was moved to other stores";
+  CHECK(refused(*third.optimizer, *other.average) == another);
+  CHECK(refused(*other.optimizer, *third.average) == another);
+  lpw::nn::Initializer init(lpw::Philox(1));
+  lpw::nn::Linear<float, Cpu> layer({.in_features = 2, .out_features = 3}, init);
+  lpw::optim::Sgd of_layer(layer);  // of other shapes
+  CHECK(refused(of_layer, *other.average) == another);
+}
+
+TEST_CASE("loop state: tensors of other shapes or types are refused before anything is changed", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw", good = folder / "good.lpw";
+  {
+    Loop loop = small_loop();
+    loop.train_to(stop);
+    lpw::optim::BestWeights<float, Cpu> best;
+    best.offer("now", 0.5, loop.network);
+    save_state(good, loop.network, *loop.optimizer, *loop.average, carried("memory", loop.memory), best);
+  }
+  const auto whole = lpw::io::load_checkpoint(good);
+  Loop loop = small_loop();
+  lpw::optim::BestWeights<float, Cpu> best;
+  const auto before = loop.end();
+  for (const auto& chosen : whole.tensors) {
+    CAPTURE(chosen.name);
+    lpw::io::Checkpoint changed{whole.meta, lpw::io::NamedTensors("changed")};
+    for (const auto& tensor : whole.tensors) {
+      if (tensor.name == chosen.name) {
+        changed.tensors.add(tensor.name, lpw::full<double, Cpu>({3}, 1));
+      } else {
+        changed.tensors.add(tensor);
+      }
+    }
+    lpw::io::save_checkpoint(path, changed);
+    CHECK(contains(message_of<FileError>([&] {
+                     load_state(path, loop.network, *loop.optimizer, *loop.average, carried("memory", loop.memory),
+                                best);
+                   }),
+                   "tensor '" + chosen.name + "' is F64 [3], expected "));
+    CHECK(loop.end() == before);
+    CHECK(!best.candidate());
+  }
+}
+
 TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";
@@ -431,6 +489,7 @@ TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]
   const json flat = whole.meta.flatten();
   const std::vector<json> odd{nullptr, -1, 0, 3, 1e300, 4611686018427387904, "", "x", json::array(), json::object()};
   std::int64_t refused = 0;
+  const auto untouched = small_loop().end();
   for (const auto& [place, value] : flat.items())
     for (const json& other : odd) {
       if (place.starts_with("/own") || other == value) continue;
@@ -441,6 +500,7 @@ TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]
       CAPTURE(place, other.dump());
       const auto message = message_of<lpw::Error>([&] { loop.load(path); });
       CHECK(!contains(message, "\n"));
+      if (!message.empty()) CHECK(loop.end() == untouched);
       refused += !message.empty();
     }
   CHECK(refused > std::ssize(flat) * 5);

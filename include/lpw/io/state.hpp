@@ -91,15 +91,25 @@ inline void require_same_parts(const nlohmann::json& stored, const std::vector<s
   return meta;
 }
 
+/// A file's tensors, and the stores that a network of a recorded form has, whose weights they must be. Throws FileError
+/// where they are others.
+template <nn::Visitable M>
+[[nodiscard]] StateFile state_file(const NamedTensors& tensors, const NetworkForm& form, M& network) {
+  std::int64_t statistics = 0;
+  nn::for_each_buffer(network, [&](const std::string&, const auto& buffer) { statistics += buffer.shape().size(); });
+  StateFile file{tensors, {1, form.columns(false)}, {form.members, form.columns(true)}, {form.members, statistics}};
+  require<FileError>(form.members >= 1, file.source(), ": damaged: it says 0 members");
+  require_pair<nn::WeightOf<M>>(tensors, "weights", file.base, file.late);
+  return file;
+}
+
 /// The running statistics [K, Q] of a network that they fit. Throws FileError for a variance below zero.
 template <nn::Visitable M>
-[[nodiscard]] Tensor<nn::WeightOf<M>, Cpu> read_buffers(const NamedTensors& tensors, M& network, std::int64_t members,
-                                                        const std::string& source) {
-  std::int64_t columns = 0, offset = 0;
-  nn::for_each_buffer(network, [&](const std::string&, const auto& buffer) { columns += buffer.shape().size(); });
-  auto buffers = tensors.get<nn::WeightOf<M>>("buffers", {members, columns});
+[[nodiscard]] Tensor<nn::WeightOf<M>, Cpu> read_buffers(const StateFile& file, M& network) {
+  std::int64_t offset = 0;
+  auto buffers = file.tensors.get<nn::WeightOf<M>>("buffers", file.buffers);
   nn::for_each_buffer(network, [&](const std::string& name, const auto& buffer) {
-    require_variance(name, buffers.columns(offset, buffer.shape()), source);
+    require_variance(name, buffers.columns(offset, buffer.shape()), file.source());
     offset += buffer.shape().size();
   });
   return buffers;
@@ -171,13 +181,16 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
 /// follows it; training then goes on to the same bits. A network with the same members is taken, too. Throws FileError
 /// for a file that is missing, damaged, truncated, or of something else, and by its name for what does not fit: a
 /// parameter, its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way
-/// round. Nothing is changed then.
+/// round; Error where an optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   static_assert(!(detail::is_json<Parts> || ...), "lpw: load_state returns the loop's JSON; it takes none");
   nn::require_all_members(nn::member_share(network), "load_state");
+  detail::StateFollowers<nn::FlatWeights<W, D>, std::remove_reference_t<Parts>...> followers(parts...);
+  require(followers.follows(*nn::flatten(network)),
+          "load_state: a part was made for another network, or before this one was moved to other stores");
   const Checkpoint checkpoint = load_checkpoint(path);
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);
@@ -190,17 +203,19 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     const std::vector<std::string> present{names.next(detail::PartOf<Parts>::kind(parts))...};
     require_fits(form, network, source);
     detail::require_same_parts(meta, present, source);
+    const auto file = detail::state_file(checkpoint.tensors, form, network);
     std::size_t next = 0;
-    (detail::PartOf<Parts>::check(records.at(present[next++]), source, parts), ...);
+    [[maybe_unused]] const auto check = [&](auto& part) {
+      const std::string& name = present[next++];
+      detail::PartOf<decltype(part)>::check(records.at(name), file, name, part);
+    };
+    (check(parts), ...);
     for (const NamedTensor& tensor : checkpoint.tensors) require_finite(tensor, source);
-    const auto& late = checkpoint.tensors.at("weights.late").shape;
-    require<FileError>(late.rank() == 2 && late[0] == form.members && form.members >= 1, source, ": damaged: it says ",
-                       form.members, " members, and holds late-phase weights ", late);
-    const auto buffers = detail::read_buffers(checkpoint.tensors, network, form.members, source);
+    const auto buffers = detail::read_buffers(file, network);
+    const bool releases = form.released && !lpw::detail::is_released(network);
+    if (releases) require_releasable(network, form.selectors());
 
-    if (form.released && !lpw::detail::is_released(network))
-      release(network, detail::StateFollowers<nn::FlatWeights<W, D>, std::remove_reference_t<Parts>...>(parts...),
-              {.members = form.members, .late = form.selectors()});
+    if (releases) release(network, followers, {.members = form.members, .late = form.selectors()});
     auto& flat = *nn::flatten(network);
     get_pair(checkpoint.tensors, "weights", flat.value);
     copy(to_device<D>(buffers), flat.buffers);

@@ -37,6 +37,13 @@ template <class T, class D>
 
 namespace detail {
 
+/// What a part is checked against: the file, and the stores that the network is going to have.
+struct StateFile {
+  const NamedTensors& tensors;
+  Shape base, late, buffers;  // [1, N], [K, P], [K, Q]
+  [[nodiscard]] const std::string& source() const { return tensors.source(); }
+};
+
 /// A part of a state: what it is, what the file's header says of it, and its tensors under its name. check() comes
 /// before anything is changed.
 template <class Part>
@@ -117,7 +124,9 @@ struct StatePart<optim::Optimizer<W, D>> {
             {"missed_steps", optimizer.missed_steps()},
             {"rates", rules_record(optimizer.rules())}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Optimizer& optimizer) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name,
+                    Optimizer& optimizer) {
+    const std::string& source = file.source();
     require<FileError>(record.at("type") == optimizer.name(), source, ": its optimizer is ",
                        record.at("type").get<std::string>(), ", not ", optimizer.name());
     for (const char* steps : {"base_steps", "late_steps"}) (void)recorded_count(record, steps, source);
@@ -125,6 +134,8 @@ struct StatePart<optim::Optimizer<W, D>> {
     for (const auto& [name, count] : missed.get<std::map<std::string, nlohmann::json>>())
       (void)recorded_count(missed, name, source);
     (void)recorded_rules(record.at("rates"), optimizer.rules(), source);
+    for (const auto& state : optimizer.states())
+      require_pair<W>(file.tensors, name + '.' + state.name, file.base, file.late);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    Optimizer& optimizer) {
@@ -149,11 +160,15 @@ struct StatePart<optim::Average<W, D>> {
     add_average(tensors, name, average);
     return {{"type", average.name()}, {"states", average.states().size()}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Average& average) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name, Average& average) {
+    const std::string& source = file.source();
     require<FileError>(record.at("type") == average.name(), source, ": its average is ",
                        record.at("type").get<std::string>(), ", not ", average.name());
     require<FileError>(record.at("states") == average.states().size(), source, ": its ", average.name(), " keeps ",
                        record.at("states").dump(), " networks, not ", average.states().size());
+    (void)recorded_average_counts(file.tensors, name);
+    for (const auto& state : average.states())
+      require_pair<W>(file.tensors, name + '.' + state.name, file.base, file.late);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json&, const std::string& name, Average& average) {
     get_average(tensors, name, average);
@@ -166,8 +181,8 @@ struct StatePart<data::Place> {
   static nlohmann::json write(NamedTensors&, const std::string&, const data::Place& place) {
     return {{"epoch", place.epoch}, {"iteration", place.iteration}, {"step", place.step}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const data::Place&) {
-    for (const char* count : {"epoch", "iteration", "step"}) (void)recorded_count(record, count, source);
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string&, const data::Place&) {
+    for (const char* count : {"epoch", "iteration", "step"}) (void)recorded_count(record, count, file.source());
   }
   static void read(const NamedTensors&, const nlohmann::json& record, const std::string&, data::Place& place) {
     const auto get = [&](const char* count) { return record.at(count).get<std::int64_t>(); };
@@ -191,15 +206,25 @@ struct StatePart<optim::BestWeights<W, D>> {
             {"members", best.form().members},
             {"segments", segments}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Best&) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name, const Best&) {
     if (record.is_null()) return;
+    const std::string& source = file.source();
     require<FileError>(record.at("name").is_string() && record.at("score").is_number(), source,
                        ": damaged: the score of its best candidate is ", record.at("score").dump());
-    (void)recorded_count(record, "members", source);
+    const std::int64_t members = recorded_count(record, "members", source);
+    std::int64_t left[2] = {columns_of(file, name + ".base"), columns_of(file, name + ".late")};
     for (const auto& segment : record.at("segments")) {
-      (void)recorded_count(segment, "size", source);
-      (void)std::pair(segment.at("name").template get<std::string>(), segment.at("late").template get<bool>());
+      const std::int64_t size = recorded_count(segment, "size", source);
+      (void)segment.at("name").template get<std::string>();
+      std::int64_t& room = left[segment.at("late").template get<bool>()];
+      require<FileError>(size <= room, source, ": damaged: its best candidate has more weights than it says");
+      room -= size;
     }
+    require<FileError>(left[0] == 0 && left[1] == 0, source,
+                       ": damaged: its best candidate has fewer weights than it says");
+    require_pair<W>(file.tensors, name, {1, columns_of(file, name + ".base")},
+                    {members, columns_of(file, name + ".late")});
+    file.tensors.require_form<W>(name + ".buffers", {members, file.buffers[1]});
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name, Best& best) {
     if (record.is_null()) {
@@ -221,6 +246,14 @@ struct StatePart<optim::BestWeights<W, D>> {
                        record.at("members").get<std::int64_t>(), std::move(segments),
                        {stored(".base"), stored(".late")}, stored(".buffers"));
   }
+
+ private:
+  [[nodiscard]] static std::int64_t columns_of(const StateFile& file, const std::string& tensor) {
+    const NamedTensor& found = file.tensors.at(tensor);
+    require<FileError>(found.shape.rank() == 2, file.source(), ": tensor '", tensor, "' is ", found.dtype, ' ',
+                       found.shape, ", expected rows and columns");
+    return found.shape[1];
+  }
 };
 
 template <>
@@ -233,7 +266,8 @@ struct StatePart<optim::Plateau> {
             {"bad", state.bad},
             {"cooling", state.cooling}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const optim::Plateau&) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string&, const optim::Plateau&) {
+    const std::string& source = file.source();
     for (const char* count : {"bad", "cooling"}) (void)recorded_count(record, count, source);
     require<FileError>(record.at("factor").is_number() && record.at("factor") >= 0 && record.at("factor") <= 1 &&
                            (record.at("best").is_null() || record.at("best").is_number()),
@@ -256,10 +290,12 @@ struct StatePart<Carried<T, D>> {
     if (!part.tensor.empty()) tensors.add(name, to_host(part.tensor));
     return {{"type", dtype_name<T>()}, {"empty", part.tensor.empty()}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Carried<T, D>& part) {
-    require<FileError>(record.at("type") == dtype_name<T>() && record.at("empty").is_boolean(), source,
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name,
+                    const Carried<T, D>& part) {
+    require<FileError>(record.at("type") == dtype_name<T>() && record.at("empty").is_boolean(), file.source(),
                        ": what is carried as '", part.name, "' is ", record.at("type").dump(), ", not ",
                        dtype_name<T>());
+    if (!record.at("empty").get<bool>()) file.tensors.require_form<T>(name, file.tensors.at(name).shape);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    const Carried<T, D>& part) {
