@@ -267,6 +267,17 @@ TEST_CASE("loop state: the best candidate comes back, of whatever form its netwo
   CHECK(!resumed.offer("worse", 0.5, put));
 }
 
+TEST_CASE("loop state: an infinite score of the best candidate comes back", "[state]") {
+  const TemporaryFolder folder;
+  const double score = GENERATE(-HUGE_VAL, HUGE_VAL, 0.1 + 0.2);
+  Net network;
+  lpw::optim::BestWeights<float, Cpu> best, resumed;
+  best.offer("first", score, network);
+  save_state(folder / "state.lpw", network, best);
+  load_state(folder / "state.lpw", network, resumed);
+  CHECK(resumed.candidate() == best.candidate());
+}
+
 TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";

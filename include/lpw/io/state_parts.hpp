@@ -2,6 +2,7 @@
 // place in the data, plateaus and carried tensors, each with its way into the file and back.
 #pragma once
 
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -18,6 +19,7 @@
 #include <lpw/optim/best.hpp>
 #include <lpw/optim/optimizer.hpp>
 #include <lpw/optim/plateau.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/patterns.hpp>
 
 namespace lpw::inline LPW_ABI::io {
@@ -112,6 +114,19 @@ struct StatePart {
   return value.get<std::int64_t>();
 }
 
+/// A score as a file's header has it, where JSON has no infinity.
+[[nodiscard]] inline nlohmann::json score_record(double score) {
+  if (is_finite(score)) return score;
+  return score > 0 ? "infinity" : "-infinity";
+}
+/// Throws FileError for what score_record does not make of a number.
+[[nodiscard]] inline double recorded_score(const nlohmann::json& record, const std::string& source) {
+  for (const double infinite : {HUGE_VAL, -HUGE_VAL})
+    if (record == score_record(infinite)) return infinite;
+  require<FileError>(record.is_number(), source, ": damaged: the score of its best candidate is ", record.dump());
+  return record.get<double>();
+}
+
 template <class W, class D>
 struct StatePart<optim::Optimizer<W, D>> {
   using Optimizer = optim::Optimizer<W, D>;
@@ -202,15 +217,15 @@ struct StatePart<optim::BestWeights<W, D>> {
     for (const nn::Segment& segment : best.form().segments)
       segments.push_back({{"name", segment.name}, {"late", segment.late_phase}, {"size", segment.size}});
     return {{"name", best.candidate()->name},
-            {"score", best.candidate()->score},
+            {"score", score_record(best.candidate()->score)},
             {"members", best.form().members},
             {"segments", segments}};
   }
   static void check(const nlohmann::json& record, const StateFile& file, const std::string& name, const Best&) {
     if (record.is_null()) return;
     const std::string& source = file.source();
-    require<FileError>(record.at("name").is_string() && record.at("score").is_number(), source,
-                       ": damaged: the score of its best candidate is ", record.at("score").dump());
+    (void)record.at("name").get<std::string>();
+    (void)recorded_score(record.at("score"), source);
     const std::int64_t members = recorded_count(record, "members", source);
     std::int64_t left[2] = {columns_of(file, name + ".base"), columns_of(file, name + ".late")};
     for (const auto& segment : record.at("segments")) {
@@ -242,7 +257,7 @@ struct StatePart<optim::BestWeights<W, D>> {
     const auto stored = [&](const char* part) {
       return to_device<D>(tensors.get<W>(name + part, tensors.at(name + part).shape));
     };
-    best.set_candidate({record.at("name").get<std::string>(), record.at("score").get<double>()},
+    best.set_candidate({record.at("name").get<std::string>(), recorded_score(record.at("score"), tensors.source())},
                        record.at("members").get<std::int64_t>(), std::move(segments),
                        {stored(".base"), stored(".late")}, stored(".buffers"));
   }
