@@ -25,7 +25,7 @@ struct Rates {
 };
 
 /// Parameters that are stepped otherwise than the rest, base and late-phase weights alike. A parameter is in the first
-/// group that names it.
+/// group that names it, by any of its names where layers share it.
 struct ParameterGroup {
   std::vector<std::string> names;            // patterns, * stands for any part of a name: {"layer1.*", "*.bias"}
   std::optional<double> learning_rate = {};  // none: that of the weights they are among
@@ -60,8 +60,12 @@ struct Treatment {
 
 /// How a segment is stepped that has missed so many steps.
 [[nodiscard]] inline Treatment treatment_of(const nn::Segment& segment, const RateRules& rules, std::int64_t missed) {
-  const auto group = std::find_if(rules.groups.begin(), rules.groups.end(),
-                                  [&](const ParameterGroup& some) { return matches_any(segment.name, some.names); });
+  const auto names_it = [&](const ParameterGroup& some) {
+    const auto& others = segment.other_names;
+    return matches_any(segment.name, some.names) ||
+           std::any_of(others.begin(), others.end(), [&](const auto& name) { return matches_any(name, some.names); });
+  };
+  const auto group = std::find_if(rules.groups.begin(), rules.groups.end(), names_it);
   Treatment how{.coefficients = rules.coefficients && contains(segment.group, Group::templates),
                 .factors = rules.factor_decay != FactorDecay::to_zero && contains(segment.group, Group::rank_one)};
   if (group != rules.groups.end()) how.group = static_cast<std::size_t>(group - rules.groups.begin());
