@@ -442,6 +442,37 @@ TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
   CHECK(lpw::io::read_file(path) == before);
 }
 
+TEST_CASE("loop state: JSON that would not come back is refused, and the file of before stays", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Net network;
+  save_state(path, network, json{{"best", 0.5}});
+  const auto before = lpw::io::read_file(path);
+  for (const double odd : {HUGE_VAL, -HUGE_VAL, std::nan("")})
+    CHECK(contains(message_of<lpw::NonFinite>([&] {
+                     save_state(path, network, json{{"losses", {1.0, odd}}});
+                   }),
+                   " at '/losses/1', which a file cannot hold"));
+  const auto nested = [](int depth) {
+    json value = 1;
+    for (int i = 0; i < depth; ++i) value = json::array({value});
+    return value;
+  };
+  int deepest = 0;
+  for (int depth = 50; depth < 80; ++depth) try {
+      save_state(path, network, nested(depth));
+      CHECK(load_state(path, network) == nested(depth));
+      deepest = depth;
+    } catch (const FileError& error) {
+      CHECK(contains(error.what(), "cannot be written: its header nests more than 64 deep"));
+      CHECK(load_state(path, network) == nested(deepest));
+    }
+  CHECK(deepest >= 60);
+  CHECK(deepest < 79);
+  save_state(path, network, json{{"best", 0.5}});
+  CHECK(lpw::io::read_file(path) == before);
+}
+
 TEST_CASE("loop state: files that are none are refused in a line", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw", good = folder / "good.lpw";

@@ -115,6 +115,23 @@ template <nn::Visitable M>
   return buffers;
 }
 
+/// Throws NonFinite, with the place, for a number of a loop's JSON that no file holds.
+inline void require_finite_numbers(const nlohmann::json& own, const std::string& source, const std::string& at = {},
+                                   int depth = 0) {
+  require<NonFinite>(!own.is_number_float() || is_finite(own.get<double>()), "the loop's JSON has ",
+                     own.is_number_float() ? own.get<double>() : 0., " at '", at,
+                     "', which a file cannot hold; keep it as a text, or in io::carried; ", source, " is as it was");
+  if (own.is_structured() && depth < max_header_depth)  // deeper is refused as a whole
+    for (const auto& [name, inner] : own.items()) require_finite_numbers(inner, source, at + '/' + name, depth + 1);
+}
+
+/// Whether of a call's parts only the last is JSON, or none.
+template <class... Parts>
+[[nodiscard]] constexpr bool json_is_last() {
+  const bool json[] = {is_json<Parts>..., false};
+  return std::count(json, json + sizeof...(Parts), true) == (sizeof...(Parts) > 0 && json[sizeof...(Parts) - 1]);
+}
+
 /// Which running statistics belong to other weights.
 template <nn::Visitable M>
 [[nodiscard]] std::vector<std::string> stale_buffers(M& network) {
@@ -130,13 +147,16 @@ template <nn::Visitable M>
 /// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
 /// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
 /// Whole or not at all: after a kill in here the file of before is there. Throws NonFinite, with the file of before
-/// intact, where a weight, running statistic or state is NaN or infinite, FileError where the file cannot be written;
+/// intact, where a weight, running statistic or state, or a number of the JSON, is NaN or infinite, FileError where the
+/// file cannot be written, which JSON nested more than some 60 deep is a reason for;
 /// Error where other processes hold some of the members.
 ///
 ///     io::save_state(path, network, optimizer, average, place, nlohmann::json{{"best", best}});
 ///     const auto json = io::load_state(path, network, optimizer, average, place);
 template <nn::Visitable M, class... Parts>
 void save_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
+  static_assert(detail::json_is_last<Parts...>(),
+                "lpw: save_state takes one nlohmann::json of the loop's own, as its last argument");
   const auto flat = nn::flatten(network);
   nn::require_all_members(flat->share, "save_state");
   nn::require_finite(network);
@@ -148,6 +168,7 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
   [[maybe_unused]] const auto write = [&](auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (detail::is_json<Part>) {
+      detail::require_finite_numbers(part, path.string());
       own = part;
     } else {
       if constexpr (Follower<Part, nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>>)
