@@ -146,8 +146,8 @@ struct StatePart<optim::Optimizer<W, D>> {
                        record.at("type").get<std::string>(), ", not ", optimizer.name());
     for (const char* steps : {"base_steps", "late_steps"}) (void)recorded_count(record, steps, source);
     const auto missed = missed_steps(record);
-    for (const auto& [name, count] : missed.get<std::map<std::string, nlohmann::json>>())
-      (void)recorded_count(missed, name, source);
+    for (const auto& [parameter, count] : missed.get<std::map<std::string, nlohmann::json>>())
+      (void)recorded_count(missed, parameter, source);
     (void)recorded_rules(record.at("rates"), optimizer.rules(), source);
     for (const auto& state : optimizer.states())
       require_pair<W>(file.tensors, name + '.' + state.name, file.base, file.late);
