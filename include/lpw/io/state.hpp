@@ -199,10 +199,10 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
 
 /// Reads such a file into a network, optimizers and so on that are made as they were at the start of the loop, and
 /// returns the loop's JSON, null where it gave none. A network that had been released is released first, with all that
-/// follows it; training then goes on to the same bits. A network with the same members is taken, too. Throws FileError
-/// for a file that is missing, damaged, truncated, or of something else, and by its name for what does not fit: a
-/// parameter, its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way
-/// round; Error where an optimizer or average is another network's. Nothing is changed then.
+/// follows it; training then goes on to the same bits, from gradients that are zero. A network with the same members is
+/// taken, too. Throws FileError for a file that is missing, damaged, truncated, or of something else, and by its name
+/// for what does not fit: a parameter, its shape, an optimizer of another kind, a part that was saved and is not asked
+/// for, or the other way round; Error where an optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
@@ -239,6 +239,7 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     if (releases) release(network, followers, {.members = form.members, .late = form.selectors()});
     auto& flat = *nn::flatten(network);
     get_pair(checkpoint.tensors, "weights", flat.value);
+    fill(flat.gradient.base, W(0)), fill(flat.gradient.late, W(0));  // what was accumulated is of other weights
     copy(to_device<D>(buffers), flat.buffers);
     nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
       buffer.set_stale(std::find(stale.begin(), stale.end(), name) != stale.end());
