@@ -293,12 +293,14 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
   for (std::uint32_t i = 0; i < 4; ++i) step(network, optimizer, plateau, i);
   auto rules = optimizer.rules();
   rules.base.learning_rate = 0.02, rules.late = lpw::optim::Rates{0.1, 0}, rules.groups[0].frozen = true;
+  rules.factor_decay = lpw::optim::FactorDecay::to_one;
   optimizer.set_rules(rules);
   save_state(path, network, optimizer, plateau);
   load_state(path, other, again, resumed);
   CHECK(again.rates().learning_rate == 0.02);
   CHECK(again.late_rates() == lpw::optim::Rates{0.1, 0});
   CHECK(again.rules().groups[1].learning_rate == 0.3);
+  CHECK(again.rules().factor_decay == lpw::optim::FactorDecay::to_one);
   for (std::uint32_t i = 4; i < 8; ++i) step(network, optimizer, plateau, i), step(other, again, resumed, i);
   CHECK(plateau.factor() < 0.1);
   CHECK(state_of(network) == state_of(other));
@@ -308,6 +310,15 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
                  ": its optimizer has 2 parameter groups, not 0"));
   CHECK(contains(message_of<FileError>([&] { load_state(path, other, differs, resumed); }),
                  ": parameter group 2 of its optimizer is of 'last.*', not of 'last.bias'"));
+  rules.groups[1].schedule = lpw::optim::Schedule(lpw::optim::MultiStep{.milestones = {3}});
+  again.set_rules(rules);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, again, resumed); }),
+                 ": parameter group 2 of its optimizer has another schedule than 'last.*' here; set that of the"));
+  save_state(path, other, again, resumed);
+  load_state(path, other, again, resumed);
+  rules.groups[1].schedule = lpw::optim::Schedule(lpw::optim::MultiStep{.milestones = {5}});
+  again.set_rules(rules);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, again, resumed); }), "has another schedule"));
 }
 
 TEST_CASE("loop state: what does not fit is refused by its name, and nothing is changed", "[state]") {

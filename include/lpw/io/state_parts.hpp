@@ -2,12 +2,15 @@
 // place in the data, plateaus and carried tensors, each with its way into the file and back.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
 #include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -62,6 +65,26 @@ struct StatePart {
   if (!rates) return nullptr;
   return {{"learning_rate", rates->learning_rate}, {"weight_decay", rates->weight_decay}};
 }
+/// What tells a schedule from another one: whether there is one, and its factors after 0, 1, 2, 4, ... epochs or
+/// iterations. A schedule itself is the program's.
+[[nodiscard]] inline nlohmann::json schedule_record(const std::optional<optim::Schedule>& schedule) {
+  if (!schedule) return nullptr;
+  std::vector<double> factors;
+  for (std::int64_t time = 0; time < 1 << 16; time = std::max<std::int64_t>(1, 2 * time))
+    factors.push_back(factor(*schedule, optim::Time{.epoch = time, .step = time}));
+  return factors;
+}
+[[nodiscard]] inline bool same_schedule(const nlohmann::json& one, const nlohmann::json& other) {
+  if (!one.is_array() || !other.is_array()) return one == other;
+  const auto factors = one.get<std::vector<double>>(), others = other.get<std::vector<double>>();
+  return std::equal(factors.begin(), factors.end(), others.begin(), others.end(), [](double a, double b) {
+    return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b));  // cosines of another library's
+  });
+}
+
+/// What FactorDecay's are called in a file's header.
+inline constexpr std::string_view factor_decays[] = {"to_zero", "to_one", "none"};
+
 [[nodiscard]] inline nlohmann::json rules_record(const optim::RateRules& rules) {
   nlohmann::json groups = nlohmann::json::array();
   const auto number = [](const std::optional<double>& value) { return value ? nlohmann::json(*value) : nullptr; };
@@ -69,15 +92,17 @@ struct StatePart {
     groups.push_back({{"names", group.names},
                       {"learning_rate", number(group.learning_rate)},
                       {"weight_decay", number(group.weight_decay)},
-                      {"frozen", group.frozen}});
+                      {"frozen", group.frozen},
+                      {"schedule", schedule_record(group.schedule)}});
   return {{"base", rates_record(rules.base)},
           {"late", rates_record(rules.late)},
           {"coefficients", rates_record(rules.coefficients)},
-          {"groups", groups}};
+          {"groups", groups},
+          {"factor_decay", factor_decays[static_cast<std::size_t>(rules.factor_decay)]}};
 }
 
-/// What was recorded of such rules, with what `present` ones have besides. Throws FileError for groups of other names,
-/// and for rates that cannot be.
+/// What was recorded of such rules, with the schedules of `present` ones. Throws FileError for groups of other names or
+/// with other schedules, and for rates that cannot be. Files of before do not say what decay and schedules were.
 [[nodiscard]] inline optim::RateRules recorded_rules(const nlohmann::json& record, optim::RateRules present,
                                                      const std::string& source) {
   const auto number = [&](const nlohmann::json& value) -> std::optional<double> {
@@ -100,9 +125,18 @@ struct StatePart {
     group.learning_rate = number(groups[i].at("learning_rate"));
     group.weight_decay = number(groups[i].at("weight_decay"));
     group.frozen = groups[i].at("frozen").get<bool>();
+    const auto here = schedule_record(group.schedule);
+    require<FileError>(same_schedule(groups[i].value("schedule", here), here), source, ": parameter group ", i + 1,
+                       " of its optimizer has another schedule than ", quoted_list(group.names),
+                       " here; set that of the saved one first");
   }
   present.base = rates(record.at("base")).value_or(optim::Rates());
   present.late = rates(record.at("late")), present.coefficients = rates(record.at("coefficients"));
+  const auto named = record.value("factor_decay", nlohmann::json());
+  const auto* decay = std::find(std::begin(factor_decays), std::end(factor_decays), named);
+  require<FileError>(named.is_null() || decay != std::end(factor_decays), source,
+                     ": damaged: its optimizer's factors decay ", named.dump());
+  if (!named.is_null()) present.factor_decay = static_cast<optim::FactorDecay>(decay - std::begin(factor_decays));
   return present;
 }
 
