@@ -73,10 +73,11 @@ template <nn::Visitable M>
   NetworkForm form{
       std::string(dtype_name<nn::WeightOf<M>>()), nn::members(network), lpw::detail::is_released(network), {}, {}};
   std::set<const void*> seen, deviations;
+  const nn::FormIds ids = nn::form_ids(network);
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
     if (auto* phi = parameter.deviations()) deviations.insert(phi->id());
     if (!seen.insert(parameter.id()).second) return;
-    const bool deviates = deviations.contains(parameter.id()), factor = parameter.group() == Group::rank_one;
+    const bool deviates = deviations.contains(parameter.id()), factor = ids.factors.contains(parameter.id());
     form.parameters.push_back({name, to_text(parameter.shape()), parameter.late_phase(),
                                deviates ? "deviations"
                                : factor ? "factor"
