@@ -438,6 +438,39 @@ TEST_CASE("loop state: tensors of other shapes or types are refused before anyth
   }
 }
 
+namespace {
+
+/// Two weights, of which visit() names the second as it is told.
+struct NamedPair {
+  using value_type = float;
+  using device_type = Cpu;
+  std::string second;
+  lpw::nn::Parameter<float, Cpu> one{lpw::full<float, Cpu>({1, 3}, 1)}, other{lpw::full<float, Cpu>({1, 3}, 2)};
+  template <class F>
+  void visit(F&& f) {
+    f("one", one);
+    f(second, other);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("loop state: two parameters of one name are refused by it", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  NamedPair alike{"one"}, distinct{"two"};
+  const std::string message =
+      "state: two parameters of the network are called 'one'; visit() is to give each a name of its own";
+  CHECK(message_of<lpw::Error>([&] { save_state(path, alike); }) == message);
+  save_state(path, distinct);
+  CHECK(message_of<lpw::Error>([&] { load_state(path, alike); }) == message);
+  auto checkpoint = lpw::io::load_checkpoint(path);
+  auto& parameters = checkpoint.meta["network"]["parameters"];
+  parameters.push_back(parameters[1]);
+  lpw::io::save_checkpoint(path, checkpoint);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, distinct); }), "damaged: names a parameter twice"));
+}
+
 TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";

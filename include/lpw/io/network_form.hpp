@@ -67,7 +67,18 @@ struct NetworkForm {
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(NetworkForm, dtype, members, released, parameters, buffers)
 
-/// The form of a network as it is.
+namespace detail {
+
+inline void require_distinct(const std::vector<FormEntry>& entries, const char* what) {
+  std::set<std::string> names;
+  for (const FormEntry& entry : entries)
+    require(names.insert(entry.name).second, "state: two ", what, " of the network are called '", entry.name,
+            "'; visit() is to give each a name of its own");
+}
+
+}  // namespace detail
+
+/// The form of a network as it is. Throws Error where two parameters, or two running statistics, have one name.
 template <nn::Visitable M>
 [[nodiscard]] NetworkForm form_of(M& network) {
   NetworkForm form{
@@ -86,6 +97,8 @@ template <nn::Visitable M>
   nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
     form.buffers.push_back({name, to_text(buffer.shape())});
   });
+  detail::require_distinct(form.parameters, "parameters");
+  detail::require_distinct(form.buffers, "running statistics");
   return form;
 }
 
@@ -104,7 +117,8 @@ inline void require_same_entries(const std::vector<FormEntry>& stored, const std
   for (const FormEntry& entry : present)
     require<FileError>(has_entry(stored, entry.name), source, ": has no ", what, " '", entry.name, "' ", entry.shape,
                        ", which the network has");
-  for (std::size_t i = 0; i < stored.size(); ++i) {  // as many by now: names are distinct
+  require<FileError>(stored.size() == present.size(), source, ": damaged: names a ", what, " twice");
+  for (std::size_t i = 0; i < stored.size(); ++i) {
     const FormEntry &one = stored[i], &other = present[i];
     require<FileError>(one.name == other.name, source, ": holds '", one.name, "' where the network has '", other.name,
                        "': visit() names them in another order");
