@@ -163,6 +163,13 @@ TEST_CASE("loop state: of templates, and of a network that was collapsed", "[sta
     resumes(with_templates, [&](auto& network, auto& optimizer) {
       lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse(late), .sigma = 0.1});
     });
+  for (const char* again : {"none", "rank1,batchnorm", "additive"})
+    resumes(with_templates, [&](auto& network, auto& optimizer) {
+      lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse("templates"), .sigma = 0.1});
+      lpw::collapse(network, optimizer);
+      const Selectors late = Selectors::parse(again);
+      if (!late.empty()) lpw::release(network, optimizer, {.members = 3, .late = late, .sigma = 0.1});
+    });
   resumes([] { return SmallNet<double>(); },
           [](auto& network, auto& optimizer) {
             lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse("rank1"), .sigma = 0.1});

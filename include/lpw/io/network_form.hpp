@@ -199,4 +199,15 @@ void require_fits(const NetworkForm& stored, M& network, const std::string& sour
   detail::require_same_entries(stored.parameters, present.parameters, "parameter", source);
 }
 
+/// Whether a network is as it was made, of templates, and a file's had folded them in a collapse.
+template <nn::Visitable M>
+[[nodiscard]] bool templates_were_folded(const NetworkForm& stored, M& network) {
+  const nn::FormIds ids = nn::form_ids(network);
+  bool kept = lpw::detail::is_released(network) || ids.coefficients.empty();
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
+    kept = kept || (ids.coefficients.contains(parameter.id()) && detail::has_entry(stored.parameters, name));
+  });
+  return !kept;
+}
+
 }  // namespace lpw::inline LPW_ABI::io

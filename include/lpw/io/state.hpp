@@ -22,6 +22,7 @@
 #include <lpw/io/flat_pair.hpp>
 #include <lpw/io/network_form.hpp>
 #include <lpw/io/state_parts.hpp>
+#include <lpw/late_phase/collapse.hpp>
 
 namespace lpw::inline LPW_ABI::io {
 
@@ -101,6 +102,14 @@ template <nn::Visitable M>
   require<FileError>(form.members >= 1, file.source(), ": damaged: it says 0 members");
   require_pair<nn::WeightOf<M>>(tensors, "weights", file.base, file.late);
   return file;
+}
+
+/// Throws FileError unless a network can take what a file records of the form, as it is or by a release, OptionError
+/// where that cannot be.
+template <nn::Visitable M>
+void require_takes(const NetworkForm& form, M& network, const std::string& source) {
+  require_fits(form, network, source);
+  if (form.released && !lpw::detail::is_released(network)) require_releasable(network, form.selectors());
 }
 
 /// The running statistics [K, Q] of a network that they fit. Throws FileError for a variance below zero.
@@ -199,10 +208,11 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
 
 /// Reads such a file into a network, optimizers and so on that are made as they were at the start of the loop, and
 /// returns the loop's JSON, null where it gave none. A network that had been released is released first, with all that
-/// follows it; training then goes on to the same bits, from gradients that are zero. A network with the same members is
-/// taken, too. Throws FileError for a file that is missing, damaged, truncated, or of something else, and by its name
-/// for what does not fit: a parameter, its shape, an optimizer of another kind, a part that was saved and is not asked
-/// for, or the other way round; Error where an optimizer or average is another network's. Nothing is changed then.
+/// follows it, and one whose templates had been folded is collapsed before; training then goes on to the same bits,
+/// from gradients that are zero. A network with the same members is taken, too. Throws FileError for a file that is
+/// missing, damaged, truncated, or of something else, and by its name for what does not fit: a parameter, its shape, an
+/// optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error where an
+/// optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
@@ -222,7 +232,13 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     const auto& records = meta.at("parts");
     detail::PartNames names;
     const std::vector<std::string> present{names.next(detail::PartOf<Parts>::kind(parts))...};
-    require_fits(form, network, source);
+    const bool folds = templates_were_folded(form, network);
+    if (folds) {
+      M plain = collapsed(network, Collapse::parameters);
+      detail::require_takes(form, plain, source);
+    } else {
+      detail::require_takes(form, network, source);
+    }
     detail::require_same_parts(meta, present, source);
     const auto file = detail::state_file(checkpoint.tensors, form, network);
     std::size_t next = 0;
@@ -233,10 +249,10 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     (check(parts), ...);
     for (const NamedTensor& tensor : checkpoint.tensors) require_finite(tensor, source);
     const auto buffers = detail::read_buffers(file, network);
-    const bool releases = form.released && !lpw::detail::is_released(network);
-    if (releases) require_releasable(network, form.selectors());
 
-    if (releases) release(network, followers, {.members = form.members, .late = form.selectors()});
+    if (folds) collapse(network, followers, Collapse::parameters);
+    if (form.released && !lpw::detail::is_released(network))
+      release(network, followers, {.members = form.members, .late = form.selectors()});
     auto& flat = *nn::flatten(network);
     get_pair(checkpoint.tensors, "weights", flat.value);
     fill(flat.gradient.base, W(0)), fill(flat.gradient.late, W(0));  // what was accumulated is of other weights
