@@ -187,6 +187,16 @@ TEST_CASE("parameter groups: weight decay pulls rank-1 factors to 0, to 1 or now
   CHECK((drawn.of(name) == other.of(name)) == (decay == FactorDecay::to_zero));
 }
 
+TEST_CASE("parameter groups: decay to 1 leaves factors to the bit where the rate is 0", "[optim]") {
+  const auto& kind = kinds[static_cast<std::size_t>(GENERATE(0, 1))];
+  Drawn drawn(with(kind, [](auto& o) { o.factor_decay = FactorDecay::to_one; }));
+  drawn.release("rank1");
+  auto& factor = drawn.network.hidden.weight.rank_one()->output.value();
+  fill(factor, 1e-20);  // of which nothing is left beside 1
+  drawn.step(1, 0);
+  for (const double value : values_of(clone(factor))) CHECK(value == 1e-20);
+}
+
 TEST_CASE("parameter groups: schedules of their own, beside that of all", "[optim]") {
   const lpw::optim::Schedule linear(lpw::optim::LinearWarmup{.length = 4}),
       steps(lpw::optim::MultiStep{.milestones = {1, 2}, .gamma = 0.5});

@@ -74,7 +74,8 @@ class Adam final : public Optimizer<W, D> {
                   .weight_decay = s.base.weight_decay,
                   .decoupled = o.decoupled,
                   .gradient_scale = this->base_scale(),
-                  .count = this->steps_.base - s.missed};
+                  .count = this->steps_.base - s.missed,
+                  .decay_target = s.decay_target};
     AdamStep late = base;
     late.learning_rate = s.late.learning_rate;
     late.weight_decay = s.late.weight_decay;

@@ -86,7 +86,7 @@ class Optimizer {
     for (const auto& weights : apart_) apart.push_back(taken_apart(weights.segments, stores_of(weights)));
     update(all_stores(), factor);
     for (std::size_t i = 0; i < apart.size(); ++i) {
-      step_apart(apart_[i].how, apart[i], factor);
+      if (!frozen(apart_[i].how)) update(apart[i], factor);
       put_back(apart[i], apart_[i].segments, all_stores());
     }
   }
@@ -254,7 +254,8 @@ class Optimizer {
             detail::rates_of(apart.how, rules_, late_rates()),
             apart.base_rate.there,
             apart.late_rate.there,
-            apart.how.missed};
+            apart.how.missed,
+            apart.how.factors && rules_.factor_decay == FactorDecay::to_one ? 1. : 0.};
   }
   /// Finds the weights that are not stepped as the rest.
   void set_apart() {
@@ -290,15 +291,6 @@ class Optimizer {
       fill(columns, W(0));
     }
   }
-  /// Steps weights that were taken apart. Those whose decay pulls to 1 are stepped as what they are beyond 1.
-  void step_apart(const detail::Treatment& how, StepStores<W, D>& stores, const Tensor<W, D>& clipping) {
-    if (frozen(how)) return;
-    const bool around_one = how.factors && rules_.factor_decay == FactorDecay::to_one;
-    if (around_one) detail::shift(stores.value, W(-1));
-    update(stores, clipping);
-    if (around_one) detail::shift(stores.value, W(1));
-  }
-
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,
