@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <cmath>
 #include <cstdint>
+#include <iomanip>
 #include <map>
 #include <memory>
 #include <optional>
@@ -15,6 +16,7 @@
 #include <lpw/optim/named_state.hpp>
 #include <lpw/optim/step_stores.hpp>
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/tensor/replay.hpp>
 
 namespace lpw::inline LPW_ABI::optim {
 
@@ -89,6 +91,27 @@ class Optimizer {
       if (!frozen(apart_[i].how)) update(apart[i], factor);
       put_back(apart[i], apart_[i].segments, all_stores());
     }
+  }
+
+  /// What a recorded apply() depends on beside the contents of tensors, for the key of a Replay: the places of all that
+  /// it reads and writes, the rates among it, decays, which weights are stepped apart and how, and how far the counts
+  /// are from `step`, the number given to the replay, which counts on from those that it was recorded with.
+  [[nodiscard]] std::string replay_key(std::int64_t step) const {
+    const auto beside = [&](std::int64_t count) { return count == 0 ? 0 : count - step; };
+    const auto rates_key = [](const StepStores<W, D>& s) {
+      return to_text(std::setprecision(17), s.base.weight_decay, ' ', s.late.weight_decay, ' ', s.decay_target, ' ',
+                     s.missed, ' ', place_of(s.base_rate), place_of(s.late_rate));
+    };
+    std::string key = to_text(beside(steps_.base), ' ', beside(steps_.late), ' ', place_of(flat_->value.base),
+                              place_of(flat_->value.late), place_of(flat_->gradient.base),
+                              place_of(flat_->gradient.late), place_of(flat_->buffers), rates_key(all_stores()));
+    for (const auto& state : states_) key += place_of(state.pair.base) + place_of(state.pair.late);
+    for (const auto& apart : apart_) {
+      key += to_text(frozen(apart.how) ? "frozen " : "apart ", rates_key(stores_of(apart)));
+      for (const nn::Segment& segment : apart.segments)
+        key += to_text(segment.late_phase ? "late " : "base ", segment.offset, ' ', segment.size, ' ');
+    }
+    return key;
   }
 
   /// Makes the gradients of frozen parameters zero, before anything is made of all gradients.
@@ -257,14 +280,20 @@ class Optimizer {
             apart.how.missed,
             apart.how.factors && rules_.factor_decay == FactorDecay::to_one ? 1. : 0.};
   }
-  /// Finds the weights that are not stepped as the rest.
+  /// Finds the weights that are not stepped as the rest. Those that are treated as before keep the rates where they
+  /// lie, which a recorded step may read.
   void set_apart() {
-    apart_.clear();
+    const auto before = std::exchange(apart_, {});
     for (const nn::Segment& segment : flat_->segments) {
       const detail::Treatment how = detail::treatment_of(segment, rules_, missed_by(segment));
       if (how == detail::Treatment()) continue;
       auto found = std::find_if(apart_.begin(), apart_.end(), [&](const auto& apart) { return apart.how == how; });
-      if (found == apart_.end()) found = apart_.insert(apart_.end(), detail::ApartWeights<D>{how});
+      if (found == apart_.end()) {
+        const auto kept =
+            std::find_if(before.begin(), before.end(), [&](const auto& apart) { return apart.how == how; });
+        found = apart_.insert(apart_.end(), kept == before.end() ? detail::ApartWeights<D>{how} : *kept);
+        found->segments.clear();
+      }
       found->segments.push_back(segment);
     }
   }
