@@ -245,7 +245,7 @@ TEST_CASE("parameter groups: a weight that layers share is in a group by any of 
   lpw::optim::Sgd optimizer(network, {.groups = {{.names = frozen, .frozen = true}}});
   if (late != "none") lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse(late), .sigma = 0.1});
   const auto before = state_of(network);
-  const auto& flat = *lpw::nn::flatten(network);
+  auto& flat = *lpw::nn::flatten(network);
   fill(flat.gradient.base, 1.0), fill(flat.gradient.late, 1.0);
   optimizer.step();
   const auto after = state_of(network);
