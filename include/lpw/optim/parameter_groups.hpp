@@ -31,7 +31,8 @@ struct ParameterGroup {
   std::optional<double> learning_rate = {};  // none: that of the weights they are among
   std::optional<double> weight_decay = {};   // likewise
   std::optional<Schedule> schedule = {};     // in place of the others' factors; the steps are then told the time
-  bool frozen = false;                       // they and their states stay as they are, and clipping does not see them
+  bool frozen = false;                       // they and their states stay as they are, and clipping does not see them;
+                                             // a Coupling moves them, as all late-phase weights
 };
 
 /// Where weight decay pulls rank-1 factors, which change nothing as ones: to 0 as all weights, to 1, or nowhere.
