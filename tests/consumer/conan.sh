@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Conan makes its package by the line that README has for it, with the profile that it detects, and runs the recipe's
-# test, in a cache of its own, without a network: Eigen and nlohmann-json are this machine's. LPW_CONAN names the program if it is not on the PATH.
+# test, in a cache of its own, without a network: Eigen and nlohmann-json are this machine's. LPW_CONAN names the
+# program if it is not on the PATH.
 # usage: conan.sh ROOT; exits with 77 where there is no Conan 2
 set -euo pipefail
 root=$1
