@@ -1,7 +1,6 @@
 # cmake --install: headers, a CMake package, so that find_package(lpw) gives lpw::lpw, pkg-config's files, and the
 # sources of lpw::compiled, which projects that link it build for their own processor. There is nothing to compile
 # first. Programs are installed by cmake --install BUILD --component lpw_programs alone (examples/CMakeLists.txt).
-include(GNUInstallDirs)
 include(CMakePackageConfigHelpers)
 
 set(lpw_package_dir ${CMAKE_INSTALL_DATADIR}/cmake/lpw)

@@ -1,5 +1,6 @@
-"""Conan 2: `conan create cmake/conan` packs the headers; the CMake package is lpw's own, with lpw::lpw, lpw::compiled
-and, of its component mpi, lpw::mpi. oneDNN and MPI are used where the using project's CMake finds them."""
+"""Conan 2: `conan create cmake/conan -s compiler.cppstd=20` packs the headers; the CMake package is lpw's own, with
+lpw::lpw, lpw::compiled and, of its component mpi, lpw::mpi. oneDNN and MPI are used where the using project's CMake
+finds them."""
 
 import os
 import re

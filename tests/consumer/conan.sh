@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Conan makes its package and runs the recipe's test, in a cache of its own, without a network: Eigen and nlohmann-json
-# are this machine's. LPW_CONAN names the program if it is not on the PATH.
+# Conan makes its package by the line that README has for it, with the profile that it detects, and runs the recipe's
+# test, in a cache of its own, without a network: Eigen and nlohmann-json are this machine's. LPW_CONAN names the
+# program if it is not on the PATH.
 # usage: conan.sh ROOT; exits with 77 where there is no Conan 2
 set -euo pipefail
 root=$1
@@ -13,11 +14,13 @@ CONAN_HOME=$(mktemp -d)
 export CONAN_HOME
 trap 'rm -rf "$CONAN_HOME"' EXIT
 "$conan" profile detect >"$CONAN_HOME/log" 2>&1
-sed -i 's/^compiler.cppstd=.*/compiler.cppstd=20/' "$CONAN_HOME/profiles/default"
 # Versions of the platform are not asked for in a remote, and CMake finds them as it does without Conan.
 printf '%s\n' '[platform_requires]' eigen/3.4.0 nlohmann_json/3.11.2 >>"$CONAN_HOME/profiles/default"
 # The recipe lies in the tree, its test's build does not.
 cp -r "$root/cmake/conan/test_package" "$CONAN_HOME/uses_lpw"
-"$conan" create "$root/cmake/conan" --no-remote --test-folder "$CONAN_HOME/uses_lpw" >"$CONAN_HOME/log" 2>&1 ||
+line=$(grep -o 'conan create cmake/conan[^`]*' "$root/README.md")
+cd "$root"
+read -ra words <<<"${line#conan }"
+"$conan" "${words[@]}" --no-remote --test-folder "$CONAN_HOME/uses_lpw" >"$CONAN_HOME/log" 2>&1 ||
   { tail -40 "$CONAN_HOME/log"; exit 1; }
 grep -E '^lpw [0-9.]+$' "$CONAN_HOME/log"

@@ -5,6 +5,7 @@
 #include <lpw/late_phase/predict.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/models/wide_resnet.hpp>
+#include <lpw/optim/adam.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/tensor/replay.hpp>
 
@@ -65,4 +66,58 @@ TEST_CASE(
   CHECK(eager.issued == 5);
   CHECK(graph.issued == 2);  // issued once and captured once
   cuda::settings().deterministic = false;
+}
+
+TEST_CASE("a replayed step follows groups, decays and frozen parameters that change", "[gpu]") {
+  struct Steps {
+    nn::WideResNet<float, Cuda> network{{.depth = 10, .widen = 1, .classes = 5}, Philox(7)};
+    optim::Adam<float, Cuda> optimizer{
+        network,
+        {.learning_rate = 0.01, .weight_decay = 0.1, .groups = {{.names = {"layer1.*"}}, {.names = {"fc.*"}}}}};
+    Replay<Cuda> replay;
+    std::uint32_t step = 0;
+
+    void change(void (*how)(optim::RateRules&)) {
+      auto rules = optimizer.rules();
+      how(rules);
+      optimizer.set_rules(rules);
+    }
+    void take(bool replayed) {
+      auto& gradient = nn::flatten(network)->gradient;
+      optimizer.advance(1. / (1 + step));
+      copy(on_device(random_tensor<float>(gradient.base.shape(), 2 * step)), gradient.base);
+      if (gradient.late.size() > 0)
+        copy(on_device(random_tensor<float>(gradient.late.shape(), 2 * step + 1)), gradient.late);
+      if (replayed) {
+        replay.run(optimizer.replay_key(step), step, [&](std::uint32_t) { optimizer.apply(); });
+      } else {
+        optimizer.apply();
+      }
+      ++step;
+    }
+  } eager, graph;
+  const auto both = [&](auto&& call) { call(eager, false), call(graph, true); };
+  const auto take = [&](int steps) {
+    for (int i = 0; i < steps; ++i) {
+      both([](Steps& which, bool replayed) { which.take(replayed); });
+      const auto &one = *nn::flatten(eager.network), &other = *nn::flatten(graph.network);
+      INFO("step " << eager.step);
+      CHECK(same_bits(to_host(one.value.base), to_host(other.value.base)));
+      CHECK(same_bits(to_host(one.value.late), to_host(other.value.late)));
+    }
+  };
+  const auto change = [&](void (*how)(optim::RateRules&)) {
+    both([&](Steps& which, bool) { which.change(how); });
+    take(3);
+  };
+  take(3);
+  change([](optim::RateRules& rules) { rules.groups[0].frozen = true; });
+  change([](optim::RateRules& rules) { rules.base.weight_decay = 0.3; });
+  change([](optim::RateRules& rules) { rules.groups[1].learning_rate = 0.05; });
+  both([](Steps& which, bool) {
+    release(which.network, which.optimizer, {.members = 2, .late = Group::head, .sigma = 0.1, .random = Philox(3)});
+  });
+  take(3);
+  change([](optim::RateRules& rules) { rules.groups[0].frozen = false; });
+  change([](optim::RateRules& rules) { rules.groups.pop_back(); });
 }

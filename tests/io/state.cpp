@@ -129,6 +129,7 @@ TEST_CASE("loop state: a loop goes on in the middle of an epoch to the same bits
 
   Loop resumed(optimizer, average, Selectors::parse(late), members);
   resumed.step();  // whatever it has done before
+  (void)accumulate_gradient(resumed.network, Minibatches<float>(1, 4, 77), 0, Philox(1));
   resumed.load(folder / "state.lpw");
   CHECK(resumed.place == Place{at / iterations, at % iterations, at});
   resumed.train_to(epochs * iterations);
@@ -161,6 +162,13 @@ TEST_CASE("loop state: of templates, and of a network that was collapsed", "[sta
   for (const char* late : {"templates", "templates,head", "batchnorm"})
     resumes(with_templates, [&](auto& network, auto& optimizer) {
       lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse(late), .sigma = 0.1});
+    });
+  for (const char* again : {"none", "rank1,batchnorm", "additive"})
+    resumes(with_templates, [&](auto& network, auto& optimizer) {
+      lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse("templates"), .sigma = 0.1});
+      lpw::collapse(network, optimizer);
+      const Selectors late = Selectors::parse(again);
+      if (!late.empty()) lpw::release(network, optimizer, {.members = 3, .late = late, .sigma = 0.1});
     });
   resumes([] { return SmallNet<double>(); },
           [](auto& network, auto& optimizer) {
@@ -267,6 +275,17 @@ TEST_CASE("loop state: the best candidate comes back, of whatever form its netwo
   CHECK(!resumed.offer("worse", 0.5, put));
 }
 
+TEST_CASE("loop state: an infinite score of the best candidate comes back", "[state]") {
+  const TemporaryFolder folder;
+  const double score = GENERATE(-HUGE_VAL, HUGE_VAL, 0.1 + 0.2);
+  Net network;
+  lpw::optim::BestWeights<float, Cpu> best, resumed;
+  best.offer("first", score, network);
+  save_state(folder / "state.lpw", network, best);
+  load_state(folder / "state.lpw", network, resumed);
+  CHECK(resumed.candidate() == best.candidate());
+}
+
 TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";
@@ -281,12 +300,14 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
   for (std::uint32_t i = 0; i < 4; ++i) step(network, optimizer, plateau, i);
   auto rules = optimizer.rules();
   rules.base.learning_rate = 0.02, rules.late = lpw::optim::Rates{0.1, 0}, rules.groups[0].frozen = true;
+  rules.factor_decay = lpw::optim::FactorDecay::to_one;
   optimizer.set_rules(rules);
   save_state(path, network, optimizer, plateau);
   load_state(path, other, again, resumed);
   CHECK(again.rates().learning_rate == 0.02);
   CHECK(again.late_rates() == lpw::optim::Rates{0.1, 0});
   CHECK(again.rules().groups[1].learning_rate == 0.3);
+  CHECK(again.rules().factor_decay == lpw::optim::FactorDecay::to_one);
   for (std::uint32_t i = 4; i < 8; ++i) step(network, optimizer, plateau, i), step(other, again, resumed, i);
   CHECK(plateau.factor() < 0.1);
   CHECK(state_of(network) == state_of(other));
@@ -296,6 +317,15 @@ TEST_CASE("loop state: rates that were set, frozen groups and plateaus come back
                  ": its optimizer has 2 parameter groups, not 0"));
   CHECK(contains(message_of<FileError>([&] { load_state(path, other, differs, resumed); }),
                  ": parameter group 2 of its optimizer is of 'last.*', not of 'last.bias'"));
+  rules.groups[1].schedule = lpw::optim::Schedule(lpw::optim::MultiStep{.milestones = {3}});
+  again.set_rules(rules);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, again, resumed); }),
+                 ": parameter group 2 of its optimizer has another schedule than 'last.*' here; set that of the"));
+  save_state(path, other, again, resumed);
+  load_state(path, other, again, resumed);
+  rules.groups[1].schedule = lpw::optim::Schedule(lpw::optim::MultiStep{.milestones = {5}});
+  again.set_rules(rules);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, other, again, resumed); }), "has another schedule"));
 }
 
 TEST_CASE("loop state: what does not fit is refused by its name, and nothing is changed", "[state]") {
@@ -357,6 +387,97 @@ TEST_CASE("loop state: what does not fit is refused by its name, and nothing is 
   CHECK(refused(plain, carried("h", other)) == "what is carried as 'h' is \"F32\", not I32");
 }
 
+TEST_CASE("loop state: an optimizer or average of another network is refused, and nothing is changed", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Loop whole = small_loop(), other = small_loop(), third = small_loop();
+  whole.train_to(stop);
+  save_state(path, whole.network, *whole.optimizer, *whole.average);
+  const auto before = other.end(), of_third = third.end();
+  const auto refused = [&](auto& optimizer, auto& average) {
+    const auto message = message_of<lpw::Error>([&] { load_state(path, other.network, optimizer, average); });
+    CHECK(other.end() == before);
+    CHECK(third.end() == of_third);
+    return message;
+  };
+  const std::string another =
+      "load_state: a part was made for another network, or before this one was moved to other stores";
+  CHECK(refused(*third.optimizer, *other.average) == another);
+  CHECK(refused(*other.optimizer, *third.average) == another);
+  lpw::nn::Initializer init(lpw::Philox(1));
+  lpw::nn::Linear<float, Cpu> layer({.in_features = 2, .out_features = 3}, init);
+  lpw::optim::Sgd of_layer(layer);  // of other shapes
+  CHECK(refused(of_layer, *other.average) == another);
+}
+
+TEST_CASE("loop state: tensors of other shapes or types are refused before anything is changed", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw", good = folder / "good.lpw";
+  {
+    Loop loop = small_loop();
+    loop.train_to(stop);
+    lpw::optim::BestWeights<float, Cpu> best;
+    best.offer("now", 0.5, loop.network);
+    save_state(good, loop.network, *loop.optimizer, *loop.average, carried("memory", loop.memory), best);
+  }
+  const auto whole = lpw::io::load_checkpoint(good);
+  Loop loop = small_loop();
+  lpw::optim::BestWeights<float, Cpu> best;
+  const auto before = loop.end();
+  for (const auto& chosen : whole.tensors) {
+    CAPTURE(chosen.name);
+    lpw::io::Checkpoint changed{whole.meta, lpw::io::NamedTensors("changed")};
+    for (const auto& tensor : whole.tensors) {
+      if (tensor.name == chosen.name) {
+        changed.tensors.add(tensor.name, lpw::full<double, Cpu>({3}, 1));
+      } else {
+        changed.tensors.add(tensor);
+      }
+    }
+    lpw::io::save_checkpoint(path, changed);
+    CHECK(contains(message_of<FileError>([&] {
+                     load_state(path, loop.network, *loop.optimizer, *loop.average, carried("memory", loop.memory),
+                                best);
+                   }),
+                   "tensor '" + chosen.name + "' is F64 [3], expected "));
+    CHECK(loop.end() == before);
+    CHECK(!best.candidate());
+  }
+}
+
+namespace {
+
+/// Two weights, of which visit() names the second as it is told.
+struct NamedPair {
+  using value_type = float;
+  using device_type = Cpu;
+  std::string second;
+  lpw::nn::Parameter<float, Cpu> one{lpw::full<float, Cpu>({1, 3}, 1)}, other{lpw::full<float, Cpu>({1, 3}, 2)};
+  template <class F>
+  void visit(F&& f) {
+    f("one", one);
+    f(second, other);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("loop state: two parameters of one name are refused by it", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  NamedPair alike{"one"}, distinct{"two"};
+  const std::string message =
+      "state: two parameters of the network are called 'one'; visit() is to give each a name of its own";
+  CHECK(message_of<lpw::Error>([&] { save_state(path, alike); }) == message);
+  save_state(path, distinct);
+  CHECK(message_of<lpw::Error>([&] { load_state(path, alike); }) == message);
+  auto checkpoint = lpw::io::load_checkpoint(path);
+  auto& parameters = checkpoint.meta["network"]["parameters"];
+  parameters.push_back(parameters[1]);
+  lpw::io::save_checkpoint(path, checkpoint);
+  CHECK(contains(message_of<FileError>([&] { load_state(path, distinct); }), "damaged: names a parameter twice"));
+}
+
 TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
   const TemporaryFolder folder;
   const auto path = folder / "state.lpw";
@@ -370,6 +491,37 @@ TEST_CASE("loop state: a diverged loop leaves the file of before", "[state]") {
   velocity.data()[1] = 0;
   loop.network.conv.weight.value().data()[0] = INFINITY;
   CHECK(contains(message_of<lpw::NonFinite>([&] { loop.save(path); }), "'conv.weight' holds an infinite"));
+  CHECK(lpw::io::read_file(path) == before);
+}
+
+TEST_CASE("loop state: JSON that would not come back is refused, and the file of before stays", "[state]") {
+  const TemporaryFolder folder;
+  const auto path = folder / "state.lpw";
+  Net network;
+  save_state(path, network, json{{"best", 0.5}});
+  const auto before = lpw::io::read_file(path);
+  for (const double odd : {HUGE_VAL, -HUGE_VAL, std::nan("")})
+    CHECK(contains(message_of<lpw::NonFinite>([&] {
+                     save_state(path, network, json{{"losses", {1.0, odd}}});
+                   }),
+                   " at '/losses/1', which a file cannot hold"));
+  const auto nested = [](int depth) {
+    json value = 1;
+    for (int i = 0; i < depth; ++i) value = json::array({value});
+    return value;
+  };
+  int deepest = 0;
+  for (int depth = 50; depth < 80; ++depth) try {
+      save_state(path, network, nested(depth));
+      CHECK(load_state(path, network) == nested(depth));
+      deepest = depth;
+    } catch (const FileError& error) {
+      CHECK(contains(error.what(), "cannot be written: its header nests more than 64 deep"));
+      CHECK(load_state(path, network) == nested(deepest));
+    }
+  CHECK(deepest >= 60);
+  CHECK(deepest < 79);
+  save_state(path, network, json{{"best", 0.5}});
   CHECK(lpw::io::read_file(path) == before);
 }
 
@@ -431,6 +583,7 @@ TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]
   const json flat = whole.meta.flatten();
   const std::vector<json> odd{nullptr, -1, 0, 3, 1e300, 4611686018427387904, "", "x", json::array(), json::object()};
   std::int64_t refused = 0;
+  const auto untouched = small_loop().end();
   for (const auto& [place, value] : flat.items())
     for (const json& other : odd) {
       if (place.starts_with("/own") || other == value) continue;
@@ -441,6 +594,7 @@ TEST_CASE("loop state: whatever a header says, it is refused or taken", "[state]
       CAPTURE(place, other.dump());
       const auto message = message_of<lpw::Error>([&] { loop.load(path); });
       CHECK(!contains(message, "\n"));
+      if (!message.empty()) CHECK(loop.end() == untouched);
       refused += !message.empty();
     }
   CHECK(refused > std::ssize(flat) * 5);

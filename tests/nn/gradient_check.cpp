@@ -36,7 +36,23 @@ struct Slope {
   lpw::nn::Parameter<double, Cpu> slope{lpw::full<double, Cpu>({1, 3}, 0.5), lpw::Group::batch_norm};
 };
 
+/// A slope that throws once it has been moved.
+struct Fragile : Slope {
+  lpw::Variable<double, Cpu> forward(const lpw::Variable<double, Cpu>& x) {
+    lpw::require(slope.value().data()[2] <= 0.5, "moved");
+    return Slope::forward(x);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("gradient check of a layer: where forward throws, parameters are as before and gradients zero", "[nn]") {
+  Fragile layer;
+  const auto x = normal_tensor<double>({1, 2, 3}, Philox(3));
+  CHECK(message_of<lpw::Error>([&] { (void)lpw::nn::gradient_mismatch("fragile", layer, x); }) == "moved");
+  for (std::int64_t i = 0; i < 3; ++i) CHECK(layer.slope.value().data()[i] == 0.5);
+  for (std::int64_t i = 0; i < 3; ++i) CHECK(layer.slope.gradient().data()[i] == 0);
+}
 
 TEST_CASE("a layer's gradients are checked, of its input, its parameters and each member's rows", "[gradient_check]") {
   const char* late = GENERATE("", "batchnorm,head", "rank1", "additive");

@@ -1,4 +1,5 @@
 // A network's layers: their weights, whose they are, outputs and multiply-adds.
+#include <lpw/autograd/matmul.hpp>
 #include <lpw/nn/conv1d.hpp>
 #include <lpw/nn/conv_transpose1d.hpp>
 #include <lpw/nn/conv_transpose2d.hpp>
@@ -23,7 +24,32 @@ const LayerSummary& layer(const lpw::nn::Summary& all, const std::string& name) 
   return *found;
 }
 
+/// A product of activations with a parameter, on either side.
+struct Product {
+  using value_type = float;
+  using device_type = Cpu;
+  bool left;
+  lpw::nn::Parameter<float, Cpu> weight;
+
+  lpw::Variable<float, Cpu> forward(const lpw::Variable<float, Cpu>& x) {
+    return left ? matmul(weight.on(x), x) : matmul(x, weight.on(x));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("weight", weight);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("summary: products with a parameter, on either side", "[nn]") {
+  const auto count = [](bool left, const Shape& weight, const Shape& x) {
+    Product product{left, lpw::nn::Parameter<float, Cpu>(lpw::zeros<float, Cpu>(weight))};
+    return summary(product, lpw::zeros<float, Cpu>(x)).total(&LayerSummary::multiply_adds);
+  };
+  CHECK(count(true, {1, 4, 5}, {1, 5, 3}) == 60);
+  CHECK(count(false, {1, 2, 5, 7}, {1, 2, 3, 5}) == 210);
+}
 
 TEST_CASE("summary: layers, their weights, outputs and multiply-adds of one sample", "[nn]") {
   SmallNet<float> network;

@@ -2,6 +2,9 @@
 // double.
 #include <lpw/optim/adam.hpp>
 
+#include <map>
+#include <optional>
+
 #include "two_weights.hpp"
 
 using namespace lpw::test;
@@ -134,6 +137,58 @@ TEST_CASE("adam: late-phase weights of which some are new start from zero moment
   }
   CHECK(relative_difference(values(flat->value.late), late.weight) < 1e-13);
   CHECK(optimizer.steps() == StepCounts{7, 3});
+}
+
+TEST_CASE("adam: weights that were frozen count the steps that they have seen", "[optim]") {
+  const std::int64_t first = GENERATE(0, 3);  // steps before they are frozen
+  const bool released = GENERATE(false, true), dropped = GENERATE(false, true);
+  CAPTURE(first, released, dropped);
+  AdamOptions chosen = options();
+  chosen.groups = {{.names = {"late"}, .frozen = first == 0}};
+  TwoWeights<double> network;
+  lpw::optim::Adam optimizer(network, chosen);
+  const auto segment = [&]() -> const lpw::nn::Segment& { return lpw::nn::flatten(network)->segments.at(1); };
+  REQUIRE(segment().name == "late");
+  const auto freeze = [&](bool frozen) {
+    auto rules = optimizer.rules();
+    if (dropped && !frozen) rules.groups.clear();
+    if (!rules.groups.empty()) rules.groups[0].frozen = frozen;
+    optimizer.set_rules(rules);
+  };
+  const auto weights = [&] {
+    const auto flat = lpw::nn::flatten(network);
+    return values(clone(
+        (segment().late_phase ? flat->value.late : flat->value.base).columns(segment().offset, {segment().size})));
+  };
+  std::optional<AdamReference> two;
+  two.emplace(AdamReference{weights()});
+  const auto step = [&](std::uint32_t number, bool moves) {
+    const auto flat = lpw::nn::flatten(network);
+    (void)add_gradient(flat->gradient.base, 2 * number), (void)add_gradient(flat->gradient.late, 2 * number + 1);
+    if (moves)
+      two->step(values(clone((segment().late_phase ? flat->gradient.late : flat->gradient.base)
+                                 .columns(segment().offset, {segment().size}))),
+                {0.01, 0, false});
+    optimizer.step();
+  };
+  for (std::uint32_t i = 0; i < first; ++i) step(i, true);
+  freeze(true);
+  for (std::uint32_t i = 10; i < 14; ++i) step(i, false);
+  CHECK(optimizer.missed_steps() == std::map<std::string, std::int64_t>{{"late", 4}});
+  if (released) {
+    lpw::release(network, optimizer, {.members = 2, .late = Group::head});
+    const auto twice = [](Vector& values) {
+      const Vector row = values;
+      values.insert(values.end(), row.begin(), row.end());
+    };
+    twice(two->weight), twice(two->mean), twice(two->square);
+    step(20, false);
+  }
+  freeze(false);
+  for (std::uint32_t i = 30; i < 40; ++i) step(i, true);
+  CHECK(optimizer.missed_steps().at("late") == (released ? 5 : 4));
+  CHECK(optimizer.steps() == StepCounts{first + (released ? 15 : 14), first + (released ? 15 : 14)});
+  CHECK(relative_difference(weights(), two->weight) < 1e-13);  // some hundred roundings
 }
 
 TEST_CASE("adam: impossible options are refused", "[optim]") {

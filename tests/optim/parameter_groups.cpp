@@ -187,6 +187,16 @@ TEST_CASE("parameter groups: weight decay pulls rank-1 factors to 0, to 1 or now
   CHECK((drawn.of(name) == other.of(name)) == (decay == FactorDecay::to_zero));
 }
 
+TEST_CASE("parameter groups: decay to 1 leaves factors to the bit where the rate is 0", "[optim]") {
+  const auto& kind = kinds[static_cast<std::size_t>(GENERATE(0, 1))];
+  Drawn drawn(with(kind, [](auto& o) { o.factor_decay = FactorDecay::to_one; }));
+  drawn.release("rank1");
+  auto& factor = drawn.network.hidden.weight.rank_one()->output.value();
+  fill(factor, 1e-20);  // of which nothing is left beside 1
+  drawn.step(1, 0);
+  for (const double value : values_of(clone(factor))) CHECK(value == 1e-20);
+}
+
 TEST_CASE("parameter groups: schedules of their own, beside that of all", "[optim]") {
   const lpw::optim::Schedule linear(lpw::optim::LinearWarmup{.length = 4}),
       steps(lpw::optim::MultiStep{.milestones = {1, 2}, .gamma = 0.5});
@@ -223,6 +233,25 @@ TEST_CASE("parameter groups: the first that names a parameter has it", "[optim]"
   const auto before = state_of(both.network);
   both.step(1);
   for (const auto& [name, rows] : state_of(both.network)) CHECK((rows == before.at(name)) == (name != "hidden.bias"));
+}
+
+TEST_CASE("parameter groups: a weight that layers share is in a group by any of its names", "[optim]") {
+  const std::string layer = GENERATE("table", "decoder"), late = GENERATE("none", "rank1", "additive");
+  CAPTURE(layer, late);
+  TiedTable network(Tie::dense_weight, true);
+  std::vector<std::string> frozen{layer + ".weight"};
+  if (late == "rank1") frozen = {layer + ".rank_one_r", layer + ".rank_one_s"};
+  if (late == "additive") frozen = {layer + ".weight.additive"};
+  lpw::optim::Sgd optimizer(network, {.groups = {{.names = frozen, .frozen = true}}});
+  if (late != "none") lpw::release(network, optimizer, {.members = 2, .late = Selectors::parse(late), .sigma = 0.1});
+  const auto before = state_of(network);
+  auto& flat = *lpw::nn::flatten(network);
+  fill(flat.gradient.base, 1.0), fill(flat.gradient.late, 1.0);
+  optimizer.step();
+  const auto after = state_of(network);
+  for (const std::string& name : frozen) CHECK(after.at(name) == before.at(name));
+  for (const auto& [name, rows] : after)
+    if (!name.starts_with("table") && !name.starts_with("decoder")) CHECK_FALSE(rows == before.at(name));
 }
 
 TEST_CASE("rates can be set in the course of training", "[optim]") {

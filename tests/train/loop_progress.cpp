@@ -56,6 +56,22 @@ TEST_CASE("loop progress: a pipe gets a line for each epoch, with rate, time and
   std::fclose(file);
 }
 
+TEST_CASE("loop progress: a loop that was resumed in the middle of an epoch has the rest of it before it") {
+  Shown shown;
+  std::FILE* file = std::tmpfile();
+  LoopProgress progress({.epochs = 3, .samples = 100, .first_epoch = 1, .first_iteration = 3, .first_samples = 75},
+                        file, shown.clock());
+  shown.wait(400), progress.step(5, 2.0);
+  shown.wait(1), progress.step(20, 2.0);
+  progress.end_epoch();
+  CHECK(content_of(file) ==  // 80 s a sample, of which there are 20 of this epoch and 100 of the last
+        "epoch 2/3  iteration 4  0 samples/s  ETA 2:40:00  loss 2.0000\n"
+        "epoch 2/3  loss 2.0000  0 samples/s  401.0 s  ETA 26:44\n");
+  std::fclose(file);
+  CHECK(message_of<lpw::OptionError>([&] { LoopProgress({.first_iteration = -1}); }) ==
+        "progress: begins at epoch 0, iteration -1 after 0 of its samples; expected 0 or more of each");
+}
+
 TEST_CASE("loop progress: a long epoch shows signs of life in a pipe") {
   Shown shown;
   std::FILE* file = std::tmpfile();

@@ -31,7 +31,7 @@ template <class W>
 void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   const SgdStep step = present_step(store);
   const W rate = static_cast<W>(step.learning_rate), momentum = static_cast<W>(step.momentum),
-          decay = static_cast<W>(step.weight_decay);
+          decay = static_cast<W>(step.weight_decay), target = static_cast<W>(step.decay_target);
   const W scale = gradient_scale(step.gradient_scale, factor);
   const bool nesterov = step.nesterov;
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, velocity = store.velocity;
@@ -39,7 +39,7 @@ void sgd_step(const SgdStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   parallel_elements(weight.size(), 3, [=](std::int64_t first, std::int64_t last) {
 #pragma omp simd
     for (std::int64_t i = first; i < last; ++i) {
-      const W d = scale * g[i] + decay * w[i];
+      const W d = scale * g[i] + decay * (w[i] - target);
       const W next = momentum * v[i] + d;
       v[i] = next;
       w[i] -= rate * (nesterov ? d + momentum * next : next);
@@ -57,13 +57,13 @@ void adam_step(const AdamStore<W, Cpu>& store, const Tensor<W, Cpu>& factor) {
   const W correction1 = static_cast<W>(step.mean_correction()), correction2 = static_cast<W>(step.square_correction());
   const W coupled = static_cast<W>(step.decoupled ? 0 : step.weight_decay);
   const W decoupled = static_cast<W>(step.decoupled ? step.learning_rate * step.weight_decay : 0);
-  const W scale = gradient_scale(step.gradient_scale, factor);
+  const W target = static_cast<W>(step.decay_target), scale = gradient_scale(step.gradient_scale, factor);
   Tensor<W, Cpu> weight = store.weight, gradient = store.gradient, mean = store.mean, square = store.square;
   W *w = weight.data(), *g = gradient.data(), *m = mean.data(), *v = square.data();
   parallel_elements(weight.size(), 6, [=](std::int64_t first, std::int64_t last) {
 #pragma omp simd
     for (std::int64_t i = first; i < last; ++i) {
-      const W d = scale * g[i] + coupled * w[i], kept = w[i] - decoupled * w[i];
+      const W beyond = w[i] - target, d = scale * g[i] + coupled * beyond, kept = w[i] - decoupled * beyond;
       m[i] = beta1 * m[i] + complement1 * d;
       v[i] = beta2 * v[i] + complement2 * d * d;
       w[i] = kept - rate * (m[i] * correction1) / (std::sqrt(v[i] * correction2) + epsilon);

@@ -35,7 +35,8 @@ namespace cuda::detail {
           .learning_rate = static_cast<float>(step.learning_rate),
           .weight_decay = static_cast<float>(step.weight_decay),
           .gradient_scale = static_cast<float>(step.gradient_scale),
-          .rate = store.learning_rate.data()};
+          .rate = store.learning_rate.data(),
+          .decay_target = static_cast<float>(step.decay_target)};
 }
 
 [[nodiscard]] inline kernels::AdamStore<float> kernel_store(const AdamStore<float, Cuda>& store) {
@@ -50,7 +51,8 @@ namespace cuda::detail {
           .weight_decay = static_cast<float>(step.weight_decay),
           .gradient_scale = static_cast<float>(step.gradient_scale),
           .count = static_cast<std::int32_t>(step.count),
-          .rate = store.learning_rate.data()};
+          .rate = store.learning_rate.data(),
+          .decay_target = static_cast<float>(step.decay_target)};
 }
 
 }  // namespace cuda::detail
@@ -69,8 +71,8 @@ inline void sgd_step(const SgdStore<float, Cuda>& base, const SgdStore<float, Cu
   cuda::launch(kernels::sgd_step<float>, cuda::detail::weight_plan(p.base.size, p.late.size), p);
 }
 
-/// The stores may differ in rate, decay, scale and count; throws OptionError where they do in anything else. In a
-/// captured graph the counts go on from those at the capture.
+/// The stores may differ in rate, decay and its target, scale and count; throws OptionError where they do in anything
+/// else. In a captured graph the counts go on from those at the capture.
 inline void adam_step(const AdamStore<float, Cuda>& base, const AdamStore<float, Cuda>& late,
                       const Tensor<float, Cuda>& gradient_factor = {}) {
   const AdamStep &step = base.step, &other = late.step;

@@ -19,16 +19,23 @@ void add_average(NamedTensors& tensors, const std::string& name, const optim::Av
   tensors.add(name + ".counts", counts);
 }
 
-/// Puts them into an average of the same options, for a network of the same form. Throws FileError where they are
-/// missing, of other shapes, or not what such an average can have; it is untouched then but for its states.
-template <class W, class D>
-void get_average(const NamedTensors& tensors, const std::string& name, optim::Average<W, D>& average) {
+/// An average's counts. Throws FileError where they are missing or cannot be.
+[[nodiscard]] inline optim::AverageCounts recorded_average_counts(const NamedTensors& tensors,
+                                                                  const std::string& name) {
   const auto counts = tensors.get<std::int64_t>(name + ".counts", {2});
   const optim::AverageCounts recorded{counts.data()[0], counts.data()[1]};
   const bool possible = recorded.late_updates >= 0 && recorded.updates >= recorded.late_updates;
   require<FileError>(possible, tensors.source(), ": tensor '", name, ".counts' says ", recorded.updates,
                      " updates, of which ", recorded.late_updates,
                      " were of late-phase weights; expected 0 <= late-phase ones <= all");
+  return recorded;
+}
+
+/// Puts them into an average of the same options, for a network of the same form. Throws FileError where they are
+/// missing, of other shapes, or not what such an average can have; it is untouched then but for its states.
+template <class W, class D>
+void get_average(const NamedTensors& tensors, const std::string& name, optim::Average<W, D>& average) {
+  const auto recorded = recorded_average_counts(tensors, name);
   for (auto& [state, pair] : average.states()) get_pair(tensors, name + '.' + state, pair);
   average.set_counts(recorded);
 }

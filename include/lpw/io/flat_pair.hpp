@@ -15,6 +15,13 @@ void add_pair(NamedTensors& tensors, const std::string& name, const nn::FlatPair
   tensors.add(name + ".late", to_host(pair.late));
 }
 
+/// Throws FileError where <name>.base and <name>.late are missing or of another type or other shapes.
+template <class W>
+void require_pair(const NamedTensors& tensors, const std::string& name, const Shape& base, const Shape& late) {
+  tensors.require_form<W>(name + ".base", base);
+  tensors.require_form<W>(name + ".late", late);
+}
+
 /// Copies <name>.base and <name>.late into a pair. Throws FileError where they are missing or of other shapes.
 template <class W, class D>
 void get_pair(const NamedTensors& tensors, const std::string& name, nn::FlatPair<W, D>& pair) {

@@ -105,9 +105,18 @@ class NamedTensors {
     return tensors_[found->second];
   }
 
+  /// Throws FileError where the tensor `name` is missing or of another element type or shape.
+  template <class T>
+  void require_form(std::string_view name, const Shape& shape) const {
+    const NamedTensor& found = at(name);
+    require<FileError>(found.dtype == dtype_name<T>() && found.shape == shape, source_, ": tensor '", name, "' is ",
+                       found.dtype, " ", found.shape, ", expected ", dtype_name<T>(), " ", shape);
+  }
+
   /// A copy of the tensor `name`. Throws FileError where it is missing or of another element type or shape.
   template <class T>
   [[nodiscard]] Tensor<T, Cpu> get(std::string_view name, const Shape& shape) const {
+    require_form<T>(name, shape);  // before memory is taken for it
     Tensor<T, Cpu> result(shape);
     copy_to(name, result);
     return result;
@@ -129,9 +138,8 @@ class NamedTensors {
   /// Copies the tensor `name` into one of the same shape, which may be strided. Throws FileError as get() does.
   template <class T>
   void copy_to(std::string_view name, Tensor<T, Cpu>& to) const {
+    require_form<T>(name, to.shape());
     const NamedTensor& from = at(name);
-    require<FileError>(from.dtype == dtype_name<T>() && from.shape == to.shape(), source_, ": tensor '", name, "' is ",
-                       from.dtype, " ", from.shape, ", expected ", dtype_name<T>(), " ", to.shape());
     if (to.size() == 0) return;
     const std::int64_t rows = to.contiguous() ? 1 : to.dim(0);
     const std::size_t row_bytes = from.data.size() / static_cast<std::size_t>(rows);

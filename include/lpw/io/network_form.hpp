@@ -9,6 +9,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include <nlohmann/json.hpp>
@@ -22,6 +23,20 @@ struct FormEntry {
   std::string name, shape;  // of one member, "[10 64]"
   bool late = false;        // a late-phase weight
   std::string added = {};   // what a release attached it as, "factor" or "deviations"; "" for the network's own
+
+  /// How many numbers a member has of it.
+  [[nodiscard]] std::int64_t size() const {
+    std::int64_t size = 1, extent = 0;
+    bool number = false;
+    for (const char c : shape) {
+      if (const bool digit = c >= '0' && c <= '9'; digit) {
+        extent = 10 * extent + (c - '0'), number = true;
+      } else if (std::exchange(number, false)) {
+        size *= std::exchange(extent, 0);
+      }
+    }
+    return size;
+  }
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FormEntry, name, shape, late, added)
 
@@ -43,19 +58,37 @@ struct NetworkForm {
     }
     return late;
   }
+  /// The columns of the base store, or of the late-phase one.
+  [[nodiscard]] std::int64_t columns(bool late) const {
+    std::int64_t columns = 0;
+    for (const FormEntry& entry : parameters) columns += entry.late == late ? entry.size() : 0;
+    return columns;
+  }
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(NetworkForm, dtype, members, released, parameters, buffers)
 
-/// The form of a network as it is.
+namespace detail {
+
+inline void require_distinct(const std::vector<FormEntry>& entries, const char* what) {
+  std::set<std::string> names;
+  for (const FormEntry& entry : entries)
+    require(names.insert(entry.name).second, "state: two ", what, " of the network are called '", entry.name,
+            "'; visit() is to give each a name of its own");
+}
+
+}  // namespace detail
+
+/// The form of a network as it is. Throws Error where two parameters, or two running statistics, have one name.
 template <nn::Visitable M>
 [[nodiscard]] NetworkForm form_of(M& network) {
   NetworkForm form{
       std::string(dtype_name<nn::WeightOf<M>>()), nn::members(network), lpw::detail::is_released(network), {}, {}};
   std::set<const void*> seen, deviations;
+  const nn::FormIds ids = nn::form_ids(network);
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
     if (auto* phi = parameter.deviations()) deviations.insert(phi->id());
     if (!seen.insert(parameter.id()).second) return;
-    const bool deviates = deviations.contains(parameter.id()), factor = parameter.group() == Group::rank_one;
+    const bool deviates = deviations.contains(parameter.id()), factor = ids.factors.contains(parameter.id());
     form.parameters.push_back({name, to_text(parameter.shape()), parameter.late_phase(),
                                deviates ? "deviations"
                                : factor ? "factor"
@@ -64,6 +97,8 @@ template <nn::Visitable M>
   nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
     form.buffers.push_back({name, to_text(buffer.shape())});
   });
+  detail::require_distinct(form.parameters, "parameters");
+  detail::require_distinct(form.buffers, "running statistics");
   return form;
 }
 
@@ -82,7 +117,8 @@ inline void require_same_entries(const std::vector<FormEntry>& stored, const std
   for (const FormEntry& entry : present)
     require<FileError>(has_entry(stored, entry.name), source, ": has no ", what, " '", entry.name, "' ", entry.shape,
                        ", which the network has");
-  for (std::size_t i = 0; i < stored.size(); ++i) {  // as many by now: names are distinct
+  require<FileError>(stored.size() == present.size(), source, ": damaged: names a ", what, " twice");
+  for (std::size_t i = 0; i < stored.size(); ++i) {
     const FormEntry &one = stored[i], &other = present[i];
     require<FileError>(one.name == other.name, source, ": holds '", one.name, "' where the network has '", other.name,
                        "': visit() names them in another order");
@@ -97,14 +133,39 @@ inline void require_same_entries(const std::vector<FormEntry>& stored, const std
 
 namespace detail {
 
-/// The factors that a release with these selectors would attach, in no order.
+/// The factors and deviations that a release with these selectors would attach, in no order.
 template <nn::Visitable M>
-[[nodiscard]] std::vector<std::string> factors_of(M& network, const Selectors& selectors) {
-  std::vector<std::string> names;
-  lpw::detail::for_each_factored_weight(network, selectors, [&](const std::string& weight, auto&) {
-    for (const char* factor : {"rank_one_r", "rank_one_s"}) names.push_back(nn::detail::name_beside(weight, factor));
+[[nodiscard]] std::vector<FormEntry> attached_by(M& network, const Selectors& selectors) {
+  std::vector<FormEntry> entries;
+  lpw::detail::for_each_factored_weight(network, selectors, [&](const std::string& weight, auto& dense) {
+    const Shape shape = dense.shape();
+    entries.push_back({nn::detail::name_beside(weight, "rank_one_r"), to_text(Shape{shape[0]}), true, "factor"});
+    entries.push_back({nn::detail::name_beside(weight, "rank_one_s"), to_text(Shape{shape[-1]}), true, "factor"});
   });
-  return names;
+  lpw::detail::for_each_additive(network, selectors, [&](const std::string& name, const auto& parameter) {
+    entries.push_back({name + ".additive", to_text(parameter.shape()), true, "deviations"});
+  });
+  return entries;
+}
+
+/// Throws FileError about the first entry of one kind that a release has attached and would not attach again.
+inline void require_attached(const std::vector<FormEntry>& stored, const std::vector<FormEntry>& attached,
+                             const char* added, const char* what, const std::string& source) {
+  const auto is_kind = [&](const FormEntry& entry) { return entry.added == added; };
+  for (const FormEntry& entry : stored) {
+    require<FileError>(entry.added.empty() || entry.added == "factor" || entry.added == "deviations", source,
+                       ": damaged: '", entry.name, "' was attached as '", entry.added, "'");
+    if (!is_kind(entry)) continue;
+    const auto found = std::find_if(attached.begin(), attached.end(),
+                                    [&](const FormEntry& some) { return is_kind(some) && some.name == entry.name; });
+    require<FileError>(found != attached.end(), source, ": holds the ", what, " '", entry.name,
+                       "', which a release does not give the network");
+    require<FileError>(found->shape == entry.shape && entry.late, source, ": the ", what, " '", entry.name, "' is ",
+                       entry.shape, ", the network's ", found->shape);
+  }
+  for (const FormEntry& entry : attached)
+    require<FileError>(!is_kind(entry) || has_entry(stored, entry.name), source, ": has no ", what, " '", entry.name,
+                       "', which a release gives the network");
 }
 
 /// As require_fits, of a plain network and what is recorded of a released one.
@@ -115,14 +176,9 @@ void require_becomes(const NetworkForm& stored, NetworkForm present, M& network,
   for (auto* form : {&plain, &present})
     for (FormEntry& entry : form->parameters) entry.late = false;
   require_same_entries(plain.parameters, present.parameters, "parameter", source);
-  const auto factors = factors_of(network, stored.selectors());
-  for (const FormEntry& entry : stored.parameters)
-    require<FileError>(
-        entry.added != "factor" || std::find(factors.begin(), factors.end(), entry.name) != factors.end(), source,
-        ": holds the rank-1 factor '", entry.name, "', which a release does not give the network");
-  for (const std::string& name : factors)
-    require<FileError>(has_entry(stored.parameters, name), source, ": has no rank-1 factor '", name,
-                       "', which a release gives the network");
+  const auto attached = attached_by(network, stored.selectors());
+  require_attached(stored.parameters, attached, "factor", "rank-1 factor", source);
+  require_attached(stored.parameters, attached, "deviations", "deviations", source);
 }
 
 }  // namespace detail
@@ -141,6 +197,17 @@ void require_fits(const NetworkForm& stored, M& network, const std::string& sour
   detail::require_same_entries(stored.buffers, present.buffers, "running statistic", source);
   if (stored.released != present.released) return detail::require_becomes(stored, present, network, source);
   detail::require_same_entries(stored.parameters, present.parameters, "parameter", source);
+}
+
+/// Whether a network is as it was made, of templates, and a file's had folded them in a collapse.
+template <nn::Visitable M>
+[[nodiscard]] bool templates_were_folded(const NetworkForm& stored, M& network) {
+  const nn::FormIds ids = nn::form_ids(network);
+  bool kept = lpw::detail::is_released(network) || ids.coefficients.empty();
+  nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
+    kept = kept || (ids.coefficients.contains(parameter.id()) && detail::has_entry(stored.parameters, name));
+  });
+  return !kept;
 }
 
 }  // namespace lpw::inline LPW_ABI::io

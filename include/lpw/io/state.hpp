@@ -22,6 +22,7 @@
 #include <lpw/io/flat_pair.hpp>
 #include <lpw/io/network_form.hpp>
 #include <lpw/io/state_parts.hpp>
+#include <lpw/late_phase/collapse.hpp>
 
 namespace lpw::inline LPW_ABI::io {
 
@@ -91,18 +92,53 @@ inline void require_same_parts(const nlohmann::json& stored, const std::vector<s
   return meta;
 }
 
+/// A file's tensors, and the stores that a network of a recorded form has, whose weights they must be. Throws FileError
+/// where they are others.
+template <nn::Visitable M>
+[[nodiscard]] StateFile state_file(const NamedTensors& tensors, const NetworkForm& form, M& network) {
+  std::int64_t statistics = 0;
+  nn::for_each_buffer(network, [&](const std::string&, const auto& buffer) { statistics += buffer.shape().size(); });
+  StateFile file{tensors, {1, form.columns(false)}, {form.members, form.columns(true)}, {form.members, statistics}};
+  require<FileError>(form.members >= 1, file.source(), ": damaged: it says 0 members");
+  require_pair<nn::WeightOf<M>>(tensors, "weights", file.base, file.late);
+  return file;
+}
+
+/// Throws FileError unless a network can take what a file records of the form, as it is or by a release, OptionError
+/// where that cannot be.
+template <nn::Visitable M>
+void require_takes(const NetworkForm& form, M& network, const std::string& source) {
+  require_fits(form, network, source);
+  if (form.released && !lpw::detail::is_released(network)) require_releasable(network, form.selectors());
+}
+
 /// The running statistics [K, Q] of a network that they fit. Throws FileError for a variance below zero.
 template <nn::Visitable M>
-[[nodiscard]] Tensor<nn::WeightOf<M>, Cpu> read_buffers(const NamedTensors& tensors, M& network, std::int64_t members,
-                                                        const std::string& source) {
-  std::int64_t columns = 0, offset = 0;
-  nn::for_each_buffer(network, [&](const std::string&, const auto& buffer) { columns += buffer.shape().size(); });
-  auto buffers = tensors.get<nn::WeightOf<M>>("buffers", {members, columns});
+[[nodiscard]] Tensor<nn::WeightOf<M>, Cpu> read_buffers(const StateFile& file, M& network) {
+  std::int64_t offset = 0;
+  auto buffers = file.tensors.get<nn::WeightOf<M>>("buffers", file.buffers);
   nn::for_each_buffer(network, [&](const std::string& name, const auto& buffer) {
-    require_variance(name, buffers.columns(offset, buffer.shape()), source);
+    require_variance(name, buffers.columns(offset, buffer.shape()), file.source());
     offset += buffer.shape().size();
   });
   return buffers;
+}
+
+/// Throws NonFinite, with the place, for a number of a loop's JSON that no file holds.
+inline void require_finite_numbers(const nlohmann::json& own, const std::string& source, const std::string& at = {},
+                                   int depth = 0) {
+  require<NonFinite>(!own.is_number_float() || is_finite(own.get<double>()), "the loop's JSON has ",
+                     own.is_number_float() ? own.get<double>() : 0., " at '", at,
+                     "', which a file cannot hold; keep it as a text, or in io::carried; ", source, " is as it was");
+  if (own.is_structured() && depth < max_header_depth)  // deeper is refused as a whole
+    for (const auto& [name, inner] : own.items()) require_finite_numbers(inner, source, at + '/' + name, depth + 1);
+}
+
+/// Whether of a call's parts only the last is JSON, or none.
+template <class... Parts>
+[[nodiscard]] constexpr bool json_is_last() {
+  const bool json[] = {is_json<Parts>..., false};
+  return std::count(json, json + sizeof...(Parts), true) == (sizeof...(Parts) > 0 && json[sizeof...(Parts) - 1]);
 }
 
 /// Which running statistics belong to other weights.
@@ -120,13 +156,16 @@ template <nn::Visitable M>
 /// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
 /// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
 /// Whole or not at all: after a kill in here the file of before is there. Throws NonFinite, with the file of before
-/// intact, where a weight, running statistic or state is NaN or infinite, FileError where the file cannot be written;
+/// intact, where a weight, running statistic or state, or a number of the JSON, is NaN or infinite, FileError where the
+/// file cannot be written, which JSON nested more than some 60 deep is a reason for;
 /// Error where other processes hold some of the members.
 ///
 ///     io::save_state(path, network, optimizer, average, place, nlohmann::json{{"best", best}});
 ///     const auto json = io::load_state(path, network, optimizer, average, place);
 template <nn::Visitable M, class... Parts>
 void save_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
+  static_assert(detail::json_is_last<Parts...>(),
+                "lpw: save_state takes one nlohmann::json of the loop's own, as its last argument");
   const auto flat = nn::flatten(network);
   nn::require_all_members(flat->share, "save_state");
   nn::require_finite(network);
@@ -138,6 +177,7 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
   [[maybe_unused]] const auto write = [&](auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
     if constexpr (detail::is_json<Part>) {
+      detail::require_finite_numbers(part, path.string());
       own = part;
     } else {
       if constexpr (Follower<Part, nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>>)
@@ -168,16 +208,20 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
 
 /// Reads such a file into a network, optimizers and so on that are made as they were at the start of the loop, and
 /// returns the loop's JSON, null where it gave none. A network that had been released is released first, with all that
-/// follows it; training then goes on to the same bits. A network with the same members is taken, too. Throws FileError
-/// for a file that is missing, damaged, truncated, or of something else, and by its name for what does not fit: a
-/// parameter, its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way
-/// round. Nothing is changed then.
+/// follows it, and one whose templates had been folded is collapsed before; training then goes on to the same bits,
+/// from gradients that are zero. A network with the same members is taken, too. Throws FileError for a file that is
+/// missing, damaged, truncated, or of something else, and by its name for what does not fit: a parameter, its shape, an
+/// optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error where an
+/// optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   static_assert(!(detail::is_json<Parts> || ...), "lpw: load_state returns the loop's JSON; it takes none");
   nn::require_all_members(nn::member_share(network), "load_state");
+  detail::StateFollowers<nn::FlatWeights<W, D>, std::remove_reference_t<Parts>...> followers(parts...);
+  require(followers.follows(*nn::flatten(network)),
+          "load_state: a part was made for another network, or before this one was moved to other stores");
   const Checkpoint checkpoint = load_checkpoint(path);
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);
@@ -188,21 +232,30 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     const auto& records = meta.at("parts");
     detail::PartNames names;
     const std::vector<std::string> present{names.next(detail::PartOf<Parts>::kind(parts))...};
-    require_fits(form, network, source);
+    const bool folds = templates_were_folded(form, network);
+    if (folds) {
+      M plain = collapsed(network, Collapse::parameters);
+      detail::require_takes(form, plain, source);
+    } else {
+      detail::require_takes(form, network, source);
+    }
     detail::require_same_parts(meta, present, source);
+    const auto file = detail::state_file(checkpoint.tensors, form, network);
     std::size_t next = 0;
-    (detail::PartOf<Parts>::check(records.at(present[next++]), source, parts), ...);
+    [[maybe_unused]] const auto check = [&](auto& part) {
+      const std::string& name = present[next++];
+      detail::PartOf<decltype(part)>::check(records.at(name), file, name, part);
+    };
+    (check(parts), ...);
     for (const NamedTensor& tensor : checkpoint.tensors) require_finite(tensor, source);
-    const auto& late = checkpoint.tensors.at("weights.late").shape;
-    require<FileError>(late.rank() == 2 && late[0] == form.members && form.members >= 1, source, ": damaged: it says ",
-                       form.members, " members, and holds late-phase weights ", late);
-    const auto buffers = detail::read_buffers(checkpoint.tensors, network, form.members, source);
+    const auto buffers = detail::read_buffers(file, network);
 
+    if (folds) collapse(network, followers, Collapse::parameters);
     if (form.released && !lpw::detail::is_released(network))
-      release(network, detail::StateFollowers<nn::FlatWeights<W, D>, std::remove_reference_t<Parts>...>(parts...),
-              {.members = form.members, .late = form.selectors()});
+      release(network, followers, {.members = form.members, .late = form.selectors()});
     auto& flat = *nn::flatten(network);
     get_pair(checkpoint.tensors, "weights", flat.value);
+    fill(flat.gradient.base, W(0)), fill(flat.gradient.late, W(0));  // what was accumulated is of other weights
     copy(to_device<D>(buffers), flat.buffers);
     nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
       buffer.set_stale(std::find(stale.begin(), stale.end(), name) != stale.end());

@@ -2,10 +2,15 @@
 // place in the data, plateaus and carried tensors, each with its way into the file and back.
 #pragma once
 
+#include <algorithm>
+#include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <iterator>
+#include <map>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -17,6 +22,7 @@
 #include <lpw/optim/best.hpp>
 #include <lpw/optim/optimizer.hpp>
 #include <lpw/optim/plateau.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/patterns.hpp>
 
 namespace lpw::inline LPW_ABI::io {
@@ -36,6 +42,13 @@ template <class T, class D>
 
 namespace detail {
 
+/// What a part is checked against: the file, and the stores that the network is going to have.
+struct StateFile {
+  const NamedTensors& tensors;
+  Shape base, late, buffers;  // [1, N], [K, P], [K, Q]
+  [[nodiscard]] const std::string& source() const { return tensors.source(); }
+};
+
 /// A part of a state: what it is, what the file's header says of it, and its tensors under its name. check() comes
 /// before anything is changed.
 template <class Part>
@@ -52,6 +65,26 @@ struct StatePart {
   if (!rates) return nullptr;
   return {{"learning_rate", rates->learning_rate}, {"weight_decay", rates->weight_decay}};
 }
+/// What tells a schedule from another one: whether there is one, and its factors after 0, 1, 2, 4, ... epochs or
+/// iterations. A schedule itself is the program's.
+[[nodiscard]] inline nlohmann::json schedule_record(const std::optional<optim::Schedule>& schedule) {
+  if (!schedule) return nullptr;
+  std::vector<double> factors;
+  for (std::int64_t time = 0; time < 1 << 16; time = std::max<std::int64_t>(1, 2 * time))
+    factors.push_back(factor(*schedule, optim::Time{.epoch = time, .step = time}));
+  return factors;
+}
+[[nodiscard]] inline bool same_schedule(const nlohmann::json& one, const nlohmann::json& other) {
+  if (!one.is_array() || !other.is_array()) return one == other;
+  const auto factors = one.get<std::vector<double>>(), others = other.get<std::vector<double>>();
+  return std::equal(factors.begin(), factors.end(), others.begin(), others.end(), [](double a, double b) {
+    return std::abs(a - b) <= 1e-9 * std::max(std::abs(a), std::abs(b));  // cosines of another library's
+  });
+}
+
+/// What FactorDecay's are called in a file's header.
+inline constexpr std::string_view factor_decays[] = {"to_zero", "to_one", "none"};
+
 [[nodiscard]] inline nlohmann::json rules_record(const optim::RateRules& rules) {
   nlohmann::json groups = nlohmann::json::array();
   const auto number = [](const std::optional<double>& value) { return value ? nlohmann::json(*value) : nullptr; };
@@ -59,15 +92,17 @@ struct StatePart {
     groups.push_back({{"names", group.names},
                       {"learning_rate", number(group.learning_rate)},
                       {"weight_decay", number(group.weight_decay)},
-                      {"frozen", group.frozen}});
+                      {"frozen", group.frozen},
+                      {"schedule", schedule_record(group.schedule)}});
   return {{"base", rates_record(rules.base)},
           {"late", rates_record(rules.late)},
           {"coefficients", rates_record(rules.coefficients)},
-          {"groups", groups}};
+          {"groups", groups},
+          {"factor_decay", factor_decays[static_cast<std::size_t>(rules.factor_decay)]}};
 }
 
-/// What was recorded of such rules, with what `present` ones have besides. Throws FileError for groups of other names,
-/// and for rates that cannot be.
+/// What was recorded of such rules, with the schedules of `present` ones. Throws FileError for groups of other names or
+/// with other schedules, and for rates that cannot be. Files of before do not say what decay and schedules were.
 [[nodiscard]] inline optim::RateRules recorded_rules(const nlohmann::json& record, optim::RateRules present,
                                                      const std::string& source) {
   const auto number = [&](const nlohmann::json& value) -> std::optional<double> {
@@ -90,18 +125,40 @@ struct StatePart {
     group.learning_rate = number(groups[i].at("learning_rate"));
     group.weight_decay = number(groups[i].at("weight_decay"));
     group.frozen = groups[i].at("frozen").get<bool>();
+    const auto here = schedule_record(group.schedule);
+    require<FileError>(same_schedule(groups[i].value("schedule", here), here), source, ": parameter group ", i + 1,
+                       " of its optimizer has another schedule than ", quoted_list(group.names),
+                       " here; set that of the saved one first");
   }
   present.base = rates(record.at("base")).value_or(optim::Rates());
   present.late = rates(record.at("late")), present.coefficients = rates(record.at("coefficients"));
+  const auto named = record.value("factor_decay", nlohmann::json());
+  const auto* decay = std::find(std::begin(factor_decays), std::end(factor_decays), named);
+  require<FileError>(named.is_null() || decay != std::end(factor_decays), source,
+                     ": damaged: its optimizer's factors decay ", named.dump());
+  if (!named.is_null()) present.factor_decay = static_cast<optim::FactorDecay>(decay - std::begin(factor_decays));
   return present;
 }
 
 /// A count of a file's header. Throws FileError for what is none.
-[[nodiscard]] inline std::int64_t recorded_count(const nlohmann::json& record, const char* name,
+[[nodiscard]] inline std::int64_t recorded_count(const nlohmann::json& record, const std::string& name,
                                                  const std::string& source) {
   const auto& value = record.at(name);
   require<FileError>(value.is_number_integer() && value >= 0, source, ": damaged: '", name, "' is ", value.dump());
   return value.get<std::int64_t>();
+}
+
+/// A score as a file's header has it, where JSON has no infinity.
+[[nodiscard]] inline nlohmann::json score_record(double score) {
+  if (is_finite(score)) return score;
+  return score > 0 ? "infinity" : "-infinity";
+}
+/// Throws FileError for what score_record does not make of a number.
+[[nodiscard]] inline double recorded_score(const nlohmann::json& record, const std::string& source) {
+  for (const double infinite : {HUGE_VAL, -HUGE_VAL})
+    if (record == score_record(infinite)) return infinite;
+  require<FileError>(record.is_number(), source, ": damaged: the score of its best candidate is ", record.dump());
+  return record.get<double>();
 }
 
 template <class W, class D>
@@ -113,19 +170,34 @@ struct StatePart<optim::Optimizer<W, D>> {
     return {{"type", optimizer.name()},
             {"base_steps", optimizer.steps().base},
             {"late_steps", optimizer.steps().late},
+            {"missed_steps", optimizer.missed_steps()},
             {"rates", rules_record(optimizer.rules())}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Optimizer& optimizer) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name,
+                    Optimizer& optimizer) {
+    const std::string& source = file.source();
     require<FileError>(record.at("type") == optimizer.name(), source, ": its optimizer is ",
                        record.at("type").get<std::string>(), ", not ", optimizer.name());
     for (const char* steps : {"base_steps", "late_steps"}) (void)recorded_count(record, steps, source);
+    const auto missed = missed_steps(record);
+    for (const auto& [parameter, count] : missed.get<std::map<std::string, nlohmann::json>>())
+      (void)recorded_count(missed, parameter, source);
     (void)recorded_rules(record.at("rates"), optimizer.rules(), source);
+    for (const auto& state : optimizer.states())
+      require_pair<W>(file.tensors, name + '.' + state.name, file.base, file.late);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    Optimizer& optimizer) {
     for (auto& [state, pair] : optimizer.states()) get_pair(tensors, name + '.' + state, pair);
     optimizer.set_steps({record.at("base_steps").get<std::int64_t>(), record.at("late_steps").get<std::int64_t>()});
+    optimizer.set_missed_steps(missed_steps(record).get<std::map<std::string, std::int64_t>>());
     optimizer.set_rules(recorded_rules(record.at("rates"), optimizer.rules(), tensors.source()));
+  }
+
+ private:
+  /// By parameters' names; files of before do not say.
+  [[nodiscard]] static nlohmann::json missed_steps(const nlohmann::json& record) {
+    return record.value("missed_steps", nlohmann::json::object());
   }
 };
 
@@ -137,11 +209,15 @@ struct StatePart<optim::Average<W, D>> {
     add_average(tensors, name, average);
     return {{"type", average.name()}, {"states", average.states().size()}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Average& average) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name, Average& average) {
+    const std::string& source = file.source();
     require<FileError>(record.at("type") == average.name(), source, ": its average is ",
                        record.at("type").get<std::string>(), ", not ", average.name());
     require<FileError>(record.at("states") == average.states().size(), source, ": its ", average.name(), " keeps ",
                        record.at("states").dump(), " networks, not ", average.states().size());
+    (void)recorded_average_counts(file.tensors, name);
+    for (const auto& state : average.states())
+      require_pair<W>(file.tensors, name + '.' + state.name, file.base, file.late);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json&, const std::string& name, Average& average) {
     get_average(tensors, name, average);
@@ -154,8 +230,8 @@ struct StatePart<data::Place> {
   static nlohmann::json write(NamedTensors&, const std::string&, const data::Place& place) {
     return {{"epoch", place.epoch}, {"iteration", place.iteration}, {"step", place.step}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const data::Place&) {
-    for (const char* count : {"epoch", "iteration", "step"}) (void)recorded_count(record, count, source);
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string&, const data::Place&) {
+    for (const char* count : {"epoch", "iteration", "step"}) (void)recorded_count(record, count, file.source());
   }
   static void read(const NamedTensors&, const nlohmann::json& record, const std::string&, data::Place& place) {
     const auto get = [&](const char* count) { return record.at(count).get<std::int64_t>(); };
@@ -175,19 +251,29 @@ struct StatePart<optim::BestWeights<W, D>> {
     for (const nn::Segment& segment : best.form().segments)
       segments.push_back({{"name", segment.name}, {"late", segment.late_phase}, {"size", segment.size}});
     return {{"name", best.candidate()->name},
-            {"score", best.candidate()->score},
+            {"score", score_record(best.candidate()->score)},
             {"members", best.form().members},
             {"segments", segments}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Best&) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name, const Best&) {
     if (record.is_null()) return;
-    require<FileError>(record.at("name").is_string() && record.at("score").is_number(), source,
-                       ": damaged: the score of its best candidate is ", record.at("score").dump());
-    (void)recorded_count(record, "members", source);
+    const std::string& source = file.source();
+    (void)record.at("name").get<std::string>();
+    (void)recorded_score(record.at("score"), source);
+    const std::int64_t members = recorded_count(record, "members", source);
+    std::int64_t left[2] = {columns_of(file, name + ".base"), columns_of(file, name + ".late")};
     for (const auto& segment : record.at("segments")) {
-      (void)recorded_count(segment, "size", source);
-      (void)std::pair(segment.at("name").template get<std::string>(), segment.at("late").template get<bool>());
+      const std::int64_t size = recorded_count(segment, "size", source);
+      (void)segment.at("name").template get<std::string>();
+      std::int64_t& room = left[segment.at("late").template get<bool>()];
+      require<FileError>(size <= room, source, ": damaged: its best candidate has more weights than it says");
+      room -= size;
     }
+    require<FileError>(left[0] == 0 && left[1] == 0, source,
+                       ": damaged: its best candidate has fewer weights than it says");
+    require_pair<W>(file.tensors, name, {1, columns_of(file, name + ".base")},
+                    {members, columns_of(file, name + ".late")});
+    file.tensors.require_form<W>(name + ".buffers", {members, file.buffers[1]});
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name, Best& best) {
     if (record.is_null()) {
@@ -205,9 +291,17 @@ struct StatePart<optim::BestWeights<W, D>> {
     const auto stored = [&](const char* part) {
       return to_device<D>(tensors.get<W>(name + part, tensors.at(name + part).shape));
     };
-    best.set_candidate({record.at("name").get<std::string>(), record.at("score").get<double>()},
+    best.set_candidate({record.at("name").get<std::string>(), recorded_score(record.at("score"), tensors.source())},
                        record.at("members").get<std::int64_t>(), std::move(segments),
                        {stored(".base"), stored(".late")}, stored(".buffers"));
+  }
+
+ private:
+  [[nodiscard]] static std::int64_t columns_of(const StateFile& file, const std::string& tensor) {
+    const NamedTensor& found = file.tensors.at(tensor);
+    require<FileError>(found.shape.rank() == 2, file.source(), ": tensor '", tensor, "' is ", found.dtype, ' ',
+                       found.shape, ", expected rows and columns");
+    return found.shape[1];
   }
 };
 
@@ -221,7 +315,8 @@ struct StatePart<optim::Plateau> {
             {"bad", state.bad},
             {"cooling", state.cooling}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const optim::Plateau&) {
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string&, const optim::Plateau&) {
+    const std::string& source = file.source();
     for (const char* count : {"bad", "cooling"}) (void)recorded_count(record, count, source);
     require<FileError>(record.at("factor").is_number() && record.at("factor") >= 0 && record.at("factor") <= 1 &&
                            (record.at("best").is_null() || record.at("best").is_number()),
@@ -244,10 +339,12 @@ struct StatePart<Carried<T, D>> {
     if (!part.tensor.empty()) tensors.add(name, to_host(part.tensor));
     return {{"type", dtype_name<T>()}, {"empty", part.tensor.empty()}};
   }
-  static void check(const nlohmann::json& record, const std::string& source, const Carried<T, D>& part) {
-    require<FileError>(record.at("type") == dtype_name<T>() && record.at("empty").is_boolean(), source,
+  static void check(const nlohmann::json& record, const StateFile& file, const std::string& name,
+                    const Carried<T, D>& part) {
+    require<FileError>(record.at("type") == dtype_name<T>() && record.at("empty").is_boolean(), file.source(),
                        ": what is carried as '", part.name, "' is ", record.at("type").dump(), ", not ",
                        dtype_name<T>());
+    if (!record.at("empty").get<bool>()) file.tensors.require_form<T>(name, file.tensors.at(name).shape);
   }
   static void read(const NamedTensors& tensors, const nlohmann::json& record, const std::string& name,
                    const Carried<T, D>& part) {

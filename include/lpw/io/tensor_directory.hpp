@@ -31,13 +31,24 @@ inline constexpr std::string_view checkpoint_magic = "LPWCKPT1";
 /// Longest header accepted, as in the safetensors specification.
 inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 
+/// How deep a header may nest, itself included.
+inline constexpr int max_header_depth = 64;
+
+/// Whether JSON nests deeper than so many levels. Looks no deeper.
+[[nodiscard]] inline bool nests_deeper(const nlohmann::json& json, int levels) {
+  if (!json.is_structured()) return false;
+  return levels == 0 ||
+         std::any_of(json.begin(), json.end(), [&](const auto& inner) { return nests_deeper(inner, levels - 1); });
+}
+
 /// Parses a header that starts at byte `offset` of the file `source`. Throws FileError where it is not one JSON object,
 /// nests more than 64 deep or names a member of an object twice.
 [[nodiscard]] inline nlohmann::json parse_header(ByteView header, const std::string& source, std::uint64_t offset) {
   using Json = nlohmann::json;
   std::vector<std::set<std::string>> names;
   const auto check = [&](int depth, Json::parse_event_t event, Json& value) {
-    require<FileError>(depth <= 64, source, ": damaged: its header nests more than 64 deep");
+    require<FileError>(depth <= max_header_depth, source, ": damaged: its header nests more than ", max_header_depth,
+                       " deep");
     if (event == Json::parse_event_t::object_start) names.emplace_back();
     if (event == Json::parse_event_t::object_end) names.pop_back();
     if (event == Json::parse_event_t::key) {
@@ -61,9 +72,11 @@ inline constexpr std::uint64_t max_header_bytes = 100'000'000;
 }
 
 /// A header as text, filled with blanks to `remainder` modulo 8 bytes. Throws FileError where a string in it is not
-/// UTF-8.
+/// UTF-8, or it nests deeper than parse_header reads.
 [[nodiscard]] inline std::string format_header(const nlohmann::json& header, const std::filesystem::path& path,
                                                std::size_t remainder) {
+  require<FileError>(!nests_deeper(header, max_header_depth), path.string(),
+                     ": cannot be written: its header nests more than ", max_header_depth, " deep");
   std::string text;
   try {
     text = header.dump();

@@ -1,6 +1,7 @@
 // Coupling: members whose late-phase weights pull on each other after the optimizer's steps. It is one operation on Φ
 // [K, P]; the shared weights, running statistics and, but for Swap, the optimizer's states stay as they are. What a
-// member's running statistics belong to moves a little with its weights, as in every step.
+// member's running statistics belong to moves a little with its weights, as in every step. An optimizer's frozen groups
+// are the optimizer's: late-phase weights among them are coupled as the others are.
 //
 // A coupling is work of its own beside a step that a device replays: whether it is due, how strongly it pulls and the
 // step of its random numbers are the host's. All of them are functions of the step, so that the centre is all that a

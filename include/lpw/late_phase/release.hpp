@@ -143,8 +143,9 @@ void for_each_factored_weight(M& network, const Selectors& selectors, F&& f) {
 template <nn::Visitable M>
 [[nodiscard]] bool is_released(M& network) {
   bool released = nn::members(network) > 1;
+  const nn::FormIds ids = nn::form_ids(network);
   nn::for_each_parameter(network, [&](const std::string&, const auto& parameter) {
-    released = released || (parameter.late_phase() && parameter.group() != Group::templates);
+    released = released || (parameter.late_phase() && !ids.coefficients.contains(parameter.id()));
   });
   return released;
 }
@@ -231,13 +232,14 @@ std::set<const void*> draw_members(M& network, std::int64_t members, const Membe
 /// parameter that they belong to. Those whose ids are `seen` differ already.
 template <nn::Visitable M>
 void start_members(M& network, const ReleaseOptions& o, std::set<const void*> seen) {
+  const nn::FormIds ids = nn::form_ids(network);
   // a weight shared by two modules gets its noise once
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {
     auto* const phi = parameter.deviations();
     if (!(phi || parameter.late_phase()) || !seen.insert(parameter.id()).second) return;
     if (phi) seen.insert(phi->id());
     const Philox random = o.random.stream(Stream::release, name_hash(name));
-    if (parameter.group() == Group::rank_one && o.rank_one_start.kind != RankOneStart::Kind::ones)
+    if (ids.factors.contains(parameter.id()) && o.rank_one_start.kind != RankOneStart::Kind::ones)
       start_factor(parameter, o.rank_one_start, random);
     else if (o.sigma > 0 && phi)
       add_member_noise(phi->value(), parameter.value(), o.sigma, random);

@@ -4,6 +4,7 @@
 #pragma once
 
 #include <algorithm>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -23,11 +24,12 @@ struct FlatPair {
 
 /// Where a parameter lies: columns [offset, offset + size) of the base or the late-phase store.
 struct Segment {
-  std::string name;
+  std::string name;  // the first, where layers share it
   const void* id;
   bool late_phase;
   std::int64_t offset, size;
   Group group = Group::none;
+  std::vector<std::string> other_names = {};
 };
 
 /// The stores of a network, and which weight lies where in them.
@@ -83,12 +85,17 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(
   flat->members = members;
   flat->share = std::move(share);
   std::int64_t columns[2] = {0, 0}, buffer_columns = 0;
-  std::set<const void*> seen;
+  std::map<const void*, std::size_t> seen;
+  const FormIds ids = form_ids(module);
   for_each_parameter(module, [&](const std::string& name, Parameter<W, D>& parameter) {
-    if (!seen.insert(parameter.id()).second) return;  // a weight shared by two modules lies in one place
+    const auto [known, is_new] = seen.emplace(parameter.id(), flat->segments.size());
+    if (!is_new) return flat->segments[known->second].other_names.push_back(name);  // it lies in one place
     const std::int64_t size = parameter.shape().size();
     std::int64_t& offset = columns[parameter.late_phase()];
-    flat->segments.push_back({name, parameter.id(), parameter.late_phase(), offset, size, parameter.group()});
+    Group group = parameter.group();
+    if (ids.factors.contains(parameter.id())) group = group | Group::rank_one;
+    if (ids.coefficients.contains(parameter.id())) group = group | Group::templates;
+    flat->segments.push_back({name, parameter.id(), parameter.late_phase(), offset, size, group});
     offset += size;
   });
   for_each_buffer(module, [&](const std::string&, Buffer<W, D>& buffer) { buffer_columns += buffer.shape().size(); });

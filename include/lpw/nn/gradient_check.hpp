@@ -19,10 +19,36 @@ namespace lpw::inline LPW_ABI::nn {
 template <class M>
 concept CheckableModule = Module<M> && std::same_as<double, WeightOf<M>> && std::same_as<Cpu, typename M::device_type>;
 
+namespace detail {
+
+/// Puts a layer's weights back, and makes its gradients zero, however a check ends.
+class CheckedParameters {
+ public:
+  using Named = std::pair<std::string, Parameter<double, Cpu>>;
+  explicit CheckedParameters(std::vector<Named>& parameters) : parameters_(parameters) {
+    for (const auto& [name, parameter] : parameters) values_.push_back(clone(parameter.value()));
+  }
+  CheckedParameters(const CheckedParameters&) = delete;
+  CheckedParameters& operator=(const CheckedParameters&) = delete;
+  ~CheckedParameters() {
+    for (std::size_t i = 0; i < values_.size(); ++i) {
+      copy(values_[i], parameters_[i].second.value());
+      fill(parameters_[i].second.gradient(), 0.0);
+    }
+  }
+  [[nodiscard]] const std::vector<Tensor<double, Cpu>>& values() const { return values_; }
+
+ private:
+  std::vector<Named>& parameters_;
+  std::vector<Tensor<double, Cpu>> values_;
+};
+
+}  // namespace detail
+
 /// "" if the gradients of a layer in double at x [K, B, ...] agree with central differences for every element of x and
 /// of every parameter (each member's rows, factors and deviations, too), else a line about the first that does not.
-/// Released, it is checked with as many members. Parameters are as before afterwards, and their gradients zero; running
-/// statistics move as in training.
+/// Released, it is checked with as many members. Parameters are as before afterwards, and their gradients zero, also
+/// where forward throws; running statistics move as in training.
 template <CheckableModule M>
 [[nodiscard]] std::string gradient_mismatch(std::string_view name, M& layer, const Tensor<double, Cpu>& x,
                                             const TapeOptions& options = {}) {
@@ -31,8 +57,9 @@ template <CheckableModule M>
   for_each_parameter(layer, [&](const std::string& called, auto& parameter) {
     if (seen.insert(parameter.id()).second) parameters.emplace_back(called, parameter);
   });
+  const detail::CheckedParameters before(parameters);
   std::vector<Tensor<double, Cpu>> inputs{x};
-  for (const auto& [called, parameter] : parameters) inputs.push_back(clone(parameter.value()));
+  for (const auto& value : before.values()) inputs.push_back(clone(value));
   for (auto& [called, parameter] : parameters) fill(parameter.gradient(), 0.0);
   const auto layer_of = [&](gradients::DoubleVariables in) {
     for (std::size_t i = 0; i < parameters.size(); ++i) copy(in[i + 1].value(), parameters[i].second.value());
@@ -48,7 +75,6 @@ template <CheckableModule M>
     const auto why = expected.mismatch(clone(parameter.gradient()), i + 1);
     if (line.empty() && !why.empty())
       line = to_text(name, ": gradient of '", called, "' ", parameter.value().shape(), ", ", why);
-    fill(parameter.gradient(), 0.0);
   }
   return line;
 }

@@ -124,6 +124,20 @@ template <Visitable M>
   return found;
 }
 
+/// The ids of what dense weights are made of, whatever groups it was given besides.
+struct FormIds {
+  std::set<const void*> factors, coefficients;  // rank-1 factors; coefficients of templates
+};
+template <Visitable M>
+[[nodiscard]] FormIds form_ids(M& module) {
+  FormIds ids;
+  for_each_dense_weight(module, [&](const std::string&, auto& weight) {
+    if (auto* factors = weight.rank_one()) ids.factors.insert({factors->output.id(), factors->input.id()});
+    if (auto* made = weight.templates()) ids.coefficients.insert(made->coefficients.id());
+  });
+  return ids;
+}
+
 /// Gives all dense weights that take them rank-1 factors of ones, which change nothing.
 template <Visitable M>
 void attach_rank_one(M& module) {

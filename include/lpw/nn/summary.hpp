@@ -131,6 +131,10 @@ class TraceReader {
     static const std::set<std::string_view> products{"conv2d", "conv2d_add", "conv_transpose2d", "linear", "lstm",
                                                      "gru",    "matmul"};
     if (!products.contains(operation.name)) return;
+    if (operation.name == "matmul") {  // each number of the left factor meets a row of the right one
+      layer.multiply_adds += shape(operation.inputs[0]).size_from(1) * y[-1];
+      return;
+    }
     // Each place of the result reads the whole weight; of a transposed convolution each place of the input does.
     const Shape& read = operation.name == "conv_transpose2d" ? shape(operation.inputs[0]) : y;
     const std::int64_t places = read.size_from(1) / read[-1];
@@ -199,7 +203,8 @@ template <Visitable M>
 }
 
 /// The same, and what each layer makes of an input [K, B, ...], of whatever type forward takes, with the multiply-adds
-/// of its products with dense weights for one member's B samples: those of convolutions, linear layers and LSTMs; what
+/// of its products with weights for one member's B samples: those of convolutions, linear layers, recurrent ones and
+/// matmul; what
 /// norms, activations, look-ups and products of activations cost is not counted. The network computes it once, in
 /// evaluation: throws as that does.
 template <Visitable M, class X>

@@ -43,10 +43,11 @@ class Adam final : public Optimizer<W, D> {
   /// takes moments and count along. Where gamma_theta changes the size of the base gradient by a factor, so that K
   /// members sum to K times the gradient of one, the base weights' mean is multiplied by it and their square by its
   /// square: moments of smaller gradients would make the steps up to K times too long, for as long as the square
-  /// remembers.
+  /// remembers. Weights that were frozen keep the count of the steps that they have seen.
   void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) override {
     const StepCounts carried{carried_steps(from, *to, false), carried_steps(from, *to, true)};
     const std::int64_t count = std::max(carried.base, carried.late);
+    carry_missed(from, *to, carried);
     scale_moments(1 / this->base_gradient_size(from), this->steps_, {count, count});
     Base::rearrange(from, to);
     for (auto& [name, pair] : this->states_) {
@@ -73,12 +74,13 @@ class Adam final : public Optimizer<W, D> {
                   .weight_decay = s.base.weight_decay,
                   .decoupled = o.decoupled,
                   .gradient_scale = this->base_scale(),
-                  .count = this->steps_.base};
+                  .count = this->steps_.base - s.missed,
+                  .decay_target = s.decay_target};
     AdamStep late = base;
     late.learning_rate = s.late.learning_rate;
     late.weight_decay = s.late.weight_decay;
     late.gradient_scale = 1;
-    late.count = this->steps_.late;
+    late.count = this->steps_.late - s.missed;
     adam_step(AdamStore<W, D>{s.value.base, s.gradient.base, mean.base, square.base, base, s.base_rate},
               AdamStore<W, D>{s.value.late, s.gradient.late, mean.late, square.late, late, s.late_rate}, clipping);
   }
@@ -102,18 +104,45 @@ class Adam final : public Optimizer<W, D> {
   /// Makes moments of `past` steps those of `steps`, and of base gradients multiplied by `factor`. Where a collapse
   /// joins weights with other counts, bias correction makes the same of them as before.
   void scale_moments(double factor, const StepCounts& past, const StepCounts& steps) {
-    const auto carried = [](double beta, std::int64_t before, std::int64_t after) {
-      const auto weight = [&](std::int64_t n) { return 1 - std::pow(beta, static_cast<double>(n)); };
-      return before == 0 || after == 0 ? 1 : weight(after) / weight(before);
-    };
-    const auto scale = [](Tensor<W, D>& moments, double by) {  // by their own multiple: no primitive of its own
-      if (by != 1) move_average(moments, zeros<W, D>(moments.shape()), 1 - by);
-    };
     auto &mean = this->states_[0].pair, &square = this->states_[1].pair;
     scale(mean.base, factor * carried(options_.beta1, past.base, steps.base));
     scale(square.base, factor * factor * carried(options_.beta2, past.base, steps.base));
     scale(mean.late, carried(options_.beta1, past.late, steps.late));
     scale(square.late, carried(options_.beta2, past.late, steps.late));
+  }
+
+  /// What moments of `before` steps are multiplied by to be those of `after`.
+  [[nodiscard]] static double carried(double beta, std::int64_t before, std::int64_t after) {
+    const auto weight = [&](std::int64_t n) { return 1 - std::pow(beta, static_cast<double>(n)); };
+    return before == 0 || after == 0 ? 1 : weight(after) / weight(before);
+  }
+  static void scale(Tensor<W, D>& moments, double by) {  // by their own multiple: no primitive of its own
+    if (by != 1) move_average(moments, zeros<W, D>(moments.shape()), 1 - by);
+  }
+
+  /// The steps that weights have missed, of those that their new stores count. Where these are others than the old
+  /// ones', moments are made those of all steps, or all steps were missed.
+  void carry_missed(const Flat& from, const Flat& to, const StepCounts& counts) {
+    for (const nn::Segment& target : to.segments) {
+      const auto source = std::find_if(from.segments.begin(), from.segments.end(),
+                                       [&](const nn::Segment& some) { return some.id == target.id; });
+      const std::int64_t missed = this->missed_by(target), after = target.late_phase ? counts.late : counts.base;
+      if (missed == 0 || source == from.segments.end()) continue;
+      const std::int64_t before = source->late_phase ? this->steps_.late : this->steps_.base, seen = before - missed;
+      if (after == before) continue;
+      this->missed_[target.id] = seen > 0 ? 0 : after;
+      if (seen > 0)
+        scale_columns(*source, carried(options_.beta1, seen, before), carried(options_.beta2, seen, before));
+    }
+  }
+  /// Multiplies the moments of one of the present stores' segments.
+  void scale_columns(const nn::Segment& segment, double mean, double square) {
+    for (auto* state : {&this->states_[0], &this->states_[1]}) {
+      auto columns = (segment.late_phase ? state->pair.late : state->pair.base).columns(segment.offset, {segment.size});
+      auto moments = clone(columns);
+      scale(moments, state == &this->states_[0] ? mean : square);
+      copy(moments, columns);
+    }
   }
 
   static const AdamOptions& checked(const AdamOptions& o) {

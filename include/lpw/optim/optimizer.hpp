@@ -4,6 +4,9 @@
 
 #include <algorithm>
 #include <cmath>
+#include <cstdint>
+#include <iomanip>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -13,6 +16,7 @@
 #include <lpw/optim/named_state.hpp>
 #include <lpw/optim/step_stores.hpp>
 #include <lpw/tensor/float_bits.hpp>
+#include <lpw/tensor/replay.hpp>
 
 namespace lpw::inline LPW_ABI::optim {
 
@@ -20,7 +24,8 @@ namespace lpw::inline LPW_ABI::optim {
 /// 1/K).
 enum class BaseGradient { sum, mean };
 
-/// Steps since the states of each store were zero; stay 0 where an optimizer does not need them.
+/// Steps since the states of each store were zero, less those that a weight has missed (see missed_steps); stay 0 where
+/// an optimizer does not need them.
 struct StepCounts {
   std::int64_t base = 0, late = 0;
   [[nodiscard]] bool operator==(const StepCounts&) const = default;
@@ -63,7 +68,9 @@ class Optimizer {
       return std::pair(own, own);
     };
     for (auto& apart : apart_) factors(apart.how);  // throws before anything is counted
+    const StepCounts before = steps_;
     count();
+    if (steps_ != before) count_missed();
     base_rate_.set(rates().learning_rate * base_factor);
     late_rate_.set(late_rates().learning_rate * late_factor);
     for (auto& apart : apart_) {
@@ -81,9 +88,30 @@ class Optimizer {
     for (const auto& weights : apart_) apart.push_back(taken_apart(weights.segments, stores_of(weights)));
     update(all_stores(), factor);
     for (std::size_t i = 0; i < apart.size(); ++i) {
-      step_apart(apart_[i].how, apart[i], factor);
+      if (!frozen(apart_[i].how)) update(apart[i], factor);
       put_back(apart[i], apart_[i].segments, all_stores());
     }
+  }
+
+  /// What a recorded apply() depends on beside the contents of tensors, for the key of a Replay: the places of all that
+  /// it reads and writes, the rates among it, decays, which weights are stepped apart and how, and how far the counts
+  /// are from `step`, the number given to the replay, which counts on from those that it was recorded with.
+  [[nodiscard]] std::string replay_key(std::int64_t step) const {
+    const auto beside = [&](std::int64_t count) { return count == 0 ? 0 : count - step; };
+    const auto rates_key = [](const StepStores<W, D>& s) {
+      return to_text(std::setprecision(17), s.base.weight_decay, ' ', s.late.weight_decay, ' ', s.decay_target, ' ',
+                     s.missed, ' ', place_of(s.base_rate), place_of(s.late_rate));
+    };
+    std::string key = to_text(beside(steps_.base), ' ', beside(steps_.late), ' ', place_of(flat_->value.base),
+                              place_of(flat_->value.late), place_of(flat_->gradient.base),
+                              place_of(flat_->gradient.late), place_of(flat_->buffers), rates_key(all_stores()));
+    for (const auto& state : states_) key += place_of(state.pair.base) + place_of(state.pair.late);
+    for (const auto& apart : apart_) {
+      key += to_text(frozen(apart.how) ? "frozen " : "apart ", rates_key(stores_of(apart)));
+      for (const nn::Segment& segment : apart.segments)
+        key += to_text(segment.late_phase ? "late " : "base ", segment.offset, ' ', segment.size, ' ');
+    }
+    return key;
   }
 
   /// Makes the gradients of frozen parameters zero, before anything is made of all gradients.
@@ -107,18 +135,40 @@ class Optimizer {
   virtual void rearrange(const Flat& from, const std::shared_ptr<Flat>& to) {
     for (auto& state : states_) state.pair = nn::rearrange(state.pair, from, *to, to->zeros_like());
     flat_ = to;
+    std::erase_if(missed_, [&](const auto& missed) {
+      return std::none_of(to->segments.begin(), to->segments.end(),
+                          [&](const nn::Segment& segment) { return segment.id == missed.first; });
+    });
     set_apart();
   }
   /// Forgets all steps: states and counts are those of a new optimizer.
   void clear_states() {
     for (auto& [name, pair] : states_) fill(pair.base, W(0)), fill(pair.late, W(0));
     steps_ = {};
+    missed_.clear();
+    set_apart();
   }
 
-  /// What a checkpoint holds, beside steps(): copy to and from the tensors.
+  /// What a checkpoint holds, beside steps() and missed_steps(): copy to and from the tensors.
   [[nodiscard]] std::vector<NamedState<W, D>>& states() { return states_; }
   [[nodiscard]] StepCounts steps() const { return steps_; }
   void set_steps(StepCounts steps) { steps_ = steps; }
+  /// How many of those steps parameters were frozen in, by their names: their states have not seen them, and where
+  /// steps are counted these are not. Parameters that have missed none are not named.
+  [[nodiscard]] std::map<std::string, std::int64_t> missed_steps() const {
+    std::map<std::string, std::int64_t> missed;
+    for (const nn::Segment& segment : flat_->segments)
+      if (const std::int64_t count = missed_by(segment); count > 0) missed.emplace(segment.name, count);
+    return missed;
+  }
+  /// After set_steps; of more steps than there are, all count as missed.
+  void set_missed_steps(const std::map<std::string, std::int64_t>& missed) {
+    missed_.clear();
+    for (const nn::Segment& segment : flat_->segments)
+      if (const auto found = missed.find(segment.name); found != missed.end())
+        missed_[segment.id] = std::min(found->second, segment.late_phase ? steps_.late : steps_.base);
+    set_apart();
+  }
 
   /// Of base weights, of late-phase weights, and of coefficients of templates, which have those of late-phase weights
   /// where none are given.
@@ -208,6 +258,11 @@ class Optimizer {
   std::shared_ptr<Flat> flat_;
   std::vector<NamedState<W, D>> states_;
   StepCounts steps_;
+  std::map<const void*, std::int64_t> missed_;  // of steps_, by the parameters' ids
+  [[nodiscard]] std::int64_t missed_by(const nn::Segment& segment) const {
+    const auto found = missed_.find(segment.id);
+    return found == missed_.end() ? 0 : found->second;
+  }
 
  private:
   [[nodiscard]] StepStores<W, D> all_stores() const {
@@ -221,18 +276,31 @@ class Optimizer {
             detail::rates_of(apart.how, rules_, rates()),
             detail::rates_of(apart.how, rules_, late_rates()),
             apart.base_rate.there,
-            apart.late_rate.there};
+            apart.late_rate.there,
+            apart.how.missed,
+            apart.how.factors && rules_.factor_decay == FactorDecay::to_one ? 1. : 0.};
   }
-  /// Finds the weights that are not stepped as the rest.
+  /// Finds the weights that are not stepped as the rest. Those that are treated as before keep the rates where they
+  /// lie, which a recorded step may read.
   void set_apart() {
-    apart_.clear();
+    const auto before = std::exchange(apart_, {});
     for (const nn::Segment& segment : flat_->segments) {
-      const detail::Treatment how = detail::treatment_of(segment, rules_);
+      const detail::Treatment how = detail::treatment_of(segment, rules_, missed_by(segment));
       if (how == detail::Treatment()) continue;
       auto found = std::find_if(apart_.begin(), apart_.end(), [&](const auto& apart) { return apart.how == how; });
-      if (found == apart_.end()) found = apart_.insert(apart_.end(), detail::ApartWeights<D>{how});
+      if (found == apart_.end()) {
+        const auto kept =
+            std::find_if(before.begin(), before.end(), [&](const auto& apart) { return apart.how == how; });
+        found = apart_.insert(apart_.end(), kept == before.end() ? detail::ApartWeights<D>{how} : *kept);
+        found->segments.clear();
+      }
       found->segments.push_back(segment);
     }
+  }
+  void count_missed() {
+    for (const auto& apart : apart_)
+      if (frozen(apart.how))
+        for (const nn::Segment& segment : apart.segments) ++missed_[segment.id];
   }
   [[nodiscard]] bool frozen(const detail::Treatment& how) const {
     return how.group && rules_.groups[*how.group].frozen;
@@ -252,15 +320,6 @@ class Optimizer {
       fill(columns, W(0));
     }
   }
-  /// Steps weights that were taken apart. Those whose decay pulls to 1 are stepped as what they are beyond 1.
-  void step_apart(const detail::Treatment& how, StepStores<W, D>& stores, const Tensor<W, D>& clipping) {
-    if (frozen(how)) return;
-    const bool around_one = how.factors && rules_.factor_decay == FactorDecay::to_one;
-    if (around_one) detail::shift(stores.value, W(-1));
-    update(stores, clipping);
-    if (around_one) detail::shift(stores.value, W(1));
-  }
-
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
     require(!flat_->retired, name_,

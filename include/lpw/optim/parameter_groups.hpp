@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cstddef>
+#include <cstdint>
 #include <optional>
 #include <string>
 #include <vector>
@@ -24,13 +25,14 @@ struct Rates {
 };
 
 /// Parameters that are stepped otherwise than the rest, base and late-phase weights alike. A parameter is in the first
-/// group that names it.
+/// group that names it, by any of its names where layers share it.
 struct ParameterGroup {
   std::vector<std::string> names;            // patterns, * stands for any part of a name: {"layer1.*", "*.bias"}
   std::optional<double> learning_rate = {};  // none: that of the weights they are among
   std::optional<double> weight_decay = {};   // likewise
   std::optional<Schedule> schedule = {};     // in place of the others' factors; the steps are then told the time
-  bool frozen = false;                       // they and their states stay as they are, and clipping does not see them
+  bool frozen = false;                       // they and their states stay as they are, and clipping does not see them;
+                                             // a Coupling moves them, as all late-phase weights
 };
 
 /// Where weight decay pulls rank-1 factors, which change nothing as ones: to 0 as all weights, to 1, or nowhere.
@@ -52,16 +54,23 @@ struct Treatment {
   std::optional<std::size_t> group = {};  // its number
   bool coefficients = false;              // with the rates of coefficients
   bool factors = false;                   // with another weight decay, as rank-1 factors
+  std::int64_t missed = 0;                // steps of their store that they were frozen in, as optimizers count them
 
   [[nodiscard]] bool operator==(const Treatment&) const = default;
 };
 
-[[nodiscard]] inline Treatment treatment_of(const nn::Segment& segment, const RateRules& rules) {
-  const auto group = std::find_if(rules.groups.begin(), rules.groups.end(),
-                                  [&](const ParameterGroup& some) { return matches_any(segment.name, some.names); });
+/// How a segment is stepped that has missed so many steps.
+[[nodiscard]] inline Treatment treatment_of(const nn::Segment& segment, const RateRules& rules, std::int64_t missed) {
+  const auto names_it = [&](const ParameterGroup& some) {
+    const auto& others = segment.other_names;
+    return matches_any(segment.name, some.names) ||
+           std::any_of(others.begin(), others.end(), [&](const auto& name) { return matches_any(name, some.names); });
+  };
+  const auto group = std::find_if(rules.groups.begin(), rules.groups.end(), names_it);
   Treatment how{.coefficients = rules.coefficients && contains(segment.group, Group::templates),
                 .factors = rules.factor_decay != FactorDecay::to_zero && contains(segment.group, Group::rank_one)};
   if (group != rules.groups.end()) how.group = static_cast<std::size_t>(group - rules.groups.begin());
+  if (group == rules.groups.end() || !group->frozen) how.missed = missed;  // frozen, they have no step to count for
   return how;
 }
 

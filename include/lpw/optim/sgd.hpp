@@ -40,8 +40,9 @@ class Sgd final : public Optimizer<W, D> {
  private:
   void update(const StepStores<W, D>& s, const Tensor<W, D>& clipping) override {
     const auto& velocity = s.states[0].pair;
-    SgdStep base{s.base.learning_rate, options_.momentum, options_.nesterov, s.base.weight_decay, this->base_scale()};
-    SgdStep late{s.late.learning_rate, options_.momentum, options_.nesterov, s.late.weight_decay, 1};
+    SgdStep base{s.base.learning_rate, options_.momentum,  options_.nesterov,
+                 s.base.weight_decay,  this->base_scale(), s.decay_target};
+    SgdStep late{s.late.learning_rate, options_.momentum, options_.nesterov, s.late.weight_decay, 1, s.decay_target};
     sgd_step(SgdStore<W, D>{s.value.base, s.gradient.base, velocity.base, base, s.base_rate},
              SgdStore<W, D>{s.value.late, s.gradient.late, velocity.late, late, s.late_rate}, clipping);
   }

@@ -20,6 +20,8 @@ struct StepStores {
   std::vector<NamedState<W, D>> states;
   Rates base, late;
   Tensor<double, D> base_rate, late_rate;  // [1] each: the learning rates of this step
+  std::int64_t missed = 0;                 // steps that the stores count and these weights were frozen in
+  double decay_target = 0;                 // what weight decay pulls them to
 };
 
 namespace detail {
@@ -82,13 +84,6 @@ void put_back(const nn::FlatPair<W, D>& apart, const std::vector<nn::Segment>& s
   };
   put(apart.base, pair.base, false);
   put(apart.late, pair.late, true);
-}
-
-/// Adds a number to all weights, in new memory.
-template <class W, class D>
-void shift(nn::FlatPair<W, D>& pair, W by) {
-  for (auto* store : {&pair.base, &pair.late})
-    if (store->size() > 0) *store = add_row_forward(*store, full<W, D>({1, store->dim(1)}, by));
 }
 
 }  // namespace detail

@@ -2,16 +2,18 @@
 // weights at once, and leaves the gradients zero. gradient_factor [1], or empty for 1, is for both: see clip_factor.
 // learning_rate is the store's tensor's where it has one, else its step's.
 //
-// sgd_step(base, late, gradient_factor): with g = gradient_scale gradient_factor gradient + weight_decay w:
+// sgd_step(base, late, gradient_factor): with g = gradient_scale gradient_factor gradient + weight_decay (w -
+// decay_target):
 //   v = momentum v + g; w -= learning_rate (nesterov ? g + momentum v : v).
 //   PyTorch's convention (Sutskever et al. 2013, with the rate outside the velocity).
 // adam_step(base, late, gradient_factor): Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019.
-//   With g = gradient_scale gradient_factor gradient (+ weight_decay w unless decoupled): m = beta1 m + (1 - beta1) g;
-//   v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^ are m and v times
-//   their corrections; if decoupled, w was first multiplied by 1 - learning_rate weight_decay.
+//   With g = gradient_scale gradient_factor gradient (+ weight_decay (w - decay_target) unless decoupled): m = beta1 m
+//   + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^ are m
+//   and v times their corrections; if decoupled, w -= learning_rate weight_decay (w - decay_target) was first.
 // clip_factor(base, late, max_norm): [1], min(1, max_norm / (norm + 1e-6)), where norm is that of all scaled gradients
 //   together; what the steps take as gradient_factor.
-// On a GPU the stores may differ in rate, decay, scale and Adam's count alone; in anything else it is an OptionError.
+// On a GPU the stores may differ in rate, decay and its target, scale and Adam's count alone; in anything else it is an
+// OptionError.
 #pragma once
 
 #include <cmath>
@@ -27,6 +29,7 @@ struct SgdStep {
   bool nesterov = false;
   double weight_decay = 0;
   double gradient_scale = 1;
+  double decay_target = 0;  // what weight decay pulls weights to
 };
 
 /// The numbers of one step of Adam, the same for all weights of a store.
@@ -37,7 +40,8 @@ struct AdamStep {
   double weight_decay = 0;
   bool decoupled = false;  // weight decay outside the moments: AdamW
   double gradient_scale = 1;
-  std::int64_t count = 1;  // this step's number since the moments were zero, from 1 on
+  std::int64_t count = 1;   // this step's number since the moments were zero, from 1 on
+  double decay_target = 0;  // as for SGD
 
   /// What makes the running moments averages: 1 / (1 - beta^count).
   [[nodiscard]] double mean_correction() const { return 1 / (1 - std::pow(beta1, static_cast<double>(count))); }

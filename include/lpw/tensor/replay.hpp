@@ -21,7 +21,7 @@ class Replay {
  public:
   /// Has work(step) done. `key` names everything in which two calls' work can differ but the contents of tensors and
   /// the step: the places of all tensors that outlive the call among it, weights too
-  /// (place_of(optimizer.weights().value.base)), which a release moves.
+  /// and an optimizer's states, which a release moves, and how these are stepped (optimizer.replay_key(step)).
   template <class Work>
   void run(const std::string&, std::uint32_t step, Work&& work) {
     work(step);

@@ -21,7 +21,8 @@ struct LoopPlan {
   std::int64_t epochs = 1;
   std::int64_t samples = 0;  // of an epoch, of all members on all processes; 0: unknown, there is no time to the end
   const char* unit = "samples";
-  std::int64_t first_epoch = 0;  // where it begins, counted from 0
+  std::int64_t first_epoch = 0;  // where it begins, counted from 0, and of that epoch what is done:
+  std::int64_t first_iteration = 0, first_samples = 0;  // iterations, and samples of all members in them
 };
 
 /// Tells how a loop goes:
@@ -38,12 +39,23 @@ class LoopProgress {
  public:
   using Clock = Display::Clock;
 
-  /// Throws OptionError for a plan of no epochs. `now` is the clock.
+  /// Throws OptionError for a plan of no epochs, or that begins nowhere. `now` is the clock.
   explicit LoopProgress(const LoopPlan& plan, std::FILE* out = stdout,
                         const std::function<Clock::time_point()>& now = Clock::now)
-      : plan_(plan), display_(out, now), pace_(now), now_(now), epoch_(plan.first_epoch), mark_(now()), start_(mark_) {
+      : plan_(plan),
+        display_(out, now),
+        pace_(now),
+        now_(now),
+        epoch_(plan.first_epoch),
+        iteration_(plan.first_iteration),
+        seen_(plan.first_samples),
+        mark_(now()),
+        start_(mark_) {
     require<OptionError>(plan.epochs >= 1 && plan.samples >= 0, "progress: ", plan.epochs, " epochs of ", plan.samples,
                          " samples; expected at least one epoch, and 0 samples or more");
+    require<OptionError>(plan.first_epoch >= 0 && plan.first_iteration >= 0 && plan.first_samples >= 0,
+                         "progress: begins at epoch ", plan.first_epoch, ", iteration ", plan.first_iteration,
+                         " after ", plan.first_samples, " of its samples; expected 0 or more of each");
   }
 
   /// An iteration over so many samples, of all members, is done, with a mean loss. Where members are in several
@@ -102,7 +114,7 @@ class LoopProgress {
   Display display_;
   Pace pace_;
   std::function<Clock::time_point()> now_;
-  std::int64_t epoch_, iteration_ = 0, seen_ = 0, weighed_ = 0;  // of this epoch; weighed_: samples with a loss
+  std::int64_t epoch_, iteration_, seen_, weighed_ = 0;  // of this epoch; weighed_: samples with a loss
   double sum_ = 0;
   Clock::time_point mark_, start_;  // of the last iteration, and of the epoch
 };

@@ -59,9 +59,9 @@ class TrainingStep {
     if (!Copies::late) settle(run);
   }
 
-  /// What a recorded step depends on of the run: the members, passes, the optimizer's counts and the stores.
+  /// What a recorded step depends on of the run: the members, passes, and the optimizer with its stores.
   [[nodiscard]] static std::string key_of(const Run& run) {
-    return to_text(run.members(), run.ascends() ? " two passes " : " ", counts_beside_step(run), place_of_stores(run));
+    return to_text(run.members(), run.ascends() ? " two passes " : " ", run.optimizer->replay_key(run.progress.step));
   }
 
   /// Adds what the last step left on the device to the epoch's sums, unless that was done. Throws as take().
@@ -105,22 +105,6 @@ class TrainingStep {
     if (!share) all[0] /= together;
     right = std::lround(all[members] * static_cast<double>(step.samples) / together);
     losses.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(members));
-  }
-
-  /// How far the optimizer's counts are from the run's: a replayed step counts on from those that it was recorded with,
-  /// and weights that are new at a release begin to count there.
-  [[nodiscard]] static std::string counts_beside_step(const Run& run) {
-    const auto beside = [&](std::int64_t count) { return count == 0 ? 0 : count - run.progress.step; };
-    const optim::StepCounts steps = run.optimizer->steps();
-    return to_text(beside(steps.base), ' ', beside(steps.late), ' ');
-  }
-  /// Where all stores lie: members that are released again may find some of them in the same memory, and not others.
-  [[nodiscard]] static std::string place_of_stores(const Run& run) {
-    const auto& flat = run.optimizer->weights();
-    std::string places = to_text(place_of(flat.value.base), place_of(flat.value.late), place_of(flat.gradient.base),
-                                 place_of(flat.gradient.late), place_of(flat.buffers));
-    for (const auto& state : run.optimizer->states()) places += place_of(state.pair.base) + place_of(state.pair.late);
-    return places;
   }
 
   /// The gradient that the optimizer steps with.

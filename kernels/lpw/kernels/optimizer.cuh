@@ -21,6 +21,7 @@ struct SgdStore {
   float learning_rate, weight_decay, gradient_scale;
   const double* rate = nullptr;  // one number on the device in place of learning_rate, which may change from replay to
                                  // replay; null: that
+  float decay_target = 0;        // what weight decay pulls weights to
 };
 
 template <class T>
@@ -39,6 +40,7 @@ struct AdamStore {
   float learning_rate, weight_decay, gradient_scale;
   std::int32_t count;            // this step's number since the moments were zero, from 1 on
   const double* rate = nullptr;  // as for SGD
+  float decay_target = 0;        // as for SGD
 };
 
 template <class T>
@@ -111,7 +113,7 @@ __device__ __forceinline__ void sgd_step(const SgdStore<T>& store, const SgdPara
     const auto g = load_vector<N>(store.gradient + at);
     LPW_UNROLL
     for (int j = 0; j < N; ++j) {
-      const float d = scale * g[j] + store.weight_decay * w[j];
+      const float d = scale * g[j] + store.weight_decay * (w[j] - store.decay_target);
       v[j] = p.momentum * v[j] + d;
       w[j] -= rate * (p.nesterov ? d + p.momentum * v[j] : v[j]);
     }
@@ -141,9 +143,9 @@ __device__ __forceinline__ void adam_step(const AdamStore<T>& store, const AdamP
     for (int j = 0; j < N; ++j) {
       float d = scale * g[j];
       if (p.decoupled) {
-        w[j] -= rate * store.weight_decay * w[j];
+        w[j] -= rate * store.weight_decay * (w[j] - store.decay_target);
       } else {
-        d += store.weight_decay * w[j];
+        d += store.weight_decay * (w[j] - store.decay_target);
       }
       m[j] = p.beta1 * m[j] + p.complement1 * d;
       v[j] = p.beta2 * v[j] + p.complement2 * d * d;
@@ -213,8 +215,8 @@ __global__ void __launch_bounds__(element_threads, element_blocks) clip_factor(c
   if (threadIdx.x == 0) *p.factor = factor > 1 ? 1.f : static_cast<float>(factor);  // NaN stays NaN
 }
 
-/// g = gradient_scale gradient_factor gradient + weight_decay w; v = momentum v + g; w -= learning_rate (nesterov ? g +
-/// momentum v : v); gradient = 0.
+/// g = gradient_scale gradient_factor gradient + weight_decay (w - decay_target); v = momentum v + g; w -=
+/// learning_rate (nesterov ? g + momentum v : v); gradient = 0.
 template <class T>
 __global__ void __launch_bounds__(element_threads, element_blocks) sgd_step(const SgdParameters<T> p) {
   detail::sgd_step(p.base, p);
@@ -222,9 +224,9 @@ __global__ void __launch_bounds__(element_threads, element_blocks) sgd_step(cons
 }
 
 /// Kingma and Ba 2015; decoupled: Loshchilov and Hutter 2019. With g = gradient_scale gradient_factor gradient (+
-/// weight_decay w unless decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -= learning_rate m^
-/// / (sqrt(v^) + epsilon), where m^ and v^ are m and v times their corrections; if decoupled, w was first multiplied by
-/// 1 - learning_rate weight_decay; gradient = 0.
+/// weight_decay (w - decay_target) unless decoupled): m = beta1 m + (1 - beta1) g; v = beta2 v + (1 - beta2) g^2; w -=
+/// learning_rate m^ / (sqrt(v^) + epsilon), where m^ and v^ are m and v times their corrections; if decoupled, w -=
+/// learning_rate weight_decay (w - decay_target) was first; gradient = 0.
 template <class T>
 __global__ void __launch_bounds__(element_threads, element_blocks) adam_step(const AdamParameters<T> p) {
   detail::adam_step(p.base, p);
