@@ -8,6 +8,7 @@
 //   banner(options, data)            what is trained on what, for the first line: {of the network, of the data}
 //   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
+//   remarks_on_model(options, file, data, report)   lines about a saved network that was read; may be left out
 #pragma once
 
 #include <ctime>
@@ -65,7 +66,8 @@ class TrainerProgram {
     const auto shape = network_options(options_);
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
-    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
+    if (options_.evaluates_model())
+      remark(options_.eval, data, lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert}));
     Task task(data, task_options(options_));
     if (options_.line_search > 0 && options_.eval.empty())
       lpw::train::LineSearch<Network, Task>::require_possible(task, train_options, options_.line_search);
@@ -79,7 +81,7 @@ class TrainerProgram {
                                 [shape](const lpw::Philox& random) { return Network(shape, random); });
     if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
     show(banner(options_, data), network);
-    return options_.dry_run ? show_plan(trainer) : train(trainer, network);
+    return options_.dry_run ? show_plan(trainer) : train(trainer, network, data);
   }
 
  private:
@@ -133,11 +135,28 @@ class TrainerProgram {
     if (options_.tensorboard) trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
   }
 
-  template <class Trainer>
-  int train(Trainer& trainer, Network& network) {
+  /// Starts from a saved network, whose head may be for other classes.
+  template <class Data>
+  void initialise(Network& network, const Data& data) {
+    const auto report =
+        lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert, .new_head = true});
+    display_.line(lpw::to_text("start from ", lpw::train::one_line(options_.init), ": ",
+                               lpw::train::one_line(report.describe())));
+    remark(options_.init, data, report);
+  }
+
+  /// Says what there is to say of a network that was read from a file.
+  template <class Data>
+  void remark([[maybe_unused]] const std::string& file, const Data& data, const lpw::io::LoadReport& report) {
+    if constexpr (requires { remarks_on_model(options_, file, data, report); })
+      for (const auto& line : remarks_on_model(options_, file, data, report)) display_.line(lpw::train::one_line(line));
+  }
+
+  template <class Trainer, class Data>
+  int train(Trainer& trainer, Network& network, const Data& data) {
     const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
     if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
-      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});       // or leaves no folder
+      initialise(network, data);                                                              // or leaves no folder
     const std::string out = options_.out.empty() ? new_run_folder() : options_.out;
     const lpw::train::RunFolder folder(out, options_.resume);
     add_parts(trainer, folder.path());

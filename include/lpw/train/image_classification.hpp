@@ -1,12 +1,15 @@
 // Image classification as the trainer's task: minibatches, loss, and scores on the test set.
 #pragma once
 
+#include <map>
 #include <optional>
+#include <string>
 #include <vector>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
+#include <lpw/data/normalization.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/train/interrupt.hpp>
@@ -35,6 +38,7 @@ class ImageClassification {
   /// The data set must outlive the task.
   ImageClassification(const data::Dataset& dataset, const ImageClassificationOptions& options)
       : options_(options),
+        normalization_(data::describe(dataset.normalization)),
         train_(dataset.train, dataset.normalization,
                {.batch = options.batch,
                 .augment = options.augment,
@@ -49,6 +53,8 @@ class ImageClassification {
   [[nodiscard]] static double train_metric(const Sums& sums) {
     return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
   }
+  /// What its images are normalised by.
+  [[nodiscard]] std::map<std::string, std::string> notes() const { return {{"normalization", normalization_}}; }
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
@@ -209,6 +215,7 @@ class ImageClassification {
   }
 
   ImageClassificationOptions options_;
+  std::string normalization_;
   typename data::LoaderFor<T, D>::type train_, test_;
   std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
 };
