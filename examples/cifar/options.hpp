@@ -2,13 +2,17 @@
 #pragma once
 
 #include <filesystem>
+#include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <vector>
 
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/held_out.hpp>
+#include <lpw/data/normalization.hpp>
 #include <lpw/data/synthetic.hpp>
+#include <lpw/io/load_options.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/models/catalogue.hpp>
 #include <lpw/train/image_classification.hpp>
@@ -38,7 +42,7 @@ struct Options : example::RunOptions {
                    .lr = 0.1,
                    .weight_decay = 5e-4} {}
 
-  std::string data = "synthetic", dataset = "cifar10", model = "wrn-28-10";
+  std::string data = "synthetic", dataset = "cifar10", normalization, model = "wrn-28-10";
   double label_smoothing = 0;
   int cutout = 0;
   std::string augment = "standard", convolution = "winograd";
@@ -52,6 +56,18 @@ struct Options : example::RunOptions {
   [[nodiscard]] std::string plain_model() const { return lpw::models::plain_name(model); }
   [[nodiscard]] static example::OptionTable<Options> own();
 };
+
+/// A text that lpw::data::parse_normalization reads.
+[[nodiscard]] inline example::Check normalization_text() {
+  return {.complaint = [](const std::string& text) {
+    try {
+      (void)lpw::data::parse_normalization(text);
+      return std::string();
+    } catch (const lpw::OptionError& error) {
+      return std::string(error.what());
+    }
+  }};
+}
 
 inline example::OptionTable<Options> Options::own() {
   using namespace example;
@@ -69,6 +85,14 @@ inline example::OptionTable<Options> Options::own() {
        .check = one_of({"cifar10", "cifar100"}),
        .role = Role::data,
        .section = images},
+      {.name = "normalization",
+       .member = &Options::normalization,
+       .help = "what pixels are normalised by: imagenet, cifar10, or MEAN/STD of pixels in [0, 1], such as 0.5/0.25 or "
+               "0.485,0.456,0.406/0.229,0.224,0.225; default: the training set's statistics, or with --eval what the "
+               "network was trained with",
+       .check = normalization_text(),
+       .section = images,
+       .later = true},
       {.name = "train-subset",
        .member = &Options::train_subset,
        .help = "train on this many images, class-balanced; 0: all",
@@ -175,12 +199,52 @@ void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
   adopt_images(o, images);
 }
 
+/// What the images of a network in a file were normalised by, as far as the file says. Throws FileError where it says
+/// what is no normalization.
+[[nodiscard]] inline std::optional<lpw::data::Normalization> normalization_in(
+    const std::map<std::string, std::string>& metadata, const std::string& file) {
+  const auto found = metadata.find("normalization");
+  if (found == metadata.end()) return std::nullopt;
+  try {
+    return lpw::data::parse_normalization(found->second);
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::FileError>(file, ": its normalization is none: ", error.what());
+  }
+}
+
+/// Takes what a saved network's images were normalised by.
+template <class Given>
+void adopt_normalization(Options& o, const std::map<std::string, std::string>& metadata, Given&& given) {
+  const auto trained = normalization_in(metadata, o.eval);
+  if (!trained) return;
+  lpw::require<lpw::OptionError>(
+      !given("normalization") || same(*trained, lpw::data::parse_normalization(o.normalization)), o.eval,
+      ": was trained on images normalised by ", describe(*trained), "; leave out --normalization ", o.normalization);
+  o.normalization = describe(*trained);
+}
+
 template <class Given>
 void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
   if (const auto model = content.metadata.find("model"); model != content.metadata.end() && !given("model"))
     o.model = model->second;
   if (const auto images = content.metadata.find("dataset"); images != content.metadata.end() && !given("dataset"))
     adopt_images(o, images->second);
+  adopt_normalization(o, content.metadata, given);
+}
+
+/// What is to be said of a network that was read from a file, to train or to score it: whether it knows other images.
+[[nodiscard]] inline std::vector<std::string> remarks_on_model(const Options&, const std::string& file,
+                                                               const lpw::data::Dataset& dataset,
+                                                               const lpw::io::LoadReport& report) {
+  const auto trained = normalization_in(report.metadata, file);
+  const auto here = describe(dataset.normalization);
+  if (!trained)
+    return {lpw::to_text("warning: ", file, " does not say what its images were normalised by; here they are by ", here,
+                         ", or what --normalization says")};
+  if (same(*trained, dataset.normalization)) return {};
+  const auto there = describe(*trained);
+  return {lpw::to_text("warning: ", file, " was trained on images normalised by ", there, ", here they are by ", here,
+                       "; --normalization ", there, " is its own")};
 }
 
 /// Whether a checkpoint is evaluated on other test images than its run was.
@@ -209,6 +273,7 @@ inline lpw::data::Dataset load_data(const Options& o) {
   const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
   auto dataset =
       images == "synthetic" ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
+  if (!o.normalization.empty()) dataset.normalization = lpw::data::parse_normalization(o.normalization);
   lpw::data::hold_out(dataset, o.held_out);
   return dataset;
 }

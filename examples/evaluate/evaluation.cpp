@@ -71,12 +71,15 @@ using lpw::train::one_line;
 
 [[nodiscard]] Json describe_data(const Options& o, const Inputs& inputs) {
   const auto& [mean, stddev] = inputs.dataset.normalization;
-  return {{"trained_on", inputs.images},
-          {"normalization",
-           {{"of", "the training set of " + inputs.images + ", as in training"}, {"mean", mean}, {"stddev", stddev}}},
-          {"test", o.test.empty() ? inputs.images : one_line(o.test)},
-          {"test_images", inputs.dataset.test.count},
-          {"classes", inputs.dataset.test.classes}};
+  return {
+      {"trained_on", inputs.images},
+      {"normalization",
+       {{"of", inputs.own_statistics ? "the training set of " + inputs.images + ", as in training" : "the networks"},
+        {"mean", mean},
+        {"stddev", stddev}}},
+      {"test", o.test.empty() ? inputs.images : one_line(o.test)},
+      {"test_images", inputs.dataset.test.count},
+      {"classes", inputs.dataset.test.classes}};
 }
 
 /// Whether a temperature is fitted on images that a network was trained on; null where nothing tells, as of what a run

@@ -33,6 +33,22 @@ namespace {
   return record;
 }
 
+/// Normalises the images as those of the networks were. Throws OptionError where these differ.
+void normalise(Inputs& inputs, const std::vector<Source>& sources) {
+  const auto own = inputs.dataset.normalization;
+  const auto of = [&](const Source& source) {
+    const auto& text = source.run->normalization;
+    return text.empty() ? own : lpw::data::parse_normalization(text);
+  };
+  const auto first = of(sources.front());
+  for (const Source& source : sources)
+    lpw::require<lpw::OptionError>(same(of(source), first), source.given, ": was trained on images normalised by ",
+                                   describe(of(source)), ", and ", sources.front().given, " by ", describe(first),
+                                   "; they cannot be scored together: score them apart");
+  inputs.dataset.normalization = first;
+  inputs.own_statistics = same(first, own);
+}
+
 }  // namespace
 
 Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
@@ -47,7 +63,9 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   data.held_out = inputs.held_out;
   if (data.held_out == 0 && data.images() == "synthetic") data.train_subset = 1;  // none need be drawn
   data.test_subset = o.test.empty() ? o.test_subset : 0;
+  data.normalization.clear();
   inputs.dataset = cifar::load_data(data);
+  normalise(inputs, sources);
   if (!o.test.empty())
     inputs.dataset.test = read_images("test", o.test, inputs.dataset.test.classes, o.test_subset, true);
   inputs.dataset.train = {};

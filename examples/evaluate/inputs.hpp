@@ -15,7 +15,8 @@ namespace evaluate {
 struct Inputs {
   std::string images;                           // that all networks were trained on
   std::int64_t train_subset = 0, held_out = 0;  // of those: by the options, or what the runs record
-  lpw::data::Dataset dataset = {};              // without its training images
+  lpw::data::Dataset dataset = {};              // without its training images, normalised as the networks' were
+  bool own_statistics = true;                   // of the training set normalise its images
 };
 
 /// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.

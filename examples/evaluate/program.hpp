@@ -126,6 +126,11 @@ class Program {
   /// Returns the exit code.
   int run() {
     const auto sources = find_sources(options_);
+    for (const Source& source : sources)
+      if (!source.says_normalization)
+        display_.line(lpw::to_text("warning: ", lpw::train::one_line(source.given),
+                                   " does not say what its images were normalised by; taken are the statistics of ",
+                                   source.images));
     const Evaluation evaluation(options_, sources);
     std::vector<Network> networks;
     Scored scored{.members = {}, .machine = example::Machine<Device>::description()};

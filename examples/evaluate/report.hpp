@@ -60,8 +60,9 @@ inline constexpr std::size_t title_width = 32, column_width = 13;
                     network["what"].get<std::string>(), ", ",
                     count_of(network["members"].get<std::int64_t>(), "member"), served_instead(network), '\n');
   const Json& data = e["data"];
-  text +=
-      to_text("  trained on ", data["trained_on"].get<std::string>(), ", whose statistics normalise all images: mean");
+  text += to_text("  trained on ", data["trained_on"].get<std::string>(),
+                  data["normalization"]["of"] == "the networks" ? "; all images are normalised as those were: mean"
+                                                                : ", whose statistics normalise all images: mean");
   for (const Json& mean : data["normalization"]["mean"]) text += ' ' + number(mean);
   text += ", deviation";
   for (const Json& deviation : data["normalization"]["stddev"]) text += ' ' + number(deviation);

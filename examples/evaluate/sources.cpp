@@ -60,6 +60,7 @@ namespace fs = std::filesystem;
   const auto model = content.metadata.find("model");
   lpw::require<lpw::OptionError>(!o.model.empty() || (model != content.metadata.end() && !model->second.empty()),
                                  source.file.string(), ": does not say which network it is; say it with --model");
+  source.says_normalization = content.metadata.contains("normalization");
   auto run = asked(o, source.file);
   cifar::adopt_model(run, content, [&](const std::string& name) { return name == "model" && !o.model.empty(); });
   if (!checkpoint.empty() && is_there(checkpoint)) (void)read_checkpoint(source, checkpoint, o);

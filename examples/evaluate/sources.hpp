@@ -27,6 +27,7 @@ struct Source {
   std::int64_t train_subset = 0, held_out = 0;     // 0 of a subset: all images
   bool initialised = false;                        // from a saved network, of which nothing is known
   std::string served = {};                         // what it ended with by its --serve
+  bool says_normalization = true;                  // by what its images were normalised
   std::int64_t steps = 0;                          // of snapshots: those up to this one are the run's
 
   /// "members of checkpoint.lpw"

@@ -147,7 +147,8 @@ OptionTable<O> training_options() {
        .section = training},
       {.name = "init",
        .member = &O::init,
-       .help = "start from a saved plain network (model.safetensors)",
+       .help = "start from a saved plain network (model.safetensors, or scripts/to_safetensors.py's); its head is left "
+               "aside, and said to be, where it is for other classes",
        .check = path_name(),
        .role = Role::training,
        .section = training},

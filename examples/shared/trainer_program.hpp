@@ -10,6 +10,7 @@
 //   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
 //   exported(options, data)          what --export notes of the network, and the shape of a sample: {metadata, shape}
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
+//   remarks_on_model(options, file, data, report)   lines about a saved network that was read; may be left out
 #pragma once
 
 #include <ctime>
@@ -76,7 +77,8 @@ class TrainerProgram {
     const auto shape = network_options(options_);
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
-    if (options_.evaluates_model()) lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert});
+    if (options_.evaluates_model())
+      remark(options_.eval, data, lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert}));
     require_parameters(options_, network);
     require_same_data(data);
     Task task(data, task_options(options_), processes_);
@@ -148,11 +150,28 @@ class TrainerProgram {
       trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
   }
 
+  /// Starts from a saved network, whose head may be for other classes.
+  template <class Data>
+  void initialise(Network& network, const Data& data) {
+    const auto report =
+        lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert, .new_head = true});
+    display_.line(lpw::to_text("start from ", lpw::train::one_line(options_.init), ": ",
+                               lpw::train::one_line(report.describe())));
+    remark(options_.init, data, report);
+  }
+
+  /// Says what there is to say of a network that was read from a file.
+  template <class Data>
+  void remark([[maybe_unused]] const std::string& file, const Data& data, const lpw::io::LoadReport& report) {
+    if constexpr (requires { remarks_on_model(options_, file, data, report); })
+      for (const auto& line : remarks_on_model(options_, file, data, report)) display_.line(lpw::train::one_line(line));
+  }
+
   template <class Trainer, class Data>
   int train(Trainer& trainer, Network& network, const Data& data) {
     const auto saved = std::filesystem::path(options_.out) / "checkpoint.lpw";
     if (!options_.init.empty() && (options_.out.empty() || !std::filesystem::exists(saved)))  // which goes before it
-      lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert});       // or leaves no folder
+      initialise(network, data);                                                              // or leaves no folder
     const auto folder = run_folder();
     const std::string out = folder.path().string();
     add_parts(trainer, folder.path());

@@ -40,6 +40,7 @@
 #include <lpw/data/dataset.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
+#include <lpw/data/normalization.hpp>
 #include <lpw/data/place.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>

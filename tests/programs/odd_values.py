@@ -100,7 +100,7 @@ CHOICES = {
     "noisy_quadratic": set(),
 }[NAME] | (CHOICES_OF_TRAINERS if TRAINER else set())
 TEXTS = {
-    "cifar": {"model", "coefficient-schedule"},
+    "cifar": {"model", "coefficient-schedule", "normalization"},
     "enwik8": {"split", "pre-batch"},
     "noisy_quadratic": {"schedule", "steady-members"},
 }[NAME] | (TEXTS_OF_TRAINERS if TRAINER else set())

@@ -89,6 +89,7 @@ def changes(folder):
             ["--dropout", 0.3],
             ["--cutout", 8],
             ["--augment", "none"],
+            ["--normalization", "imagenet"],
             ["--precision", "bf16"],
             ["--average", "swa"],
             ["--average", "swa", "--average-start", 1, "--lr", 0.05],

@@ -2,7 +2,9 @@
 #pragma once
 
 #include <cstdint>
+#include <map>
 #include <optional>
+#include <string>
 #include <type_traits>
 #include <vector>
 
@@ -10,6 +12,7 @@
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
 #include <lpw/data/minibatch_plan.hpp>
+#include <lpw/data/normalization.hpp>
 #include <lpw/distributed/any_communicator.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/evaluation.hpp>
@@ -43,6 +46,7 @@ class ImageClassification {
       : options_(options),
         processes_(&processes),
         plan_(dataset.train.count, {.batch = options.batch, .member_data = options.member_data}),
+        normalization_(data::describe(dataset.normalization)),
         train_(dataset.train, dataset.normalization,
                {.batch = options.batch,
                 .augment = options.augment,
@@ -57,6 +61,8 @@ class ImageClassification {
   [[nodiscard]] static double train_metric(const Sums& sums) {
     return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
   }
+  /// What its images are normalised by.
+  [[nodiscard]] std::map<std::string, std::string> notes() const { return {{"normalization", normalization_}}; }
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
@@ -242,6 +248,7 @@ class ImageClassification {
   ImageClassificationOptions options_;
   distributed::AnyCommunicator* processes_;
   data::MinibatchPlan plan_;
+  std::string normalization_;
   typename data::LoaderFor<T, D>::type train_, test_;
   std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
 };

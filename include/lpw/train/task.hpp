@@ -23,6 +23,7 @@ namespace lpw::inline LPW_ABI::train {
 ///   evaluate_networks(networks)         scores of the ensemble of several networks
 ///   epoch_scores(network)               scores of a plain network for an epoch's row, the metric of its line first
 /// and may have
+///   notes()                             texts for the metadata of the network's file, by their names
 ///   inputs(batch)                       for networks with running statistics: what the network takes of a batch
 ///   save(tensors), load(tensors, K)     what it carries on from iteration to iteration
 ///   carried(), carry(states)            the same, as a copy on the device and from there, for steps inside SAM
