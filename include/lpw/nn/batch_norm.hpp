@@ -22,7 +22,8 @@ struct BatchNorm {
         running_mean(zeros<W, D>({1, channels})),
         running_var(full<W, D>({1, channels}, W(1))) {}
 
-  /// The result is left pending on x.
+  /// [K, B, ..., C] -> the same shape; the result is left pending on x. Throws ShapeError for other channels, and in
+  /// training for one value per channel.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     return batch_norm(x, weight.on(x), bias.on(x), statistics(x), options);
   }
