@@ -19,6 +19,7 @@ struct Stateless {
 /// max(x, 0).
 template <class T, class D>
 struct Relu : Stateless<T, D> {
+  /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return relu(x); }
 };
 
@@ -28,6 +29,7 @@ struct Dropout : Stateless<T, D> {
   explicit Dropout(double share) : rate(share) {
     require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)");
   }
+  /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return dropout(x, rate); }
   double rate;
 };
@@ -36,6 +38,7 @@ struct Dropout : Stateless<T, D> {
 template <class T, class D>
 struct MaxPool2d : Stateless<T, D> {
   explicit MaxPool2d(PoolOptions o = {}) : options(o) {}
+  /// [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Throws ShapeError for a window larger than the padded image.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return max_pool2d(x, options); }
   PoolOptions options;
 };
@@ -43,6 +46,7 @@ struct MaxPool2d : Stateless<T, D> {
 /// Mean over the image, [K, B, H, W, C] -> [K, B, C].
 template <class T, class D>
 struct GlobalAveragePool : Stateless<T, D> {
+  /// [K, B, H, W, C] -> [K, B, C].
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return global_average_pool(x); }
 };
 

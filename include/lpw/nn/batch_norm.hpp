@@ -25,7 +25,8 @@ struct BatchNorm {
     lpw::detail::check_batch_norm_options("BatchNorm", options);
   }
 
-  /// The result is left pending on x.
+  /// [K, B, ..., C] -> the same shape; the result is left pending on x. Throws ShapeError for other channels, and in
+  /// training for one value per channel.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     return batch_norm(x, weight.on(x), bias.on(x), statistics(x), options);
   }

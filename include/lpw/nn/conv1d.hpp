@@ -35,6 +35,7 @@ struct Conv1d {
     if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
   }
 
+  /// [K, B, L, in] -> [K, B, Lo, out]. Throws ShapeError for other channels or too short a sequence.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto y = conv1d(x, weight.on(x), options);
     return bias ? add_channels(y, bias->on(y).rows) : y;

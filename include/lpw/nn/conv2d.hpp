@@ -55,6 +55,7 @@ struct Conv2d {
     if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
   }
 
+  /// [K, B, H, W, in] -> [K, B, Ho, Wo, out]. Throws ShapeError for other channels or too small an image.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return biased(conv2d(x, weight.on(x), options)); }
 
   /// conv(x, weight) + residual + bias, perhaps in the residual's memory if that was its last handle.

@@ -37,6 +37,7 @@ struct ConvTranspose1d {
     if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
   }
 
+  /// [K, B, L, in] -> [K, B, Lo, out]. Throws ShapeError for other channels, or where nothing is left.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto y = conv_transpose1d(x, weight.on(x), options);
     return bias ? add_channels(y, bias->on(y).rows) : y;

@@ -37,6 +37,7 @@ struct ConvTranspose2d {
     if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_channels}));
   }
 
+  /// [K, B, H, W, in] -> [K, B, Ho, Wo, out]. Throws ShapeError for other channels, or where nothing is left.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto y = conv_transpose2d(x, weight.on(x), options);
     return bias ? add_channels(y, bias->on(y).rows) : y;

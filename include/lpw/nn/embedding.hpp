@@ -27,6 +27,7 @@ struct Embedding {
     weight.set_takes_factors(shape.factors);
   }
 
+  /// [K, B...] -> [K, B..., features]. Throws ShapeError, and on the CPU Error for an index outside of the vocabulary.
   [[nodiscard]] Variable<T, D> forward(const Variable<std::int32_t, D>& indices) {
     return embedding<T, D>(indices, weight.on(indices));
   }

@@ -29,6 +29,7 @@ struct LayerNorm {
         weight(full<W, D>(detail::norm_row("LayerNorm", channels, o), W(1)), Group::layer_norm),
         bias(zeros<W, D>({1, channels}), Group::layer_norm) {}
 
+  /// [K, ..., C] -> the same shape. Throws ShapeError for other channels.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     return layer_norm(x, weight.on(x), bias.on(x), options);
   }
@@ -60,6 +61,7 @@ struct GroupNorm {
                          " channels; expected a number that divides them");
   }
 
+  /// [K, B, ..., C] -> the same shape. Throws ShapeError for other channels.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     return group_norm(x, groups, weight.on(x), bias.on(x), options);
   }

@@ -29,6 +29,7 @@ struct Linear {
     if (shape.bias) bias.emplace(zeros<W, D>({1, shape.out_features}), weight.group());
   }
 
+  /// [K, B, in] -> [K, B, out]. Throws ShapeError for other features.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     return bias ? linear(x, weight.on(x), std::optional(bias->on(x).rows)) : linear(x, weight.on(x));
   }

@@ -10,6 +10,7 @@ namespace lpw::inline LPW_ABI::nn {
 template <class T, class D>
 struct AveragePool2d : Stateless<T, D> {
   explicit AveragePool2d(AveragePoolOptions o = {}) : options(o) {}
+  /// [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Throws ShapeError for a window larger than the padded image.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return average_pool2d(x, options); }
   AveragePoolOptions options;
 };
@@ -18,6 +19,7 @@ struct AveragePool2d : Stateless<T, D> {
 template <class T, class D>
 struct AdaptiveAveragePool2d : Stateless<T, D> {
   explicit AdaptiveAveragePool2d(PerAxis size) : output_size(size) {}
+  /// [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Throws OptionError for an output size below 1.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return adaptive_average_pool2d(x, output_size); }
   PerAxis output_size;
 };
