@@ -22,6 +22,7 @@
 
 #include <lpw/cpu/base/instructions.hpp>
 #include <lpw/distributed/agreement.hpp>
+#include <lpw/distributed/launcher.hpp>
 #include <lpw/train/parts/event_log.hpp>
 #include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
@@ -68,7 +69,8 @@ class TrainerProgram {
       : options_(options),
         processes_(*options.processes),
         config_(std::move(config)),
-        display_(processes_.leads() ? stdout : nullptr, lpw::train::Display::Clock::now, processes_.several()) {}
+        display_(processes_.leads() ? stdout : nullptr, lpw::train::Display::Clock::now,
+                 lpw::distributed::launched().has_value()) {}
 
   /// Returns the exit code.
   int run() {
