@@ -25,6 +25,7 @@
 #include <lpw/autograd/matmul.hpp>
 #include <lpw/autograd/permute.hpp>
 #include <lpw/autograd/pooling.hpp>
+#include <lpw/autograd/repeat_members.hpp>
 #include <lpw/autograd/reshape.hpp>
 #include <lpw/autograd/sample_mean.hpp>
 #include <lpw/autograd/slice.hpp>

@@ -1,6 +1,8 @@
 // The harness itself: it finds wrong gradients.
-#include "support/gradient_check.hpp"
+#include <lpw/autograd/arithmetic.hpp>
+
 #include "support/errors.hpp"
+#include "support/gradient_check.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
@@ -60,4 +62,10 @@ TEST_CASE("gradient check finds a gradient that adds to memory it should write",
         in[0]);
   };
   CHECK(contains(gradient_mismatch("identity", adds, random_inputs({{3}})), "(behind another operation)"));
+}
+
+TEST_CASE("gradient check: an operation takes data on the tape of an input", "[gradient_check]") {
+  const auto mask = random_tensor<double>({2, 3}, 9);
+  expect_gradient(
+      "masked", [&](const auto& in) { return mul(in[0], in[0].constant(mask)); }, random_inputs({{2, 3}}));
 }

@@ -85,7 +85,8 @@ TEST_CASE("tape: a stale variable throws", "[tape]") {
   SECTION("after backward") { tape.backward(b); }
   SECTION("after the end of its tape") { const Tape end = std::move(tape); }
   CHECK_THROWS_WITH(square(a),
-                    "variable [3]: its tape has been cleared or run backwards; record the computation again");
+                    "variable [3]: its tape has been cleared, run backwards, or destroyed; record the computation "
+                    "again, on a tape with a name");
   CHECK_THROWS_AS(square(a), TapeError);
   CHECK_THROWS_AS(relu(b), TapeError);
   CHECK_THROWS_AS(a.mode(), TapeError);

@@ -5,6 +5,7 @@
 #include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/matmul.hpp>
 #include <lpw/autograd/permute.hpp>
+#include <lpw/autograd/repeat_members.hpp>
 #include <lpw/autograd/slice.hpp>
 #include <lpw/autograd/softmax.hpp>
 #include <lpw/autograd/sums.hpp>
@@ -132,11 +133,14 @@ TEMPLATE_TEST_CASE("matrix products and softmax on the GPU are the CPU's, with t
     const auto attention = [&](const auto& x, const auto&) { return softmax(x[0], {.causal = causal}); };
     for (const std::int64_t columns : {1, 5, 16, 700}) check_operation<T>("softmax", attention, {{2, 3, 7, columns}});
   }
+  const auto logarithm = [](const auto& x, const auto&) { return log_softmax(x[0]); };
+  for (const std::int64_t columns : {1, 5, 16, 700}) check_operation<T>("log_softmax", logarithm, {{2, 7, columns}});
 }
 
 TEMPLATE_TEST_CASE("axes permuted, cut and put together on the GPU are the CPU's, with their gradients", "[gpu]", float,
                    bfloat16) {
   using T = TestType;
+  check_operation<T>("repeat_members", [](const auto& x, const auto&) { return repeat_members(x[0], 3); }, {{1, 5, 7}});
   check_operation<T>("permute",
                      [](const auto& x, const auto&) {
                        return permute(x[0], {0, 2, 1, 3});

@@ -1,6 +1,8 @@
 // Member and ensemble predictions against plain loops over members and samples.
 #include <lpw/late_phase/predict.hpp>
 
+#include <lpw/autograd/arithmetic.hpp>
+
 #include "catch.hpp"
 #include "support/networks.hpp"
 
@@ -96,4 +98,31 @@ TEST_CASE("predict: inputs of several members are refused", "[late_phase]") {
   CHECK(message_of<lpw::ShapeError>([&] { (void)lpw::predict_members(network, Minibatches<float>(2, 4, 0).images); }) ==
         "predict_members: expected inputs [1 B ...], shared by all members, got [2 4 8 8 3]");
   CHECK_THROWS_AS(lpw::predict_members(network, lpw::Tensor<float, Cpu>({1})), lpw::ShapeError);
+}
+
+TEST_CASE("outputs_of_members: of several inputs and of any shape, each member's own and their mean", "[late_phase]") {
+  auto network = SmallNet<double>();
+  lpw::release(network, {.members = 3, .late = Group::batch_norm | Group::head, .sigma = 0.1});
+  const Minibatches<double> left(1, 4, 1), right(1, 4, 2);
+  const auto outputs = lpw::outputs_of_members(network, [&](const lpw::Tape& tape) {
+    return sub(network.forward(tape.input(left.images)), network.forward(tape.input(right.images)));
+  });
+  REQUIRE(outputs.shape() == Shape{3, 4, 3});
+  const auto mean = lpw::mean_of(outputs);
+  REQUIRE(mean.shape() == Shape{4, 3});
+  for (std::int64_t k = 0; k < 3; ++k) {
+    auto plain = plain_of(network, k, SmallNet<double>());
+    const auto a = logits_of(plain, left.images), b = logits_of(plain, right.images);
+    for (std::size_t i = 0; i < 12; ++i)  // a few roundings of numbers of the order of 1
+      CHECK(std::abs(outputs.row(k)[i] - (a.values[i] - b.values[i])) < 1e-13);
+  }
+  for (std::int64_t i = 0; i < 12; ++i) {
+    const double expected = (outputs.row(0)[i] + outputs.row(1)[i] + outputs.row(2)[i]) / 3;
+    CHECK(std::abs(mean.data()[i] - expected) < 1e-14);
+  }
+  CHECK(message_of<lpw::ShapeError>([&] {
+          (void)lpw::outputs_of_members(network, [&](const lpw::Tape& tape) {
+            return tape.input(lpw::Tensor<double, Cpu>({2, 4}));
+          });
+        }) == "outputs_of_members: expected outputs [1 ...] of one member, got [2 4]");
 }

@@ -100,7 +100,7 @@ done
 rm -r "$headers"
 
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: primitives, operations and standard_headers, for want of python3"
+  echo "SKIPPED: primitives, operations, options and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
 
@@ -266,6 +266,29 @@ sed -i 's/| ShapeError/| SizeError/' "$tree/docs/operations.md"
 try_operations 'throws SizeError'
 plant docs/operations.md '# Operations'
 try_operations 'found 0 rows'
+
+# options PAGE_LINE: of options that are declared so.
+options() {
+  plant include/lpw/autograd/reshape.hpp 'struct CutOptions {' '  int first, axis = -1;  // first = 1' \
+    '  std::vector<int> parts = {1, 2};' '  Philox random{0};' \
+    '  [[nodiscard]] Cut of() const { return {first, {axis}}; }' '};'
+  plant docs/operations.md '# Options' "$@"
+}
+plant README.md 'Write `CutOptions{.first = 2, .parts = {}}`.'
+whole='* `CutOptions{.first, .axis = -1, .parts = {1, 2}, .random{0}}`, of cuts'
+options "$whole"
+expect_clean options
+options "${whole/-1/-2}"
+expect_violation options 'expected `CutOptions{.first, .axis = -1, .parts = {1, 2}, .random{0}}`'
+options "${whole/\* /}"
+expect_violation options 'no list has `CutOptions{'
+options "$whole" 'or `CutOptions{.parts, .axis}`'
+expect_violation options 'CutOptions has no field .axis, or has it before'
+options "$whole" 'or `CutOptions{.part}`'
+expect_violation options 'CutOptions has no field .part'
+unplant README.md
+operations_of
+operations_page
 
 plant .git/description "it lies in /"home"/someone/data"  # no file of the tree
 expect_clean machine_paths

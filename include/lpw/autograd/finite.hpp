@@ -28,7 +28,8 @@ void require_finite(const Variable<T, D>& loss) {
     if (!is_finite(host.data()[i])) [[unlikely]]
       fail<NonFinite>("the loss of member ", i / (host.size() / host.dim(0)), " became ",
                       static_cast<double>(host.data()[i]),
-                      ": training diverged; expected a finite number; lower the learning rate, or clip gradients");
+                      ": training diverged; expected a finite number; lower the learning rate, or clip gradients; in a "
+                      "loss of your own, look for log(0) or a division by 0");
 }
 
 }  // namespace lpw::inline LPW_ABI

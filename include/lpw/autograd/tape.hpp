@@ -261,6 +261,12 @@ class Variable {
   }
   /// What the pass is for.
   [[nodiscard]] Mode mode() const { return recording()->options.mode; }
+  /// Data on its tape: a mask or target, say, that an operation takes beside it. Throws TapeError as recording().
+  template <class B>
+  [[nodiscard]] Variable<B, D> constant(Tensor<B, D> value) const {
+    const std::int64_t traced = recording()->trace(TracedValue::Kind::input, value);
+    return Variable<B, D>({std::move(value)}, recording(), -1, traced);
+  }
   /// False where no leaf is behind it, or nothing is recorded.
   [[nodiscard]] bool needs_gradient() const { return node_ >= 0; }
   /// Its number in the tape's trace, or -1.
@@ -269,7 +275,8 @@ class Variable {
  private:
   void check() const {
     require<TapeError>(recording_ && generation_ == recording_->generation, "variable ", value_.shape(),
-                       ": its tape has been cleared or run backwards; record the computation again");
+                       ": its tape has been cleared, run backwards, or destroyed; record the computation again, on a "
+                       "tape with a name");
   }
 
   Activation<T, D> value_;
@@ -291,7 +298,7 @@ template <class T, class D>
 }
 
 /// What a pass writes down to be run backwards: make one for each iteration, or clear it. Movable, not copyable; its
-/// end makes the variables on it stale.
+/// end makes the variables on it stale: name it where a computation goes on with them.
 class Tape {
  public:
   explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) {
@@ -325,7 +332,8 @@ class Tape {
     return lpw::leaf(recording_, std::move(value), std::move(gradient));
   }
 
-  /// Adds d(sum of the elements of `output`)/d(leaf) to every leaf's gradient, then clears the tape.
+  /// Adds d(sum of the elements of `output`)/d(leaf) to every leaf's gradient, then clears the tape. A loss is [K],
+  /// each member's mean; of [K, B] the gradient would be B times as large: see sample_mean.
   /// Throws TapeError if `output` was not recorded on this tape or the tape has been cleared.
   template <class T, class D>
   void backward(const Variable<T, D>& output) {

@@ -1,6 +1,8 @@
 // Prediction with the members of a released network, or with a plain network as its only member.
 #pragma once
 
+#include <algorithm>
+#include <cstdint>
 #include <vector>
 
 #include <lpw/cpu/softmax.hpp>
@@ -8,25 +10,50 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host. One member
-/// is computed at a time, so this needs the memory of one. Where several processes hold members, each computes its own
-/// and gets all: they must call it together, for the same inputs.
+/// What every member of a network gives, [K, ...], in double on the host: f(tape) is a variable [1, ...] of the member
+/// that the tape is for, computed by whatever of the network's parts on tape.input(...). One member is computed at a
+/// time, so this needs the memory of one. Where several processes hold members, each computes its own and gets all:
+/// they must call it together. Throws ShapeError for other outputs.
+///
+///     const auto scores = lpw::outputs_of_members(network, [&](const lpw::Tape& tape) {
+///       return network.forward(tape.input(left), tape.input(right));
+///     });
+template <nn::Visitable M, class F>
+[[nodiscard]] Tensor<double, Cpu> outputs_of_members(M& network, F&& f) {
+  const std::int64_t members = nn::members(network);
+  Tensor<double, Cpu> result;
+  for (std::int64_t k = 0; k < members; ++k) {
+    const Tape tape = Tape::evaluation({k, 1});
+    const auto output = to_host(f(tape).value());
+    require<ShapeError>(output.shape().rank() >= 1 && output.dim(0) == 1,
+                        "outputs_of_members: expected outputs [1 ...] of one member, got ", output.shape());
+    if (k == 0) result = Tensor<double, Cpu>(output.shape().with(0, members));
+    require<ShapeError>(output.shape() == result.shape().with(0, 1), "outputs_of_members: member ", k, " gave ",
+                        output.shape(), ", member 0 ", result.shape().with(0, 1));
+    std::copy_n(output.data(), output.size(), result.row(k));
+  }
+  const auto share = nn::member_share(network);
+  return share ? nn::all_rows(*share, result) : result;
+}
+
+/// The mean over the members: [K, ...] -> [...], of a regression, say.
+[[nodiscard]] inline Tensor<double, Cpu> mean_of(const Tensor<double, Cpu>& outputs) {
+  return mean_rows(outputs).reshaped(outputs.shape().slice(1, outputs.shape().rank()));
+}
+
+/// Softmax outputs of every member for the same inputs [1, B, ...]: [K, B, classes], in double on the host, as
+/// outputs_of_members.
 template <nn::Module M>
 [[nodiscard]] Tensor<double, Cpu> predict_members(
     M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
   require<ShapeError>(inputs.shape().rank() >= 2 && inputs.dim(0) == 1,
                       "predict_members: expected inputs [1 B ...], shared by all members, got ", inputs.shape());
-  const std::int64_t members = nn::members(network);
-  Tensor<double, Cpu> result;
-  for (std::int64_t k = 0; k < members; ++k) {
-    const auto logits = to_host(network.forward(Tape::evaluation({k, 1}).input(inputs)).value());
-    const auto probabilities = softmax_rows(logits.reshaped(logits.shape().slice(1, 3)));
-    if (k == 0) result = Tensor<double, Cpu>(probabilities.shape().prepend(members));
-    auto row = result.rows(k, 1).reshaped(probabilities.shape());
-    copy(probabilities, row);
-  }
-  const auto share = nn::member_share(network);
-  return share ? nn::all_rows(*share, result) : result;
+  const auto logits =
+      outputs_of_members(network, [&](const Tape& tape) { return network.forward(tape.input(inputs)); });
+  const Shape& shape = logits.shape();
+  require<ShapeError>(shape.rank() == 3, "predict_members: expected logits [1 B classes], got ", shape.with(0, 1),
+                      "; for other outputs call outputs_of_members");
+  return softmax_rows(logits.reshaped({shape[0] * shape[1], shape[2]})).reshaped(shape);
 }
 
 /// The same of several networks, one after another: of S plain ones [S, B, classes], and so on for networks with
@@ -50,7 +77,7 @@ template <nn::Module M>
 
 /// The ensemble's prediction: the mean of the members' softmax outputs [K, B, classes] -> [B, classes].
 [[nodiscard]] inline Tensor<double, Cpu> ensemble_of(const Tensor<double, Cpu>& probabilities) {
-  return mean_rows(probabilities).reshaped(probabilities.shape().slice(1, 3));
+  return mean_of(probabilities);
 }
 
 /// The ensemble's prediction for inputs [1, B, ...].

@@ -32,7 +32,7 @@ class Shape {
 
   /// Number of axes.
   [[nodiscard]] constexpr int rank() const { return rank_; }
-  /// Extent of an axis; negative axes count from the end.
+  /// Extent of an axis that there is; negative axes count from the end. Not checked: kernels' loops ask for it.
   [[nodiscard]] constexpr std::int64_t operator[](int axis) const {
     return extents_[to_size(axis < 0 ? rank_ + axis : axis)];
   }
