@@ -446,6 +446,10 @@ def published_tables_are_what_their_runs_say(folder):
         copies = [word for path, names in documents.items() if name in names for word in ("--document", path)]
         done = study_of(folder, SCRIPT.parent / f"{name}.toml", "--check", exported, *copies)
         check(done.returncode == 0, done.stderr)
+    claims = set(re.findall(r"\d+\.\d+ ± \d+\.\d+", (ROOT / "README.md").read_text()))
+    tables = "".join((exported / "table.md").read_text() for exported in published.values())
+    for claim in claims:
+        check(claim in tables, f"README.md says {claim}, which no table of docs/results has")
 
 
 main(
