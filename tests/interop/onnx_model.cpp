@@ -246,6 +246,7 @@ void add_sequences(Exports& exports) {
     const auto scores = softmax(affine(matmul(heads, heads, {.transpose_b = true}), {.scale = 0.6}), {.causal = true});
     return add(reshape(transpose(matmul(scores, heads), 2, 3), in), x);
   });
+  put("log_softmax", {}, [](const auto&, const Value& x) { return log_softmax(x); });
   put("gru", {{15, 6}, {15}, {15, 5}, {15}, {15}, {6}, {15}, {5}}, [](const auto& w, const Value& x) {
     const Value hidden({zeros<float, Cpu>({1, x.shape()[1], 5})}, x.recording(), -1);
     const GruMatrix<float, Cpu> ih{w[0], w[1], RankOneFactors<float, Cpu>{w[4], w[5]}},

@@ -24,7 +24,7 @@ namespace detail {
 /// Numbers joined by commas, or one for all channels. Empty where it is neither.
 [[nodiscard]] inline std::vector<float> channel_numbers(std::string_view text, std::int64_t channels) {
   std::vector<float> result;
-  for (const auto part : split_text(text, ',')) {
+  for (const auto part : lpw::split_text(text, ',')) {
     const auto value = parse_double(part);
     if (!value || !is_finite(*value)) return {};
     result.push_back(static_cast<float>(*value));

@@ -102,6 +102,10 @@ inline void translate_softmax(const Step& step) {
   step.result(step.node("Softmax", {x}, {{"axis", std::int64_t{-1}}}));
 }
 
+inline void translate_log_softmax(const Step& step) {
+  step.result(step.node("LogSoftmax", {step.operand(0)}, {{"axis", std::int64_t{-1}}}));
+}
+
 inline void translate_reduction(const Step& step) {
   const std::int64_t over = step.option("over"), rank = step.rank(0), keep = step.option("keep");
   // Without the axes of an image the two orders are the same.

@@ -39,6 +39,7 @@ using Translator = void (*)(const Step&);
       {"layer_norm", translate_layer_norm},
       {"linear", translate_linear},
       {"log", translate_function},
+      {"log_softmax", translate_log_softmax},
       {"lstm", translate_lstm},
       {"matmul", translate_matmul},
       {"max_pool2d", translate_pool},
