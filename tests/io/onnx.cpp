@@ -110,7 +110,7 @@ std::pair<std::string, StoredArray> read_array(protozero::pbf_reader message) {
   for (const auto extent : array.second.dims) elements *= lpw::to_size(extent);
   CHECK(raw.size() == elements * (type == 1 ? 4 : 8));
   array.second.values.resize(type == 1 ? elements : 0);
-  std::memcpy(array.second.values.data(), raw.data(), 4 * array.second.values.size());
+  if (!array.second.values.empty()) std::memcpy(array.second.values.data(), raw.data(), 4 * array.second.values.size());
   return array;
 }
 

@@ -57,7 +57,7 @@ def options(folder):
         (["--epochs", "many"], ["--epochs", "whole number from 1 to 1000000000000", "many"]),
         (["--epochs", 2.5], ["--epochs", "whole number", "2.5"]),
         (["--data", ""], ["--data", "found nothing"]),
-        (["--model", "resnet50"], ["--model resnet50", "wrn-28-10"]),
+        (["--model", "resnet51"], ["--model resnet51", "wrn-DEPTH-WIDEN", "resnet50"]),
         (["--model", "wrn-11-1"], ["depth 11", "6n + 4"]),
         (["--model", "hyper-28-10"], ["--model hyper-28-10", "hyper-wrn-DEPTH-WIDEN"]),
         (["--model", "hyper-wrn-10-1"], ["--late batchnorm,head", "no head to release", "made of templates"]),

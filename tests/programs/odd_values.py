@@ -49,12 +49,16 @@ OF_TRAINERS = {  # form, lowest, highest, and another that stands for something 
 }
 CHOICES_OF_TRAINERS = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | {
     "collapse",
+    "factor-decay",
     "elastic-served",
     "member-data",
     "release-start",
     "sam-weights",
 }
-TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"}
+TEXTS_OF_TRAINERS = {"late", "average", "schedule", "late-schedule", "rank1-start", "coupling", "serve"} | {
+    "freeze",
+    "group",
+}
 OF_CIFAR = {
     "coefficient-lr": AMOUNT_OR_NOT,
     "coefficient-weight-decay": AMOUNT_OR_NOT,
@@ -105,8 +109,8 @@ TEXTS = {
     "noisy_quadratic": {"schedule", "steady-members"},
 }[NAME] | (TEXTS_OF_TRAINERS if TRAINER else set())
 NAMES = {
-    "cifar": {"data", "init", "config", "out", "eval"},
-    "enwik8": {"data", "init", "config", "out", "eval", "valid", "test"},
+    "cifar": {"data", "export", "init", "config", "out", "eval"},
+    "enwik8": {"data", "export", "init", "config", "out", "eval", "valid", "test"},
     "noisy_quadratic": {"out"},
 }[NAME]
 FLAGS = (
@@ -281,7 +285,7 @@ def check_texts(folder):
             said = outcome(folder, name, text, in_file)
             if text == "" and name == "late-schedule":
                 continue  # the schedule of the other weights
-            if name == "late" and re.fullmatch(r"[A-Za-z0-9_.*,-]*[A-Za-z0-9_.*-]", text):
+            if name in ("late", "freeze") and re.fullmatch(r"[A-Za-z0-9_.*,-]*[A-Za-z0-9_.*-]", text):
                 continue  # it may be the name of a parameter, which the network will tell
             shown = ["--late-schedule", "--schedule"] if name == "late-schedule" else [f"--{name}"]
             check(any(option in said for option in shown), f"{name} = {text!r}: {said}")
