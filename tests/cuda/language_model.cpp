@@ -140,8 +140,9 @@ TEMPLATE_TEST_CASE("a language model's members are trained, scored and collapsed
   };
   // Sums in another order on either device: weights that differ by 1e-6 of them, as after some ten roundings, move the
   // losses and scores, which are means over many bytes, by up to 2e-6 in float and 7e-5 in bfloat16, where roundings
-  // then fall the other way.
-  const double tolerance = std::is_same_v<TestType, float> ? 2e-5 : 2e-3;
+  // then fall the other way. In bfloat16 the CPU's head adds its bias before the sum is rounded, the GPU's afterwards,
+  // which is up to 2^-8 of a logit: it moved scores of 7 by 2.5e-3.
+  const double tolerance = std::is_same_v<TestType, float> ? 2e-5 : 6e-3;
   both([](auto& t) { t.iterate(3, 0); });
   both([late](auto& t) { t.release_members(Selectors::parse(late)); });
   both([](auto& t) { t.iterate(3, 0); });

@@ -118,7 +118,7 @@ FLAGS = (
     if TRAINER
     else set()
 ) | ({"embedding-factors"} if NAME == "enwik8" else set())
-ON_THE_COMMAND_LINE = {"config", "out", "eval", "resume", "dry-run"} if TRAINER else set()
+ON_THE_COMMAND_LINE = {"config", "export", "out", "eval", "resume", "dry-run"} if TRAINER else set()
 
 ODD_NUMBERS = [
     "",
@@ -297,7 +297,8 @@ def check_names(folder):
         for text in (drawn(ODD_TEXTS, 3) if TRAINER else [""]) + ["--seed"]:
             said = outcome(folder, name, text, False)
             complaint = f"--{name}: expected a name"
-            check((complaint in said) == (text in ("", "--seed")), f"{name} = {text!r}: {said}")
+            complains = name == "export" or text in ("", "--seed")  # its name says what it is of
+            check((complaint in said) == complains, f"{name} = {text!r}: {said}")
 
 
 def check_flags(folder):
