@@ -45,7 +45,8 @@ def split(text):
 class Site:
     def __init__(self):
         files = [ROOT / name for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]]
-        files += sorted((ROOT / "docs").rglob("*.md"))
+        exported = set((ROOT / "docs/results").glob("*/table.md"))  # which docs/results.md holds
+        files += sorted(set((ROOT / "docs").rglob("*.md")) - exported)
         self.pages = {path: path.read_text(encoding="utf-8") for path in files}
         self.headings = {path: self.headings_of(text) for path, text in self.pages.items()}
         self.sources, self.errors = set(), []

@@ -39,7 +39,7 @@ def declarations(body):
         elif character == "}" and "(" not in statement.partition("{")[0]:
             statement += character  # of what a field is made with
         else:
-            if character == ";" and "operator" not in statement:
+            if character == ";" and not re.search(r"\boperator\b", statement):
                 yield statement
             statement = ""
 
