@@ -112,8 +112,12 @@ def train_as_one_process(folder):
     check_same(folder / "again", results(folder / "2"), "two processes, again")
 
 
+# Long enough to be interrupted.
+LONGER = [*FEWER, *(["--train-subset", 900] if NAME == "cifar" else [])]
+
+
 def interrupted(count, out, reached):
-    process = begin(count, *TINY, *FEWER, *EVERY_STEP, "--out", out)
+    process = begin(count, *TINY, *LONGER, *EVERY_STEP, "--out", out)
     while process.poll() is None and not reached.exists():
         time.sleep(0.01)
     process.send_signal(signal.SIGTERM)
@@ -121,7 +125,7 @@ def interrupted(count, out, reached):
 
 
 def go_on_in_another_number(folder):
-    train(folder / "one", *TINY, *FEWER)
+    train(folder / "one", *TINY, *LONGER)
     for number, (first, then) in enumerate([(2, 3), (3, 1)]):
         out = folder / f"{first}-{then}"
         # Before release, where a minibatch is cut, and behind it. On a busy machine a signal may come after the end.
@@ -131,7 +135,7 @@ def go_on_in_another_number(folder):
                 break
             shutil.rmtree(out)
         check(out.exists(), "all signals came after the end")
-        done = over(then, out, *TINY, *FEWER, "--resume") if then > 1 else train(out, *TINY, *FEWER, "--resume")[0]
+        done = over(then, out, *TINY, *LONGER, "--resume") if then > 1 else train(out, *TINY, *LONGER, "--resume")[0]
         check("resuming in epoch" in done, f"it does not go on: {done}")
         check_close(out, folder / "one", f"{first} processes, then {then}")
 
