@@ -4,6 +4,8 @@
 #   LPW_WITH_ONEDNN as 1 or 0.
 # With BUILD_INTERFACE, what is found does not enter the target's installed form. A target OneDNN::OneDNN, DNNL::dnnl or
 # dnnl that the project has already serves.
+include(LpwOptional)
+
 function(lpw_use_onednn target)
   set(found FALSE)
   if(NOT DEFINED LPW_ONEDNN OR NOT LPW_ONEDNN STREQUAL "OFF")
@@ -25,11 +27,7 @@ function(lpw_use_onednn target)
       set(found TRUE)
     endif()
   endif()
-  if(LPW_ONEDNN STREQUAL "ON" AND NOT found)
-    message(FATAL_ERROR "lpw: LPW_ONEDNN=ON, but oneDNN was not found. "
-      "On Debian and Ubuntu: apt-get install libdnnl-dev. "
-      "Elsewhere, install it and point CMAKE_PREFIX_PATH at it, or set LPW_ONEDNN=AUTO to do without.")
-  endif()
+  lpw_refuse_missing(LPW_ONEDNN ${found} oneDNN libdnnl-dev "point CMAKE_PREFIX_PATH at it")
   if(found)
     set(libraries ${library})
     # nvcc 13 cannot parse oneDNN's header, and has no use for it
