@@ -37,9 +37,10 @@ class DeviceLoader {
   DeviceLoader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
   ~DeviceLoader() { cuda::disregard(cudaDeviceSynchronize()); }
 
-  /// As Loader's, like the next four.
+  /// As Loader's, like the next five.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
+  [[nodiscard]] const MinibatchPlan& plan() const { return plan_; }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
   [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return plan_.samples(members); }

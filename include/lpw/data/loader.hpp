@@ -95,6 +95,8 @@ class Loader {
   /// As the loader was made.
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
 
+  /// Who reads which images.
+  [[nodiscard]] const MinibatchPlan& plan() const { return loader_.plan(); }
   /// As MinibatchPlan.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return loader_.iterations(members); }
   /// As MinibatchPlan::joins.

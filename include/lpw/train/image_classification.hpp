@@ -5,13 +5,11 @@
 #include <map>
 #include <optional>
 #include <string>
-#include <type_traits>
 #include <vector>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
-#include <lpw/data/minibatch_plan.hpp>
 #include <lpw/data/normalization.hpp>
 #include <lpw/distributed/any_communicator.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
@@ -45,7 +43,6 @@ class ImageClassification {
                       distributed::AnyCommunicator& processes = distributed::single_process())
       : options_(options),
         processes_(&processes),
-        plan_(dataset.train.count, {.batch = options.batch, .member_data = options.member_data}),
         normalization_(data::describe(dataset.normalization)),
         train_(dataset.train, dataset.normalization,
                {.batch = options.batch,
@@ -68,7 +65,7 @@ class ImageClassification {
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
   /// Of all members together.
   [[nodiscard]] std::int64_t samples_in_iteration(std::int64_t members, std::int64_t iteration) const {
-    return members * plan_.batch(members, iteration);
+    return members * train_.plan().batch(members, iteration);
   }
   /// Throws OptionError where so many members cannot be trained.
   void check(std::int64_t members) const {
@@ -247,7 +244,6 @@ class ImageClassification {
 
   ImageClassificationOptions options_;
   distributed::AnyCommunicator* processes_;
-  data::MinibatchPlan plan_;
   std::string normalization_;
   typename data::LoaderFor<T, D>::type train_, test_;
   std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
