@@ -59,14 +59,7 @@ struct Options : example::RunOptions {
 
 /// A text that lpw::data::parse_normalization reads.
 [[nodiscard]] inline example::Check normalization_text() {
-  return {.complaint = [](const std::string& text) {
-    try {
-      (void)lpw::data::parse_normalization(text);
-      return std::string();
-    } catch (const lpw::OptionError& error) {
-      return std::string(error.what());
-    }
-  }};
+  return example::read_by([](const std::string& text) { return lpw::data::parse_normalization(text); });
 }
 
 inline example::OptionTable<Options> Options::own() {

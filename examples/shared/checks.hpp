@@ -62,6 +62,19 @@ template <class T>
           .choices = choices};
 }
 
+/// A text that parse(text) reads, which throws OptionError for others.
+template <class Parse>
+[[nodiscard]] Check read_by(Parse parse) {
+  return {.complaint = [parse](const std::string& text) {
+    try {
+      (void)parse(text);
+    } catch (const lpw::OptionError& error) {
+      return std::string(error.what());
+    }
+    return std::string();
+  }};
+}
+
 /// The name of a file or a folder. A word that begins as options do is one whose value was forgotten.
 [[nodiscard]] inline Check path_name() {
   return {.complaint = [](const std::string& text) {

@@ -2,6 +2,7 @@
 // names.
 #pragma once
 
+#include <algorithm>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -9,6 +10,7 @@
 
 #include <lpw/optim/parameter_groups.hpp>
 #include <lpw/optim/schedule.hpp>
+#include <lpw/tensor/text.hpp>
 
 #include "checks.hpp"
 #include "numbers.hpp"
@@ -25,17 +27,6 @@ struct GroupText {
 
 namespace detail {
 
-/// Parts between separators; one empty part of an empty text.
-inline std::vector<std::string> split_text(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  for (std::size_t begin = 0; begin <= text.size();) {
-    const auto end = std::min(text.find(separator, begin), text.size());
-    parts.emplace_back(text.substr(begin, end - begin));
-    begin = end + 1;
-  }
-  return parts;
-}
-
 /// A number of a setting, from 0 on.
 inline double group_number(const std::string& setting, std::string_view text, double highest) {
   const auto value = read_number<double>(std::string(text));
@@ -49,12 +40,12 @@ inline double group_number(const std::string& setting, std::string_view text, do
 /// "NAME,NAME", where * stands for any part of a name. Throws OptionError for what can be no parameter's.
 inline std::vector<std::string> parse_names(const std::string& text) {
   constexpr std::string_view letters = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.*-";
-  auto names = detail::split_text(text, ',');
-  for (const auto& name : names)
+  const auto names = lpw::split_text(text, ',');
+  for (const auto name : names)
     lpw::require<lpw::OptionError>(!name.empty() && name.find_first_not_of(letters) == name.npos,
                                    "expected names of parameters joined by commas, such as conv1.*,fc.bias, found ",
                                    text.empty() ? "nothing" : text);
-  return names;
+  return {names.begin(), names.end()};
 }
 
 /// "NAMES:SETTING,SETTING": lr=NUMBER, weight-decay=NUMBER and, as the last one, schedule=SCHEDULE; or frozen alone.
@@ -98,32 +89,14 @@ inline GroupText parse_group(const std::string& text) {
 }
 
 /// Such a text, such names.
-[[nodiscard]] inline Check group_text() {
-  return {.complaint = [](const std::string& text) {
-    try {
-      (void)parse_group(text);
-    } catch (const lpw::OptionError& error) {
-      return std::string(error.what());
-    }
-    return std::string();
-  }};
-}
-[[nodiscard]] inline Check parameter_names() {
-  return {.complaint = [](const std::string& text) {
-    try {
-      (void)parse_names(text);
-    } catch (const lpw::OptionError& error) {
-      return std::string(error.what());
-    }
-    return std::string();
-  }};
-}
+[[nodiscard]] inline Check group_text() { return read_by(parse_group); }
+[[nodiscard]] inline Check parameter_names() { return read_by(parse_names); }
 
 /// The groups of an option that may be repeated.
 inline std::vector<GroupText> parse_groups(const std::string& lines) {
   std::vector<GroupText> groups;
   if (lines.empty()) return groups;
-  for (const auto& line : detail::split_text(lines, '\n')) groups.push_back(parse_group(line));
+  for (const auto line : lpw::split_text(lines, '\n')) groups.push_back(parse_group(std::string(line)));
   return groups;
 }
 
@@ -132,8 +105,8 @@ template <class Options>
 [[nodiscard]] std::string recorded_groups(const Options& o) {
   std::string lines;
   if (o.groups.empty()) return lines;
-  for (const auto& line : detail::split_text(o.groups, '\n')) {
-    const GroupText group = parse_group(line);
+  for (const auto line : lpw::split_text(o.groups, '\n')) {
+    const GroupText group = parse_group(std::string(line));
     if (!lines.empty()) lines += '\n';
     if (!group.schedule) {
       lines += line;
