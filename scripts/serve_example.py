@@ -5,7 +5,6 @@ of several: an example of how to serve it, by onnxruntime, NumPy and Pillow alon
 size, and normalised as its metadata say."""
 
 import argparse
-import json
 import sys
 from pathlib import Path
 
@@ -44,13 +43,10 @@ class Classifier:
         self.channels_first = shape[1] in (1, 3)
         height, width, self.channels = (shape[i] for i in ((2, 3, 1) if self.channels_first else (1, 2, 3)))
         self.size = width, height
-        self.mean, self.deviation = self.numbers("mean", 0), self.numbers("stddev", 1)
-
-    def numbers(self, name, otherwise):
-        """A row for the channels, of the metadata where they have it."""
-        if name not in self.metadata:
-            print(f"the file's metadata has no {name}: {otherwise} is taken", file=sys.stderr)
-        return np.array(json.loads(self.metadata.get(name, str(otherwise))), np.float32)
+        if "normalization" not in self.metadata:
+            print("the file's metadata has no normalization: mean 0 and deviation 1 are taken", file=sys.stderr)
+        numbers = self.metadata.get("normalization", "0/1").split("/")
+        self.mean, self.deviation = (np.array(each.split(","), np.float32) for each in numbers)
 
     def read(self, path):
         """An image [height, width, channels], normalised."""

@@ -20,10 +20,7 @@ inline example::Banner banner(const Options& o, const lpw::data::Dataset& datase
 }
 
 inline example::Exported exported(const Options& o, const lpw::data::Dataset& dataset) {
-  return {{{"model", o.plain_model()},
-           {"dataset", o.images()},
-           {"mean", example::numbers_text(dataset.normalization.mean)},
-           {"stddev", example::numbers_text(dataset.normalization.stddev)}},
+  return {{{"model", o.plain_model()}, {"dataset", o.images()}, {"normalization", describe(dataset.normalization)}},
           {dataset.test.height, dataset.test.width, dataset.test.channels}};
 }
 

@@ -206,8 +206,7 @@ Evaluation::Evaluation(const Options& o, const std::vector<Source>& sources)
 }
 Evaluation::~Evaluation() = default;
 
-const std::vector<float>& Evaluation::mean() const { return data_->inputs.dataset.normalization.mean; }
-const std::vector<float>& Evaluation::stddev() const { return data_->inputs.dataset.normalization.stddev; }
+const lpw::data::Normalization& Evaluation::normalization() const { return data_->inputs.dataset.normalization; }
 
 void Evaluation::run(const Scored& scored, Predictor& predictor) const {
   const auto& [options, sources, inputs] = *data_;

@@ -26,8 +26,7 @@ class Evaluation {
   Evaluation& operator=(const Evaluation&) = delete;
 
   /// What the networks' inputs are normalised with, for each channel.
-  [[nodiscard]] const std::vector<float>& mean() const;
-  [[nodiscard]] const std::vector<float>& stddev() const;
+  [[nodiscard]] const lpw::data::Normalization& normalization() const;
 
   /// Scores networks on everything that the options ask for, prints tables, and writes the files of --out, of which
   /// docs/evaluation.md says what they hold. Throws what is wrong with the images, NonFinite for networks that have

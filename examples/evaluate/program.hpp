@@ -145,7 +145,7 @@ class Program {
       scored.members.push_back(members);
     }
     if (!options_.exported.empty()) export_scored(networks, evaluation, sources);
-    NetworksPredictor<Network> predictor(std::move(networks), {evaluation.mean(), evaluation.stddev()}, options_.batch);
+    NetworksPredictor<Network> predictor(std::move(networks), evaluation.normalization(), options_.batch);
     try {
       evaluation.run(scored, predictor);
     } catch (const lpw::NonFinite& error) {
@@ -164,8 +164,7 @@ class Program {
     example::export_network(options_.exported, networks.front(), {32, 32, 3},
                             {{"model", source.run->plain_model()},
                              {"dataset", source.images},
-                             {"mean", example::numbers_text(evaluation.mean())},
-                             {"stddev", example::numbers_text(evaluation.stddev())}});
+                             {"normalization", describe(evaluation.normalization())}});
     display_.line("exported " + lpw::train::one_line(options_.exported));
   }
 

@@ -4,9 +4,6 @@
 #include <map>
 #include <string>
 #include <utility>
-#include <vector>
-
-#include <nlohmann/json.hpp>
 
 #include <lpw/io/model.hpp>
 #include <lpw/io/onnx/networks.hpp>
@@ -25,11 +22,6 @@ struct Exported {
 
 /// Writes traced passes, in a translation unit that all programs share.
 void write_onnx(const std::string& file, lpw::io::onnx::Passes& passes, Metadata about);
-
-/// How images are normalised, as the metadata have it.
-[[nodiscard]] inline std::string numbers_text(const std::vector<float>& numbers) {
-  return nlohmann::json(numbers).dump();
-}
 
 /// Writes the network, which takes samples of that shape, or the symbols of a language model. Throws FileError, and
 /// OptionError for what the file cannot hold: in safetensors a network with members.

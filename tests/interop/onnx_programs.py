@@ -35,7 +35,8 @@ def scores(path, images, labels):
     session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     check(metadata["model"] == "wrn-10-1" and metadata["dataset"] == "cifar10", f"{path.name}: metadata {metadata}")
-    mean, deviation = (np.array(json.loads(metadata[name]), np.float32)[:, None, None] for name in ["mean", "stddev"])
+    parts = metadata["normalization"].split("/")
+    mean, deviation = (np.array(part.split(","), np.float32)[:, None, None] for part in parts)
     normal = (images / np.float32(255) - mean) / deviation
     probabilities = session.run(["probabilities"], {"input": normal.astype(np.float32)})[0].astype(np.float64)
     return -np.log(probabilities[np.arange(len(labels)), labels]).mean(), (probabilities.argmax(1) == labels).mean()
