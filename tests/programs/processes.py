@@ -112,34 +112,6 @@ def train_as_one_process(folder):
     check_same(folder / "again", results(folder / "2"), "two processes, again")
 
 
-# Long enough to be interrupted.
-LONGER = [*FEWER, *(["--train-subset", 900] if NAME == "cifar" else [])]
-
-
-def interrupted(count, out, reached):
-    process = begin(count, *TINY, *LONGER, *EVERY_STEP, "--out", out)
-    while process.poll() is None and not reached.exists():
-        time.sleep(0.01)
-    process.send_signal(signal.SIGTERM)
-    ended(process)
-
-
-def go_on_in_another_number(folder):
-    train(folder / "one", *TINY, *LONGER)
-    for number, (first, then) in enumerate([(2, 3), (3, 1)]):
-        out = folder / f"{first}-{then}"
-        # Before release, where a minibatch is cut, and behind it. On a busy machine a signal may come after the end.
-        for _ in range(5):
-            interrupted(first, out, out / ("metrics.csv" if number else "checkpoint.lpw"))
-            if not (out / "summary.json").exists():
-                break
-            shutil.rmtree(out)
-        check(out.exists(), "all signals came after the end")
-        done = over(then, out, *TINY, *LONGER, "--resume") if then > 1 else train(out, *TINY, *LONGER, "--resume")[0]
-        check("resuming in epoch" in done, f"it does not go on: {done}")
-        check_close(out, folder / "one", f"{first} processes, then {then}")
-
-
 def ranks_of(process):
     """The processes of the program under mpirun."""
     found, deadline = [], time.monotonic() + 20
@@ -157,6 +129,39 @@ def ranks_of(process):
             return found
         time.sleep(0.05)
     raise AssertionError("the processes do not start")
+
+
+# Long enough to be interrupted.
+LONGER = [*FEWER, *(["--train-subset", 900] if NAME == "cifar" else [])]
+
+
+def interrupted(count, out, reached):
+    """A signal to one of them: the launcher takes longer to hand one on than the run lasts."""
+    process = begin(count, *TINY, *LONGER, *EVERY_STEP, "--out", out)
+    pids = ranks_of(process)
+    while process.poll() is None and not reached.exists():
+        time.sleep(0.001)
+    try:
+        os.kill(pids[0], signal.SIGTERM)
+    except ProcessLookupError:
+        pass
+    ended(process)
+
+
+def go_on_in_another_number(folder):
+    train(folder / "one", *TINY, *LONGER)
+    for number, (first, then) in enumerate([(2, 3), (3, 1)]):
+        out = folder / f"{first}-{then}"
+        # Before release, where a minibatch is cut, and behind it. On a busy machine a signal may come after the end.
+        for _ in range(20):
+            interrupted(first, out, out / ("metrics.csv" if number else "checkpoint.lpw"))
+            if not (out / "summary.json").exists():
+                break
+            shutil.rmtree(out)
+        check(out.exists(), "all signals came after the end")
+        done = over(then, out, *TINY, *LONGER, "--resume") if then > 1 else train(out, *TINY, *LONGER, "--resume")[0]
+        check("resuming in epoch" in done, f"it does not go on: {done}")
+        check_close(out, folder / "one", f"{first} processes, then {then}")
 
 
 def a_signal_to_any_process_ends_all(folder):
