@@ -150,8 +150,7 @@ def _of_method(study, method, runs, out):
         "chosen": chosen,
         "scores": scores,
         "differences": {} if method.name == study.baseline else _differences(study, own, runs[study.baseline]),
-        "beside": method.beside,
-        "differences_beside": _differences(study, own, runs[method.beside]) if method.beside else {},
+        "beside": {other: _differences(study, own, runs[other]) for other in method.beside},
         "training": {q.name: estimated(by_seed(own, lambda s: number(s, q.name))) for q in TRAINING[study.program]},
         "cost": {name: estimated(by_seed(own, lambda s: number(s, name))) for name in COSTS},
     }
@@ -184,7 +183,9 @@ def _estimates(method):
     for name, rows in method["scores"].items():
         for row, value in rows.items():
             yield "score", name, row, value
-    for kind, row in (("differences", "served"), ("differences_beside", "served"), ("training", ""), ("cost", "")):
-        for name, value in method[kind].items():
+    kinds = [("differences", "served", method["differences"])]
+    kinds += [(f"differences_to_{other}", "served", values) for other, values in method["beside"].items()]
+    for kind, row, values in (*kinds, ("training", "", method["training"]), ("cost", "", method["cost"])):
+        for name, value in values.items():
             if value is not None:
                 yield kind, name, row, value

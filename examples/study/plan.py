@@ -43,7 +43,7 @@ class Method:
     options: dict
     trial_options: dict  # the same with those of [tuning]
     trials: list  # of options each
-    beside: str | None = None  # the method that it is compared with beside the baseline
+    beside: tuple = ()  # the methods that it is compared with, as well as with the baseline
 
 
 @dataclasses.dataclass(frozen=True)
@@ -192,10 +192,11 @@ def load(path, settings=()):
         f"baseline: expected one of the methods {_names(methods)}, found {baseline}",
     )
     for name, method in methods.items():
-        refused(
-            method.beside is None or method.beside in methods and method.beside not in (name, baseline),
-            f"method {name}: beside: expected another of the methods than it and the baseline, found {method.beside}",
-        )
+        for other in method.beside:
+            refused(
+                isinstance(other, str) and other in methods and other not in (name, baseline),
+                f"method {name}: beside: expected other methods than it and the baseline, found {other}",
+            )
     return Study(path, title, program, baseline, seeds, methods, tuning, where, settings)
 
 
@@ -248,7 +249,8 @@ def _method(path, name, table, common, refused, tuning):
     refused(isinstance(table, dict), f"{what}: expected a table of options")
     own = dict(table)
     title, trials = _title(own.pop("title", name), refused, f"{what}: title"), own.pop("trials", [])
-    beside = own.pop("beside", None)
+    beside = own.pop("beside", [])
+    beside = tuple(beside) if isinstance(beside, list) else (beside,)
     refused(
         isinstance(trials, list) and all(isinstance(trial, dict) for trial in trials),
         f"{what}: trials: expected a list of tables of options",

@@ -88,10 +88,11 @@ def _beside(study, methods):
     """Differences to other methods than the baseline."""
     quantities = SCORES[study.program]
     rows = [
-        [method["title"], study.methods[method["beside"]].title]
-        + [cell(method["differences_beside"][quantity.name], quantity, signed=True) for quantity in quantities]
+        [method["title"], study.methods[other].title]
+        + [cell(differences[quantity.name], quantity, signed=True) for quantity in quantities]
         for method in methods.values()
-        if any(method["differences_beside"].values())
+        for other, differences in method["beside"].items()
+        if any(differences.values())
     ]
     title = ["method", "beside", *(quantity.title for quantity in quantities)]
     return _markdown(title, rows) if rows else ""

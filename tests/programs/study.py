@@ -216,12 +216,15 @@ def a_method_is_compared_with_another(folder, out):
         summary = json.loads(path.read_text())
         write(path, json.dumps(summary | {"test_nll_served": summary["test_nll_served"] + more}))
     found = figures(study, out)
-    difference = found["methods"]["other"]["differences_beside"]["test_nll"]
+    difference = found["methods"]["other"]["beside"]["late-phase"]["test_nll"]
     check(all(abs(a - b) < 1e-12 for a, b in zip(difference["values"], [0.5, 1], strict=True)), difference)
     shown = tables.table(study, found)
     check("\n| late-phase batch norm and head | late-phase batch norm and head | " in shown, shown)
+    one = folder / "beside-one.toml"
+    write(one, text.replace('beside = "late-phase"', 'beside = ["late-phase"]'))
+    check(plan.load(one).methods["other"].beside == ("late-phase",), "a list of one is another thing than the one")
     for beside in ("sgd", "other", "nobody"):  # of the baseline there are differences anyway
-        file = write(folder / "beside.toml", text.replace('beside = "late-phase"', f'beside = "{beside}"'))
+        file = write(folder / "beside.toml", text.replace('"late-phase"\n', f'["late-phase", "{beside}"]\n'))
         refused(lambda file=file: plan.load(file), "method other: beside: ", f"found {beside}")
 
 
