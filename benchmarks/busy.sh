@@ -51,7 +51,7 @@ steps_per_second() {
     lpw:*) command=("$build/benchmarks/bench_step" "$work" --members 1 --step-only) ;;
     PyTorch:mlp-*) command=("$python" benchmarks/peers/mlp.py "${work#mlp-}" --threads "$threads") ;;
     PyTorch:*)
-      command=("$python" benchmarks/peers/wide_resnet.py "$work" --members 1 --threads "$threads"
+      command=("$python" benchmarks/peers/image_network.py "$work" --members 1 --threads "$threads"
         --variants loop-channels_last) ;;
   esac
   rm -f "$folder/json"

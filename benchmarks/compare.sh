@@ -9,8 +9,8 @@
 #   --rounds N       how often each is measured (3)
 #   --samples N      steps or evaluations in a measurement, of which the median counts (3)
 #   --threads N      (all cores)
-#   --batch N        samples per member (128 images, 20 sequences)
-#   --variants A,B   PyTorch's, as in peers/wide_resnet.py and peers/lstm.py --help (default: those that were
+#   --batch N        samples per member (128 images, 32 of those that are of 224x224, 20 sequences)
+#   --variants A,B   PyTorch's, as in peers/image_network.py and peers/lstm.py --help (default: those that were
 #                    fastest somewhere)
 #   --build FOLDER   where lpw's programs are (build/release)
 #   --json FILE      also write all measurements
@@ -77,7 +77,7 @@ for ((round = 1; round <= rounds; ++round)); do
     mkdir -p "$place"
     measure lpw "$ours" "$model" --precision "$precision" --members "$members" \
       --member-chunk "${chunk:-0}" --batch "$batch" --step-only
-    peer=(benchmarks/peers/wide_resnet.py "$model")
+    peer=(benchmarks/peers/image_network.py "$model")
     [ "$model" != lstm ] || peer=(benchmarks/peers/lstm.py)
     [ "$batch" = 0 ] || peer+=(--batch "$batch")
     for variant in $(peer_variants "$model"); do

@@ -19,7 +19,7 @@ struct LanguageModelSize {
   static constexpr std::int64_t window = 100, hidden = 500, embedding = 128, vocabulary = 256;
 };
 
-/// As WideResNetStep; rank-1 factors where there is more than one member.
+/// As ImageNetworkStep; rank-1 factors where there is more than one member.
 template <class T, class D>
 class LanguageModelStep {
   using Size = LanguageModelSize;

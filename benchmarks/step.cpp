@@ -1,4 +1,4 @@
-// A training step (forward, backward, optimizer) on the CPU, or the evaluation of a plain Wide ResNet. Those of Wide
+// A training step (forward, backward, optimizer) on the CPU, or the evaluation of a plain network. Those of Wide
 // ResNets stand beside the bare time of their own convolutions in oneDNN's direct algorithm, that of the LSTM beside
 // the bare time of its matrix products, measured alternately in one process.
 #include <cstdio>
@@ -52,8 +52,10 @@ Times alternate(const StepOptions& options, const StepShape& shape, Step& step, 
 template <class T>
 [[nodiscard]] Bare bare_work(const StepShape& shape) {
   if (shape.model == "lstm") return [products = std::make_shared<BareProducts<T>>(shape)] { products->run(); };
-  const auto convolutions = std::make_shared<BareConvolutions<T>>(wide_resnet_options(network_of(shape.model)),
-                                                                  shape.images_at_once(), evaluates(shape.model));
+  const auto wide = wide_resnet_options(network_of(shape.model));
+  if (!wide) return {};
+  const auto convolutions =
+      std::make_shared<BareConvolutions<T>>(*wide, shape.images_at_once(), evaluates(shape.model));
   if (!convolutions->complete()) return {};
   return [convolutions] { convolutions->run(); };
 }
@@ -81,9 +83,11 @@ void measure(const StepOptions& options, const StepShape& shape, const std::stri
 template <class T>
 void measure(const StepOptions& options, const StepShape& shape, const std::string& precision, StepReport& report) {
   if (shape.model == "lstm") return measure<T, LanguageModelStep<T, Cpu>>(options, shape, precision, report);
-  if (evaluates(shape.model)) return measure<T, WideResNetEvaluation<T, Cpu>>(options, shape, precision, report);
-  const auto floor = static_cast<double>(activation_floor(shape, sizeof(T))) / 1e6;
-  measure<T, WideResNetStep<T, Cpu>>(options, shape, precision, report, {{"activation_floor_mb", floor}});
+  if (evaluates(shape.model)) return measure<T, ImageNetworkEvaluation<T, Cpu>>(options, shape, precision, report);
+  nlohmann::ordered_json more = nlohmann::ordered_json::object();
+  if (const auto wide = wide_resnet_options(shape.model))
+    more["activation_floor_mb"] = static_cast<double>(activation_floor(*wide, shape, sizeof(T))) / 1e6;
+  measure<T, ImageNetworkStep<T, Cpu>>(options, shape, precision, report, more);
 }
 
 }  // namespace

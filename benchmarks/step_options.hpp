@@ -19,8 +19,25 @@ namespace benchmarks {
   return evaluates(model) ? model.substr(0, model.rfind('-')) : model;
 }
 
+/// Whether a network is for images of 32x32 in ten classes, in place of ImageNet's.
+[[nodiscard]] inline bool is_for_small_images(const std::string& model) {
+  const auto name = network_of(model);
+  return name.find("wrn-") != std::string::npos || name.ends_with("-cifar");
+}
+
+[[nodiscard]] inline std::int64_t side_of(const std::string& model) { return is_for_small_images(model) ? 32 : 224; }
+[[nodiscard]] inline std::int64_t classes_of(const std::string& model) {
+  return is_for_small_images(model) ? 10 : 1000;
+}
+
+/// Samples of a member, unless the caller says otherwise.
+[[nodiscard]] inline std::int64_t usual_batch(const std::string& model) {
+  if (model == "lstm") return 20;
+  return is_for_small_images(model) ? 128 : 32;
+}
+
 struct StepShape {
-  std::string model;                                 // wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval, or lstm
+  std::string model;                                 // one of the catalogue's, the same and -eval, or lstm
   std::int64_t members = 1, batch = 128, chunk = 0;  // batch: per member; chunk: members at a time, 0: all
   std::string late = {};                             // late-phase weights; empty: the model's usual ones
 
@@ -49,7 +66,7 @@ struct StepOptions {
         for (const auto k : evaluates(model) ? std::vector<std::int64_t>{1} : members)
           for (const auto chunk : chunks)
             if (chunk < k || chunk == 0)
-              f(StepShape{model, k, batch ? batch : model == "lstm" ? 20 : 128, chunk, late}, precision);
+              f(StepShape{model, k, batch ? batch : usual_batch(model), chunk, late}, precision);
   }
 };
 

@@ -23,8 +23,8 @@ namespace benchmarks {
   CLI::App app(purpose);
   app.add_option(
          "models", options.models,
-         "wrn-DEPTH-WIDEN, hyper-wrn-DEPTH-WIDEN, lstm; wrn-DEPTH-WIDEN-eval: the plain network's evaluation, on "
-         "the CPU")
+         "wrn-DEPTH-WIDEN, resnet50 or another of the catalogue, lstm; with -eval: the plain network's evaluation, "
+         "on the CPU")
       ->capture_default_str();
   app.add_option("--precision", options.precisions, "precisions")->delimiter(',')->capture_default_str();
   app.add_option("--members", options.members, "K, members")
@@ -32,7 +32,7 @@ namespace benchmarks {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
-  app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 20 sequences")->capture_default_str();
+  app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 32 of ImageNet's size, 20 sequences")->capture_default_str();
   app.add_option("--late", options.late,
                  "late-phase weights, as the trainers take them: all, additive, ...; by default batchnorm,head, and "
                  "rank1 for lstm");

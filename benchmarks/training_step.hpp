@@ -2,6 +2,7 @@
 // where the device can; and the evaluation of the plain network that is left after collapse.
 #pragma once
 
+#include <optional>
 #include <string>
 #include <variant>
 
@@ -16,31 +17,31 @@
 
 namespace benchmarks {
 
-/// Throws OptionError unless `model` is wrn-DEPTH-WIDEN, or the same after "hyper-".
-[[nodiscard]] inline lpw::nn::WideResNetOptions wide_resnet_options(const std::string& model) {
-  const auto options = lpw::models::options_of(model, {.classes = 10});
+/// Of a Wide ResNet; nothing for other networks. Throws OptionError where there is none of the
+/// name.
+[[nodiscard]] inline std::optional<lpw::nn::WideResNetOptions> wide_resnet_options(const std::string& model) {
+  const auto options = lpw::models::options_of(model);
   const auto* wide = std::get_if<lpw::nn::WideResNetOptions>(&options);
-  lpw::require<lpw::OptionError>(wide != nullptr, "model ", model,
-                                 ": expected wrn-DEPTH-WIDEN or hyper-wrn-DEPTH-WIDEN");
-  return *wide;
+  return wide ? std::optional(*wide) : std::nullopt;
 }
 
+/// Throws OptionError where there is none of the name.
 template <class T, class D>
-[[nodiscard]] lpw::nn::WideResNet<T, D> wide_resnet(const std::string& model) {
-  return {wide_resnet_options(model), lpw::Philox(1)};
+[[nodiscard]] lpw::nn::ImageNetwork<T, D> image_network(const std::string& model) {
+  return lpw::models::make<T, D>(model, {.classes = classes_of(model)}, lpw::Philox(1));
 }
 
-/// A Wide ResNet on images of 32x32, where there is more than one member with late-phase batch norm and
-/// head, or what the shape says.
+/// A network of the catalogue on images of the size that it is for, where there is more than one member with late-phase
+/// batch norm and head, or what the shape says.
 template <class T, class D>
-class WideResNetStep {
+class ImageNetworkStep {
  public:
-  explicit WideResNetStep(const StepShape& shape)
+  explicit ImageNetworkStep(const StepShape& shape)
       : chunk_(shape.chunk),
-        network_(wide_resnet<T, D>(shape.model)),
+        network_(image_network<T, D>(shape.model)),
         optimizer_(network_, {.learning_rate = 1e-3}),
-        images_(random_tensor<T, D>({shape.members, shape.batch, 32, 32, 3})),
-        labels_(random_labels<D>({shape.members, shape.batch}, 10)),
+        images_(random_tensor<T, D>({shape.members, shape.batch, side_of(shape.model), side_of(shape.model), 3})),
+        labels_(random_labels<D>({shape.members, shape.batch}, classes_of(shape.model))),
         losses_(lpw::zeros<lpw::Accumulate<T>, D>({shape.members})) {
     if (shape.members == 1) return;
     lpw::ReleaseOptions release{.members = shape.members};
@@ -70,7 +71,7 @@ class WideResNetStep {
   }
 
   std::int64_t chunk_;
-  lpw::nn::WideResNet<T, D> network_;
+  lpw::nn::ImageNetwork<T, D> network_;
   lpw::optim::Sgd<lpw::Accumulate<T>, D> optimizer_;
   lpw::Tensor<T, D> images_;
   lpw::Tensor<std::int32_t, D> labels_;
@@ -81,23 +82,23 @@ class WideResNetStep {
 /// The same network, plain: the forward pass over a batch in evaluation mode. Its layers have the shapes of a collapsed
 /// network's, and other weights.
 template <class T, class D>
-class WideResNetEvaluation {
+class ImageNetworkEvaluation {
  public:
-  explicit WideResNetEvaluation(const StepShape& shape)
-      : network_(wide_resnet<T, D>(network_of(shape.model))),
-        images_(random_tensor<T, D>({1, shape.batch, 32, 32, 3})) {}
+  explicit ImageNetworkEvaluation(const StepShape& shape)
+      : network_(image_network<T, D>(network_of(shape.model))),
+        images_(random_tensor<T, D>({1, shape.batch, side_of(shape.model), side_of(shape.model), 3})) {}
 
   void run() { logits_ = network_.forward(lpw::Tape::evaluation().input(images_)).value(); }
 
  private:
-  lpw::nn::WideResNet<T, D> network_;
+  lpw::nn::ImageNetwork<T, D> network_;
   lpw::Tensor<T, D> images_, logits_;
 };
 
 /// Bytes that backward needs of the forward of a Wide ResNet: the images, the raw input of every batch norm, and
 /// nothing else.
-[[nodiscard]] inline std::int64_t activation_floor(const StepShape& shape, std::int64_t element_bytes) {
-  const auto network = wide_resnet_options(shape.model);
+[[nodiscard]] inline std::int64_t activation_floor(const lpw::nn::WideResNetOptions& network, const StepShape& shape,
+                                                   std::int64_t element_bytes) {
   std::int64_t elements = shape.images_at_once() * 32 * 32 * (3 + 16);
   for (int group = 0; group < 3; ++group) {
     const std::int64_t size = 32 >> group, channels = (std::int64_t{16} << group) * network.widen;

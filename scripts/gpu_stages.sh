@@ -256,10 +256,10 @@ stage_torch() {
     --variants \
     loop-channels_last,loop-channels_last-graph,loop,grouped,vmap,vmap-compile,stacked-channels_last-compile ||
     failed=1
-  peer 2 wide_resnet.py eager wrn-16-4 wrn-28-10 --precision tf32,bf16 --samples 3 \
+  peer 2 image_network.py eager wrn-16-4 wrn-28-10 --precision tf32,bf16 --samples 3 \
     --variants loop-channels_last,loop-channels_last-graph,stacked-channels_last || failed=1
   peer 2 lstm.py eager --precision tf32,bf16 --samples 5 --variants loop,loop-graph || failed=1
-  peer 1 wide_resnet.py compiled wrn-16-4 --precision bf16 --samples 3 --variants stacked-channels_last-compile ||
+  peer 1 image_network.py compiled wrn-16-4 --precision bf16 --samples 3 --variants stacked-channels_last-compile ||
     failed=1
   return $failed
 }

@@ -32,7 +32,7 @@ StepMeasurement time_steps(const StepOptions& options, const StepShape& shape) {
 template <class T>
 StepMeasurement measure(const StepOptions& options, const StepShape& shape) {
   if (shape.model == "lstm") return time_steps<LanguageModelStep<T, Cuda>>(options, shape);
-  return time_steps<WideResNetStep<T, Cuda>>(options, shape);
+  return time_steps<ImageNetworkStep<T, Cuda>>(options, shape);
 }
 
 }  // namespace

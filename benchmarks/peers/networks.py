@@ -1,4 +1,5 @@
-"""Wide ResNets with late-phase batch norm and head, as one would write them in PyTorch; four ways to have K members.
+"""Networks for images with late-phase batch norm and head, as one would write them in PyTorch: Wide ResNets with four
+ways to have K members, torchvision's with the first of them.
 
 loop     K batch norms in a list, of which the current member's is used; members run one after another, as in the
          method's authors' code.
@@ -10,8 +11,11 @@ vmap     the same images, functional.batch_norm mapped over the members. Keeps n
          them in place.
 """
 
+import re
+
 import torch
 from torch import nn
+from torch.fx.experimental.optimization import fuse
 from torch.nn import functional
 from torch.nn.utils.fusion import fuse_conv_bn_eval
 
@@ -130,11 +134,46 @@ class WideResNet(nn.Module):
         x = functional.relu(self.bn(self.blocks(self.conv1(images))), inplace=True)
         return self.fc(x.mean((2, 3)))
 
-    def select(self, member):
-        """Which member the next passes are of, where members run one after another."""
-        for module in self.modules():
-            if isinstance(module, (LoopNorm, Head)):
-                module.member = member
+
+def made(kind, model, members):
+    """wrn-DEPTH-WIDEN, or a network of torchvision's, of which there is `loop` alone."""
+    size = re.fullmatch(r"wrn-(\d+)-(\d+)", model)
+    if size:
+        return WideResNet(kind, *map(int, size.groups()), members)
+    if kind != "loop":
+        raise SystemExit(f"{model}: as {kind} there are wrn-DEPTH-WIDEN alone")
+    network = plain_torchvision(model)
+    for module in list(network.modules()):
+        for name, child in module.named_children():
+            if isinstance(child, nn.BatchNorm2d):
+                setattr(module, name, LoopNorm(members, child.num_features))
+            elif isinstance(child, nn.Linear):
+                setattr(module, name, Head(kind, members, child.in_features, child.out_features))
+    return network
+
+
+def plain_torchvision(model):
+    import torchvision  # where one of its networks is asked for
+
+    return torchvision.models.get_model(model, weights=None)
+
+
+def made_for_evaluation(model, folds):
+    """The plain network in evaluation mode; `folds`: batch norms in the convolutions' weights."""
+    if not model.startswith("wrn-"):
+        network = plain_torchvision(model).eval()
+        return fuse(network) if folds else network
+    network = made("loop", model, 1).eval()
+    if folds:
+        fold_norms(network)
+    return network
+
+
+def select(network, member):
+    """Which member the next passes are of, where members run one after another."""
+    for module in network.modules():
+        if isinstance(module, (LoopNorm, Head)):
+            module.member = member
 
 
 def folded(conv, norm):

@@ -1,14 +1,15 @@
 #!/usr/bin/env python3
-"""A training step (forward, backward, optimizer) of wrn-DEPTH-WIDEN with late-phase batch norm and head in PyTorch; of
-wrn-DEPTH-WIDEN-eval, the forward pass of the plain network in evaluation mode, what lpw's collapse leaves."""
+"""A training step (forward, backward, optimizer) of a network for images with late-phase batch norm and head in
+PyTorch: of wrn-DEPTH-WIDEN, or of torchvision's resnet50 and its like; with -eval behind the name, the forward pass of
+the plain network in evaluation mode, what lpw's collapse leaves."""
 
-import re
+import argparse
 
 import torch
 from torch.nn import functional
 
 import measure
-from networks import WideResNet, fold_norms
+from networks import made, made_for_evaluation, select
 
 KINDS = ["loop", "loop-channels_last", "grouped", "stacked", "stacked-channels_last", "vmap", "vmap-channels_last"]
 VARIANTS = [kind + form for kind in KINDS for form in ("", "-compile", "-graph")]
@@ -31,27 +32,24 @@ def evaluates(model):
     return model.endswith("-eval")
 
 
-def size(model):
-    """Depth and width of wrn-DEPTH-WIDEN, or of that and -eval."""
-    found = re.fullmatch(r"wrn-(\d+)-(\d+)", model.removesuffix("-eval"))
-    if not found:
-        raise SystemExit(f"model {model}: expected wrn-DEPTH-WIDEN or wrn-DEPTH-WIDEN-eval")
-    return map(int, found.groups())
+def shape(model):
+    """Side and classes of the images that a model is for."""
+    return (32, 10) if model.startswith("wrn-") else (224, 1000)
 
 
 def training_step(options, variant, model):
     """A function that does one iteration of Algorithm 1 on images and labels made here."""
     kind, *extras = variant.split("-")
-    depth, widen = size(model)
+    side, classes = shape(model)
     order = torch.channels_last if "channels_last" in extras else torch.contiguous_format
     members, device = options.members, options.device
-    network = WideResNet(kind, depth, widen, members).to(device, memory_format=order)
+    network = made(kind, model, members).to(device, memory_format=order)
     optimizer = torch.optim.SGD(
         network.parameters(), 1e-3, momentum=0.9, nesterov=True, weight_decay=5e-4, fused=device == "cuda"
     )
     forward = measure.compiled(network, options) if "compile" in extras else network
-    images = torch.randn(members, options.batch, 3, 32, 32, device=device)
-    labels = torch.randint(0, 10, (members, options.batch), device=device)
+    images = torch.randn(members, options.batch, 3, side, side, device=device)
+    labels = torch.randint(0, classes, (members, options.batch), device=device)
     if kind == "grouped":
         images = images.transpose(0, 1)
     each = list(images) if kind == "loop" else [images.flatten(0, 1)]
@@ -61,7 +59,7 @@ def training_step(options, variant, model):
         optimizer.zero_grad()
         for k, x in enumerate(each):
             if kind == "loop":
-                network.select(k)
+                select(network, k)
             with measure.autocast(options):
                 logits = forward(x)
                 if kind == "loop":
@@ -78,21 +76,25 @@ def evaluation(options, variant, model):
     """A function that passes a batch made here through the plain network, its weights as they were drawn."""
     kind, *extras = variant.split("-")
     order = torch.channels_last if "channels_last" in extras else torch.contiguous_format
-    network = WideResNet("loop", *size(model), members=1).to(options.device, memory_format=order).eval()
-    if kind == "folded":
-        fold_norms(network)
+    model = model.removesuffix("-eval")
+    network = made_for_evaluation(model, kind == "folded").to(options.device, memory_format=order)
     forward = (
         measure.compiled(network, options, freezing="freeze" in extras)
         if {"compile", "freeze"} & {*extras}
         else network
     )
-    images = torch.randn(options.batch, 3, 32, 32, device=options.device).contiguous(memory_format=order)
+    side, _ = shape(model)
+    images = torch.randn(options.batch, 3, side, side, device=options.device).contiguous(memory_format=order)
 
     def step():
         with torch.inference_mode(), measure.autocast(options):
             forward(images)
 
     return step
+
+
+def with_batch(options, model):
+    return argparse.Namespace(**{**vars(options), "batch": options.batch or (128 if shape(model)[0] == 32 else 32)})
 
 
 def works(options):
@@ -112,8 +114,8 @@ def works(options):
 
 def main():
     parser = measure.parser(__doc__)
-    parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN, wrn-DEPTH-WIDEN-eval ...")
-    parser.add_argument("--batch", type=int, default=128, help="images per member")
+    parser.add_argument("models", nargs="*", default=["wrn-16-2"], help="wrn-DEPTH-WIDEN, resnet50, with -eval ...")
+    parser.add_argument("--batch", type=int, default=0, help="images per member; 0: 128 of 32x32, 32 of 224x224")
     parser.add_argument(
         "--variants",
         type=measure.list_of(*VARIANTS, *EVALUATION_VARIANTS),
@@ -131,7 +133,7 @@ def main():
             def make_step(run, variant, model=model):
                 return (evaluation if evaluates(model) else training_step)(run, variant, model)
 
-            report.measure(run, model, variant, make_step)
+            report.measure(with_batch(run, model), model, variant, make_step)
     return report.status()
 
 
