@@ -60,10 +60,14 @@ def page(programs):
     return "".join(parts)
 
 
-arguments = sys.argv[1:]
-check = arguments[:1] == ["--check"]
-made = page(arguments[check:])
-if not check:
-    PAGE.write_text(made, encoding="utf-8")
-elif PAGE.read_text(encoding="utf-8") != made:
-    sys.exit(f"{PAGE.name} is not what the programs say: scripts/command_line.py {' '.join(arguments[1:])}")
+def main(arguments):
+    check = arguments[:1] == ["--check"]
+    made = page(arguments[check:])
+    if not check:
+        PAGE.write_text(made, encoding="utf-8")
+    elif PAGE.read_text(encoding="utf-8") != made:
+        sys.exit(f"{PAGE.name} is not what the programs say: scripts/command_line.py {' '.join(arguments[1:])}")
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

@@ -72,4 +72,5 @@ def main():
         print("| " + " | ".join(row(name, summaries[name], paces[name] / standard)) + " |")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -65,7 +65,7 @@ for i in "${!runs[@]}"; do
     }
     { line = ""
       for (n = 1; n <= 5; n++) line = line number(names[n], n == 4) " "
-      line = line ($column["phase"] ~ /^late/ ? $column[names[6]] : "?") " " $column["phase"]
+      line = line ($column["phase"] ~ /^late/ ? number(names[6], 1) : "?") " " $column["phase"]
       for (n = 1; n <= 3; n++) line = line " " number(more[n], 1)
       print line }
   ' <"$csv" >"$work/$i" || exit 1

@@ -1,6 +1,9 @@
 #include <lpw/cpu/pooling.hpp>
 
+#include <cmath>
+
 #include "catch.hpp"
+#include "support/compare.hpp"
 #include "support/random.hpp"
 #include "support/sums.hpp"
 #include "support/threads.hpp"
@@ -43,6 +46,17 @@ TEMPLATE_TEST_CASE("max_pool2d sends each gradient to the winner it names", "[po
         max_pool2d_backward(pooled.winner, dy, options, dx);
         CHECK(mismatch<TestType>(dx.tensor, expected) == "");
       }
+}
+
+TEST_CASE("max_pool2d's gradient of many windows with one winner is exact to some roundings", "[pooling]") {
+  auto x = full<float, Cpu>({1, 1, 255, 255, 1}, 0.f);
+  x.data()[127 * 255 + 127] = 1;  // is in each of the 128 x 128 windows
+  const PoolOptions options{.kernel_size = 128, .stride = 1};
+  const auto pooled = max_pool2d_forward(x, options);
+  Gradient<float, Cpu> dx{Tensor<float, Cpu>(x.shape())};
+  max_pool2d_backward(pooled.winner, full<float, Cpu>(pooled.y.shape(), 0.1f), options, dx);
+  // in float alone 1.5e-4; in double no more than the last rounding shows
+  CHECK(std::abs(double(dx.tensor.data()[127 * 255 + 127]) / (16384 * double(0.1f)) - 1) <= epsilon<float>());
 }
 
 TEMPLATE_TEST_CASE("global_average_pool and its gradient equal their definitions", "[pooling]", float, double,

@@ -352,6 +352,22 @@ case $(doxygen --version 2>/dev/null) in 1.9.4*) status=1 ;; *) status=0 ;; esac
 try_site "$status "'Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
 rm -r "$site"
 
+# A page's programs are whole, and what is replaced in them is there.
+plant docs/page.md '```cpp' '#include <lpw/lpw.hpp>' '' 'int main() {' '  train(20);' '}' '```'
+try_pages() {
+  printf '%s\n' "$2" >"$tree/pages.txt"
+  output=$(awk -f "$here/pages.awk" "$tree/pages.txt" "$tree/docs/page.md" 2>&1) || true
+  grep -qF -- "$1" <<<"$output" || { echo "pages.awk does not say '$1' but: $output"; failed=1; }
+}
+try_pages '  train(2);' 'page-1: (20) => (2)'
+try_pages "no program has '(200)', which pages.txt replaces in page-1" 'page-1: (200) => (2)'
+try_pages "no program has '(20)', which pages.txt replaces in page-2" 'page-2: (20) => (2)'
+plant docs/page.md '```cpp' 'train(20);' '```'
+try_pages 'page.md:2: begins with no #include, and is no whole program' ''
+plant docs/page.md '```cpp' '#include <lpw/lpw.hpp>' 'void f() {}' '```'
+try_pages "the program page-1 has no 'int main() {'" ''
+unplant docs/page.md
+
 plant tests/fine.cpp 'double worst = 0;  // not std::max(worst, std::abs(a - b))' \
   'if (!(std::abs(a - b) <= worst)) worst = std::abs(a - b);' \
   'const double h = step * std::max(1.0, std::abs(x)), m = std::max(a, b) - std::abs(c);' \

@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Compiles every complete program in the documentation: each ```cpp block that starts with #include. Blocks of ```cpp
-# run are those of programs that are built and run (CMakeLists.txt); of ```python the syntax is checked. With clang,
+# Compiles every complete program in the documentation, as its readers would: each ```cpp block that starts with
+# #include. (They are run as well, with those of ```cpp run: pages.sh.) Of ```python the syntax is checked. With clang,
 # lpw.hpp is parsed once, for the programs that include it.
 # usage: snippets.sh ROOT CXX [FLAGS...]
 set -euo pipefail

@@ -1,3 +1,5 @@
+#include <cstdint>
+#include <limits>
 #include <lpw/tensor/shape.hpp>
 #include <vector>
 
@@ -57,6 +59,21 @@ TEST_CASE("Shape refuses a seventh axis and negative extents") {
   CHECK_THROWS_AS((Shape{1, 2, 3, 4, 5, 6}.prepend(1)), ShapeError);
   CHECK_THROWS_WITH((Shape{1, 2, 3, 4, 5, 6, 7}), "shape: more than 6 axes");
   CHECK_THROWS_WITH((Shape{2, -1}), "shape: negative extent -1");
+}
+
+TEST_CASE("Shape refuses more elements than can be counted") {
+  constexpr std::int64_t large = std::int64_t{1} << 31, most = std::numeric_limits<std::int64_t>::max();
+  CHECK(Shape{large, large}.size() == std::int64_t{1} << 62);
+  CHECK(Shape{most}.size() == most);
+  CHECK(Shape{most, 0}.size() == 0);
+  const char* message = "shape: [2147483648 2147483648 2] has more than 2^63 - 1 elements";
+  CHECK_THROWS_AS((Shape{large, large, 2}), ShapeError);
+  CHECK_THROWS_WITH((Shape{large, large, 2}), message);
+  CHECK_THROWS_WITH((Shape{large, large, 1}.with(-1, 2)), message);
+  CHECK_THROWS_WITH((Shape{large, 2}.prepend(large)), message);
+  CHECK_THROWS_AS((Shape{large, large, large, large, 4}), ShapeError);  // which would wrap around to 0
+  CHECK_THROWS_AS((Shape{0, large, large, 2}), ShapeError);             // size_from(1) counts them
+  CHECK_THROWS_AS(Shape{2}.with(0, -1), ShapeError);
 }
 
 TEST_CASE("describe names the axes where there is a name for each") {

@@ -209,10 +209,52 @@ TEST_CASE("a run whose coefficients have rates of their own goes on bit for bit"
   REQUIRE((rows.size() == 2 && resumed.size() == 2));
   for (const std::size_t epoch : {std::size_t{0}, std::size_t{1}}) {  // before the release they have it too
     const double rate = rows[epoch].coefficient_learning_rate.value_or(-1);
-    CHECK((rate > 0 && rate < 0.02));  // within a cycle of 0.02
-    CHECK(rows[epoch].late_learning_rate == 0.05);
+    CHECK((rate > 0 && rate < 0.02));             // within a cycle of 0.02
+    CHECK_FALSE(rows[epoch].late_learning_rate);  // no weights have it
     CHECK(resumed[epoch].coefficient_learning_rate == rows[epoch].coefficient_learning_rate);
   }
   CHECK(model_of_groups(8, 0.02) == whole);
   CHECK(model_of_groups(-1, 0.03) != whole);
+}
+
+namespace {
+
+using Hyperpart = lpw::train::Part<Hypernetwork, lpw::train::ImageClassification<Hypernetwork>>;
+
+/// Freezes the optimizer's first group but for some steps in the middle.
+struct Thawing final : Hyperpart {
+  void after_step(Run& run) override { set(run); }
+  void load(Run& run, const lpw::io::NamedTensors&) override { set(run); }
+  static void set(Run& run) {
+    auto rules = run.optimizer->rules();
+    rules.groups.at(0).frozen = run.progress.step < 3 || run.progress.step >= 8;
+    run.optimizer->set_rules(rules);
+  }
+};
+
+}  // namespace
+
+TEST_CASE("a run whose parameters were frozen for a while goes on bit for bit") {
+  const lpw::train::TrainOptions options{
+      .epochs = 2,
+      .optimizer = lpw::optim::AdamOptions{.learning_rate = 0.01, .groups = {{.names = {"fc.*"}, .frozen = true}}}};
+  const auto trained = [&](std::int64_t interrupted) {
+    const TemporaryFolder folder;
+    for (const std::int64_t at : {interrupted, std::int64_t{-1}}) {
+      Hypernetwork network = hypernetwork();
+      lpw::train::ImageClassification<Hypernetwork> task(lpw::test::dataset(), {.batch = 10});
+      lpw::train::Trainer trainer(network, task, options, {{"model", "toy"}});
+      trainer.add(std::make_unique<Thawing>());
+      trainer.add(std::make_unique<Interrupting>(at));
+      const lpw::train::RunFolder path(folder / "run", true);
+      if (path.has_checkpoint()) trainer.load(path.checkpoint());
+      RecordedDisplay display;
+      REQUIRE(trainer.run(path, display.get()) == (at < 0 ? 0 : SIGINT));
+      if (at < 0) break;
+    }
+    return file_of_run(folder / "run", "model.safetensors");
+  };
+  const std::string whole = trained(-1);
+  CHECK(trained(5) == whole);  // Adam counts the head's steps from the third on
+  CHECK(trained(9) == whole);
 }

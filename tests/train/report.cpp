@@ -54,6 +54,21 @@ TEST_CASE("the plan says what is averaged, and when, and which snapshots are kep
               "snapshots: at the ends of the schedule's cycles, of which the last 4 are kept"});
 }
 
+TEST_CASE("the plan says which parameters are stepped otherwise than the rest") {
+  TrainOptions options{.epochs = 4, .members = 1};
+  options.optimizer = lpw::optim::SgdOptions{
+      .learning_rate = 0.1,
+      .groups = {{.names = {"conv1.*", "layer1.*"}, .frozen = true},
+                 {.names = {"fc.*"}, .learning_rate = 1, .weight_decay = 0, .schedule = lpw::optim::Constant{}},
+                 {.names = {"*.bias"}}}};
+  CHECK(describe_groups(options) == Lines{"parameters conv1.*, layer1.*: frozen",
+                                          "parameters fc.*: learning rate 1, weight decay 0, a schedule of their own",
+                                          "parameters *.bias: as the rest"});
+  CHECK(describe_plan(options, PlannedTask{}, {})[2] == "parameters conv1.*, layer1.*: frozen");
+  options.optimizer = lpw::optim::AdamOptions{};
+  CHECK(describe_groups(options).empty());
+}
+
 TEST_CASE("the plan says what members do beside their steps, and what a step is") {
   const auto lines = [](TrainOptions options) {
     options.members = 3, options.release_epoch = 0;

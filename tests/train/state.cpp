@@ -84,12 +84,12 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
   for (const double value : {1e308, -1e308, std::nan("")}) {
     CAPTURE(value);
     for (double EpochRecord::*of :
-         {&EpochRecord::seconds, &EpochRecord::learning_rate, &EpochRecord::late_learning_rate,
-          &EpochRecord::train_loss, &EpochRecord::train_metric})
+         {&EpochRecord::seconds, &EpochRecord::learning_rate, &EpochRecord::train_loss, &EpochRecord::train_metric})
       CHECK_FALSE(taken([&](Progress& p) { p.history[1].*of = value; }));
     for (double Progress::*of : {&Progress::seconds, &Progress::epoch_seconds})
       CHECK_FALSE(taken([&](Progress& p) { p.*of = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].test_metric = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.history[1].late_learning_rate = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].coefficient_learning_rate = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].scores = {{"test_nll", value}}; }));
     CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
@@ -107,6 +107,7 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
 TEST_CASE("progress comes back from JSON text bit for bit") {
   Progress progress{.epoch = 3, .iteration = 7, .step = 40, .released = true};
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
+  progress.missed_steps = {{"fc.weight", 7}};
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},
                       {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5, {}, 90, 30}};
@@ -114,6 +115,7 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   const auto back = nlohmann::json::parse(nlohmann::json(progress).dump()).get<Progress>();
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
+  CHECK(back.missed_steps == progress.missed_steps);
   CHECK(back.history.front().train_loss == 2.0 / 3);
   CHECK(back.history[0].test_metric == 0.25);
   CHECK(back.history[1].test_metric == std::nullopt);

@@ -43,25 +43,42 @@ template <class T>
   return result;
 }
 
-/// Scatters. (A device that gathers needs the windows' geometry; here it is not used.)
-template <class T>
-void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, PoolOptions,
-                         Gradient<T, Cpu>& dx) {
+namespace detail {
+
+/// Scatters. Windows may overlap: they are summed in `Sum`, and rounded once.
+template <class Sum, class T>
+void scatter_to_winners(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx) {
   using W = Accumulate<T>;
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4], windows = dy.dim(2) * dy.dim(3);
   parallel_runs(in[0] * in[1], 2 * (pixels + 4 * windows) * channels, [&](std::int64_t first, std::int64_t last) {
-    std::vector<W> sum(to_size(pixels * channels));  // windows may overlap: sum in W, round once
+    std::vector<Sum> sum(to_size(pixels * channels));
     for (std::int64_t image = first; image < last; ++image) {
       T* out = dx.tensor.data() + image * pixels * channels;
-      for (std::int64_t i = 0; i < pixels * channels; ++i) sum[to_size(i)] = dx.accumulate ? W(out[i]) : W(0);
+      for (std::int64_t i = 0; i < pixels * channels; ++i) sum[to_size(i)] = dx.accumulate ? Sum(out[i]) : Sum(0);
       for (std::int64_t i = 0; i < windows * channels; ++i) {
         const std::int64_t from = image * windows * channels + i;
-        sum[to_size(winner.data()[from] * channels + i % channels)] += W(dy.data()[from]);
+        sum[to_size(winner.data()[from] * channels + i % channels)] += Sum(dy.data()[from]);
       }
-      for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], sum[to_size(i)]);
+      for (std::int64_t i = 0; i < pixels * channels; ++i) store(out[i], static_cast<W>(sum[to_size(i)]));
     }
   });
+}
+
+}  // namespace detail
+
+/// The sum of more windows than are a run of ChannelSums is in double. (A device that gathers needs the windows'
+/// geometry; here it says no more than how many of them hold a pixel.)
+template <class T>
+void max_pool2d_backward(const Tensor<std::int32_t, Cpu>& winner, const Tensor<T, Cpu>& dy, PoolOptions options,
+                         Gradient<T, Cpu>& dx) {
+  using W = Accumulate<T>;
+  const PerAxis window = options.kernel_size, stride = options.step();
+  const auto holding = [](std::int64_t size, std::int64_t step) { return (size + step - 1) / step; };
+  if (holding(window.height, stride.height) * holding(window.width, stride.width) > ChannelSums<W>::run)
+    detail::scatter_to_winners<double>(winner, dy, dx);
+  else
+    detail::scatter_to_winners<W>(winner, dy, dx);
 }
 
 template <class T>

@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <initializer_list>
+#include <limits>
 #include <ostream>
 #include <string>
 #include <string_view>
@@ -13,7 +14,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Extents, outermost first: Shape{4, 128, 32}. Zero extents are allowed; rank 0 is a single element.
+/// Extents, outermost first: Shape{4, 128, 32}. Zero extents are allowed; rank 0 is a single element. The extents that
+/// are not zero multiply to no more than 2^63 - 1, so that no product of some of them overflows.
 class Shape {
  public:
   static constexpr int max_rank = 6;
@@ -23,11 +25,12 @@ class Shape {
     for (auto extent : extents) append(extent);
   }
 
-  /// Adds an axis at the end. Throws ShapeError past six axes or for a negative extent.
+  /// Adds an axis at the end. Throws ShapeError past six axes, for a negative extent, or for more elements than can be
+  /// counted.
   constexpr void append(std::int64_t extent) {
     if (rank_ == max_rank) fail<ShapeError>("shape: more than ", max_rank, " axes");
-    if (extent < 0) fail<ShapeError>("shape: negative extent ", extent);
     extents_[to_size(rank_++)] = extent;
+    require_countable();
   }
 
   /// Number of axes.
@@ -49,10 +52,11 @@ class Shape {
     return product;
   }
 
-  /// The same shape with one axis' extent replaced.
+  /// The same shape with one axis' extent replaced. Throws as append does.
   [[nodiscard]] constexpr Shape with(int axis, std::int64_t extent) const {
     Shape result = *this;
     result.extents_[to_size(axis < 0 ? rank_ + axis : axis)] = extent;
+    result.require_countable();
     return result;
   }
   /// The axes [first, last).
@@ -76,6 +80,16 @@ class Shape {
   }
 
  private:
+  constexpr void require_countable() const {
+    std::int64_t room = std::numeric_limits<std::int64_t>::max();
+    for (const std::int64_t extent : *this) {
+      if (extent < 0) fail<ShapeError>("shape: negative extent ", extent);
+      if (extent > room) fail<ShapeError>("shape: ", text(), " has more than 2^63 - 1 elements");
+      if (extent > 0) room /= extent;
+    }
+  }
+  [[nodiscard]] std::string text() const;
+
   std::array<std::int64_t, max_rank> extents_{};
   int rank_ = 0;
 };
@@ -107,6 +121,8 @@ inline std::ostream& operator<<(std::ostream& out, const AxisPart& part) {
   }
   return text + "]";
 }
+
+inline std::string Shape::text() const { return describe(*this); }
 
 /// As describe() writes it.
 inline std::ostream& operator<<(std::ostream& out, const Shape& shape) { return out << describe(shape); }

@@ -37,6 +37,8 @@ template <class Run>
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
   if (!counted(p.work)) return false;
+  for (const auto& [parameter, count] : p.missed_steps)
+    if (!within(count, p.step)) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
          within(p.sums.seen, p.iteration > 0 ? run.task.samples(p.released ? o.members : 1) : 0) &&
          within(p.sums.correct, p.sums.seen);
@@ -52,7 +54,10 @@ template <class Run>
     require<FileError>(recorded.value("averaged", nlohmann::json(0)) == 0, path,
                        ": holds an average of weights as former versions of lpw kept it; take one of those to continue "
                        "or evaluate it");
-    if (recorded.is_object()) recorded.emplace("work", Work());  // checkpoints of before do not say
+    if (recorded.is_object()) {  // checkpoints of before do not say
+      recorded.emplace("work", Work());
+      recorded.emplace("missed_steps", nlohmann::json::object());
+    }
     require<FileError>(counts_are_whole(recorded), path, ": damaged: its progress is not in whole numbers");
     progress = recorded.get<Progress>();
   } catch (const nlohmann::json::exception&) {
@@ -99,6 +104,7 @@ void load_run(Run& run, const std::filesystem::path& path) {
   get_pair(checkpoint.tensors, "weights", flat.value);
   for (auto& [name, pair] : run.optimizer->states()) get_pair(checkpoint.tensors, name, pair);
   run.optimizer->set_steps({run.progress.base_steps, run.progress.late_steps});
+  run.optimizer->set_missed_steps(run.progress.missed_steps);
   copy(to_device<typename Run::D>(checkpoint.tensors.template get<typename Run::W>("buffers", flat.buffers.shape())),
        flat.buffers);
   nn::for_each_buffer(run.network, [&](const std::string& name, const auto& buffer) {
@@ -118,6 +124,7 @@ void save_run(Run& run, const std::filesystem::path& path) {
   if (spread) run.team.gather(run.network, run);
   const auto steps = run.optimizer->steps();
   run.progress.base_steps = steps.base, run.progress.late_steps = steps.late;
+  run.progress.missed_steps = run.optimizer->missed_steps();
   io::Checkpoint checkpoint{{{"options", run.description}, {"progress", run.progress}}, io::NamedTensors("checkpoint")};
   const auto& flat = run.weights();
   add_pair(checkpoint.tensors, "weights", flat.value);

@@ -3,9 +3,11 @@
 
 #include <cstdint>
 #include <string>
+#include <variant>
 #include <vector>
 
 #include <lpw/data/member_data.hpp>
+#include <lpw/optim/parameter_groups.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/train/display.hpp>
 #include <lpw/train/options.hpp>
@@ -45,6 +47,24 @@ namespace lpw::inline LPW_ABI::train {
   return lines;
 }
 
+/// Which parameters are stepped otherwise than the rest, a line for each group.
+[[nodiscard]] inline std::vector<std::string> describe_groups(const TrainOptions& options) {
+  std::vector<std::string> lines;
+  const auto& groups = std::visit(
+      [](const auto& o) -> const auto& { return o.groups; }, options.optimizer);
+  for (const optim::ParameterGroup& group : groups) {
+    std::string names, how;
+    for (const std::string& name : group.names) names += (names.empty() ? "" : ", ") + name;
+    const auto add = [&](const std::string& part) { how += (how.empty() ? "" : ", ") + part; };
+    if (group.frozen) add("frozen");
+    if (group.learning_rate && !group.frozen) add(to_text("learning rate ", *group.learning_rate));
+    if (group.weight_decay && !group.frozen) add(to_text("weight decay ", *group.weight_decay));
+    if (group.schedule && !group.frozen) add("a schedule of their own");
+    lines.push_back(to_text("parameters ", names, ": ", how.empty() ? "as the rest" : how));
+  }
+  return lines;
+}
+
 /// What is kept over time, a line each: an average, and snapshots.
 [[nodiscard]] inline std::vector<std::string> describe_over_time(const TrainOptions& options) {
   std::vector<std::string> lines;
@@ -77,8 +97,8 @@ template <class Task>
 
 }  // namespace detail
 
-/// What will be trained, before it is: when members are released, the effective batch before and after, what they and
-/// steps do besides, and what is kept over time.
+/// What will be trained, before it is: when members are released, the effective batch before and after, which
+/// parameters are stepped otherwise than the rest, what members and steps do besides, and what is kept over time.
 template <class Task>
 [[nodiscard]] std::vector<std::string> describe_plan(const TrainOptions& options, const Task& task,
                                                      const Progress& progress) {
@@ -111,7 +131,7 @@ template <class Task>
   }
   TrainOptions ahead = options;  // a release that falls due with the end does not come
   if (options.releases() && options.release_every >= detail::member_epochs(options, task)) ahead.release_every = 0;
-  for (const auto& more : {describe_choices(ahead), describe_over_time(options)})
+  for (const auto& more : {describe_groups(options), describe_choices(ahead), describe_over_time(options)})
     lines.insert(lines.end(), more.begin(), more.end());
   return lines;
 }

@@ -98,6 +98,12 @@ struct TrainingRun {
       return segment.late_phase && !(options.groups_coefficients() && contains(segment.group, Group::templates));
     });
   }
+  /// The learning rate of late-phase weights in the step at a time; none where all of them are coefficients with one of
+  /// their own.
+  [[nodiscard]] std::optional<double> late_rate(const optim::Time& at) const {
+    if (options.groups_coefficients() && !has_late_rate()) return std::nullopt;
+    return optimizer->late_rates().learning_rate * late_factor(at);
+  }
   /// The learning rate of templates' coefficients in the step at a time, where they have one of their own.
   [[nodiscard]] std::optional<double> coefficient_rate(const optim::Time& at) const {
     if (!options.groups_coefficients()) return std::nullopt;

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <initializer_list>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -32,9 +33,11 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, forward, backward, peak_memory)
 
 /// One row of metrics.csv.
 struct EpochRecord {
-  std::int64_t epoch = 0;                            // counted from 1
-  std::string phase = {};                            // base, late, with "+swa" and so on while weights are averaged
-  double learning_rate = 0, late_learning_rate = 0;  // of its last iteration
+  std::int64_t epoch = 0;                         // counted from 1
+  std::string phase = {};                         // base, late, with "+swa" and so on while weights are averaged
+  double learning_rate = 0;                       // of its last iteration
+  std::optional<double> late_learning_rate = {};  // likewise; none where all late-phase weights are coefficients of
+                                                  // templates that have a rate of their own
   double train_loss = 0, train_metric = 0;
   std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
   double seconds = 0;                      // of this epoch
@@ -53,7 +56,6 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
   json = {{"epoch", r.epoch},
           {"phase", r.phase},
           {"learning_rate", r.learning_rate},
-          {"late_learning_rate", r.late_learning_rate},
           {"train_loss", r.train_loss},
           {"train_metric", r.train_metric},
           {"test_metric", r.test_metric ? nlohmann::json(*r.test_metric) : nlohmann::json()},
@@ -61,6 +63,7 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
           {"work", r.work},
           {"parameters_trained", r.parameters_trained},
           {"parameters_served", r.parameters_served}};
+  if (r.late_learning_rate) json["late_learning_rate"] = *r.late_learning_rate;
   if (r.coefficient_learning_rate) json["coefficient_learning_rate"] = *r.coefficient_learning_rate;
   if (!r.scores.empty()) json["scores"] = r.scores;
 }
@@ -68,13 +71,15 @@ inline void to_json(nlohmann::json& json, const EpochRecord& r) {
 inline void from_json(const nlohmann::json& json, EpochRecord& r) {
   const auto get = [&](const char* name, auto& value) { json.at(name).get_to(value); };
   get("epoch", r.epoch), get("phase", r.phase), get("seconds", r.seconds);
-  get("learning_rate", r.learning_rate), get("late_learning_rate", r.late_learning_rate);
+  get("learning_rate", r.learning_rate);
   get("train_loss", r.train_loss), get("train_metric", r.train_metric);
   if (json.contains("work")) get("work", r.work);  // which rows of before do not have
   if (json.contains("parameters_trained"))
     get("parameters_trained", r.parameters_trained), get("parameters_served", r.parameters_served);
-  if (json.contains("coefficient_learning_rate"))
-    r.coefficient_learning_rate = json.at("coefficient_learning_rate").get<double>();
+  const auto rate = [&](const char* name, std::optional<double>& value) {
+    if (json.contains(name)) value = json.at(name).get<double>();
+  };
+  rate("late_learning_rate", r.late_learning_rate), rate("coefficient_learning_rate", r.coefficient_learning_rate);
   if (json.contains("scores")) get("scores", r.scores);
   const auto& score = json.at("test_metric");
   r.test_metric = score.is_null() ? std::nullopt : std::optional(score.get<double>());
@@ -87,16 +92,17 @@ struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
   std::int64_t step = 0;                  // iterations done, over all epochs
   bool released = false;
-  std::int64_t base_steps = 0, late_steps = 0;  // the optimizer's
-  double epoch_seconds = 0, seconds = 0;        // seconds: over all processes
-  Sums sums = {};                               // of this epoch
+  std::int64_t base_steps = 0, late_steps = 0;            // the optimizer's
+  std::map<std::string, std::int64_t> missed_steps = {};  // likewise, by parameters' names
+  double epoch_seconds = 0, seconds = 0;                  // seconds: over all processes
+  Sums sums = {};                                         // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
   Work work = {};        // over all processes
   Choices choices = {};  // at the end; not recorded
 };
-NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, epoch_seconds,
-                                   seconds, sums, before_release, history, work)
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, missed_steps,
+                                   epoch_seconds, seconds, sums, before_release, history, work)
 
 /// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
 [[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
@@ -105,6 +111,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   };
   return whole(progress, {"epoch", "iteration", "step", "base_steps", "late_steps"}) &&
          whole(progress.at("sums"), {"correct", "seen"}) && whole(progress.at("work"), {"forward", "backward"}) &&
+         std::all_of(progress.at("missed_steps").begin(), progress.at("missed_steps").end(),
+                     [](const auto& count) { return count.is_number_integer(); }) &&
          std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) {
            return whole(row, {"epoch"}) && (!row.contains("work") || whole(row.at("work"), {"forward", "backward"})) &&
                   (!row.contains("parameters_trained") || whole(row, {"parameters_trained", "parameters_served"}));
@@ -126,8 +134,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   };
   const auto row = [&](const EpochRecord& r) {
     return within(r.seconds, 0, longest) && memory(r.work) && within(r.learning_rate, 0, largest) &&
-           within(r.late_learning_rate, 0, largest) && within(r.coefficient_learning_rate.value_or(0), 0, largest) &&
-           score(r.train_loss) && score(r.train_metric) && score(r.test_metric.value_or(0)) && scores(r.scores);
+           within(r.late_learning_rate.value_or(0), 0, largest) &&
+           within(r.coefficient_learning_rate.value_or(0), 0, largest) && score(r.train_loss) &&
+           score(r.train_metric) && score(r.test_metric.value_or(0)) && scores(r.scores);
   };
   const double samples = static_cast<double>(std::max<std::int64_t>(p.sums.seen, 1));
   return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && memory(p.work) &&
@@ -145,8 +154,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
 }
 
 /// metrics.csv. Of the time an epoch's and the run's so far; what has a name of summary.json's is of the run so far, as
-/// there. The cell of a score that was not taken is empty, and of coefficients' rate where they have none of their own.
-/// Scores beside the metric have columns from the first epoch on that has them.
+/// there. The cell of a score that was not taken is empty, and of a rate that no weights have. Scores beside the metric
+/// have columns from the first epoch on that has them.
 [[nodiscard]] inline std::string format_csv(const std::vector<EpochRecord>& history, const Words& words) {
   std::string csv = to_text("epoch,phase,learning_rate,late_learning_rate,train_loss,train_", words.metric, ',',
                             words.held_out, '_', words.metric,
@@ -155,17 +164,16 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   const std::vector<std::string> names = score_names(history);
   for (const std::string& name : names) csv += ',' + name;
   csv += '\n';
-  const auto exact = [](double x) { return significant(x, 9); };
+  const auto exact = [](std::optional<double> x) { return x ? significant(*x, 9) : std::string(); };
   const auto count = [](std::int64_t parameters) { return parameters > 0 ? to_text(parameters) : std::string(); };
   double seconds = 0;
   for (const EpochRecord& r : history) {
     seconds += r.seconds;
     csv += to_text(r.epoch, ',', r.phase, ',', exact(r.learning_rate), ',', exact(r.late_learning_rate), ',',
-                   exact(r.train_loss), ',', exact(r.train_metric), ',',
-                   r.test_metric ? exact(*r.test_metric) : std::string(), ',', fixed(r.seconds, 3), ',',
-                   fixed(seconds, 3), ',', r.work.forward, ',', r.work.backward, ',', fixed(r.work.peak_memory, 1), ',',
-                   count(r.parameters_trained), ',', count(r.parameters_served), ',',
-                   r.coefficient_learning_rate ? exact(*r.coefficient_learning_rate) : std::string());
+                   exact(r.train_loss), ',', exact(r.train_metric), ',', exact(r.test_metric), ',', fixed(r.seconds, 3),
+                   ',', fixed(seconds, 3), ',', r.work.forward, ',', r.work.backward, ',', fixed(r.work.peak_memory, 1),
+                   ',', count(r.parameters_trained), ',', count(r.parameters_served), ',',
+                   exact(r.coefficient_learning_rate));
     for (const std::string& name : names) {
       const auto score = std::find_if(r.scores.begin(), r.scores.end(), [&](const auto& s) { return s.first == name; });
       csv += ',' + (score == r.scores.end() ? std::string() : exact(score->second));

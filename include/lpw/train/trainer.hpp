@@ -202,7 +202,7 @@ class Trainer {
     EpochRecord record{.epoch = progress.epoch + 1,
                        .phase = progress.released ? "late" : "base",
                        .learning_rate = run_.optimizer->rates().learning_rate * run_.base_factor(last),
-                       .late_learning_rate = run_.optimizer->late_rates().learning_rate * run_.late_factor(last),
+                       .late_learning_rate = run_.late_rate(last),
                        .train_loss = progress.sums.mean_loss(),
                        .train_metric = Task::train_metric(progress.sums),
                        .coefficient_learning_rate = run_.coefficient_rate(last)};

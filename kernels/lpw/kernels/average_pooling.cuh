@@ -48,34 +48,6 @@ struct PoolAxis {
   }
 };
 
-namespace detail {
-
-/// A window's sums: runs of pixels in float, of which the sums are added up in double.
-template <int N>
-struct WindowSums {
-  static constexpr int run = 128;
-  Vector<float, N> part;
-  double total[N] = {};
-  int terms = 0;
-
-  /// Before the next pixel is added to `part`.
-  __device__ __forceinline__ void count() {
-    if (terms++ < run) return;
-    terms = 1;
-    LPW_UNROLL
-    for (int j = 0; j < N; ++j) {
-      total[j] += double(part[j]);
-      part[j] = 0.f;
-    }
-  }
-  /// The sum in all.
-  [[nodiscard]] __device__ __forceinline__ float operator[](int j) const {
-    return static_cast<float>(total[j] + double(part[j]));
-  }
-};
-
-}  // namespace detail
-
 template <class T>
 struct AveragePool2dForward {
   const T* x;           // (image, row, column, channel)

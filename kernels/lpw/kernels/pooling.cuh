@@ -73,6 +73,31 @@ struct Windows {
   }
 };
 
+/// The sums of a window's pixels, or of the windows that hold a pixel: runs of them in float, of which the sums are
+/// added up in double.
+template <int N>
+struct WindowSums {
+  static constexpr int run = 128;
+  Vector<float, N> part;
+  double total[N] = {};
+  int terms = 0;
+
+  /// Before the next one is added to `part`.
+  __device__ __forceinline__ void count() {
+    if (terms++ < run) return;
+    terms = 1;
+    LPW_UNROLL
+    for (int j = 0; j < N; ++j) {
+      total[j] += double(part[j]);
+      part[j] = 0.f;
+    }
+  }
+  /// The sum in all.
+  [[nodiscard]] __device__ __forceinline__ float operator[](int j) const {
+    return static_cast<float>(total[j] + double(part[j]));
+  }
+};
+
 }  // namespace detail
 
 /// Largest element of every window; padding never wins, of equal elements the first in row-major order does, and NaN
@@ -132,17 +157,21 @@ __global__ void __launch_bounds__(element_threads, element_blocks) max_pool2d_ba
       const std::int64_t from = image * g.out_height * g.out_width * g.channels + place.channel;
       T* to = p.dx + image * g.height * g.width * g.channels + at[step] * N;
       const int pixel = place.row * g.width + place.column;
-      Vector<float, N> sum = {};
-      if (p.accumulate) sum = load_floats<N>(to);
+      detail::WindowSums<N> sum = {};
+      if (p.accumulate) sum.part = load_floats<N>(to);
       for (int row = rows.first; row < rows.last; ++row)
         for (int column = columns.first; column < columns.last; ++column) {
           const std::int64_t window = from + static_cast<std::int64_t>(row * g.out_width + column) * g.channels;
           const auto winner = detail::load_winners<N>(p.winner + window);
           const auto dy = load_vector<N>(p.dy + window);
+          sum.count();
           LPW_UNROLL
-          for (int j = 0; j < N; ++j) sum[j] += winner[j] == pixel ? float(dy[j]) : 0.f;
+          for (int j = 0; j < N; ++j) sum.part[j] += winner[j] == pixel ? float(dy[j]) : 0.f;
         }
-      store_floats(to, sum);
+      Vector<float, N> result;
+      LPW_UNROLL
+      for (int j = 0; j < N; ++j) result[j] = sum[j];
+      store_floats(to, result);
     }
 }
 

@@ -15,6 +15,8 @@ namespace lpw::inline LPW_ABI {
 template <class W>
 class ChannelSums {
  public:
+  static constexpr std::int64_t run = 128;
+
   explicit ChannelSums(std::int64_t channels) : part_(to_size(channels)), total_(to_size(channels)) {}
 
   /// Begins anew, with start(channel).
@@ -40,8 +42,6 @@ class ChannelSums {
   }
 
  private:
-  static constexpr std::int64_t run = 128;
-
   void end_run() {
     for (std::size_t c = 0; c < part_.size(); ++c) {
       total_[c] += double(part_[c]);

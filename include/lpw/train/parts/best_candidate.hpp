@@ -16,17 +16,16 @@ class BestCandidate final : public Part<Network, Task> {
   void score_epoch(Run& run) override {
     if (!run.options.serving.best) return;
     auto plain = collapsed_now(run);
-    offer_candidate(run, to_text("epoch ", run.progress.epoch + 1), plain);
+    if constexpr (HoldsOut<Task, Network>)
+      best_.offer(to_text("epoch ", run.progress.epoch + 1), quality_of(run, plain), plain);
   }
   void conclude(Run& run, Display& display) override {
     if (!run.options.serving.best) return;
-    offer_candidate(run, "the end", run.network);
-    best_.apply(run.network);
-    const auto& [name, quality] = *best_.candidate();
-    display.line(
-        to_text("best: the network of ", name, ", held-out ", Run::words.metric, ' ', fixed(metric_of(quality), 4)));
-    run.progress.choices.best = name;
-    run.progress.choices.best_quality = quality;
+    const optim::Candidate best = best_with_end(run);
+    display.line(to_text("best: the network of ", best.name, ", held-out ", Run::words.metric, ' ',
+                         fixed(metric_of(best.score), 4)));
+    run.progress.choices.best = best.name;
+    run.progress.choices.best_quality = best.score;
   }
 
   void save(const Run&, io::NamedTensors& tensors) override { add_best(tensors, "best", best_); }
@@ -35,8 +34,17 @@ class BestCandidate final : public Part<Network, Task> {
   }
 
  private:
-  void offer_candidate(Run& run, const std::string& name, Network& plain) {
-    if constexpr (HoldsOut<Task, Network>) best_.offer(name, held_out_scores(run, plain).front().quality, plain);
+  [[nodiscard]] static double quality_of(Run& run, Network& plain) {
+    return held_out_scores(run, plain).front().quality;
+  }
+  /// The end is the best where no epoch's network is better, as after the last one it often is the same: it stays.
+  [[nodiscard]] optim::Candidate best_with_end(Run& run) {
+    if constexpr (HoldsOut<Task, Network>) {
+      const double quality = quality_of(run, run.network);
+      if (!is_nan(quality) && !(best_.candidate() && best_.candidate()->score > quality)) return {"the end", quality};
+    }
+    best_.apply(run.network);
+    return *best_.candidate();
   }
 
   optim::BestWeights<typename Run::W, typename Run::D> best_;

@@ -29,8 +29,7 @@ class EventLog final : public Part<Network, Task> {
     const optim::Time last = run.before_last_step();
     std::vector<io::EventScalar> rates{
         {"step/learning_rate", run.optimizer->rates().learning_rate * run.base_factor(last)}};
-    if (run.has_late_rate())
-      rates.push_back({"step/late_learning_rate", run.optimizer->late_rates().learning_rate * run.late_factor(last)});
+    if (run.has_late_rate()) rates.push_back({"step/late_learning_rate", run.late_rate(last).value()});
     if (const auto rate = run.coefficient_rate(last)) rates.push_back({"step/coefficient_learning_rate", *rate});
     file_->add(run.progress.step, rates);
   }
@@ -44,7 +43,6 @@ class EventLog final : public Part<Network, Task> {
     std::vector<io::EventScalar> scalars{{"epoch/train_loss", row.train_loss},
                                          {to_text("epoch/train_", Run::words.metric), row.train_metric},
                                          {"epoch/learning_rate", row.learning_rate},
-                                         {"epoch/late_learning_rate", row.late_learning_rate},
                                          {"epoch/epoch_seconds", row.seconds},
                                          {"epoch/seconds", run.progress.seconds},
                                          {"epoch/samples_forward", static_cast<double>(row.work.forward)},
@@ -52,6 +50,7 @@ class EventLog final : public Part<Network, Task> {
                                          {"epoch/peak_memory_mb", row.work.peak_memory},
                                          {"epoch/parameters_trained", static_cast<double>(row.parameters_trained)},
                                          {"epoch/parameters_served", static_cast<double>(row.parameters_served)}};
+    if (row.late_learning_rate) scalars.push_back({"epoch/late_learning_rate", *row.late_learning_rate});
     if (row.coefficient_learning_rate)
       scalars.push_back({"epoch/coefficient_learning_rate", *row.coefficient_learning_rate});
     if (row.test_metric)
