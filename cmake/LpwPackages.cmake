@@ -29,7 +29,7 @@ set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_SECTION libdevel)
 set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_ARCHITECTURE all)
 set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_DEPENDS
   "libeigen3-dev (>= ${LPW_EIGEN_VERSION}), nlohmann-json3-dev (>= ${LPW_JSON_VERSION})")
-set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_RECOMMENDS "libdnnl-dev, libprotozero-dev")
+set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_RECOMMENDS "libdnnl-dev, libprotozero-dev, libturbojpeg0-dev, libpng-dev")
 set(CPACK_DEBIAN_LPW_HEADERS_PACKAGE_SUGGESTS "libopenmpi-dev | libmpich-dev")
 set(CPACK_COMPONENT_LPW_HEADERS_DESCRIPTION
   "Headers for C++20, the CMake package lpw, and files for pkg-config.")

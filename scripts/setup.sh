@@ -2,23 +2,24 @@
 # Usage: scripts/setup.sh
 # Installs what building and testing lpw needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo. Does nothing
 # where it is all there. What is optional is installed where it can be had: libdnnl-dev (oneDNN: convolutions are
-# several times faster), libopenmpi-dev and openmpi-bin (MPI: members in several processes), gnuplot-nox
-# (scripts/plot.sh), doxygen (scripts/docs.sh), webp, Python, clang-format, clang, libc++, libomp and pkg-config (tests
-# that are skipped without).
+# several times faster), libopenmpi-dev and openmpi-bin (MPI: members in several processes), libturbojpeg0-dev and
+# libpng-dev (JPEG and PNG files), gnuplot-nox (scripts/plot.sh), doxygen (scripts/docs.sh), webp, Python, clang-format,
+# clang, libc++, libomp and pkg-config (tests that are skipped without).
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
 
 required=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev catch2 libbenchmark-dev libcli11-dev
   libtomlplusplus-dev libprotozero-dev libboost-context-dev)
-optional=(libdnnl-dev libopenmpi-dev openmpi-bin webp gnuplot-nox python3 python3-venv python3-numpy clang-format-14
-  clang libc++-dev libc++abi-dev libomp-dev pkg-config doxygen doxygen-awesome-css)
+optional=(libdnnl-dev libopenmpi-dev openmpi-bin libturbojpeg0-dev libpng-dev webp gnuplot-nox python3 python3-venv
+  python3-numpy clang-format-14 clang libc++-dev libc++abi-dev libomp-dev pkg-config doxygen doxygen-awesome-css)
 
 # What is lost without an optional package.
 without() {
   case $1 in
     libdnnl-dev) echo "convolutions will be several times slower" ;;
     libopenmpi-dev | openmpi-bin) echo "members train in one process only, and the tests of several are skipped" ;;
+    libturbojpeg0-dev | libpng-dev) echo "programs do not read JPEG or PNG files, and tests of it are skipped" ;;
     gnuplot-nox) echo "scripts/plot.sh will draw nothing, and its test is skipped" ;;
     doxygen-awesome-css) echo "scripts/docs.sh makes a plainer site" ;;
     *) echo "some tests will be skipped" ;;

@@ -3,6 +3,8 @@
 #include <lpw/data/device_loader.hpp>
 #include <lpw/data/synthetic.hpp>
 
+#include "support/pictures.hpp"
+
 using namespace lpw;
 using namespace lpw::test;
 
@@ -68,4 +70,27 @@ TEST_CASE("an image set that would fill the GPU is read from the host", "[gpu]")
   CHECK_FALSE(pinned.on_device());
   CHECK(pinned.data()[999] == 7);
 #endif
+}
+
+TEST_CASE("decoded images make the same minibatches on the GPU as on the CPU", "[gpu]") {
+  const auto set = source_images(37);
+  const data::Normalization halves{.mean = {0.5f, 0.5f, 0.5f}, .stddev = {0.5f, 0.5f, 0.5f}};
+  const auto member_data = GENERATE(data::MemberData::own, data::MemberData::same, data::MemberData::whole);
+  auto augment = data::resized_crop_flip;
+  augment.cutout = 3;
+  const data::LoaderOptions options{
+      .batch = 5, .augment = augment, .seed = 3, .member_data = member_data, .threads = 2};
+  const data::Loader<float> loader(set, halves, options);
+  const data::DeviceLoader<float> device_loader(set, halves, options);
+  for (const std::int64_t first : {0, 1}) {
+    auto found = device_loader.epoch(1, 2, first);
+    auto at = found.begin();
+    for (const auto& expected : loader.epoch(1, 2, first)) {
+      REQUIRE_FALSE(at == found.end());
+      CHECK(same_bits(to_host((*at).images), expected.images));
+      CHECK(same_bits(to_host((*at).labels), expected.labels));
+      ++at;
+    }
+    CHECK(at == found.end());
+  }
 }

@@ -203,3 +203,24 @@ TEST_CASE("CIFAR-C: a folder that is not whole is refused", "[io]") {
   CHECK(names.size() == 19);
   CHECK(lpw::io::CorruptionLayout().kinds.size() == 15);
 }
+
+TEST_CASE("a pair of .npy files is a data set, split by its seed", "[io]") {
+  const TemporaryFolder folder;
+  const auto set = [&](const std::string& shape, std::int64_t bytes, const std::vector<int>& classes) {
+    write(folder / "x.npy", npy(header("|u1", shape), std::string(lpw::to_size(bytes), '\7')));
+    write(folder / "y.npy", labels(classes));
+    return lpw::io::read_npy_dataset(folder / "x.npy", folder / "y.npy", {.part = 0.5});
+  };
+  const auto refusal = [&](const std::string& shape, std::int64_t bytes, const std::vector<int>& classes) {
+    return message_of<lpw::FileError>([&] { (void)set(shape, bytes, classes); });
+  };
+  const auto grey = set("(6, 4, 5, 1)", 120, {0, 1, 1, 0, 0, 0});
+  CHECK((grey.train.count == 3 && grey.test.count == 3 && grey.train.channels == 1 && grey.train.width == 5));
+  CHECK(grey.train.classes == 2);
+  CHECK(contains(refusal("(6, 4, 5, 2)", 240, {0, 1, 1, 0, 0, 0}),
+                 "x.npy: has 2 channels, on its last axis; expected 1"));
+  CHECK(contains(refusal("(6, 4, 5, 1)", 120, {0, 1, 1}), "y.npy: holds 3 labels for the 6 images of"));
+  CHECK(contains(refusal("(6, 4, 5, 1)", 120, {0, 2, 2, 0, 0, 0}), "no image is of class 1, and some are of class 2"));
+  CHECK(contains(refusal("(6, 4, 5, 1)", 120, {0, 0, 0, 0, 0, 0}), "y.npy: all images are of one class"));
+  CHECK(contains(refusal("(6, 4, 5)", 120, {0, 1, 1, 0, 0, 0}), "images are [-1, -1, -1, -1] of unsigned 8-bit"));
+}

@@ -17,7 +17,7 @@ STANDARD = {
     "algorithm": """adjacent_find all_of any_of none_of binary_search clamp copy copy_if copy_n count count_if equal
         fill fill_n find find_if for_each generate is_sorted lexicographical_compare lower_bound max max_element min
         min_element minmax mismatch nth_element partial_sort partition remove remove_if replace reverse rotate search
-        sort stable_sort swap_ranges transform unique upper_bound""",
+        set_difference sort stable_sort swap_ranges transform unique upper_bound""",
     "any": "any any_cast",
     "array": "array get tuple_size",
     "atomic": """atomic atomic_flag atomic_ref atomic_thread_fence memory_order memory_order_acquire
@@ -30,8 +30,8 @@ STANDARD = {
     "charconv": "chars_format from_chars to_chars",
     "chrono": "chrono",
     "cmath": """abs acos asin atan atan2 cbrt ceil copysign cos cosh erf erfc exp exp2 expm1 fabs floor fma fmax fmin
-        fmod frexp hypot isfinite isinf isnan ldexp lgamma log log10 log1p log2 lround nearbyint pow remainder round
-        signbit sin sinh sqrt tan tanh trunc""",
+        fmod frexp hypot isfinite isinf isnan ldexp lgamma log log10 log1p log2 llround lround nearbyint pow remainder
+        round signbit sin sinh sqrt tan tanh trunc""",
     "compare": "partial_ordering strong_ordering weak_ordering",
     "complex": "complex",
     "concepts": """constructible_from convertible_to copyable derived_from equality_comparable floating_point integral
@@ -205,6 +205,8 @@ FAMILIES = {
     r"cuda(?:[A-Z]\w+|_runtime_\w+)": ["cuda_runtime.h", "cublas_v2.h", "cudnn.h"],
     r"CUDA_R_\w+": ["cublas_v2.h", "cuda_runtime.h"],
     r"MPI_\w+": ["mpi.h"],
+    r"TJ(PF|FLAG|ERR|SAMP)_\w+": ["turbojpeg.h"],
+    r"PNG_(FORMAT|IMAGE)_\w+": ["png.h"],
     r"_mm\d*_\w+|__m(?:128|256|512|mask)\w*": ["immintrin.h"],
     r"__(?:nv_)?b?half2?\b|__float2half\w*|__half\w*2?\w*|__half_as_\w+|__ushort_as_half": ["cuda_fp16.h"],
     r"__nv_bfloat16\w*|__(?:float2bfloat16|bfloat16)\w*": ["cuda_bf16.h"],

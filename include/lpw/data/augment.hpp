@@ -1,14 +1,17 @@
 // From a stored image to what the network reads: padded random crop, horizontal flip, normalisation, cutout, in that
-// order and in one pass over the output. What happens to a sample is drawn from (seed, epoch, sample index) alone, so
-// that it does not depend on batch size, members, threads or where in an epoch a run was resumed.
+// order and in one pass over the output. (Random crops that are resized are taken where an image is decoded.) What
+// happens to a sample is drawn from (seed, epoch, sample index) alone, so that it does not depend on batch size,
+// members, threads or where in an epoch a run was resumed.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <optional>
 #include <vector>
 
+#include <lpw/data/crop.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/tensor/dtype.hpp>
 #include <lpw/tensor/error.hpp>
@@ -24,13 +27,16 @@ namespace lpw::inline LPW_ABI::data {
 struct AugmentOptions {
   int pad_crop = 0;
   bool flip = false;
-  int cutout = 0;  // side of the square
+  int cutout = 0;                                // side of the square
+  std::optional<ResizedCrop> resized_crop = {};  // of images that come from a source
 };
 
 /// Samples as they are.
 inline constexpr AugmentOptions no_augmentation{};
 /// The usual recipe for photographs of 32 x 32 pixels. Digits and letters are others when mirrored.
 inline constexpr AugmentOptions pad_crop_flip{.pad_crop = 4, .flip = true};
+/// The usual recipe for photographs in files.
+inline constexpr AugmentOptions resized_crop_flip{.flip = true, .resized_crop = ResizedCrop{}};
 
 /// What happens to one sample: output pixel (y, x) is the source's (y + shift_y, x' + shift_x), where x' = W - 1 - x if
 /// flipped, else x; then the rows [cut_top, cut_bottom) of the columns [cut_left, cut_right) become 0.
@@ -47,6 +53,15 @@ inline void validate(const AugmentOptions& options, std::int64_t height, std::in
                        side, " pixels, found ", options.pad_crop);
   require<OptionError>(options.cutout >= 0 && options.cutout <= side, "augmentation: expected cutout from 0 to ", side,
                        " pixels, found ", options.cutout);
+  if (options.resized_crop) validate(*options.resized_crop);
+}
+
+/// The same for a set, which random crops that are resized need a source of.
+inline void validate(const AugmentOptions& options, const ImageSet& set) {
+  validate(options, set.height, set.width);
+  require<OptionError>(!options.resized_crop || set.source != nullptr,
+                       "augmentation: `resized_crop` is for images that are decoded from files; those in memory are "
+                       "cropped by pad_crop");
 }
 
 /// The augmentation of sample `index` by an epoch's random numbers, for images of H x W pixels.

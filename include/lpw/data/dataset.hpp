@@ -1,18 +1,20 @@
-// Labelled images in memory, as bytes in the layout of the activations (channels last), and what is derived from a
-// whole training set. Images stay bytes until a batch is formed: all of CIFAR is 180 MB this way, and augmentation
-// reads a quarter of the memory.
+// Labelled images, as bytes in the layout of the activations (channels last), and what is derived from a whole training
+// set. Images in memory stay bytes until a batch is formed: all of CIFAR is 180 MB this way, and augmentation reads a
+// quarter of the memory. Those of a source (image_source.hpp) are made when a batch wants them.
 #pragma once
 
 #include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <memory>
 #include <numeric>
 #include <span>
 #include <string>
 #include <utility>
 #include <vector>
 
+#include <lpw/data/image_source.hpp>
 #include <lpw/tensor/error.hpp>
 #include <lpw/tensor/to_size.hpp>
 
@@ -22,8 +24,9 @@ namespace lpw::inline LPW_ABI::data {
 struct ImageSet {
   std::int64_t count = 0, height = 0, width = 0, channels = 0;
   int classes = 0;
-  std::vector<std::uint8_t> pixels;  // [N, H, W, C]
-  std::vector<std::int32_t> labels;  // [N], each in [0, classes)
+  std::vector<std::uint8_t> pixels;                // [N, H, W, C], or none where there is a source
+  std::vector<std::int32_t> labels;                // [N], each in [0, classes)
+  std::shared_ptr<const ImageSource> source = {};  // of N images of this size; null: they are in `pixels`
 
   /// Bytes of one image: H W C.
   [[nodiscard]] std::int64_t image_size() const { return height * width * channels; }
@@ -52,9 +55,9 @@ inline void validate(const ImageSet& set) {
   require(set.count > 0 && set.height > 0 && set.width > 0 && set.channels > 0,
           "image set: expected positive extents, found N=", set.count, " H=", set.height, " W=", set.width,
           " C=", set.channels);
-  require(std::ssize(set.pixels) == set.count * set.image_size(), "image set: expected ", set.count * set.image_size(),
-          " pixel bytes (N=", set.count, " H=", set.height, " W=", set.width, " C=", set.channels, "), found ",
-          set.pixels.size());
+  require(set.source != nullptr || std::ssize(set.pixels) == set.count * set.image_size(), "image set: expected ",
+          set.count * set.image_size(), " pixel bytes (N=", set.count, " H=", set.height, " W=", set.width,
+          " C=", set.channels, "), found ", set.pixels.size());
   require(std::ssize(set.labels) == set.count, "image set: expected ", set.count, " labels, found ", set.labels.size());
   for (std::int64_t i = 0; i < set.count; ++i)
     require(set.labels[to_size(i)] >= 0 && set.labels[to_size(i)] < set.classes, "image set: label ",
@@ -96,9 +99,10 @@ class ChannelSums {
   std::int64_t pixels_ = 0;
 };
 
-/// ChannelSums::normalization over all pixels of all images.
+/// ChannelSums::normalization over all pixels of all images. Throws Error where these are not in memory.
 [[nodiscard]] inline Normalization channel_statistics(const ImageSet& set) {
   validate(set);
+  require(set.source == nullptr, "image set: statistics are of images in memory");
   ChannelSums sums(set.channels);
   sums.add(set.pixels.data(), set.count * set.height * set.width);
   return sums.normalization();
@@ -138,11 +142,13 @@ struct SubsetSizes {
                   .classes = set.classes,
                   .pixels = {},
                   .labels = {}};
-  result.pixels.reserve(to_size(result.count * set.image_size()));
-  for (const auto i : chosen) {
-    result.pixels.insert(result.pixels.end(), set.image(i), set.image(i) + set.image_size());
-    result.labels.push_back(set.labels[to_size(i)]);
+  for (const auto i : chosen) result.labels.push_back(set.labels[to_size(i)]);
+  if (set.source) {
+    result.source = std::make_shared<ChosenImages>(set.source, chosen);
+    return result;
   }
+  result.pixels.reserve(to_size(result.count * set.image_size()));
+  for (const auto i : chosen) result.pixels.insert(result.pixels.end(), set.image(i), set.image(i) + set.image_size());
   return result;
 }
 

@@ -1,10 +1,14 @@
 // Minibatches made on the GPU: the images stay there as bytes, or, where they do not fit, in host memory that the GPU
 // reads; a minibatch's indices are all that is sent, and a kernel augments and normalises. The next minibatch is made
-// while the present one is trained on. Values are the CPU loader's, bit for bit.
+// while the present one is trained on. Images of a source are decoded by the host's threads, ahead of their use, and
+// sent as bytes. Values are the CPU loader's, bit for bit.
 #pragma once
 
+#include <algorithm>
 #include <array>
-#include <memory>
+#include <cstdint>
+#include <optional>
+#include <vector>
 
 #include <lpw/cuda/augment.hpp>
 #include <lpw/cuda/base/device_bytes.hpp>
@@ -21,6 +25,8 @@ class DeviceLoader {
     Tensor<std::int32_t, Cuda> labels;
     Tensor<std::int64_t, Cuda> index;
     cuda::PinnedArray<std::int64_t> host_index;
+    Tensor<std::uint8_t, Cuda> bytes;  // of a source's images
+    cuda::PinnedArray<std::uint8_t> host_bytes;
     cuda::Event ready, sent, used;  // made; its indices copied; free to be overwritten
   };
 
@@ -29,7 +35,11 @@ class DeviceLoader {
 
   /// As Loader. Throws OutOfMemory or CudaError besides.
   DeviceLoader(const ImageSet& set, const Normalization& normalization, const LoaderOptions& options = {})
-      : set_(&set), plan_(set.count, options), options_(options), bytes_(checked(set, options)) {
+      : set_(&checked(set, options)),
+        plan_(set.count, options),
+        options_(options),
+        reader_(set, options.augment, options.threads) {
+    if (!set.source) bytes_.emplace(set.pixels);
     const NormalizationTable<T> table(normalization, set.channels);
     table_ = to_device<Cuda>(tensor_of<T>({set.channels, 256}, table.values()));
     labels_ = to_device<Cuda>(tensor_of<std::int32_t>({set.count}, set.labels));
@@ -56,10 +66,22 @@ class DeviceLoader {
   }
 
  private:
-  static const std::vector<std::uint8_t>& checked(const ImageSet& set, const LoaderOptions& options) {
+  static const ImageSet& checked(const ImageSet& set, const LoaderOptions& options) {
     validate(set);
-    validate(options.augment, set.height, set.width);
-    return set.pixels;
+    validate(options.augment, set);
+    return set;
+  }
+
+  /// Images of a source as bytes, a minibatch's one after another.
+  [[nodiscard]] std::vector<std::uint8_t> decoded(const Minibatch& minibatch) const {
+    const std::int64_t size = set_->image_size(), samples = std::ssize(minibatch.samples),
+                       made = minibatch.alike ? minibatch.batch : samples;
+    std::vector<std::uint8_t> bytes(to_size(samples * size));
+    reader_.for_each(minibatch, made, [&](std::int64_t j, const std::uint8_t* pixels) {
+      std::copy_n(pixels, size, bytes.data() + j * size);
+    });
+    for (std::int64_t j = made; j < samples; j += made) std::copy_n(bytes.data(), made * size, bytes.data() + j * size);
+    return bytes;
   }
 
   /// Makes room for batches of `samples`; addresses change only here.
@@ -71,12 +93,15 @@ class DeviceLoader {
       slot.labels = Tensor<std::int32_t, Cuda>({samples});
       slot.index = Tensor<std::int64_t, Cuda>({samples});
       slot.host_index = cuda::PinnedArray<std::int64_t>(static_cast<std::size_t>(samples));
+      if (!set_->source) continue;
+      slot.bytes = Tensor<std::uint8_t, Cuda>({samples, set_->image_size()});
+      slot.host_bytes = cuda::PinnedArray<std::uint8_t>(static_cast<std::size_t>(samples * set_->image_size()));
     }
   }
 
-  /// Has a slot filled on the copy stream with an iteration's samples.
+  /// Has a slot filled on the copy stream with an iteration's samples, of whose source `decoded` are the images.
   void make(Slot& slot, const MinibatchPlan::Orders& orders, std::uint32_t epoch, const ReadMembers& members,
-            std::int64_t iteration) const {
+            std::int64_t iteration, const std::vector<std::uint8_t>* decoded) const {
     const auto chosen = plan_.chosen(orders, members, iteration);
     slot.sent.wait();
     std::copy(chosen.begin(), chosen.end(), slot.host_index.data());
@@ -85,6 +110,12 @@ class DeviceLoader {
     cuda::check(cudaMemcpyAsync(slot.index.data(), slot.host_index.data(), chosen.size() * sizeof(std::int64_t),
                                 cudaMemcpyHostToDevice, on),
                 "cudaMemcpyAsync");
+    if (decoded != nullptr) {
+      std::copy(decoded->begin(), decoded->end(), slot.host_bytes.data());
+      cuda::check(
+          cudaMemcpyAsync(slot.bytes.data(), slot.host_bytes.data(), decoded->size(), cudaMemcpyHostToDevice, on),
+          "cudaMemcpyAsync");
+    }
     slot.sent.record(on);
     // each member's samples by its own random numbers, or all by the same
     const std::int64_t samples = std::ssize(chosen), parts = std::ssize(orders);
@@ -96,7 +127,7 @@ class DeviceLoader {
 
   /// Makes `samples` samples from number `first` on.
   void augment(Slot& slot, std::int64_t first, std::int64_t samples, const Philox& random, cudaStream_t on) const {
-    const kernels::Augment<T> p{.images = bytes_.data(),
+    const kernels::Augment<T> p{.images = bytes_ ? bytes_->data() : slot.bytes.data() + first * set_->image_size(),
                                 .labels = labels_.data(),
                                 .index = slot.index.data() + first,
                                 .table = table_.data(),
@@ -109,14 +140,16 @@ class DeviceLoader {
                                 .pad_crop = options_.augment.pad_crop,
                                 .flip = options_.augment.flip,
                                 .cutout = options_.augment.cutout,
-                                .random = random};
+                                .random = random,
+                                .of_samples = !bytes_};
     cuda::augment(p, on);
   }
 
   const ImageSet* set_;
   MinibatchPlan plan_;
   LoaderOptions options_;
-  cuda::DeviceBytes bytes_;
+  SourceReader reader_;
+  std::optional<cuda::DeviceBytes> bytes_;  // of images in memory
   Tensor<T, Cuda> table_;
   Tensor<std::int32_t, Cuda> labels_;
   mutable std::array<Slot, 2> slots_;  // the buffers of the epoch under way
@@ -153,6 +186,10 @@ class DeviceLoader<T>::Epoch {
         last_(first_iteration + loader.plan_.iterations_from(epoch, members.all, first_iteration)),
         orders_(loader.plan_.orders(epoch, members)) {
     loader.reserve(loader.plan_.largest(members.all) * members.count);
+    if (loader.set_->source)
+      decoded_.emplace(last_ - first_iteration, [this, first_iteration](std::int64_t i) {
+        return loader_->decoded(loader_->plan_.minibatch(orders_, epoch_, members_, first_iteration + i));
+      });
     for (Slot& slot : loader.slots_) slot.used.record(cuda::stream());  // whatever an epoch before did with it
   }
 
@@ -171,7 +208,12 @@ class DeviceLoader<T>::Epoch {
   /// Starts on an iteration's batch, if there is one.
   void make(std::int64_t iteration) {
     if (iteration >= last_) return;
-    loader_->make(slot(iteration), orders_, epoch_, members_, iteration);
+    if (!decoded_) return loader_->make(slot(iteration), orders_, epoch_, members_, iteration, nullptr);
+    if (at_)
+      ++*at_;
+    else
+      at_.emplace(decoded_->begin());
+    loader_->make(slot(iteration), orders_, epoch_, members_, iteration, &**at_);
   }
 
   /// Makes iteration next_ the current one, and has the one after it made, in the buffer of the one before.
@@ -195,6 +237,8 @@ class DeviceLoader<T>::Epoch {
   std::int64_t next_, last_;  // next_: one past the current iteration
   MinibatchPlan::Orders orders_;
   Batch<T, Cuda> current_;
+  std::optional<Prefetch<std::vector<std::uint8_t>>> decoded_ = {};  // of a source
+  std::optional<typename Prefetch<std::vector<std::uint8_t>>::iterator> at_ = {};
 };
 
 /// On the GPU batches are made there.

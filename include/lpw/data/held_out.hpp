@@ -4,7 +4,9 @@
 
 #include <algorithm>
 #include <cstdint>
-#include <utility>
+#include <iterator>
+#include <numeric>
+#include <vector>
 
 #include <lpw/data/dataset.hpp>
 
@@ -22,6 +24,13 @@ inline void hold_out(Dataset& dataset, std::int64_t size) {
                        " images are held out already");
   const auto chosen = balanced_choice(train.labels, train.classes, size);
   dataset.held_out = chosen_images(train, chosen);
+  if (train.source) {
+    std::vector<std::int64_t> rest, all(to_size(train.count));
+    std::iota(all.begin(), all.end(), std::int64_t{0});
+    std::set_difference(all.begin(), all.end(), chosen.begin(), chosen.end(), std::back_inserter(rest));
+    train = chosen_images(train, rest);
+    return;
+  }
   std::int64_t kept = 0;
   for (std::int64_t i = 0, next = 0; i < train.count; ++i) {
     if (next < size && chosen[to_size(next)] == i) {

@@ -6,10 +6,13 @@
 #include <cstddef>
 #include <cstdint>
 #include <tuple>
+#include <vector>
 
+#include <lpw/cpu/base/parallel.hpp>
 #include <lpw/data/augment.hpp>
 #include <lpw/data/batch_loader.hpp>
 #include <lpw/data/dataset.hpp>
+#include <lpw/data/in_threads.hpp>
 
 namespace lpw::inline LPW_ABI::data {
 
@@ -29,6 +32,7 @@ struct LoaderOptions {
   bool shuffle = true;
   std::uint64_t seed = 0;
   MemberData member_data = MemberData::own;
+  int threads = 0;  // that decode images of a source; 0: max_threads()
 
   /// The same of samples of any kind.
   [[nodiscard]] constexpr operator MinibatchOptions() const { return {batch, shuffle, seed, member_data}; }
@@ -39,15 +43,43 @@ struct LoaderOptions {
   return {.batch = batch, .shuffle = false};
 }
 
+/// Reads images of a set's source, in threads of its own.
+class SourceReader {
+ public:
+  SourceReader(const ImageSet& set, const AugmentOptions& options, int threads)
+      : set_(&set), options_(options), threads_(threads > 0 ? threads : max_threads()) {}
+
+  /// Calls f(j, pixels [H, W, C]) for the first `count` samples j, in any order.
+  template <class F>
+  void for_each(const Minibatch& minibatch, std::int64_t count, F&& f) const {
+    in_threads(threads_, count, [&](std::int64_t j) {
+      const std::int64_t index = minibatch.samples[to_size(j)];
+      std::vector<std::uint8_t> pixels(to_size(set_->image_size()));
+      if (options_.resized_crop) {
+        const CropDraw draw{*options_.resized_crop, minibatch.random_of(j / minibatch.batch), index};
+        set_->source->read(index, &draw, pixels.data());
+      } else {
+        set_->source->read(index, nullptr, pixels.data());
+      }
+      f(j, pixels.data());
+    });
+  }
+
+ private:
+  const ImageSet* set_;
+  AugmentOptions options_;
+  int threads_;
+};
+
 /// Makes minibatches of a set of images, which it refers to.
 template <Real T>
 class ImageBatches {
  public:
   /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
-  ImageBatches(const ImageSet& set, const Normalization& normalization, const AugmentOptions& options)
-      : set_(&set), table_(normalization, set.channels), options_(options) {
+  ImageBatches(const ImageSet& set, const Normalization& normalization, const AugmentOptions& options, int threads = 0)
+      : set_(&set), table_(normalization, set.channels), options_(options), reader_(set, options, threads) {
     validate(set);
-    validate(options, set.height, set.width);
+    validate(options, set);
   }
 
   [[nodiscard]] const ImageSet& set() const { return *set_; }
@@ -56,13 +88,16 @@ class ImageBatches {
     const std::int64_t members = minibatch.members, batch = minibatch.batch, made = minibatch.alike ? 1 : members;
     Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
                     Tensor<std::int32_t, Cpu>({members, batch})};
-    for (std::int64_t j = 0; j < made * batch; ++j) {
+    const auto put = [&](std::int64_t j, const std::uint8_t* pixels) {
       const std::int64_t index = minibatch.samples[to_size(j)];
       const auto how = draw_augmentation(options_, minibatch.random_of(j / batch), index, set_->height, set_->width);
-      augment(set_->image(index), set_->height, set_->width, how, table_,
-              result.images.data() + j * set_->image_size());
+      augment(pixels, set_->height, set_->width, how, table_, result.images.data() + j * set_->image_size());
       result.labels.data()[j] = set_->labels[to_size(index)];
-    }
+    };
+    if (set_->source)
+      reader_.for_each(minibatch, made * batch, put);
+    else
+      for (std::int64_t j = 0; j < made * batch; ++j) put(j, set_->image(minibatch.samples[to_size(j)]));
     for (std::int64_t k = made; k < members; ++k) {
       std::copy_n(result.images.data(), batch * set_->image_size(), result.images.row(k));
       std::copy_n(result.labels.data(), batch, result.labels.row(k));
@@ -74,6 +109,7 @@ class ImageBatches {
   const ImageSet* set_;
   NormalizationTable<T> table_;
   AugmentOptions options_;
+  SourceReader reader_;
 };
 
 /// Turns a set of images into epochs of batches. It refers to the set, which must outlive it, as it must outlive its
@@ -87,7 +123,8 @@ class Loader {
 
   /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
   Loader(const ImageSet& set, const Normalization& normalization, const LoaderOptions& options = {})
-      : loader_(set.count, ImageBatches<T>(set, normalization, options.augment), options), options_(options) {}
+      : loader_(set.count, ImageBatches<T>(set, normalization, options.augment, options.threads), options),
+        options_(options) {}
   Loader(ImageSet&&, const Normalization&, const LoaderOptions& = {}) = delete;
 
   /// The set that is read.

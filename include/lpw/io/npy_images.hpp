@@ -1,12 +1,15 @@
 // Labelled images as a pair of .npy files: bytes [N, H, W, C] and whole numbers [N].
 #pragma once
 
+#include <algorithm>
 #include <filesystem>
+#include <limits>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include <lpw/data/dataset.hpp>
+#include <lpw/data/split.hpp>
 #include <lpw/io/npy.hpp>
 
 namespace lpw::inline LPW_ABI::io {
@@ -67,6 +70,37 @@ struct ImageExtents {
   require<FileError>(std::ssize(all) == count, labels ? labels->string() : "", ": holds ", all.size(),
                      " labels for the ", count, " images of ", images.string());
   return read_npy_rows(file, data::balanced_choice(all, classes, size == 0 ? count : size), 0, all, classes);
+}
+
+/// A data set of one's own in a pair of files, images [N, H, W, C] of 1 or 3 channels and labels [N], whose classes are
+/// 0 to the largest label: a part of each class is the test set. Throws FileError, naming the file, for what are no
+/// such arrays or a class without images, OptionError for a split that leaves a class without some.
+[[nodiscard]] inline data::Dataset read_npy_dataset(const std::filesystem::path& images,
+                                                    const std::filesystem::path& labels,
+                                                    const data::SplitOptions& options = {}) {
+  const NpyFile file(images);
+  file.require_shape({-1, -1, -1, -1}, 1, "images");
+  const auto& shape = file.shape();
+  require<FileError>(shape[3] == 1 || shape[3] == 3, images.string(), ": has ", shape[3],
+                     " channels, on its last axis; expected 1 or 3 ([N, H, W, C])");
+  const auto all = read_npy_labels(labels, std::numeric_limits<std::int32_t>::max());
+  require<FileError>(shape[0] > 0 && std::ssize(all) == shape[0], labels.string(), ": holds ", all.size(),
+                     " labels for the ", shape[0], " images of ", images.string());
+  const int classes = *std::max_element(all.begin(), all.end()) + 1;
+  std::vector<std::int64_t> counts(std::min(to_size(classes), all.size() + 1));
+  for (const auto label : all)
+    if (to_size(label) < counts.size()) ++counts[to_size(label)];
+  const auto empty = std::find(counts.begin(), counts.end(), 0);
+  require<FileError>(empty == counts.end(), labels.string(), ": no image is of class ", empty - counts.begin(),
+                     ", and some are of class ", classes - 1, "; number the classes from 0 on");
+  require<FileError>(classes > 1, labels.string(), ": all images are of one class");
+  const auto parts = data::split(all, classes, options);
+  data::Dataset dataset;
+  dataset.name = images.stem().string();
+  dataset.train = read_npy_rows(file, parts.train, 0, all, classes);
+  dataset.test = read_npy_rows(file, parts.valid, 0, all, classes);
+  dataset.normalization = data::channel_statistics(dataset.train);
+  return dataset;
 }
 
 }  // namespace lpw::inline LPW_ABI::io

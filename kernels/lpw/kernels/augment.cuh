@@ -11,7 +11,7 @@ namespace lpw::inline LPW_ABI::kernels {
 
 template <class T>
 struct Augment {
-  const std::uint8_t* images;  // (image, row, column, channel)
+  const std::uint8_t* images;  // (image, row, column, channel), or of the samples alone
   const std::int32_t* labels;  // (image); null: none wanted
   const std::int64_t* index;   // (sample): which image
   const T* table;              // (channel, 256): each byte normalised
@@ -21,8 +21,9 @@ struct Augment {
   int height, width, channels;
   int pad_crop;  // pixels, 0 for none
   bool flip;
-  int cutout;     // side of the square, 0 for none
-  Philox random;  // Stream::crop of the epoch
+  int cutout;               // side of the square, 0 for none
+  Philox random;            // Stream::crop of the epoch
+  bool of_samples = false;  // whether `images` are the samples', in their order
 };
 
 namespace detail {
@@ -80,7 +81,7 @@ __global__ void __launch_bounds__(element_threads, element_blocks) augment(const
   const Stride at = Stride::of(size / N);
   for (std::int64_t sample = blockIdx.y; sample < p.samples; sample += gridDim.y) {
     const std::int64_t which = p.index[sample];
-    const std::uint8_t* image = p.images + which * size;
+    const std::uint8_t* image = p.images + (p.of_samples ? sample : which) * size;
     const detail::SampleChange change(p, which);
     if (p.labels && blockIdx.x == 0 && threadIdx.x == 0) p.out_labels[sample] = p.labels[which];
     for (int step = 0; step < at.steps; ++step) {

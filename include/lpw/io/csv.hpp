@@ -1,0 +1,151 @@
+// Tables of numbers in text files: a first line with the columns' names, then a line for each sample, separated by
+// commas, fields in double quotes where they hold one (RFC 4180). One column may hold classes, as any texts.
+#pragma once
+
+#include <algorithm>
+#include <cmath>
+#include <cstdint>
+#include <filesystem>
+#include <set>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include <lpw/io/file.hpp>
+#include <lpw/tensor/float_bits.hpp>
+#include <lpw/tensor/parse_double.hpp>
+#include <lpw/tensor/to_size.hpp>
+
+namespace lpw::inline LPW_ABI::io {
+
+/// A table's numbers, and the classes of its samples where a column has them.
+struct Table {
+  std::vector<std::string> columns;      // of numbers, F of them
+  std::int64_t rows = 0;                 // N
+  std::vector<float> values;             // [N, F]
+  std::vector<std::int32_t> labels;      // [N] numbers of classes, or none
+  std::vector<std::string> class_names;  // what stands in the file, in alphabetical order
+
+  /// The numbers [F] of sample i.
+  [[nodiscard]] const float* row(std::int64_t i) const { return values.data() + i * std::ssize(columns); }
+};
+
+struct CsvOptions {
+  std::string label = {};  // the column of classes; empty: there is none
+  char separator = ',';
+};
+
+namespace detail {
+
+/// A file's records, one after another.
+class CsvRecords {
+ public:
+  CsvRecords(std::string_view text, const std::string& name, char separator)
+      : rest_(text), name_(name), separator_(separator) {
+    if (rest_.starts_with("\xef\xbb\xbf")) rest_.remove_prefix(3);  // which some programs write first
+  }
+
+  /// The next record that is no empty line; false at the end.
+  [[nodiscard]] bool next(std::vector<std::string>& fields) {
+    while (!rest_.empty() && (rest_.front() == '\n' || rest_.front() == '\r')) skip();
+    if (rest_.empty()) return false;
+    line_ = next_line_;
+    fields.clear();
+    do fields.push_back(field());
+    while (take(separator_));
+    return true;
+  }
+  /// Where the record began: FILE:LINE.
+  [[nodiscard]] std::string place() const { return to_text(name_, ':', line_); }
+
+ private:
+  void skip() {
+    if (rest_.front() == '\n') ++next_line_;
+    rest_.remove_prefix(1);
+  }
+  [[nodiscard]] bool take(char c) {
+    if (rest_.empty() || rest_.front() != c) return false;
+    rest_.remove_prefix(1);
+    return true;
+  }
+  [[nodiscard]] std::string field() {
+    if (take('"')) return quoted();
+    const auto end = std::min(rest_.find_first_of(std::string{separator_, '\n', '\r'}), rest_.size());
+    std::string text(rest_.substr(0, end));
+    rest_.remove_prefix(end);
+    return text;
+  }
+  [[nodiscard]] std::string quoted() {
+    std::string text;
+    while (!rest_.empty()) {
+      const char c = rest_.front();
+      skip();
+      if (c == '"' && !take('"')) {
+        require<FileError>(
+            rest_.empty() || rest_.front() == separator_ || rest_.front() == '\n' || rest_.front() == '\r', place(),
+            ": something follows a closing quote; write \"\" for a quote within quotes");
+        return text;
+      }
+      text += c;
+    }
+    fail<FileError>(place(), ": a quote is not closed before the end of the file");
+  }
+
+  std::string_view rest_;
+  const std::string& name_;
+  char separator_;
+  std::int64_t line_ = 1, next_line_ = 1;
+};
+
+/// A field as a number. Throws FileError for what is none.
+[[nodiscard]] inline float csv_number(const std::string& text, const std::string& place, const std::string& column) {
+  std::string_view trimmed = text;
+  while (!trimmed.empty() && trimmed.front() == ' ') trimmed.remove_prefix(1);
+  while (!trimmed.empty() && trimmed.back() == ' ') trimmed.remove_suffix(1);
+  require<FileError>(!trimmed.empty(), place, ": column ", column, " is empty; fill it in, or leave out the line");
+  const auto value = parse_double(trimmed);
+  require<FileError>(value && is_finite(*value) && is_finite(static_cast<float>(*value)), place, ": column ", column,
+                     " holds ", trimmed.substr(0, 40),
+                     ", which is no number; make one of it, or name the column as `label`");
+  return static_cast<float>(*value);
+}
+
+}  // namespace detail
+
+/// Reads a table. Throws FileError naming file and line for a line with more or fewer fields than the first, a field
+/// that is no finite number, quotes that do not close, or a table without samples; OptionError where no column is
+/// called as the options say.
+[[nodiscard]] inline Table read_csv(const std::filesystem::path& path, const CsvOptions& options = {}) {
+  const auto bytes = read_file<char>(path);
+  const std::string name = path.string();
+  detail::CsvRecords records({bytes.data(), bytes.size()}, name, options.separator);
+  Table table;
+  std::vector<std::string> header, fields, classes;
+  require<FileError>(records.next(header), name, ": is empty; expected a line of columns' names and lines of numbers");
+  const auto label = std::find(header.begin(), header.end(), options.label) - header.begin();
+  const bool labelled = !options.label.empty();
+  require<OptionError>(!labelled || label < std::ssize(header), name, ": there is no column ", options.label,
+                       ", which `label` names; the first is ", header.front());
+  for (std::int64_t c = 0; c < std::ssize(header); ++c)
+    if (!labelled || c != label) table.columns.push_back(header[to_size(c)]);
+  while (records.next(fields)) {
+    require<FileError>(fields.size() == header.size(), records.place(), ": has ", fields.size(),
+                       " fields, the first line ", header.size());
+    for (std::int64_t c = 0; c < std::ssize(header); ++c)
+      if (labelled && c == label)
+        classes.push_back(fields[to_size(c)]);
+      else
+        table.values.push_back(detail::csv_number(fields[to_size(c)], records.place(), header[to_size(c)]));
+    ++table.rows;
+  }
+  require<FileError>(table.rows > 0, name, ": has a line of columns' names and no samples");
+  const std::set<std::string> distinct(classes.begin(), classes.end());
+  table.class_names.assign(distinct.begin(), distinct.end());
+  for (const auto& text : classes)
+    table.labels.push_back(static_cast<std::int32_t>(
+        std::lower_bound(table.class_names.begin(), table.class_names.end(), text) - table.class_names.begin()));
+  return table;
+}
+
+}  // namespace lpw::inline LPW_ABI::io
