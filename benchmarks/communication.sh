@@ -1,17 +1,20 @@
 #!/usr/bin/env bash
-# Usage: benchmarks/communication.sh [--processes R] [--members K] [--batch B] CIFAR [OPTION...]
+# Usage: benchmarks/communication.sh [--processes R] [--members K] [--batch B] [--iterations N] [--models NAME,...]
+#        CIFAR [OPTION...]
 # What processes tell each other in a step of the trainer of images, and how long that takes beside what they compute:
-# a run of K members (of 2 R if not said) in R processes (2), and beside each other R runs of K / R members that have
-# nothing to tell. Each has a thread. The difference of their iterations is the sum of the shared weights' gradient, and
+# a row of a table for each model (wrn-16-2 if none is said). K members (of 2 R if not said), B images each (16), in R
+# processes (2) of one thread, which sum the shared weights' gradient while backward runs, and then not before it has
+# ended; beside these, at the same time, R runs of K / R members that have nothing to tell; and one process of K members
+# and R threads. An iteration is the mean of the N (8) of an epoch; the runs together less those alone is the sum, and
 # waiting for the slowest. Needs mpirun and a machine that does nothing else. For example
-#   benchmarks/communication.sh --processes 4 build/release/examples/cifar --model wrn-16-4 --train-subset 4000
+#   benchmarks/communication.sh --processes 4 --models wrn-16-4,wrn-28-10 --iterations 2 build/release/examples/cifar
 source "$(dirname -- "$0")/../scripts/common.sh"
 show_help "$@"
 
-processes=2 members="" batch=16
+processes=2 members="" batch=16 iterations=8 models=wrn-16-2
 while [ $# -gt 0 ]; do
   case $1 in
-    --processes | --members | --batch) set_option "$@"; shift 2 ;;
+    --processes | --members | --batch | --iterations | --models) set_option "$@"; shift 2 ;;
     -*) die "unknown option $1 (see --help)" ;;
     *) break ;;
   esac
@@ -25,35 +28,45 @@ members=${members:-$((2 * processes))}
 
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
-common=(--epochs 3 --release-epoch 0 --eval-every 3 --test-subset 10 --batch "$batch" --threads 1 "$@")
 
-# seconds FOLDER MEMBERS: of an iteration in the second epoch, which nothing is scored after.
-seconds() {
-  awk -F, -v members="$2" -v batch="$batch" '
+# train FOLDER MEMBERS THREADS [OPTION...]: prints its command. The same iterations an epoch for any number of members.
+train() {
+  local folder=$1 count=$2 threads=$3; shift 3
+  local one=(); [ "$count" -gt 1 ] || one=(--release-one)
+  printf '%q ' "$program" --out "$folder" --model "$model" --members "$count" --threads "$threads" --epochs 3 \
+    --release-epoch 0 --eval-every 3 --test-subset 10 --batch "$batch" --checkpoint-minutes 1000 \
+    --train-subset $((iterations * count * batch)) "${one[@]}" "${options[@]}" "$@"
+}
+# run COMMAND: its log is shown where it fails.
+run() { bash -c "$1" >"$work/log" 2>&1 || die "a run failed: $(tail -n 3 "$work/log")"; }
+
+# milliseconds FOLDER: of an iteration in the second epoch, which nothing is scored after.
+milliseconds() {
+  awk -F, -v iterations="$iterations" '
     NR == 1 { for (i = 1; i <= NF; ++i) column[$i] = i }
-    $column["epoch"] == 1 { before = $column["samples_forward"] }
-    $column["epoch"] == 2 {
-      print $column["epoch_seconds"] * members * batch / ($column["samples_forward"] - before)
-    }' "$1/metrics.csv"
+    $column["epoch"] == 2 { print 1e3 * $column["epoch_seconds"] / iterations }' "$1/metrics.csv"
 }
 
-mpirun -n "$processes" "$program" "${common[@]}" --members "$members" --out "$work/together" >"$work/log" 2>&1 ||
-  die "the run in $processes processes failed: $(tail -n 3 "$work/log")"
-own=(--members $((members / processes)))
-[ "$members" -gt "$processes" ] || own+=(--release-one)
-waiting=()
-for number in $(seq "$processes"); do
-  "$program" "${common[@]}" "${own[@]}" --out "$work/$number" >"$work/log.$number" 2>&1 &
-  waiting+=($!)
+options=("$@")
+echo "$members members of $batch images, ms an iteration: $processes processes of 1 thread, and 1 of $processes"
+echo "| model | shared weights | MB sent by each | computed alone | summed meanwhile | summed after | one process |"
+echo "|---|---|---|---|---|---|---|"
+for model in ${models//,/ }; do
+  together="mpirun -n $processes --bind-to none $(train "$work/meanwhile" "$members" 1)"
+  run "$together"
+  run "mpirun -n $processes --bind-to none $(train "$work/after" "$members" 1 --sum-chunk 0)"
+  run "$(train "$work/one" "$members" "$processes")"
+  run "$(for number in $(seq "$processes"); do
+    printf '%s & running="$running $!"; ' "$(train "$work/alone.$number" $((members / processes)) 1)"
+  done) for each in \$running; do wait \$each || exit 1; done"
+  shared=$(awk -F '[:,]' '/"parameters_base"/ { print $2 + 0 }' "$work/one/summary.json")
+  alone=$(for number in $(seq "$processes"); do milliseconds "$work/alone.$number"; done |
+    awk '{ sum += $1 } END { print sum / NR }')
+  awk -v model="$model" -v n="$shared" -v r="$processes" -v alone="$alone" -v one="$(milliseconds "$work/one")" \
+    -v meanwhile="$(milliseconds "$work/meanwhile")" -v after="$(milliseconds "$work/after")" '
+    BEGIN {
+      printf "| %s | %d | %.2f | %.1f | %.1f | %.1f | %.1f |\n", model, n, 8 * n * (r - 1) / r / 1e6, alone, \
+        meanwhile, after, one
+    }'
+  rm -rf "${work:?}"/*
 done
-for process in "${waiting[@]}"; do wait "$process" || die "a run alone failed: $(tail -qn 1 "$work"/log.*)"; done
-
-shared=$(awk -F '[:,]' '/"parameters_base"/ { print $2 + 0 }' "$work/together/summary.json")
-alone=$(for number in $(seq "$processes"); do seconds "$work/$number" $((members / processes)); done |
-  awk '{ sum += $1 } END { print sum / NR }')
-awk -v together="$(seconds "$work/together" "$members")" -v alone="$alone" -v n="$shared" -v r="$processes" '
-  BEGIN {
-    printf "%d shared weights: a process sends %.2f MB in an iteration\n", n, 8 * n * (r - 1) / r / 1e6
-    printf "iteration: %.1f ms together, %.1f ms of them computed alone, %.1f ms (%.0f %%) for the sum\n",
-      1e3 * together, 1e3 * alone, 1e3 * (together - alone), 100 * (together - alone) / together
-  }'

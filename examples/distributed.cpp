@@ -22,11 +22,14 @@ double train_epoch(Members& members, Network& network, auto& optimizer, const lp
   double sum = 0;
   const auto here = members.of(network);                     // those of the K members that this process holds
   for (auto& [images, labels] : train.epoch(epoch, here)) {  // their minibatches only: [members here, B, ...]
-    lpw::Tape tape(members.pass(network, images));
+    lpw::TapeOptions pass = members.pass(network, images);
+    members.overlap(network, pass);  // with this backward pass the sum of gradients begins
+    lpw::Tape tape(pass);
     const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), labels);
     lpw::require_finite(loss);
     tape.backward(loss);
-    members.sum_gradients(network);  // of theta, over all members: the one thing that processes tell each other
+    members.sum_gradients(network);  // of theta, over all members: the one thing that processes tell each other; the
+                                     // rest of it
     optimizer.step();
     sum += members.mean(network, loss.value());
   }

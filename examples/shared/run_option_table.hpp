@@ -364,6 +364,13 @@ OptionTable<O> program_options() {
        .check = range(0, 4096),
        .role = Role::program,
        .section = run},
+      {.name = "sum-chunk",
+       .member = &O::sum_chunk,
+       .help = "numbers of the shared weights' gradient that several processes (mpirun) sum at a time while backward "
+               "runs, 0: not before it has ended; results do not depend on it",
+       .check = range<std::int64_t>(0, std::int64_t{1} << 28),
+       .role = Role::program,
+       .section = run},
       {.name = "eval-every",
        .member = &O::eval_every,
        .help = "epochs from one scoring of the collapsed network to the next; the last epoch is always scored",

@@ -42,6 +42,7 @@ struct RunOptions {
   std::string precision = "fp32", init = {};
   std::uint64_t seed = 0;
   int threads = 0;
+  std::int64_t sum_chunk = lpw::distributed::MembersOptions().chunk;
   std::string device = "cpu";
   bool deterministic = false;
   std::string out = {};
@@ -208,7 +209,8 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .release_start = release_start(o),
           .serving = serving_options(o),
           .statistics =
-              o.statistics == "local" ? lpw::train::SharedStatistics::local : lpw::train::SharedStatistics::global};
+              o.statistics == "local" ? lpw::train::SharedStatistics::local : lpw::train::SharedStatistics::global,
+          .sum_chunk = o.sum_chunk};
 }
 
 }  // namespace example

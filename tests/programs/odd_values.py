@@ -32,6 +32,7 @@ OF_TRAINERS = {  # form, lowest, highest, and another that stands for something 
     "eval-every": FROM_ONE,
     "seed": (UINT, 0, 2**64 - 1, None),
     "threads": (INT, 0, 4096, None),
+    "sum-chunk": (INT, 0, 2**28, None),
     "lr": ABOVE_ZERO,
     "late-lr": AMOUNT_OR_NOT,
     "momentum": (FLOAT, 0, 0.999999, None),

@@ -74,6 +74,7 @@ TEST_CASE("options that cannot work are refused with value and expectation") {
           o.optimizer = lpw::optim::SgdOptions{.coefficients = lpw::optim::Rates{-0.1, 0}};
         }) == "`coefficients.learning_rate` -0.1; expected at least 0");
   CHECK(refusal([](auto& o) { o.member_chunk = 11; }) == "`member_chunk` 11; expected from 0 to the 10 members");
+  CHECK(refusal([](auto& o) { o.sum_chunk = -1; }) == "`sum_chunk` -1; expected from 0 to 2^28 numbers");
   CHECK(refusal([](auto& o) { o.member_chunk = -1; }) == "`member_chunk` -1; expected from 0 to the 10 members");
   CHECK(contains(refusal([](auto& o) { o.checkpoint_minutes = NAN; }), "`checkpoint_minutes` nan"));
 }

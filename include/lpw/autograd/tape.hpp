@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/autograd/gradient_watch.hpp>
 #include <lpw/autograd/minibatch_cut.hpp>
 #include <lpw/autograd/primitives.hpp>
 #include <lpw/autograd/trace.hpp>
@@ -54,6 +55,7 @@ struct TapeOptions {
   /// For dropout: of all members the first one of this process, where others have the rest (see distributed/).
   std::int64_t first_member = 0;
   std::shared_ptr<const MinibatchCut> cut = {};  // where other processes have the rest of one member's minibatch
+  std::shared_ptr<GradientWatch> watch = {};     // is told which gradients are finished while backward runs
 };
 
 namespace detail {
@@ -61,11 +63,14 @@ namespace detail {
 /// Gradient slot of a node, of whatever tensor type.
 struct Slot {
   virtual ~Slot() = default;
+  /// Where the gradient begins.
+  [[nodiscard]] virtual const void* place() const = 0;
 };
 
 template <class T, class D>
 struct GradientSlot final : Slot {
   explicit GradientSlot(const Shape& value) : shape(value) {}
+  [[nodiscard]] const void* place() const override { return gradient.data(); }
   Shape shape;  // of the node's value
   Tensor<T, D> gradient;
   Tensor<double, D> sums;  // see Edge::put_sums
@@ -346,10 +351,14 @@ class Tape {
       ~Clear() { recording.clear(); }
     } const clear{*recording_};
     auto& nodes = recording_->nodes;
+    GradientWatch* const watch = recording_->options.watch.get();
+    if (watch) watch->begin(leaves());
     while (!nodes.empty()) {
       auto node = std::move(nodes.back());
       nodes.pop_back();  // frees what the step saved as soon as it has run
       if (node.step) node.step->run(*node.slot);
+      if (watch) [[unlikely]]
+        node.step ? watch->step() : watch->leave(node.slot->place());
     }
   }
 
@@ -357,6 +366,13 @@ class Tape {
   void clear() { recording_->clear(); }
 
  private:
+  [[nodiscard]] std::vector<const void*> leaves() const {
+    std::vector<const void*> places;
+    for (const auto& node : recording_->nodes)
+      if (!node.step) places.push_back(node.slot->place());
+    return places;
+  }
+
   std::shared_ptr<detail::Recording> recording_;
 };
 

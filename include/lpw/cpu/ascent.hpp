@@ -5,6 +5,7 @@
 #include <cassert>
 #include <cmath>
 #include <limits>
+#include <numeric>
 #include <vector>
 
 #include <lpw/cpu/base/parallel.hpp>
@@ -44,29 +45,46 @@ template <class W>
   return norm == 0 || factor > double(std::numeric_limits<W>::max()) ? W(0) : static_cast<W>(factor);
 }
 
+/// What the factors are made of: |T g|^2 of the base weights, and |T g| of each member's.
+struct AscentNorms {
+  double base_square = 0;
+  std::vector<double> members;
+
+  /// Over the members.
+  [[nodiscard]] double sum() const { return std::accumulate(members.begin(), members.end(), 0.0); }
+};
+
+template <class W>
+[[nodiscard]] AscentNorms ascent_norms(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
+                                       const Ascent& ascent) {
+  assert(base.weight.contiguous() && base.gradient.contiguous());
+  assert(late.weight.contiguous() && late.gradient.contiguous());
+  const std::int64_t members = late.weight.empty() ? 0 : late.weight.dim(0);
+  AscentNorms norms{metric_square(base.weight.data(), base.gradient.data(), base.weight.size(), ascent), {}};
+  for (std::int64_t k = 0; k < members; ++k)
+    norms.members.push_back(
+        std::sqrt(metric_square(late.weight.row(k), late.gradient.row(k), late.weight.shape().size_from(1), ascent)));
+  return norms;
+}
+
+/// ascent_scale of members whose norms sum to `sum` with those that are elsewhere.
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> ascent_factors(const AscentNorms& norms, double sum, double rho) {
+  const double norm = std::sqrt(norms.base_square + sum * sum);
+  Tensor<W, Cpu> scale({1 + static_cast<std::int64_t>(norms.members.size())});
+  W* factor = scale.data();
+  *factor = ascent_factor<W>(rho, norm);
+  for (const double of_member : norms.members) *++factor = ascent_factor<W>(rho * (sum / norm), of_member);
+  return scale;
+}
+
 }  // namespace detail
 
 template <class W>
 [[nodiscard]] Tensor<W, Cpu> ascent_scale(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
                                           const Ascent& ascent) {
-  assert(base.weight.contiguous() && base.gradient.contiguous());
-  assert(late.weight.contiguous() && late.gradient.contiguous());
-  const std::int64_t members = late.weight.empty() ? 0 : late.weight.dim(0);
-  const double base_square =
-      detail::metric_square(base.weight.data(), base.gradient.data(), base.weight.size(), ascent);
-  std::vector<double> norms;
-  double sum = 0;
-  for (std::int64_t k = 0; k < members; ++k) {
-    norms.push_back(std::sqrt(
-        detail::metric_square(late.weight.row(k), late.gradient.row(k), late.weight.shape().size_from(1), ascent)));
-    sum += norms.back();
-  }
-  const double norm = std::sqrt(base_square + sum * sum);
-  Tensor<W, Cpu> scale({1 + members});
-  scale.data()[0] = detail::ascent_factor<W>(ascent.rho, norm);
-  for (std::int64_t k = 0; k < members; ++k)
-    scale.data()[1 + k] = detail::ascent_factor<W>(ascent.rho * (sum / norm), norms[static_cast<std::size_t>(k)]);
-  return scale;
+  const auto norms = detail::ascent_norms(base, late, ascent);
+  return detail::ascent_factors<W>(norms, norms.sum(), ascent.rho);
 }
 
 template <class W>

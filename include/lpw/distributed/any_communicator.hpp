@@ -2,13 +2,17 @@
 #pragma once
 
 #include <cstddef>
+#include <memory>
 #include <span>
+#include <type_traits>
+#include <utility>
 
 #include <lpw/distributed/communicator.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
 
-/// A Communicator (communicator.hpp) by virtual calls.
+/// A Communicator (communicator.hpp) by virtual calls, and an OverlappingCommunicator, too: one that is none sums at
+/// once.
 class AnyCommunicator {
  public:
   AnyCommunicator() = default;
@@ -19,9 +23,15 @@ class AnyCommunicator {
   [[nodiscard]] virtual int size() const = 0;
   virtual void sum(std::span<float> values) = 0;
   virtual void sum(std::span<double> values) = 0;
+  virtual void start_sum(std::span<float> values) = 0;
+  virtual void start_sum(std::span<double> values) = 0;
+  virtual void progress() = 0;
+  virtual void finish_sums() = 0;
   virtual void broadcast(std::span<std::byte> bytes, int from) = 0;
   virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) = 0;
   virtual void barrier() = 0;
+  /// Throws Error where its kind is no SplittingCommunicator.
+  [[nodiscard]] virtual std::unique_ptr<AnyCommunicator> split(int group) = 0;
 
   /// Whether this is process 0, which speaks and writes files.
   [[nodiscard]] bool leads() const { return rank() == 0; }
@@ -29,20 +39,47 @@ class AnyCommunicator {
   [[nodiscard]] bool several() const { return size() > 1; }
 };
 
-/// One of a kind, which must outlive it.
+/// One of a kind, which must outlive it, or that it owns.
 template <Communicator C>
 class AnyCommunicatorOf final : public AnyCommunicator {
  public:
   explicit AnyCommunicatorOf(C& communicator) : communicator_(&communicator) {}
+  explicit AnyCommunicatorOf(std::unique_ptr<C> owned) : owned_(std::move(owned)), communicator_(owned_.get()) {}
   [[nodiscard]] int rank() const override { return communicator_->rank(); }
   [[nodiscard]] int size() const override { return communicator_->size(); }
   void sum(std::span<float> values) override { communicator_->sum(values); }
   void sum(std::span<double> values) override { communicator_->sum(values); }
+  void start_sum(std::span<float> values) override { start(values); }
+  void start_sum(std::span<double> values) override { start(values); }
+  void progress() override {
+    if constexpr (OverlappingCommunicator<C>) communicator_->progress();
+  }
+  void finish_sums() override {
+    if constexpr (OverlappingCommunicator<C>) communicator_->finish_sums();
+  }
   void broadcast(std::span<std::byte> bytes, int from) override { communicator_->broadcast(bytes, from); }
   void gather(std::span<const std::byte> own, std::span<std::byte> all) override { communicator_->gather(own, all); }
   void barrier() override { communicator_->barrier(); }
+  [[nodiscard]] std::unique_ptr<AnyCommunicator> split(int group) override {
+    if constexpr (std::is_same_v<C, AnyCommunicator>)
+      return communicator_->split(group);
+    else if constexpr (SplittingCommunicator<C>)
+      return std::make_unique<AnyCommunicatorOf>(communicator_->split(group));
+    else
+      fail(
+          "split: this kind of communicator knows no groups of processes; give it a split(), or each process a member");
+  }
 
  private:
+  template <class W>
+  void start(std::span<W> values) {
+    if constexpr (OverlappingCommunicator<C>)
+      communicator_->start_sum(values);
+    else
+      communicator_->sum(values);
+  }
+
+  std::unique_ptr<C> owned_;
   C* communicator_;
 };
 
@@ -53,6 +90,6 @@ class AnyCommunicatorOf final : public AnyCommunicator {
   return communicator;
 }
 
-static_assert(Communicator<AnyCommunicator>);
+static_assert(OverlappingCommunicator<AnyCommunicator> && SplittingCommunicator<AnyCommunicator>);
 
 }  // namespace lpw::inline LPW_ABI::distributed

@@ -29,6 +29,26 @@ concept Communicator = requires(C& c, std::span<float> floats, std::span<double>
   c.barrier();
 };
 
+/// One that sums while the process computes something else:
+///   start_sum(values)         as sum; the values are not to be touched, and are no sums, before
+///   finish_sums()             which waits for all that have started
+///   progress()                does what can be done without waiting; to be called now and then
+template <class C>
+concept OverlappingCommunicator = Communicator<C> &&
+    requires(C& c, std::span<float> floats, std::span<double> doubles) {
+  c.start_sum(floats);
+  c.start_sum(doubles);
+  c.progress();
+  c.finish_sums();
+};
+
+/// One whose processes fall into groups: split(group) is one of those that gave the same number, in the order of their
+/// ranks. All call it together.
+template <class C>
+concept SplittingCommunicator = Communicator<C> && requires(C& c) {
+  c.split(0);
+};
+
 /// One process, for which all of it is done.
 class SingleProcess {
  public:
@@ -36,6 +56,10 @@ class SingleProcess {
   [[nodiscard]] int size() const { return 1; }
   void sum(std::span<float>) const {}
   void sum(std::span<double>) const {}
+  void start_sum(std::span<float>) const {}
+  void start_sum(std::span<double>) const {}
+  void progress() const {}
+  void finish_sums() const {}
   void broadcast(std::span<std::byte>, int) const {}
   /// Throws ShapeError unless `all` is as long as `own`.
   void gather(std::span<const std::byte> own, std::span<std::byte> all) const {

@@ -2,9 +2,10 @@
 // members only, reads their minibatches, and computes their gradients. What the processes tell each other in a step is
 // one sum, of the shared weights' gradient.
 //
-// Shared weights and their states are on every process, and stay the same bits: all step them with the same sum. While
-// there is one member, before release and after collapse, its minibatches are cut over the processes, and batch norms
-// normalise by the moments of the whole (autograd/cut_batch_norm.hpp).
+// Shared weights and their states are on every process, and stay the same bits: all step them with the same sum. Where
+// there are fewer members than processes, as before release and after collapse, a member's minibatches are cut over
+// some of them, its group, and batch norms normalise by the moments of the whole (autograd/cut_batch_norm.hpp). Its
+// late-phase weights are on each of these, and their gradient is summed in the group, too.
 #pragma once
 
 #include <array>
@@ -17,7 +18,10 @@
 #include <vector>
 
 #include <lpw/data/member_data.hpp>
+#include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/chunked_sum.hpp>
 #include <lpw/distributed/communicator.hpp>
+#include <lpw/distributed/members_options.hpp>
 #include <lpw/late_phase/spread.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
@@ -38,16 +42,32 @@ void on_host(Tensor<T, D> tensor, F&& f) {
   if constexpr (!std::is_same_v<D, Cpu>) copy(to_device<D>(host), tensor);
 }
 
+/// Which members a process holds, and where several hold one, which part of its minibatches it has.
+struct Holding {
+  MemberRange here;
+  std::int64_t part = 0, parts = 1;
+};
+[[nodiscard]] inline Holding holding(std::int64_t members, std::int64_t processes, std::int64_t rank) {
+  if (members >= processes) {
+    const std::int64_t first = rank * members / processes;
+    return {{first, (rank + 1) * members / processes - first}};
+  }
+  const std::int64_t member = rank * members / processes;
+  const auto first_of = [&](std::int64_t k) { return (k * processes + members - 1) / members; };
+  return {{member, 1}, rank - first_of(member), first_of(member + 1) - first_of(member)};
+}
+
 /// The share of a process, by its communicator.
 template <Communicator C>
 class Share final : public nn::MemberShare {
  public:
-  Share(C& communicator, std::int64_t members, MemberRange here)
-      : nn::MemberShare(members, here), communicator_(&communicator) {}
+  Share(C& communicator, std::int64_t members, const Holding& holding)
+      : nn::MemberShare(members, holding.here, holding.part, holding.parts), communicator_(&communicator) {}
   void gather(std::span<const std::byte> own, std::span<std::byte> all) const override {
-    communicator_->gather(own, all);
+    communicator_->gather(part() == 0 ? own : own.first(0), all);
   }
   [[nodiscard]] double sum(double own) const override {
+    if (part() != 0) own = 0;
     communicator_->sum(std::span(&own, 1));
     return own;
   }
@@ -75,7 +95,9 @@ class Cut final : public MinibatchCut {
 ///     lpw::distributed::Members members(mpi);
 ///     members.release(network, optimizer, {.members = 10});
 ///     for (auto& [x, y] : loader.epoch(place, members.of(network))) {  // the minibatches of those here
-///       lpw::Tape tape(members.pass(network, x));
+///       lpw::TapeOptions pass = members.pass(network, x);
+///       members.overlap(network, pass);  // this backward, the step's last, begins the sum
+///       lpw::Tape tape(pass);
 ///       ...
 ///       tape.backward(loss);
 ///       members.sum_gradients(network);
@@ -85,28 +107,34 @@ class Cut final : public MinibatchCut {
 template <Communicator C = SingleProcess>
 class Members {
  public:
-  /// The communicator must outlive this and the networks that are released by it.
-  explicit Members(C& communicator)
-      : communicator_(&communicator), part_(1 / static_cast<double>(communicator.size())) {}
-
-  /// Those of K members that this process holds: as many as others do, or one more. Throws OptionError for fewer
-  /// members than processes.
-  [[nodiscard]] MemberRange range(std::int64_t members) const {
-    const std::int64_t processes = communicator_->size(), rank = communicator_->rank();
-    require<OptionError>(members >= processes, "members: ", members, " over ", processes,
-                         " processes; expected at least one for each, so start fewer processes");
-    const std::int64_t first = rank * members / processes;
-    return {first, (rank + 1) * members / processes - first};
+  /// The communicator must outlive this and the networks that are released by it. Throws OptionError for a negative
+  /// chunk, or one of more than 2^28.
+  explicit Members(C& communicator, const MembersOptions& options = {})
+      : communicator_(&communicator), options_(options), part_(1 / static_cast<double>(communicator.size())) {
+    require_possible_chunk("members: chunk", options.chunk);
   }
 
-  /// What a loader reads for a network here: minibatches of the members that this process holds, of one member a part.
+  /// Those of K members that this process holds: as many as others do, or one more; of fewer members than processes
+  /// one, which others hold as well. Throws OptionError for fewer where the communicator is no SplittingCommunicator.
+  [[nodiscard]] MemberRange range(std::int64_t members) const {
+    const std::int64_t processes = communicator_->size();
+    require<OptionError>(members >= processes || SplittingCommunicator<C>, "members: ", members, " over ", processes,
+                         " processes; expected at least one for each where they cannot be split into groups, so start "
+                         "fewer processes");
+    return detail::holding(members, processes, communicator_->rank()).here;
+  }
+
+  /// What a loader reads for a network here: minibatches of the members that this process holds, or a part of those of
+  /// one that it shares with others.
   template <nn::Visitable M>
   [[nodiscard]] data::ReadMembers of(M& network) const {
     const auto share = nn::member_share(network);
     if (!share && nn::members(network) == 1)
       return data::ReadMembers::part_of_one(communicator_->rank(), communicator_->size());
     if (!share) return nn::members(network);
-    return {share->members(), share->here().first, share->here().count};
+    data::ReadMembers read(share->members(), share->here().first, share->here().count);
+    read.part = share->part(), read.parts = share->parts();
+    return read;
   }
 
   /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: by which
@@ -114,10 +142,10 @@ class Members {
   /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step.
   template <nn::Visitable M, class T, class D>
   [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
-    const bool cut = communicator_->size() > 1 && !nn::member_share(network) && nn::members(network) == 1;
-    require<ShapeError>(!cut || (inputs.shape().rank() >= 2 && inputs.dim(0) == 1), "members: inputs ", inputs.shape(),
-                        " for a network of one member; expected [1 B ...]");
-    return pass_of(network, cut ? inputs.dim(1) : 0);
+    const bool is_cut = cut(network);
+    require<ShapeError>(!is_cut || (inputs.shape().rank() >= 2 && inputs.dim(0) == 1), "members: inputs ",
+                        inputs.shape(), " for a network of one member; expected [1 B ...]");
+    return pass_of(network, is_cut ? inputs.dim(1) : 0);
   }
   /// The same of so many samples of one member's minibatch here; of several members, it is the same for any.
   template <nn::Visitable M>
@@ -125,15 +153,27 @@ class Members {
     TapeOptions options;
     const auto share = nn::member_share(network);
     if (share) options.first_member = share->here().first;
-    if (share || communicator_->size() == 1 || nn::members(network) > 1) return options;
+    if (share) part_ = 1;
+    if (!cut(network)) return options;
     const auto samples = static_cast<double>(count);
     double together = samples;
-    communicator_->sum(std::span(&together, 1));
-    part_ = samples / together;
-    options.cut = std::make_shared<detail::Cut<C>>(*communicator_, part_);
-    options.first_member = communicator_->rank();  // other samples drop out by other numbers
+    if (share) {
+      group(*share).sum(std::span(&together, 1));
+      part_ = samples / together;
+      options.cut = std::make_shared<detail::Cut<AnyCommunicator>>(group(*share), part_);
+      options.first_member += share->members() * share->part();  // other samples drop out by other numbers
+    } else {
+      communicator_->sum(std::span(&together, 1));
+      part_ = samples / together;
+      options.cut = std::make_shared<detail::Cut<C>>(*communicator_, part_);
+      options.first_member = communicator_->rank();
+    }
     return options;
   }
+
+  /// Of the minibatch of the one member here, in the last pass, the part that this process had: B_r / B. 1 where
+  /// members' minibatches are whole.
+  [[nodiscard]] double part() const { return part_; }
 
   /// lpw::release, after which each process holds its own members. It makes all of them first: with the same noise, and
   /// other starts, as in one process. Throws as lpw::release, and OptionError as range(); the network is untouched
@@ -160,12 +200,14 @@ class Members {
   void spread(M& network, Follower&& follower) {
     const auto flat = nn::flatten(network);
     nn::require_all_members(flat->share, "members");
-    const MemberRange here = range(flat->members);
+    (void)range(flat->members);
     if (communicator_->size() == 1) return;
     require_alike(*flat);
     take_from_first(flat->value.base), take_from_first(flat->value.late), take_from_first(flat->buffers);
     if (flat->members == 1) return;
-    spread_members(network, follower, std::make_shared<detail::Share<C>>(*communicator_, flat->members, here));
+    const auto holding = detail::holding(flat->members, communicator_->size(), communicator_->rank());
+    make_group(flat->members, holding);
+    spread_members(network, follower, std::make_shared<detail::Share<C>>(*communicator_, flat->members, holding));
   }
 
   /// Makes the network, and what follows it, on every process what they are in one: to save a state, or for what needs
@@ -175,24 +217,45 @@ class Members {
     gather_members(network, follower);
   }
 
+  /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
+  /// that can: for the last backward pass of a step, of the last chunk of members. `pass` is its options, as pass() or
+  /// pass_of() made them in this step; sum_gradients() finishes the sum.
+  template <nn::Visitable M>
+  void overlap(M& network, TapeOptions& pass) {
+    if constexpr (OverlappingCommunicator<C> && std::is_same_v<typename M::device_type, Cpu>) {
+      if (communicator_->size() == 1 || options_.chunk == 0) return;
+      const auto flat = nn::flatten(network);
+      if (flat->gradient.base.size() == 0) return;
+      using Sum = detail::ChunkedSum<nn::WeightOf<M>, C>;
+      started_ = std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat->share));
+      pass.watch = started_;
+    }
+  }
+
   /// Between the backward pass, of all chunks of members, and what reads the gradient (the optimizer's step): makes the
-  /// shared weights' gradient that of all members. One sum over one buffer, by way of the host.
+  /// shared weights' gradient that of all members. One sum over one buffer, by way of the host; or the rest of one that
+  /// overlap() let begin.
   template <nn::Visitable M>
   void sum_gradients(M& network) {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
-    if (flat->share) return detail::on_host(flat->gradient.base, [&](auto values) { communicator_->sum(values); });
-    detail::on_host(flat->gradient.base, [&](auto values) { sum_parts(values); });
-    detail::on_host(flat->gradient.late, [&](auto values) { sum_parts(values); });
+    const auto started = std::exchange(started_, nullptr);
+    if (started && started->of(flat->gradient.base.data())) {
+      started->finish();
+    } else {
+      detail::on_host(flat->gradient.base, [&](auto values) {
+        weigh(values, weight(flat->share));
+        communicator_->sum(values);
+      });
+    }
+    sum_parts(flat->gradient.late, flat->share);
   }
 
   /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
   /// mean of the parts', as sum_gradients does gradients. Otherwise does nothing.
   template <nn::Visitable M>
   void average_statistics(M& network) {
-    const auto flat = nn::flatten(network);
-    if (communicator_->size() == 1 || flat->share || flat->members > 1) return;
-    detail::on_host(flat->buffers, [&](auto values) { sum_parts(values); });
+    if (cut(network)) sum_parts(nn::flatten(network)->buffers, nn::member_share(network));
   }
 
   /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
@@ -203,10 +266,9 @@ class Members {
     double sum = 0;
     for (std::int64_t k = 0; k < host.size(); ++k) sum += static_cast<double>(host.data()[k]);
     const auto share = nn::member_share(network);
-    if (share) return share->sum(sum) / static_cast<double>(share->members());
-    sum *= part_ / static_cast<double>(host.size());
+    sum *= weight(share);
     communicator_->sum(std::span(&sum, 1));
-    return sum;
+    return sum / static_cast<double>(share ? share->members() : host.size());
   }
 
   /// All processes' samples, of as many here: an iteration's, for train::LoopProgress, which knows of one process.
@@ -217,10 +279,45 @@ class Members {
   }
 
  private:
+  /// Whether one member's minibatches are cut over processes, of which this is one.
+  template <nn::Visitable M>
+  [[nodiscard]] bool cut(M& network) const {
+    const auto share = nn::member_share(network);
+    if (share) return share->parts() > 1;
+    return communicator_->size() > 1 && nn::members(network) == 1;
+  }
+  /// By which a process' gradients count in the sum over all.
+  [[nodiscard]] double weight(const std::shared_ptr<const nn::MemberShare>& share) const {
+    return share && share->parts() == 1 ? 1 : part_;
+  }
   template <class W>
-  void sum_parts(std::span<W> values) {
-    for (W& value : values) value *= static_cast<W>(part_);
-    communicator_->sum(values);
+  static void weigh(std::span<W> values, double weight) {
+    if (weight == 1) return;
+    for (W& value : values) value *= static_cast<W>(weight);
+  }
+  /// Of parts of one member's minibatch, what belongs to it: summed over those that have these.
+  template <class W, class D>
+  void sum_parts(const Tensor<W, D>& tensor, const std::shared_ptr<const nn::MemberShare>& share) {
+    if (share && share->parts() == 1) return;
+    detail::on_host(tensor, [&](auto values) {
+      weigh(values, part_);
+      share ? group(*share).sum(values) : communicator_->sum(values);
+    });
+  }
+
+  /// Those that hold the same member, where there are fewer members than processes. All split together, once.
+  void make_group(std::int64_t members, const detail::Holding& holding) {
+    if (members >= communicator_->size() || (group_ && grouped_ == members)) return;
+    if constexpr (std::is_same_v<C, AnyCommunicator>)
+      group_ = communicator_->split(static_cast<int>(holding.here.first));
+    else if constexpr (SplittingCommunicator<C>)
+      group_ = std::make_unique<AnyCommunicatorOf<C>>(communicator_->split(static_cast<int>(holding.here.first)));
+    grouped_ = members;
+  }
+  [[nodiscard]] AnyCommunicator& group(const nn::MemberShare& share) const {
+    require(group_ && grouped_ == share.members(), "members: the network's ", share.members(),
+            " members were spread by another Members than this");
+    return *group_;
   }
 
   template <class W, class D>
@@ -242,7 +339,11 @@ class Members {
   }
 
   C* communicator_;
+  MembersOptions options_;
   double part_;  // of one member's minibatch, what is here: B_r / B
+  std::shared_ptr<AnyCommunicator> group_;
+  std::int64_t grouped_ = 0;  // members
+  std::shared_ptr<detail::GradientSum> started_;
 };
 
 }  // namespace lpw::inline LPW_ABI::distributed

@@ -17,12 +17,14 @@
 #include <cstdint>
 #include <cstdlib>
 #include <exception>
+#include <memory>
 #include <span>
 #include <thread>
 #include <vector>
 
 #include <lpw/distributed/communicator.hpp>
 #include <lpw/distributed/launcher.hpp>
+#include <lpw/distributed/mpi_sums.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 #if defined(LPW_WITH_MPI) && LPW_WITH_MPI
@@ -52,13 +54,27 @@ class Mpi {
   /// An exception's way out of main does not end MPI, which would wait here for processes that wait for this one:
   /// mpirun ends them all, since this one exits without.
   ~Mpi() {
-    if (ends_ && std::uncaught_exceptions() == exceptions_) MPI_Finalize();
+    if (std::uncaught_exceptions() != exceptions_) {
+      (void)sums_.release();  // whose end is one for all together
+    } else if (ends_) {
+      sums_.reset();
+      MPI_Finalize();
+    }
   }
 
   [[nodiscard]] int rank() const { return rank_; }
   [[nodiscard]] int size() const { return size_; }
   void sum(std::span<float> values) const { sum_stripes(values, MPI_FLOAT); }
   void sum(std::span<double> values) const { sum_stripes(values, MPI_DOUBLE); }
+  /// As OverlappingCommunicator says; the same bits as sum's.
+  void start_sum(std::span<float> values) { start(values, MPI_FLOAT); }
+  void start_sum(std::span<double> values) { start(values, MPI_DOUBLE); }
+  void progress() {
+    if (sums_) sums_->progress();
+  }
+  void finish_sums() {
+    if (sums_) sums_->finish();
+  }
   /// Throws OptionError for a rank that no process has.
   void broadcast(std::span<std::byte> bytes, int from) const {
     require<OptionError>(from >= 0 && from < size_, "broadcast: from process ", from, " of ", size_);
@@ -85,6 +101,12 @@ class Mpi {
     }
   }
   void barrier() const { MPI_Barrier(communicator_); }
+  /// Those that give the same number; theirs is MPI's until it ends.
+  [[nodiscard]] std::unique_ptr<Mpi> split(int group) const {
+    MPI_Comm part = MPI_COMM_NULL;
+    MPI_Comm_split(communicator_, group, rank_, &part);
+    return std::make_unique<Mpi>(part);
+  }
 
   /// For a process that fails, perhaps together with others, which need not call this: whether it is the one that says
   /// why. That is the first by rank of those that fail within a second.
@@ -130,6 +152,12 @@ class Mpi {
   }
 
   template <class W>
+  void start(std::span<W> values, MPI_Datatype type) {
+    if (!sums_) sums_ = std::make_unique<MpiSums>(communicator_);
+    sums_->start(values, type);
+  }
+
+  template <class W>
   void sum_stripes(std::span<W> values, MPI_Datatype type) const {
     const auto processes = to_size(size_);
     const std::size_t length = std::min(stripe, (values.size() + processes - 1) / processes);
@@ -152,6 +180,7 @@ class Mpi {
   }
 
   MPI_Comm communicator_;
+  std::unique_ptr<MpiSums> sums_;  // from the first one on
   bool ends_;
   int exceptions_ = std::uncaught_exceptions();
   int rank_ = 0, size_ = 1;
@@ -180,6 +209,6 @@ class Mpi : public SingleProcess {
 }  // namespace without_mpi
 #endif
 
-static_assert(Communicator<Mpi> && Communicator<SingleProcess>);
+static_assert(OverlappingCommunicator<Mpi> && OverlappingCommunicator<SingleProcess>);
 
 }  // namespace lpw::inline LPW_ABI::distributed

@@ -13,10 +13,14 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// The members [here.first, here.first + here.count) of K. What it does, all processes must do together.
+/// The members [here.first, here.first + here.count) of K. What it does, all processes must do together. Of fewer
+/// members than processes each has several processes, which hold the same bits of it; what is gathered or summed then
+/// is the first one's of each.
 class MemberShare {
  public:
-  MemberShare(std::int64_t members, MemberRange here) : members_(members), here_(here) {}
+  /// `part`: of the `parts` processes that hold the one member here, which this is.
+  MemberShare(std::int64_t members, MemberRange here, std::int64_t part = 0, std::int64_t parts = 1)
+      : members_(members), here_(here), part_(part), parts_(parts) {}
   MemberShare(const MemberShare&) = delete;
   MemberShare& operator=(const MemberShare&) = delete;
   virtual ~MemberShare() = default;
@@ -24,15 +28,18 @@ class MemberShare {
   /// K.
   [[nodiscard]] std::int64_t members() const { return members_; }
   [[nodiscard]] MemberRange here() const { return here_; }
+  [[nodiscard]] std::int64_t part() const { return part_; }
+  [[nodiscard]] std::int64_t parts() const { return parts_; }
 
-  /// What all processes give, one after another, on each of them.
+  /// What all members' processes give, one after another, on each of them.
   virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) const = 0;
-  /// The sum of what all processes give, the same bits on each of them.
+  /// The sum of what all members' processes give, the same bits on each of them.
   [[nodiscard]] virtual double sum(double own) const = 0;
 
  private:
   std::int64_t members_;
   MemberRange here_;
+  std::int64_t part_, parts_;
 };
 
 /// All members' rows [K, ...], given those of the members here.

@@ -97,12 +97,12 @@ class Sam {
 
   /// Moves the weights up by the gradients accumulated so far, which are zeroed: accumulate the second ones, restore()
   /// what this returns, and step the optimizer. Running statistics are put back, too: they are the first pass's. Frozen
-  /// parameters stay where they are. Throws Error if the network has other weights by now, or members that other
-  /// processes hold.
+  /// parameters stay where they are. Where several processes hold members, all call it together, with the shared
+  /// weights' gradient summed over them (distributed::Members::sum_gradients), as that of the second pass is to be.
+  /// Throws Error if the network has other weights by now.
   [[nodiscard]] Ascended ascend() {
     using Store = AscentStore<W, D>;
     const auto flat = optimizer_.current_weights();
-    nn::require_all_members(flat->share, "Sam");
     optimizer_.clear_frozen_gradients();
     const auto store = [](const Tensor<W, D>& value, const Tensor<W, D>& gradient) {
       return Store{value, gradient, Tensor<W, D>(value.shape())};
@@ -110,7 +110,7 @@ class Sam {
     const Store base = base_ascends() ? store(flat->value.base, flat->gradient.base) : Store{};
     const Store late = late_ascends() ? store(flat->value.late, flat->gradient.late) : Store{};
     const Ascent how{options_.rho, options_.adaptive, options_.eta};
-    const auto scale = ascent_scale(base, late, how);
+    const auto scale = flat->share ? scale_over(*flat->share, base, late, how) : ascent_scale(base, late, how);
     Ascended ascended(flat, base.kept, late.kept);
     if (base_ascends()) ascend_weights(base, scale.rows(0, 1), how);
     if (late_ascends()) ascend_weights(late, scale.rows(1, flat->members), how);
@@ -154,6 +154,16 @@ class Sam {
     auto ascended = ascend();
     take(SamPass::second);
     ascended.restore();
+  }
+  /// ascent_scale of the members here, whose norms are summed with the others'.
+  [[nodiscard]] static Tensor<W, D> scale_over(const nn::MemberShare& share, const AscentStore<W, D>& base,
+                                               const AscentStore<W, D>& late, const Ascent& how) {
+    const auto host = [](const AscentStore<W, D>& store) {
+      if (store.weight.empty()) return AscentStore<W, Cpu>{};
+      return AscentStore<W, Cpu>{to_host(store.weight), to_host(store.gradient), {}};
+    };
+    const auto norms = lpw::detail::ascent_norms(host(base), host(late), how);
+    return to_device<D>(lpw::detail::ascent_factors<W>(norms, share.sum(norms.sum()), how.rho));
   }
   [[nodiscard]] bool base_ascends() const { return options_.weights != Ascending::late_phase; }
   [[nodiscard]] bool late_ascends() const { return options_.weights != Ascending::base; }

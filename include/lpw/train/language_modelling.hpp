@@ -239,7 +239,8 @@ class LanguageModelling {
     const Shape shape = own.shape().with(0, reads_.all).with(1, batch);
     if (own.size() == shape.size()) return own;
     Tensor<V, Cpu> all(shape);
-    processes_->gather(std::as_bytes(std::span(own.data(), to_size(own.size()))),
+    const bool repeats = batch < reads_.parts && reads_.part > 0;  // fewer streams than processes: all have them
+    processes_->gather(std::as_bytes(std::span(own.data(), repeats ? 0 : to_size(own.size()))),
                        std::as_writable_bytes(std::span(all.data(), to_size(all.size()))));
     return all;
   }

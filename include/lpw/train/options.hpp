@@ -3,6 +3,7 @@
 
 #include <optional>
 
+#include <lpw/distributed/members_options.hpp>
 #include <lpw/late_phase/coupling_options.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/optim/make_optimizer.hpp>
@@ -59,6 +60,7 @@ struct TrainOptions {
   ReleaseStart release_start = ReleaseStart::copy;
   ServingOptions serving = {};  // what becomes of the members at the end
   SharedStatistics statistics = SharedStatistics::global;
+  std::int64_t sum_chunk = distributed::MembersOptions().chunk;  // numbers that processes sum while backward runs
 
   /// Whether templates' coefficients are a group of their own.
   [[nodiscard]] bool groups_coefficients() const {
@@ -134,6 +136,7 @@ inline void validate(const TrainOptions& o) {
       o.optimizer);
   require<OptionError>(o.member_chunk >= 0 && o.member_chunk <= o.members, "`member_chunk` ", o.member_chunk,
                        "; expected from 0 to the ", o.members, " members");
+  distributed::require_possible_chunk("`sum_chunk`", o.sum_chunk);
   at_least("checkpoint_minutes", o.checkpoint_minutes, 0);
   validate_average(o.average, o.average_plan, o.epochs);
   validate_snapshots(o.snapshots, o.schedule, o.epochs);

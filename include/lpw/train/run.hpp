@@ -49,7 +49,7 @@ struct TrainingRun {
   const nlohmann::json description;  // the options that make up the run: a checkpoint of others is refused
   std::unique_ptr<optim::Optimizer<W, D>> optimizer;
   distributed::AnyCommunicator& processes = distributed::single_process();
-  distributed::Members<distributed::AnyCommunicator> team{processes};  // members over them
+  distributed::Members<distributed::AnyCommunicator> team{processes, {.chunk = options.sum_chunk}};  // over them
   std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};
   Progress progress = {};
   Pace pace = {};

@@ -51,7 +51,8 @@ class TrainingStep {
       replay_.run(key, number, step);
     settle(run);
     copies_.send(outputs_->losses, outputs_->correct);
-    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.samples_in(batch), run.task.samples_in(batch)};
+    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.samples_in(batch), run.task.samples_in(batch),
+                 run.team.part()};
     const std::int64_t passed = (run.ascends() ? 2 : 1) * sent_->samples;
     run.progress.work.forward += passed, run.progress.work.backward += passed;
     ++run.progress.iteration;
@@ -88,22 +89,20 @@ class TrainingStep {
   /// Which step the copies are of.
   struct Sent {
     std::int64_t epoch, iteration, samples, samples_here;
+    double part;  // of one member's minibatch, what was here
   };
 
   /// The losses of all members and the right predictions of all processes, from those of this one. Of a minibatch that
-  /// is smaller than the number of processes, each has all.
+  /// is smaller than the number of processes that share it, each has all, and counts as a part.
   static void add_up(Run& run, const Sent& step, std::vector<double>& losses, std::int64_t& right) {
     const auto share = run.weights().share;
     const std::size_t members = to_size(run.members()), first = share ? to_size(share->here().first) : 0;
-    const auto weight = share ? 1 : static_cast<double>(step.samples_here);
-    std::vector<double> all(members + 2);
-    for (std::size_t k = 0; k < losses.size(); ++k) all[first + k] = weight * losses[k];
-    all[members] = static_cast<double>(right);
-    all[members + 1] = static_cast<double>(step.samples_here);
+    std::vector<double> all(members + 1);
+    for (std::size_t k = 0; k < losses.size(); ++k) all[first + k] = step.part * losses[k];
+    const double counted = step.part * static_cast<double>(losses.size()) / static_cast<double>(members);
+    all[members] = static_cast<double>(right) / static_cast<double>(step.samples_here) * counted;
     run.processes.sum(std::span<double>(all));
-    const double together = all[members + 1];
-    if (!share) all[0] /= together;
-    right = std::lround(all[members] * static_cast<double>(step.samples) / together);
+    right = std::lround(all[members] * static_cast<double>(step.samples));
     losses.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(members));
   }
 
@@ -111,11 +110,10 @@ class TrainingStep {
   void take_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
     if (!run.ascends()) {
       accumulate_gradient(run, batch, random, *outputs_);
-      if (run.processes.several()) sum_over_processes(run);
       return;
     }
     optim::Sam sam(*run.optimizer, run.options.sam);
-    StepOutputs<W, D> unread(run.members());  // of one process
+    StepOutputs<W, D> unread(run.members_here());
     const auto second_pass = [&] {
       auto ascent = sam.ascend();
       accumulate_gradient(run, batch, random, unread);
@@ -147,17 +145,21 @@ class TrainingStep {
     return pass;
   }
 
+  /// Of all members, summed over the processes.
   void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random,
                            StepOutputs<W, D>& outputs) {
     const auto& weights = run.optimizer->weights().value;
     const UnchangedWeights<W, D> unchanged(weights.base, weights.late);
     TapeOptions pass = pass_of(run, batch);
     pass.random = random;
-    for (const MemberRange range : member_chunks(run.members_here(), run.options.member_chunk)) {
+    const auto chunks = member_chunks(run.members_here(), run.options.member_chunk);
+    for (const MemberRange range : chunks) {
       pass.members = range;
+      if (range.first == chunks.back().first) run.team.overlap(run.network, pass);
       Tape tape(pass);
       run.task.accumulate_gradient(run.network, tape, batch, outputs);
     }
+    if (run.processes.several()) sum_over_processes(run);
   }
 
   using Copies = HostCopy<D, W, std::int32_t>;

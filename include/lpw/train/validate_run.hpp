@@ -76,17 +76,11 @@ void require_snapshot(const TrainOptions& o, const Task& task) {
 template <class Run>
 void require_possible_over_processes(const Run& run) {
   if (!run.processes.several()) return;
-  const TrainOptions& o = run.options;
   const int processes = run.processes.size();
   using Task = std::remove_cvref_t<decltype(run.task)>;
   require<OptionError>(SharedTask<Task>, processes, " processes: the task is one process' (SharedTask); start one");
   require<OptionError>(std::is_same_v<typename Run::D, Cpu>, processes,
                        " processes: they train on CPUs; start one process for a GPU");
-  require<OptionError>(o.sam.rho == 0, "`sam` over ", processes,
-                       " processes: it ascends by all members' gradients, which one process has; start one, or leave "
-                       "`sam` at 0");
-  require<OptionError>(!o.releases() || o.members >= processes, "`members` ", o.members, " over ", processes,
-                       " processes: expected at least one for each; start fewer, or release more members");
 }
 
 /// Returns the options. Throws OptionError where they cannot work with this task or network.

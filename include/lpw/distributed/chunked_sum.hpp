@@ -1,0 +1,97 @@
+// The sum of a gradient over processes, in chunks that begin while backward still runs: each as soon as all weights in
+// it have their gradients, and those after it have begun. Backward finishes the last layers first, and so goes the sum
+// from the store's end to its beginning. That order is the network's alone, the same in each process and run, and so
+// are the bits: each number is summed by itself.
+#pragma once
+
+#include <algorithm>
+#include <cstddef>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <span>
+#include <utility>
+#include <vector>
+
+#include <lpw/autograd/gradient_watch.hpp>
+#include <lpw/distributed/communicator.hpp>
+#include <lpw/nn/flat_weights.hpp>
+
+namespace lpw::inline LPW_ABI::distributed::detail {
+
+/// A sum that has begun, or will with a backward pass.
+class GradientSum : public GradientWatch {
+ public:
+  /// Whether it is of this store.
+  [[nodiscard]] virtual bool of(const void* gradient) const = 0;
+  /// Begins what has not begun, and waits for all.
+  virtual void finish() = 0;
+};
+
+/// Of the shared weights' gradient. It must not be touched between the backward pass and finish().
+template <class W, OverlappingCommunicator C>
+class ChunkedSum final : public GradientSum {
+ public:
+  /// Chunks of `length` numbers, each multiplied by `weight` before it is summed.
+  ChunkedSum(C& communicator, std::shared_ptr<nn::FlatWeights<W, Cpu>> flat, std::int64_t length, double weight)
+      : communicator_(&communicator), flat_(std::move(flat)), length_(to_size(length)), weight_(weight) {
+    values_ = {flat_->gradient.base.data(), to_size(flat_->gradient.base.size())};
+    begun_ = (values_.size() + length_ - 1) / length_;
+    unfinished_.resize(begun_);
+    for (const nn::Segment& segment : flat_->segments)
+      if (!segment.late_phase && segment.size > 0)
+        chunks_of_[values_.data() + segment.offset] = {to_size(segment.offset) / length_,
+                                                       to_size(segment.offset + segment.size - 1) / length_};
+  }
+
+  [[nodiscard]] bool of(const void* gradient) const override { return gradient == values_.data(); }
+
+  /// Throws Error for a second backward pass, whose gradients would come too late.
+  void begin(const std::vector<const void*>& leaves) override {
+    require(!std::exchange(running_, true),
+            "members: a second backward pass after the one during which gradients are summed; let overlap() have the "
+            "step's last pass alone");
+    for (const void* leaf : leaves) count(leaf, 1);
+    begin_finished();
+  }
+  void leave(const void* leaf) override {
+    count(leaf, -1);
+    begin_finished();
+    communicator_->progress();
+  }
+  void step() override { communicator_->progress(); }
+
+  void finish() override {
+    while (begun_ > 0) begin_chunk();
+    communicator_->finish_sums();
+  }
+
+ private:
+  void count(const void* leaf, std::int64_t change) {
+    const auto found = chunks_of_.find(leaf);
+    if (found == chunks_of_.end()) return;  // a late-phase weight's
+    for (std::size_t chunk = found->second.first; chunk <= found->second.second; ++chunk) unfinished_[chunk] += change;
+  }
+  void begin_finished() {
+    while (begun_ > 0 && unfinished_[begun_ - 1] == 0) begin_chunk();
+  }
+  void begin_chunk() {
+    const std::size_t first = --begun_ * length_;
+    const auto chunk = values_.subspan(first, std::min(length_, values_.size() - first));
+    if (weight_ != 1)
+      for (W& value : chunk) value *= static_cast<W>(weight_);
+    communicator_->start_sum(chunk);
+  }
+
+  C* communicator_;
+  std::shared_ptr<nn::FlatWeights<W, Cpu>> flat_;
+  std::size_t length_;
+  double weight_;
+  std::span<W> values_;
+  std::map<const void*, std::pair<std::size_t, std::size_t>> chunks_of_;  // a weight's first and last
+  std::vector<std::int64_t> unfinished_;                                  // leaves, of each chunk
+  std::size_t begun_;                                                     // chunks from this one on
+  bool running_ = false;
+};
+
+}  // namespace lpw::inline LPW_ABI::distributed::detail

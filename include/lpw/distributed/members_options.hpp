@@ -1,0 +1,23 @@
+// How processes sum.
+#pragma once
+
+#include <cstdint>
+
+#include <lpw/tensor/abi.hpp>
+#include <lpw/tensor/error.hpp>
+
+namespace lpw::inline LPW_ABI::distributed {
+
+/// Results do not depend on it.
+struct MembersOptions {
+  std::int64_t chunk = std::int64_t{1} << 18;  // numbers that are summed at a time while backward runs; 0: not before
+                                               // it has ended
+};
+
+/// Throws OptionError, by the name that it has for who chose it, for a chunk that is negative or above 2^28 numbers.
+inline void require_possible_chunk(const char* name, std::int64_t chunk) {
+  require<OptionError>(chunk >= 0 && chunk <= std::int64_t{1} << 28, name, " ", chunk,
+                       "; expected from 0 to 2^28 numbers");
+}
+
+}  // namespace lpw::inline LPW_ABI::distributed
