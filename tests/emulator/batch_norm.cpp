@@ -1,5 +1,6 @@
 // Batch norm's kernels against the CPU's primitives, in every regime, and the plan that chooses among them.
 #include "emulator/batch_norm.hpp"
+#include "emulator/asan.hpp"
 
 #include <lpw/cpu/batch_norm.hpp>
 

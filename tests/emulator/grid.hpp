@@ -6,22 +6,20 @@
 // and a missing barrier shows as a result that is wrong or depends on the seed. A wait that cannot end is an lpw::Error
 // naming block and thread. Everything is sequential: the emulator shows races between threads, not between memory
 // accesses; what these could do to stores that other blocks read, memory_order.hpp finds.
+//
+// grid.cpp has what a launch spends most of its time in, so that it is optimised where the tests are not.
 #pragma once
 
-#include <algorithm>
+#include <cstddef>
 #include <cstdint>
-#include <cstring>
 #include <exception>
 #include <memory>
-#include <numeric>
-#include <string>
 #include <string_view>
 #include <vector>
 
 #include <lpw/tensor/error.hpp>
 
 #include "emulator/cuda_types.hpp"
-#include "emulator/fiber.hpp"
 #include "emulator/memory_order.hpp"
 
 namespace lpw::emulator {
@@ -45,12 +43,13 @@ struct PendingCopy {
   unsigned group;
 };
 
+class Fiber;
 struct Block;
 
 struct Thread {
   Block* block = nullptr;
-  Fiber* fiber = nullptr;
-  unsigned rank = 0;  // in the block
+  Fiber* fiber = nullptr;  // from its first step to its return
+  unsigned rank = 0;       // in the block
   uint3 index = {};
   State state = State::ready;
   std::string_view call = {};  // what it waits in, and where that is
@@ -74,94 +73,25 @@ struct Block {
   [[nodiscard]] bool done() const { return returned == threads.size(); }
 };
 
-/// Thrown through the kernels that are under way when another thread has failed.
-struct Aborted {};
-
-[[nodiscard]] inline bool same_place(const Site& a, const Site& b) {
-  return a.line() == b.line() && (a.file_name() == b.file_name() || std::strcmp(a.file_name(), b.file_name()) == 0);
-}
-
 class Grid {
  public:
   using Kernel = void (*)(const void*);
 
-  Grid(const LaunchOptions& options, Kernel kernel, const void* argument)
-      : options_(options),
-        kernel_(kernel),
-        argument_(argument),
-        random_(options.seed * 0x9E3779B97F4A7C15u + 0xD1B54A32D192ED03u) {
-    const auto volume = [](dim3 d) { return std::uint64_t{d.x} * d.y * d.z; };
-    blocks_ = volume(options.grid);
-    threads_ = static_cast<unsigned>(volume(options.block));
-    require(threads_ >= 1 && volume(options.block) <= 1024, "emulate: a block has 1 to 1024 threads, not ",
-            volume(options.block));
-    require(blocks_ >= 1, "emulate: an empty grid");
-    require(options.shared_bytes <= 232448, "emulate: ", options.shared_bytes,
-            " bytes of shared memory; a block has at most 232448");
-    require(!options.cooperative || blocks_ <= options.resident_blocks, "emulate: a cooperative launch of ", blocks_,
-            " blocks, of which only ", options.resident_blocks, " can be resident at once");
-  }
+  Grid(const LaunchOptions& options, Kernel kernel, const void* argument);
 
-  void run() {
-    require(current() == nullptr, "emulate: a kernel cannot launch a kernel here");
-    gridDim = options_.grid;
-    blockDim = options_.block;
-    current() = this;
-    try {
-      std::vector<std::uint64_t> order(blocks_);
-      std::iota(order.begin(), order.end(), 0u);
-      shuffle(order);
-      const std::size_t at_once = options_.cooperative ? blocks_ : 1;
-      for (std::size_t first = 0; first < blocks_; first += at_once) run_resident(order.data() + first, at_once);
-      memory_.finish();
-    } catch (...) {
-      abort();
-      current() = nullptr;
-      throw;
-    }
-    current() = nullptr;
-  }
+  void run();
 
   // What a running thread may ask for.
 
-  [[nodiscard]] static Grid*& current() {
-    static Grid* grid = nullptr;
-    return grid;
-  }
+  [[nodiscard]] static Grid*& current();
   [[nodiscard]] static Thread& self() { return *current()->running_; }
 
-  void barrier(const Site& site) {
-    ++self().block->at_barrier;
-    wait(State::barrier, "__syncthreads", site);
-  }
+  void barrier(const Site& site);
 
   /// One of the warp-wide calls: brings `value`, returns that of lane `source`, or with -1 the lanes' votes (value !=
   /// 0).
   [[nodiscard]] std::uint64_t warp_call(std::string_view call, std::uint32_t mask, std::uint64_t value, int source,
-                                        const Site& site) {
-    Thread& thread = self();
-    const unsigned lane = thread.rank % 32;
-    thread.mask = mask;
-    thread.value = value;
-    thread.source = source;
-    thread.call = call;
-    thread.site = site;
-    if (!(mask >> lane & 1u))
-      fail_here(call, " at ", name_of(site), ": the mask does not hold the calling lane ", lane);
-    Thread* warp = &thread.block->threads[thread.rank - lane];
-    const unsigned lanes = std::min(32u, threads_ - (thread.rank - lane));
-    if (lanes < 32 && mask >> lanes)
-      fail_here(call, " at ", name_of(site), ": the mask holds lanes that the block, of ", threads_, " threads, lacks");
-    for (unsigned i = 0; i < lanes; ++i) {
-      const bool expected = mask >> i & 1u, here = i == lane || (warp[i].state == State::warp && warp[i].mask == mask);
-      if (expected && !here) {
-        wait(State::warp, call, site);
-        return thread.value;
-      }
-    }
-    exchange(warp, mask, thread);
-    return thread.value;
-  }
+                                        const Site& site);
 
   template <class Condition>
   void spin_while(Condition condition, const Site& site) {
@@ -172,305 +102,59 @@ class Grid {
     ++progress_;
   }
 
-  void fence() { MemoryOrder::fence(actor()); }
-  void store_fresh(void* to, const void* from, std::size_t bytes, const Site& site) {
-    memory_.store(to, from, bytes, actor(), site);
-  }
-  void load_fresh(void* to, const void* from, std::size_t bytes, const Site& site) {
-    memory_.load(to, from, bytes, actor(), site);
-  }
-  void check_access(const char* what, const void* address, std::size_t bytes, const Site& site) const {
-    check_alignment(address, bytes);
-    if (memory_.may_hold(address, bytes)) [[unlikely]]
-      memory_.check_plain(what, address, bytes, actor(), site);
-  }
+  void fence();
+  void store_fresh(void* to, const void* from, std::size_t bytes, const Site& site);
+  void load_fresh(void* to, const void* from, std::size_t bytes, const Site& site);
+  void check_access(const char* what, const void* address, std::size_t bytes, const Site& site) const;
+  void check_alignment(const void* address, std::size_t bytes) const;
 
   /// After an atomic operation, by which blocks tell each other what they have done: lets the others go on right here,
   /// half of the time.
-  void atomic_done(const void* address) {
-    memory_.count(address, actor());
-    if (!options_.cooperative || random() & 1u) return;
-    other_blocks_first_ = true;
-    wait(State::ready, "an atomic operation", {});
-  }
+  void atomic_done(const void* address);
 
-  [[nodiscard]] unsigned char* shared_piece(std::size_t first, std::size_t bytes) {
-    if (first + bytes > options_.shared_bytes)
-      fail_here("the kernel takes at least ", first + bytes, " bytes of shared memory, the launch gives ",
-                options_.shared_bytes);
-    return reinterpret_cast<unsigned char*>(self().block->shared.get() + first);
-  }
+  [[nodiscard]] unsigned char* shared_piece(std::size_t first, std::size_t bytes);
 
   /// The hardware copies at some moment between issue and wait: here at one of the two.
-  void copy_async(void* to, const void* from, std::size_t bytes, const Site& site) {
-    check_alignment(to, bytes);
-    check_access("an asynchronous copy", from, bytes, site);
-    if (random() & 1u) {
-      std::memcpy(to, from, bytes);
-    } else {
-      self().copies.push_back({to, from, bytes, self().groups});
-    }
-  }
+  void copy_async(void* to, const void* from, std::size_t bytes, const Site& site);
   void commit_copies() { ++self().groups; }
-  void wait_copies(unsigned pending) {
-    auto& copies = self().copies;
-    std::erase_if(copies, [&, done = self().groups](const PendingCopy& copy) {
-      if (copy.group + pending >= done) return false;
-      std::memcpy(copy.to, copy.from, copy.bytes);
-      return true;
-    });
-  }
-
-  void check_alignment(const void* address, std::size_t bytes) const {
-    const auto off = reinterpret_cast<std::uintptr_t>(address) % bytes;
-    if (off) fail_here("an access of ", bytes, " bytes to an address that is ", off, " past a multiple of ", bytes);
-  }
-
-  template <class... Parts>
-  [[noreturn]] void fail_here(const Parts&... parts) const {
-    fail("block ", name_of(running_->block->index), ", thread ", name_of(running_->index), ": ", parts...);
-  }
+  void wait_copies(unsigned pending);
 
  private:
-  [[nodiscard]] std::uint64_t random() {  // xorshift64*
-    random_ ^= random_ >> 12;
-    random_ ^= random_ << 25;
-    random_ ^= random_ >> 27;
-    return (random_ * 0x2545F4914F6CDD1Du) >> 32;
-  }
+  template <class... Parts>
+  [[noreturn]] void fail_here(const Parts&... parts) const;
+
+  [[nodiscard]] std::uint64_t random();
   template <class V>
-  void shuffle(V& values) {
-    for (std::size_t i = values.size(); i > 1; --i) std::swap(values[i - 1], values[random() * i >> 32]);
-  }
+  void shuffle(V& values);
+  [[nodiscard]] Actor actor() const;
 
-  [[nodiscard]] Actor actor() const {
-    Thread& thread = *running_;
-    Block& block = *thread.block;
-    return {block.number, thread.rank / 32, block.index, thread.index, block.order, thread.order};
-  }
+  void start(Block& block, std::uint64_t number);
+  static void run_thread(void* argument);
+  void resume(Thread& thread);
+  void wait(State state, std::string_view call, const Site& site);
 
-  [[nodiscard]] static std::vector<std::unique_ptr<Fiber>>& idle_fibers() {
-    static std::vector<std::unique_ptr<Fiber>> fibers;
-    return fibers;
-  }
-
-  void start(Block& block, std::uint64_t number) {
-    const dim3 g = options_.grid, b = options_.block;
-    block.index = {static_cast<unsigned>(number % g.x), static_cast<unsigned>(number / g.x % g.y),
-                   static_cast<unsigned>(number / (std::uint64_t{g.x} * g.y))};
-    block.shared = std::make_unique_for_overwrite<std::byte[]>(options_.shared_bytes);
-    // All ones are NaN in every floating type; the other pattern differs, so that a read shows even where NaN would be
-    // lost.
-    std::memset(block.shared.get(), options_.seed % 2 ? 0xA5 : 0xFF, options_.shared_bytes);
-    block.at_barrier = block.returned = 0;
-    block.number = number;
-    block.order = {};
-    block.threads.assign(threads_, {});
-    for (unsigned rank = 0; rank < threads_; ++rank) {
-      Thread& thread = block.threads[rank];
-      thread.block = &block;
-      thread.rank = rank;
-      thread.index = {rank % b.x, rank / b.x % b.y, rank / (b.x * b.y)};
-      if (fibers_.size() == used_) {
-        auto& idle = idle_fibers();
-        if (idle.empty()) idle.push_back(std::make_unique<Fiber>(used_));
-        fibers_.push_back(std::move(idle.back()));
-        idle.pop_back();
-      }
-      thread.fiber = fibers_[used_++].get();
-      thread.fiber->start(&Grid::run_thread, &thread);
-    }
-  }
-
-  static void run_thread(void* argument) {
-    Grid& grid = *current();
-    Thread& thread = *static_cast<Thread*>(argument);
-    try {
-      if (!grid.aborting_) grid.kernel_(grid.argument_);
-      if (!thread.copies.empty())
-        grid.fail_here("returned with ", thread.copies.size(), " asynchronous copies that it has not waited for");
-    } catch (const Aborted&) {
-    } catch (...) {
-      grid.failure_ = std::current_exception();
-    }
-    thread.state = State::returned;
-    ++thread.block->returned;
-  }
-
-  void resume(Thread& thread) {
-    running_ = &thread;
-    threadIdx = thread.index;
-    blockIdx = thread.block->index;
-    thread.fiber->resume();
-    if (thread.state != State::spinning) ++progress_;
-    if (failure_) std::rethrow_exception(std::exchange(failure_, nullptr));
-  }
-
-  void wait(State state, std::string_view call, const Site& site) {
-    Thread& thread = *running_;
-    thread.state = state;
-    thread.call = call;
-    thread.site = site;
-    thread.fiber->suspend();
-    if (aborting_) throw Aborted();
-  }
-
-  void run_resident(const std::uint64_t* numbers, std::size_t count) {
-    used_ = 0;
-    resident_.resize(count);
-    std::vector<Block*> alive;
-    for (std::size_t i = 0; i < count; ++i) {
-      start(resident_[i], numbers[i]);
-      alive.push_back(&resident_[i]);
-    }
-    while (!alive.empty()) {
-      const std::uint64_t before = progress_;
-      shuffle(alive);
-      for (Block* block : alive) run(*block);
-      std::erase_if(alive, [](const Block* block) { return block->done(); });
-      if (progress_ == before) explain(alive);
-    }
-  }
-
+  void run_resident(const std::uint64_t* numbers, std::size_t count);
   /// Runs a block until none of its threads can go on, or others are to come first.
-  void run(Block& block) {
-    std::vector<unsigned> warps((threads_ + 31) / 32);
-    std::iota(warps.begin(), warps.end(), 0u);
-    for (Thread& thread : block.threads)
-      if (thread.state == State::spinning) thread.state = State::ready;
-    other_blocks_first_ = false;
-    do {
-      shuffle(warps);
-      for (const unsigned warp : warps) {
-        run_warp(block, warp);
-        if (other_blocks_first_) return;
-      }
-    } while (release_barrier(block));
-  }
-
-  void run_warp(Block& block, unsigned warp) {
-    for (;;) {
-      order_.clear();
-      for (unsigned rank = warp * 32; rank < std::min(threads_, warp * 32 + 32); ++rank)
-        if (block.threads[rank].state == State::ready) order_.push_back(&block.threads[rank]);
-      if (order_.empty()) return;
-      shuffle(order_);
-      for (Thread* thread : order_) {
-        resume(*thread);
-        if (other_blocks_first_) return;
-      }
-    }
-  }
-
-  bool release_barrier(Block& block) {
-    if (block.at_barrier < threads_) return false;
-    const Thread& first = block.threads[0];
-    for (Thread& thread : block.threads) {
-      if (!same_place(thread.site, first.site))
-        fail("block ", name_of(block.index), ": __syncthreads in divergent code: thread ", name_of(first.index),
-             " waits at ", name_of(first.site), ", thread ", name_of(thread.index), " at ", name_of(thread.site));
-      thread.state = State::ready;
-      MemoryOrder::pass_barrier(block.order, thread.order);
-    }
-    MemoryOrder::pass_barrier(block.order);
-    block.at_barrier = 0;
-    return true;
-  }
-
+  void run(Block& block);
+  void run_warp(Block& block, unsigned warp);
+  bool release_barrier(Block& block);
   /// All lanes of `mask` have arrived; `last` is running, the others go on when their turn comes.
-  void exchange(Thread* warp, std::uint32_t mask, const Thread& last) {
-    std::uint64_t brought[32] = {}, votes = 0;
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      if (!(mask >> lane & 1u)) continue;
-      const Thread& thread = warp[lane];
-      if (thread.call != last.call || !same_place(thread.site, last.site))
-        fail_here(last.call, " at ", name_of(last.site), " meets ", thread.call, " at ", name_of(thread.site),
-                  " of thread ", name_of(thread.index));
-      brought[lane] = thread.value;
-      votes |= std::uint64_t{thread.value != 0} << lane;
-    }
-    for (unsigned lane = 0; lane < 32; ++lane) {
-      if (!(mask >> lane & 1u)) continue;
-      Thread& thread = warp[lane];
-      if (thread.source >= 0 && !(mask >> thread.source & 1u))
-        fail_here(last.call, " at ", name_of(last.site), ": lane ", lane, " reads lane ", thread.source,
-                  ", which the mask does not hold");
-      thread.value = thread.source < 0 ? votes : brought[thread.source];
-      thread.state = State::ready;
-    }
-  }
+  void exchange(Thread* warp, std::uint32_t mask, const Thread& last);
 
   /// Throws an error that says why nothing can go on. A thread that spins holds up its own block, so blocks without one
   /// come first.
-  [[noreturn]] void explain(const std::vector<Block*>& alive) const {
-    const Thread* spinning = nullptr;
-    for (const Block* block : alive) {
-      const Thread* spins = thread_in(*block, State::spinning);
-      if (!spins)
-        explain(*block,
-                *(thread_in(*block, State::warp) ? thread_in(*block, State::warp) : thread_in(*block, State::barrier)));
-      spinning = spins;
-    }
-    const std::string who = to_text("block ", name_of(spinning->block->index), ", thread ", name_of(spinning->index),
-                                    " spins at ", name_of(spinning->site));
-    if (options_.cooperative) fail(who, " for ever: all ", blocks_, " blocks have returned or wait");
-    fail(who, " for blocks that may not be resident: 1 of ", blocks_,
-         " is; a barrier between blocks needs a cooperative launch");
-  }
-
-  [[nodiscard]] static const Thread* thread_in(const Block& block, State state) {
-    const auto found = std::find_if(block.threads.begin(), block.threads.end(),
-                                    [&](const Thread& thread) { return thread.state == state; });
-    return found == block.threads.end() ? nullptr : &*found;
-  }
-
-  [[noreturn]] void explain(const Block& block, const Thread& waiting) const {
-    const bool warp = waiting.state == State::warp;
-    const unsigned first = warp ? waiting.rank / 32 * 32 : 0, lanes = warp ? std::min(32u, threads_ - first) : threads_;
-    unsigned arrived = 0, expected = 0;
-    const Thread* missing = nullptr;
-    for (unsigned i = 0; i < lanes; ++i) {
-      const Thread& thread = block.threads[first + i];
-      if (warp && !(waiting.mask >> i & 1u)) continue;
-      const bool here = thread.state == waiting.state && (!warp || thread.mask == waiting.mask);
-      ++expected;
-      arrived += here;
-      if (!here && !missing) missing = &thread;
-    }
-    const std::string where = missing->state == State::returned
-                                  ? "has returned"
-                                  : to_text("waits in ", missing->call, " at ", name_of(missing->site));
-    fail("block ", name_of(block.index), ": ", waiting.call, " at ", name_of(waiting.site), " is reached by ", arrived,
-         " of the ", expected, warp ? " lanes of its mask" : " threads", ": thread ", name_of(missing->index), " ",
-         where);
-  }
+  [[noreturn]] void explain(const std::vector<Block*>& alive) const;
+  [[nodiscard]] static const Thread* thread_in(const Block& block, State state);
+  [[noreturn]] void explain(const Block& block, const Thread& waiting) const;
 
   /// Ends the kernels that are under way, so that their fibers can be used again.
-  void abort() {
-    aborting_ = true;
-    for (Block& block : resident_)
-      for (Thread& thread : block.threads)
-        if (thread.fiber && thread.state != State::returned) {
-          running_ = &thread;
-          thread.fiber->resume();
-        }
-  }
-
-  struct ReturnFibers {
-    std::vector<std::unique_ptr<Fiber>> fibers;
-    ~ReturnFibers() {
-      for (auto& fiber : fibers) idle_fibers().push_back(std::move(fiber));
-    }
-  };
+  void abort();
 
   LaunchOptions options_;
   Kernel kernel_;
   const void* argument_;
   std::uint64_t random_, blocks_ = 0, progress_ = 0;
   unsigned threads_ = 0;
-  ReturnFibers owned_;
-  std::vector<std::unique_ptr<Fiber>>& fibers_ = owned_.fibers;
-  std::size_t used_ = 0;
   std::vector<Block> resident_;
   std::vector<Thread*> order_;
   Thread* running_ = nullptr;

@@ -2,6 +2,7 @@
 // double.
 #pragma once
 
+#include "emulator/asan.hpp"
 #include "emulator/emulator.hpp"
 
 #include <lpw/cuda/plans/launch.hpp>

@@ -1,5 +1,6 @@
 // A kernel that writes or reads one element past an array, which AddressSanitizer must stop: ctest runs this program
 // and expects the report. The argument chooses the array: "global" or "shared".
+#include "emulator/asan.hpp"
 #include "emulator/emulator.hpp"
 
 #include <lpw/kernels/device.cuh>

@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
 # Usage: headers.sh ROOT JOBS CXX [FLAGS...]
 # Every header under include/ compiles on its own, and twice in one file. Those of the CUDA backend are compiled with
-# the emulator in place of CUDA's headers, or left out where there is no Boost.Context for it.
+# the emulator in place of CUDA's headers.
 # With clang, what comes from elsewhere (the standard library, Eigen, ...) is parsed once, into a precompiled header,
 # and on top of it some headers that many others include: a header is compiled on top of what it includes in any case,
 # so that no name of lpw's is there which would not be without. Includes of the standard library that a header lacks are
@@ -18,10 +18,6 @@ trap 'rm -rf "$folder"' EXIT
 
 cd "$root/include"
 all=$(find lpw -name '*.hpp' | sort)
-if ! "${compiler[@]}" -include boost/context/fiber.hpp -fsyntax-only - </dev/null 2>/dev/null; then
-  all=$(grep -vE "$cuda" <<<"$all")
-  echo "headers: those of the CUDA backend are left out, for want of Boost.Context"
-fi
 
 # compile HEADER [OPTION...]
 compile() {
