@@ -1,6 +1,6 @@
 """Conan 2: `conan create cmake/conan -s compiler.cppstd=20` packs the headers; the CMake package is lpw's own, with
-lpw::lpw, lpw::compiled and, of its component mpi, lpw::mpi. oneDNN and MPI are used where the using project's CMake
-finds them."""
+lpw::lpw, lpw::compiled, lpw::onnx and, of its component mpi, lpw::mpi. With the option `onnx=True` protozero comes from
+Conan; it, oneDNN and MPI are otherwise used where the using project's CMake finds them."""
 
 import os
 import re
@@ -18,6 +18,8 @@ class Lpw(ConanFile):
     topics = ("neural-networks", "ensembles", "header-only", "cuda")
     package_type = "header-library"
     settings = "os", "arch", "compiler", "build_type"
+    options = {"onnx": [True, False]}  # protozero, with which lpw::onnx exports networks
+    default_options = {"onnx": False}
     generators = "CMakeDeps"
 
     def set_version(self):
@@ -32,6 +34,8 @@ class Lpw(ConanFile):
     def requirements(self):
         self.requires("eigen/[>=3.4 <6]")
         self.requires("nlohmann_json/[>=3.10 <4]")
+        if self.options.onnx:
+            self.requires("protozero/[>=1.7 <2]")
 
     def validate(self):
         check_min_cppstd(self, 20)

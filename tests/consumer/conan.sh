@@ -15,12 +15,12 @@ export CONAN_HOME
 trap 'rm -rf "$CONAN_HOME"' EXIT
 "$conan" profile detect >"$CONAN_HOME/log" 2>&1
 # Versions of the platform are not asked for in a remote, and CMake finds them as it does without Conan.
-printf '%s\n' '[platform_requires]' eigen/3.4.0 nlohmann_json/3.11.2 >>"$CONAN_HOME/profiles/default"
+printf '%s\n' '[platform_requires]' eigen/3.4.0 nlohmann_json/3.11.2 protozero/1.7.1 >>"$CONAN_HOME/profiles/default"
 # The recipe lies in the tree, its test's build does not.
 cp -r "$root/cmake/conan/test_package" "$CONAN_HOME/uses_lpw"
 line=$(grep -o 'conan create cmake/conan[^`]*' "$root/README.md")
 cd "$root"
 read -ra words <<<"${line#conan }"
-"$conan" "${words[@]}" --no-remote --test-folder "$CONAN_HOME/uses_lpw" >"$CONAN_HOME/log" 2>&1 ||
+"$conan" "${words[@]}" -o 'lpw/*:onnx=True' --no-remote --test-folder "$CONAN_HOME/uses_lpw" >"$CONAN_HOME/log" 2>&1 ||
   { tail -40 "$CONAN_HOME/log"; exit 1; }
 grep -E '^lpw [0-9.]+$' "$CONAN_HOME/log"
