@@ -1,7 +1,7 @@
-// The part of cuBLAS that lpw calls, as plain loops in double, with cuBLAS' column-major meaning.
+// The part of cuBLAS that lpw calls, as plain loops in double (loops.cpp), with cuBLAS' column-major meaning.
 #pragma once
 
-#include <lpw/tensor/dtype.hpp>
+#include <cstdint>
 
 #include <cuda_runtime.h>
 
@@ -39,48 +39,22 @@ inline cublasStatus_t cublasSetWorkspace(cublasHandle_t, void*, std::size_t) { r
 
 namespace lpw::emulator {
 
-[[nodiscard]] inline double read_element(const void* data, cudaDataType_t type, std::int64_t at) {
-  switch (type) {
-    case CUDA_R_32F:
-      return static_cast<const float*>(data)[at];
-    case CUDA_R_16BF:
-      return static_cast<const bfloat16*>(data)[at];
-    default:
-      return static_cast<const half*>(data)[at];
-  }
-}
-inline void write_element(void* data, cudaDataType_t type, std::int64_t at, double value) {
-  const auto rounded = static_cast<float>(value);
-  switch (type) {
-    case CUDA_R_32F:
-      static_cast<float*>(data)[at] = rounded;
-      break;
-    case CUDA_R_16BF:
-      static_cast<bfloat16*>(data)[at] = bfloat16(rounded);
-      break;
-    default:
-      static_cast<half*>(data)[at] = half(rounded);
-  }
-}
+/// The matrices of a batch, `stride` elements apart; plain ones are as they are multiplied, the others transposed.
+struct BlasOperand {
+  const void* data;
+  cudaDataType_t type;
+  bool plain;
+  std::int64_t leading, stride;
+};
+struct BlasResult {
+  void* data;
+  cudaDataType_t type;
+  std::int64_t leading, stride;
+};
 
-/// a[0] b[0] + ..., of `count` terms.
-[[nodiscard]] inline double dot(const double* a, const double* b, std::int64_t count) {
-  double sum = 0;
-  for (const double* const end = a + count; a != end; ++a, ++b) sum += *a * *b;
-  return sum;
-}
-
-/// A matrix of a batch as `rows` rows of `length`, those which are multiplied with each other: element (i, l) is
-/// i by_row + l by_term behind `first`.
-[[nodiscard]] inline std::vector<double> packed(const void* data, cudaDataType_t type, std::int64_t first,
-                                                std::int64_t rows, std::int64_t length, std::int64_t by_row,
-                                                std::int64_t by_term) {
-  std::vector<double> result(static_cast<std::size_t>(rows * length));
-  double* to = result.data();
-  for (std::int64_t i = 0; i < rows; ++i)
-    for (std::int64_t l = 0; l < length; ++l) *to++ = read_element(data, type, first + i * by_row + l * by_term);
-  return result;
-}
+/// result = kept result + scale a b, of [m, k] and [k, n], for each of `count` matrices.
+void multiply(std::int64_t m, std::int64_t n, std::int64_t k, double scale, const BlasOperand& a, const BlasOperand& b,
+              double kept, const BlasResult& result, std::int64_t count);
 
 }  // namespace lpw::emulator
 
@@ -96,18 +70,10 @@ inline cublasStatus_t cublasGemmStridedBatchedEx(cublasHandle_t handle, cublasOp
     return CUBLAS_STATUS_INVALID_VALUE;
   if (StandIn::instance().last_error != cudaSuccess) return CUBLAS_STATUS_EXECUTION_FAILED;
   const double scale = *static_cast<const float*>(alpha), kept = *static_cast<const float*>(beta);
-  StandIn::instance().issue(handle->stream, [=] {
-    const bool plain_a = operation_a == CUBLAS_OP_N, plain_b = operation_b == CUBLAS_OP_N;
-    for (std::int64_t batch = 0; batch < count; ++batch) {
-      const auto rows = packed(a, type_a, batch * stride_a, m, k, plain_a ? 1 : lda, plain_a ? lda : 1);
-      const auto columns = packed(b, type_b, batch * stride_b, n, k, plain_b ? ldb : 1, plain_b ? 1 : ldb);
-      for (std::int64_t j = 0; j < n; ++j)
-        for (std::int64_t i = 0; i < m; ++i) {
-          const double sum = dot(rows.data() + i * k, columns.data() + j * k, k);
-          const std::int64_t at = batch * stride_c + i + j * ldc;
-          write_element(c, type_c, at, scale * sum + (kept != 0 ? kept * read_element(c, type_c, at) : 0));
-        }
-    }
+  const BlasOperand first{a, type_a, operation_a == CUBLAS_OP_N, lda, stride_a},
+      second{b, type_b, operation_b == CUBLAS_OP_N, ldb, stride_b};
+  StandIn::instance().issue(handle->stream, [=, result = BlasResult{c, type_c, ldc, stride_c}] {
+    multiply(m, n, k, scale, first, second, kept, result, count);
   });
   return CUBLAS_STATUS_SUCCESS;
 }

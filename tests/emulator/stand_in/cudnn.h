@@ -1,4 +1,5 @@
-// The part of cuDNN that lpw calls, as plain loops in double: cross-correlation of NHWC images with KRSC filters.
+// The part of cuDNN that lpw calls, as plain loops in double (loops.cpp): cross-correlation of NHWC images with KRSC
+// filters.
 //
 // All algorithms compute the same, and each fails in a way of its own (`algorithm` below), so that there is one that is
 // right to choose: the one that is fastest once its kernels are loaded, and never refuses.
@@ -83,58 +84,13 @@ inline Dnn& dnn() {
   return type == CUDNN_DATA_FLOAT ? CUDA_R_32F : type == CUDNN_DATA_BFLOAT16 ? CUDA_R_16BF : CUDA_R_16F;
 }
 
-/// What a fresh sum starts with, given the factor of the old value.
-[[nodiscard]] inline double kept(const void* data, const DnnTensor& tensor, std::int64_t at, double factor) {
-  return factor == 0 ? 0 : factor * read_element(data, tensor.type, at);
-}
-
-/// Calls f(row, column) of the image for every tap (r, s) of the filter that lies inside it.
-template <class F>
-void for_each_tap(const DnnTensor& x, const DnnTensor& w, const DnnConvolution& c, std::int64_t out_row,
-                  std::int64_t out_column, F f) {
-  for (std::int64_t r = 0; r < w.h; ++r)
-    for (std::int64_t s = 0; s < w.w; ++s) {
-      const std::int64_t row = out_row * c.stride_h + r * c.dilation_h - c.padding_h,
-                         column = out_column * c.stride_w + s * c.dilation_w - c.padding_w;
-      if (row >= 0 && row < x.h && column >= 0 && column < x.w) f(r, s, row, column);
-    }
-}
-
-/// Calls term(i, j, o) for all terms of the convolution, a run of the input's channels at a time: where the run begins
-/// in x and in w, and which element of y it belongs to.
-template <class Term>
-void for_each_run(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c, Term term) {
-  for (std::int64_t i = 0; i < y.n; ++i)
-    for (std::int64_t row = 0; row < y.h; ++row)
-      for (std::int64_t column = 0; column < y.w; ++column)
-        for_each_tap(x, w, c, row, column,
-                     [&](std::int64_t r, std::int64_t s, std::int64_t in_row, std::int64_t in_column) {
-                       for (std::int64_t k = 0; k < w.n; ++k) {
-                         const std::int64_t first = k / (w.n / c.groups) * w.c;  // channel of the filter's group
-                         term(x.at(i, first, in_row, in_column), w.at(k, 0, r, s), y.at(i, k, row, column));
-                       }
-                     });
-}
-
-[[nodiscard]] inline std::vector<double> elements(const void* data, const DnnTensor& tensor) {
-  return packed(data, tensor.type, 0, 1, tensor.n * tensor.c * tensor.h * tensor.w, 0, 1);
-}
-
-/// to[0] += factor * from[0], ..., of `count` elements.
-inline void add_scaled(double* to, double factor, const double* from, std::int64_t count) {
-  for (const double* const end = from + count; from != end; ++to, ++from) *to += factor * *from;
-}
-
-/// result = beta result + scale * the sums that `add` forms in double.
-template <class Add>
-void accumulate(void* result, const DnnTensor& tensor, double scale, double beta, Add add) {
-  std::vector<double> sums(static_cast<std::size_t>(tensor.n * tensor.c * tensor.h * tensor.w));
-  add(sums.data());
-  for (std::size_t i = 0; i < sums.size(); ++i) {
-    const auto at = static_cast<std::int64_t>(i);
-    write_element(result, tensor.type, at, kept(result, tensor, at, beta) + scale * sums[i]);
-  }
-}
+/// The three passes, for which the tensors fit: result = old result + scale * sums.
+void convolve(void* y, const DnnTensor& yt, const void* x, const DnnTensor& xt, const void* w, const DnnTensor& wt,
+              const DnnConvolution& c, double scale, double old);
+void convolve_backward_data(void* dx, const DnnTensor& xt, const void* dy, const DnnTensor& yt, const void* w,
+                            const DnnTensor& wt, const DnnConvolution& c, double scale, double old);
+void convolve_backward_filter(void* dw, const DnnTensor& wt, const void* dy, const DnnTensor& yt, const void* x,
+                              const DnnTensor& xt, const DnnConvolution& c, double scale, double old);
 
 /// Whether the three descriptors belong to one convolution.
 [[nodiscard]] inline bool fit(const DnnTensor& x, const DnnTensor& w, const DnnTensor& y, const DnnConvolution& c) {
@@ -351,14 +307,7 @@ inline cudnnStatus_t cudnnConvolutionForward(cudnnHandle_t handle, const void* a
   if (status != CUDNN_STATUS_SUCCESS) return status;
   StandIn::instance().issue(handle->stream,
                             [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                             old = *static_cast<const float*>(beta)] {
-                              const auto xs = elements(x, xt), ws = elements(w, wt);
-                              accumulate(y, yt, scale, old, [&](double* sums) {
-                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-                                  sums[o] += dot(xs.data() + i, ws.data() + j, wt.c);
-                                });
-                              });
-                            });
+                             old = *static_cast<const float*>(beta)] { convolve(y, yt, x, xt, w, wt, c, scale, old); });
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const void* alpha, cudnnFilterDescriptor_t wd,
@@ -369,16 +318,10 @@ inline cudnnStatus_t cudnnConvolutionBackwardData(cudnnHandle_t handle, const vo
   using namespace lpw::emulator;
   const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
-  StandIn::instance().issue(handle->stream,
-                            [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                             old = *static_cast<const float*>(beta)] {
-                              const auto dys = elements(dy, yt), ws = elements(w, wt);
-                              accumulate(dx, xt, scale, old, [&](double* sums) {
-                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-                                  add_scaled(sums + i, dys[static_cast<std::size_t>(o)], ws.data() + j, wt.c);
-                                });
-                              });
-                            });
+  StandIn::instance().issue(
+      handle->stream,
+      [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+       old = *static_cast<const float*>(beta)] { convolve_backward_data(dx, xt, dy, yt, w, wt, c, scale, old); });
   return CUDNN_STATUS_SUCCESS;
 }
 inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const void* alpha, cudnnTensorDescriptor_t xd,
@@ -390,15 +333,9 @@ inline cudnnStatus_t cudnnConvolutionBackwardFilter(cudnnHandle_t handle, const 
   using namespace lpw::emulator;
   const auto status = start(*handle, which, xd->n, fit(*xd, *wd, *yd, *cd), workspace, bytes);
   if (status != CUDNN_STATUS_SUCCESS) return status;
-  StandIn::instance().issue(handle->stream,
-                            [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
-                             old = *static_cast<const float*>(beta)] {
-                              const auto dys = elements(dy, yt), xs = elements(x, xt);
-                              accumulate(dw, wt, scale, old, [&](double* sums) {
-                                for_each_run(xt, wt, yt, c, [&](std::int64_t i, std::int64_t j, std::int64_t o) {
-                                  add_scaled(sums + j, dys[static_cast<std::size_t>(o)], xs.data() + i, wt.c);
-                                });
-                              });
-                            });
+  StandIn::instance().issue(
+      handle->stream,
+      [=, xt = *xd, wt = *wd, yt = *yd, c = *cd, scale = *static_cast<const float*>(alpha),
+       old = *static_cast<const float*>(beta)] { convolve_backward_filter(dw, wt, dy, yt, x, xt, c, scale, old); });
   return CUDNN_STATUS_SUCCESS;
 }
