@@ -32,7 +32,8 @@ namespace benchmarks {
       ->capture_default_str()
       ->check(CLI::PositiveNumber);
   app.add_option("--member-chunk", options.chunks, "members at a time; 0: all")->delimiter(',')->capture_default_str();
-  app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 32 of ImageNet's size, 20 sequences")->capture_default_str();
+  app.add_option("--batch", options.batch, "samples per member; 0: 128 images, 32 of ImageNet's size, 20 sequences")
+      ->capture_default_str();
   app.add_option("--late", options.late,
                  "late-phase weights, as the trainers take them: all, additive, ...; by default batchnorm,head, and "
                  "rank1 for lstm");

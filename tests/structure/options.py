@@ -14,11 +14,13 @@ WITHOUT = ("cpu", "cuda", "train")  # folders
 
 
 def cut(text, separator):
-    """The parts of a text between separators that are in no brackets."""
-    parts, depth = [""], 0
+    """The parts of a text between separators that are in no brackets and no quotes."""
+    parts, depth, quoted = [""], 0, False
     for character in text:
-        depth += (character in "({[<") - (character in ")}]>")
-        if character == separator and depth == 0:
+        quoted ^= character == "'"
+        if not quoted:
+            depth += (character in "({[<") - (character in ")}]>")
+        if character == separator and depth == 0 and not quoted:
             parts.append("")
         else:
             parts[-1] += character
