@@ -1,7 +1,7 @@
 # lpw::images: lpw::lpw for programs that read photographs: JPEG by libjpeg-turbo, PNG by libpng. The installed package
 # runs this file too.
 #   lpw_add_images()   follows LPW_JPEG and LPW_PNG (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_JPEG and
-#   LPW_WITH_PNG as 1 or 0 for what links it.
+#   LPW_WITH_PNG as 1 or 0 for what links it; LPW_JPEG_FOUND and LPW_PNG_FOUND say so here.
 # Without them such a program is compiled all the same, and says so where it is to read such a file.
 include(LpwOptional)
 
@@ -42,6 +42,8 @@ function(lpw_add_images)
   add_library(lpw_images INTERFACE)
   add_library(lpw::images ALIAS lpw_images)
   target_link_libraries(lpw_images INTERFACE lpw_jpeg lpw_png)
+  set(LPW_JPEG_FOUND ${jpeg} PARENT_SCOPE)
+  set(LPW_PNG_FOUND ${png} PARENT_SCOPE)
   list(JOIN found ", " found)
   list(JOIN missing ", " missing)
   if(found)

@@ -1,21 +1,28 @@
-// The options of the CIFAR trainer, and what they mean for the library.
+// The options of the trainer of networks for images, and what they mean for the library.
 #pragma once
 
+#include <algorithm>
+#include <cstdio>
 #include <filesystem>
+#include <limits>
 #include <map>
 #include <optional>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include <lpw/data/cifar.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/normalization.hpp>
 #include <lpw/data/synthetic.hpp>
+#include <lpw/io/image_folder.hpp>
 #include <lpw/io/load_options.hpp>
+#include <lpw/io/npy_images.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/models/catalogue.hpp>
 #include <lpw/train/image_classification.hpp>
+#include <lpw/train/printable.hpp>
 
 #include "../shared/fingerprint.hpp"
 #include "../shared/option_table.hpp"
@@ -26,7 +33,8 @@ namespace cifar {
 struct Options : example::RunOptions {
   static constexpr const char* program = "cifar";
   static constexpr const char* purpose =
-      "Trains a network for images with late-phase weights on CIFAR and collapses its members into one plain network.";
+      "Trains a network for images with late-phase weights on CIFAR, or images of one's own, and collapses its members "
+      "into one plain network.";
   static constexpr const char* batch_help = "samples per member and iteration";
   static constexpr const char* dropout_help = "dropout rate within residual blocks";
   static constexpr const char* late_help =
@@ -47,9 +55,22 @@ struct Options : example::RunOptions {
   int cutout = 0;
   std::string augment = "standard", convolution = "winograd";
   std::int64_t train_subset = 0, test_subset = 0, held_out = 0;
+  std::int64_t image_size = 224, resize = 256;  // of a folder's images
+  double crop_area = 0.08, split = 0.2;
+  std::uint64_t split_seed = 0;
+  std::string damaged = "refuse";
+  std::int64_t classes = 10, channels = 3;  // of the data: complete() finds them
 
-  /// Which images there are: synthetic, cifar10 or cifar100.
-  [[nodiscard]] std::string images() const { return data == "synthetic" ? data : dataset; }
+  /// Which images there are: synthetic, synthetic-half, synthetic-shifted, cifar10, cifar100, folder or npy.
+  [[nodiscard]] std::string images() const { return is_drawn(data) ? data : is_npy() ? "npy" : dataset; }
+  /// Whether they need no files.
+  [[nodiscard]] static bool is_drawn(const std::string& images) {
+    return images == "synthetic" || images == "synthetic-half" || images == "synthetic-shifted";
+  }
+  /// Whether `data` is a pair of files, IMAGES.npy:LABELS.npy.
+  [[nodiscard]] bool is_npy() const { return data.find(".npy:") != data.npos; }
+  [[nodiscard]] std::string npy_images() const { return data.substr(0, data.find(".npy:") + 4); }
+  [[nodiscard]] std::string npy_labels() const { return data.substr(data.find(".npy:") + 5); }
   /// Whether the weights are made of templates.
   [[nodiscard]] bool has_templates() const { return lpw::models::has_templates(model); }
   /// The plain network that a run ends with.
@@ -62,27 +83,88 @@ struct Options : example::RunOptions {
   return example::read_by([](const std::string& text) { return lpw::data::parse_normalization(text); });
 }
 
+/// Why what says how files become images does nothing, and how images are split that come as one.
+[[nodiscard]] inline std::optional<example::Idle> without_files(const Options& o) {
+  if (o.images() == "folder") return std::nullopt;
+  return example::Idle{"dataset", "the images are not decoded from files (--dataset folder)"};
+}
+[[nodiscard]] inline std::optional<example::Idle> without_split(const Options& o) {
+  if (o.images() == "folder" || o.images() == "npy") return std::nullopt;
+  return example::Idle{"dataset", "these images have a test set of their own"};
+}
+
+/// The rows of what becomes of images of one's own.
+[[nodiscard]] inline example::OptionTable<Options> own_images() {
+  using namespace example;
+  OptionTable<Options> rows{
+      {.name = "image-size",
+       .member = &Options::image_size,
+       .help = "side in pixels of what the network sees of a folder's images",
+       .check = at_least<std::int64_t>(8, {}, 4096),
+       .section = Section::data,
+       .idle = without_files},
+      {.name = "resize",
+       .member = &Options::resize,
+       .help = "where they are scored: their shorter side in pixels, before the middle is cut out of them",
+       .check = at_least<std::int64_t>(8, {}, 8192),
+       .section = Section::data,
+       .idle = without_files},
+      {.name = "crop-area",
+       .member = &Options::crop_area,
+       .help = "least part of their area that a random crop takes in training, of a ratio from 3/4 to 4/3",
+       .check = range(0.001, 1.0),
+       .role = Role::training,
+       .section = Section::data,
+       .idle = without_files},
+      {.name = "damaged",
+       .member = &Options::damaged,
+       .help = "files that cannot be decoded: refuse, or skip: all are decoded once at the start, and those are named "
+               "and left out",
+       .check = one_of({"refuse", "skip"}),
+       .section = Section::data,
+       .idle = without_files},
+      {.name = "split",
+       .member = &Options::split,
+       .help = "the part of every class that is the test set, where the folder has no val/ and of .npy files",
+       .check = range(0.001, 0.999),
+       .section = Section::data,
+       .idle = without_split},
+      {.name = "split-seed",
+       .member = &Options::split_seed,
+       .help = "seed of that part",
+       .check = at_least<std::uint64_t>(0, {}, std::numeric_limits<std::uint64_t>::max()),
+       .section = Section::data,
+       .idle = without_split},
+  };
+  for (auto& row : rows) row.later = true;
+  return rows;
+}
+
 inline example::OptionTable<Options> Options::own() {
   using namespace example;
   constexpr auto network = Section::network, images = Section::data, training = Section::training;
-  return {
+  OptionTable<Options> rows{
       {.name = "data",
        .member = &Options::data,
-       .help = "folder of the CIFAR binary files (scripts/download_data.sh), or synthetic: ten procedural classes",
+       .help =
+           "folder of the CIFAR binary files (scripts/download_data.sh), or with --dataset folder of images; "
+           "IMAGES.npy:LABELS.npy (bytes [N, H, W, C] and whole numbers [N]); or synthetic: ten procedural classes, "
+           "synthetic-half: half as many images, and synthetic-shifted: others, which are harder",
        .check = path_name(),
        .role = Role::data,
        .section = images},
       {.name = "dataset",
        .member = &Options::dataset,
-       .help = "cifar10 or cifar100",
-       .check = one_of({"cifar10", "cifar100"}),
+       .help = "cifar10, cifar100, or folder: JPEG and PNG files in a folder for each class, DIR/CLASS/FILE, or "
+               "DIR/train/CLASS/FILE and DIR/val/CLASS/FILE",
+       .check = one_of({"cifar10", "cifar100", "folder"}),
        .role = Role::data,
        .section = images},
       {.name = "normalization",
        .member = &Options::normalization,
        .help = "what pixels are normalised by: imagenet, cifar10, or MEAN/STD of pixels in [0, 1], such as 0.5/0.25 or "
-               "0.485,0.456,0.406/0.229,0.224,0.225; default: the training set's statistics, or with --eval what the "
-               "network was trained with",
+               "0.485,0.456,0.406/0.229,0.224,0.225; default: the training set's statistics, of a folder imagenet, or "
+               "with --eval what the network was trained with",
        .check = normalization_text(),
        .section = images,
        .later = true},
@@ -136,7 +218,7 @@ inline example::OptionTable<Options> Options::own() {
        .section = training},
       {.name = "augment",
        .member = &Options::augment,
-       .help = "standard (pad-crop and flip) or none",
+       .help = "standard (pad-crop, or of a folder random crops that are resized, and flip) or none",
        .check = one_of({"standard", "none"}),
        .role = Role::training,
        .section = training},
@@ -149,45 +231,76 @@ inline example::OptionTable<Options> Options::own() {
        .section = training,
        .later = true},
   };
+  for (auto&& row : own_images()) rows.push_back(row);
+  return rows;
+}
+
+/// Finds what the network is to be like, and makes the files' place absolute.
+inline void find_data(Options& o) {
+  const auto images = o.images();
+  if (images == "npy") {
+    const lpw::io::NpyFile file(o.npy_images());
+    file.require_shape({-1, -1, -1, -1}, 1, "images");
+    o.classes = lpw::io::count_npy_classes(o.npy_labels());
+    o.channels = file.shape()[3];
+    o.data = example::absolute_path(o.npy_images()) + ":" + example::absolute_path(o.npy_labels());
+    return;
+  }
+  o.classes = images == "folder" ? std::ssize(lpw::io::image_folder_classes(o.data)) : images == "cifar100" ? 100 : 10;
+  if (!Options::is_drawn(o.data)) o.data = example::absolute_path(o.data);
 }
 
 inline void complete(Options& o) {
-  lpw::require<lpw::OptionError>(o.data != "synthetic" || o.dataset == "cifar10", "--dataset ", o.dataset,
+  lpw::require<lpw::OptionError>(!Options::is_drawn(o.data) || o.dataset == "cifar10", "--dataset ", o.dataset,
                                  " needs --data DIR; the synthetic data has 10 classes");
+  lpw::require<lpw::OptionError>(o.images() != "folder" || o.resize >= o.image_size, "--resize ", o.resize,
+                                 ": expected at least --image-size ", o.image_size);
   lpw::require<lpw::OptionError>(o.init.empty() || !o.has_templates(), "--init ", o.init,
                                  ": is a plain network, and the weights of --model ", o.model,
                                  " are made of templates; start --model ", o.plain_model(), " from it");
-  if (o.data != "synthetic") o.data = example::absolute_path(o.data);
+  find_data(o);
 }
 
-[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset&) {
+/// Images as a text that tells whether they are the same: of files, their names.
+[[nodiscard]] inline std::string fingerprint(const lpw::data::ImageSet& set) {
+  if (!set.source)
+    return lpw::to_text(example::fingerprint_of(std::span(set.pixels)), " and labels ",
+                        example::fingerprint_of(std::span(set.labels)));
+  std::string names;
+  for (std::int64_t i = 0; i < set.count; ++i)
+    names += std::filesystem::path(set.source->name(i)).filename().string() + '\n';
+  return lpw::to_text("files ", example::fingerprint_of(std::span<const char>(names)), " and labels ",
+                      example::fingerprint_of(std::span(set.labels)));
+}
+
+[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
   nlohmann::json result{{"dataset", o.images()}};
+  if (o.images() == "folder" || o.images() == "npy") result["images"] = fingerprint(dataset.train);
   if (o.has_templates()) result["collapsed_model"] = o.plain_model();
   return result;
 }
 
 /// How processes that train together know that they have the same images.
 [[nodiscard]] inline std::string fingerprint(const Options&, const lpw::data::Dataset& dataset) {
-  const auto of = [](const lpw::data::ImageSet& set) {
-    return lpw::to_text(example::fingerprint_of(std::span(set.pixels)), " and labels ",
-                        example::fingerprint_of(std::span(set.labels)));
-  };
-  return lpw::to_text("training ", of(dataset.train), "; test ", of(dataset.test));
+  return lpw::to_text("training ", fingerprint(dataset.train), "; test ", fingerprint(dataset.test));
 }
 
 /// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.
 inline void adopt_images(Options& o, const std::string& images) {
-  lpw::require<lpw::OptionError>(images != "synthetic" || o.data == "synthetic", o.eval,
+  const bool drawn = Options::is_drawn(images);
+  lpw::require<lpw::OptionError>(!drawn || Options::is_drawn(o.data), o.eval,
                                  ": was trained on the synthetic data; evaluate it without --data");
-  lpw::require<lpw::OptionError>(images == "synthetic" || o.data != "synthetic", o.eval, ": was trained on ", images,
-                                 "; say with --data DIR where its files are");
-  if (images != "synthetic") o.dataset = images;
+  lpw::require<lpw::OptionError>(drawn || (!Options::is_drawn(o.data) && o.is_npy() == (images == "npy")), o.eval,
+                                 ": was trained on ", images, "; say with --data ",
+                                 images == "npy" ? "IMAGES.npy:LABELS.npy" : "DIR", " where its files are");
+  if (drawn) o.data = images;
+  if (!drawn && images != "npy") o.dataset = images;
 }
 
 template <class Given>
 void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
   const auto images = recorded.at("dataset").get<std::string>();
-  lpw::require<lpw::OptionError>(!given("dataset") || images == "synthetic" || images == o.dataset, o.eval,
+  lpw::require<lpw::OptionError>(!given("dataset") || Options::is_drawn(images) || images == o.dataset, o.eval,
                                  ": was trained on ", images, "; leave out --dataset ", o.dataset);
   adopt_images(o, images);
 }
@@ -248,36 +361,89 @@ inline bool other_data(const Options& o, const lpw::data::Dataset&) {
 /// Evaluated is always a plain network where it comes from a file of one.
 inline lpw::nn::ImageNetworkOptions network_options(const Options& o) {
   return lpw::models::options_of(o.evaluates_model() ? o.plain_model() : o.model,
-                                 {.classes = o.images() == "cifar100" ? 100 : 10, .dropout = o.dropout});
+                                 {.classes = o.classes, .in_channels = o.channels, .dropout = o.dropout});
+}
+
+/// The images that were left out, on the standard error: the first ten of them, and how many there are.
+inline void report_skipped(const Options& o, const std::vector<std::string>& skipped) {
+  if (skipped.empty() || !o.processes->leads()) return;
+  for (std::size_t i = 0; i < std::min<std::size_t>(skipped.size(), 10); ++i)
+    std::fprintf(stderr, "warning: skipped: %s\n", lpw::train::one_line(skipped[i]).c_str());
+  std::fprintf(stderr, "warning: %zu images were skipped (--damaged skip)\n", skipped.size());
+}
+
+/// Images of one's own.
+inline lpw::data::Dataset load_own_images(const Options& o) {
+  const lpw::data::DataSplitOptions split{.part = o.split, .seed = o.split_seed};
+  if (o.images() == "npy") return lpw::io::read_npy_dataset(o.npy_images(), o.npy_labels(), split);
+  const auto damaged = o.damaged == "skip" ? lpw::io::Damaged::skip : lpw::io::Damaged::refuse;
+  auto [dataset, skipped] = lpw::io::read_image_folder(
+      o.data, {.size = o.image_size, .resize = o.resize, .damaged = damaged, .split = split});
+  report_skipped(o, skipped);
+  return std::move(dataset);
+}
+
+/// The procedural images of a name.
+[[nodiscard]] inline lpw::data::SyntheticOptions synthetic_options(const std::string& images) {
+  lpw::data::SyntheticOptions options;
+  if (images == "synthetic") return options;
+  options.train /= 2, options.test /= 2;
+  if (images == "synthetic-shifted") {
+    options.seed = 1;
+    options.difficulty.min_contrast = 0.2f, options.difficulty.noise = 0.14f;
+    options.difficulty.rotation = 0.4f, options.difficulty.occluded = 0.5f;
+  }
+  return options;
+}
+
+/// Throws OptionError for a part that is more than there is.
+inline void require_images(std::int64_t size, std::int64_t count, const char* option) {
+  lpw::require<lpw::OptionError>(size <= count, option, ' ', size, ": there are only ", count, " images");
+}
+
+/// A published or procedural data set, or a part of it.
+inline lpw::data::Dataset load_known_images(const Options& o) {
+  const std::string images = o.images();
+  const bool drawn = Options::is_drawn(images);
+  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
+  const auto synthetic = synthetic_options(images);
+  const auto whole = [&](std::int64_t drawn_images, const auto& files, std::int64_t records) {
+    return drawn ? drawn_images : std::ssize(files) * records;
+  };
+  require_images(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
+  require_images(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
+  const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
+  return drawn ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
 }
 
 inline lpw::data::Dataset load_data(const Options& o) {
-  const std::string images = o.images();
-  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
-  const lpw::data::SyntheticOptions synthetic;
-  const auto whole = [&](std::int64_t drawn, const auto& files, std::int64_t records) {
-    return images == "synthetic" ? drawn : std::ssize(files) * records;
+  const bool own = o.images() == "folder" || o.images() == "npy";
+  auto dataset = own ? load_own_images(o) : load_known_images(o);
+  const auto reduce = [own](lpw::data::ImageSet& set, std::int64_t size, const char* option) {
+    if (!own || size == 0) return;
+    require_images(size, set.count, option);
+    set = lpw::data::balanced_subset(set, size);
   };
-  const auto check = [](std::int64_t size, std::int64_t count, const char* option) {
-    lpw::require<lpw::OptionError>(size <= count, option, ' ', size, ": there are only ", count, " images");
-  };
-  check(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
-  check(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
-  const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
-  auto dataset =
-      images == "synthetic" ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
+  reduce(dataset.train, o.train_subset, "--train-subset");
+  reduce(dataset.test, o.test_subset, "--test-subset");
   if (!o.normalization.empty()) dataset.normalization = lpw::data::parse_normalization(o.normalization);
   lpw::data::hold_out(dataset, o.held_out);
   return dataset;
 }
 
 inline lpw::train::ImageClassificationOptions task_options(const Options& o) {
-  auto augment = o.augment == "none" ? lpw::data::no_augmentation : lpw::data::pad_crop_flip;
+  const bool files = o.images() == "folder";
+  auto augment = o.augment == "none" ? lpw::data::no_augmentation
+                 : files             ? lpw::data::resized_crop_flip
+                                     : lpw::data::pad_crop_flip;
+  if (augment.resized_crop) augment.resized_crop->least = o.crop_area;
   augment.cutout = o.cutout;
+  const lpw::train::ImageClassificationOptions defaults;
   return {.batch = o.batch,
           .augment = augment,
           .label_smoothing = o.label_smoothing,
           .seed = o.seed,
+          .test_batch = files ? std::min(o.batch, defaults.test_batch) : defaults.test_batch,
           .member_data = example::member_data(o)};
 }
 

@@ -68,6 +68,11 @@ OF_CIFAR = {
     "train-subset": COUNT,
     "test-subset": COUNT,
     "held-out": COUNT,
+    "image-size": (INT, 8, 4096, None),
+    "resize": (INT, 8, 8192, None),
+    "crop-area": (FLOAT, 0.001, 1, None),
+    "split": (FLOAT, 0.001, 0.999, None),
+    "split-seed": (UINT, 0, 2**64 - 1, None),
 }
 OF_ENWIK8 = {
     "held-out": COUNT,
@@ -100,7 +105,7 @@ OF_QUADRATIC = {
 TRAINER = NAME != "noisy_quadratic"
 NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "noisy_quadratic": OF_QUADRATIC}[NAME]
 CHOICES = {
-    "cifar": {"dataset", "augment", "convolution", "statistics"},
+    "cifar": {"dataset", "augment", "convolution", "statistics", "damaged"},
     "enwik8": set(),
     "noisy_quadratic": set(),
 }[NAME] | (CHOICES_OF_TRAINERS if TRAINER else set())

@@ -67,7 +67,7 @@ struct AxisWeights {
 
 /// A row [W, 4] becomes pixels [size, 4].
 inline void resize_columns(const std::uint8_t* row, const AxisWeights& axis, std::uint8_t* out) {
-  constexpr int lanes = Picture::channels;
+  constexpr int lanes = data::Picture::channels;
   const std::int64_t size = std::ssize(axis.first);
   for (std::int64_t x = 0; x < size; ++x, out += lanes) {
     const std::uint8_t* in = row + axis.first[to_size(x)] * lanes;
@@ -99,7 +99,7 @@ inline void resize_rows(const std::uint8_t* in, std::int64_t stride, const AxisW
 
 /// The pixels [count, 3] of a row [count, 4].
 inline std::uint8_t* drop_fourth(const std::uint8_t* row, std::int64_t count, std::uint8_t* out) {
-  for (std::int64_t x = 0; x < count; ++x, row += Picture::channels) out = std::copy_n(row, 3, out);
+  for (std::int64_t x = 0; x < count; ++x, row += data::Picture::channels) out = std::copy_n(row, 3, out);
   return out;
 }
 

@@ -14,7 +14,7 @@
 namespace lpw::inline LPW_ABI::data {
 
 /// How large a part of each class is for validation, and by what it is drawn.
-struct SplitOptions {
+struct DataSplitOptions {
   double part = 0.2;
   std::uint64_t seed = 0;
 };
@@ -27,7 +27,8 @@ struct Split {
 /// Splits samples: of the n of every class, part n, rounded, are for validation, at least one and never all. Which ones
 /// depends on the seed and on that class alone. Throws OptionError unless 0 < part < 1 and every class that occurs has
 /// two samples.
-[[nodiscard]] inline Split split(std::span<const std::int32_t> labels, int classes, const SplitOptions& options = {}) {
+[[nodiscard]] inline Split split(std::span<const std::int32_t> labels, int classes,
+                                 const DataSplitOptions& options = {}) {
   require<OptionError>(options.part > 0 && options.part < 1, "split: expected a part between 0 and 1, found ",
                        options.part);
   std::vector<std::vector<std::int64_t>> of_class(to_size(classes));

@@ -31,9 +31,12 @@ struct Table {
   [[nodiscard]] const float* row(std::int64_t i) const { return values.data() + i * std::ssize(columns); }
 };
 
+/// What stands between fields where nobody says another.
+inline constexpr char comma = ',';
+
 struct CsvOptions {
   std::string label = {};  // the column of classes; empty: there is none
-  char separator = ',';
+  char separator = comma;
 };
 
 namespace detail {

@@ -41,8 +41,8 @@ struct ImageFolderOptions {
   std::int64_t size = 224, resize = 256;  // pixels: of what a network sees, and of the shorter side before
   PictureOptions picture = {};
   Damaged damaged = Damaged::refuse;
-  data::SplitOptions split = {};  // where there is no val/
-  int threads = 0;                // that look for damaged files; 0: max_threads()
+  data::DataSplitOptions split = {};  // where there is no val/
+  int threads = 0;                    // that look for damaged files; 0: max_threads()
 };
 
 /// The data set, and an error for each file that was left out, in their order.
@@ -237,13 +237,14 @@ inline void require_folder(const fs::path& root) {
 
 }  // namespace detail
 
-/// Whether a folder has images as read_image_folder takes them, and not files of a data set with a layout of its own.
-[[nodiscard]] inline bool is_image_folder(const std::filesystem::path& root) {
-  std::error_code unreadable;
-  for (std::filesystem::directory_iterator entry(root, unreadable), end; !unreadable && entry != end;
-       entry.increment(unreadable))
-    if (entry->path().extension() == ".bin") return false;
-  return detail::is_folder(root);
+/// The classes of a folder's training images, in their order. Throws FileError as read_image_folder.
+[[nodiscard]] inline std::vector<std::string> image_folder_classes(const std::filesystem::path& root) {
+  detail::require_folder(root);
+  const auto train = detail::is_folder(root / "train") ? root / "train" : root;
+  auto names = detail::class_names(train);
+  require<FileError>(names.size() > 1, train.string(), ": has one folder, ", names.front(),
+                     "; a network tells at least two classes apart");
+  return names;
 }
 
 /// The images of DIR/CLASS/..., of these classes, in the order of their names: to score networks on. Throws as
@@ -272,9 +273,7 @@ inline void require_folder(const fs::path& root) {
   auto& dataset = result.dataset;
   dataset.name = root.filename().empty() ? root.parent_path().filename().string() : root.filename().string();
   dataset.normalization = data::parse_normalization("imagenet");
-  dataset.class_names = detail::class_names(train);
-  require<FileError>(dataset.class_names.size() > 1, train.string(), ": has one folder, ", dataset.class_names.front(),
-                     "; a network tells at least two classes apart");
+  dataset.class_names = image_folder_classes(root);
   dataset.train = read_class_folders(train, dataset.class_names, options, result.skipped);
   if (tested) {
     dataset.test = read_class_folders(root / "val", dataset.class_names, options, result.skipped);

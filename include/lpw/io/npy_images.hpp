@@ -72,20 +72,11 @@ struct ImageExtents {
   return read_npy_rows(file, data::balanced_choice(all, classes, size == 0 ? count : size), 0, all, classes);
 }
 
-/// A data set of one's own in a pair of files, images [N, H, W, C] of 1 or 3 channels and labels [N], whose classes are
-/// 0 to the largest label: a part of each class is the test set. Throws FileError, naming the file, for what are no
-/// such arrays or a class without images, OptionError for a split that leaves a class without some.
-[[nodiscard]] inline data::Dataset read_npy_dataset(const std::filesystem::path& images,
-                                                    const std::filesystem::path& labels,
-                                                    const data::SplitOptions& options = {}) {
-  const NpyFile file(images);
-  file.require_shape({-1, -1, -1, -1}, 1, "images");
-  const auto& shape = file.shape();
-  require<FileError>(shape[3] == 1 || shape[3] == 3, images.string(), ": has ", shape[3],
-                     " channels, on its last axis; expected 1 or 3 ([N, H, W, C])");
+/// The number of classes of the labels [N] in a file: from 0 to the largest one. Throws FileError, naming the file, for
+/// labels that are none or where a class has no sample.
+[[nodiscard]] inline int count_npy_classes(const std::filesystem::path& labels) {
   const auto all = read_npy_labels(labels, std::numeric_limits<std::int32_t>::max());
-  require<FileError>(shape[0] > 0 && std::ssize(all) == shape[0], labels.string(), ": holds ", all.size(),
-                     " labels for the ", shape[0], " images of ", images.string());
+  require<FileError>(!all.empty(), labels.string(), ": holds no labels");
   const int classes = *std::max_element(all.begin(), all.end()) + 1;
   std::vector<std::int64_t> counts(std::min(to_size(classes), all.size() + 1));
   for (const auto label : all)
@@ -94,6 +85,24 @@ struct ImageExtents {
   require<FileError>(empty == counts.end(), labels.string(), ": no image is of class ", empty - counts.begin(),
                      ", and some are of class ", classes - 1, "; number the classes from 0 on");
   require<FileError>(classes > 1, labels.string(), ": all images are of one class");
+  return classes;
+}
+
+/// A data set of one's own in a pair of files, images [N, H, W, C] of 1 or 3 channels and labels [N], whose classes are
+/// 0 to the largest label: a part of each class is the test set. Throws FileError, naming the file, for what are no
+/// such arrays or a class without images, OptionError for a split that leaves a class without some.
+[[nodiscard]] inline data::Dataset read_npy_dataset(const std::filesystem::path& images,
+                                                    const std::filesystem::path& labels,
+                                                    const data::DataSplitOptions& options = {}) {
+  const NpyFile file(images);
+  file.require_shape({-1, -1, -1, -1}, 1, "images");
+  const auto& shape = file.shape();
+  require<FileError>(shape[3] == 1 || shape[3] == 3, images.string(), ": has ", shape[3],
+                     " channels, on its last axis; expected 1 or 3 ([N, H, W, C])");
+  const auto all = read_npy_labels(labels, std::numeric_limits<std::int32_t>::max());
+  require<FileError>(shape[0] > 0 && std::ssize(all) == shape[0], labels.string(), ": holds ", all.size(),
+                     " labels for the ", shape[0], " images of ", images.string());
+  const int classes = count_npy_classes(labels);
   const auto parts = data::split(all, classes, options);
   data::Dataset dataset;
   dataset.name = images.stem().string();

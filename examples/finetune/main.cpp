@@ -1,0 +1,172 @@
+// Fine-tuning with late-phase weights: the trainer cifar, which lies beside this program, with the recipe for
+// pretrained networks and images of one's own where its options say nothing else (examples/finetune/README.md). Without
+// data or weights it shows the recipe on procedural images: trained on one half, fine-tuned on another that is harder.
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstring>
+#include <ctime>
+#include <filesystem>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <vector>
+
+namespace {
+
+using Arguments = std::vector<std::string>;
+
+/// As in examples/configs/finetune-resnet50.toml, but for the network.
+constexpr std::string_view recipe = R"(dataset = "folder"
+epochs = 20
+batch = 32
+lr = 1e-4
+late-lr = 1e-3
+momentum = 0.9
+weight-decay = 1e-4
+schedule = "steps:10:0.1"
+members = 10
+release-epoch = 0
+late = "batchnorm"
+base-gradient = "mean"
+)";
+
+/// What is shown where no data is given: the network that is pretrained, and how it is fine-tuned. The procedural
+/// images are small and few, and take larger rates than ImageNet's.
+const Arguments pretraining{"--data",   "synthetic-half", "--model",    "wrn-10-1",  "--normalization",
+                            "0.5/0.22", "--epochs",       "10",         "--members", "1",
+                            "--late",   "none",           "--schedule", "cosine",    "--eval-every",
+                            "10"};
+const Arguments tuning{"--data",
+                       "synthetic-shifted",
+                       "--model",
+                       "wrn-10-1",
+                       "--normalization",
+                       "0.5/0.22",
+                       "--epochs",
+                       "6",
+                       "--members",
+                       "4",
+                       "--release-epoch",
+                       "0",
+                       "--late",
+                       "batchnorm,head",
+                       "--base-gradient",
+                       "mean",
+                       "--batch",
+                       "64",
+                       "--lr",
+                       "0.01",
+                       "--late-lr",
+                       "0.04",
+                       "--weight-decay",
+                       "1e-4",
+                       "--schedule",
+                       "steps:3:0.1"};
+
+/// Whether an option stands among the arguments, as --NAME or --NAME=VALUE.
+[[nodiscard]] bool has(const Arguments& arguments, const std::string& name) {
+  for (const auto& argument : arguments)
+    if (argument == "--" + name || argument.starts_with("--" + name + "=")) return true;
+  return false;
+}
+
+/// The value of an option; "" where it is not given.
+[[nodiscard]] std::string value_of(const Arguments& arguments, const std::string& name) {
+  std::string value;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    if (arguments[i] == "--" + name && i + 1 < arguments.size()) value = arguments[i + 1];
+    if (arguments[i].starts_with("--" + name + "=")) value = arguments[i].substr(name.size() + 3);
+  }
+  return value;
+}
+
+[[nodiscard]] Arguments joined(Arguments a, const Arguments& b) {
+  a.insert(a.end(), b.begin(), b.end());
+  return a;
+}
+
+/// The trainer beside this program: lpw-cifar beside lpw-finetune.
+[[nodiscard]] std::string trainer() {
+  std::error_code unknown;
+  const auto self = std::filesystem::read_symlink("/proc/self/exe", unknown);
+  std::string name = self.filename().string();
+  if (const auto at = name.rfind("finetune"); at != name.npos) name.replace(at, name.size() - at, "cifar");
+  return (self.parent_path() / name).string();
+}
+
+/// Becomes the trainer. Returns the exit code where it cannot.
+int become_trainer(const Arguments& arguments) {
+  const std::string program = trainer();
+  std::vector<char*> argv{const_cast<char*>(program.c_str())};
+  for (const auto& argument : arguments) argv.push_back(const_cast<char*>(argument.c_str()));
+  argv.push_back(nullptr);
+  ::execv(program.c_str(), argv.data());
+  std::fprintf(stderr, "finetune: %s: cannot be started: %s; build or install the trainer cifar beside this program\n",
+               program.c_str(), std::strerror(errno));
+  return 1;
+}
+
+/// Runs the trainer to its end and returns its exit code.
+int run_trainer(const Arguments& arguments) {
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(become_trainer(arguments));
+  int status = 1;
+  while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
+  }
+  if (child < 0) std::fprintf(stderr, "finetune: cannot start a process: %s\n", std::strerror(errno));
+  return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
+}
+
+/// --config with the recipe, as a file that nobody else sees; nothing where the system has no such files.
+[[nodiscard]] Arguments with_recipe(const Arguments& arguments) {
+  const int file = ::memfd_create("recipe", 0);
+  if (file < 0 || ::write(file, recipe.data(), recipe.size()) != static_cast<ssize_t>(recipe.size())) return arguments;
+  return joined({"--config", "/proc/self/fd/" + std::to_string(file)}, arguments);
+}
+
+/// A run folder of its own.
+[[nodiscard]] std::string new_folder() {
+  char name[64];
+  const std::time_t now = std::time(nullptr);
+  std::strftime(name, sizeof name, "runs/finetune-%Y%m%d-%H%M%S", std::localtime(&now));
+  return name;
+}
+
+int demonstrate(Arguments arguments) {
+  const std::string out = value_of(arguments, "out").empty() ? new_folder() : value_of(arguments, "out");
+  if (!has(arguments, "out")) arguments = joined({"--out", out}, arguments);
+  const std::string before = out + "-pretrained", model = before + "/model.safetensors";
+  std::printf("No --data: procedural images. First a network is trained on one half of them ...\n");
+  std::fflush(stdout);
+  if (!std::filesystem::exists(model))
+    if (const int code = run_trainer(joined(pretraining, {"--resume", "--out", before})); code != 0) return code;
+  std::printf("\n... and now fine-tuned on others, which are harder:\n");
+  std::fflush(stdout);
+  return become_trainer(joined(joined(tuning, {"--init", model}), arguments));
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const Arguments arguments(argv + 1, argv + argc);
+  const auto any = [&](std::initializer_list<const char*> names) {
+    for (const char* name : names)
+      if (has(arguments, name)) return true;
+    return false;
+  };
+  if (any({"help", "version"})) {
+    std::printf(
+        "finetune is cifar --dataset folder with the recipe of examples/configs/finetune-resnet50.toml:\n\n%s\n",
+        std::string(recipe).c_str());
+    std::printf("  finetune --data DIR --model resnet50 --init pretrained.safetensors --convert --out RUN_DIR\n\n");
+    std::fflush(stdout);
+    return become_trainer(arguments);
+  }
+  if (any({"config", "eval", "resume"})) return become_trainer(arguments);  // which say all of it
+  if (!any({"data", "init", "model"})) return demonstrate(arguments);
+  return become_trainer(with_recipe(arguments));
+}

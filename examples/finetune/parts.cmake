@@ -1,0 +1,2 @@
+# It starts the trainer beside it.
+add_dependencies(${name} cifar)
