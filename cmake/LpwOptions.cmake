@@ -11,6 +11,8 @@ endfunction()
 
 lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_MPI "MPI for members in several processes: AUTO uses it if found, ON requires it, OFF leaves it out")
+lpw_tristate(LPW_NCCL "NCCL for sums over processes on their GPUs: \
+AUTO uses it if found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_ONNX "Export of networks to ONNX: AUTO if protozero is found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_CUDA "The CUDA backend in this project's programs: \
 AUTO if nvcc, cuBLAS and cuDNN are found, ON requires them, OFF leaves it out")
