@@ -19,8 +19,8 @@ write_basic_package_version_file(${PROJECT_BINARY_DIR}/lpwConfigVersion.cmake
   COMPATIBILITY SameMinorVersion ARCH_INDEPENDENT)
 install(FILES ${PROJECT_BINARY_DIR}/lpwConfig.cmake ${PROJECT_BINARY_DIR}/lpwConfigVersion.cmake
   ${PROJECT_SOURCE_DIR}/cmake/LpwOneDnn.cmake ${PROJECT_SOURCE_DIR}/cmake/LpwCompiled.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/LpwMpi.cmake ${PROJECT_SOURCE_DIR}/cmake/LpwOnnx.cmake
-  ${PROJECT_SOURCE_DIR}/cmake/LpwImages.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/LpwMpi.cmake ${PROJECT_SOURCE_DIR}/cmake/LpwNccl.cmake
+  ${PROJECT_SOURCE_DIR}/cmake/LpwOnnx.cmake ${PROJECT_SOURCE_DIR}/cmake/LpwImages.cmake
   ${PROJECT_SOURCE_DIR}/cmake/LpwOptional.cmake ${PROJECT_SOURCE_DIR}/cmake/FindOneDNN.cmake
   DESTINATION ${lpw_package_dir} COMPONENT lpw_headers)
 install(DIRECTORY ${PROJECT_SOURCE_DIR}/include/lpw/compiled DESTINATION ${lpw_package_dir} COMPONENT lpw_headers

@@ -11,6 +11,8 @@ endfunction()
 
 lpw_tristate(LPW_ONEDNN "oneDNN for convolutions on the CPU: AUTO uses it if found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_MPI "MPI for members in several processes: AUTO uses it if found, ON requires it, OFF leaves it out")
+lpw_tristate(LPW_NCCL "NCCL for sums over processes on their GPUs: \
+AUTO uses it if found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_ONNX "Export of networks to ONNX: AUTO if protozero is found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_JPEG "Reading of JPEG files: AUTO if libjpeg-turbo is found, ON requires it, OFF leaves it out")
 lpw_tristate(LPW_PNG "Reading of PNG files: AUTO if libpng is found, ON requires it, OFF leaves it out")

@@ -89,6 +89,12 @@ class Cut final : public MinibatchCut {
 
 }  // namespace detail
 
+/// One that sums a tensor where it lies, in the order of the device's work (nccl.hpp).
+template <class C, class W, class D>
+concept SumsOnDevice = requires(C& communicator, Tensor<W, D>& tensor) {
+  communicator.sum_on_device(tensor);
+};
+
 /// What a loop over processes asks for its members. Everything here but range() and of() is for all processes together.
 ///
 ///     lpw::distributed::Mpi mpi;
@@ -233,12 +239,14 @@ class Members {
   }
 
   /// Between the backward pass, of all chunks of members, and what reads the gradient (the optimizer's step): makes the
-  /// shared weights' gradient that of all members. One sum over one buffer, by way of the host; or the rest of one that
-  /// overlap() let begin.
+  /// shared weights' gradient that of all members. One sum over one buffer, by way of the host but for communicators
+  /// that sum on the device; or the rest of one that overlap() let begin.
   template <nn::Visitable M>
   void sum_gradients(M& network) {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
+    if constexpr (SumsOnDevice<C, nn::WeightOf<M>, typename M::device_type>)
+      if (weight(flat->share) == 1) return communicator_->sum_on_device(flat->gradient.base);
     const auto started = std::exchange(started_, nullptr);
     if (started && started->of(flat->gradient.base.data())) {
       started->finish();

@@ -1,0 +1,25 @@
+# lpw::nccl: lpw::mpi for programs, compiled for CUDA, whose processes sum on their GPUs.
+#   lpw_add_nccl()   follows LPW_NCCL (AUTO, ON, OFF; AUTO if unset) and defines LPW_WITH_NCCL as 1 or 0 for what links
+#                    it. Without NCCL there is no distributed::Nccl. Behind lpw_add_mpi().
+include(LpwOptional)
+
+function(lpw_add_nccl)
+  set(found FALSE)
+  if(NOT DEFINED LPW_NCCL OR NOT LPW_NCCL STREQUAL "OFF")
+    set(toolkit $ENV{CUDA_HOME} $ENV{CUDA_PATH} /usr/local/cuda)
+    find_path(LPW_NCCL_INCLUDE nccl.h HINTS ${toolkit} PATH_SUFFIXES include DOC "NCCL's header")
+    find_library(LPW_NCCL_LIBRARY nccl HINTS ${toolkit} PATH_SUFFIXES lib64 lib DOC "NCCL")
+    mark_as_advanced(LPW_NCCL_INCLUDE LPW_NCCL_LIBRARY)
+    if(LPW_NCCL_INCLUDE AND LPW_NCCL_LIBRARY)
+      set(found TRUE)
+    endif()
+  endif()
+  lpw_refuse_missing(LPW_NCCL "${found}" NCCL libnccl-dev "point CMAKE_PREFIX_PATH at it")
+  lpw_add_part(nccl "${found}")
+  target_link_libraries(lpw_nccl INTERFACE lpw::mpi)
+  if(found)
+    target_include_directories(lpw_nccl SYSTEM INTERFACE ${LPW_NCCL_INCLUDE})
+    target_link_libraries(lpw_nccl INTERFACE ${LPW_NCCL_LIBRARY})
+    message(STATUS "lpw: NCCL found: lpw::nccl sums over processes on their GPUs")
+  endif()
+endfunction()
