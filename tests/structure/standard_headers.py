@@ -205,6 +205,7 @@ FAMILIES = {
     r"cuda(?:[A-Z]\w+|_runtime_\w+)": ["cuda_runtime.h", "cublas_v2.h", "cudnn.h"],
     r"CUDA_R_\w+": ["cublas_v2.h", "cuda_runtime.h"],
     r"MPI_\w+": ["mpi.h"],
+    r"nccl[A-Z]\w+": ["nccl.h"],
     r"TJ(PF|FLAG|ERR|SAMP)_\w+": ["turbojpeg.h"],
     r"PNG_(FORMAT|IMAGE)_\w+": ["png.h"],
     r"_mm\d*_\w+|__m(?:128|256|512|mask)\w*": ["immintrin.h"],
