@@ -56,6 +56,7 @@ for model in ${models//,/ }; do
   run "$together"
   run "mpirun -n $processes --bind-to none $(train "$work/after" "$members" 1 --sum-chunk 0)"
   run "$(train "$work/one" "$members" "$processes")"
+  # shellcheck disable=SC2016  # what runs the commands expands them
   run "$(for number in $(seq "$processes"); do
     printf '%s & running="$running $!"; ' "$(train "$work/alone.$number" $((members / processes)) 1)"
   done) for each in \$running; do wait \$each || exit 1; done"

@@ -154,7 +154,7 @@ def interrupted(count, out, reached):
 
 def go_on_in_another_number(folder):
     train(folder / "one", *TINY, *LONGER)
-    for number, (first, then) in enumerate([(2, 3), (3, 1)]):
+    for number, (first, then) in enumerate([(2, 4), (4, 1)]):
         out = folder / f"{first}-{then}"
         # Before release, where a minibatch is cut, and behind it. On a busy machine a signal may come after the end.
         for _ in range(20):

@@ -10,8 +10,7 @@ namespace lpw::inline LPW_ABI::distributed {
 
 /// Results do not depend on it.
 struct MembersOptions {
-  std::int64_t chunk = std::int64_t{1} << 18;  // numbers that are summed at a time while backward runs; 0: not before
-                                               // it has ended
+  std::int64_t chunk = 262144;  // numbers that are summed at a time while backward runs; 0: not before it has ended
 };
 
 /// Throws OptionError, by the name that it has for who chose it, for a chunk that is negative or above 2^28 numbers.
