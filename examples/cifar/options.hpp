@@ -305,6 +305,12 @@ void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
   adopt_images(o, images);
 }
 
+/// How many channels a file's normalization is for: it has a number for each, or a name.
+[[nodiscard]] inline std::int64_t channels_of(const std::string& normalization) {
+  const auto means = normalization.substr(0, normalization.find('/'));
+  return means == normalization ? 3 : std::count(means.begin(), means.end(), ',') + 1;
+}
+
 /// What the images of a network in a file were normalised by, as far as the file says. Throws FileError where it says
 /// what is no normalization.
 [[nodiscard]] inline std::optional<lpw::data::Normalization> normalization_in(
@@ -312,7 +318,7 @@ void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
   const auto found = metadata.find("normalization");
   if (found == metadata.end()) return std::nullopt;
   try {
-    return lpw::data::parse_normalization(found->second);
+    return lpw::data::parse_normalization(found->second, channels_of(found->second));
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::FileError>(file, ": its normalization is none: ", error.what());
   }
@@ -324,8 +330,10 @@ void adopt_normalization(Options& o, const std::map<std::string, std::string>& m
   const auto trained = normalization_in(metadata, o.eval);
   if (!trained) return;
   lpw::require<lpw::OptionError>(
-      !given("normalization") || same(*trained, lpw::data::parse_normalization(o.normalization)), o.eval,
-      ": was trained on images normalised by ", describe(*trained), "; leave out --normalization ", o.normalization);
+      !given("normalization") ||
+          same(*trained, lpw::data::parse_normalization(o.normalization, std::ssize(trained->mean))),
+      o.eval, ": was trained on images normalised by ", describe(*trained), "; leave out --normalization ",
+      o.normalization);
   o.normalization = describe(*trained);
 }
 
@@ -426,7 +434,8 @@ inline lpw::data::Dataset load_data(const Options& o) {
   };
   reduce(dataset.train, o.train_subset, "--train-subset");
   reduce(dataset.test, o.test_subset, "--test-subset");
-  if (!o.normalization.empty()) dataset.normalization = lpw::data::parse_normalization(o.normalization);
+  if (!o.normalization.empty())
+    dataset.normalization = lpw::data::parse_normalization(o.normalization, dataset.train.channels);
   lpw::data::hold_out(dataset, o.held_out);
   return dataset;
 }

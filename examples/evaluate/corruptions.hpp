@@ -40,6 +40,10 @@ struct Corrupted {
 };
 
 [[nodiscard]] inline Corrupted own(const Options& o, const Inputs& inputs) {
+  lpw::require<lpw::OptionError>(
+      inputs.dataset.test.source == nullptr,
+      "--corruptions own: is for images in memory, and these are decoded from files; corrupt "
+      "the files and score them with --test");
   std::vector<std::string> kinds;
   for (const auto kind : data::corruptions) kinds.push_back(data::name_of(kind));
   const auto count = kinds.size();

@@ -146,8 +146,8 @@ struct Other {
   return result;
 }
 
-[[nodiscard]] lpw::data::ImageSet read_other(const Options& o, const Other& other) {
-  return read_images("ood", other.data, 0, o.test_subset, false);
+[[nodiscard]] lpw::data::ImageSet read_other(const Options& o, const Inputs& inputs, const Other& other) {
+  return read_images("ood", other.data, inputs.dataset, inputs.files, o.test_subset, false);
 }
 
 [[nodiscard]] Json score(const Options& o, const std::vector<Source>& sources, const Inputs& inputs,
@@ -180,7 +180,7 @@ struct Other {
   result["ood"] = Json::array();
   for (const Other& other : others(o)) {
     display.progress([&] { return "scoring " + other.name; });
-    const auto set = read_other(o, other);
+    const auto set = read_other(o, inputs, other);
     Json entry{{"name", one_line(other.name)}, {"data", one_line(other.data)}, {"images", set.count}};
     entry.update(score_detection(test.predictions, predict_set(predictor, set)));
     result["ood"].push_back(std::move(entry));
@@ -201,7 +201,7 @@ struct Evaluation::Data {
 
 Evaluation::Evaluation(const Options& o, const std::vector<Source>& sources)
     : data_(new Data{o, sources, read_inputs(o, sources)}) {
-  for (const Other& other : others(o)) (void)read_other(o, other);
+  for (const Other& other : others(o)) (void)read_other(o, data_->inputs, other);
   if (!o.corruptions.empty()) check_corruptions(o, data_->inputs, reference_of(o));
 }
 Evaluation::~Evaluation() = default;

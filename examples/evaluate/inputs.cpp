@@ -3,7 +3,6 @@
 #include <algorithm>
 
 #include "../cifar/options.hpp"
-#include "images.hpp"
 
 namespace evaluate {
 
@@ -38,7 +37,7 @@ void normalise(Inputs& inputs, const std::vector<Source>& sources) {
   const auto own = inputs.dataset.normalization;
   const auto of = [&](const Source& source) {
     const auto& text = source.run->normalization;
-    return text.empty() ? own : lpw::data::parse_normalization(text);
+    return text.empty() ? own : lpw::data::parse_normalization(text, inputs.dataset.test.channels);
   };
   const auto first = of(sources.front());
   for (const Source& source : sources)
@@ -61,13 +60,14 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   cifar::Options data = *sources.front().run;
   data.train_subset = inputs.train_subset;
   data.held_out = inputs.held_out;
-  if (data.held_out == 0 && data.images() == "synthetic") data.train_subset = 1;  // none need be drawn
+  if (data.held_out == 0 && cifar::Options::is_drawn(data.images())) data.train_subset = 1;  // none need be drawn
   data.test_subset = o.test.empty() ? o.test_subset : 0;
   data.normalization.clear();
   inputs.dataset = cifar::load_data(data);
   normalise(inputs, sources);
+  inputs.files = {.size = data.image_size, .resize = data.resize};
   if (!o.test.empty())
-    inputs.dataset.test = read_images("test", o.test, inputs.dataset.test.classes, o.test_subset, true);
+    inputs.dataset.test = read_images("test", o.test, inputs.dataset, inputs.files, o.test_subset, true);
   inputs.dataset.train = {};
   return inputs;
 }

@@ -7,6 +7,7 @@
 
 #include <lpw/data/dataset.hpp>
 
+#include "images.hpp"
 #include "sources.hpp"
 
 namespace evaluate {
@@ -17,6 +18,7 @@ struct Inputs {
   std::int64_t train_subset = 0, held_out = 0;  // of those: by the options, or what the runs record
   lpw::data::Dataset dataset = {};              // without its training images, normalised as the networks' were
   bool own_statistics = true;                   // of the training set normalise its images
+  FileImages files = {};                        // how images in files are read
 };
 
 /// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.

@@ -22,6 +22,7 @@ struct Options {
   std::string networks, take = "model", model;
   bool convert = false;
   std::string data = "synthetic", dataset = "cifar10", test, ood, corruptions, reference;
+  std::int64_t image_size = 0, resize = 0;
   std::int64_t train_subset = -1, test_subset = 0, held_out = -1;
   std::string out, exported, device = "cpu", precision = "fp32", convolution = "winograd";
   std::int64_t batch = 250;
@@ -83,23 +84,37 @@ namespace detail {
   return {
       {.name = "data",
        .member = &Options::data,
-       .help = "what the networks were trained on: folder of CIFAR's binary files (scripts/download_data.sh), or "
-               "synthetic; all images are normalised with its statistics, as in training",
+       .help =
+           "what the networks were trained on: folder of CIFAR's binary files (scripts/download_data.sh) or of "
+           "images, IMAGES.npy:LABELS.npy, or synthetic; all images are normalised with its statistics, as in training",
        .check = path_name(),
        .section = images},
       {.name = "dataset",
        .member = &Options::dataset,
-       .help = "cifar10 or cifar100, where no file says it",
-       .check = one_of({"cifar10", "cifar100"}),
+       .help = "cifar10, cifar100 or folder, where no file says it",
+       .check = one_of({"cifar10", "cifar100", "folder"}),
        .section = images,
        .idle = [](const Options& o) -> std::optional<Idle> {
          if (o.data != "synthetic") return std::nullopt;
          return Idle{"data", "the data are synthetic"};
        }},
+      {.name = "image-size",
+       .member = &Options::image_size,
+       .help =
+           "side in pixels of what the networks see of a folder's images; 0: what the run's checkpoint says, or 224",
+       .check = at_least<std::int64_t>(0, {}, 4096),
+       .section = images},
+      {.name = "resize",
+       .member = &Options::resize,
+       .help = "their shorter side in pixels, before the middle is cut out of them; 0: what the run's checkpoint says, "
+               "or 256",
+       .check = at_least<std::int64_t>(0, {}, 8192),
+       .section = images},
       {.name = "test",
        .member = &Options::test,
-       .help = "score on other images of the same classes than the test set in --data: a CIFAR folder, synthetic, or "
-               "IMAGES.npy:LABELS.npy (bytes [N, 32, 32, 3] and whole numbers [N])",
+       .help = "score on other images of the same classes than the test set in --data: a CIFAR folder, one with a "
+               "folder of images for each class, synthetic, or IMAGES.npy:LABELS.npy (bytes [N, H, W, C] and whole "
+               "numbers [N])",
        .check = path_name(),
        .section = images},
       {.name = "test-subset",
@@ -123,7 +138,7 @@ namespace detail {
        .member = &Options::ood,
        .help =
            "NAME=DATA: tell the images of DATA, which are none of the classes, from the test set's; DATA is a CIFAR "
-           "folder, synthetic, or IMAGES.npy. May be given several times",
+           "folder, one with folders of images, synthetic, or IMAGES.npy. May be given several times",
        .check = single_line({.complaint =
                                  [](const std::string& text) {
                                    const auto sign = text.find('=');

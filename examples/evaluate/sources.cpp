@@ -29,6 +29,8 @@ namespace fs = std::filesystem;
   run.data = o.data;
   run.dataset = o.dataset;
   run.convert = o.convert;
+  if (o.image_size > 0) run.image_size = o.image_size;
+  if (o.resize > 0) run.resize = o.resize;
   if (!o.model.empty()) run.model = o.model;
   return run;
 }
@@ -63,7 +65,10 @@ namespace fs = std::filesystem;
   source.says_normalization = content.metadata.contains("normalization");
   auto run = asked(o, source.file);
   cifar::adopt_model(run, content, [&](const std::string& name) { return name == "model" && !o.model.empty(); });
-  if (!checkpoint.empty() && is_there(checkpoint)) (void)read_checkpoint(source, checkpoint, o);
+  if (checkpoint.empty() || !is_there(checkpoint)) return run;
+  const auto trained = read_checkpoint(source, checkpoint, o);
+  run.image_size = trained.image_size, run.resize = trained.resize;
+  run.split = trained.split, run.split_seed = trained.split_seed, run.damaged = trained.damaged;
   return run;
 }
 
@@ -105,9 +110,10 @@ namespace fs = std::filesystem;
 }  // namespace
 
 std::int64_t subset_of(const std::string& images, std::int64_t size) {
+  if (images == "folder" || images == "npy") return size;
   const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
-  const std::int64_t all = images == "synthetic" ? lpw::data::SyntheticOptions().train
-                                                 : std::ssize(layout.train_files) * layout.train_records;
+  const std::int64_t all = cifar::Options::is_drawn(images) ? cifar::synthetic_options(images).train
+                                                            : std::ssize(layout.train_files) * layout.train_records;
   return size == all ? 0 : size;
 }
 

@@ -70,7 +70,7 @@ def folders_are_trained_on(folder):
                 text=True,
             )
             check(done.returncode == 0, done.stderr)
-            check(f"{28 if data else 6} images" in done.stdout, done.stdout)
+            check(f"{28 if data else 6} test images" in done.stdout, done.stdout)
             shutil.rmtree(folder / "scores")
 
 
@@ -95,6 +95,13 @@ def arrays_are_trained_on(folder):
     labels = write_npy(folder / "y.npy", "<i8", "(24,)", array.array("q", [i % 3 for i in range(24)]).tobytes())
     printed, _ = train(folder / "run", "--data", f"{images}:{labels}", *SMALL, "--split", "0.25")
     check("x: 18 training and 6 test images" in printed, printed)
+    done = run("--eval", folder / "run" / "model.safetensors", "--data", f"{images}:{labels}", "--split", "0.25")
+    check(done.returncode == 0 and "scored on 6 samples" in done.stdout, done.stdout + done.stderr)
+    if EVALUATE:
+        pair = f"{images}:{labels}"
+        command = [EVALUATE, "--network", folder / "run", "--data", pair, "--test", pair, "--out", folder / "scores"]
+        done = subprocess.run(command, capture_output=True, text=True)
+        check(done.returncode == 0 and "24 test images" in done.stdout, done.stdout + done.stderr)
     refused("--data", f"{images}:{folder / 'z.npy'}", *SMALL, says=["z.npy", "No such file"])
 
 
