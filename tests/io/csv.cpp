@@ -6,15 +6,14 @@
 #include "support/files.hpp"
 #include "support/fuzz.hpp"
 
-using namespace lpw;
 using namespace lpw::test;
 
 TEST_CASE("a table has numbers by columns, and classes by their names") {
   const TemporaryFolder folder;
-  io::write_file_atomically(
+  lpw::io::write_file_atomically(
       folder / "a.csv",
       "\xef\xbb\xbfheight,\"a, \"\"b\"\"\",kind\r\n1.5, -2e3 ,oak\r\n\r\n3,4,\"ash\ntree\"\r\n5,6,oak");
-  const auto table = io::read_csv(folder / "a.csv", {.label = "kind"});
+  const auto table = lpw::io::read_csv(folder / "a.csv", {.label = "kind"});
   CHECK(table.columns == std::vector<std::string>{"height", "a, \"b\""});
   CHECK(table.rows == 3);
   CHECK(table.values == std::vector<float>{1.5f, -2000.f, 3.f, 4.f, 5.f, 6.f});
@@ -26,8 +25,8 @@ TEST_CASE("a table has numbers by columns, and classes by their names") {
 TEST_CASE("a table that holds something else is refused by file and line") {
   const TemporaryFolder folder;
   const auto refused = [&](const std::string& text) {
-    io::write_file_atomically(folder / "a.csv", text);
-    return message_of<FileError>([&] { (void)io::read_csv(folder / "a.csv"); });
+    lpw::io::write_file_atomically(folder / "a.csv", text);
+    return message_of<lpw::FileError>([&] { (void)lpw::io::read_csv(folder / "a.csv"); });
   };
   CHECK(contains(refused(""), "a.csv: is empty; expected a line of columns' names"));
   CHECK(contains(refused("a,b\n"), "has a line of columns' names and no samples"));
@@ -37,8 +36,8 @@ TEST_CASE("a table that holds something else is refused by file and line") {
   CHECK(contains(refused("a,b\n1,nan\n"), "holds nan"));
   CHECK(contains(refused("a,b\n1,\"2\n"), "a quote is not closed"));
   CHECK(contains(refused("a,b\n1,\"2\"3\n"), "something follows a closing quote"));
-  io::write_file_atomically(folder / "a.csv", "a,b\n1,2\n");
-  CHECK(contains(message_of<OptionError>([&] { (void)io::read_csv(folder / "a.csv", {.label = "c"}); }),
+  lpw::io::write_file_atomically(folder / "a.csv", "a,b\n1,2\n");
+  CHECK(contains(message_of<lpw::OptionError>([&] { (void)lpw::io::read_csv(folder / "a.csv", {.label = "c"}); }),
                  "there is no column c, which `label` names; the first is a"));
   Fuzz fuzz(3);
   for (std::int64_t i = fuzz_inputs(500); i > 0; --i) (void)refused(fuzz.damaged("a,\"b\"\n1,2\n3,\"4\"\n"));

@@ -14,7 +14,6 @@
 #include "support/files.hpp"
 #include "support/fuzz.hpp"
 
-using namespace lpw;
 using namespace lpw::test;
 
 #if LPW_WITH_JPEG && LPW_WITH_PNG
@@ -22,7 +21,7 @@ using namespace lpw::test;
 namespace {
 
 /// The largest difference of colours.
-int colour_distance(const data::Picture& a, const data::Picture& b) {
+int colour_distance(const lpw::data::Picture& a, const lpw::data::Picture& b) {
   if (a.height != b.height || a.width != b.width) return 256;
   int worst = 0;
   for (std::size_t i = 0; i < a.pixels.size(); ++i)
@@ -31,9 +30,9 @@ int colour_distance(const data::Picture& a, const data::Picture& b) {
 }
 
 std::string refused_picture(const TemporaryFolder& folder, const std::string& content,
-                            const io::PictureOptions& options = {}) {
-  io::write_file_atomically(folder / "a.jpg", content);
-  return message_of<FileError>([&] { (void)io::read_picture(folder / "a.jpg", options); });
+                            const lpw::io::PictureOptions& options = {}) {
+  lpw::io::write_file_atomically(folder / "a.jpg", content);
+  return message_of<lpw::FileError>([&] { (void)lpw::io::read_picture(folder / "a.jpg", options); });
 }
 
 }  // namespace
@@ -42,8 +41,8 @@ TEST_CASE("PNG files of every kind are read as colour") {
   const TemporaryFolder folder;
   const auto picture = smooth_picture(9, 14);
   const auto read = [&](const std::string& content) {
-    io::write_file_atomically(folder / "a.png", content);
-    return io::read_picture(folder / "a.png");
+    lpw::io::write_file_atomically(folder / "a.png", content);
+    return lpw::io::read_picture(folder / "a.png");
   };
   CHECK(colour_distance(read(png_of(picture, PNG_FORMAT_RGB)), picture) == 0);
   CHECK(colour_distance(read(png_of(picture, PNG_FORMAT_RGBA)), picture) == 0);  // its fourth byte is no colour
@@ -55,8 +54,8 @@ TEST_CASE("JPEG files are read as colour, greyscale and CMYK too") {
   const TemporaryFolder folder;
   const auto picture = smooth_picture(33, 50);
   const auto read = [&](const std::string& content) {
-    io::write_file_atomically(folder / "a.jpg", content);
-    return io::read_picture(folder / "a.jpg");
+    lpw::io::write_file_atomically(folder / "a.jpg", content);
+    return lpw::io::read_picture(folder / "a.jpg");
   };
   CHECK(colour_distance(read(jpeg_of(picture)), picture) <= 6);  // of a smooth image at quality 98: two or three levels
   const auto grey = read(jpeg_of(picture, TJSAMP_GRAY));
@@ -70,17 +69,17 @@ TEST_CASE("a JPEG is turned as its orientation says") {
   const TemporaryFolder folder;
   const auto picture = smooth_picture(16, 32);
   for (int orientation = 1; orientation <= 8; ++orientation) {
-    io::write_file_atomically(folder / "a.jpg", with_orientation(jpeg_of(picture), orientation));
-    const auto turned = io::read_picture(folder / "a.jpg"),
-               stored = io::read_picture(folder / "a.jpg", {.upright = false});
+    lpw::io::write_file_atomically(folder / "a.jpg", with_orientation(jpeg_of(picture), orientation));
+    const auto turned = lpw::io::read_picture(folder / "a.jpg"),
+               stored = lpw::io::read_picture(folder / "a.jpg", {.upright = false});
     const bool swaps = orientation >= 5;
     REQUIRE(turned.height == (swaps ? 32 : 16));
     REQUIRE(turned.width == (swaps ? 16 : 32));
     // where EXIF says that the first stored row and column lie: top or bottom, left or right
     const std::array<bool, 9> bottom{false, false, false, true, true, false, false, true, true},
         right{false, false, true, true, false, false, true, true, false};
-    const std::int64_t y = bottom[to_size(orientation)] ? turned.height - 1 : 0,
-                       x = right[to_size(orientation)] ? turned.width - 1 : 0;
+    const std::int64_t y = bottom[lpw::to_size(orientation)] ? turned.height - 1 : 0,
+                       x = right[lpw::to_size(orientation)] ? turned.width - 1 : 0;
     INFO("orientation " << orientation);
     CHECK(std::equal(stored.pixels.begin(), stored.pixels.begin() + 3, turned.row(y) + 4 * x));
   }
@@ -111,7 +110,8 @@ TEST_CASE("files that are no good images are refused by name, with what to do") 
   auto rare = jpeg;
   rare[frame_of(jpeg) - 1] = '\xc9';
   CHECK(contains(refused(rare), "is a JPEG of a rare kind"));
-  CHECK(contains(message_of<FileError>([&] { (void)io::read_picture(folder / "none.png"); }), "No such file"));
+  CHECK(
+      contains(message_of<lpw::FileError>([&] { (void)lpw::io::read_picture(folder / "none.png"); }), "No such file"));
 }
 
 TEST_CASE("damaged images are refused or read, and no more") {
