@@ -1,9 +1,10 @@
 #!/usr/bin/env bash
 # Runs every program of the documents, each in a folder of its own, where what one run leaves is there for a second one:
-# programs that go on with what they saved do so. Those that use MPI run in two processes where there is MPI.
+# programs that go on with what they saved do so; pages.py makes the files that they read. Those that use MPI run in two processes where there is MPI.
 # usage: pages.sh PROGRAM [MPIEXEC]
 set -euo pipefail
 program=$1 mpiexec=${2:-}
+here=$(cd -- "$(dirname -- "$0")" && pwd)
 folder=$(mktemp -d)
 trap 'rm -rf "$folder"' EXIT
 export OMP_NUM_THREADS=1 OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1 OMPI_MCA_rmaps_base_oversubscribe=1 \
@@ -16,6 +17,7 @@ while IFS= read -r name; do
     *) command=() ;;
   esac
   mkdir "$folder/$name"
+  python3 "$here/pages.py" "$name" "$folder/$name"
   runs=1
   [ "$name" != own-loops-1 ] || runs=2
   for ((run = 1; run <= runs; run++)); do
