@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # Runs every program of the documents, each in a folder of its own, where what one run leaves is there for a second one:
-# programs that go on with what they saved do so; pages.py makes the files that they read. Those that use MPI run in two processes where there is MPI.
+# programs that go on with what they saved do so; pages.py makes the files that they read. Those that use MPI run in two
+# processes where there is MPI.
 # usage: pages.sh PROGRAM [MPIEXEC]
 set -euo pipefail
 program=$1 mpiexec=${2:-}
