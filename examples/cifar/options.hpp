@@ -261,28 +261,32 @@ inline void complete(Options& o) {
   find_data(o);
 }
 
-/// Images as a text that tells whether they are the same: of files, their names.
+/// Images as a text that tells whether they are the same: of files, their classes' folders, names and sizes.
 [[nodiscard]] inline std::string fingerprint(const lpw::data::ImageSet& set) {
   if (!set.source)
     return lpw::to_text(example::fingerprint_of(std::span(set.pixels)), " and labels ",
                         example::fingerprint_of(std::span(set.labels)));
   std::string names;
-  for (std::int64_t i = 0; i < set.count; ++i)
-    names += std::filesystem::path(set.source->name(i)).filename().string() + '\n';
+  for (std::int64_t i = 0; i < set.count; ++i) {
+    const std::filesystem::path file = set.source->name(i);
+    std::error_code unknown;  // a size that cannot be had: reading the file says why
+    names += lpw::to_text(file.parent_path().filename().string(), '/', file.filename().string(), ' ',
+                          std::filesystem::file_size(file, unknown), '\n');
+  }
   return lpw::to_text("files ", example::fingerprint_of(std::span<const char>(names)), " and labels ",
                       example::fingerprint_of(std::span(set.labels)));
 }
 
-[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
-  nlohmann::json result{{"dataset", o.images()}};
-  if (o.images() == "folder" || o.images() == "npy") result["images"] = fingerprint(dataset.train);
-  if (o.has_templates()) result["collapsed_model"] = o.plain_model();
-  return result;
-}
-
-/// How processes that train together know that they have the same images.
+/// How processes that train together, and a run that goes on, know that they have the same images.
 [[nodiscard]] inline std::string fingerprint(const Options&, const lpw::data::Dataset& dataset) {
   return lpw::to_text("training ", fingerprint(dataset.train), "; test ", fingerprint(dataset.test));
+}
+
+[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
+  nlohmann::json result{{"dataset", o.images()}};
+  if (o.images() == "folder" || o.images() == "npy") result["images"] = fingerprint(o, dataset);
+  if (o.has_templates()) result["collapsed_model"] = o.plain_model();
+  return result;
 }
 
 /// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.

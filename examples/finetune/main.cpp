@@ -5,11 +5,13 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cerrno>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
 #include <filesystem>
+#include <initializer_list>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -110,10 +112,8 @@ int become_trainer(const Arguments& arguments) {
   return 1;
 }
 
-/// Runs the trainer to its end and returns its exit code.
-int run_trainer(const Arguments& arguments) {
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(become_trainer(arguments));
+/// Waits for a process and returns its exit code; where there is none, says so.
+[[nodiscard]] int ended_well(pid_t child) {
   int status = 1;
   while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
@@ -121,11 +121,34 @@ int run_trainer(const Arguments& arguments) {
   return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
-/// --config with the recipe, as a file that nobody else sees; nothing where the system has no such files.
-[[nodiscard]] Arguments with_recipe(const Arguments& arguments) {
+/// Runs the trainer to its end and returns its exit code.
+[[nodiscard]] int run_trainer(const Arguments& arguments) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) ::_exit(become_trainer(arguments));
+  return ended_well(child);
+}
+
+/// Becomes the trainer, with the recipe as a --config that nobody else sees.
+int become_trainer_with_recipe(const Arguments& arguments) {
   const int file = ::memfd_create("recipe", 0);
-  if (file < 0 || ::write(file, recipe.data(), recipe.size()) != static_cast<ssize_t>(recipe.size())) return arguments;
-  return joined({"--config", "/proc/self/fd/" + std::to_string(file)}, arguments);
+  if (file < 0 || ::write(file, recipe.data(), recipe.size()) != static_cast<ssize_t>(recipe.size())) {
+    std::fprintf(stderr, "finetune: cannot hand over the recipe: %s; give it: --config a file of examples/configs\n",
+                 std::strerror(errno));
+    return 1;
+  }
+  return become_trainer(joined({"--config", "/proc/self/fd/" + std::to_string(file)}, arguments));
+}
+
+/// Whether the trainer takes these arguments. It says why not.
+[[nodiscard]] bool are_taken(const Arguments& arguments) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (!std::freopen("/dev/null", "w", stdout)) ::_exit(1);
+    ::_exit(become_trainer(joined(arguments, {"--dry-run"})));
+  }
+  return ended_well(child) == 0;
 }
 
 /// A run folder of its own.
@@ -139,11 +162,16 @@ int run_trainer(const Arguments& arguments) {
 int demonstrate(Arguments arguments) {
   const std::string out = value_of(arguments, "out").empty() ? new_folder() : value_of(arguments, "out");
   if (!has(arguments, "out")) arguments = joined({"--out", out}, arguments);
+  if (!are_taken(joined(tuning, arguments))) return 1;
   const std::string before = out + "-pretrained", model = before + "/model.safetensors";
+  Arguments machine;
+  for (const char* name : {"device", "threads", "precision"})
+    if (has(arguments, name)) machine = joined(machine, {std::string("--") + name, value_of(arguments, name)});
   std::printf("No --data: procedural images. First a network is trained on one half of them ...\n");
   std::fflush(stdout);
   if (!std::filesystem::exists(model))
-    if (const int code = run_trainer(joined(pretraining, {"--resume", "--out", before})); code != 0) return code;
+    if (const int code = run_trainer(joined(joined(pretraining, machine), {"--resume", "--out", before})); code != 0)
+      return code;
   std::printf("\n... and now fine-tuned on others, which are harder:\n");
   std::fflush(stdout);
   return become_trainer(joined(joined(tuning, {"--init", model}), arguments));
@@ -158,7 +186,7 @@ int main(int argc, char** argv) {
       if (has(arguments, name)) return true;
     return false;
   };
-  if (any({"help", "version"})) {
+  if (any({"help", "version"}) || std::find(arguments.begin(), arguments.end(), "-h") != arguments.end()) {
     std::printf(
         "finetune is cifar --dataset folder with the recipe of examples/configs/finetune-resnet50.toml:\n\n%s\n",
         std::string(recipe).c_str());
@@ -166,7 +194,9 @@ int main(int argc, char** argv) {
     std::fflush(stdout);
     return become_trainer(arguments);
   }
-  if (any({"config", "eval", "resume"})) return become_trainer(arguments);  // which say all of it
-  if (!any({"data", "init", "model"})) return demonstrate(arguments);
-  return become_trainer(with_recipe(arguments));
+  const bool goes_on = any({"resume"}) && std::filesystem::exists(value_of(arguments, "out") + "/config.toml");
+  if (any({"config", "eval"}) || goes_on) return become_trainer(arguments);  // which say all of it
+  if (any({"data", "init", "model"})) return become_trainer_with_recipe(arguments);
+  if (any({"dry-run"})) return become_trainer(joined(tuning, arguments));
+  return demonstrate(arguments);
 }

@@ -84,8 +84,21 @@ def killed_runs_go_on(folder):
     process.communicate()
     train(folder / "killed", *arguments, "--resume")
     check_same(folder / "killed", results(folder / "run"), "killed and resumed")
-    (folder / "images" / "dark" / "0.png").unlink()
-    refused(*arguments, "--out", folder / "run", "--resume", says="belongs to a run with other options: images was")
+
+    def other_images_are_refused():
+        refused(*arguments, "--out", folder / "run", "--resume", says="belongs to a run with other options: images was")
+
+    dark = folder / "images" / "dark"
+    dark.rename(folder / "images" / "almost-dark")  # the first of the classes now
+    other_images_are_refused()
+    (folder / "images" / "almost-dark").rename(dark)
+    content = (dark / "0.png").read_bytes()
+    (dark / "0.png").write_bytes(content + b"more")
+    other_images_are_refused()
+    (dark / "0.png").write_bytes(content)
+    train(folder / "run", *arguments, "--resume")
+    (dark / "0.png").unlink()
+    other_images_are_refused()
 
 
 def arrays_are_trained_on(folder):
@@ -131,6 +144,14 @@ def finetune_has_its_recipe(folder):
     printed = plan(*data, "--members", "2", "--dry-run")
     for line in ("late-lr = 0.001", 'base-gradient = "mean"', "release-epoch = 0", "members = 2", "batch = 32"):
         check(line in printed, f"no {line} in {printed}")
+    printed = plan(*data, "--out", folder / "fresh", "--resume", "--dry-run")
+    check("late-lr = 0.001" in printed and "epochs = 20\n" in printed, f"--resume of nothing has no recipe: {printed}")
+    check("synthetic-shifted" in plan("--dry-run", "--out", folder / "demo"), "no plan of the demonstration")
+    check("--image-size" in plan("-h", "--out", folder / "demo"), "-h shows no options")
+    for wrong in (["--date", "x"], ["--epochs", "many"], ["--dataset", "cifar10"]):
+        done = subprocess.run([FINETUNE, *wrong, "--out", folder / "demo"], capture_output=True, text=True)
+        check(done.returncode != 0 and wrong[0] in done.stderr, f"{wrong}: {done.stdout}{done.stderr}")
+    check(not (folder / "demo-pretrained").exists(), "it trained before its options were read")
     configs = sorted(CONFIGS.glob("finetune-*.toml"))
     check([path.stem[9:] for path in configs] == ["densenet161", "resnet152", "resnet50"], f"found {configs}")
     for path in configs:
