@@ -89,8 +89,10 @@ struct Options {
 /// Prints a row. Returns the ratio.
 double measure(const Options& options, const Run& run, const fs::path& out) {
   constexpr double image = 32 * 32 * 3, base = 60e6;
-  const double floor =
-      static_cast<double>(activation_floor({run.model, run.members, options.batch, run.chunk}, sizeof(float)));
+  const auto wide = wide_resnet_options(run.model);
+  lpw::require<lpw::OptionError>(wide.has_value(), run.model, ": expected a Wide ResNet, whose floor is known");
+  const StepShape shape{run.model, run.members, options.batch, run.chunk};
+  const double floor = static_cast<double>(activation_floor(*wide, shape, sizeof(float)));
   const double data = static_cast<double>(options.train + options.test) * image, peak = peak_of(options, run, out);
   const double ratio = peak / (floor + data + base);
   std::printf("| %s | %s | %lld | %s | %.0f | %.0f | %.0f | %.2f |\n", run.model.c_str(),
