@@ -29,8 +29,7 @@ TEST_CASE("named tensors: bytes of a shape, or nothing where they overflow", "[i
   CHECK(lpw::io::byte_size("F64", {3, 0}) == 0u);
   CHECK(lpw::io::byte_size("U8", {INT64_MAX}) == std::uint64_t{INT64_MAX});
   CHECK(!lpw::io::byte_size("F32", {INT64_MAX}));
-  CHECK(!lpw::io::byte_size("U8", {std::int64_t{1} << 32, std::int64_t{1} << 32}));
-  CHECK(!lpw::io::byte_size("U8", {0, std::int64_t{1} << 32, std::int64_t{1} << 32}));  // its row stride would overflow
+  CHECK(!lpw::io::byte_size("F64", {0, INT64_MAX}));  // its row stride would overflow
 }
 
 TEST_CASE("named tensors: a contiguous tensor is shared and kept alive, a strided one copied", "[io]") {

@@ -132,7 +132,11 @@ struct Entry {
   require<FileError>(extents.size() <= Shape::max_rank, place(source, "unsupported", name), "it has ", extents.size(),
                      " axes, expected at most ", Shape::max_rank);
   Shape shape;
-  for (const auto& extent : extents) shape.append(extent.get<std::int64_t>());
+  try {
+    for (const auto& extent : extents) shape.append(extent.get<std::int64_t>());
+  } catch (const ShapeError& error) {  // more elements than can be counted
+    fail<FileError>(where, error.what());
+  }
   return shape;
 }
 
