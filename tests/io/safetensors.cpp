@@ -181,8 +181,10 @@ TEST_CASE("safetensors: nonsense in a tensor's fields is refused by name", "[io]
   for (const auto* value : {"[]", "[0]", "[4611686018427387903,2]"})
     CHECK(contains(shape(value), "does not fit data_offsets [0, 8)"));
   for (const auto* value :
-       {"[4611686018427387905,2]", "[4294967296,4294967296,2]", "[0,4611686018427387904,4611686018427387904]"})
-    CHECK(contains(shape(value), tensor + "shape: ") && contains(shape(value), "more than 2^63 - 1 elements"));
+       {"[4611686018427387905,2]", "[4294967296,4294967296,2]", "[0,4611686018427387904,4611686018427387904]"}) {
+    CHECK(shape(value).starts_with(tensor + "shape: ["));
+    CHECK(contains(shape(value), "has more than 2^63 - 1 elements"));
+  }
   for (const auto* value : {"8", "[8]", "[0,8,8]", "[-8,0]", "[0,8.0]", "[\"0\",\"8\"]", "[0,18446744073709551616]"})
     CHECK(offsets(value) == tensor + "data_offsets is not a pair of offsets");
   CHECK(contains(offsets("[8,0]"), "does not fit data_offsets [8, 0)"));
