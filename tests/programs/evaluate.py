@@ -261,7 +261,10 @@ def bad_input_is_refused(folder):
     refused("--network", a, "--test-subset", 3000, says=["--test-subset 3000"])
     refused("--network", a, "--held-out", 300, says=["--held-out 300"])
     refused("--network", a, "--ood", "svhn", says="expected NAME=DATA", code=2)
-    refused("--network", a, "--ood", f"x={folder}", says=["--ood", "expected a folder with CIFAR's", "or IMAGES.npy\n"])
+    unfinished = folder / "unfinished"
+    says = ["--ood", "expected a folder with CIFAR's", "or IMAGES.npy\n"]
+    refused("--network", a, "--ood", f"x={unfinished}", says=says)
+    refused("--network", a, "--ood", f"x={folder}", says=[str(unfinished), "a class without images"])
     refused("--network", a, "--ood", "x=synthetic", "--ood", "x=synthetic", says="named twice")
     refused("--network", a, "--corruptions", folder / "none", says="no such folder")
     refused("--network", a, "--seed", 1, says="--seed does nothing here")

@@ -148,7 +148,7 @@ def finetune_has_its_recipe(folder):
     check("late-lr = 0.001" in printed and "epochs = 20\n" in printed, f"--resume of nothing has no recipe: {printed}")
     check("synthetic-shifted" in plan("--dry-run", "--out", folder / "demo"), "no plan of the demonstration")
     check("--image-size" in plan("-h", "--out", folder / "demo"), "-h shows no options")
-    for wrong in (["--date", "x"], ["--epochs", "many"], ["--dataset", "cifar10"]):
+    for wrong in (["--date", "x"], ["--epochs", "many"], ["--dataset", "cifar100"]):
         done = subprocess.run([FINETUNE, *wrong, "--out", folder / "demo"], capture_output=True, text=True)
         check(done.returncode != 0 and wrong[0] in done.stderr, f"{wrong}: {done.stdout}{done.stderr}")
     check(not (folder / "demo-pretrained").exists(), "it trained before its options were read")
