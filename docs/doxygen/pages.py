@@ -21,6 +21,8 @@ def slug(heading):
 
 def name_of(path):
     """A file's page in the site."""
+    if path.name == "README.md" and path.parent != ROOT:
+        return path.parent.name
     if path.suffix == ".md":
         return path.stem.lower().replace("_", "-")
     return str(path.relative_to(ROOT)).replace("/", "-").replace(".", "-").replace("_", "-")
@@ -47,6 +49,7 @@ class Site:
         files = [ROOT / name for name in ["README.md", "CONTRIBUTING.md", "CHANGELOG.md"]]
         exported = set((ROOT / "docs/results").glob("*/table.md"))  # which docs/results.md holds
         files += sorted(set((ROOT / "docs").rglob("*.md")) - exported)
+        files += sorted((ROOT / "examples").rglob("*.md"))
         self.pages = {path: path.read_text(encoding="utf-8") for path in files}
         self.headings = {path: self.headings_of(text) for path, text in self.pages.items()}
         self.sources, self.errors = set(), []

@@ -34,6 +34,7 @@ struct Table {
 /// What stands between fields where nobody says another.
 inline constexpr char comma = ',';
 
+/// How a table's file is read.
 struct CsvOptions {
   std::string label = {};  // the column of classes; empty: there is none
   char separator = comma;

@@ -37,6 +37,7 @@ enum class Damaged {
   skip     // all files are decoded once at the start, and those are left out that cannot be
 };
 
+/// How a folder's images become a data set.
 struct ImageFolderOptions {
   std::int64_t size = 224, resize = 256;  // pixels: of what a network sees, and of the shorter side before
   PictureOptions picture = {};

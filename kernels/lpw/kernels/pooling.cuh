@@ -146,7 +146,8 @@ struct MaxPoolBackward {
 
 /// Sends each dy to its window's winner. N as above.
 template <class T, int N>
-__global__ void __launch_bounds__(element_threads, element_blocks) max_pool2d_backward(const MaxPoolBackward<T> p) {
+__global__ void __launch_bounds__(element_threads, element_blocks - 1)  // sums in double spill at one block more
+    max_pool2d_backward(const MaxPoolBackward<T> p) {
   const PoolGeometry& g = p.geometry;
   const Stride at = Stride::of(static_cast<std::int64_t>(g.height) * g.width * (g.channels / N));
   for (std::int64_t image = blockIdx.y; image < g.images; image += gridDim.y)

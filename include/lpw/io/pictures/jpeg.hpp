@@ -99,8 +99,10 @@ inline void to_rgb(data::Picture& picture, bool inverted) {
 }
 
 #else
+/// Whether this build reads JPEG files.
 inline constexpr bool reads_jpeg = false;
 
+/// Throws FileError, which says how to have what it needs.
 [[nodiscard]] inline data::Picture read_jpeg(const Encoded& file, const PictureOptions&) {
   fail<FileError>(file.name,
                   ": this program was built without JPEG; configure it with -DLPW_JPEG=ON, which needs libjpeg-turbo "

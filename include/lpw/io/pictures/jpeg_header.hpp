@@ -8,6 +8,7 @@
 
 namespace lpw::inline LPW_ABI::io::pictures {
 
+/// What a JPEG file says of itself before its pixels.
 struct JpegHeader {
   std::int64_t height = 0, width = 0;
   int components = 0;   // 1 grey, 3 colour, 4 CMYK or YCCK

@@ -37,8 +37,10 @@ inline constexpr bool reads_png = true;
 }
 
 #else
+/// Whether this build reads PNG files.
 inline constexpr bool reads_png = false;
 
+/// Throws FileError, which says how to have what it needs.
 [[nodiscard]] inline data::Picture read_png(const Encoded& file, const PictureOptions&) {
   fail<FileError>(file.name,
                   ": this program was built without PNG; configure it with -DLPW_PNG=ON, which needs libpng "
