@@ -69,7 +69,7 @@ inline void validate(const AugmentOptions& options, const ImageSet& set) {
                                                     std::int64_t index, std::int64_t height, std::int64_t width) {
   const Philox::Block bits = random(static_cast<std::uint64_t>(index));
   const auto below = [](std::uint32_t word, std::int64_t bound) {
-    return static_cast<int>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
+    return static_cast<int>(detail::below(word, bound));
   };
 
   Augmentation result;

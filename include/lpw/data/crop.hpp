@@ -28,13 +28,19 @@ inline void validate(const ResizedCrop& crop) {
                        crop.ratio);
 }
 
+namespace detail {
+
+/// A number in [0, bound) of a random word.
+[[nodiscard]] inline std::int64_t below(std::uint32_t word, std::int64_t bound) {
+  return static_cast<std::int64_t>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
+}
+
+}  // namespace detail
+
 /// A crop of an image of H x W pixels: the first of ten draws that lies within it, or where none does, the largest part
 /// in its middle of an allowed ratio.
 [[nodiscard]] inline Box draw_crop(const ResizedCrop& crop, const Philox& random, std::int64_t index,
                                    std::int64_t height, std::int64_t width) {
-  const auto below = [](std::uint32_t word, std::int64_t bound) {
-    return static_cast<std::int64_t>((std::uint64_t{word} * static_cast<std::uint64_t>(bound)) >> 32);
-  };
   const double area = static_cast<double>(height) * static_cast<double>(width), log_ratio = std::log(crop.ratio);
   for (std::uint64_t attempt = 1; attempt <= 10; ++attempt) {
     // samples have numbers below 2^32, whose own blocks are what draw_augmentation reads
@@ -43,7 +49,7 @@ inline void validate(const ResizedCrop& crop) {
                  ratio = std::exp(log_ratio * (bits[1] * 0x1p-31 - 1));
     const std::int64_t w = std::lround(std::sqrt(part * ratio)), h = std::lround(std::sqrt(part / ratio));
     if (w > 0 && h > 0 && w <= width && h <= height)
-      return {below(bits[2], height - h + 1), below(bits[3], width - w + 1), h, w};
+      return {detail::below(bits[2], height - h + 1), detail::below(bits[3], width - w + 1), h, w};
   }
   const std::int64_t h = std::clamp<std::int64_t>(std::lround(static_cast<double>(width) * crop.ratio), 1, height),
                      w = std::clamp<std::int64_t>(std::lround(static_cast<double>(height) * crop.ratio), 1, width);

@@ -109,16 +109,17 @@ inline std::uint8_t* drop_fourth(const std::uint8_t* row, std::int64_t count, st
 /// [seen.height, seen.width, 3]. No pixel outside of `box` counts.
 inline void resize(const Picture& image, const Box& box, std::int64_t height, std::int64_t width, const Box& seen,
                    std::uint8_t* out) {
-  const auto columns = detail::axis_weights(box.width, width, seen.left, seen.width),
-             rows = detail::axis_weights(box.height, height, seen.top, seen.height);
+  const auto columns = detail::axis_weights(box.width, width, seen.left, seen.width);
+  auto rows = detail::axis_weights(box.height, height, seen.top, seen.height);
   constexpr std::int64_t lanes = Picture::channels;
   const std::int64_t stride = image.width * lanes, row_bytes = seen.width * lanes;
   const std::uint8_t* corner = image.row(box.top) + box.left * lanes;
   std::vector<std::uint8_t> row(to_size(row_bytes));
   const std::int64_t first = rows.first.front(), last = rows.first.back() + rows.count.back();
-  std::vector<std::uint8_t> narrow(to_size(last * row_bytes));
+  std::vector<std::uint8_t> narrow(to_size((last - first) * row_bytes));  // the rows that count, from `first` on
   for (std::int64_t y = first; y < last; ++y)
-    detail::resize_columns(corner + y * stride, columns, narrow.data() + y * row_bytes);
+    detail::resize_columns(corner + y * stride, columns, narrow.data() + (y - first) * row_bytes);
+  for (auto& row_of : rows.first) row_of -= first;
   std::vector<std::int32_t> sums(to_size(row_bytes));
   for (std::int64_t y = 0; y < seen.height; ++y) {
     detail::resize_rows(narrow.data(), row_bytes, rows, y, sums, row.data());
