@@ -37,6 +37,11 @@ struct Encoded {
   [[noreturn]] void refuse(std::string_view kind, std::string_view why) const {
     fail<FileError>(name, ": damaged ", kind, ": ", why, "; fetch or save it again, or remove it");
   }
+  /// Throws FileError: this program was built without what reads such files.
+  [[noreturn]] void refuse_without(std::string_view kind, std::string_view library) const {
+    fail<FileError>(name, ": this program was built without ", kind, "; configure it with -DLPW_", kind,
+                    "=ON, which needs ", library);
+  }
 };
 
 /// Throws FileError for an image that no reader should take the memory for, which a small file can announce.

@@ -104,9 +104,7 @@ inline constexpr bool reads_jpeg = false;
 
 /// Throws FileError, which says how to have what it needs.
 [[nodiscard]] inline data::Picture read_jpeg(const Encoded& file, const PictureOptions&) {
-  fail<FileError>(file.name,
-                  ": this program was built without JPEG; configure it with -DLPW_JPEG=ON, which needs libjpeg-turbo "
-                  "(libturbojpeg0-dev)");
+  file.refuse_without("JPEG", "libjpeg-turbo (libturbojpeg0-dev)");
 }
 #endif
 

@@ -42,9 +42,7 @@ inline constexpr bool reads_png = false;
 
 /// Throws FileError, which says how to have what it needs.
 [[nodiscard]] inline data::Picture read_png(const Encoded& file, const PictureOptions&) {
-  fail<FileError>(file.name,
-                  ": this program was built without PNG; configure it with -DLPW_PNG=ON, which needs libpng "
-                  "(libpng-dev)");
+  file.refuse_without("PNG", "libpng (libpng-dev)");
 }
 #endif
 
