@@ -161,19 +161,15 @@ class Members {
     if (share) options.first_member = share->here().first;
     if (share) part_ = 1;
     if (!cut(network)) return options;
-    const auto samples = static_cast<double>(count);
-    double together = samples;
-    if (share) {
-      group(*share).sum(std::span(&together, 1));
-      part_ = samples / together;
-      options.cut = std::make_shared<detail::Cut<AnyCommunicator>>(group(*share), part_);
-      options.first_member += share->members() * share->part();  // other samples drop out by other numbers
-    } else {
-      communicator_->sum(std::span(&together, 1));
-      part_ = samples / together;
-      options.cut = std::make_shared<detail::Cut<C>>(*communicator_, part_);
-      options.first_member = communicator_->rank();
-    }
+    const auto cut_over = [&]<class Processes>(Processes& processes) {
+      double together = static_cast<double>(count);
+      processes.sum(std::span(&together, 1));
+      part_ = static_cast<double>(count) / together;
+      options.cut = std::make_shared<detail::Cut<Processes>>(processes, part_);
+    };
+    share ? cut_over(group(*share)) : cut_over(*communicator_);
+    // other samples drop out by other numbers
+    options.first_member += share ? share->members() * share->part() : communicator_->rank();
     return options;
   }
 
