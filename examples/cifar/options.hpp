@@ -67,6 +67,8 @@ struct Options : example::RunOptions {
   [[nodiscard]] static bool is_drawn(const std::string& images) {
     return images == "synthetic" || images == "synthetic-half" || images == "synthetic-shifted";
   }
+  /// Whether they are the user's own.
+  [[nodiscard]] bool has_own_images() const { return images() == "folder" || images() == "npy"; }
   /// Whether `data` is a pair of files, IMAGES.npy:LABELS.npy.
   [[nodiscard]] bool is_npy() const { return data.find(".npy:") != data.npos; }
   [[nodiscard]] std::string npy_images() const { return data.substr(0, data.find(".npy:") + 4); }
@@ -89,7 +91,7 @@ struct Options : example::RunOptions {
   return example::Idle{"dataset", "the images are not decoded from files (--dataset folder)"};
 }
 [[nodiscard]] inline std::optional<example::Idle> without_split(const Options& o) {
-  if (o.images() == "folder" || o.images() == "npy") return std::nullopt;
+  if (o.has_own_images()) return std::nullopt;
   return example::Idle{"dataset", "these images have a test set of their own"};
 }
 
@@ -284,7 +286,7 @@ inline void complete(Options& o) {
 
 [[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
   nlohmann::json result{{"dataset", o.images()}};
-  if (o.images() == "folder" || o.images() == "npy") result["images"] = fingerprint(o, dataset);
+  if (o.has_own_images()) result["images"] = fingerprint(o, dataset);
   if (o.has_templates()) result["collapsed_model"] = o.plain_model();
   return result;
 }
@@ -429,7 +431,7 @@ inline lpw::data::Dataset load_known_images(const Options& o) {
 }
 
 inline lpw::data::Dataset load_data(const Options& o) {
-  const bool own = o.images() == "folder" || o.images() == "npy";
+  const bool own = o.has_own_images();
   auto dataset = own ? load_own_images(o) : load_known_images(o);
   const auto reduce = [own](lpw::data::ImageSet& set, std::int64_t size, const char* option) {
     if (!own || size == 0) return;

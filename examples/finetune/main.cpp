@@ -112,21 +112,19 @@ int become_trainer(const Arguments& arguments) {
   return 1;
 }
 
-/// Waits for a process and returns its exit code; where there is none, says so.
-[[nodiscard]] int ended_well(pid_t child) {
+/// Runs the trainer to its end and returns its exit code; `silent`: it prints nothing but what is wrong.
+[[nodiscard]] int run_trainer(const Arguments& arguments, bool silent = false) {
+  std::fflush(stdout);
+  const pid_t child = ::fork();
+  if (child == 0) {
+    if (silent && !std::freopen("/dev/null", "w", stdout)) ::_exit(1);
+    ::_exit(become_trainer(arguments));
+  }
   int status = 1;
   while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (child < 0) std::fprintf(stderr, "finetune: cannot start a process: %s\n", std::strerror(errno));
   return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
-}
-
-/// Runs the trainer to its end and returns its exit code.
-[[nodiscard]] int run_trainer(const Arguments& arguments) {
-  std::fflush(stdout);
-  const pid_t child = ::fork();
-  if (child == 0) ::_exit(become_trainer(arguments));
-  return ended_well(child);
 }
 
 /// Becomes the trainer, with the recipe as a --config that nobody else sees.
@@ -140,17 +138,6 @@ int become_trainer_with_recipe(const Arguments& arguments) {
   return become_trainer(joined({"--config", "/proc/self/fd/" + std::to_string(file)}, arguments));
 }
 
-/// Whether the trainer takes these arguments. It says why not.
-[[nodiscard]] bool are_taken(const Arguments& arguments) {
-  std::fflush(stdout);
-  const pid_t child = ::fork();
-  if (child == 0) {
-    if (!std::freopen("/dev/null", "w", stdout)) ::_exit(1);
-    ::_exit(become_trainer(joined(arguments, {"--dry-run"})));
-  }
-  return ended_well(child) == 0;
-}
-
 /// A run folder of its own.
 [[nodiscard]] std::string new_folder() {
   char name[64];
@@ -162,13 +149,12 @@ int become_trainer_with_recipe(const Arguments& arguments) {
 int demonstrate(Arguments arguments) {
   const std::string out = value_of(arguments, "out").empty() ? new_folder() : value_of(arguments, "out");
   if (!has(arguments, "out")) arguments = joined({"--out", out}, arguments);
-  if (!are_taken(joined(tuning, arguments))) return 1;
+  if (run_trainer(joined(joined(tuning, arguments), {"--dry-run"}), true) != 0) return 1;  // which says why
   const std::string before = out + "-pretrained", model = before + "/model.safetensors";
   Arguments machine;
   for (const char* name : {"device", "threads", "precision"})
     if (has(arguments, name)) machine = joined(machine, {std::string("--") + name, value_of(arguments, name)});
   std::printf("No --data: procedural images. First a network is trained on one half of them ...\n");
-  std::fflush(stdout);
   if (!std::filesystem::exists(model))
     if (const int code = run_trainer(joined(joined(pretraining, machine), {"--resume", "--out", before})); code != 0)
       return code;
