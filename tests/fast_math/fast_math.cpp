@@ -9,6 +9,7 @@
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/finite.hpp>
+#include <lpw/cpu/base/transcendental.hpp>
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/io/finite.hpp>
 #include <lpw/metrics/likelihood.hpp>
@@ -65,16 +66,21 @@ template <class F>
 }
 
 void check_functions() {
-  const auto exponential = [](auto x) { return exp_of_negative(x); };
+  const auto decay = [](auto x) { return exp_of_negative(x); };
   const auto logistic = [](auto x) { return sigmoid(x); };
   const auto tangent = [](auto x) { return hyperbolic_tangent(x); };
   // A few roundings, a reciprocal by approximation and one Newton step among them.
-  check(worst_error(exponential, -86.f, -1e-3f) < 8 * epsilon<float>(), "exp of negative numbers");
+  check(worst_error(decay, -86.f, -1e-3f) < 8 * epsilon<float>(), "exp of negative numbers");
   check(worst_error(logistic, -80.f, 80.f) < 8 * epsilon<float>(), "sigmoid");
   check(worst_error(tangent, -12.f, -1e-6f) < 8 * epsilon<float>(), "tanh");
   check(worst_error(tangent, 1e-4f, 0.1f) < 8 * epsilon<float>(), "tanh near 0");
+  check(worst_error([](auto x) { return exponential(x); }, -87.f, 88.7f) < 8 * epsilon<float>(), "exp");
+  check(worst_error([](auto x) { return logarithm(x); }, 1.01f, 1e30f) < 8 * epsilon<float>(), "log");
+  // (Below -12.7 it is no normal number, and such a program has no others.)
+  check(worst_error([](auto x) { return normal_distribution(x); }, -12.5f, 13.f) < 8 * epsilon<float>(), "Phi");
   for (const float x : {nan(), negative_nan()}) {
-    check(bits_of_nan(exp_of_negative(x)) && bits_of_nan(sigmoid(x)) && bits_of_nan(hyperbolic_tangent(x)),
+    check(bits_of_nan(exp_of_negative(x)) && bits_of_nan(sigmoid(x)) && bits_of_nan(hyperbolic_tangent(x)) &&
+              bits_of_nan(exponential(x)) && bits_of_nan(logarithm(x)) && bits_of_nan(normal_distribution(x)),
           "functions keep NaN");
     check(bits_of_nan(float(bfloat16(x))) && bits_of_nan(float(half(x))), "narrow types keep NaN");
     check(bits_of_nan(rectified(x)) && is_nan(x) && !is_finite(x), "NaN is NaN");

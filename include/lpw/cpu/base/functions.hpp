@@ -1,11 +1,11 @@
-// The functions of primitives/function.hpp in float or double on the CPU. The logistic function, of which most others
-// are made, is the vectorised one; tails are formed without cancellation, as 1 - sigmoid(x) = sigmoid(-x) and
-// 1 + erf(x) = erfc(-x).
+// The functions of primitives/function.hpp in float or double on the CPU. Those of float are vectorised; tails are
+// formed without cancellation, as 1 - sigmoid(x) = sigmoid(-x) and 1 + erf(x) = erfc(-x).
 #pragma once
 
 #include <cmath>
 
 #include <lpw/cpu/base/sigmoid.hpp>
+#include <lpw/cpu/base/transcendental.hpp>
 #include <lpw/primitives/function.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -21,12 +21,12 @@ template <class W>
 /// f(x) for a function of one variable.
 template <Function f, class W>
 [[nodiscard]] inline W function_at(W x) {
-  if constexpr (f == Function::exp) return std::exp(x);
-  if constexpr (f == Function::log) return std::log(x);
+  if constexpr (f == Function::exp) return exponential(x);
+  if constexpr (f == Function::log) return logarithm(x);
   if constexpr (f == Function::sqrt) return std::sqrt(x);
   if constexpr (f == Function::sigmoid) return sigmoid(x);
   if constexpr (f == Function::tanh) return hyperbolic_tangent(x);
-  if constexpr (f == Function::gelu) return W(0.5) * x * std::erfc(x * W(-0.7071067811865476));
+  if constexpr (f == Function::gelu) return x * normal_distribution(x);
   if constexpr (f == Function::gelu_tanh) return x * sigmoid(gelu_argument(x));
   if constexpr (f == Function::silu) return x * sigmoid(x);
 }
@@ -34,14 +34,12 @@ template <Function f, class W>
 /// f'(x).
 template <Function f, class W>
 [[nodiscard]] inline W slope_at(W x) {
-  if constexpr (f == Function::exp) return std::exp(x);
+  if constexpr (f == Function::exp) return exponential(x);
   if constexpr (f == Function::log) return 1 / x;
   if constexpr (f == Function::sqrt) return W(0.5) / std::sqrt(x);
   if constexpr (f == Function::sigmoid) return sigmoid(x) * sigmoid(-x);
   if constexpr (f == Function::tanh) return 4 * sigmoid(2 * x) * sigmoid(-2 * x);
-  if constexpr (f == Function::gelu)
-    return W(0.5) * std::erfc(x * W(-0.7071067811865476)) +
-           x * W(0.3989422804014327) * std::exp(W(-0.5) * x * x);  // 1 / sqrt(2 pi)
+  if constexpr (f == Function::gelu) return normal_slope(x);
   if constexpr (f == Function::gelu_tanh) {
     const W u = gelu_argument(x), s = sigmoid(u), bend = s * sigmoid(-u);
     const W tail = x * bend * W(1.5957691216057308) * (1 + W(3 * 0.044715) * x * x);
