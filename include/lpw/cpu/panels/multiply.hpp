@@ -195,7 +195,9 @@ void multiply(MatrixView<const A> a, MatrixView<const B> b, MatrixView<float> c,
   if (detail::nothing_to_multiply(c, a.columns, accumulate)) return;
   using lpw::detail::ProductCut;
   constexpr std::int64_t small = 1 << 15;  // elements of c that parts of the depth may each have
-  if (c.rows * c.columns > small || ProductCut::of(c.rows, c.columns, a.columns).side != ProductCut::Side::depth)
+  // Rows that are contiguous are samples, whose bits must not depend on how many there are.
+  if (a.row_major() || c.rows * c.columns > small ||
+      ProductCut::of(c.rows, c.columns, a.columns).side != ProductCut::Side::depth)
     return detail::multiply_in_blocks(a, b, c, accumulate);
   lpw::detail::multiply_in_parts(a, b, c, accumulate, [](auto left, auto right, auto product, bool add) {
     detail::multiply_in_blocks(left, right, product, add);
