@@ -40,8 +40,8 @@ struct ProductCut {
 };
 
 /// c (+)= a b by multiply(a, b, c, accumulate), called for the parts on whatever thread.
-template <class A, class C, class Multiply>
-void multiply_in_parts(MatrixView<const A> a, MatrixView<const A> b, MatrixView<C> c, bool accumulate,
+template <class A, class B, class C, class Multiply>
+void multiply_in_parts(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool accumulate,
                        Multiply&& multiply) {
   const auto cut = ProductCut::of(c.rows, c.columns, a.columns);
   if (cut.parts == 1) return multiply(a, b, c, accumulate);

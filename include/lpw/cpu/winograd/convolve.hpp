@@ -105,7 +105,8 @@ void convolve(const Side<const T>& in, const PendingMap& map, const TileGrid& gr
                                   [=](std::int64_t pairs, std::int64_t column) { return t * pairs * ins + column; });
     for (int p = 0; p < S::points; ++p) {
       const std::int64_t depth = S::pairs(p, In) * ins, columns = S::pairs(p, Out) * outs;
-      multiply({v + p * v_stride, depth, 1}, count, u + p * u_stride, columns, m + p * m_stride, depth, false);
+      multiply(LeftMatrix{v + p * v_stride, depth, 1}, count, u + p * u_stride, columns, m + p * m_stride, depth,
+               false);
     }
     for (std::int64_t t = 0; t < count; ++t)
       leave_tile<Stride, Out>(out, grid, first + t, addend, m, m_stride, t, sums);

@@ -65,8 +65,8 @@ void sum_products(const Side<const T>& x, const PendingMap& map, const Side<cons
     parallel_for(S::points, products_cost(count * S::products(Stride, 1) * ins * outs) / S::points,
                  [&](std::int64_t point) {
                    const int p = static_cast<int>(point);
-                   multiply({scratch.d(memory, p), 1, outs}, outs, scratch.v(memory, p), S::pairs(p, Stride) * ins,
-                            scratch.s(memory, p), count, first > begin);
+                   multiply(LeftColumns{scratch.d(memory, p), outs}, outs, scratch.v(memory, p),
+                            S::pairs(p, Stride) * ins, scratch.s(memory, p), count, first > begin);
                  });
   }
 }

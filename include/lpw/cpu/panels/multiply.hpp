@@ -1,0 +1,221 @@
+// The definitions of product.hpp.
+#pragma once
+
+#include <algorithm>
+#include <cassert>
+#include <type_traits>
+
+#include <lpw/cpu/base/product_cut.hpp>
+#include <lpw/cpu/panels/packing.hpp>
+#include <lpw/cpu/panels/product.hpp>
+
+namespace lpw::inline LPW_ABI::panels {
+
+namespace detail {
+
+/// The block of b from step `first` on, packed into `to`.
+template <class B>
+[[nodiscard]] RightBlock pack_block(const Blocking& cut, MatrixView<const B> b, std::int64_t block, float* to) {
+  const std::int64_t first = cut.first_step(block), steps = cut.steps(block);
+  const auto rows = b.row_range(first, first + steps);
+  parallel_runs(cut.panels, 2 * panel * steps, [&](std::int64_t begin, std::int64_t end) {
+    pack_panels(rows, begin, end, to + begin * panel * steps);
+  });
+  const std::int64_t whole = cut.columns / panel;
+  return {to, panel * steps, panel, whole, {to + whole * panel * steps, panel_width(cut.columns - whole * panel)}};
+}
+
+/// The block as it lies, but for what is no whole panel; `to` has room for that.
+[[nodiscard]] inline RightBlock block_as_it_lies(const Blocking& cut, MatrixView<const float> b, std::int64_t block,
+                                                 float* to) {
+  const std::int64_t first = cut.first_step(block), whole = cut.columns / panel;
+  const auto rows = b.row_range(first, first + cut.steps(block));
+  if (whole < cut.panels) pack_panels(rows, whole, cut.panels, to);
+  return {rows.data, panel, b.row_stride, whole, {to, panel_width(cut.columns - whole * panel)}};
+}
+
+/// A block of which each panel is read by one item only, and packed by that in its thread's cache.
+template <class B>
+struct PanelsAsNeeded {
+  MatrixView<const B> rows;
+  float* scratch;
+
+  [[nodiscard]] Panel operator()(std::int64_t which) const {
+    float* const to = scratch + thread_number() * panel * rows.rows;
+    pack_panels(rows, which, which + 1, to);
+    return {to, panel_width(std::min(panel, rows.columns - which * panel))};
+  }
+};
+
+/// c (+)= a b for a panel's `columns` and one group of rows.
+template <class Left>
+void multiply_tile(const Left& a, std::int64_t rows, const Panel& b, std::int64_t columns, float* c,
+                   std::int64_t c_stride, std::int64_t steps, bool accumulate) {
+  const std::int64_t width = panel_width(columns);
+  const auto multiply = [&](float* to, std::int64_t stride, bool add) {
+    width == panel ? multiply_group<2>(a, rows, b.data, b.stride, to, stride, steps, add)
+                   : multiply_group<1>(a, rows, b.data, b.stride, to, stride, steps, add);
+  };
+  if (columns == width) return multiply(c, c_stride, accumulate);
+  float tile[block_rows * panel];
+  multiply(tile, width, false);
+  for (std::int64_t i = 0; i < rows; ++i)
+    for (std::int64_t j = 0; j < columns; ++j) {
+      float& to = c[i * c_stride + j];
+      to = accumulate ? to + tile[i * width + j] : tile[i * width + j];
+    }
+}
+
+/// Asks for part `part` of `parts` of the panel past panel `which`: the processor's own prefetching begins with a
+/// panel.
+inline void will_read_next(const RightBlock& right, std::int64_t which, std::int64_t part, std::int64_t parts) {
+  constexpr std::int64_t line = 64 / sizeof(float);
+  if (right.step_stride != panel) return;  // as it lies
+  const float* const next = right.whole + (which + 1) * right.panel_stride;
+  const std::int64_t lines = right.panel_stride / line;
+  for (std::int64_t i = part_begin(lines, parts, part); i < part_begin(lines, parts, part + 1); ++i)
+    __builtin_prefetch(next + i * line, 0, 2);
+}
+template <class B>
+void will_read_next(const PanelsAsNeeded<B>&, std::int64_t, std::int64_t, std::int64_t) {}
+
+/// An item of c; left(group) is A's part.
+template <class Left, class Right>
+void multiply_item(const Blocking& cut, std::int64_t row_block, std::int64_t column_block, Left&& left,
+                   const Right& right, MatrixView<float> c, std::int64_t steps, bool accumulate) {
+  const std::int64_t begin = cut.first_group(row_block), end = cut.first_group(row_block + 1),
+                     last = cut.first_panel(column_block + 1);
+  for (std::int64_t p = cut.first_panel(column_block); p < last; ++p) {
+    const Panel of_b = right(p);
+    for (std::int64_t g = begin; g < end; ++g) {
+      if (p + 1 < last) will_read_next(right, p, g - begin, end - begin);
+      multiply_tile(left(g), cut.groups.length(g), of_b, cut.columns_of(p),
+                    c.data + cut.groups.first(g) * c.row_stride + p * panel, c.row_stride, steps, accumulate);
+    }
+  }
+}
+
+/// c (+)= a b for a block of the depth, of which a has the columns.
+template <class A, class Right>
+void multiply_block_of_depth(const Blocking& cut, MatrixView<const A> a, const Right& right, MatrixView<float> c,
+                             bool accumulate, float* scratch) {
+  const std::int64_t steps = a.columns, size = group_size(steps);
+  const std::int64_t cost = products_cost(c.rows * cut.columns * steps) / cut.items();
+  const bool shared = cut.column_blocks > 1;
+  if (shared)
+    parallel_runs(cut.groups.count, 2 * block_rows * steps, [&](std::int64_t first, std::int64_t last) {
+      pack_groups(a, cut.groups, first, last, scratch + first * size);
+    });
+  parallel_for(cut.items(), cost, [&](std::int64_t item) {
+    const std::int64_t row_block = item % cut.row_blocks, first = cut.first_group(row_block);
+    float* const mine = shared ? scratch + first * size : scratch + thread_number() * cut.most_groups() * size;
+    if (!shared) pack_groups(a, cut.groups, first, cut.first_group(row_block + 1), mine);
+    multiply_item(
+        cut, row_block, item / cut.row_blocks,
+        [&](std::int64_t g) {
+          return LeftColumns{mine + (g - first) * size, cut.groups.length(g)};
+        },
+        right, c, steps, accumulate);
+  });
+}
+
+/// The same where few columns do not pay for packing rows that are contiguous.
+template <class Right>
+void multiply_unpacked(const Blocking& cut, MatrixView<const float> a, const Right& right, MatrixView<float> c,
+                       bool accumulate) {
+  const LeftMatrix rows{a.data, a.row_stride, 1};
+  parallel_for(cut.items(), products_cost(c.rows * cut.columns * a.columns) / cut.items(), [&](std::int64_t item) {
+    multiply_item(
+        cut, item % cut.row_blocks, item / cut.row_blocks,
+        [&](std::int64_t g) { return rows.from_row(cut.groups.first(g)); }, right, c, a.columns, accumulate);
+  });
+}
+
+/// c (+)= a b, where right(block) makes the blocks of b's depth.
+template <class A, class Right>
+void multiply_blocks(const Blocking& cut, MatrixView<const A> a, MatrixView<float> c, bool accumulate, Right&& right) {
+  constexpr std::int64_t few_panels = 4;
+  const bool unpacked = std::is_same_v<A, float> && a.row_major() && cut.panels <= few_panels;
+  const std::int64_t size = group_size(cut.most_steps());
+  Tensor<float, Cpu> scratch;
+  if (!unpacked)
+    scratch =
+        Tensor<float, Cpu>({(cut.column_blocks > 1 ? cut.groups.count : max_threads() * cut.most_groups()) * size});
+  for (std::int64_t block = 0; block < cut.depth_blocks; ++block) {
+    const std::int64_t first = cut.first_step(block);
+    const auto steps = a.column_range(first, first + cut.steps(block));
+    const auto of_b = right(block);
+    const bool add = accumulate || block > 0;
+    if constexpr (std::is_same_v<A, float>) {
+      if (unpacked) {
+        multiply_unpacked(cut, steps, of_b, c, add);
+        continue;
+      }
+    }
+    multiply_block_of_depth(cut, steps, of_b, c, add, scratch.data());
+  }
+}
+
+/// c = 0 where there is no depth and nothing to add to; returns whether there are no products.
+[[nodiscard]] inline bool nothing_to_multiply(MatrixView<float> c, std::int64_t depth, bool accumulate) {
+  if (c.rows == 0 || c.columns == 0) return true;
+  if (depth > 0) return false;
+  if (!accumulate)
+    for (std::int64_t i = 0; i < c.rows; ++i) std::fill_n(c.data + i * c.row_stride, c.columns, 0.f);
+  return true;
+}
+
+template <class A, class B>
+void multiply_in_blocks(MatrixView<const A> a, MatrixView<const B> b, MatrixView<float> c, bool accumulate) {
+  const Blocking cut(c.rows, c.columns, a.columns);
+  constexpr std::int64_t few_groups = 4;
+  if constexpr (std::is_same_v<B, float>) {
+    if (b.row_major() && cut.groups.count <= few_groups) {
+      Tensor<float, Cpu> rest({panel * cut.most_steps()});
+      return multiply_blocks(cut, a, c, accumulate,
+                             [&](std::int64_t block) { return block_as_it_lies(cut, b, block, rest.data()); });
+    }
+  }
+  if (cut.row_blocks == 1) {
+    Tensor<float, Cpu> scratch({max_threads() * panel * cut.most_steps()});
+    return multiply_blocks(cut, a, c, accumulate, [&](std::int64_t block) {
+      const std::int64_t first = cut.first_step(block);
+      return PanelsAsNeeded<B>{b.row_range(first, first + cut.steps(block)), scratch.data()};
+    });
+  }
+  Tensor<float, Cpu> packed({cut.packed_size(cut.most_steps())});
+  multiply_blocks(cut, a, c, accumulate, [&](std::int64_t block) { return pack_block(cut, b, block, packed.data()); });
+}
+
+}  // namespace detail
+
+template <class A, class B>
+void multiply(MatrixView<const A> a, MatrixView<const B> b, MatrixView<float> c, bool accumulate) {
+  assert(a.columns == b.rows && a.rows == c.rows && b.columns == c.columns && c.row_major());
+  if (detail::nothing_to_multiply(c, a.columns, accumulate)) return;
+  using lpw::detail::ProductCut;
+  constexpr std::int64_t small = 1 << 15;  // elements of c that parts of the depth may each have
+  // Rows that are contiguous are samples, whose bits must not depend on how many there are.
+  if (a.row_major() || c.rows * c.columns > small ||
+      ProductCut::of(c.rows, c.columns, a.columns).side != ProductCut::Side::depth)
+    return detail::multiply_in_blocks(a, b, c, accumulate);
+  lpw::detail::multiply_in_parts(a, b, c, accumulate, [](auto left, auto right, auto product, bool add) {
+    detail::multiply_in_blocks(left, right, product, add);
+  });
+}
+
+template <class B>
+PackedRight::PackedRight(MatrixView<const B> b, std::int64_t rows)
+    : cut_(rows, b.columns, b.rows), memory_({cut_.packed_size(b.rows)}) {
+  for (std::int64_t block = 0; block < cut_.depth_blocks; ++block)
+    blocks_.push_back(detail::pack_block(cut_, b, block, memory_.data() + cut_.packed_size(cut_.first_step(block))));
+}
+
+template <class A>
+void PackedRight::multiply(MatrixView<const A> a, MatrixView<float> c, bool accumulate) const {
+  assert(a.rows == cut_.groups.rows && a.columns == cut_.depth && c.row_major());
+  if (detail::nothing_to_multiply(c, cut_.depth, accumulate)) return;
+  detail::multiply_blocks(cut_, a, c, accumulate, [&](std::int64_t block) { return blocks_[to_size(block)]; });
+}
+
+}  // namespace lpw::inline LPW_ABI::panels
