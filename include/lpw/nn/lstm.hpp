@@ -1,77 +1,36 @@
-// LSTM module: layers of lstm(), each over the window's h of the one below.
+// LSTM module.
 #pragma once
 
-#include <utility>
-#include <vector>
-
-#include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/lstm.hpp>
 #include <lpw/nn/recurrent.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// An LSTM: features in and hidden, and its layers.
-using LstmShape = RecurrentShape;
-
-/// x [K, T, B, in] -> h of the last layer [K, T, B, hidden], time inside the member. Parameters have PyTorch's names,
-/// shapes and order of gates: weight_ih_l0 [4 hidden, in], weight_hh_l0 [4 hidden, hidden], bias_ih_l0, bias_hh_l0, ...
+/// What an LSTM is among recurrent modules: gates input, forget, cell, output.
 template <class T, class D>
-struct Lstm {
+struct LstmKind {
   using value_type = T;
   using device_type = D;
-  using W = Accumulate<T>;
-  /// The state of every layer.
-  using States = std::vector<LstmState<T, D>>;
-  using Layer = RecurrentLayer<W, D>;
+  using State = LstmState<T, D>;
+  static constexpr const char* name = "Lstm";
+  static constexpr std::int64_t gates = 4;
 
-  /// What a forward pass gives.
-  struct Result {
-    Variable<T, D> y;  // h of the last layer [K, T, B, hidden]
-    States states;     // after the last step
-  };
-
-  /// All weights uniform in [-1, 1) / sqrt(hidden), as PyTorch. Throws OptionError for an impossible shape.
-  Lstm(const LstmShape& s, Initializer& init) : shape(s), layers(make_recurrent_layers<W, D>("Lstm", s, 4, init)) {}
-
-  /// Zeros for K members' minibatches of B.
-  [[nodiscard]] States zero_states(std::int64_t members, std::int64_t batch) const {
-    States states;
-    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-      const Shape rows{members, batch, shape.hidden_features};
-      states.push_back({zeros<T, D>(rows), zeros<W, D>(rows)});
-    }
-    return states;
+  /// Zeros, `rows` [K, B, H].
+  [[nodiscard]] static State zero_state(const Shape& rows) {
+    return {zeros<T, D>(rows), zeros<Accumulate<T>, D>(rows)};
   }
 
-  /// A window that goes on from `states`, which are data: no gradient leaves the window.
-  [[nodiscard]] Result forward(Variable<T, D> x, const States& states) {
-    require<ShapeError>(states.size() == layers.size(), "Lstm: states of ", states.size(), " layers for ",
-                        layers.size());
-    States after;
-    for (std::size_t layer = 0; layer < layers.size(); ++layer) {
-      if (layer > 0) x = dropout(x, shape.dropout);
-      const Variable<T, D> hidden({states[layer].hidden}, x.recording(), -1);
-      const Variable<W, D> cell({states[layer].cell}, x.recording(), -1);
-      auto [y, state] = lstm(x, hidden, cell, layers[layer].ih.on(x), layers[layer].hh.on(x));
-      x = std::move(y);
-      after.push_back(std::move(state));
-    }
-    return {std::move(x), std::move(after)};
+  /// A layer's pass over x [K, T, B, I] from a state.
+  [[nodiscard]] static LstmResult<T, D> over(const Variable<T, D>& x, const State& state,
+                                             const RecurrentLayer<Accumulate<T>, D>& layer) {
+    const Variable<T, D> hidden({state.hidden}, x.recording(), -1);
+    const Variable<Accumulate<T>, D> cell({state.cell}, x.recording(), -1);
+    return lstm(x, hidden, cell, layer.ih.on(x), layer.hh.on(x));
   }
-
-  /// A window that starts from zero states.
-  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
-    require<ShapeError>(x.shape().rank() == 4, "Lstm: x is ", x.shape(), "; expected [K T B I]");
-    return forward(x, zero_states(x.shape()[0], x.shape()[2])).y;
-  }
-
-  template <class F>
-  void visit(F&& f) {
-    visit_recurrent_layers(layers, f);
-  }
-
-  LstmShape shape;
-  std::vector<Layer> layers;
 };
+
+/// An LSTM, as PyTorch's.
+template <class T, class D>
+using Lstm = Recurrent<LstmKind<T, D>>;
 
 }  // namespace lpw::inline LPW_ABI::nn
