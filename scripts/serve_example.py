@@ -1,14 +1,14 @@
 #!/usr/bin/env python3
 """Usage: serve_example.py MODEL.onnx IMAGE...
 Tells the classes of image files with a network that `--export MODEL.onnx` or `io::save_onnx` wrote, of one member or
-of several: an example of how to serve it, by onnxruntime, NumPy and Pillow alone. Images are scaled to the network's
-size, and normalised as its metadata say."""
+of several: an example of how to serve it, by onnxruntime, NumPy and Pillow alone. Images are resized, cropped and
+normalised as its metadata say, and classes are called as there; an image of a network that says nothing of sizes is
+scaled to what it takes."""
 
 import argparse
+import json
 import sys
 from pathlib import Path
-
-CIFAR10 = "airplane automobile bird cat deer dog frog horse ship truck".split()
 
 
 def fail(message):
@@ -18,7 +18,7 @@ def fail(message):
 try:
     import numpy as np
     import onnxruntime
-    from PIL import Image
+    from PIL import Image, ImageOps
 except ImportError as missing:
     fail(f"{missing}; pip install onnxruntime numpy pillow")
 
@@ -47,15 +47,24 @@ class Classifier:
             print("the file's metadata has no normalization: mean 0 and deviation 1 are taken", file=sys.stderr)
         numbers = self.metadata.get("normalization", "0/1").split("/")
         self.mean, self.deviation = (np.array(each.split(","), np.float32) for each in numbers)
+        self.classes = json.loads(self.metadata.get("classes", "[]"))
 
     def read(self, path):
         """An image [height, width, channels], normalised."""
         try:
-            image = Image.open(path).convert("RGB" if self.channels == 3 else "L").resize(self.size, Image.BILINEAR)
+            image = ImageOps.exif_transpose(Image.open(path)).convert("RGB" if self.channels == 3 else "L")
         except OSError as error:
             fail(f"{path}: is not an image: {error}")
+        image = self.cropped(image) if "resize" in self.metadata else image.resize(self.size, Image.BILINEAR)
         pixels = np.asarray(image, np.float32).reshape(*reversed(self.size), self.channels)
         return (pixels / 255 - self.mean) / self.deviation
+
+    def cropped(self, image):
+        """The middle of an image whose shorter side has become `resize`, as where networks are scored."""
+        resize, short = int(self.metadata["resize"]), min(image.size)
+        image = image.resize([resize * side // short for side in image.size], Image.BILINEAR)
+        left, top = (round((side - own) / 2) for side, own in zip(image.size, self.size))
+        return image.crop((left, top, left + self.size[0], top + self.size[1]))
 
     def predict(self, images):
         """Probabilities [images, classes]."""
@@ -65,7 +74,7 @@ class Classifier:
         return self.session.run(["probabilities"], {self.name: np.ascontiguousarray(batch)})[0]
 
     def label(self, number):
-        return CIFAR10[number] if self.metadata.get("dataset") == "cifar10" else f"class {number}"
+        return self.classes[number] if number < len(self.classes) else f"class {number}"
 
 
 def main():

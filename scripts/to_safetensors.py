@@ -8,6 +8,7 @@ Needs torch and safetensors. Files are read without running what they hold.
 """
 
 import argparse
+import json
 import pathlib
 import re
 import sys
@@ -106,6 +107,17 @@ def converted(name, tensor, dtype):
     return result
 
 
+def class_names(path):
+    """The lines of a file."""
+    try:
+        names = path.read_text(encoding="utf-8").splitlines()
+    except (OSError, UnicodeDecodeError) as error:
+        fail(f"{path}: cannot be read: {error}")
+    if not names or not all(names):
+        fail(f"{path}: has an empty line, or none; write a class's name into each")
+    return names
+
+
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("input", type=pathlib.Path, help="file of torch.save, or .safetensors")
@@ -117,6 +129,7 @@ def main():
     )
     parser.add_argument("--model", help="name in lpw's catalogue, such as resnet50, noted in the file")
     parser.add_argument("--normalization", help="of its images, as the trainers' --normalization; noted in the file")
+    parser.add_argument("--classes", type=pathlib.Path, help="text file of the classes' names, a line each; noted too")
     options = parser.parse_args()
     content = state_dict(read(options.input), options.key, options.input)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
@@ -130,6 +143,8 @@ def main():
     kept = {name: converted(name, tensor, DTYPES.get(options.dtype)) for name, tensor in kept.items()}
     metadata = {"format": "pt", **notes}
     metadata |= {key: getattr(options, key) for key in ("model", "normalization") if getattr(options, key)}
+    if options.classes:
+        metadata["classes"] = json.dumps(class_names(options.classes))
     save_file(kept, options.output, metadata)
     types = sorted({str(tensor.dtype).removeprefix("torch.") for tensor in kept.values()})
     print(

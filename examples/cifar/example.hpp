@@ -2,7 +2,7 @@
 #pragma once
 
 #include "../shared/trainer_program.hpp"
-#include "options.hpp"
+#include "data.hpp"
 
 namespace cifar {
 
@@ -20,8 +20,10 @@ inline example::Banner banner(const Options& o, const lpw::data::Dataset& datase
 }
 
 inline example::Exported exported(const Options& o, const lpw::data::Dataset& dataset) {
-  return {{{"model", o.plain_model()}, {"dataset", o.images()}, {"normalization", describe(dataset.normalization)}},
-          {dataset.test.height, dataset.test.width, dataset.test.channels}};
+  example::Metadata about{{"model", o.plain_model()}, {"dataset", o.images()}};
+  about.merge(image_notes(o));
+  about.merge(lpw::train::notes_of(dataset));
+  return {std::move(about), {dataset.test.height, dataset.test.width, dataset.test.channels}};
 }
 
 }  // namespace cifar

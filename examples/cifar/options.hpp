@@ -1,30 +1,17 @@
 // The options of the trainer of networks for images, and what they mean for the library.
 #pragma once
 
-#include <algorithm>
-#include <cstdio>
-#include <filesystem>
+#include <cstdint>
 #include <limits>
-#include <map>
 #include <optional>
-#include <span>
 #include <string>
-#include <utility>
 #include <vector>
 
-#include <lpw/data/cifar.hpp>
-#include <lpw/data/held_out.hpp>
 #include <lpw/data/normalization.hpp>
-#include <lpw/data/synthetic.hpp>
 #include <lpw/io/image_folder.hpp>
-#include <lpw/io/load_options.hpp>
 #include <lpw/io/npy_images.hpp>
-#include <lpw/io/safetensors.hpp>
 #include <lpw/models/catalogue.hpp>
-#include <lpw/train/image_classification.hpp>
-#include <lpw/train/printable.hpp>
 
-#include "../shared/fingerprint.hpp"
 #include "../shared/option_table.hpp"
 #include "../shared/run_options.hpp"
 
@@ -55,11 +42,12 @@ struct Options : example::RunOptions {
   int cutout = 0;
   std::string augment = "standard", convolution = "winograd";
   std::int64_t train_subset = 0, test_subset = 0, held_out = 0;
-  std::int64_t image_size = 224, resize = 256;  // of a folder's images
+  std::int64_t image_size = 224, resize = 0;  // of a folder's images
   double crop_area = 0.08, split = 0.2;
   std::uint64_t split_seed = 0;
   std::string damaged = "refuse";
   std::int64_t classes = 10, channels = 3;  // of the data: complete() finds them
+  std::vector<std::string> known_classes;   // of the network that is evaluated, as far as its file names them
 
   /// Which images there are: synthetic, synthetic-half, synthetic-shifted, cifar10, cifar100, folder or npy.
   [[nodiscard]] std::string images() const { return is_drawn(data) ? data : is_npy() ? "npy" : dataset; }
@@ -73,6 +61,8 @@ struct Options : example::RunOptions {
   [[nodiscard]] bool is_npy() const { return data.find(".npy:") != data.npos; }
   [[nodiscard]] std::string npy_images() const { return data.substr(0, data.find(".npy:") + 4); }
   [[nodiscard]] std::string npy_labels() const { return data.substr(data.find(".npy:") + 5); }
+  /// Of a folder's images that are scored, in pixels.
+  [[nodiscard]] std::int64_t shorter_side() const { return resize > 0 ? resize : (image_size * 8 + 3) / 7; }
   /// Whether the weights are made of templates.
   [[nodiscard]] bool has_templates() const { return lpw::models::has_templates(model); }
   /// The plain network that a run ends with.
@@ -90,9 +80,15 @@ struct Options : example::RunOptions {
   if (o.images() == "folder") return std::nullopt;
   return example::Idle{"dataset", "the images are not decoded from files (--dataset folder)"};
 }
+[[nodiscard]] inline std::optional<example::Idle> without_crops(const Options& o) {
+  if (const auto idle = without_files(o)) return idle;
+  if (o.augment != "none") return std::nullopt;
+  return example::Idle{"augment", "no crops are drawn"};
+}
 [[nodiscard]] inline std::optional<example::Idle> without_split(const Options& o) {
-  if (o.has_own_images()) return std::nullopt;
-  return example::Idle{"dataset", "these images have a test set of their own"};
+  const bool split = o.images() == "npy" || (o.images() == "folder" && !lpw::io::has_validation_folder(o.data));
+  if (split) return std::nullopt;
+  return example::Idle{o.images() == "folder" ? "data" : "dataset", "these images have a test set of their own"};
 }
 
 /// The rows of what becomes of images of one's own.
@@ -107,8 +103,9 @@ struct Options : example::RunOptions {
        .idle = without_files},
       {.name = "resize",
        .member = &Options::resize,
-       .help = "where they are scored: their shorter side in pixels, before the middle is cut out of them",
-       .check = at_least<std::int64_t>(8, {}, 8192),
+       .help = "where they are scored: their shorter side in pixels, before the middle is cut out of them; 0: 8/7 of "
+               "--image-size, as 256 of 224",
+       .check = at_least<std::int64_t>(8, 0, 8192),
        .section = Section::data,
        .idle = without_files},
       {.name = "crop-area",
@@ -117,7 +114,7 @@ struct Options : example::RunOptions {
        .check = range(0.001, 1.0),
        .role = Role::training,
        .section = Section::data,
-       .idle = without_files},
+       .idle = without_crops},
       {.name = "damaged",
        .member = &Options::damaged,
        .help = "files that cannot be decoded: refuse, or skip: all are decoded once at the start, and those are named "
@@ -161,7 +158,11 @@ inline example::OptionTable<Options> Options::own() {
                "DIR/train/CLASS/FILE and DIR/val/CLASS/FILE",
        .check = one_of({"cifar10", "cifar100", "folder"}),
        .role = Role::data,
-       .section = images},
+       .section = images,
+       .idle = [](const Options& o) -> std::optional<Idle> {
+         if (!o.is_npy()) return std::nullopt;
+         return Idle{"data", "the images are those of the .npy files"};
+       }},
       {.name = "normalization",
        .member = &Options::normalization,
        .help = "what pixels are normalised by: imagenet, cifar10, or MEAN/STD of pixels in [0, 1], such as 0.5/0.25 or "
@@ -252,214 +253,20 @@ inline void find_data(Options& o) {
   if (!Options::is_drawn(o.data)) o.data = example::absolute_path(o.data);
 }
 
+/// Throws OptionError where images are cut out of smaller ones.
+inline void require_sizes(const Options& o) {
+  lpw::require<lpw::OptionError>(o.images() != "folder" || o.shorter_side() >= o.image_size, "--resize ", o.resize,
+                                 ": expected at least --image-size ", o.image_size);
+}
+
 inline void complete(Options& o) {
   lpw::require<lpw::OptionError>(!Options::is_drawn(o.data) || o.dataset == "cifar10", "--dataset ", o.dataset,
                                  " needs --data DIR; the synthetic data has 10 classes");
-  lpw::require<lpw::OptionError>(o.images() != "folder" || o.resize >= o.image_size, "--resize ", o.resize,
-                                 ": expected at least --image-size ", o.image_size);
+  require_sizes(o);
   lpw::require<lpw::OptionError>(o.init.empty() || !o.has_templates(), "--init ", o.init,
                                  ": is a plain network, and the weights of --model ", o.model,
                                  " are made of templates; start --model ", o.plain_model(), " from it");
   find_data(o);
-}
-
-/// Images as a text that tells whether they are the same: of files, their classes' folders, names and sizes.
-[[nodiscard]] inline std::string fingerprint(const lpw::data::ImageSet& set) {
-  if (!set.source)
-    return lpw::to_text(example::fingerprint_of(std::span(set.pixels)), " and labels ",
-                        example::fingerprint_of(std::span(set.labels)));
-  std::string names;
-  for (std::int64_t i = 0; i < set.count; ++i) {
-    const std::filesystem::path file = set.source->name(i);
-    std::error_code unknown;  // a size that cannot be had: reading the file says why
-    names += lpw::to_text(file.parent_path().filename().string(), '/', file.filename().string(), ' ',
-                          std::filesystem::file_size(file, unknown), '\n');
-  }
-  return lpw::to_text("files ", example::fingerprint_of(std::span<const char>(names)), " and labels ",
-                      example::fingerprint_of(std::span(set.labels)));
-}
-
-/// How processes that train together, and a run that goes on, know that they have the same images.
-[[nodiscard]] inline std::string fingerprint(const Options&, const lpw::data::Dataset& dataset) {
-  return lpw::to_text("training ", fingerprint(dataset.train), "; test ", fingerprint(dataset.test));
-}
-
-[[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
-  nlohmann::json result{{"dataset", o.images()}};
-  if (o.has_own_images()) result["images"] = fingerprint(o, dataset);
-  if (o.has_templates()) result["collapsed_model"] = o.plain_model();
-  return result;
-}
-
-/// Takes the data set that a saved network was trained on; the folder of its files remains the caller's to say.
-inline void adopt_images(Options& o, const std::string& images) {
-  const bool drawn = Options::is_drawn(images);
-  lpw::require<lpw::OptionError>(!drawn || Options::is_drawn(o.data), o.eval,
-                                 ": was trained on the synthetic data; evaluate it without --data");
-  lpw::require<lpw::OptionError>(drawn || (!Options::is_drawn(o.data) && o.is_npy() == (images == "npy")), o.eval,
-                                 ": was trained on ", images, "; say with --data ",
-                                 images == "npy" ? "IMAGES.npy:LABELS.npy" : "DIR", " where its files are");
-  if (drawn) o.data = images;
-  if (!drawn && images != "npy") o.dataset = images;
-}
-
-template <class Given>
-void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
-  const auto images = recorded.at("dataset").get<std::string>();
-  lpw::require<lpw::OptionError>(!given("dataset") || Options::is_drawn(images) || images == o.dataset, o.eval,
-                                 ": was trained on ", images, "; leave out --dataset ", o.dataset);
-  adopt_images(o, images);
-}
-
-/// How many channels a file's normalization is for: it has a number for each, or a name.
-[[nodiscard]] inline std::int64_t channels_of(const std::string& normalization) {
-  const auto means = normalization.substr(0, normalization.find('/'));
-  return means == normalization ? 3 : std::count(means.begin(), means.end(), ',') + 1;
-}
-
-/// What the images of a network in a file were normalised by, as far as the file says. Throws FileError where it says
-/// what is no normalization.
-[[nodiscard]] inline std::optional<lpw::data::Normalization> normalization_in(
-    const std::map<std::string, std::string>& metadata, const std::string& file) {
-  const auto found = metadata.find("normalization");
-  if (found == metadata.end()) return std::nullopt;
-  try {
-    return lpw::data::parse_normalization(found->second, channels_of(found->second));
-  } catch (const lpw::OptionError& error) {
-    lpw::fail<lpw::FileError>(file, ": its normalization is none: ", error.what());
-  }
-}
-
-/// Takes what a saved network's images were normalised by.
-template <class Given>
-void adopt_normalization(Options& o, const std::map<std::string, std::string>& metadata, Given&& given) {
-  const auto trained = normalization_in(metadata, o.eval);
-  if (!trained) return;
-  lpw::require<lpw::OptionError>(
-      !given("normalization") ||
-          same(*trained, lpw::data::parse_normalization(o.normalization, std::ssize(trained->mean))),
-      o.eval, ": was trained on images normalised by ", describe(*trained), "; leave out --normalization ",
-      o.normalization);
-  o.normalization = describe(*trained);
-}
-
-template <class Given>
-void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
-  if (const auto model = content.metadata.find("model"); model != content.metadata.end() && !given("model"))
-    o.model = model->second;
-  if (const auto images = content.metadata.find("dataset"); images != content.metadata.end() && !given("dataset"))
-    adopt_images(o, images->second);
-  adopt_normalization(o, content.metadata, given);
-}
-
-/// What is to be said of a network that was read from a file, to train or to score it: whether it knows other images.
-[[nodiscard]] inline std::vector<std::string> remarks_on_model(const Options&, const std::string& file,
-                                                               const lpw::data::Dataset& dataset,
-                                                               const lpw::io::LoadReport& report) {
-  const auto trained = normalization_in(report.metadata, file);
-  const auto here = describe(dataset.normalization);
-  if (!trained)
-    return {lpw::to_text("warning: ", file, " does not say what its images were normalised by; here they are by ", here,
-                         ", or what --normalization says")};
-  if (same(*trained, dataset.normalization)) return {};
-  const auto there = describe(*trained);
-  return {lpw::to_text("warning: ", file, " was trained on images normalised by ", there, ", here they are by ", here,
-                       "; --normalization ", there, " is its own")};
-}
-
-/// Whether a checkpoint is evaluated on other test images than its run was.
-inline bool other_data(const Options& o, const lpw::data::Dataset&) {
-  return o.recorded.at("test-subset") != o.test_subset;
-}
-
-/// Evaluated is always a plain network where it comes from a file of one.
-inline lpw::nn::ImageNetworkOptions network_options(const Options& o) {
-  return lpw::models::options_of(o.evaluates_model() ? o.plain_model() : o.model,
-                                 {.classes = o.classes, .in_channels = o.channels, .dropout = o.dropout});
-}
-
-/// The images that were left out, on the standard error: the first ten of them, and how many there are.
-inline void report_skipped(const Options& o, const std::vector<std::string>& skipped) {
-  if (skipped.empty() || !o.processes->leads()) return;
-  for (std::size_t i = 0; i < std::min<std::size_t>(skipped.size(), 10); ++i)
-    std::fprintf(stderr, "warning: skipped: %s\n", lpw::train::one_line(skipped[i]).c_str());
-  std::fprintf(stderr, "warning: %zu images were skipped (--damaged skip)\n", skipped.size());
-}
-
-/// Images of one's own.
-inline lpw::data::Dataset load_own_images(const Options& o) {
-  const lpw::data::DataSplitOptions split{.part = o.split, .seed = o.split_seed};
-  if (o.images() == "npy") return lpw::io::read_npy_dataset(o.npy_images(), o.npy_labels(), split);
-  const auto damaged = o.damaged == "skip" ? lpw::io::Damaged::skip : lpw::io::Damaged::refuse;
-  auto [dataset, skipped] = lpw::io::read_image_folder(
-      o.data, {.size = o.image_size, .resize = o.resize, .damaged = damaged, .split = split});
-  report_skipped(o, skipped);
-  return std::move(dataset);
-}
-
-/// The procedural images of a name.
-[[nodiscard]] inline lpw::data::SyntheticOptions synthetic_options(const std::string& images) {
-  lpw::data::SyntheticOptions options;
-  if (images == "synthetic") return options;
-  options.train /= 2, options.test /= 2;
-  if (images == "synthetic-shifted") {
-    options.seed = 1;
-    options.difficulty.min_contrast = 0.2f, options.difficulty.noise = 0.14f;
-    options.difficulty.rotation = 0.4f, options.difficulty.occluded = 0.5f;
-  }
-  return options;
-}
-
-/// Throws OptionError for a part that is more than there is.
-inline void require_images(std::int64_t size, std::int64_t count, const char* option) {
-  lpw::require<lpw::OptionError>(size <= count, option, ' ', size, ": there are only ", count, " images");
-}
-
-/// A published or procedural data set, or a part of it.
-inline lpw::data::Dataset load_known_images(const Options& o) {
-  const std::string images = o.images();
-  const bool drawn = Options::is_drawn(images);
-  const auto layout = images == "cifar100" ? lpw::data::cifar100_layout() : lpw::data::cifar10_layout();
-  const auto synthetic = synthetic_options(images);
-  const auto whole = [&](std::int64_t drawn_images, const auto& files, std::int64_t records) {
-    return drawn ? drawn_images : std::ssize(files) * records;
-  };
-  require_images(o.train_subset, whole(synthetic.train, layout.train_files, layout.train_records), "--train-subset");
-  require_images(o.test_subset, whole(synthetic.test, layout.test_files, layout.test_records), "--test-subset");
-  const lpw::data::SubsetSizes subset{.train = o.train_subset, .test = o.test_subset};
-  return drawn ? lpw::data::synthetic(synthetic, subset) : lpw::data::read_cifar(o.data, layout, subset);
-}
-
-inline lpw::data::Dataset load_data(const Options& o) {
-  const bool own = o.has_own_images();
-  auto dataset = own ? load_own_images(o) : load_known_images(o);
-  const auto reduce = [own](lpw::data::ImageSet& set, std::int64_t size, const char* option) {
-    if (!own || size == 0) return;
-    require_images(size, set.count, option);
-    set = lpw::data::balanced_subset(set, size);
-  };
-  reduce(dataset.train, o.train_subset, "--train-subset");
-  reduce(dataset.test, o.test_subset, "--test-subset");
-  if (!o.normalization.empty())
-    dataset.normalization = lpw::data::parse_normalization(o.normalization, dataset.train.channels);
-  lpw::data::hold_out(dataset, o.held_out);
-  return dataset;
-}
-
-inline lpw::train::ImageClassificationOptions task_options(const Options& o) {
-  const bool files = o.images() == "folder";
-  auto augment = o.augment == "none" ? lpw::data::no_augmentation
-                 : files             ? lpw::data::resized_crop_flip
-                                     : lpw::data::pad_crop_flip;
-  if (augment.resized_crop) augment.resized_crop->least = o.crop_area;
-  augment.cutout = o.cutout;
-  const lpw::train::ImageClassificationOptions defaults;
-  return {.batch = o.batch,
-          .augment = augment,
-          .label_smoothing = o.label_smoothing,
-          .seed = o.seed,
-          .test_batch = files ? std::min(o.batch, defaults.test_batch) : defaults.test_batch,
-          .member_data = example::member_data(o)};
 }
 
 }  // namespace cifar

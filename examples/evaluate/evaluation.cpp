@@ -146,8 +146,11 @@ struct Other {
   return result;
 }
 
-[[nodiscard]] lpw::data::ImageSet read_other(const Options& o, const Inputs& inputs, const Other& other) {
-  return read_images("ood", other.data, inputs.dataset, inputs.files, o.test_subset, false);
+[[nodiscard]] lpw::data::ImageSet read_other(const Options& o, const Inputs& inputs, const Other& other,
+                                             bool report = true) {
+  auto files = inputs.files;
+  files.report = report;
+  return read_images("ood", other.data, inputs.dataset, files, o.test_subset, false);
 }
 
 [[nodiscard]] Json score(const Options& o, const std::vector<Source>& sources, const Inputs& inputs,
@@ -201,12 +204,12 @@ struct Evaluation::Data {
 
 Evaluation::Evaluation(const Options& o, const std::vector<Source>& sources)
     : data_(new Data{o, sources, read_inputs(o, sources)}) {
-  for (const Other& other : others(o)) (void)read_other(o, data_->inputs, other);
+  for (const Other& other : others(o)) (void)read_other(o, data_->inputs, other, false);
   if (!o.corruptions.empty()) check_corruptions(o, data_->inputs, reference_of(o));
 }
 Evaluation::~Evaluation() = default;
 
-const lpw::data::Normalization& Evaluation::normalization() const { return data_->inputs.dataset.normalization; }
+const lpw::data::Dataset& Evaluation::dataset() const { return data_->inputs.dataset; }
 
 void Evaluation::run(const Scored& scored, Predictor& predictor) const {
   const auto& [options, sources, inputs] = *data_;

@@ -5,6 +5,8 @@
 #include <string>
 #include <vector>
 
+#include <lpw/data/dataset.hpp>
+
 #include "predictor.hpp"
 #include "sources.hpp"
 
@@ -25,8 +27,8 @@ class Evaluation {
   Evaluation(const Evaluation&) = delete;
   Evaluation& operator=(const Evaluation&) = delete;
 
-  /// What the networks' inputs are normalised with, for each channel.
-  [[nodiscard]] const lpw::data::Normalization& normalization() const;
+  /// The test images, and what the networks' inputs are normalised with.
+  [[nodiscard]] const lpw::data::Dataset& dataset() const;
 
   /// Scores networks on everything that the options ask for, prints tables, and writes the files of --out, of which
   /// docs/evaluation.md says what they hold. Throws what is wrong with the images, NonFinite for networks that have

@@ -11,11 +11,15 @@
 #include <lpw/io/image_folder.hpp>
 #include <lpw/io/npy_images.hpp>
 
+#include "../shared/skipped.hpp"
+
 namespace evaluate {
 
 /// How images in files are read: as the networks' own.
 struct FileImages {
   std::int64_t size = 224, resize = 256;
+  bool skip = false;   // what cannot be decoded
+  bool report = true;  // and say what that is
 };
 
 namespace detail {
@@ -62,8 +66,11 @@ namespace data = lpw::data;
   lpw::require<lpw::OptionError>(!labelled || !known.class_names.empty(), "--", option, ' ', text,
                                  ": the names of the networks' classes are not known; take .npy files");
   std::vector<std::string> skipped;
-  const auto names = labelled ? known.class_names : lpw::io::detail::class_names(text);
-  auto set = lpw::io::read_class_folders(text, names, {.size = files.size, .resize = files.resize}, skipped);
+  const auto names = labelled ? known.class_names : lpw::io::class_folders(text);
+  const auto damaged = files.skip ? lpw::io::Damaged::skip : lpw::io::Damaged::refuse;
+  auto set = lpw::io::read_class_folders(text, names, {.size = files.size, .resize = files.resize, .damaged = damaged},
+                                         skipped);
+  if (files.report) example::report_skipped(skipped);
   lpw::require<lpw::OptionError>(set.height == known.test.height && set.width == known.test.width, "--", option, ' ',
                                  text, ": its images are read as ", set.width, " x ", set.height,
                                  " pixels, and the networks know ", known.test.width, " x ", known.test.height,

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "../cifar/options.hpp"
+#include "../cifar/data.hpp"
 
 namespace evaluate {
 
@@ -32,6 +32,19 @@ namespace {
   return record;
 }
 
+/// How images in files are read: as the options say, or as the networks' own are, as far as one of them says.
+[[nodiscard]] cifar::Options image_options(const Options& o, const std::vector<Source>& sources) {
+  const auto says = [](const Source& source) { return source.says_images; };
+  const auto found = std::find_if(sources.begin(), sources.end(), says);
+  cifar::Options result = *(found == sources.end() ? sources.front() : *found).run;
+  for (const Source& source : sources)
+    if (result.known_classes.empty()) result.known_classes = source.classes;
+  choose_sizes(o, result);
+  if (o.damaged == "skip") result.damaged = o.damaged;
+  cifar::require_sizes(result);
+  return result;
+}
+
 /// Normalises the images as those of the networks were. Throws OptionError where these differ.
 void normalise(Inputs& inputs, const std::vector<Source>& sources) {
   const auto own = inputs.dataset.normalization;
@@ -57,7 +70,7 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
                         : record != nullptr ? record->train_subset
                                             : 0;
   inputs.held_out = o.held_out >= 0 ? o.held_out : record != nullptr ? record->held_out : 0;
-  cifar::Options data = *sources.front().run;
+  cifar::Options data = image_options(o, sources);
   data.train_subset = inputs.train_subset;
   data.held_out = inputs.held_out;
   if (data.held_out == 0 && cifar::Options::is_drawn(data.images())) data.train_subset = 1;  // none need be drawn
@@ -65,7 +78,7 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   data.normalization.clear();
   inputs.dataset = cifar::load_data(data);
   normalise(inputs, sources);
-  inputs.files = {.size = data.image_size, .resize = data.resize};
+  inputs.files = {.size = data.image_size, .resize = data.shorter_side(), .skip = o.damaged == "skip"};
   if (!o.test.empty())
     inputs.dataset.test = read_images("test", o.test, inputs.dataset, inputs.files, o.test_subset, true);
   inputs.dataset.train = {};

@@ -21,6 +21,13 @@ struct Inputs {
   FileImages files = {};                        // how images in files are read
 };
 
+/// Gives a run the sizes of images that the options say, if they do.
+template <class Run>
+void choose_sizes(const Options& o, Run& run) {
+  if (o.image_size > 0) run.image_size = o.image_size, run.resize = 0;
+  if (o.resize > 0) run.resize = o.resize;
+}
+
 /// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.
 [[nodiscard]] Inputs read_inputs(const Options& options, const std::vector<Source>& sources);
 

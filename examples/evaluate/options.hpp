@@ -23,6 +23,7 @@ struct Options {
   bool convert = false;
   std::string data = "synthetic", dataset = "cifar10", test, ood, corruptions, reference;
   std::int64_t image_size = 0, resize = 0;
+  std::string damaged = "refuse";
   std::int64_t train_subset = -1, test_subset = 0, held_out = -1;
   std::string out, exported, device = "cpu", precision = "fp32", convolution = "winograd";
   std::int64_t batch = 250;
@@ -100,15 +101,21 @@ namespace detail {
        }},
       {.name = "image-size",
        .member = &Options::image_size,
-       .help =
-           "side in pixels of what the networks see of a folder's images; 0: what the run's checkpoint says, or 224",
+       .help = "side in pixels of what the networks see of a folder's images; 0: what their files say, or 224",
        .check = at_least<std::int64_t>(0, {}, 4096),
        .section = images},
       {.name = "resize",
        .member = &Options::resize,
-       .help = "their shorter side in pixels, before the middle is cut out of them; 0: what the run's checkpoint says, "
-               "or 256",
+       .help =
+           "their shorter side in pixels, before the middle is cut out of them; 0: what the networks' files say, or "
+           "8/7 of --image-size",
        .check = at_least<std::int64_t>(0, {}, 8192),
+       .section = images},
+      {.name = "damaged",
+       .member = &Options::damaged,
+       .help = "files that cannot be decoded: refuse, or skip: all are decoded once at the start, and those are named "
+               "and left out; of --data also where the networks' runs did so",
+       .check = one_of({"refuse", "skip"}),
        .section = images},
       {.name = "test",
        .member = &Options::test,

@@ -1,6 +1,7 @@
 // What the evaluation does in an element type and on a device: it reads the networks, and predicts with them.
 #pragma once
 
+#include <algorithm>
 #include <span>
 #include <string>
 #include <utility>
@@ -14,6 +15,7 @@
 #include "../shared/trainer_program.hpp"
 #include "evaluation.hpp"
 #include "example.hpp"
+#include "inputs.hpp"
 
 namespace evaluate {
 
@@ -131,6 +133,8 @@ class Program {
         display_.line(lpw::to_text("warning: ", lpw::train::one_line(source.given),
                                    " does not say what its images were normalised by; taken are the statistics of ",
                                    source.images));
+    if (options_.test.empty() && !cifar::without_split(*sources.front().run) && !any_says_images(sources))
+      display_.line(lpw::train::one_line(cifar::warn_of_split(*sources.front().run, sources.front().given)));
     const Evaluation evaluation(options_, sources);
     std::vector<Network> networks;
     Scored scored{.members = {}, .machine = example::Machine<Device>::description()};
@@ -145,7 +149,7 @@ class Program {
       scored.members.push_back(members);
     }
     if (!options_.exported.empty()) export_scored(networks, evaluation, sources);
-    NetworksPredictor<Network> predictor(std::move(networks), evaluation.normalization(), options_.batch);
+    NetworksPredictor<Network> predictor(std::move(networks), evaluation.dataset().normalization, options_.batch);
     try {
       evaluation.run(scored, predictor);
     } catch (const lpw::NonFinite& error) {
@@ -157,14 +161,19 @@ class Program {
   }
 
  private:
+  [[nodiscard]] static bool any_says_images(const std::vector<Source>& sources) {
+    return std::any_of(sources.begin(), sources.end(), [](const Source& source) { return source.says_images; });
+  }
+
   void export_scored(std::vector<Network>& networks, const Evaluation& evaluation, const std::vector<Source>& sources) {
     lpw::require<lpw::OptionError>(networks.size() == 1, "--export ", options_.exported, ": writes one network, and ",
                                    networks.size(), " are scored; name one by --network");
     const Source& source = sources.front();
-    example::export_network(options_.exported, networks.front(), {32, 32, 3},
-                            {{"model", source.run->plain_model()},
-                             {"dataset", source.images},
-                             {"normalization", describe(evaluation.normalization())}});
+    auto run = *source.run;
+    choose_sizes(options_, run);
+    auto [about, sample] = cifar::exported(run, evaluation.dataset());
+    if (!source.says_images) about.erase("split"), about.erase("split-seed");  // which are not known
+    example::export_network(options_.exported, networks.front(), sample, std::move(about));
     display_.line("exported " + lpw::train::one_line(options_.exported));
   }
 

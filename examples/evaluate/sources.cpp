@@ -8,7 +8,7 @@
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/safetensors.hpp>
 
-#include "../cifar/options.hpp"
+#include "../cifar/data.hpp"
 #include "../shared/record.hpp"
 
 namespace evaluate {
@@ -29,8 +29,6 @@ namespace fs = std::filesystem;
   run.data = o.data;
   run.dataset = o.dataset;
   run.convert = o.convert;
-  if (o.image_size > 0) run.image_size = o.image_size;
-  if (o.resize > 0) run.resize = o.resize;
   if (!o.model.empty()) run.model = o.model;
   return run;
 }
@@ -53,6 +51,7 @@ namespace fs = std::filesystem;
   source.held_out = run.held_out;
   source.initialised = !run.init.empty();
   source.served = run.serve;
+  source.says_images = true;
   return run;
 }
 
@@ -65,10 +64,12 @@ namespace fs = std::filesystem;
   source.says_normalization = content.metadata.contains("normalization");
   auto run = asked(o, source.file);
   cifar::adopt_model(run, content, [&](const std::string& name) { return name == "model" && !o.model.empty(); });
+  source.says_images = cifar::has_image_notes(content.metadata);
   if (checkpoint.empty() || !is_there(checkpoint)) return run;
-  const auto trained = read_checkpoint(source, checkpoint, o);
+  const auto trained = read_checkpoint(source, checkpoint, o);  // which older files leave it to
   run.image_size = trained.image_size, run.resize = trained.resize;
   run.split = trained.split, run.split_seed = trained.split_seed, run.damaged = trained.damaged;
+  if (run.known_classes.empty()) run.known_classes = trained.known_classes;
   return run;
 }
 
@@ -103,8 +104,28 @@ namespace fs = std::filesystem;
   cifar::complete(run);
   source.model = source.kind == Kind::snapshots ? run.plain_model() : run.model;
   source.images = run.images();
+  source.classes = run.known_classes;
+  if (source.says_images) source.notes = cifar::image_notes(run);
   source.run = std::make_shared<const cifar::Options>(std::move(run));
   return source;
+}
+
+/// Throws OptionError where two networks know other images, of which no ensemble can be scored.
+void require_same_images(const Source& first, const Source& other, const Options& o) {
+  lpw::require<lpw::OptionError>(other.images == first.images, other.given, ": was trained on ", other.images, ", and ",
+                                 first.given, " on ", first.images, "; they are no ensemble: score them apart");
+  lpw::require<lpw::OptionError>(lpw::io::same_class_names(first.classes, other.classes), other.given, ": tells ",
+                                 lpw::io::list_class_names(other.classes), " apart, and ", first.given, ' ',
+                                 lpw::io::list_class_names(first.classes), "; they are no ensemble: score them apart");
+  for (const auto& [name, value] : other.notes) {
+    const auto found = first.notes.find(name);
+    const bool chosen = (name == "image-size" && o.image_size > 0) || (name == "resize" && o.resize > 0);
+    lpw::require<lpw::OptionError>(
+        chosen || found == first.notes.end() || found->second == value, other.given, ": was trained with --", name, ' ',
+        value, ", and ", first.given, " with ", found == first.notes.end() ? "" : found->second,
+        name == "image-size" || name == "resize" ? "; say with --" + name + " which is to count"
+                                                 : std::string("; they are no ensemble: score them apart"));
+  }
 }
 
 }  // namespace
@@ -124,10 +145,9 @@ std::vector<Source> find_sources(const Options& o) {
                                  "(see --help)");
   std::vector<Source> sources;
   for (const auto& name : given) {
-    sources.push_back(find_source(name, o));
-    const auto &first = sources.front(), &last = sources.back();
-    lpw::require<lpw::OptionError>(last.images == first.images, name, ": was trained on ", last.images, ", and ",
-                                   first.given, " on ", first.images, "; they are no ensemble: score them apart");
+    const auto source = find_source(name, o);
+    for (const Source& other : sources) require_same_images(other, source, o);
+    sources.push_back(source);
   }
   return sources;
 }

@@ -3,6 +3,7 @@
 
 #include <cstdint>
 #include <filesystem>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -28,6 +29,9 @@ struct Source {
   bool initialised = false;                        // from a saved network, of which nothing is known
   std::string served = {};                         // what it ended with by its --serve
   bool says_normalization = true;                  // by what its images were normalised
+  bool says_images = false;                        // what the next one is
+  std::map<std::string, std::string> notes = {};   // how its images were made of files: options by their names
+  std::vector<std::string> classes = {};           // that it tells apart; empty: it does not say
   std::int64_t steps = 0;                          // of snapshots: those up to this one are the run's
 
   /// "members of checkpoint.lpw"
@@ -46,7 +50,8 @@ struct Source {
 /// How many training images of a data set (Source::images) are meant, where 0 is all of them: 0 also for their count.
 [[nodiscard]] std::int64_t subset_of(const std::string& images, std::int64_t size);
 
-/// All of --network. Throws OptionError and FileError for what is no network, or of other data than the rest.
+/// All of --network. Throws OptionError and FileError for what is no network, or of other data, classes or images than
+/// the rest.
 [[nodiscard]] std::vector<Source> find_sources(const Options& options);
 
 }  // namespace evaluate

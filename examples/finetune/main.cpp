@@ -7,6 +7,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -21,20 +22,21 @@ namespace {
 
 using Arguments = std::vector<std::string>;
 
-/// As in examples/configs/finetune-resnet50.toml, but for the network.
+/// As in examples/configs/finetune-resnet50.toml, but for the network and the size of minibatches. What the members
+/// share learns at `late-lr` / K.
 constexpr std::string_view recipe = R"(dataset = "folder"
 epochs = 20
 batch = 32
-lr = 1e-4
 late-lr = 1e-3
 momentum = 0.9
 weight-decay = 1e-4
 schedule = "steps:10:0.1"
-members = 10
 release-epoch = 0
 late = "batchnorm"
 base-gradient = "mean"
 )";
+constexpr double late_rate = 1e-3;  // as there
+constexpr int default_members = 10;
 
 /// What is shown where no data is given: the network that is pretrained, and how it is fine-tuned. The procedural
 /// images are small and few, and take larger rates than ImageNet's.
@@ -100,6 +102,24 @@ const Arguments tuning{"--data",
   return (self.parent_path() / name).string();
 }
 
+/// A number that an option has, or another one where it is not given, or is no number above zero, which the trainer
+/// refuses.
+[[nodiscard]] double number_of(const Arguments& arguments, const std::string& name, double otherwise) {
+  const std::string text = value_of(arguments, name);
+  double value = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
+  return error == std::errc() && end == text.data() + text.size() && value > 0 ? value : otherwise;
+}
+
+/// The recipe for the members that are asked for.
+[[nodiscard]] std::string recipe_for(const Arguments& arguments) {
+  const double members = number_of(arguments, "members", default_members),
+               rate = number_of(arguments, "late-lr", late_rate) / members;
+  char numbers[96];
+  std::snprintf(numbers, sizeof numbers, "members = %d\nlr = %.6g\n", default_members, rate);
+  return std::string(recipe) + numbers;
+}
+
 /// Becomes the trainer. Returns the exit code where it cannot.
 int become_trainer(const Arguments& arguments) {
   const std::string program = trainer();
@@ -129,8 +149,9 @@ int become_trainer(const Arguments& arguments) {
 
 /// Becomes the trainer, with the recipe as a --config that nobody else sees.
 int become_trainer_with_recipe(const Arguments& arguments) {
+  const std::string text = recipe_for(arguments);
   const int file = ::memfd_create("recipe", 0);
-  if (file < 0 || ::write(file, recipe.data(), recipe.size()) != static_cast<ssize_t>(recipe.size())) {
+  if (file < 0 || ::write(file, text.data(), text.size()) != static_cast<ssize_t>(text.size())) {
     std::fprintf(stderr, "finetune: cannot hand over the recipe: %s; give it: --config a file of examples/configs\n",
                  std::strerror(errno));
     return 1;
@@ -174,8 +195,9 @@ int main(int argc, char** argv) {
   };
   if (any({"help", "version"}) || std::find(arguments.begin(), arguments.end(), "-h") != arguments.end()) {
     std::printf(
-        "finetune is cifar --dataset folder with the recipe of examples/configs/finetune-resnet50.toml:\n\n%s\n",
-        std::string(recipe).c_str());
+        "finetune is cifar with the recipe of examples/configs/finetune-resnet50.toml, but for its batch of 256; of K "
+        "members, lr is late-lr / K:\n\n%s\n",
+        recipe_for({}).c_str());
     std::printf("  finetune --data DIR --model resnet50 --init pretrained.safetensors --convert --out RUN_DIR\n\n");
     std::fflush(stdout);
     return become_trainer(arguments);

@@ -53,7 +53,7 @@ struct RunOptions {
 
   std::string collapse = "affine", serve = "collapsed";
   bool best = false, tensorboard = false;
-  std::int64_t line_search = 0;
+  std::int64_t line_search = 0, patience = 0;
 
   nlohmann::json recorded = {};  // by the checkpoint in `eval`: the description of its run
   lpw::distributed::AnyCommunicator* processes = &lpw::distributed::single_process();  // that train together

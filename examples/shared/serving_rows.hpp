@@ -36,6 +36,7 @@ template <class O>
                                                        : Averaging::affine;
   result.convex = o.collapse == "fitted:convex";
   result.best = o.best;
+  result.patience = o.patience;
   lpw::require<lpw::OptionError>(result.served != lpw::train::Served::dropout || o.dropout > 0, "--serve ", o.serve,
                                  ": without dropout its samples are all alike; train with --dropout above 0");
   return result;
@@ -78,6 +79,15 @@ OptionTable<O> serving_rows() {
        .member = &O::best,
        .help =
            "keep the best candidate by held-out samples: of the networks after each epoch, collapsed, and at the end",
+       .role = Role::training,
+       .section = Section::training,
+       .later = true},
+      {.name = "patience",
+       .member = &O::patience,
+       .help =
+           "stop after so many epochs without a better score on held-out samples than before, counted where members "
+           "are released from there on; --best keeps the best epoch's network; 0: train all --epochs",
+       .check = at_least<std::int64_t>(0),
        .role = Role::training,
        .section = Section::training,
        .later = true},

@@ -80,7 +80,7 @@ class TrainerProgram {
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
     if (options_.evaluates_model())
-      remark(options_.eval, data, lpw::io::load_safetensors(options_.eval, network, {.convert = options_.convert}));
+      remark(options_.eval, data, lpw::io::load_safetensors(options_.eval, network, load_options(data)));
     require_parameters(options_, network);
     require_same_data(data);
     Task task(data, task_options(options_), processes_);
@@ -152,11 +152,20 @@ class TrainerProgram {
       trainer.add(std::make_unique<lpw::train::EventLog<Network, Task>>(folder));
   }
 
+  /// How a saved network is read that is to tell the classes of the data apart.
+  template <class Data>
+  [[nodiscard]] lpw::io::LoadOptions load_options(const Data& data) const {
+    lpw::io::LoadOptions result{.convert = options_.convert};
+    if constexpr (requires { data.class_names; }) result.classes = data.class_names;
+    return result;
+  }
+
   /// Starts from a saved network, whose head may be for other classes.
   template <class Data>
   void initialise(Network& network, const Data& data) {
-    const auto report =
-        lpw::io::load_safetensors(options_.init, network, {.convert = options_.convert, .new_head = true});
+    auto how = load_options(data);
+    how.new_head = true;
+    const auto report = lpw::io::load_safetensors(options_.init, network, how);
     display_.line(lpw::to_text("start from ", lpw::train::one_line(options_.init), ": ",
                                lpw::train::one_line(report.describe())));
     remark(options_.init, data, report);

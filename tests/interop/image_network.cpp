@@ -2,7 +2,8 @@
 //   image_network NAME CLASSES MODEL IN OUT
 // MODEL holds torchvision's weights, IN images [B, H, W, 3] and labels [B]; OUT is a safetensors file with `features`
 // and `logits` in evaluation, in double and, behind `float.`, in float; and in double `loss` and `training_logits` by
-// the minibatch's statistics, and under their names the gradients and the running statistics after that.
+// the minibatch's statistics, and under their names the gradients and the running statistics after that. In a build
+// with ONNX, OUT.onnx is the network as a graph, and OUT.folded.onnx the same with its batch norms folded.
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -11,6 +12,7 @@
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/io/model.hpp>
+#include <lpw/io/onnx.hpp>
 #include <lpw/models/catalogue.hpp>
 
 using namespace lpw;
@@ -75,7 +77,12 @@ void compute(const std::vector<std::string>& arguments) {
   const auto content = io::load_safetensors(arguments[3]);
   io::Safetensors result;
   auto rounded = load<float>(arguments[0], arguments[1], arguments[2]);
-  add_evaluation(result.tensors, rounded, member<float>(content, "images"), "float.");
+  const auto seen = member<float>(content, "images");
+  add_evaluation(result.tensors, rounded, seen, "float.");
+  for (const bool folded : {false, true})
+    if (io::onnx::compiled)
+      io::save_onnx(arguments[4] + (folded ? ".folded.onnx" : ".onnx"), rounded, seen.shape().slice(2, 5),
+                    {.fold_batch_norm = folded});
   auto network = load<double>(arguments[0], arguments[1], arguments[2]);
   const auto images = member<double>(content, "images");
   add_evaluation(result.tensors, network, images, "");

@@ -64,6 +64,35 @@ def check_served(folder, model, image):
     check(bad.returncode == 1 and "is not an image" in bad.stderr, f"serve_example.py says {bad.stderr}")
 
 
+def check_folder(folder, run, cifar, evaluate):
+    """Of images of one's own: the file says the classes' names, and how large and from what images are cut."""
+    try:
+        from PIL import Image
+    except ImportError:
+        return
+    random = np.random.default_rng(0)
+    for name, shade in (("bright", 190), ("dark", 60)):
+        (folder / "images" / name).mkdir(parents=True)
+        for i in range(10):
+            pixels = np.clip(random.normal(shade, 20, (30 - i, 20 + i, 3)), 0, 255).astype(np.uint8)
+            Image.fromarray(pixels).save(folder / "images" / name / f"{i}.png")
+    model = folder / "own.onnx"
+    small = "--model wrn-10-1 --epochs 10 --members 1 --batch 4 --lr 0.05 --image-size 16 --threads 1".split()
+    run(cifar, "--data", folder / "images", "--dataset", "folder", *small, "--out", folder / "own", "--export", model)
+    other = folder / "evaluated.onnx"
+    run(evaluate, "--network", folder / "own", "--data", folder / "images", "--export", other)
+    sessions = [onnxruntime.InferenceSession(str(path)) for path in (model, other)]
+    shapes = [session.get_inputs()[0].shape for session in sessions]
+    check(shapes == [["batch", 3, 16, 16]] * 2, f"own.onnx and evaluated.onnx take {shapes}")
+    metadata, again = (session.get_modelmeta().custom_metadata_map for session in sessions)
+    check(metadata == again, f"evaluated.onnx: metadata {again}, expected {metadata}")
+    expected = {"image-size": "16", "resize": "18", "classes": '["bright","dark"]', "split": "0.2"}
+    check(expected.items() <= metadata.items(), f"own.onnx: metadata {metadata}")
+    files = [folder / "images" / name / "3.png" for name in ("bright", "dark")]
+    done = subprocess.run([sys.executable, "-B", SERVE, model, *files], check=True, capture_output=True, text=True)
+    check([line.split(": ")[1].split()[0] for line in done.stdout.splitlines()] == ["bright", "dark"], done.stdout)
+
+
 def main(cifar, evaluate):
     def run(*arguments):
         done = subprocess.run([str(argument) for argument in arguments], capture_output=True, text=True)
@@ -84,6 +113,7 @@ def main(cifar, evaluate):
         ensemble = json.loads((scored / "evaluation.json").read_text())["test"]["ensemble"]
         check_scores(members, images, labels, ensemble["nll"], ensemble["accuracy"])
         check_served(folder, members, images[0])
+        check_folder(folder, run, cifar, evaluate)
 
 
 if __name__ == "__main__":

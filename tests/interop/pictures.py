@@ -8,13 +8,15 @@ import tempfile
 
 try:
     import numpy as np
-    from PIL import Image, ImageOps
+    from PIL import Image, ImageOps, __version__
 except ImportError:
     print("SKIPPED: no NumPy or Pillow")
     sys.exit(77)
 
 PROGRAM = sys.argv[1]
 random = np.random.default_rng(0)
+# Pillow 13 resizes columns before rows where it finds that cheaper, and rounds to bytes between.
+DIFFERENCE = 1 if int(__version__.split(".")[0]) >= 13 else 0
 
 
 def photograph(height, width):
@@ -61,20 +63,19 @@ def check(folder):
         # The library is the same, by default settings.
         assert distance(found(folder, path, "whole"), images[path.name]) == 0, path
     path, image = folder / "photograph.jpg", images["photograph.jpg"]
-    # 1: Pillow 13 resizes columns before rows where it finds that cheaper, and rounds to bytes between.
     for height, width in ((224, 224), (100, 333), (500, 600), (17, 19), (1, 1)):
         expected = image.resize((width, height), Image.BILINEAR)
-        assert distance(found(folder, path, "resize", height, width), expected) <= 1, (height, width)
+        assert distance(found(folder, path, "resize", height, width), expected) <= DIFFERENCE, (height, width)
     for top, left, height, width in ((10, 20, 300, 250), (0, 0, 50, 60), (370, 0, 5, 500), (100, 100, 1, 1)):
         box = image.crop((left, top, left + width, top + height)).resize((224, 224), Image.BILINEAR)
-        assert distance(found(folder, path, "crop", top, left, height, width, 224), box) <= 1, (top, left)
+        assert distance(found(folder, path, "crop", top, left, height, width, 224), box) <= DIFFERENCE, (top, left)
     for name in ("photograph.jpg", "full.jpg", "turned6.jpg"):
         image = images[name]
         short = min(image.size)
         size = tuple(256 * side // short for side in image.size)
         left, top = (round((side - 224) / 2) for side in size)
         expected = image.resize(size, Image.BILINEAR).crop((left, top, left + 224, top + 224))
-        assert distance(found(folder, folder / name, "centre", 256, 224), expected) <= 1, name
+        assert distance(found(folder, folder / name, "centre", 256, 224), expected) <= DIFFERENCE, name
 
 
 with tempfile.TemporaryDirectory() as name:

@@ -5,6 +5,7 @@
 Exits with 0 where everything agrees, 1 where not, 77 where a module is missing.
 """
 
+import json
 import pathlib
 import subprocess
 import sys
@@ -60,7 +61,11 @@ def check_script(folder):
             all(torch.equal(found[name], plain[name]) and found[name].dtype == plain[name].dtype for name in plain), ""
         )
         check(metadata["format"] == "pt" and "model" not in metadata, metadata)
-    found, metadata, _ = convert(plain, folder, "--dtype", "F32", "--model", "resnet18", "--normalization", "imagenet")
+    names = folder / "names.txt"
+    names.write_text('oak\n"ash"\n')
+    notes = ["--model", "resnet18", "--normalization", "imagenet", "--classes", names]
+    found, metadata, _ = convert(plain, folder, "--dtype", "F32", *notes)
+    check(json.loads(metadata["classes"]) == ["oak", '"ash"'], metadata)
     check(torch.equal(found["b.weight"], other.float()), "half is not converted")
     check(metadata["model"] == "resnet18" and metadata["normalization"] == "imagenet", metadata)
     found, metadata, printed = convert({"a": weight, "tied": weight, "turned": weight.t(), "epoch": 7}, folder)
@@ -74,6 +79,8 @@ def check_script(folder):
     refused({"weights": plain}, folder, "has no 'net'", "--key", "net")
     refused({"a": torch.tensor([1e9])}, folder, "beyond the largest", "--dtype", "F16")
     refused(plain, folder, "--strip c.", "--strip", "c.")
+    names.write_text("oak\n\nash\n")
+    refused(plain, folder, "names.txt: has an empty line", "--classes", names)
 
 
 def check_trainer(cifar, folder):

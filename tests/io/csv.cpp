@@ -20,6 +20,11 @@ TEST_CASE("a table has numbers by columns, and classes by their names") {
   CHECK(table.class_names == std::vector<std::string>{"ash\ntree", "oak"});
   CHECK(table.labels == std::vector<std::int32_t>{1, 0, 1});
   CHECK(table.row(2)[1] == 6.f);
+  lpw::io::write_file_atomically(folder / "a.csv", "1;0.5;oak\n2;0.25;ash\n");
+  const auto bare = lpw::io::read_csv(folder / "a.csv", {.label = "3", .separator = ';', .names = false});
+  CHECK(bare.columns == std::vector<std::string>{"1", "2"});
+  CHECK(bare.values == std::vector<float>{1.f, 0.5f, 2.f, 0.25f});
+  CHECK(bare.labels == std::vector<std::int32_t>{1, 0});
 }
 
 TEST_CASE("a table that holds something else is refused by file and line") {
@@ -34,11 +39,15 @@ TEST_CASE("a table that holds something else is refused by file and line") {
   CHECK(contains(refused("a,b\n1,\n"), "a.csv:2: column b is empty; fill it in"));
   CHECK(contains(refused("a,b\n1,oak\n"), "a.csv:2: column b holds oak, which is no number"));
   CHECK(contains(refused("a,b\n1,nan\n"), "holds nan"));
+  CHECK(contains(refused("1,-2e3\n3,4\n"), "a.csv:1: holds numbers alone, where the columns' names are expected"));
   CHECK(contains(refused("a,b\n1,\"2\n"), "a quote is not closed"));
   CHECK(contains(refused("a,b\n1,\"2\"3\n"), "something follows a closing quote"));
   lpw::io::write_file_atomically(folder / "a.csv", "a,b\n1,2\n");
   CHECK(contains(message_of<lpw::OptionError>([&] { (void)lpw::io::read_csv(folder / "a.csv", {.label = "c"}); }),
                  "there is no column c, which `label` names; the first is a"));
+  lpw::io::write_file_atomically(folder / "a.csv", "a,b\n1,oak\n2, \n");
+  CHECK(contains(message_of<lpw::FileError>([&] { (void)lpw::io::read_csv(folder / "a.csv", {.label = "b"}); }),
+                 "a.csv:3: column b, the label, is empty; fill it in"));
   Fuzz fuzz(3);
   for (std::int64_t i = fuzz_inputs(500); i > 0; --i) (void)refused(fuzz.damaged("a,\"b\"\n1,2\n3,\"4\"\n"));
 }

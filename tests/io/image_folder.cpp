@@ -65,6 +65,29 @@ TEST_CASE("a folder is split by its seed, or has a folder val") {
                  "parted/val/c: is no class of the training set; expected 2 such as a"));
 }
 
+TEST_CASE("images are known by the ending of their names, or where that tells nothing, by what they hold") {
+  const TemporaryFolder folder;
+  for (const char* name : {"a", "b"}) write_class(folder / name, 4, name[0]);
+  int number = 0;
+  for (const char* name : {"0.jpe", "1.JFIF", "2", "3.image"})
+    std::filesystem::rename(folder / "a" / (std::to_string(number) + (number % 2 == 0 ? ".JPEG" : ".png")),
+                            folder / "a" / name),
+        ++number;
+  lpw::io::write_file_atomically(folder / "a/BMs.txt", "BM is not always a BMP");
+  const auto dataset = lpw::io::read_image_folder(folder.path(), tiny).dataset;
+  CHECK(dataset.train.count + dataset.test.count == 8);
+  lpw::io::write_file_atomically(folder / "a/4", "GIF89a");
+  CHECK(contains(refused_folder(folder.path()), "a/4: is of a kind that is not read; convert it"));
+  lpw::io::write_file_atomically(folder / "a/4", "");
+  for (const char* part : {"train", "test"})
+    for (const char* name : {"a", "b"}) write_class(folder / "parts" / part / name, 2, name[0]);
+  CHECK(contains(refused_folder(folder / "parts"), "parts/test: is not read, and part of train/ would be split off"));
+  CHECK_FALSE(lpw::io::has_validation_folder(folder / "parts"));
+  std::filesystem::rename(folder / "parts/test", folder / "parts/val");
+  CHECK(lpw::io::has_validation_folder(folder / "parts"));
+  CHECK(lpw::io::read_image_folder(folder / "parts", tiny).dataset.test.count == 4);
+}
+
 TEST_CASE("images of a folder become minibatches as their files are read by themselves") {
   const TemporaryFolder folder;
   for (const char* name : {"a", "b"}) write_class(folder / name, 4, name[0]);
@@ -105,8 +128,15 @@ TEST_CASE("damaged files end an epoch by name, or are named and left out") {
   REQUIRE(found.skipped.size() == 1);
   CHECK(contains(found.skipped.front(), "a/1.png: is no image"));
   CHECK(found.dataset.train.count + found.dataset.test.count == 7);
+  lpw::io::write_file_atomically(folder / "b/1.png", "no image");
+  lpw::io::write_file_atomically(folder / "b/closed.png", "");
+  std::filesystem::remove(folder / "b/closed.png");
+  std::filesystem::create_directory(folder / "b/closed.png");  // whoever runs this, it cannot be read
+  CHECK(contains(refused_folder(folder.path(), skip), "b/closed.png: is not a regular file"));
+  std::filesystem::remove(folder / "b/closed.png");
   for (const char* name : {"0.JPEG", "2.JPEG", "3.png"}) lpw::io::write_file_atomically(folder / "a" / name, "");
-  CHECK(contains(refused_folder(folder.path(), skip), "a: none of its images can be read; the first error is "));
+  CHECK(contains(refused_folder(folder.path(), skip),
+                 "a: none of its images can be read; the first error is " + (folder / "a/0.JPEG").string()));
 }
 
 TEST_CASE("folders that are no data sets are refused by name, with what to do") {
@@ -118,7 +148,7 @@ TEST_CASE("folders that are no data sets are refused by name, with what to do") 
   write_class(folder / "a", 2, 0);
   CHECK(contains(refused_folder(folder.path()), "has one folder, a; a network tells at least two classes apart"));
   std::filesystem::create_directory(folder / "b");
-  CHECK(contains(refused_folder(folder.path()), "b: a class without images (.jpg, .jpeg, .png)"));
+  CHECK(contains(refused_folder(folder.path()), "b: a class without images (JPEG or PNG files)"));
   lpw::io::write_file_atomically(folder / "b/1.webp", "");
   CHECK(contains(refused_folder(folder.path()), "b/1.webp: is of a kind that is not read; convert it"));
   std::filesystem::remove(folder / "b/1.webp");
@@ -133,5 +163,9 @@ TEST_CASE("folders that are no data sets are refused by name, with what to do") 
   CHECK(contains(refused({.size = 4}), "expected a size from 8 to 4096, found 4"));
   CHECK(contains(refused({.size = 64, .resize = 32}), "expected `resize` from 64 (the size) to 8192, found 32"));
 }
+
+#else
+
+TEST_CASE("folders of images are data sets") { WARN("SKIPPED: libjpeg-turbo or libpng is not compiled in"); }
 
 #endif

@@ -378,6 +378,21 @@ TEST_CASE("model file: a new head is made where the file's is of other classes, 
   CHECK(state_of(few).at("conv1.weight") == state_of(many).at("conv1.weight"));
   // One of the same classes is taken, and what is not the head must fit.
   CHECK(io::load_safetensors(folder / "many", many, {.new_head = true}).kept.empty());
+  // As many classes of other names are others, as far as both are known.
+  const std::vector<std::string> animals{"cat", "dog", "eel"}, trees{"ash", "oak", "yew"};
+  io::save_safetensors(folder / "few", few, {{"classes", io::describe_class_names(animals)}});
+  CHECK(io::load_safetensors(folder / "few", few, {.new_head = true, .classes = trees}).kept.size() == 2);
+  CHECK(io::load_safetensors(folder / "few", few, {.new_head = true, .classes = animals}).kept.empty());
+  CHECK(io::load_safetensors(folder / "few", few).kept.empty());
+  CHECK(
+      message_of<lpw::FileError>([&] { io::load_safetensors(folder / "few", few, {.classes = trees}); }) ==
+      (folder / "few").string() +
+          ": tells other classes apart, cat, dog and eel, than the data has, ash, oak and yew; take data of the same, "
+          "or start training from the file, with a new head");
+  io::save_safetensors(folder / "few", few, {{"classes", "cat, dog, eel"}});
+  CHECK(contains(message_of<lpw::FileError>([&] { io::load_safetensors(folder / "few", few, {.classes = trees}); }),
+                 "damaged: its `classes` are no list of names, but cat, dog, eel"));
+  CHECK(io::list_class_names({"a", "b", "c", "d", "e"}) == "a, b, c and 2 more");
   CHECK(io::LoadReport{.taken = {"a"}, .passed_over = {"b.num_batches_tracked"}}.describe() ==
         "1 tensor taken; not taken of the file: 1 counter of batches");
   lpw::nn::WideResNet<float, Cpu> wider({.depth = 10, .widen = 2, .classes = 3}, Philox(1));

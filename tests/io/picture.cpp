@@ -114,6 +114,22 @@ TEST_CASE("files that are no good images are refused by name, with what to do") 
       contains(message_of<lpw::FileError>([&] { (void)lpw::io::read_picture(folder / "none.png"); }), "No such file"));
 }
 
+TEST_CASE("bytes too many in a JPEG are passed over where no pixel is lost, and hide no damage") {
+  const TemporaryFolder folder;
+  const auto jpeg = jpeg_of(smooth_picture(33, 50));
+  const auto tables = jpeg.find("\xff\xdb"), frame = frame_of(jpeg) - 2, scan = jpeg.find("\xff\xda"),
+             end = jpeg.size() - 2;
+  const auto with = [&](const std::string& whole, std::size_t at) {
+    return std::string(whole).insert(at, "\x01\x02\x03");
+  };
+  const auto cut = jpeg.substr(0, (scan + end) / 2) + jpeg.substr(end);  // half of its pixels, and the end of image
+  for (const auto& harmless :
+       {with(jpeg, tables), with(jpeg, frame), with(jpeg, end), with(with(jpeg, end), frame), jpeg + cut})
+    CHECK(refused_picture(folder, harmless).empty());
+  for (const auto& damaged : {cut, with(cut, tables), with(cut, frame), with(jpeg, tables).substr(0, end)})
+    CHECK(contains(refused_picture(folder, damaged), "damaged JPEG"));
+}
+
 TEST_CASE("damaged images are refused or read, and no more") {
   const TemporaryFolder folder;
   const auto picture = smooth_picture(12, 20);
@@ -122,5 +138,9 @@ TEST_CASE("damaged images are refused or read, and no more") {
     for (std::int64_t i = fuzz_inputs(300); i > 0; --i)
       (void)refused_picture(folder, fuzz.damaged(whole), {.most_pixels = 1 << 16});
 }
+
+#else
+
+TEST_CASE("photographs are read from files") { WARN("SKIPPED: libjpeg-turbo or libpng is not compiled in"); }
 
 #endif

@@ -47,6 +47,7 @@ OF_TRAINERS = {  # form, lowest, highest, and another that stands for something 
     "sam-start": COUNT,
     "checkpoint-minutes": ABOVE_ZERO,
     "line-search": (INT, 2, 10**6, 0),
+    "patience": COUNT,
 }
 CHOICES_OF_TRAINERS = {"optimizer", "base-gradient", "release-momentum", "average-by", "precision", "device"} | {
     "collapse",
@@ -69,7 +70,7 @@ OF_CIFAR = {
     "test-subset": COUNT,
     "held-out": COUNT,
     "image-size": (INT, 8, 4096, None),
-    "resize": (INT, 8, 8192, None),
+    "resize": (INT, 8, 8192, 0),
     "crop-area": (FLOAT, 0.001, 1, None),
     "split": (FLOAT, 0.001, 0.999, None),
     "split-seed": (UINT, 0, 2**64 - 1, None),

@@ -40,10 +40,11 @@ TEST_CASE("what chooses by held-out samples is refused without them, by its fiel
   };
   for (const auto& [o, name] : {std::pair{ServingOptions{.best = true}, "`best`"},
                                 std::pair{ServingOptions{.collapse = Averaging::greedy}, "`collapse` greedy"},
+                                std::pair{ServingOptions{.patience = 2}, "`patience`"},
                                 std::pair{ServingOptions{.collapse = Averaging::fitted}, "`collapse` fitted"}}) {
     CHECK(refusal(serving(o), test::dataset()) ==
           to_text(name, " chooses by samples that are not trained on, and there are none; ",
-                  o.best ? "" : "leave `collapse` at affine, or before training ", "say how many in `held_out`"));
+                  o.chooses() ? "leave `collapse` at affine, or before training " : "", "say how many in `held_out`"));
     CHECK(refusal(serving(o), parted()).empty());
   }
   TrainOptions plain = serving({.collapse = Averaging::greedy});
@@ -94,6 +95,44 @@ TEST_CASE("the best candidate is what is left, and a run that is interrupted fin
     CHECK(summary_in(folder / "run")["best"] == summary["best"]);
     CHECK(model_in(folder / "run") == model_in(undisturbed / "run"));
   }
+}
+
+TEST_CASE("training stops after epochs without a better held-out score, wherever it was interrupted") {
+  const TemporaryFolder folder;
+  TrainOptions o = serving({.best = true, .patience = 2});
+  o.epochs = 12;
+  const auto lose = [](int pass, DropoutToy& network) {  // the head from the fifth epoch on: 12 + 12 + 4 + 4 passes
+    if (pass >= 32) fill(network.head.weight.value(), 0.f);
+  };
+  ServedRun run(o);
+  run.task.hook = lose;
+  REQUIRE(run.train(folder / "run") == 0);
+  const auto summary = summary_in(folder / "run");
+  const auto best = summary["best_epoch"].get<std::int64_t>(), last = summary["epochs"].get<std::int64_t>();
+  CHECK(best <= 4);
+  CHECK(last == std::max<std::int64_t>(best, 2) + 2);  // the two epochs before release do not count
+  CHECK(summary["best"] == to_text("epoch ", best));
+  CHECK(
+      contains(run.display.text(), to_text("stopped after epoch ", last, "/12: the held-out accuracy was best after")));
+  const auto again = [&](int pass) {
+    const auto path = folder / to_text(pass);
+    ServedRun first(o);
+    first.task.hook = [&](int now, DropoutToy& network) {
+      lose(now, network);
+      if (now == pass) raise(SIGINT);
+    };
+    REQUIRE(first.train(path) == SIGINT);
+    ServedRun rest(o);
+    rest.task.hook = [&](int now, DropoutToy& network) { lose(now + pass + 1, network); };
+    REQUIRE(rest.train(path, true) == 0);
+    CHECK(summary_in(path)["epochs"] == last);
+    CHECK(model_in(path) == model_in(folder / "run"));
+  };
+  for (const int pass : {14, 30}) again(pass);
+  ServedRun evaluated(o);  // what has stopped does not go on
+  REQUIRE(evaluated.train(folder / "run", true) == 0);
+  CHECK(evaluated.task.pass == 0);
+  CHECK(summary_in(folder / "run")["epochs"] == last);
 }
 
 namespace {

@@ -1,5 +1,6 @@
-// Tables of numbers in text files: a first line with the columns' names, then a line for each sample, separated by
-// commas, fields in double quotes where they hold one (RFC 4180). One column may hold classes, as any texts.
+// Tables of numbers in text files: a first line with the columns' names, if they have some, then a line for each
+// sample, separated by commas, fields in double quotes where they hold one (RFC 4180). One column may hold classes, as
+// any texts.
 #pragma once
 
 #include <algorithm>
@@ -38,6 +39,7 @@ inline constexpr char comma = ',';
 struct CsvOptions {
   std::string label = {};  // the column of classes; empty: there is none
   char separator = comma;
+  bool names = true;  // whether the first line has the columns' names; without, they are called 1, 2, ...
 };
 
 namespace detail {
@@ -102,11 +104,32 @@ class CsvRecords {
   std::int64_t line_ = 1, next_line_ = 1;
 };
 
+/// A field without blanks around it.
+[[nodiscard]] inline std::string_view csv_trimmed(std::string_view text) {
+  while (!text.empty() && text.front() == ' ') text.remove_prefix(1);
+  while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
+  return text;
+}
+
+/// The columns' names that the first record is, or where it has none, their numbers. Throws FileError where they are to
+/// be names, and all are numbers: a sample that would be lost.
+[[nodiscard]] inline std::vector<std::string> csv_names(const std::vector<std::string>& first, bool names,
+                                                        const std::string& place) {
+  std::vector<std::string> result;
+  bool numbers = true;
+  for (const auto& field : first) {
+    numbers = numbers && parse_double(csv_trimmed(field));
+    result.push_back(names ? field : to_text(result.size() + 1));
+  }
+  require<FileError>(!names || !numbers, place,
+                     ": holds numbers alone, where the columns' names are expected; write "
+                     "them above, or say that there are none (`names`)");
+  return result;
+}
+
 /// A field as a number. Throws FileError for what is none.
 [[nodiscard]] inline float csv_number(const std::string& text, const std::string& place, const std::string& column) {
-  std::string_view trimmed = text;
-  while (!trimmed.empty() && trimmed.front() == ' ') trimmed.remove_prefix(1);
-  while (!trimmed.empty() && trimmed.back() == ' ') trimmed.remove_suffix(1);
+  const auto trimmed = csv_trimmed(text);
   require<FileError>(!trimmed.empty(), place, ": column ", column, " is empty; fill it in, or leave out the line");
   const auto value = parse_double(trimmed);
   require<FileError>(value && is_finite(*value) && is_finite(static_cast<float>(*value)), place, ": column ", column,
@@ -117,30 +140,37 @@ class CsvRecords {
 
 }  // namespace detail
 
-/// Reads a table. Throws FileError naming file and line for a line with more or fewer fields than the first, a field
-/// that is no finite number, quotes that do not close, or a table without samples; OptionError where no column is
-/// called as the options say.
+/// Reads a table. Throws FileError naming file and line for a first line of numbers in place of names, a line with more
+/// or fewer fields than the first, a field that is no finite number, a label that is empty, quotes that do not close,
+/// or a table without samples; OptionError where no column is called as the options say.
 [[nodiscard]] inline Table read_csv(const std::filesystem::path& path, const CsvOptions& options = {}) {
   const auto bytes = read_file<char>(path);
   const std::string name = path.string();
   detail::CsvRecords records({bytes.data(), bytes.size()}, name, options.separator);
   Table table;
-  std::vector<std::string> header, fields, classes;
-  require<FileError>(records.next(header), name, ": is empty; expected a line of columns' names and lines of numbers");
+  std::vector<std::string> fields, classes;
+  bool more = records.next(fields);
+  require<FileError>(more, name, ": is empty; expected a line of columns' names and lines of numbers");
+  const auto header = detail::csv_names(fields, options.names, records.place());
   const auto label = std::find(header.begin(), header.end(), options.label) - header.begin();
   const bool labelled = !options.label.empty();
   require<OptionError>(!labelled || label < std::ssize(header), name, ": there is no column ", options.label,
                        ", which `label` names; the first is ", header.front());
   for (std::int64_t c = 0; c < std::ssize(header); ++c)
     if (!labelled || c != label) table.columns.push_back(header[to_size(c)]);
-  while (records.next(fields)) {
+  for (more = !options.names || records.next(fields); more; more = records.next(fields)) {
     require<FileError>(fields.size() == header.size(), records.place(), ": has ", fields.size(),
                        " fields, the first line ", header.size());
-    for (std::int64_t c = 0; c < std::ssize(header); ++c)
-      if (labelled && c == label)
-        classes.push_back(fields[to_size(c)]);
-      else
-        table.values.push_back(detail::csv_number(fields[to_size(c)], records.place(), header[to_size(c)]));
+    for (std::int64_t c = 0; c < std::ssize(header); ++c) {
+      const auto& field = fields[to_size(c)];
+      if (!labelled || c != label) {
+        table.values.push_back(detail::csv_number(field, records.place(), header[to_size(c)]));
+        continue;
+      }
+      require<FileError>(!detail::csv_trimmed(field).empty(), records.place(), ": column ", options.label,
+                         ", the label, is empty; fill it in, or leave out the line");
+      classes.push_back(field);
+    }
     ++table.rows;
   }
   require<FileError>(table.rows > 0, name, ": has a line of columns' names and no samples");

@@ -13,8 +13,10 @@
 #include <cctype>
 #include <cstdint>
 #include <filesystem>
+#include <fstream>
 #include <iterator>
 #include <memory>
+#include <span>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -34,7 +36,7 @@ namespace lpw::inline LPW_ABI::io {
 /// What becomes of files that are damaged.
 enum class Damaged {
   refuse,  // the first one that is read ends the run with an error that names it
-  skip     // all files are decoded once at the start, and those are left out that cannot be
+  skip     // all files are decoded once at the start, and those are left out that hold no image (NoPicture)
 };
 
 /// How a folder's images become a data set.
@@ -81,6 +83,8 @@ struct Listing {
   std::vector<std::int32_t> labels;
 };
 
+inline namespace LPW_PICTURES {
+
 class FolderSource final : public data::ImageSource {
  public:
   FolderSource(fs::path root, FileNames names, const ImageFolderOptions& options)
@@ -103,6 +107,8 @@ class FolderSource final : public data::ImageSource {
   FileNames names_;
   ImageFolderOptions options_;
 };
+
+}  // namespace LPW_PICTURES
 
 /// The names in a folder, but hidden ones, in order. Throws FileError where it cannot be read.
 [[nodiscard]] inline std::vector<std::string> names_in(const fs::path& folder) {
@@ -134,40 +140,55 @@ class FolderSource final : public data::ImageSource {
   return std::find(list.begin(), list.end(), text) != list.end();
 }
 
-/// The folders of a folder: its classes. Throws FileError where there are none.
-[[nodiscard]] inline std::vector<std::string> class_names(const fs::path& root) {
+}  // namespace detail
+
+/// The folders of a folder, but hidden ones, in the order of their names: its classes. Throws FileError where there are
+/// none.
+[[nodiscard]] inline std::vector<std::string> class_folders(const std::filesystem::path& root) {
   std::vector<std::string> names;
-  for (auto& name : names_in(root))
-    if (is_folder(root / name)) names.push_back(std::move(name));
+  for (auto& name : detail::names_in(root))
+    if (detail::is_folder(root / name)) names.push_back(std::move(name));
   require<FileError>(!names.empty(), root.string(),
                      ": has no folders; expected one for each class, with its images, such as ",
                      (root / "cat" / "1.jpg").string());
   return names;
 }
 
+namespace detail {
+
+/// Whether a file in a class is an image, by the ending of its name, or where that tells nothing, by its first bytes.
+/// Throws FileError for a folder, or an image of a kind that is not read.
+[[nodiscard]] inline bool is_image(const fs::path& file) {
+  const std::string kind = ending(file.filename().string()), name = file.string();
+  if (one_of(kind, {"jpg", "jpeg", "jpe", "jfif", "png"})) return true;
+  require<FileError>(!is_folder(file), name, ": is a folder within a class; move its images up to ",
+                     file.parent_path().string());
+  std::array<std::uint8_t, 16> bytes{};
+  std::ifstream content(file, std::ios::binary);
+  content.read(reinterpret_cast<char*>(bytes.data()), bytes.size());
+  const pictures::Encoded begin{std::span(bytes).first(static_cast<std::size_t>(content.gcount())), name};
+  const bool other = one_of(kind, {"gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl"}) ||
+                     !pictures::other_kind(begin).empty();
+  require<FileError>(!other, name, ": is of a kind that is not read; convert it to JPEG or PNG, or remove it");
+  return pictures::begins_as_jpeg(begin) || pictures::begins_as_png(begin);
+}
+
 /// Adds a class' images. Throws FileError for an empty class, a folder within it, or images of a kind that is not read.
 inline void list_class(const fs::path& folder, const std::string& name, std::int32_t label, Listing& listing) {
   const std::int64_t before = listing.names.size();
   for (const auto& file : names_in(folder)) {
-    const std::string kind = ending(file);
-    if (one_of(kind, {"jpg", "jpeg", "png"})) {
-      listing.names.add(name + '/' + file);
-      listing.labels.push_back(label);
-      continue;
-    }
-    require<FileError>(!one_of(kind, {"gif", "webp", "bmp", "tif", "tiff", "heic", "avif"}), (folder / file).string(),
-                       ": is of a kind that is not read; convert it to JPEG or PNG, or remove it");
-    require<FileError>(!is_folder(folder / file), (folder / file).string(),
-                       ": is a folder within a class; move its images up to ", folder.string());
+    if (!is_image(folder / file)) continue;
+    listing.names.add(name + '/' + file);
+    listing.labels.push_back(label);
   }
   require<FileError>(listing.names.size() > before, folder.string(),
-                     ": a class without images (.jpg, .jpeg, .png); add some, or remove the folder");
+                     ": a class without images (JPEG or PNG files); add some, or remove the folder");
 }
 
 /// The images of all classes that a folder has.
 [[nodiscard]] inline Listing list_images(const fs::path& root, const std::vector<std::string>& classes) {
   Listing listing{.root = root, .names = {}, .labels = {}};
-  for (const auto& name : class_names(root)) {
+  for (const auto& name : class_folders(root)) {
     const auto found = std::lower_bound(classes.begin(), classes.end(), name);
     require<FileError>(found != classes.end() && *found == name, (root / name).string(),
                        ": is no class of the training set; expected ", classes.size(), " such as ", classes.front());
@@ -176,22 +197,21 @@ inline void list_class(const fs::path& folder, const std::string& name, std::int
   return listing;
 }
 
-/// Leaves out the files that cannot be decoded, and says what they are.
+inline namespace LPW_PICTURES {
+
+/// Leaves out the files that hold no image, and says what they are. Throws FileError where one cannot be opened.
 inline void skip_damaged(Listing& listing, const ImageFolderOptions& options, std::vector<std::string>& skipped) {
   std::vector<std::string> errors(listing.labels.size());
   data::in_threads(options.threads > 0 ? options.threads : max_threads(), listing.names.size(), [&](std::int64_t i) {
     try {
       (void)read_picture(listing.root / listing.names[i], options.picture);
-    } catch (const FileError& error) {
+    } catch (const NoPicture& error) {
       errors[to_size(i)] = error.what();
     }
   });
   Listing sound{.root = listing.root, .names = {}, .labels = {}};
   for (std::int64_t i = 0; i < listing.names.size(); ++i) {
-    if (auto& error = errors[to_size(i)]; !error.empty()) {
-      skipped.push_back(std::move(error));
-      continue;
-    }
+    if (!errors[to_size(i)].empty()) continue;
     sound.names.add(listing.names[i]);
     sound.labels.push_back(listing.labels[to_size(i)]);
   }
@@ -199,8 +219,10 @@ inline void skip_damaged(Listing& listing, const ImageFolderOptions& options, st
     const auto label = listing.labels[to_size(i)];
     require<FileError>(std::binary_search(sound.labels.begin(), sound.labels.end(), label),
                        (listing.root / listing.names[i]).parent_path().string(),
-                       ": none of its images can be read; the first error is ", skipped.empty() ? "" : skipped.front());
+                       ": none of its images can be read; the first error is ", errors[to_size(i)]);
   }
+  for (auto& error : errors)
+    if (!error.empty()) skipped.push_back(std::move(error));
   listing = std::move(sound);
 }
 
@@ -216,6 +238,8 @@ inline void skip_damaged(Listing& listing, const ImageFolderOptions& options, st
           .source = std::make_shared<FolderSource>(std::move(listing.root), std::move(listing.names), options)};
 }
 
+}  // namespace LPW_PICTURES
+
 inline void validate(const ImageFolderOptions& options) {
   require<OptionError>(options.size >= 8 && options.size <= 4096,
                        "image folder: expected a size from 8 to 4096, found ", options.size);
@@ -224,6 +248,17 @@ inline void validate(const ImageFolderOptions& options) {
                        options.resize);
   require<OptionError>(options.picture.most_pixels > 0, "image folder: expected `most_pixels` above 0, found ",
                        options.picture.most_pixels);
+}
+
+/// Throws FileError where beside train/ and without val/ there is what looks like another name of it, and would be left
+/// out.
+inline void require_no_other_parts(const fs::path& root) {
+  if (is_folder(root / "val")) return;
+  for (const char* name : {"valid", "validation", "dev", "test"})
+    require<FileError>(!is_folder(root / name), (root / name).string(),
+                       ": is not read, and part of train/ would be split off to score on; call it val, or move it out "
+                       "of ",
+                       root.string());
 }
 
 /// Throws FileError where there is no such folder.
@@ -242,11 +277,18 @@ inline void require_folder(const fs::path& root) {
 [[nodiscard]] inline std::vector<std::string> image_folder_classes(const std::filesystem::path& root) {
   detail::require_folder(root);
   const auto train = detail::is_folder(root / "train") ? root / "train" : root;
-  auto names = detail::class_names(train);
+  auto names = class_folders(train);
   require<FileError>(names.size() > 1, train.string(), ": has one folder, ", names.front(),
                      "; a network tells at least two classes apart");
   return names;
 }
+
+/// Whether a folder has images of its own for validation, in DIR/val beside DIR/train: nothing is split off then.
+[[nodiscard]] inline bool has_validation_folder(const std::filesystem::path& root) {
+  return detail::is_folder(root / "train") && detail::is_folder(root / "val");
+}
+
+inline namespace LPW_PICTURES {
 
 /// The images of DIR/CLASS/..., of these classes, in the order of their names: to score networks on. Throws as
 /// read_image_folder.
@@ -263,20 +305,21 @@ inline void require_folder(const fs::path& root) {
 
 /// The data set in a folder. Throws FileError, naming file and cure, for a folder that is missing, not to be read, or
 /// without classes, for a class without images or that training does not know, and for files of a kind that is not
-/// read; OptionError for options out of range or a split that leaves a class without images.
+/// read, or a folder such as test/ in place of val/; OptionError for options out of range or a split that leaves a
+/// class without images.
 [[nodiscard]] inline ImageFolder read_image_folder(const std::filesystem::path& root,
                                                    const ImageFolderOptions& options = {}) {
   detail::validate(options);
   detail::require_folder(root);
-  const bool parted = detail::is_folder(root / "train"), tested = parted && detail::is_folder(root / "val");
-  const auto train = parted ? root / "train" : root;
+  const auto train = detail::is_folder(root / "train") ? root / "train" : root;
   ImageFolder result;
   auto& dataset = result.dataset;
   dataset.name = root.filename().empty() ? root.parent_path().filename().string() : root.filename().string();
   dataset.normalization = data::parse_normalization("imagenet");
   dataset.class_names = image_folder_classes(root);
   dataset.train = read_class_folders(train, dataset.class_names, options, result.skipped);
-  if (tested) {
+  if (train != root) detail::require_no_other_parts(root);
+  if (has_validation_folder(root)) {
     dataset.test = read_class_folders(root / "val", dataset.class_names, options, result.skipped);
     return result;
   }
@@ -290,5 +333,7 @@ inline void require_folder(const fs::path& root) {
   }
   return result;
 }
+
+}  // namespace LPW_PICTURES
 
 }  // namespace lpw::inline LPW_ABI::io

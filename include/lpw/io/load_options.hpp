@@ -12,6 +12,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/io/class_names.hpp>
 #include <lpw/io/safetensors.hpp>
 #include <lpw/tensor/patterns.hpp>
 
@@ -78,6 +79,8 @@ struct LoadOptions {
   NameChoice skip = {};   // of the network's names: weights that keep their values, whatever the file has under these
                           // names. A head of other classes, or that the file lacks, say
   bool new_head = false;  // skip the network's head (Group::head) where the file lacks it, or has one for other classes
+  std::vector<std::string> classes = {};  // that the network tells apart, by name: a file that notes others (`classes`
+                                          // in its metadata, describe_class_names) is refused, or has no head for them
 };
 
 /// What came of a file's tensors and of a network's weights.
@@ -181,12 +184,22 @@ inline void require_all(const std::string& source, const std::vector<std::string
                   "; names can be changed (rename) or passed over (skip)");
 }
 
-/// The options that pass over the head where they ask for that and the file has not all of it in its shapes.
+/// Throws FileError where a file notes other classes than the options name.
+inline void require_classes(const Safetensors& content, const LoadOptions& options) {
+  const auto& source = content.tensors.source();
+  const auto known = class_names_in(content.metadata, source);
+  require<FileError>(same_class_names(known, options.classes), source, ": tells other classes apart, ",
+                     list_class_names(known), ", than the data has, ", list_class_names(options.classes),
+                     "; take data of the same, or start training from the file, with a new head");
+}
+
+/// The options that pass over the head where they ask for that and the file has not all of it in its shapes, or has one
+/// for other classes.
 [[nodiscard]] inline LoadOptions with_head_skipped(const Safetensors& content, const std::vector<NetworkName>& network,
                                                    const LoadOptions& options) {
   LoadOptions result = options;
   const RenamedTensors file(content, options.rename);
-  bool fits = true;
+  bool fits = same_class_names(options.classes, class_names_in(content.metadata, content.tensors.source()));
   for (const NetworkName& own : network) {
     const auto* stored = file.find(own.name);
     fits = fits && (!own.head || (stored != nullptr && content.tensors.at(*stored).shape == own.shape));

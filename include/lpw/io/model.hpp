@@ -99,14 +99,15 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
 /// Reads such a file into a plain network of the same architecture, or of one that the options make it. Of tied
 /// weights, which are one parameter under several names, the file may hold any. Throws FileError that lists what is
 /// missing and left over, or names the tensor of another shape or type, or that holds what is not finite or a variance
-/// below zero; OptionError for a network that is not plain or a name to skip that is none. The network is untouched
-/// then.
+/// below zero, or for a file of other classes than the options name; OptionError for a network that is not plain or a
+/// name to skip that is none. The network is untouched then.
 template <nn::Visitable M>
 LoadReport load_safetensors(const std::filesystem::path& path, M& network, const LoadOptions& options = {}) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
   detail::require_plain(network, "load_safetensors", "load before release");
   const auto content = load_safetensors(path);
+  if (!options.new_head) detail::require_classes(content, options);
   const auto kernels = detail::kernels_of(network);
   std::vector<detail::NetworkName> names;
   nn::for_each_parameter(network, [&](const std::string& name, auto& parameter) {

@@ -36,7 +36,7 @@ template <class Run>
   const std::int64_t most = std::max(before, after), steps = p.step - p.iteration;
   if (steps < p.epoch || steps / most + (steps % most != 0) > p.epoch) return false;
   if (p.released && !o.due(p.epoch, p.step)) return false;
-  if (!counted(p.work)) return false;
+  if (!counted(p.work) || !within(p.best_epoch.epoch, p.epoch + (p.iteration > 0))) return false;
   for (const auto& [parameter, count] : p.missed_steps)
     if (!within(count, p.step)) return false;
   return within(p.base_steps, p.step) && within(p.late_steps, p.step) &&
@@ -56,6 +56,7 @@ template <class Run>
                        "or evaluate it");
     if (recorded.is_object()) {  // checkpoints of before do not say
       recorded.emplace("work", Work());
+      recorded.emplace("best_epoch", BestEpoch());
       recorded.emplace("missed_steps", nlohmann::json::object());
     }
     require<FileError>(counts_are_whole(recorded), path, ": damaged: its progress is not in whole numbers");

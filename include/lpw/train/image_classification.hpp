@@ -12,6 +12,7 @@
 #include <lpw/data/loader.hpp>
 #include <lpw/data/normalization.hpp>
 #include <lpw/distributed/any_communicator.hpp>
+#include <lpw/io/class_names.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/train/interrupt.hpp>
@@ -28,7 +29,15 @@ struct ImageClassificationOptions {
   std::uint64_t seed = 0;
   std::int64_t test_batch = 250;
   data::MemberData member_data = data::MemberData::own;
+  std::map<std::string, std::string> notes = {};  // of the images, beside normalization and classes: see notes()
 };
+
+/// What the file of a network says of the images of a data set: `normalization`, and `classes` where it names them.
+[[nodiscard]] inline std::map<std::string, std::string> notes_of(const data::Dataset& dataset) {
+  std::map<std::string, std::string> notes{{"normalization", data::describe(dataset.normalization)}};
+  if (!dataset.class_names.empty()) notes.emplace("classes", io::describe_class_names(dataset.class_names));
+  return notes;
+}
 
 /// The task (train/task.hpp) of classifying images by cross-entropy.
 template <nn::Module Network>
@@ -43,13 +52,14 @@ class ImageClassification {
                       distributed::AnyCommunicator& processes = distributed::single_process())
       : options_(options),
         processes_(&processes),
-        normalization_(data::describe(dataset.normalization)),
+        notes_(options.notes),
         train_(dataset.train, dataset.normalization,
                {.batch = options.batch,
                 .augment = options.augment,
                 .seed = options.seed,
                 .member_data = options.member_data}),
         test_(dataset.test, dataset.normalization, data::evaluation(options.test_batch)) {
+    notes_.merge(notes_of(dataset));
     if (dataset.held_out.count > 0)
       held_out_.emplace(dataset.held_out, dataset.normalization, data::evaluation(options.batch));
   }
@@ -58,8 +68,9 @@ class ImageClassification {
   [[nodiscard]] static double train_metric(const Sums& sums) {
     return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
   }
-  /// What its images are normalised by.
-  [[nodiscard]] std::map<std::string, std::string> notes() const { return {{"normalization", normalization_}}; }
+  /// What the file of a network says of the images that it knows: what they are normalised by, their classes where
+  /// the data set names them, and what the options add.
+  [[nodiscard]] std::map<std::string, std::string> notes() const { return notes_; }
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
@@ -244,7 +255,7 @@ class ImageClassification {
 
   ImageClassificationOptions options_;
   distributed::AnyCommunicator* processes_;
-  std::string normalization_;
+  std::map<std::string, std::string> notes_;
   typename data::LoaderFor<T, D>::type train_, test_;
   std::optional<typename data::LoaderFor<T, D>::type> held_out_ = {};
 };

@@ -65,7 +65,7 @@ namespace lpw::inline LPW_ABI::train {
   return lines;
 }
 
-/// What is kept over time, a line each: an average, and snapshots.
+/// What is kept over time, a line each: an average, and snapshots; and when training stops early.
 [[nodiscard]] inline std::vector<std::string> describe_over_time(const TrainOptions& options) {
   std::vector<std::string> lines;
   if (options.average) {
@@ -78,6 +78,10 @@ namespace lpw::inline LPW_ABI::train {
                             "weights after every ", every == 1 ? unit : to_text(every, ' ', unit, 's'), ", from epoch ",
                             start + 1, " on"));
   }
+  if (options.serving.patience > 0)
+    lines.push_back(to_text("training stops after ", options.serving.patience,
+                            " epochs without a better held-out score",
+                            options.releases() ? ", counted from the release on" : ""));
   if (options.snapshots > 0)
     lines.push_back(
         to_text("snapshots: at the ends of the schedule's cycles, of which the last ", options.snapshots, " are kept"));
@@ -96,6 +100,14 @@ template <class Task>
 }
 
 }  // namespace detail
+
+/// Why training ended before all epochs did (TrainingRun::stops).
+[[nodiscard]] inline std::string describe_stop(const Progress& p, std::int64_t epochs, const Words& words) {
+  return to_text("stopped after epoch ", p.epoch, '/', epochs, ": the held-out ", words.metric,
+                 p.best_epoch.epoch == 0 ? std::string(" never was a number")
+                                         : to_text(" was best after epoch ", p.best_epoch.epoch, ", ",
+                                                   fixed(metric_of(p.best_epoch.quality), 4)));
+}
 
 /// What will be trained, before it is: when members are released, the effective batch before and after, which
 /// parameters are stepped otherwise than the rest, what members and steps do besides, and what is kept over time.

@@ -33,7 +33,8 @@ template <class Run>
 /// a choice.
 template <class Run>
 [[nodiscard]] std::optional<Scores> score_by_parameters(Run& run) {
-  if (run.members() == 1 || (run.weights().buffers.size() == 0 && run.options.serving.needs_held_out().empty()))
+  const ServingOptions& serving = run.options.serving;
+  if (run.members() == 1 || (run.weights().buffers.size() == 0 && !serving.best && !serving.chooses()))
     return std::nullopt;
   auto plain = collapsed(run.network, Collapse::parameters);
   return run.task.evaluate(plain);

@@ -1,4 +1,5 @@
-// How a run's members become one network at the end, what of them is served, and what is chosen by held-out samples.
+// How a run's members become one network at the end, what of them is served, and what is chosen by held-out samples:
+// when training stops, too.
 #pragma once
 
 #include <cstdint>
@@ -22,6 +23,7 @@ struct ServingOptions {
   bool best = false;    // the best candidate by held-out samples is what is left
   Served served = Served::collapsed;
   std::int64_t dropout_samples = 0;  // of Served::dropout
+  std::int64_t patience = 0;  // epochs without a better held-out score after which training stops; 0: it does not
 
   /// Whether members are chosen, or weighed, by what they are.
   [[nodiscard]] bool chooses() const { return collapse == Averaging::greedy || collapse == Averaging::fitted; }
@@ -30,6 +32,7 @@ struct ServingOptions {
     if (best) return "`best`";
     if (collapse == Averaging::greedy) return "`collapse` greedy";
     if (collapse == Averaging::fitted) return "`collapse` fitted";
+    if (patience > 0) return "`patience`";
     return {};
   }
 };
@@ -37,6 +40,7 @@ struct ServingOptions {
 /// Throws OptionError for what cannot work in a run that ends with so many members (1 where none are released), and
 /// takes so many snapshots.
 inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t snapshots) {
+  require<OptionError>(o.patience >= 0, "`patience` ", o.patience, "; expected at least 0");
   require<OptionError>(members > 1 || !o.chooses(), o.needs_held_out(),
                        ": fewer than two members are released, of which it would choose; leave `collapse` at affine");
   require<OptionError>(members > 1 || o.served != Served::ensemble,
@@ -57,7 +61,8 @@ inline void validate(const ServingOptions& o, std::int64_t members, std::int64_t
 inline void require_held_out(const ServingOptions& o, bool holds_out) {
   require<OptionError>(o.needs_held_out().empty() || holds_out, o.needs_held_out(),
                        " chooses by samples that are not trained on, and there are none; ",
-                       o.best ? "" : "leave `collapse` at affine, or before training ", "say how many in `held_out`");
+                       o.best || !o.chooses() ? "" : "leave `collapse` at affine, or before training ",
+                       "say how many in `held_out`");
 }
 
 }  // namespace lpw::inline LPW_ABI::train

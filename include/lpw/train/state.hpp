@@ -12,6 +12,7 @@
 #include <nlohmann/json.hpp>
 
 #include <lpw/tensor/error.hpp>
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/train/choices.hpp>
 #include <lpw/train/scores.hpp>
 
@@ -87,6 +88,18 @@ inline void from_json(const nlohmann::json& json, EpochRecord& r) {
 
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Sums, loss, correct, seen)
 
+/// The epoch after which the network scored best on held-out samples, where anything is chosen by that.
+struct BestEpoch {
+  std::int64_t epoch = 0;  // counted from 1; 0: none yet
+  double quality = 0;      // HeldOutScore::quality
+
+  /// Takes a later epoch's if it is better; a score that is NaN never is.
+  void offer(std::int64_t later, double score) {
+    if (!is_nan(score) && (epoch == 0 || score > quality)) epoch = later, quality = score;
+  }
+};
+NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BestEpoch, epoch, quality)
+
 /// Where a run stands, beside its tensors.
 struct Progress {
   std::int64_t epoch = 0, iteration = 0;  // the next ones to train
@@ -98,11 +111,12 @@ struct Progress {
   Sums sums = {};                                         // of this epoch
   Scores before_release = {};
   std::vector<EpochRecord> history = {};
-  Work work = {};        // over all processes
+  Work work = {};  // over all processes
+  BestEpoch best_epoch = {};
   Choices choices = {};  // at the end; not recorded
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, missed_steps,
-                                   epoch_seconds, seconds, sums, before_release, history, work)
+                                   epoch_seconds, seconds, sums, before_release, history, work, best_epoch)
 
 /// Whether a checkpoint's progress counts in whole numbers: others would be cut off, or beyond any integer.
 [[nodiscard]] inline bool counts_are_whole(const nlohmann::json& progress) {
@@ -110,7 +124,8 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
     return std::all_of(names.begin(), names.end(), [&](const char* name) { return in.at(name).is_number_integer(); });
   };
   return whole(progress, {"epoch", "iteration", "step", "base_steps", "late_steps"}) &&
-         whole(progress.at("sums"), {"correct", "seen"}) && whole(progress.at("work"), {"forward", "backward"}) &&
+         whole(progress.at("best_epoch"), {"epoch"}) && whole(progress.at("sums"), {"correct", "seen"}) &&
+         whole(progress.at("work"), {"forward", "backward"}) &&
          std::all_of(progress.at("missed_steps").begin(), progress.at("missed_steps").end(),
                      [](const auto& count) { return count.is_number_integer(); }) &&
          std::all_of(progress.at("history").begin(), progress.at("history").end(), [&](const auto& row) {
@@ -140,7 +155,7 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
   };
   const double samples = static_cast<double>(std::max<std::int64_t>(p.sums.seen, 1));
   return within(p.seconds, 0, longest) && within(p.epoch_seconds, 0, longest) && memory(p.work) &&
-         score(p.sums.loss / samples) && scores(p.before_release) &&
+         score(p.sums.loss / samples) && score(p.best_epoch.quality) && scores(p.before_release) &&
          std::all_of(p.history.begin(), p.history.end(), row);
 }
 

@@ -81,12 +81,16 @@ class Trainer {
   }
 
   /// What run() is going to do, for the user to read before.
-  [[nodiscard]] std::vector<std::string> plan() const { return describe_plan(run_.options, run_.task, run_.progress); }
+  [[nodiscard]] std::vector<std::string> plan() const {
+    if (run_.stops() && run_.progress.epoch < run_.options.epochs)
+      return {describe_stop(run_.progress, run_.options.epochs, Run::words), "evaluating again"};
+    return describe_plan(run_.options, run_.task, run_.progress);
+  }
 
-  /// Trains to the end and leaves the collapsed network, its scores and the run's files; where nothing is left to
-  /// train, evaluates again. Returns the signal that ended it early, or 0; everything up to that step is in the
-  /// checkpoint then, an evaluation that the signal cut short apart. Throws NonFinite when a loss or a weight is, which
-  /// no checkpoint then holds, and FileError where a file cannot be written.
+  /// Trains to the end, or until `patience` is over, and leaves the collapsed network, its scores and the run's files;
+  /// where nothing is left to train, evaluates again. Returns the signal that ended it early, or 0; everything up to
+  /// that step is in the checkpoint then, an evaluation that the signal cut short apart. Throws NonFinite when a loss
+  /// or a weight is, which no checkpoint then holds, and FileError where a file cannot be written.
   int run(const RunFolder& folder, Display& display) {
     const InterruptGuard guard(run_.processes);
     last_checkpoint_ = run_.mark = Clock::now();
@@ -143,7 +147,7 @@ class Trainer {
   /// Trains what is left. Returns the signal that ended it early, or 0.
   int train_epochs(const RunFolder& folder, Display& display) {
     try {
-      while (run_.progress.epoch < run_.options.epochs) {
+      while (run_.progress.epoch < run_.options.epochs && !run_.stops()) {
         if (run_.progress.iteration == 0)
           for (auto& part : run_.parts) part->before_epoch(run_, display);
         if (train_epoch(folder, display)) finish_epoch(folder, display);
@@ -256,13 +260,16 @@ class Trainer {
   void finish(const RunFolder& folder, Display& display) {
     const auto flat = nn::flatten(run_.network);
     const std::int64_t members = run_.members(), base = flat->value.base.dim(1), late = flat->value.late.dim(1);
+    if (run_.progress.epoch < run_.options.epochs)
+      display.line(describe_stop(run_.progress, run_.options.epochs, Run::words));
     const Results results = run_.scored([&] { return collapse_and_score(display); });
     if (run_.progress.released)
       display.line(describe_collapse(run_.progress.choices, members, run_.weights().value.base.dim(1)));
     run_.account();
     nlohmann::ordered_json summary = to_json(results);
     summary["members"] = members;
-    summary["epochs"] = run_.options.epochs;
+    summary["epochs"] = run_.progress.epoch;
+    if (run_.options.serving.patience > 0) summary["best_epoch"] = run_.progress.best_epoch.epoch;
     if (!run_.progress.history.empty()) {
       summary["train_loss"] = run_.progress.history.back().train_loss;
       summary[to_text("train_", Run::words.metric)] = run_.progress.history.back().train_metric;

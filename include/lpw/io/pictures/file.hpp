@@ -8,7 +8,26 @@
 
 #include <lpw/tensor/error.hpp>
 
+// Which files a program reads, as a part of the names of what reads them: a program may hold files that are compiled
+// with a library and without, whose inline functions would otherwise be one, whichever the linker meets first.
+#if defined(LPW_WITH_JPEG) && LPW_WITH_JPEG && defined(LPW_WITH_PNG) && LPW_WITH_PNG
+#define LPW_PICTURES jpeg_and_png
+#elif defined(LPW_WITH_JPEG) && LPW_WITH_JPEG
+#define LPW_PICTURES jpeg
+#elif defined(LPW_WITH_PNG) && LPW_WITH_PNG
+#define LPW_PICTURES png
+#else
+#define LPW_PICTURES neither
+#endif
+
 namespace lpw::inline LPW_ABI::io {
+
+/// A file that holds no image, or one that is damaged or of a kind that is not read: what a program may leave out. One
+/// that cannot be opened, or that this program was built without a reader for, is another FileError.
+class NoPicture : public FileError {
+ public:
+  using FileError::FileError;
+};
 
 /// How photographs are read.
 struct PictureOptions {
@@ -33,9 +52,9 @@ struct Encoded {
       if ((*this)[at + static_cast<std::int64_t>(i)] != static_cast<unsigned char>(text[i])) return false;
     return true;
   }
-  /// Throws FileError: the file is no good image of its kind.
+  /// Throws NoPicture: the file is no good image of its kind.
   [[noreturn]] void refuse(std::string_view kind, std::string_view why) const {
-    fail<FileError>(name, ": damaged ", kind, ": ", why, "; fetch or save it again, or remove it");
+    fail<NoPicture>(name, ": damaged ", kind, ": ", why, "; fetch or save it again, or remove it");
   }
   /// Throws FileError: this program was built without what reads such files.
   [[noreturn]] void refuse_without(std::string_view kind, std::string_view library) const {
@@ -44,11 +63,11 @@ struct Encoded {
   }
 };
 
-/// Throws FileError for an image that no reader should take the memory for, which a small file can announce.
+/// Throws NoPicture for an image that no reader should take the memory for, which a small file can announce.
 inline void require_size(const Encoded& file, std::int64_t height, std::int64_t width, const PictureOptions& options) {
-  require<FileError>(height > 0 && width > 0, file.name, ": damaged: it says to have ", width, " x ", height,
+  require<NoPicture>(height > 0 && width > 0, file.name, ": damaged: it says to have ", width, " x ", height,
                      " pixels");
-  require<FileError>(height <= options.most_pixels / width, file.name, ": its header announces ", width, " x ", height,
+  require<NoPicture>(height <= options.most_pixels / width, file.name, ": its header announces ", width, " x ", height,
                      " pixels, more than ", options.most_pixels, ", which `most_pixels` allows; make it smaller");
 }
 

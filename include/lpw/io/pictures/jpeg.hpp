@@ -4,8 +4,8 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cstdint>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
@@ -20,9 +20,6 @@
 namespace lpw::inline LPW_ABI::io::pictures {
 
 #if defined(LPW_WITH_JPEG) && LPW_WITH_JPEG
-/// Whether this program reads JPEG files.
-inline constexpr bool reads_jpeg = true;
-
 namespace detail {
 
 class JpegDecoder {
@@ -34,25 +31,24 @@ class JpegDecoder {
   JpegDecoder& operator=(const JpegDecoder&) = delete;
   ~JpegDecoder() { tjDestroy(handle_); }
 
-  /// Decodes into a picture of the header's size.
-  void decode(const Encoded& file, int format, data::Picture& picture) {
-    const int failed =
-        tjDecompress2(handle_, file.bytes.data(), file.bytes.size(), picture.pixels.data(),
-                      static_cast<int>(picture.width), static_cast<int>(picture.width * data::Picture::channels),
-                      static_cast<int>(picture.height), format, TJFLAG_LIMITSCANS);
-    if (failed == 0) return;
-    const std::string_view message = tjGetErrorStr2(handle_);
-    if (tjGetErrorCode(handle_) == TJERR_WARNING && message.find("extraneous bytes") != message.npos && ends(file))
-      return;  // some cameras write them, and no pixel is lost
+  /// Decodes `bytes`, all of a file but what its header has too much, into a picture of the header's size. The library
+  /// tells of the first warning only, and is therefore stopped by it: what is wrong behind it would stay unknown. One
+  /// is no loss, bytes between the last pixel and the end of the image, which some cameras write, since nothing
+  /// follows.
+  void decode(const Encoded& file, std::span<const std::uint8_t> bytes, int format, data::Picture& picture) {
+    if (decodes(bytes, format, TJFLAG_STOPONWARNING, picture)) return;
+    const std::string message = tjGetErrorStr2(handle_);
+    const bool at_end = message.find("extraneous bytes before marker 0xd9") != message.npos;
+    if (at_end && (decodes(bytes, format, 0, picture) || tjGetErrorCode(handle_) == TJERR_WARNING)) return;
     file.refuse("JPEG",
                 message.find("Premature end") != message.npos ? "its end is missing: it is truncated" : message);
   }
 
  private:
-  /// Whether there is an end of image, behind which some programs leave things of their own.
-  static bool ends(const Encoded& file) {
-    constexpr std::array<std::uint8_t, 2> mark{0xff, 0xd9};
-    return std::search(file.bytes.begin(), file.bytes.end(), mark.begin(), mark.end()) != file.bytes.end();
+  [[nodiscard]] bool decodes(std::span<const std::uint8_t> bytes, int format, int flags, data::Picture& picture) {
+    return tjDecompress2(handle_, bytes.data(), bytes.size(), picture.pixels.data(), static_cast<int>(picture.width),
+                         static_cast<int>(picture.width * data::Picture::channels), static_cast<int>(picture.height),
+                         format, flags | TJFLAG_LIMITSCANS) == 0;
   }
 
   tjhandle handle_;
@@ -88,17 +84,27 @@ inline void to_rgb(data::Picture& picture, bool inverted) {
 
 }  // namespace detail
 
-/// Throws FileError, naming the file, for one that is damaged or of a kind that is not read.
+inline namespace LPW_PICTURES {
+
+/// Whether this program reads JPEG files.
+inline constexpr bool reads_jpeg = true;
+
+/// Throws NoPicture, naming the file, for one that is damaged or of a kind that is not read.
 [[nodiscard]] inline data::Picture read_jpeg(const Encoded& file, const PictureOptions& options) {
   const JpegHeader header = read_jpeg_header(file);
   require_size(file, header.height, header.width, options);
   data::Picture picture(header.height, header.width);
-  detail::JpegDecoder().decode(file, header.components == 4 ? TJPF_CMYK : TJPF_RGBX, picture);
+  const std::span<const std::uint8_t> bytes = header.cleaned.empty() ? file.bytes : std::span(header.cleaned);
+  detail::JpegDecoder().decode(file, bytes, header.components == 4 ? TJPF_CMYK : TJPF_RGBX, picture);
   if (header.components == 4) detail::to_rgb(picture, header.adobe);
   return options.upright ? detail::upright(std::move(picture), header.orientation) : picture;
 }
 
+}  // namespace LPW_PICTURES
+
 #else
+inline namespace LPW_PICTURES {
+
 /// Whether this build reads JPEG files.
 inline constexpr bool reads_jpeg = false;
 
@@ -106,6 +112,8 @@ inline constexpr bool reads_jpeg = false;
 [[nodiscard]] inline data::Picture read_jpeg(const Encoded& file, const PictureOptions&) {
   file.refuse_without("JPEG", "libjpeg-turbo (libturbojpeg0-dev)");
 }
+
+}  // namespace LPW_PICTURES
 #endif
 
 }  // namespace lpw::inline LPW_ABI::io::pictures

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <cstdint>
+#include <vector>
 
 #include <lpw/io/pictures/file.hpp>
 
@@ -11,9 +12,10 @@ namespace lpw::inline LPW_ABI::io::pictures {
 /// What a JPEG file says of itself before its pixels.
 struct JpegHeader {
   std::int64_t height = 0, width = 0;
-  int components = 0;   // 1 grey, 3 colour, 4 CMYK or YCCK
-  int orientation = 1;  // of EXIF: 1 as stored, 2 mirrored, ... 8
-  bool adobe = false;   // whose CMYK is stored inverted
+  int components = 0;                      // 1 grey, 3 colour, 4 CMYK or YCCK
+  int orientation = 1;                     // of EXIF: 1 as stored, 2 mirrored, ... 8
+  bool adobe = false;                      // whose CMYK is stored inverted
+  std::vector<std::uint8_t> cleaned = {};  // the file without what stands between segments, where something does
 };
 
 namespace detail {
@@ -41,25 +43,29 @@ namespace detail {
 
 /// Takes what the frame header at `at`, of kind `marker`, says.
 inline void read_frame(const Encoded& file, std::int64_t at, int length, int marker, JpegHeader& header) {
-  require<FileError>(marker <= 0xc2, file.name,
+  require<NoPicture>(marker <= 0xc2, file.name,
                      ": is a JPEG of a rare kind (lossless or with arithmetic coding); save it again as a usual one");
   if (length < 8) file.refuse("JPEG", "its frame header is too short");
-  require<FileError>(file[at + 2] == 8, file.name, ": is a JPEG of ", file[at + 2],
+  require<NoPicture>(file[at + 2] == 8, file.name, ": is a JPEG of ", file[at + 2],
                      " bits a channel; 8 are read; save it again with 8");
   header.height = file.two(at + 3), header.width = file.two(at + 5), header.components = file[at + 7];
   const int n = header.components;
-  require<FileError>(n == 1 || n == 3 || n == 4, file.name, ": is a JPEG of ", n,
+  require<NoPicture>(n == 1 || n == 3 || n == 4, file.name, ": is a JPEG of ", n,
                      " channels; 1 (grey), 3 (colour) and 4 (CMYK) are read");
 }
 
 }  // namespace detail
 
-/// Reads the segments up to the pixels. Throws FileError for what is no such file, or of a kind that is not read.
+/// Reads the segments up to the pixels. Throws NoPicture for what is no such file, or of a kind that is not read.
 [[nodiscard]] inline JpegHeader read_jpeg_header(const Encoded& file) {
   JpegHeader header;
   std::int64_t at = 2;
+  const auto begin = file.bytes.begin();
+  auto kept = begin;  // up to which the file is in `cleaned`, where anything is
   while (true) {
+    const auto stray = begin + at;
     while (at < file.size() && file[at] != 0xff) ++at;  // decoders skip what stands between segments
+    if (begin + at != stray) header.cleaned.insert(header.cleaned.end(), kept, stray), kept = begin + at;
     while (at < file.size() && file[at] == 0xff) ++at;
     if (at + 3 > file.size()) file.refuse("JPEG", "it ends before its pixels: it is truncated");
     const int marker = file[at++];
@@ -75,6 +81,7 @@ inline void read_frame(const Encoded& file, std::int64_t at, int length, int mar
     at += length;
   }
   if (header.components == 0) file.refuse("JPEG", "it has no frame header");
+  if (kept != begin) header.cleaned.insert(header.cleaned.end(), kept, file.bytes.end());
   return header;
 }
 

@@ -15,10 +15,12 @@
 namespace lpw::inline LPW_ABI::io::pictures {
 
 #if defined(LPW_WITH_PNG) && LPW_WITH_PNG
+inline namespace LPW_PICTURES {
+
 /// Whether this program reads PNG files.
 inline constexpr bool reads_png = true;
 
-/// Throws FileError, naming the file, for one that is damaged.
+/// Throws NoPicture, naming the file, for one that is damaged.
 [[nodiscard]] inline data::Picture read_png(const Encoded& file, const PictureOptions& options) {
   struct Image : png_image {
     Image() : png_image{} { version = PNG_IMAGE_VERSION; }
@@ -36,7 +38,11 @@ inline constexpr bool reads_png = true;
   return picture;
 }
 
+}  // namespace LPW_PICTURES
+
 #else
+inline namespace LPW_PICTURES {
+
 /// Whether this build reads PNG files.
 inline constexpr bool reads_png = false;
 
@@ -44,6 +50,8 @@ inline constexpr bool reads_png = false;
 [[nodiscard]] inline data::Picture read_png(const Encoded& file, const PictureOptions&) {
   file.refuse_without("PNG", "libpng (libpng-dev)");
 }
+
+}  // namespace LPW_PICTURES
 #endif
 
 }  // namespace lpw::inline LPW_ABI::io::pictures

@@ -1,5 +1,6 @@
 // Keeps the best of a run's candidates by held-out samples: the network as it would be collapsed after each epoch, and
-// what the run ends with, which may be averaged over time. The best is what is left.
+// what the run ends with, which may be averaged over time. The best is what is left. Where training stops early, the
+// same scores say when.
 #pragma once
 
 #include <lpw/io/average_state.hpp>
@@ -7,17 +8,21 @@
 
 namespace lpw::inline LPW_ABI::train {
 
-/// Does nothing unless ServingOptions::best is set.
+/// Does nothing unless ServingOptions::best or ServingOptions::patience is set.
 template <nn::Visitable Network, class Task>
 class BestCandidate final : public Part<Network, Task> {
  public:
   using Run = TrainingRun<Network, Task>;
 
   void score_epoch(Run& run) override {
-    if (!run.options.serving.best) return;
+    const ServingOptions& serving = run.options.serving;
+    if (!serving.best && serving.patience == 0) return;
     auto plain = collapsed_now(run);
-    if constexpr (HoldsOut<Task, Network>)
-      best_.offer(to_text("epoch ", run.progress.epoch + 1), quality_of(run, plain), plain);
+    if constexpr (HoldsOut<Task, Network>) {
+      const double quality = quality_of(run, plain);
+      run.progress.best_epoch.offer(run.progress.epoch + 1, quality);
+      if (serving.best) best_.offer(to_text("epoch ", run.progress.epoch + 1), quality, plain);
+    }
   }
   void conclude(Run& run, Display& display) override {
     if (!run.options.serving.best) return;
