@@ -328,9 +328,9 @@ struct Noting : lpw::distributed::SingleProcess {
     mpi().sum(values);
   }
   template <class W>
-  void start_sum(std::span<W> values) {
+  void start_sum(std::span<W> values, const lpw::distributed::Owner& owner) {
     notes += 's';
-    mpi().start_sum(values);
+    mpi().start_sum(values, owner);
   }
   void progress() {
     notes += '.';
@@ -342,6 +342,18 @@ struct Noting : lpw::distributed::SingleProcess {
   }
   std::string notes = {};
 };
+
+}  // namespace
+
+namespace {
+
+/// A pass over two samples here.
+template <class M>
+void backward(M& network, const lpw::TapeOptions& pass) {
+  const Minibatches<double> two(1, 2, static_cast<std::uint32_t>(mpi().rank()));
+  lpw::Tape tape(pass);
+  tape.backward(lpw::cross_entropy(network.forward(tape.input(two.images)), two.labels));
+}
 
 }  // namespace
 
@@ -384,18 +396,52 @@ TEST_CASE("gradients are summed while backward runs, and to the same bits as aft
 
   SmallNet<double> network;
   Members members(mpi());
-  lpw::TapeOptions pass;
+  auto pass = members.pass(network, Minibatches<double>(1, 2, 3).images);
   members.overlap(network, pass);
-  const Minibatches<double> one(1, 2, 3);
-  const auto backward = [&] {
-    lpw::Tape tape(pass);
-    tape.backward(lpw::cross_entropy(network.forward(tape.input(one.images)), one.labels));
-  };
-  backward();
-  CHECK(contains(message_of<lpw::Error>(backward), "a second backward pass after the one during which"));
+  backward(network, pass);
+  CHECK(contains(message_of<lpw::Error>([&] { backward(network, pass); }),
+                 "a second backward pass after the one during which"));
+  CHECK(contains(message_of<lpw::Error>([&] { members.overlap(network, pass); }),
+                 "still being summed since its last backward pass"));
   members.sum_gradients(network);
   CHECK(message_of<lpw::OptionError>([&] { (void)Members(mpi(), {.chunk = -1}); }) ==
         "members: chunk -1; expected from 0 to 2^28 numbers");
+}
+
+TEST_CASE("gradients of two networks are summed while their backward passes run, each to its own") {
+  if (mpi().size() == 1) return;
+  const auto gradients = [](std::int64_t chunk) {
+    SmallNet<double> one, other(true, lpw::nn::Initializer(Philox(2)));
+    const auto of_one = lpw::nn::flatten(one), of_other = lpw::nn::flatten(other);
+    Members members(mpi(), {.chunk = chunk});
+    const Minibatches<double> two(1, 2, 3);
+    auto pass = members.pass(one, two.images), unused = pass, next = pass;
+    members.overlap(one, unused);  // a pass that does not come
+    members.overlap(one, pass);
+    backward(one, pass);
+    members.overlap(other, next);
+    backward(other, next);
+    members.sum_gradients(one);
+    members.sum_gradients(other);
+    return std::pair(values_of(of_one->gradient.base), values_of(of_other->gradient.base));
+  };
+  CHECK(gradients(50) == gradients(0));
+}
+
+TEST_CASE("gradients stay where they are summed when an error ends their network") {
+  if (mpi().size() == 1) return;
+  std::weak_ptr<void> store;
+  {
+    SmallNet<double> network;
+    Members members(mpi(), {.chunk = 50});
+    auto pass = members.pass(network, Minibatches<double>(1, 2, 3).images);
+    members.overlap(network, pass);
+    backward(network, pass);
+    store = lpw::nn::flatten(network);
+  }
+  CHECK_FALSE(store.expired());
+  mpi().finish_sums();
+  CHECK(store.expired());
 }
 
 TEST_CASE("members over processes predict and collapse as in one") {

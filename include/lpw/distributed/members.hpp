@@ -8,6 +8,7 @@
 // late-phase weights are on each of these, and their gradient is summed in the group, too.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -221,16 +222,22 @@ class Members {
 
   /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
   /// that can: for the last backward pass of a step, of the last chunk of members. `pass` is its options, as pass() or
-  /// pass_of() made them in this step; sum_gradients() finishes the sum.
+  /// pass_of() made them in this step; sum_gradients() finishes the sum. Throws Error where that was not called after
+  /// the last backward pass of this network that it was to sum: on a step that was left out, say.
   template <nn::Visitable M>
   void overlap(M& network, TapeOptions& pass) {
     if constexpr (OverlappingCommunicator<C> && std::is_same_v<typename M::device_type, Cpu>) {
       if (communicator_->size() == 1 || options_.chunk == 0) return;
       const auto flat = nn::flatten(network);
       if (flat->gradient.base.size() == 0) return;
+      const auto unfinished = started_of(flat->gradient.base);
+      require(unfinished == started_.end() || !(*unfinished)->running(),
+              "members: the network's gradients are still being summed since its last backward pass; call "
+              "sum_gradients() after each that overlap() lets begin it, whatever becomes of the step");
+      if (unfinished != started_.end()) started_.erase(unfinished);  // whose backward pass did not come
       using Sum = detail::ChunkedSum<nn::WeightOf<M>, C>;
-      started_ = std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat->share));
-      pass.watch = started_;
+      started_.push_back(std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat->share)));
+      pass.watch = started_.back();
     }
   }
 
@@ -243,9 +250,9 @@ class Members {
     const auto flat = nn::flatten(network);
     if constexpr (SumsOnDevice<C, nn::WeightOf<M>, typename M::device_type>)
       if (weight(flat->share) == 1) return communicator_->sum_on_device(flat->gradient.base);
-    const auto started = std::exchange(started_, nullptr);
-    if (started && started->of(flat->gradient.base.data())) {
-      started->finish();
+    if (const auto started = started_of(flat->gradient.base); started != started_.end()) {
+      (*started)->finish();
+      started_.erase(started);
     } else {
       detail::on_host(flat->gradient.base, [&](auto values) {
         weigh(values, weight(flat->share));
@@ -289,6 +296,11 @@ class Members {
     const auto share = nn::member_share(network);
     if (share) return share->parts() > 1;
     return communicator_->size() > 1 && nn::members(network) == 1;
+  }
+  /// The sum of this gradient that overlap() let begin, if there is one.
+  template <class W, class D>
+  [[nodiscard]] auto started_of(const Tensor<W, D>& gradient) {
+    return std::find_if(started_.begin(), started_.end(), [&](const auto& sum) { return sum->of(gradient.data()); });
   }
   /// By which a process' gradients count in the sum over all.
   [[nodiscard]] double weight(const std::shared_ptr<const nn::MemberShare>& share) const {
@@ -347,7 +359,7 @@ class Members {
   double part_;  // of one member's minibatch, what is here: B_r / B
   std::shared_ptr<AnyCommunicator> group_;
   std::int64_t grouped_ = 0;  // members
-  std::shared_ptr<detail::GradientSum> started_;
+  std::vector<std::shared_ptr<detail::GradientSum>> started_;  // a network each
 };
 
 }  // namespace lpw::inline LPW_ABI::distributed

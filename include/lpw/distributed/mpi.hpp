@@ -67,8 +67,8 @@ class Mpi {
   void sum(std::span<float> values) const { sum_stripes(values, MPI_FLOAT); }
   void sum(std::span<double> values) const { sum_stripes(values, MPI_DOUBLE); }
   /// As OverlappingCommunicator says; the same bits as sum's.
-  void start_sum(std::span<float> values) { start(values, MPI_FLOAT); }
-  void start_sum(std::span<double> values) { start(values, MPI_DOUBLE); }
+  void start_sum(std::span<float> values, const Owner& owner = {}) { start(values, owner, MPI_FLOAT); }
+  void start_sum(std::span<double> values, const Owner& owner = {}) { start(values, owner, MPI_DOUBLE); }
   void progress() {
     if (sums_) sums_->progress();
   }
@@ -152,9 +152,9 @@ class Mpi {
   }
 
   template <class W>
-  void start(std::span<W> values, MPI_Datatype type) {
+  void start(std::span<W> values, const Owner& owner, MPI_Datatype type) {
     if (!sums_) sums_ = std::make_unique<MpiSums>(communicator_);
-    sums_->start(values, type);
+    sums_->start(values, owner, type);
   }
 
   template <class W>

@@ -14,7 +14,7 @@
 #include <span>
 #include <vector>
 
-#include <lpw/tensor/abi.hpp>
+#include <lpw/distributed/communicator.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
@@ -45,8 +45,12 @@ class StartedSum {
 template <class W>
 class StartedSumOf final : public StartedSum {
  public:
-  StartedSumOf(std::span<W> values, MPI_Datatype type, MPI_Comm communicator)
-      : values_(values), type_(type), rank_(rank_in(communicator)), counts_(processes_in(communicator)) {
+  StartedSumOf(std::span<W> values, const Owner& owner, MPI_Datatype type, MPI_Comm communicator)
+      : values_(values),
+        owner_(owner),
+        type_(type),
+        rank_(rank_in(communicator)),
+        counts_(processes_in(communicator)) {
     const std::size_t processes = counts_.size();
     for (std::size_t process = 0; process < processes; ++process) {
       firsts_.push_back(static_cast<int>(values.size() * process / processes));
@@ -85,6 +89,7 @@ class StartedSumOf final : public StartedSum {
   }
 
   std::span<W> values_;
+  Owner owner_;
   MPI_Datatype type_;
   std::size_t rank_;
   std::vector<int> counts_, firsts_;           // of the processes' stripes among the values
@@ -113,8 +118,8 @@ class MpiSums {
   }
 
   template <class W>
-  void start(std::span<W> values, MPI_Datatype type) {
-    sums_.push_back(std::make_unique<StartedSumOf<W>>(values, type, takes_));
+  void start(std::span<W> values, const Owner& owner, MPI_Datatype type) {
+    sums_.push_back(std::make_unique<StartedSumOf<W>>(values, owner, type, takes_));
     progress();
   }
   void progress() {
