@@ -288,6 +288,7 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   // In float the convolutions sum moments and gradients for the batch norms beside them. 1e-4: as for algorithm 1.
   const auto gradient = [](auto&& members) {
     auto network = wide_resnet<float>();
+    const auto flat = lpw::nn::flatten(network);  // where gradients are summed
     const auto here = members.of(network);
     const Minibatches<float> all(1, 7, 3);
     const auto images = read(all.images, here);
@@ -295,8 +296,8 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
     const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here));
     tape.backward(loss);
     members.sum_gradients(network);
-    auto result = values_of(lpw::nn::flatten(network)->gradient.base);
-    for (const double statistic : values_of(lpw::nn::flatten(network)->buffers)) result.push_back(statistic);
+    auto result = values_of(flat->gradient.base);
+    for (const double statistic : values_of(flat->buffers)) result.push_back(statistic);
     return std::pair(result, members.mean(network, loss.value()));
   };
   const auto [found, loss] = gradient(Members(mpi()));
@@ -332,6 +333,7 @@ struct Noting : lpw::distributed::SingleProcess {
     notes += 's';
     mpi().start_sum(values, owner);
   }
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const { mpi().gather(own, all); }
   void progress() {
     notes += '.';
     mpi().progress();
@@ -404,6 +406,9 @@ TEST_CASE("gradients are summed while backward runs, and to the same bits as aft
   CHECK(contains(message_of<lpw::Error>([&] { members.overlap(network, pass); }),
                  "still being summed since its last backward pass"));
   members.sum_gradients(network);
+  Members unlike(mpi(), {.chunk = mpi().rank() == 1 ? 0 : 100});
+  CHECK(message_of<lpw::Error>([&] { unlike.overlap(network, pass); }) ==
+        "members: chunk is 100 in process 0 and 0 in process 1; all processes must sum alike");
   CHECK(message_of<lpw::OptionError>([&] { (void)Members(mpi(), {.chunk = -1}); }) ==
         "members: chunk -1; expected from 0 to 2^28 numbers");
 }
@@ -614,6 +619,28 @@ TEST_CASE("members over processes refuse what would be of some members only") {
 
 TEST_CASE("processes count their samples together") {
   CHECK(Members(mpi()).together(100 + mpi().rank()) == mpi().size() * (200 + mpi().size() - 1) / 2);
+}
+
+TEST_CASE("a mean is of all members, whatever was passed or spread before") {
+  Members members(mpi());
+  const double size = mpi().size(), rank = mpi().rank(), sum = size * (size - 1) / 2;  // of ranks
+  SmallNet<double> one, other;
+  const lpw::Tensor<double, Cpu> mine = lpw::full<double, Cpu>({1}, rank);
+  const auto close = [](double found, double expected) { return std::abs(found - expected) < 4e-15; };  // a few eps
+  CHECK(close(members.mean(one, mine), sum / size));
+  (void)members.pass(one, lpw::Tensor<double, Cpu>({1, 1 + mpi().rank(), 8, 8, 3}));
+  (void)members.pass(other, lpw::Tensor<double, Cpu>({1, 2, 8, 8, 3}));
+  const double squares = sum * (2 * size - 1) / 3;
+  CHECK(close(members.mean(one, mine), (sum + squares) / (size + sum)));  // of 1 + rank samples each
+  CHECK(close(members.mean(other, mine), sum / size));
+
+  lpw::optim::Sgd optimizer(one, sgd());
+  members.release(one, optimizer, {.members = 5, .late = Group::batch_norm});
+  (void)members.pass(one, read(Minibatches<double>(5, 4, 1).images, members.of(one)));
+  members.gather(one, optimizer);
+  CHECK(close(members.mean(one, lpw::full<double, Cpu>({5}, 3.0)), 3));
+  lpw::collapse(one, optimizer);
+  CHECK(close(members.mean(one, lpw::full<double, Cpu>({1}, 3.0)), 3));
 }
 
 TEST_CASE("processes sum in one order, and give each other what they have") {

@@ -160,12 +160,13 @@ class Members {
     TapeOptions options;
     const auto share = nn::member_share(network);
     if (share) options.first_member = share->here().first;
-    if (share) part_ = 1;
+    part_ = 1;
     if (!cut(network)) return options;
     const auto cut_over = [&]<class Processes>(Processes& processes) {
       double together = static_cast<double>(count);
       processes.sum(std::span(&together, 1));
       part_ = static_cast<double>(count) / together;
+      remember_part(nn::flatten(network));
       options.cut = std::make_shared<detail::Cut<Processes>>(processes, part_);
     };
     share ? cut_over(group(*share)) : cut_over(*communicator_);
@@ -223,11 +224,14 @@ class Members {
   /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
   /// that can: for the last backward pass of a step, of the last chunk of members. `pass` is its options, as pass() or
   /// pass_of() made them in this step; sum_gradients() finishes the sum. Throws Error where that was not called after
-  /// the last backward pass of this network that it was to sum: on a step that was left out, say.
+  /// the last backward pass of this network that it was to sum: on a step that was left out, say; and at the first call
+  /// where processes have other chunks.
   template <nn::Visitable M>
   void overlap(M& network, TapeOptions& pass) {
     if constexpr (OverlappingCommunicator<C> && std::is_same_v<typename M::device_type, Cpu>) {
-      if (communicator_->size() == 1 || options_.chunk == 0) return;
+      if (communicator_->size() == 1) return;
+      require_same_chunk();
+      if (options_.chunk == 0) return;
       const auto flat = nn::flatten(network);
       if (flat->gradient.base.size() == 0) return;
       const auto unfinished = started_of(flat->gradient.base);
@@ -236,7 +240,7 @@ class Members {
               "sum_gradients() after each that overlap() lets begin it, whatever becomes of the step");
       if (unfinished != started_.end()) started_.erase(unfinished);  // whose backward pass did not come
       using Sum = detail::ChunkedSum<nn::WeightOf<M>, C>;
-      started_.push_back(std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat->share)));
+      started_.push_back(std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat)));
       pass.watch = started_.back();
     }
   }
@@ -249,24 +253,25 @@ class Members {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
     if constexpr (SumsOnDevice<C, nn::WeightOf<M>, typename M::device_type>)
-      if (weight(flat->share) == 1) return communicator_->sum_on_device(flat->gradient.base);
+      if (weight(flat) == 1) return communicator_->sum_on_device(flat->gradient.base);
     if (const auto started = started_of(flat->gradient.base); started != started_.end()) {
       (*started)->finish();
       started_.erase(started);
     } else {
       detail::on_host(flat->gradient.base, [&](auto values) {
-        weigh(values, weight(flat->share));
+        weigh(values, weight(flat));
         communicator_->sum(values);
       });
     }
-    sum_parts(flat->gradient.late, flat->share);
+    sum_parts(flat->gradient.late, flat);
   }
 
   /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
   /// mean of the parts', as sum_gradients does gradients. Otherwise does nothing.
   template <nn::Visitable M>
   void average_statistics(M& network) {
-    if (cut(network)) sum_parts(nn::flatten(network)->buffers, nn::member_share(network));
+    const auto flat = nn::flatten(network);
+    if (cut(network)) sum_parts(flat->buffers, flat);
   }
 
   /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
@@ -276,10 +281,10 @@ class Members {
     const auto host = to_host(values);
     double sum = 0;
     for (std::int64_t k = 0; k < host.size(); ++k) sum += static_cast<double>(host.data()[k]);
-    const auto share = nn::member_share(network);
-    sum *= weight(share);
+    const auto flat = nn::flatten(network);
+    sum *= weight(flat);
     communicator_->sum(std::span(&sum, 1));
-    return sum / static_cast<double>(share ? share->members() : host.size());
+    return sum / static_cast<double>(flat->share ? flat->share->members() : host.size());
   }
 
   /// All processes' samples, of as many here: an iteration's, for train::LoopProgress, which knows of one process.
@@ -302,9 +307,19 @@ class Members {
   [[nodiscard]] auto started_of(const Tensor<W, D>& gradient) {
     return std::find_if(started_.begin(), started_.end(), [&](const auto& sum) { return sum->of(gradient.data()); });
   }
-  /// By which a process' gradients count in the sum over all.
-  [[nodiscard]] double weight(const std::shared_ptr<const nn::MemberShare>& share) const {
-    return share && share->parts() == 1 ? 1 : part_;
+  /// By which a process' gradients count in the sum over all: the part of the network's last pass, or where it had none
+  /// since it has these stores, as if parts were alike.
+  template <class W, class D>
+  [[nodiscard]] double weight(const std::shared_ptr<nn::FlatWeights<W, D>>& flat) const {
+    const double parts = static_cast<double>(flat->share ? flat->share->parts() : communicator_->size());
+    if (parts == 1) return 1;
+    for (const auto& [store, part] : parts_)
+      if (store.lock() == flat) return part;
+    return 1 / parts;
+  }
+  void remember_part(const std::shared_ptr<const void>& store) {
+    std::erase_if(parts_, [&](const auto& known) { return known.first.expired() || known.first.lock() == store; });
+    parts_.emplace_back(store, part_);
   }
   template <class W>
   static void weigh(std::span<W> values, double weight) {
@@ -313,11 +328,11 @@ class Members {
   }
   /// Of parts of one member's minibatch, what belongs to it: summed over those that have these.
   template <class W, class D>
-  void sum_parts(const Tensor<W, D>& tensor, const std::shared_ptr<const nn::MemberShare>& share) {
-    if (share && share->parts() == 1) return;
+  void sum_parts(const Tensor<W, D>& tensor, const std::shared_ptr<nn::FlatWeights<W, D>>& flat) {
+    if (flat->share && flat->share->parts() == 1) return;
     detail::on_host(tensor, [&](auto values) {
-      weigh(values, part_);
-      share ? group(*share).sum(values) : communicator_->sum(values);
+      weigh(values, weight(flat));
+      flat->share ? group(*flat->share).sum(values) : communicator_->sum(values);
     });
   }
 
@@ -354,11 +369,23 @@ class Members {
               "); all processes must make and release the same network");
   }
 
+  /// At the first call.
+  void require_same_chunk() {
+    if (std::exchange(same_chunk_, true)) return;
+    std::vector<std::int64_t> all(to_size(communicator_->size()));
+    communicator_->gather(std::as_bytes(std::span(&options_.chunk, 1)), std::as_writable_bytes(std::span(all)));
+    for (std::size_t process = 1; process < all.size(); ++process)
+      require(all[process] == all[0], "members: chunk is ", all[0], " in process 0 and ", all[process], " in process ",
+              process, "; all processes must sum alike");
+  }
+
   C* communicator_;
   MembersOptions options_;
-  double part_;  // of one member's minibatch, what is here: B_r / B
+  bool same_chunk_ = false;  // on all processes
+  double part_;              // of one member's minibatch, what was here in the last pass: B_r / B
+  std::vector<std::pair<std::weak_ptr<const void>, double>> parts_;  // the same of networks, by their stores
   std::shared_ptr<AnyCommunicator> group_;
-  std::int64_t grouped_ = 0;  // members
+  std::int64_t grouped_ = 0;                                   // members
   std::vector<std::shared_ptr<detail::GradientSum>> started_;  // a network each
 };
 
