@@ -674,6 +674,10 @@ TEST_CASE("processes sum in one order, and give each other what they have") {
                  }),
                  "bytes together, expected"));
 
+  std::array<float, 1> few{};
+  CHECK(message_of<lpw::OptionError>([&] { mpi().start_sum(std::span(few.data(), (std::size_t{1} << 28) + 1)); }) ==
+        "start_sum: 268435457 numbers; expected at most 2^28 at a time");
+
   double last = rank;
   mpi().broadcast(std::as_writable_bytes(std::span(&last, 1)), size - 1);
   CHECK(last == size - 1);

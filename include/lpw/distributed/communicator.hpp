@@ -35,7 +35,8 @@ using Owner = std::shared_ptr<const void>;
 
 /// One that sums while the process computes something else:
 ///   start_sum(values, owner)  as sum; the values are not to be touched, and are no sums, before
-///   finish_sums()             which waits for all that have started. Until then it keeps their memory's owner: an error
+///   finish_sums()             which waits for all that have started. Until then it keeps their memory's owner: an
+///   error
 ///                             may end a network whose sums are under way
 ///   progress()                does what can be done without waiting; to be called now and then
 template <class C>
