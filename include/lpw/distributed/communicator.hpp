@@ -52,7 +52,7 @@ concept OverlappingCommunicator = Communicator<C> &&
 /// ranks. All call it together.
 template <class C>
 concept SplittingCommunicator = Communicator<C> && requires(C& c) {
-  c.split(0);
+  { c.split(0) } -> std::convertible_to<std::unique_ptr<C>>;
 };
 
 /// One process, for which all of it is done.

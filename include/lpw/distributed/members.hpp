@@ -58,36 +58,6 @@ struct Holding {
   return {{member, 1}, rank - first_of(member), first_of(member + 1) - first_of(member)};
 }
 
-/// The share of a process, by its communicator.
-template <Communicator C>
-class Share final : public nn::MemberShare {
- public:
-  Share(C& communicator, std::int64_t members, const Holding& holding)
-      : nn::MemberShare(members, holding.here, holding.part, holding.parts), communicator_(&communicator) {}
-  void gather(std::span<const std::byte> own, std::span<std::byte> all) const override {
-    communicator_->gather(part() == 0 ? own : own.first(0), all);
-  }
-  [[nodiscard]] double sum(double own) const override {
-    if (part() != 0) own = 0;
-    communicator_->sum(std::span(&own, 1));
-    return own;
-  }
-
- private:
-  C* communicator_;
-};
-
-/// The part of a minibatch that a process has, by its communicator.
-template <Communicator C>
-class Cut final : public MinibatchCut {
- public:
-  Cut(C& communicator, double share) : MinibatchCut(share), communicator_(&communicator) {}
-  void sum(std::span<double> values) const override { communicator_->sum(values); }
-
- private:
-  C* communicator_;
-};
-
 }  // namespace detail
 
 /// One that sums a tensor where it lies, in the order of the device's work (nccl.hpp).
@@ -95,6 +65,49 @@ template <class C, class W, class D>
 concept SumsOnDevice = requires(C& communicator, Tensor<W, D>& tensor) {
   communicator.sum_on_device(tensor);
 };
+
+namespace detail {
+
+/// Sums a contiguous tensor where it lies, if the communicator can, or by way of the host.
+template <Communicator C, class W, class D>
+void sum_tensor(C& communicator, Tensor<W, D>& tensor) {
+  if constexpr (SumsOnDevice<C, W, D>)
+    communicator.sum_on_device(tensor);
+  else
+    on_host(tensor, [&](auto values) { communicator.sum(values); });
+}
+
+/// Tensors' sums by a communicator.
+template <Communicator C, class D>
+class SumsBy : public ProcessSums<D> {
+ public:
+  explicit SumsBy(C& communicator) : communicator_(&communicator) {}
+  void sum(Tensor<float, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
+  void sum(Tensor<double, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
+
+ protected:
+  C* communicator_;
+};
+
+/// The share of a process, by its communicator.
+template <Communicator C, class D>
+class Share final : public nn::MemberShare, public SumsBy<C, D> {
+ public:
+  Share(C& communicator, std::int64_t members, const Holding& holding)
+      : nn::MemberShare(members, holding.here, holding.part, holding.parts), SumsBy<C, D>(communicator) {}
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const override {
+    this->communicator_->gather(part() == 0 ? own : own.first(0), all);
+  }
+};
+
+/// The part of a minibatch that a process has, by the communicator of all that have one.
+template <Communicator C, class D>
+class Cut final : public MinibatchCut, public SumsBy<C, D> {
+ public:
+  Cut(C& communicator, double share) : MinibatchCut(share), SumsBy<C, D>(communicator) {}
+};
+
+}  // namespace detail
 
 /// What a loop over processes asks for its members. Everything here but range() and of() is for all processes together.
 ///
@@ -162,14 +175,12 @@ class Members {
     if (share) options.first_member = share->here().first;
     part_ = 1;
     if (!cut(network)) return options;
-    const auto cut_over = [&]<class Processes>(Processes& processes) {
-      double together = static_cast<double>(count);
-      processes.sum(std::span(&together, 1));
-      part_ = static_cast<double>(count) / together;
-      remember_part(nn::flatten(network));
-      options.cut = std::make_shared<detail::Cut<Processes>>(processes, part_);
-    };
-    share ? cut_over(group(*share)) : cut_over(*communicator_);
+    C& processes = share ? group(*share) : *communicator_;
+    double together = static_cast<double>(count);
+    processes.sum(std::span(&together, 1));
+    part_ = static_cast<double>(count) / together;
+    remember_part(nn::flatten(network));
+    options.cut = std::make_shared<detail::Cut<C, typename M::device_type>>(processes, part_);
     // other samples drop out by other numbers
     options.first_member += share ? share->members() * share->part() : communicator_->rank();
     return options;
@@ -211,7 +222,8 @@ class Members {
     if (flat->members == 1) return;
     const auto holding = detail::holding(flat->members, communicator_->size(), communicator_->rank());
     make_group(flat->members, holding);
-    spread_members(network, follower, std::make_shared<detail::Share<C>>(*communicator_, flat->members, holding));
+    using D = typename M::device_type;
+    spread_members(network, follower, std::make_shared<detail::Share<C, D>>(*communicator_, flat->members, holding));
   }
 
   /// Makes the network, and what follows it, on every process what they are in one: to save a state, or for what needs
@@ -252,16 +264,11 @@ class Members {
   void sum_gradients(M& network) {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
-    if constexpr (SumsOnDevice<C, nn::WeightOf<M>, typename M::device_type>)
-      if (weight(flat) == 1) return communicator_->sum_on_device(flat->gradient.base);
     if (const auto started = started_of(flat->gradient.base); started != started_.end()) {
       (*started)->finish();
       started_.erase(started);
     } else {
-      detail::on_host(flat->gradient.base, [&](auto values) {
-        weigh(values, weight(flat));
-        communicator_->sum(values);
-      });
+      sum_weighed(*communicator_, flat->gradient.base, weight(flat));
     }
     sum_parts(flat->gradient.late, flat);
   }
@@ -321,31 +328,29 @@ class Members {
     std::erase_if(parts_, [&](const auto& known) { return known.first.expired() || known.first.lock() == store; });
     parts_.emplace_back(store, part_);
   }
-  template <class W>
-  static void weigh(std::span<W> values, double weight) {
-    if (weight == 1) return;
-    for (W& value : values) value *= static_cast<W>(weight);
+  template <class W, class D>
+  static void sum_weighed(C& processes, Tensor<W, D>& tensor, double weight) {
+    if (tensor.size() == 0) return;
+    if (weight != 1) {
+      const FunctionInputs<W, W, D> values{.x = Strided<W, D>::of(tensor), .scale = weight};
+      apply_function<Function::affine>(tensor.shape(), values, StridedTarget<W, D>{Strided<W, D>::of(tensor)});
+    }
+    detail::sum_tensor(processes, tensor);
   }
   /// Of parts of one member's minibatch, what belongs to it: summed over those that have these.
   template <class W, class D>
-  void sum_parts(const Tensor<W, D>& tensor, const std::shared_ptr<nn::FlatWeights<W, D>>& flat) {
+  void sum_parts(Tensor<W, D>& tensor, const std::shared_ptr<nn::FlatWeights<W, D>>& flat) {
     if (flat->share && flat->share->parts() == 1) return;
-    detail::on_host(tensor, [&](auto values) {
-      weigh(values, weight(flat));
-      flat->share ? group(*flat->share).sum(values) : communicator_->sum(values);
-    });
+    sum_weighed(flat->share ? group(*flat->share) : *communicator_, tensor, weight(flat));
   }
 
   /// Those that hold the same member, where there are fewer members than processes. All split together, once.
   void make_group(std::int64_t members, const detail::Holding& holding) {
     if (members >= communicator_->size() || (group_ && grouped_ == members)) return;
-    if constexpr (std::is_same_v<C, AnyCommunicator>)
-      group_ = communicator_->split(static_cast<int>(holding.here.first));
-    else if constexpr (SplittingCommunicator<C>)
-      group_ = std::make_unique<AnyCommunicatorOf<C>>(communicator_->split(static_cast<int>(holding.here.first)));
+    if constexpr (SplittingCommunicator<C>) group_ = communicator_->split(static_cast<int>(holding.here.first));
     grouped_ = members;
   }
-  [[nodiscard]] AnyCommunicator& group(const nn::MemberShare& share) const {
+  [[nodiscard]] C& group(const nn::MemberShare& share) const {
     require(group_ && grouped_ == share.members(), "members: the network's ", share.members(),
             " members were spread by another Members than this");
     return *group_;
@@ -384,7 +389,7 @@ class Members {
   bool same_chunk_ = false;  // on all processes
   double part_;              // of one member's minibatch, what was here in the last pass: B_r / B
   std::vector<std::pair<std::weak_ptr<const void>, double>> parts_;  // the same of networks, by their stores
-  std::shared_ptr<AnyCommunicator> group_;
+  std::shared_ptr<C> group_;
   std::int64_t grouped_ = 0;                                   // members
   std::vector<std::shared_ptr<detail::GradientSum>> started_;  // a network each
 };
