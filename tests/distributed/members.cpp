@@ -318,6 +318,57 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   }
 }
 
+TEST_CASE("parts that are normalised each by its own moments add up to the gradient and statistics of their losses") {
+  const auto check = [](std::int64_t count) {
+    CAPTURE(mpi().rank(), mpi().size(), count);
+    constexpr std::int64_t batch = 9;  // of which four parts have two samples and more
+    const Minibatches<double> all(count, batch, 3);
+    SmallNet<double> network, whole;
+    lpw::optim::Sgd optimizer(network, sgd()), other(whole, sgd());
+    Members members(mpi());
+    auto release = late("batchnorm");
+    release.members = count;
+    if (count > 1) members.release(network, optimizer, release), lpw::release(whole, other, release);
+    const auto here = members.of(network);
+    const auto images = read(all.images, here);
+    auto pass = members.pass(network, images);
+    pass.cut.reset();  // as by --statistics local
+    lpw::Tape tape(pass);
+    tape.backward(lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here)));
+    members.sum_gradients(network);
+    members.average_statistics(network);
+
+    // The same parts, one after another.
+    const auto flat = lpw::nn::flatten(network), parts = lpw::nn::flatten(whole);
+    const auto before = lpw::clone(parts->buffers);
+    auto base = lpw::zeros<double, Cpu>(parts->gradient.base.shape()),
+         rows = lpw::zeros<double, Cpu>(parts->gradient.late.shape()),
+         statistics = lpw::zeros<double, Cpu>(before.shape());
+    for (int rank = 0; rank < mpi().size(); ++rank) {
+      const auto holding = lpw::distributed::detail::holding(count, mpi().size(), rank);
+      const std::int64_t k = holding.here.first;
+      lpw::data::ReadMembers part(count, k, 1);
+      part.part = holding.part, part.parts = holding.parts;
+      copy(before, parts->buffers);
+      fill(parts->gradient.base, 0.0), fill(parts->gradient.late, 0.0);
+      lpw::Tape one({.members = holding.here});
+      one.backward(lpw::cross_entropy(whole.forward(one.input(read(all.images, part))), read(all.labels, part)));
+      const double share = static_cast<double>(part.samples_of(batch).first) / batch;
+      const auto add = [&](lpw::Tensor<double, Cpu> to, const lpw::Tensor<double, Cpu>& from) {
+        for (std::int64_t i = 0; i < to.size(); ++i) to.data()[i] += share * from.data()[i];
+      };
+      add(base, parts->gradient.base), add(rows.rows(k, 1), parts->gradient.late.rows(k, 1));
+      add(statistics.rows(k, 1), parts->buffers.rows(k, 1));
+    }
+    CHECK(relative_difference(values_of(flat->gradient.base), values_of(base)) < tolerance);
+    CHECK(relative_difference(values_of(flat->buffers), values_of(statistics.rows(here.first, 1))) < tolerance);
+    if (count > 1)
+      CHECK(relative_difference(values_of(flat->gradient.late), values_of(rows.rows(here.first, 1))) < tolerance);
+  };
+  check(1);
+  if (mpi().size() > 2) check(2);
+}
+
 namespace {
 
 /// Mpi, with a note of what is called: 's' a sum that starts, '.' an operation's step, and 'f' the end of sums.
@@ -431,6 +482,58 @@ TEST_CASE("gradients of two networks are summed while their backward passes run,
     return std::pair(values_of(of_one->gradient.base), values_of(of_other->gradient.base));
   };
   CHECK(gradients(50) == gradients(0));
+}
+
+namespace {
+
+/// A network with a layer that no pass reads.
+struct WithSpare : SmallNet<double> {
+  lpw::nn::Initializer init{Philox(4)};
+  lpw::nn::Linear<double, Cpu> spare{{3, 4}, init};
+  template <class F>
+  void visit(F&& f) {
+    f("spare", spare);
+    SmallNet<double>::visit(f);
+  }
+};
+
+/// Holds steps whose gradients are summed in chunks to the bits of those whose are summed after backward.
+void check_chunks(const auto& make, const Release& release, const std::vector<std::int64_t>& chunks,
+                  std::int64_t members_at_once = 0, const std::vector<lpw::optim::ParameterGroup>& groups = {}) {
+  auto options = sgd(0.5);
+  options.groups = groups;
+  const auto run = [&](std::int64_t chunk) {
+    auto network = make();
+    lpw::optim::Sgd optimizer(network, options);
+    lpw::optim::WeightAverage average(network);
+    Members members(mpi(), {.chunk = chunk});
+    train_loop(members, network, optimizer, average, release, 0, 3, members_at_once);
+    members.gather(network, lpw::Followers(optimizer, average));
+    return state_of(network);
+  };
+  const auto expected = run(0);
+  for (const std::int64_t chunk : chunks) {
+    CAPTURE(mpi().rank(), mpi().size(), chunk);
+    CHECK(run(chunk) == expected);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("weights that are tied, unused, frozen or made of templates are in chunks whose gradients are finished") {
+  if (mpi().size() == 1) return;
+  const auto plain = Release{{}, 3};
+  const auto small = [] { return SmallNet<double>(); };
+  for (const auto tie : {Tie::dense_weight, Tie::parameter})
+    check_chunks([&] { return TiedTable(tie, false); }, plain, {1, 10});
+  check_chunks([] { return WithSpare(); }, plain, {1, 37});
+  check_chunks(small, plain, {1, 37}, 0, {{.names = {"hidden.*", "conv.*"}, .frozen = true}});
+  auto released = late("batchnorm,head");
+  released.members = 5, released.at = 0;
+  check_chunks(small, released, {1, 37}, 1);
+  auto templates = late("templates");
+  templates.members = 3, templates.at = 1;
+  check_chunks([] { return hyper_resnet<double>(); }, templates, {1000});
 }
 
 TEST_CASE("gradients stay where they are summed when an error ends their network") {
