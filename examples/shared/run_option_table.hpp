@@ -368,7 +368,7 @@ OptionTable<O> program_options() {
        .member = &O::sum_chunk,
        .help = "numbers of the shared weights' gradient that several processes (mpirun) sum at a time while backward "
                "runs, 0: not before it has ended; results do not depend on it",
-       .check = range<std::int64_t>(0, std::int64_t{1} << 28),
+       .check = range<std::int64_t>(0, lpw::distributed::longest_chunk),
        .role = Role::program,
        .section = run},
       {.name = "eval-every",

@@ -41,6 +41,40 @@ TEMPLATE_TEST_CASE("batch norm's backward on the GPU gives the CPU's gradients",
   }
 }
 
+TEMPLATE_TEST_CASE("batch norm on the GPU gives a part's moments and sums, and takes the whole's", "[gpu]", float,
+                   bfloat16) {
+  using T = TestType;
+  using R = CpuReference<T>;
+  const BatchNormCase c{.x = {2, 40, 8}, .kind = {.shared = false, .strided = true}, .residual = true, .relu = true};
+  const BatchNormOperands<T> o(c);
+  const auto moments = batch_moments(converted<R>(o.x));
+  const auto found = batch_moments(on_device(o.x));
+  CHECK(distance(found.mean, moments.mean) <= statistics_tolerance);
+  CHECK(distance(found.variance, moments.variance) <= statistics_tolerance);
+
+  const auto saved = CpuForward<R>(o).result.saved;
+  const auto there = saved_on_device(o, saved);
+  const auto dy = on_device(o.dy);
+  const auto gradient = [&](std::uint32_t key) {
+    return Gradient<float, Cuda>{on_device(c.kind.make(c.x[0], c.x[-1], key)), true};
+  };
+  auto dgamma = gradient(10), dbeta = gradient(11), expected_gamma = gradient(10), expected_beta = gradient(11);
+  const auto sums = batch_norm_part_sums(there, dy, &dgamma, &dbeta, 0.25);
+  auto whole = batch_norm_gradient_sums(saved, converted<R>(o.dy));
+  for (std::int64_t i = 0; i < whole.size(); ++i) whole.data()[i] *= 0.25;
+  CHECK(distance(sums, whole) <= batch_norm_tolerance<float>);
+  batch_norm_backward<T>(there, dy, &expected_gamma, &expected_beta, nullptr, nullptr);
+  CHECK(equal(dgamma.tensor, to_host(expected_gamma.tensor)));
+  CHECK(equal(dbeta.tensor, to_host(expected_beta.tensor)));
+
+  Gradient<R, Cpu> dx{Tensor<R, Cpu>(c.x), false}, dresidual{Tensor<R, Cpu>(c.x), false};
+  Gradient<T, Cuda> dx_there{Tensor<T, Cuda>(c.x), false}, dresidual_there{Tensor<T, Cuda>(c.x), false};
+  batch_norm_backward<R>(saved, converted<R>(o.dy), nullptr, nullptr, &dx, &dresidual, whole);
+  batch_norm_backward<T>(there, dy, nullptr, nullptr, &dx_there, &dresidual_there, to_device<Cuda>(whole));
+  CHECK(distance(dx_there.tensor, dx.tensor) <= batch_norm_tolerance<T>);
+  CHECK(distance(dresidual_there.tensor, dresidual.tensor) <= batch_norm_tolerance<T>);
+}
+
 TEST_CASE("batch norm's gradients on the GPU do not depend on which of them are wanted", "[gpu]") {
   const BatchNormCase c{.x = {3, 40, 8}, .kind = {.shared = true, .strided = false}, .residual = true, .relu = true};
   const BatchNormOperands<float> o(c);

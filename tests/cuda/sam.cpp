@@ -86,6 +86,9 @@ TEST_CASE("the ascent on the GPU is the CPU's", "[gpu]") {
         const auto late_there = stores & 2 ? ascent_store<Cuda>({members, length}, 3) : AscentStore<float, Cuda>{};
         const auto scale = ascent_scale(base, late, ascent);
         const auto scale_there = ascent_scale(base_there, late_there, ascent);
+        // Sums in double; the norms, below 256, as float.
+        CHECK(distance(ascent_norms(base_there, late_there, ascent), ascent_norms(base, late, ascent)) <=
+              256 * epsilon<float>());
         const auto check = [&](const auto& here, const auto& there, std::int64_t first, std::int64_t rows) {
           const auto before = clone(here.weight);
           ascend_weights(here, scale.rows(first, rows), ascent);

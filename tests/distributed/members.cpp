@@ -288,6 +288,7 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   // In float the convolutions sum moments and gradients for the batch norms beside them. 1e-4: as for algorithm 1.
   const auto gradient = [](auto&& members) {
     auto network = wide_resnet<float>();
+    const auto flat = lpw::nn::flatten(network);  // where gradients are summed
     const auto here = members.of(network);
     const Minibatches<float> all(1, 7, 3);
     const auto images = read(all.images, here);
@@ -295,8 +296,8 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
     const auto loss = lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here));
     tape.backward(loss);
     members.sum_gradients(network);
-    auto result = values_of(lpw::nn::flatten(network)->gradient.base);
-    for (const double statistic : values_of(lpw::nn::flatten(network)->buffers)) result.push_back(statistic);
+    auto result = values_of(flat->gradient.base);
+    for (const double statistic : values_of(flat->buffers)) result.push_back(statistic);
     return std::pair(result, members.mean(network, loss.value()));
   };
   const auto [found, loss] = gradient(Members(mpi()));
@@ -317,6 +318,57 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   }
 }
 
+TEST_CASE("parts that are normalised each by its own moments add up to the gradient and statistics of their losses") {
+  const auto check = [](std::int64_t count) {
+    CAPTURE(mpi().rank(), mpi().size(), count);
+    constexpr std::int64_t batch = 9;  // of which four parts have two samples and more
+    const Minibatches<double> all(count, batch, 3);
+    SmallNet<double> network, whole;
+    lpw::optim::Sgd optimizer(network, sgd()), other(whole, sgd());
+    Members members(mpi());
+    auto release = late("batchnorm");
+    release.members = count;
+    if (count > 1) members.release(network, optimizer, release), lpw::release(whole, other, release);
+    const auto here = members.of(network);
+    const auto images = read(all.images, here);
+    auto pass = members.pass(network, images);
+    pass.cut.reset();  // as by --statistics local
+    lpw::Tape tape(pass);
+    tape.backward(lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here)));
+    members.sum_gradients(network);
+    members.average_statistics(network);
+
+    // The same parts, one after another.
+    const auto flat = lpw::nn::flatten(network), parts = lpw::nn::flatten(whole);
+    const auto before = lpw::clone(parts->buffers);
+    auto base = lpw::zeros<double, Cpu>(parts->gradient.base.shape()),
+         rows = lpw::zeros<double, Cpu>(parts->gradient.late.shape()),
+         statistics = lpw::zeros<double, Cpu>(before.shape());
+    for (int rank = 0; rank < mpi().size(); ++rank) {
+      const auto holding = lpw::distributed::detail::holding(count, mpi().size(), rank);
+      const std::int64_t k = holding.here.first;
+      lpw::data::ReadMembers part(count, k, 1);
+      part.part = holding.part, part.parts = holding.parts;
+      copy(before, parts->buffers);
+      fill(parts->gradient.base, 0.0), fill(parts->gradient.late, 0.0);
+      lpw::Tape one({.members = holding.here});
+      one.backward(lpw::cross_entropy(whole.forward(one.input(read(all.images, part))), read(all.labels, part)));
+      const double share = static_cast<double>(part.samples_of(batch).first) / batch;
+      const auto add = [&](lpw::Tensor<double, Cpu> to, const lpw::Tensor<double, Cpu>& from) {
+        for (std::int64_t i = 0; i < to.size(); ++i) to.data()[i] += share * from.data()[i];
+      };
+      add(base, parts->gradient.base), add(rows.rows(k, 1), parts->gradient.late.rows(k, 1));
+      add(statistics.rows(k, 1), parts->buffers.rows(k, 1));
+    }
+    CHECK(relative_difference(values_of(flat->gradient.base), values_of(base)) < tolerance);
+    CHECK(relative_difference(values_of(flat->buffers), values_of(statistics.rows(here.first, 1))) < tolerance);
+    if (count > 1)
+      CHECK(relative_difference(values_of(flat->gradient.late), values_of(rows.rows(here.first, 1))) < tolerance);
+  };
+  check(1);
+  if (mpi().size() > 2) check(2);
+}
+
 namespace {
 
 /// Mpi, with a note of what is called: 's' a sum that starts, '.' an operation's step, and 'f' the end of sums.
@@ -328,10 +380,11 @@ struct Noting : lpw::distributed::SingleProcess {
     mpi().sum(values);
   }
   template <class W>
-  void start_sum(std::span<W> values) {
+  void start_sum(std::span<W> values, const lpw::distributed::Owner& owner) {
     notes += 's';
-    mpi().start_sum(values);
+    mpi().start_sum(values, owner);
   }
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const { mpi().gather(own, all); }
   void progress() {
     notes += '.';
     mpi().progress();
@@ -342,6 +395,18 @@ struct Noting : lpw::distributed::SingleProcess {
   }
   std::string notes = {};
 };
+
+}  // namespace
+
+namespace {
+
+/// A pass over two samples here.
+template <class M>
+void backward(M& network, const lpw::TapeOptions& pass) {
+  const Minibatches<double> two(1, 2, static_cast<std::uint32_t>(mpi().rank()));
+  lpw::Tape tape(pass);
+  tape.backward(lpw::cross_entropy(network.forward(tape.input(two.images)), two.labels));
+}
 
 }  // namespace
 
@@ -384,18 +449,107 @@ TEST_CASE("gradients are summed while backward runs, and to the same bits as aft
 
   SmallNet<double> network;
   Members members(mpi());
-  lpw::TapeOptions pass;
+  auto pass = members.pass(network, Minibatches<double>(1, 2, 3).images);
   members.overlap(network, pass);
-  const Minibatches<double> one(1, 2, 3);
-  const auto backward = [&] {
-    lpw::Tape tape(pass);
-    tape.backward(lpw::cross_entropy(network.forward(tape.input(one.images)), one.labels));
-  };
-  backward();
-  CHECK(contains(message_of<lpw::Error>(backward), "a second backward pass after the one during which"));
+  backward(network, pass);
+  CHECK(contains(message_of<lpw::Error>([&] { backward(network, pass); }),
+                 "a second backward pass after the one during which"));
+  CHECK(contains(message_of<lpw::Error>([&] { members.overlap(network, pass); }),
+                 "still being summed since its last backward pass"));
   members.sum_gradients(network);
+  Members unlike(mpi(), {.chunk = mpi().rank() == 1 ? 0 : 100});
+  CHECK(message_of<lpw::Error>([&] { unlike.overlap(network, pass); }) ==
+        "members: chunk is 100 in process 0 and 0 in process 1; all processes must sum alike");
   CHECK(message_of<lpw::OptionError>([&] { (void)Members(mpi(), {.chunk = -1}); }) ==
         "members: chunk -1; expected from 0 to 2^28 numbers");
+}
+
+TEST_CASE("gradients of two networks are summed while their backward passes run, each to its own") {
+  if (mpi().size() == 1) return;
+  const auto gradients = [](std::int64_t chunk) {
+    SmallNet<double> one, other(true, lpw::nn::Initializer(Philox(2)));
+    const auto of_one = lpw::nn::flatten(one), of_other = lpw::nn::flatten(other);
+    Members members(mpi(), {.chunk = chunk});
+    const Minibatches<double> two(1, 2, 3);
+    auto pass = members.pass(one, two.images), unused = pass, next = pass;
+    members.overlap(one, unused);  // a pass that does not come
+    members.overlap(one, pass);
+    backward(one, pass);
+    members.overlap(other, next);
+    backward(other, next);
+    members.sum_gradients(one);
+    members.sum_gradients(other);
+    return std::pair(values_of(of_one->gradient.base), values_of(of_other->gradient.base));
+  };
+  CHECK(gradients(50) == gradients(0));
+}
+
+namespace {
+
+/// A network with a layer that no pass reads.
+struct WithSpare : SmallNet<double> {
+  lpw::nn::Initializer init{Philox(4)};
+  lpw::nn::Linear<double, Cpu> spare{{3, 4}, init};
+  template <class F>
+  void visit(F&& f) {
+    f("spare", spare);
+    SmallNet<double>::visit(f);
+  }
+};
+
+/// Holds steps whose gradients are summed in chunks to the bits of those whose are summed after backward.
+void check_chunks(const auto& make, const Release& release, const std::vector<std::int64_t>& chunks,
+                  std::int64_t members_at_once = 0, const std::vector<lpw::optim::ParameterGroup>& groups = {}) {
+  auto options = sgd(0.5);
+  options.groups = groups;
+  const auto run = [&](std::int64_t chunk) {
+    auto network = make();
+    lpw::optim::Sgd optimizer(network, options);
+    lpw::optim::WeightAverage average(network);
+    Members members(mpi(), {.chunk = chunk});
+    train_loop(members, network, optimizer, average, release, 0, 3, members_at_once);
+    members.gather(network, lpw::Followers(optimizer, average));
+    return state_of(network);
+  };
+  const auto expected = run(0);
+  for (const std::int64_t chunk : chunks) {
+    CAPTURE(mpi().rank(), mpi().size(), chunk);
+    CHECK(run(chunk) == expected);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("weights that are tied, unused, frozen or made of templates are in chunks whose gradients are finished") {
+  if (mpi().size() == 1) return;
+  const auto plain = Release{{}, 3};
+  const auto small = [] { return SmallNet<double>(); };
+  for (const auto tie : {Tie::dense_weight, Tie::parameter})
+    check_chunks([&] { return TiedTable(tie, false); }, plain, {1, 10});
+  check_chunks([] { return WithSpare(); }, plain, {1, 37});
+  check_chunks(small, plain, {1, 37}, 0, {{.names = {"hidden.*", "conv.*"}, .frozen = true}});
+  auto released = late("batchnorm,head");
+  released.members = 5, released.at = 0;
+  check_chunks(small, released, {1, 37}, 1);
+  auto templates = late("templates");
+  templates.members = 3, templates.at = 1;
+  check_chunks([] { return hyper_resnet<double>(); }, templates, {1000});
+}
+
+TEST_CASE("gradients stay where they are summed when an error ends their network") {
+  if (mpi().size() == 1) return;
+  std::weak_ptr<void> store;
+  {
+    SmallNet<double> network;
+    Members members(mpi(), {.chunk = 50});
+    auto pass = members.pass(network, Minibatches<double>(1, 2, 3).images);
+    members.overlap(network, pass);
+    backward(network, pass);
+    store = lpw::nn::flatten(network);
+  }
+  CHECK_FALSE(store.expired());
+  mpi().finish_sums();
+  CHECK(store.expired());
 }
 
 TEST_CASE("members over processes predict and collapse as in one") {
@@ -570,6 +724,28 @@ TEST_CASE("processes count their samples together") {
   CHECK(Members(mpi()).together(100 + mpi().rank()) == mpi().size() * (200 + mpi().size() - 1) / 2);
 }
 
+TEST_CASE("a mean is of all members, whatever was passed or spread before") {
+  Members members(mpi());
+  const double size = mpi().size(), rank = mpi().rank(), sum = size * (size - 1) / 2;  // of ranks
+  SmallNet<double> one, other;
+  const lpw::Tensor<double, Cpu> mine = lpw::full<double, Cpu>({1}, rank);
+  const auto close = [](double found, double expected) { return std::abs(found - expected) < 4e-15; };  // a few eps
+  CHECK(close(members.mean(one, mine), sum / size));
+  (void)members.pass(one, lpw::Tensor<double, Cpu>({1, 1 + mpi().rank(), 8, 8, 3}));
+  (void)members.pass(other, lpw::Tensor<double, Cpu>({1, 2, 8, 8, 3}));
+  const double squares = sum * (2 * size - 1) / 3;
+  CHECK(close(members.mean(one, mine), (sum + squares) / (size + sum)));  // of 1 + rank samples each
+  CHECK(close(members.mean(other, mine), sum / size));
+
+  lpw::optim::Sgd optimizer(one, sgd());
+  members.release(one, optimizer, {.members = 5, .late = Group::batch_norm});
+  (void)members.pass(one, read(Minibatches<double>(5, 4, 1).images, members.of(one)));
+  members.gather(one, optimizer);
+  CHECK(close(members.mean(one, lpw::full<double, Cpu>({5}, 3.0)), 3));
+  lpw::collapse(one, optimizer);
+  CHECK(close(members.mean(one, lpw::full<double, Cpu>({1}, 3.0)), 3));
+}
+
 TEST_CASE("processes sum in one order, and give each other what they have") {
   const int rank = mpi().rank(), size = mpi().size();
   for (const std::size_t length : {std::size_t{0}, std::size_t{1}, std::size_t{7}, std::size_t{1'200'003}}) {
@@ -600,6 +776,10 @@ TEST_CASE("processes sum in one order, and give each other what they have") {
                    mpi().gather(std::as_bytes(std::span(own)), room);
                  }),
                  "bytes together, expected"));
+
+  std::array<float, 1> few{};
+  CHECK(message_of<lpw::OptionError>([&] { mpi().start_sum(std::span(few.data(), (std::size_t{1} << 28) + 1)); }) ==
+        "start_sum: 268435457 numbers; expected at most 2^28 at a time");
 
   double last = rank;
   mpi().broadcast(std::as_writable_bytes(std::span(&last, 1)), size - 1);

@@ -28,9 +28,9 @@ using AscentOperands = AscentStore<float, Cpu>;
   auto scale = unwritten<float>({1 + late_rows.rows});
   auto partial = unwritten<double>({chunks});
   auto arrivals = zeros<std::int32_t, Cpu>({1});
-  const kernels::AscentScale p{
-      base_rows,       late_rows,    float(ascent.rho), float(ascent.eta),
-      ascent.adaptive, scale.data(), partial.data(),    reinterpret_cast<unsigned*>(arrivals.data())};
+  const kernels::AscentScale p{base_rows,         late_rows,       float(ascent.rho),
+                               float(ascent.eta), ascent.adaptive, false,
+                               scale.data(),      partial.data(),  reinterpret_cast<unsigned*>(arrivals.data())};
   auto plan = small_plan(chunks * LaunchPlan::block);
   plan.shared_bytes = kernels::shared_bytes<double>(LaunchPlan::block / 32) + kernels::shared_bytes<unsigned>(1);
   with_widths<float>(late_rows.length % 4 == 0, [&](auto width) {

@@ -157,6 +157,9 @@ template <class T>
           .add_to_dbeta = o.of.accumulate,
           .relu = o.of.relu,
           .batch_statistics = o.of.batch_statistics,
+          .sums = nullptr,
+          .known = nullptr,
+          .weight = 1,
           .tiling = plan.tiling,
           .workspace = workspace.view()};
 }

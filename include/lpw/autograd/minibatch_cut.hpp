@@ -1,17 +1,16 @@
 // One member's minibatch that is cut over processes: each passes its part of the samples, and what depends on all of
-// them (batch norm's moments, and their gradients) is summed over the processes.
+// them (batch norm's moments, and their gradients) is summed over the processes (ProcessSums).
 //
 // With B_r of B samples here, share = B_r / B, the loss is sum_r share_r L_r, each L_r a mean over its part. A process
 // differentiates its own L_r; whoever sums gradients over processes weighs each with its share.
 #pragma once
 
-#include <span>
-
 #include <lpw/tensor/abi.hpp>
 
 namespace lpw::inline LPW_ABI {
 
-/// The part of a minibatch that is here. All processes pass the same operations over theirs.
+/// The part of a minibatch that is here. All processes pass the same operations over theirs. What is one is also a
+/// ProcessSums of the network's device.
 class MinibatchCut {
  public:
   explicit MinibatchCut(double share) : share_(share) {}
@@ -21,8 +20,6 @@ class MinibatchCut {
 
   /// The samples here over those of the whole minibatch.
   [[nodiscard]] double share() const { return share_; }
-  /// Replaces values by their sums over the processes, the same bits on each.
-  virtual void sum(std::span<double> values) const = 0;
 
  private:
   double share_;

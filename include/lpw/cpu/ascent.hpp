@@ -45,37 +45,18 @@ template <class W>
   return norm == 0 || factor > double(std::numeric_limits<W>::max()) ? W(0) : static_cast<W>(factor);
 }
 
-/// What the factors are made of: |T g|^2 of the base weights, and |T g| of each member's.
-struct AscentNorms {
-  double base_square = 0;
-  std::vector<double> members;
-
-  /// Over the members.
-  [[nodiscard]] double sum() const { return std::accumulate(members.begin(), members.end(), 0.0); }
-};
-
+/// |T g|^2 of the base weights, and |T g| of each member's.
 template <class W>
-[[nodiscard]] AscentNorms ascent_norms(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
-                                       const Ascent& ascent) {
+[[nodiscard]] std::vector<double> norms_of_stores(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
+                                                  const Ascent& ascent) {
   assert(base.weight.contiguous() && base.gradient.contiguous());
   assert(late.weight.contiguous() && late.gradient.contiguous());
   const std::int64_t members = late.weight.empty() ? 0 : late.weight.dim(0);
-  AscentNorms norms{metric_square(base.weight.data(), base.gradient.data(), base.weight.size(), ascent), {}};
+  std::vector<double> norms{metric_square(base.weight.data(), base.gradient.data(), base.weight.size(), ascent)};
   for (std::int64_t k = 0; k < members; ++k)
-    norms.members.push_back(
+    norms.push_back(
         std::sqrt(metric_square(late.weight.row(k), late.gradient.row(k), late.weight.shape().size_from(1), ascent)));
   return norms;
-}
-
-/// ascent_scale of members whose norms sum to `sum` with those that are elsewhere.
-template <class W>
-[[nodiscard]] Tensor<W, Cpu> ascent_factors(const AscentNorms& norms, double sum, double rho) {
-  const double norm = std::sqrt(norms.base_square + sum * sum);
-  Tensor<W, Cpu> scale({1 + static_cast<std::int64_t>(norms.members.size())});
-  W* factor = scale.data();
-  *factor = ascent_factor<W>(rho, norm);
-  for (const double of_member : norms.members) *++factor = ascent_factor<W>(rho * (sum / norm), of_member);
-  return scale;
 }
 
 }  // namespace detail
@@ -83,8 +64,23 @@ template <class W>
 template <class W>
 [[nodiscard]] Tensor<W, Cpu> ascent_scale(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
                                           const Ascent& ascent) {
-  const auto norms = detail::ascent_norms(base, late, ascent);
-  return detail::ascent_factors<W>(norms, norms.sum(), ascent.rho);
+  const auto norms = detail::norms_of_stores(base, late, ascent);
+  const double sum = std::accumulate(norms.begin() + 1, norms.end(), 0.0), norm = std::sqrt(norms[0] + sum * sum);
+  Tensor<W, Cpu> scale({std::ssize(norms)});
+  *scale.data() = detail::ascent_factor<W>(ascent.rho, norm);
+  std::transform(norms.begin() + 1, norms.end(), scale.data() + 1,
+                 [&](double of_member) { return detail::ascent_factor<W>(ascent.rho * (sum / norm), of_member); });
+  return scale;
+}
+
+template <class W>
+[[nodiscard]] Tensor<W, Cpu> ascent_norms(const AscentStore<W, Cpu>& base, const AscentStore<W, Cpu>& late,
+                                          const Ascent& ascent) {
+  auto norms = detail::norms_of_stores(base, late, ascent);
+  norms[0] = std::sqrt(norms[0]);
+  Tensor<W, Cpu> result({std::ssize(norms)});
+  std::transform(norms.begin(), norms.end(), result.data(), [](double norm) { return static_cast<W>(norm); });
+  return result;
 }
 
 template <class W>

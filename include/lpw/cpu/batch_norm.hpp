@@ -301,4 +301,15 @@ void batch_norm_backward(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cp
   return detail::batch_norm_backward<true, true>(saved, dy, dgamma, dbeta, dx, dresidual, known);
 }
 
+template <class T>
+[[nodiscard]] Tensor<double, Cpu> batch_norm_part_sums(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy,
+                                                       Gradient<Accumulate<T>, Cpu>* dgamma,
+                                                       Gradient<Accumulate<T>, Cpu>* dbeta, double weight,
+                                                       const Tensor<double, Cpu>& known = {}) {
+  auto sums = known.empty() ? batch_norm_gradient_sums(saved, dy) : clone(known);
+  if (dgamma || dbeta) batch_norm_backward<T>(saved, dy, dgamma, dbeta, nullptr, nullptr, sums);
+  for (std::int64_t i = 0; i < sums.size(); ++i) sums.data()[i] *= weight;
+  return sums;
+}
+
 }  // namespace lpw::inline LPW_ABI

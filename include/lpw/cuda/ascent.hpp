@@ -14,11 +14,11 @@ namespace cuda::detail {
   return {store_data(store.weight), store_data(store.gradient), store.weight.dim(0), store.weight.shape().size_from(1)};
 }
 
-}  // namespace cuda::detail
-
-[[nodiscard]] inline Tensor<float, Cuda> ascent_scale(const AscentStore<float, Cuda>& base,
-                                                      const AscentStore<float, Cuda>& late, const Ascent& ascent) {
-  const auto base_rows = cuda::detail::ascent_rows(base), late_rows = cuda::detail::ascent_rows(late);
+/// Factors, or the norms that they are made of.
+[[nodiscard]] inline Tensor<float, Cuda> ascent_values(const AscentStore<float, Cuda>& base,
+                                                       const AscentStore<float, Cuda>& late, const Ascent& ascent,
+                                                       bool norms) {
+  const auto base_rows = ascent_rows(base), late_rows = ascent_rows(late);
   const std::int64_t chunks = kernels::ascent_chunks(base_rows) + kernels::ascent_chunks(late_rows);
   Tensor<double, Cuda> partial({chunks});
   Tensor<float, Cuda> scale({1 + late_rows.rows});
@@ -27,14 +27,27 @@ namespace cuda::detail {
                                .rho = static_cast<float>(ascent.rho),
                                .eta = static_cast<float>(ascent.eta),
                                .adaptive = ascent.adaptive,
+                               .norms = norms,
                                .scale = scale.data(),
                                .partial = partial.data(),
-                               .arrivals = cuda::counters(1)};
-  auto plan = cuda::element_plan(chunks * LaunchPlan::block);  // a block for each chunk
+                               .arrivals = counters(1)};
+  auto plan = element_plan(chunks * LaunchPlan::block);  // a block for each chunk
   plan.shared_bytes = kernels::shared_bytes<double>(LaunchPlan::block / 32) + kernels::shared_bytes<unsigned>(1);
   const int width = vector_width<float>(late_rows.length, {});
-  cuda::with_width<float>(width, [&](auto n) { cuda::launch(kernels::ascent_scale<n()>, plan, p); });
+  with_width<float>(width, [&](auto n) { launch(kernels::ascent_scale<n()>, plan, p); });
   return scale;
+}
+
+}  // namespace cuda::detail
+
+[[nodiscard]] inline Tensor<float, Cuda> ascent_scale(const AscentStore<float, Cuda>& base,
+                                                      const AscentStore<float, Cuda>& late, const Ascent& ascent) {
+  return cuda::detail::ascent_values(base, late, ascent, false);
+}
+
+[[nodiscard]] inline Tensor<float, Cuda> ascent_norms(const AscentStore<float, Cuda>& base,
+                                                      const AscentStore<float, Cuda>& late, const Ascent& ascent) {
+  return cuda::detail::ascent_values(base, late, ascent, true);
 }
 
 inline void ascend_weights(const AscentStore<float, Cuda>& store, const Tensor<float, Cuda>& scale,

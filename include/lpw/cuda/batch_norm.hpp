@@ -38,30 +38,28 @@ template <class T>
   return target ? member_stride(target->tensor, members) : 0;
 }
 
-}  // namespace cuda::detail
-
-/// Throws ShapeError past 2^30 rows or channels.
+/// The forward's launch, of which y may be empty: only what normalises is wanted then.
 template <class T>
-[[nodiscard]] BatchNormResult<T, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
-                                                          const Tensor<float, Cuda>& gamma,
-                                                          const Tensor<float, Cuda>& beta,
-                                                          RunningStatistics<float, Cuda> running,
-                                                          const BatchNormPass& pass,
-                                                          const Moments<float, Cuda>& /*known*/ = {}) {
-  const auto view = cuda::member_rows("batch_norm", x.shape());
+[[nodiscard]] Normalizer<float, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
+                                                         Tensor<T, Cuda> y, const Tensor<float, Cuda>& gamma,
+                                                         const Tensor<float, Cuda>& beta,
+                                                         RunningStatistics<float, Cuda> running,
+                                                         const BatchNormPass& pass) {
+  const auto view = member_rows("batch_norm", x.shape());
   const auto statistic = [&] { return Tensor<float, Cuda>({view.members, view.channels}); };
   Normalizer<float, Cuda> by{statistic(), statistic(), statistic(), statistic()};
-  Tensor<T, Cuda> y(x.shape());
   const int width = vector_width<T>(view.channels, {x.data(), residual.data(), y.data()});
-  const BatchNormWork work{
-      .element_bytes = sizeof(T), .vector = width, .read_twice = pass.batch_statistics, .sums = pass.batch_statistics};
+  const BatchNormWork work{.element_bytes = sizeof(T),
+                           .vector = width,
+                           .read_twice = pass.batch_statistics && !y.empty(),
+                           .sums = pass.batch_statistics};
   const kernels::BatchNormForward<T> p{.x = x.data(),
                                        .residual = residual.data(),
                                        .y = y.data(),
                                        .gamma = gamma.data(),
                                        .beta = beta.data(),
-                                       .gamma_stride = cuda::member_stride(gamma, view.members),
-                                       .beta_stride = cuda::member_stride(beta, view.members),
+                                       .gamma_stride = member_stride(gamma, view.members),
+                                       .beta_stride = member_stride(beta, view.members),
                                        .running_mean = running.mean.data(),
                                        .running_variance = running.variance.data(),
                                        .mean_stride = running.mean.row_stride(),
@@ -77,20 +75,47 @@ template <class T>
                                        .pooled = pass.pooled,
                                        .tiling = {},
                                        .workspace = {}};
-  cuda::with_width<T>(width, [&](auto n) {
-    cuda::detail::launch_batch_norm(kernels::batch_norm_forward<T, n()>, view, work, false, p);
-  });
+  with_width<T>(width, [&](auto n) { launch_batch_norm(kernels::batch_norm_forward<T, n()>, view, work, false, p); });
+  return by;
+}
+
+}  // namespace cuda::detail
+
+/// Throws ShapeError past 2^30 rows or channels.
+template <class T>
+[[nodiscard]] BatchNormResult<T, Cuda> batch_norm_forward(const Tensor<T, Cuda>& x, const Tensor<T, Cuda>& residual,
+                                                          const Tensor<float, Cuda>& gamma,
+                                                          const Tensor<float, Cuda>& beta,
+                                                          const RunningStatistics<float, Cuda>& running,
+                                                          const BatchNormPass& pass,
+                                                          const Moments<float, Cuda>& /*known*/ = {}) {
+  Tensor<T, Cuda> y(x.shape());
+  auto by = cuda::detail::batch_norm_forward(x, residual, y, gamma, beta, running, pass);
   return {{std::move(y)},
           {x, std::move(by), pass.relu ? residual : Tensor<T, Cuda>(), pass.relu, pass.batch_statistics}};
 }
 
-/// Throws as above.
+/// As on the CPU: the statistics that a forward of these x alone begins with. Throws as above.
+template <class T>
+[[nodiscard]] Moments<float, Cuda> batch_moments(const Tensor<T, Cuda>& x) {
+  const auto view = cuda::member_rows("batch_norm", x.shape());
+  const Shape shape{view.members, view.channels};
+  const auto unused = zeros<float, Cuda>({1, view.channels});  // gamma and beta of a map that nobody wants
+  Moments<float, Cuda> moments{Tensor<float, Cuda>(shape), Tensor<float, Cuda>(shape)};
+  (void)cuda::detail::batch_norm_forward<T>(x, {}, {}, unused, unused, {moments.mean, moments.variance},
+                                            {.momentum = 1, .pooled = true});
+  return moments;
+}
+
+namespace cuda::detail {
+
+/// The backward's launch. `sums`: [K, 2, C] to be written, times `weight`; `known`: dx is to have these. Empty:
+/// neither.
 template <class T>
 void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>* dgamma,
                          Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual,
-                         const Tensor<double, Cuda>& /*known*/ = {}) {
-  using namespace cuda::detail;
-  const auto view = cuda::member_rows("batch_norm", dy.shape());
+                         const Tensor<double, Cuda>& known, Tensor<double, Cuda> sums = {}, double weight = 1) {
+  const auto view = member_rows("batch_norm", dy.shape());
   const std::int64_t dgamma_stride = target_stride(dgamma, view.members),
                      dbeta_stride = target_stride(dbeta, view.members);
   const Tensor<T, Cuda> residual = saved.relu ? saved.residual : Tensor<T, Cuda>();
@@ -117,10 +142,34 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
                                         .add_to_dbeta = target_accumulates(dbeta),
                                         .relu = saved.relu,
                                         .batch_statistics = saved.batch_statistics,
+                                        .sums = sums.data(),
+                                        .known = known.data(),
+                                        .weight = static_cast<float>(weight),
                                         .tiling = {},
                                         .workspace = {}};
-  cuda::with_width<T>(
-      width, [&](auto n) { launch_batch_norm(kernels::batch_norm_backward<T, n()>, view, work, over_members, p); });
+  with_width<T>(width,
+                [&](auto n) { launch_batch_norm(kernels::batch_norm_backward<T, n()>, view, work, over_members, p); });
+}
+
+}  // namespace cuda::detail
+
+/// Throws as above.
+template <class T>
+void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy, Gradient<float, Cuda>* dgamma,
+                         Gradient<float, Cuda>* dbeta, Gradient<T, Cuda>* dx, Gradient<T, Cuda>* dresidual,
+                         const Tensor<double, Cuda>& known = {}) {
+  cuda::detail::batch_norm_backward(saved, dy, dgamma, dbeta, dx, dresidual, known);
+}
+
+/// One launch, which sums what may be known. Throws as above.
+template <class T>
+[[nodiscard]] Tensor<double, Cuda> batch_norm_part_sums(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, Cuda>& dy,
+                                                        Gradient<float, Cuda>* dgamma, Gradient<float, Cuda>* dbeta,
+                                                        double weight, const Tensor<double, Cuda>& /*known*/ = {}) {
+  const auto view = cuda::member_rows("batch_norm", dy.shape());
+  Tensor<double, Cuda> sums({view.members, 2, view.channels});
+  cuda::detail::batch_norm_backward<T>(saved, dy, dgamma, dbeta, nullptr, nullptr, {}, sums, weight);
+  return sums;
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -23,8 +23,8 @@ class AnyCommunicator {
   [[nodiscard]] virtual int size() const = 0;
   virtual void sum(std::span<float> values) = 0;
   virtual void sum(std::span<double> values) = 0;
-  virtual void start_sum(std::span<float> values) = 0;
-  virtual void start_sum(std::span<double> values) = 0;
+  virtual void start_sum(std::span<float> values, const Owner& owner) = 0;
+  virtual void start_sum(std::span<double> values, const Owner& owner) = 0;
   virtual void progress() = 0;
   virtual void finish_sums() = 0;
   virtual void broadcast(std::span<std::byte> bytes, int from) = 0;
@@ -49,8 +49,8 @@ class AnyCommunicatorOf final : public AnyCommunicator {
   [[nodiscard]] int size() const override { return communicator_->size(); }
   void sum(std::span<float> values) override { communicator_->sum(values); }
   void sum(std::span<double> values) override { communicator_->sum(values); }
-  void start_sum(std::span<float> values) override { start(values); }
-  void start_sum(std::span<double> values) override { start(values); }
+  void start_sum(std::span<float> values, const Owner& owner) override { start(values, owner); }
+  void start_sum(std::span<double> values, const Owner& owner) override { start(values, owner); }
   void progress() override {
     if constexpr (OverlappingCommunicator<C>) communicator_->progress();
   }
@@ -72,9 +72,9 @@ class AnyCommunicatorOf final : public AnyCommunicator {
 
  private:
   template <class W>
-  void start(std::span<W> values) {
+  void start(std::span<W> values, const Owner& owner) {
     if constexpr (OverlappingCommunicator<C>)
-      communicator_->start_sum(values);
+      communicator_->start_sum(values, owner);
     else
       communicator_->sum(values);
   }

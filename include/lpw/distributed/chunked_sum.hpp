@@ -24,6 +24,8 @@ class GradientSum : public GradientWatch {
  public:
   /// Whether it is of this store.
   [[nodiscard]] virtual bool of(const void* gradient) const = 0;
+  /// Whether its backward pass has begun.
+  [[nodiscard]] virtual bool running() const = 0;
   /// Begins what has not begun, and waits for all.
   virtual void finish() = 0;
 };
@@ -45,6 +47,7 @@ class ChunkedSum final : public GradientSum {
   }
 
   [[nodiscard]] bool of(const void* gradient) const override { return gradient == values_.data(); }
+  [[nodiscard]] bool running() const override { return running_; }
 
   /// Throws Error for a second backward pass, whose gradients would come too late.
   void begin(const std::vector<const void*>& leaves) override {
@@ -80,7 +83,7 @@ class ChunkedSum final : public GradientSum {
     const auto chunk = values_.subspan(first, std::min(length_, values_.size() - first));
     if (weight_ != 1)
       for (W& value : chunk) value *= static_cast<W>(weight_);
-    communicator_->start_sum(chunk);
+    communicator_->start_sum(chunk, flat_);
   }
 
   C* communicator_;

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <concepts>
 #include <cstddef>
+#include <memory>
 #include <span>
 
 #include <lpw/tensor/error.hpp>
@@ -29,15 +30,20 @@ concept Communicator = requires(C& c, std::span<float> floats, std::span<double>
   c.barrier();
 };
 
+/// Keeps the memory of what is under way.
+using Owner = std::shared_ptr<const void>;
+
 /// One that sums while the process computes something else:
-///   start_sum(values)         as sum; the values are not to be touched, and are no sums, before
-///   finish_sums()             which waits for all that have started
+///   start_sum(values, owner)  as sum; the values are not to be touched, and are no sums, before
+///   finish_sums()             which waits for all that have started. Until then it keeps their memory's owner: an
+///   error
+///                             may end a network whose sums are under way
 ///   progress()                does what can be done without waiting; to be called now and then
 template <class C>
 concept OverlappingCommunicator = Communicator<C> &&
-    requires(C& c, std::span<float> floats, std::span<double> doubles) {
-  c.start_sum(floats);
-  c.start_sum(doubles);
+    requires(C& c, std::span<float> floats, std::span<double> doubles, const Owner& owner) {
+  c.start_sum(floats, owner);
+  c.start_sum(doubles, owner);
   c.progress();
   c.finish_sums();
 };
@@ -46,7 +52,7 @@ concept OverlappingCommunicator = Communicator<C> &&
 /// ranks. All call it together.
 template <class C>
 concept SplittingCommunicator = Communicator<C> && requires(C& c) {
-  c.split(0);
+  { c.split(0) } -> std::convertible_to<std::unique_ptr<C>>;
 };
 
 /// One process, for which all of it is done.
@@ -56,8 +62,8 @@ class SingleProcess {
   [[nodiscard]] int size() const { return 1; }
   void sum(std::span<float>) const {}
   void sum(std::span<double>) const {}
-  void start_sum(std::span<float>) const {}
-  void start_sum(std::span<double>) const {}
+  void start_sum(std::span<float>, const Owner&) const {}
+  void start_sum(std::span<double>, const Owner&) const {}
   void progress() const {}
   void finish_sums() const {}
   void broadcast(std::span<std::byte>, int) const {}

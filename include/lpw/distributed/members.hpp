@@ -8,6 +8,7 @@
 // late-phase weights are on each of these, and their gradient is summed in the group, too.
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstddef>
 #include <cstdint>
@@ -57,36 +58,6 @@ struct Holding {
   return {{member, 1}, rank - first_of(member), first_of(member + 1) - first_of(member)};
 }
 
-/// The share of a process, by its communicator.
-template <Communicator C>
-class Share final : public nn::MemberShare {
- public:
-  Share(C& communicator, std::int64_t members, const Holding& holding)
-      : nn::MemberShare(members, holding.here, holding.part, holding.parts), communicator_(&communicator) {}
-  void gather(std::span<const std::byte> own, std::span<std::byte> all) const override {
-    communicator_->gather(part() == 0 ? own : own.first(0), all);
-  }
-  [[nodiscard]] double sum(double own) const override {
-    if (part() != 0) own = 0;
-    communicator_->sum(std::span(&own, 1));
-    return own;
-  }
-
- private:
-  C* communicator_;
-};
-
-/// The part of a minibatch that a process has, by its communicator.
-template <Communicator C>
-class Cut final : public MinibatchCut {
- public:
-  Cut(C& communicator, double share) : MinibatchCut(share), communicator_(&communicator) {}
-  void sum(std::span<double> values) const override { communicator_->sum(values); }
-
- private:
-  C* communicator_;
-};
-
 }  // namespace detail
 
 /// One that sums a tensor where it lies, in the order of the device's work (nccl.hpp).
@@ -94,6 +65,49 @@ template <class C, class W, class D>
 concept SumsOnDevice = requires(C& communicator, Tensor<W, D>& tensor) {
   communicator.sum_on_device(tensor);
 };
+
+namespace detail {
+
+/// Sums a contiguous tensor where it lies, if the communicator can, or by way of the host.
+template <Communicator C, class W, class D>
+void sum_tensor(C& communicator, Tensor<W, D>& tensor) {
+  if constexpr (SumsOnDevice<C, W, D>)
+    communicator.sum_on_device(tensor);
+  else
+    on_host(tensor, [&](auto values) { communicator.sum(values); });
+}
+
+/// Tensors' sums by a communicator.
+template <Communicator C, class D>
+class SumsBy : public ProcessSums<D> {
+ public:
+  explicit SumsBy(C& communicator) : communicator_(&communicator) {}
+  void sum(Tensor<float, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
+  void sum(Tensor<double, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
+
+ protected:
+  C* communicator_;
+};
+
+/// The share of a process, by its communicator.
+template <Communicator C, class D>
+class Share final : public nn::MemberShare, public SumsBy<C, D> {
+ public:
+  Share(C& communicator, std::int64_t members, const Holding& holding)
+      : nn::MemberShare(members, holding.here, holding.part, holding.parts), SumsBy<C, D>(communicator) {}
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const override {
+    this->communicator_->gather(part() == 0 ? own : own.first(0), all);
+  }
+};
+
+/// The part of a minibatch that a process has, by the communicator of all that have one.
+template <Communicator C, class D>
+class Cut final : public MinibatchCut, public SumsBy<C, D> {
+ public:
+  Cut(C& communicator, double share) : MinibatchCut(share), SumsBy<C, D>(communicator) {}
+};
+
+}  // namespace detail
 
 /// What a loop over processes asks for its members. Everything here but range() and of() is for all processes together.
 ///
@@ -159,15 +173,14 @@ class Members {
     TapeOptions options;
     const auto share = nn::member_share(network);
     if (share) options.first_member = share->here().first;
-    if (share) part_ = 1;
+    part_ = 1;
     if (!cut(network)) return options;
-    const auto cut_over = [&]<class Processes>(Processes& processes) {
-      double together = static_cast<double>(count);
-      processes.sum(std::span(&together, 1));
-      part_ = static_cast<double>(count) / together;
-      options.cut = std::make_shared<detail::Cut<Processes>>(processes, part_);
-    };
-    share ? cut_over(group(*share)) : cut_over(*communicator_);
+    C& processes = share ? group(*share) : *communicator_;
+    double together = static_cast<double>(count);
+    processes.sum(std::span(&together, 1));
+    part_ = static_cast<double>(count) / together;
+    remember_part(nn::flatten(network));
+    options.cut = std::make_shared<detail::Cut<C, typename M::device_type>>(processes, part_);
     // other samples drop out by other numbers
     options.first_member += share ? share->members() * share->part() : communicator_->rank();
     return options;
@@ -209,7 +222,8 @@ class Members {
     if (flat->members == 1) return;
     const auto holding = detail::holding(flat->members, communicator_->size(), communicator_->rank());
     make_group(flat->members, holding);
-    spread_members(network, follower, std::make_shared<detail::Share<C>>(*communicator_, flat->members, holding));
+    using D = typename M::device_type;
+    spread_members(network, follower, std::make_shared<detail::Share<C, D>>(*communicator_, flat->members, holding));
   }
 
   /// Makes the network, and what follows it, on every process what they are in one: to save a state, or for what needs
@@ -221,16 +235,25 @@ class Members {
 
   /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
   /// that can: for the last backward pass of a step, of the last chunk of members. `pass` is its options, as pass() or
-  /// pass_of() made them in this step; sum_gradients() finishes the sum.
+  /// pass_of() made them in this step; sum_gradients() finishes the sum. Throws Error where that was not called after
+  /// the last backward pass of this network that it was to sum: on a step that was left out, say; and at the first call
+  /// where processes have other chunks.
   template <nn::Visitable M>
   void overlap(M& network, TapeOptions& pass) {
     if constexpr (OverlappingCommunicator<C> && std::is_same_v<typename M::device_type, Cpu>) {
-      if (communicator_->size() == 1 || options_.chunk == 0) return;
+      if (communicator_->size() == 1) return;
+      require_same_chunk();
+      if (options_.chunk == 0) return;
       const auto flat = nn::flatten(network);
       if (flat->gradient.base.size() == 0) return;
+      const auto unfinished = started_of(flat->gradient.base);
+      require(unfinished == started_.end() || !(*unfinished)->running(),
+              "members: the network's gradients are still being summed since its last backward pass; call "
+              "sum_gradients() after each that overlap() lets begin it, whatever becomes of the step");
+      if (unfinished != started_.end()) started_.erase(unfinished);  // whose backward pass did not come
       using Sum = detail::ChunkedSum<nn::WeightOf<M>, C>;
-      started_ = std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat->share));
-      pass.watch = started_;
+      started_.push_back(std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat)));
+      pass.watch = started_.back();
     }
   }
 
@@ -241,25 +264,21 @@ class Members {
   void sum_gradients(M& network) {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
-    if constexpr (SumsOnDevice<C, nn::WeightOf<M>, typename M::device_type>)
-      if (weight(flat->share) == 1) return communicator_->sum_on_device(flat->gradient.base);
-    const auto started = std::exchange(started_, nullptr);
-    if (started && started->of(flat->gradient.base.data())) {
-      started->finish();
+    if (const auto started = started_of(flat->gradient.base); started != started_.end()) {
+      (*started)->finish();
+      started_.erase(started);
     } else {
-      detail::on_host(flat->gradient.base, [&](auto values) {
-        weigh(values, weight(flat->share));
-        communicator_->sum(values);
-      });
+      sum_weighed(*communicator_, flat->gradient.base, weight(flat));
     }
-    sum_parts(flat->gradient.late, flat->share);
+    sum_parts(flat->gradient.late, flat);
   }
 
   /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
   /// mean of the parts', as sum_gradients does gradients. Otherwise does nothing.
   template <nn::Visitable M>
   void average_statistics(M& network) {
-    if (cut(network)) sum_parts(nn::flatten(network)->buffers, nn::member_share(network));
+    const auto flat = nn::flatten(network);
+    if (cut(network)) sum_parts(flat->buffers, flat);
   }
 
   /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
@@ -269,10 +288,10 @@ class Members {
     const auto host = to_host(values);
     double sum = 0;
     for (std::int64_t k = 0; k < host.size(); ++k) sum += static_cast<double>(host.data()[k]);
-    const auto share = nn::member_share(network);
-    sum *= weight(share);
+    const auto flat = nn::flatten(network);
+    sum *= weight(flat);
     communicator_->sum(std::span(&sum, 1));
-    return sum / static_cast<double>(share ? share->members() : host.size());
+    return sum / static_cast<double>(flat->share ? flat->share->members() : host.size());
   }
 
   /// All processes' samples, of as many here: an iteration's, for train::LoopProgress, which knows of one process.
@@ -290,35 +309,48 @@ class Members {
     if (share) return share->parts() > 1;
     return communicator_->size() > 1 && nn::members(network) == 1;
   }
-  /// By which a process' gradients count in the sum over all.
-  [[nodiscard]] double weight(const std::shared_ptr<const nn::MemberShare>& share) const {
-    return share && share->parts() == 1 ? 1 : part_;
+  /// The sum of this gradient that overlap() let begin, if there is one.
+  template <class W, class D>
+  [[nodiscard]] auto started_of(const Tensor<W, D>& gradient) {
+    return std::find_if(started_.begin(), started_.end(), [&](const auto& sum) { return sum->of(gradient.data()); });
   }
-  template <class W>
-  static void weigh(std::span<W> values, double weight) {
-    if (weight == 1) return;
-    for (W& value : values) value *= static_cast<W>(weight);
+  /// By which a process' gradients count in the sum over all: the part of the network's last pass, or where it had none
+  /// since it has these stores, as if parts were alike.
+  template <class W, class D>
+  [[nodiscard]] double weight(const std::shared_ptr<nn::FlatWeights<W, D>>& flat) const {
+    const double parts = static_cast<double>(flat->share ? flat->share->parts() : communicator_->size());
+    if (parts == 1) return 1;
+    for (const auto& [store, part] : parts_)
+      if (store.lock() == flat) return part;
+    return 1 / parts;
+  }
+  void remember_part(const std::shared_ptr<const void>& store) {
+    std::erase_if(parts_, [&](const auto& known) { return known.first.expired() || known.first.lock() == store; });
+    parts_.emplace_back(store, part_);
+  }
+  template <class W, class D>
+  static void sum_weighed(C& processes, Tensor<W, D>& tensor, double weight) {
+    if (tensor.size() == 0) return;
+    if (weight != 1) {
+      const FunctionInputs<W, W, D> values{.x = Strided<W, D>::of(tensor), .scale = weight};
+      apply_function<Function::affine>(tensor.shape(), values, StridedTarget<W, D>{Strided<W, D>::of(tensor)});
+    }
+    detail::sum_tensor(processes, tensor);
   }
   /// Of parts of one member's minibatch, what belongs to it: summed over those that have these.
   template <class W, class D>
-  void sum_parts(const Tensor<W, D>& tensor, const std::shared_ptr<const nn::MemberShare>& share) {
-    if (share && share->parts() == 1) return;
-    detail::on_host(tensor, [&](auto values) {
-      weigh(values, part_);
-      share ? group(*share).sum(values) : communicator_->sum(values);
-    });
+  void sum_parts(Tensor<W, D>& tensor, const std::shared_ptr<nn::FlatWeights<W, D>>& flat) {
+    if (flat->share && flat->share->parts() == 1) return;
+    sum_weighed(flat->share ? group(*flat->share) : *communicator_, tensor, weight(flat));
   }
 
   /// Those that hold the same member, where there are fewer members than processes. All split together, once.
   void make_group(std::int64_t members, const detail::Holding& holding) {
     if (members >= communicator_->size() || (group_ && grouped_ == members)) return;
-    if constexpr (std::is_same_v<C, AnyCommunicator>)
-      group_ = communicator_->split(static_cast<int>(holding.here.first));
-    else if constexpr (SplittingCommunicator<C>)
-      group_ = std::make_unique<AnyCommunicatorOf<C>>(communicator_->split(static_cast<int>(holding.here.first)));
+    if constexpr (SplittingCommunicator<C>) group_ = communicator_->split(static_cast<int>(holding.here.first));
     grouped_ = members;
   }
-  [[nodiscard]] AnyCommunicator& group(const nn::MemberShare& share) const {
+  [[nodiscard]] C& group(const nn::MemberShare& share) const {
     require(group_ && grouped_ == share.members(), "members: the network's ", share.members(),
             " members were spread by another Members than this");
     return *group_;
@@ -342,12 +374,24 @@ class Members {
               "); all processes must make and release the same network");
   }
 
+  /// At the first call.
+  void require_same_chunk() {
+    if (std::exchange(same_chunk_, true)) return;
+    std::vector<std::int64_t> all(to_size(communicator_->size()));
+    communicator_->gather(std::as_bytes(std::span(&options_.chunk, 1)), std::as_writable_bytes(std::span(all)));
+    for (std::size_t process = 1; process < all.size(); ++process)
+      require(all[process] == all[0], "members: chunk is ", all[0], " in process 0 and ", all[process], " in process ",
+              process, "; all processes must sum alike");
+  }
+
   C* communicator_;
   MembersOptions options_;
-  double part_;  // of one member's minibatch, what is here: B_r / B
-  std::shared_ptr<AnyCommunicator> group_;
-  std::int64_t grouped_ = 0;  // members
-  std::shared_ptr<detail::GradientSum> started_;
+  bool same_chunk_ = false;  // on all processes
+  double part_;              // of one member's minibatch, what was here in the last pass: B_r / B
+  std::vector<std::pair<std::weak_ptr<const void>, double>> parts_;  // the same of networks, by their stores
+  std::shared_ptr<C> group_;
+  std::int64_t grouped_ = 0;                                   // members
+  std::vector<std::shared_ptr<detail::GradientSum>> started_;  // a network each
 };
 
 }  // namespace lpw::inline LPW_ABI::distributed

@@ -8,6 +8,9 @@
 
 namespace lpw::inline LPW_ABI::distributed {
 
+/// Of numbers that are summed at a time while backward runs: MPI counts bytes and numbers in int.
+inline constexpr std::int64_t longest_chunk = std::int64_t{1} << 28;
+
 /// Results do not depend on it.
 struct MembersOptions {
   std::int64_t chunk = 262144;  // numbers that are summed at a time while backward runs; 0: not before it has ended
@@ -15,8 +18,7 @@ struct MembersOptions {
 
 /// Throws OptionError, by the name that it has for who chose it, for a chunk that is negative or above 2^28 numbers.
 inline void require_possible_chunk(const char* name, std::int64_t chunk) {
-  require<OptionError>(chunk >= 0 && chunk <= std::int64_t{1} << 28, name, " ", chunk,
-                       "; expected from 0 to 2^28 numbers");
+  require<OptionError>(chunk >= 0 && chunk <= longest_chunk, name, " ", chunk, "; expected from 0 to 2^28 numbers");
 }
 
 }  // namespace lpw::inline LPW_ABI::distributed

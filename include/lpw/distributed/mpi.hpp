@@ -66,9 +66,9 @@ class Mpi {
   [[nodiscard]] int size() const { return size_; }
   void sum(std::span<float> values) const { sum_stripes(values, MPI_FLOAT); }
   void sum(std::span<double> values) const { sum_stripes(values, MPI_DOUBLE); }
-  /// As OverlappingCommunicator says; the same bits as sum's.
-  void start_sum(std::span<float> values) { start(values, MPI_FLOAT); }
-  void start_sum(std::span<double> values) { start(values, MPI_DOUBLE); }
+  /// As OverlappingCommunicator says; the same bits as sum's. Throws OptionError for more than 2^28 numbers at a time.
+  void start_sum(std::span<float> values, const Owner& owner = {}) { start(values, owner, MPI_FLOAT); }
+  void start_sum(std::span<double> values, const Owner& owner = {}) { start(values, owner, MPI_DOUBLE); }
   void progress() {
     if (sums_) sums_->progress();
   }
@@ -152,9 +152,9 @@ class Mpi {
   }
 
   template <class W>
-  void start(std::span<W> values, MPI_Datatype type) {
+  void start(std::span<W> values, const Owner& owner, MPI_Datatype type) {
     if (!sums_) sums_ = std::make_unique<MpiSums>(communicator_);
-    sums_->start(values, type);
+    sums_->start(values, owner, type);
   }
 
   template <class W>
@@ -167,12 +167,7 @@ class Mpi {
       std::fill(std::copy(part.begin(), part.end(), whole.begin()), whole.end(), W(0));
       MPI_Alltoall(whole.data(), static_cast<int>(length), type, received.data(), static_cast<int>(length), type,
                    communicator_);
-      for (std::size_t i = 0; i < length; ++i) {
-        double sum = 0;
-        for (std::size_t process = 0; process < processes; ++process)
-          sum += static_cast<double>(received[process * length + i]);
-        own[i] = static_cast<W>(sum);
-      }
+      add_stripes(received.data(), processes, length, own.data());
       MPI_Allgather(own.data(), static_cast<int>(length), type, whole.data(), static_cast<int>(length), type,
                     communicator_);
       std::copy_n(whole.begin(), part.size(), part.begin());

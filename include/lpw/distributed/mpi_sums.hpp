@@ -14,11 +14,25 @@
 #include <span>
 #include <vector>
 
-#include <lpw/tensor/abi.hpp>
+#include <lpw/distributed/communicator.hpp>
+#include <lpw/distributed/members_options.hpp>
+#include <lpw/tensor/tensor.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
 inline namespace with_mpi {
+
+/// Adds up what the processes have of a stripe, `length` numbers each, one after another: in their order, and in
+/// double.
+template <class W>
+void add_stripes(const W* stripes, std::size_t processes, std::size_t length, W* sums) {
+  for (std::size_t i = 0; i < length; ++i) {
+    double sum = 0;
+    for (std::size_t process = 0; process < processes; ++process)
+      sum += static_cast<double>(stripes[process * length + i]);
+    sums[i] = static_cast<W>(sum);
+  }
+}
 
 /// A sum under way.
 class StartedSum {
@@ -45,8 +59,8 @@ class StartedSum {
 template <class W>
 class StartedSumOf final : public StartedSum {
  public:
-  StartedSumOf(std::span<W> values, MPI_Datatype type, MPI_Comm communicator)
-      : values_(values), type_(type), rank_(rank_in(communicator)), counts_(processes_in(communicator)) {
+  StartedSumOf(std::span<W> values, const Owner& owner, MPI_Datatype type, MPI_Comm communicator)
+      : values_(values), owner_(owner), type_(type), rank_(rank_in(communicator)), counts_(processes_in(communicator)) {
     const std::size_t processes = counts_.size();
     for (std::size_t process = 0; process < processes; ++process) {
       firsts_.push_back(static_cast<int>(values.size() * process / processes));
@@ -55,19 +69,14 @@ class StartedSumOf final : public StartedSum {
     const int own = counts_[rank_];
     received_counts_.assign(processes, own);
     for (std::size_t process = 0; process < processes; ++process) places_.push_back(static_cast<int>(process) * own);
-    received_.resize(processes * to_size(own));
+    received_ = Tensor<W, Cpu>({static_cast<std::int64_t>(processes) * own});
     MPI_Ialltoallv(values_.data(), counts_.data(), firsts_.data(), type_, received_.data(), received_counts_.data(),
                    places_.data(), type_, communicator, &request_);
   }
 
   void give(MPI_Comm communicator) override {
-    const std::size_t own = to_size(counts_[rank_]);
-    for (std::size_t i = 0; i < own; ++i) {
-      double sum = 0;
-      for (std::size_t process = 0; process < counts_.size(); ++process)
-        sum += static_cast<double>(received_[process * own + i]);
-      values_[to_size(firsts_[rank_]) + i] = static_cast<W>(sum);
-    }
+    add_stripes(received_.data(), counts_.size(), to_size(counts_[rank_]), &values_[0] + firsts_[rank_]);
+    received_ = {};  // for the next one
     MPI_Iallgatherv(MPI_IN_PLACE, 0, type_, values_.data(), counts_.data(), firsts_.data(), type_, communicator,
                     &request_);
   }
@@ -85,11 +94,12 @@ class StartedSumOf final : public StartedSum {
   }
 
   std::span<W> values_;
+  Owner owner_;
   MPI_Datatype type_;
   std::size_t rank_;
   std::vector<int> counts_, firsts_;           // of the processes' stripes among the values
   std::vector<int> received_counts_, places_;  // of the others' parts of the own stripe
-  std::vector<W> received_;
+  Tensor<W, Cpu> received_;                    // in the pool's memory
 };
 
 /// The sums that the processes of a communicator have begun and not finished. All call start() for as much, in the same
@@ -112,9 +122,12 @@ class MpiSums {
     MPI_Comm_free(&gives_);
   }
 
+  /// Throws OptionError for more numbers than longest_chunk, before anything has begun.
   template <class W>
-  void start(std::span<W> values, MPI_Datatype type) {
-    sums_.push_back(std::make_unique<StartedSumOf<W>>(values, type, takes_));
+  void start(std::span<W> values, const Owner& owner, MPI_Datatype type) {
+    require<OptionError>(values.size() <= to_size(longest_chunk), "start_sum: ", values.size(),
+                         " numbers; expected at most 2^28 at a time");
+    sums_.push_back(std::make_unique<StartedSumOf<W>>(values, owner, type, takes_));
     progress();
   }
   void progress() {

@@ -13,8 +13,10 @@
 
 #include <cstddef>
 #include <exception>
+#include <memory>
 #include <span>
 #include <type_traits>
+#include <utility>
 
 #include <lpw/cuda/base/device.hpp>
 #include <lpw/distributed/communicator.hpp>
@@ -50,6 +52,11 @@ class Nccl {
   void gather(std::span<const std::byte> own, std::span<std::byte> all) { processes_->gather(own, all); }
   void barrier() { processes_->barrier(); }
 
+  /// Those that give the same number, and their GPUs. All processes together, each of which then talks to its group.
+  [[nodiscard]] std::unique_ptr<Nccl> split(int group) const requires SplittingCommunicator<C> {
+    return std::unique_ptr<Nccl>(new Nccl(processes_->split(group)));
+  }
+
   /// Replaces a contiguous tensor by its sum over the processes, in the order of the stream. Throws CudaError where
   /// NCCL refuses.
   template <class W>
@@ -67,6 +74,9 @@ class Nccl {
       cuda::fail_call(call, ncclGetErrorString(result), place);
   }
 
+  explicit Nccl(std::unique_ptr<C> owned) : Nccl(*owned) { owned_ = std::move(owned); }
+
+  std::unique_ptr<C> owned_;  // of a group
   C* processes_;
   ncclComm_t gpus_ = nullptr;
   int exceptions_ = std::uncaught_exceptions();

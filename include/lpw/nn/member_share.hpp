@@ -8,14 +8,15 @@
 #include <span>
 
 #include <lpw/autograd/primitives.hpp>
+#include <lpw/autograd/process_sums.hpp>
 #include <lpw/autograd/tape.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
 /// The members [here.first, here.first + here.count) of K. What it does, all processes must do together. Of fewer
-/// members than processes each has several processes, which hold the same bits of it; what is gathered or summed then
-/// is the first one's of each.
+/// members than processes each has several processes, which hold the same bits of it; what is gathered then is the
+/// first one's of each. What is one is also a ProcessSums, of all processes, of the network's device.
 class MemberShare {
  public:
   /// `part`: of the `parts` processes that hold the one member here, which this is.
@@ -33,14 +34,22 @@ class MemberShare {
 
   /// What all members' processes give, one after another, on each of them.
   virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) const = 0;
-  /// The sum of what all members' processes give, the same bits on each of them.
-  [[nodiscard]] virtual double sum(double own) const = 0;
 
  private:
   std::int64_t members_;
   MemberRange here_;
   std::int64_t part_, parts_;
 };
+
+/// A number of each of all members [K], given those of the members here: work on the device, where processes sum there.
+template <class W, class D>
+[[nodiscard]] Tensor<W, D> all_numbers(const MemberShare& share, const Tensor<W, D>& own) {
+  auto all = zeros<W, D>({share.members()});
+  auto here = all.rows(share.here().first, share.here().count);
+  if (share.part() == 0) copy(own, here);
+  sum_over(share, all);  // with zeros: the same bits in any order
+  return all;
+}
 
 /// All members' rows [K, ...], given those of the members here.
 template <class T, class D>

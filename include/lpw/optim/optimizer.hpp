@@ -251,8 +251,9 @@ class Optimizer {
     if (clip_ == 0) return {};
     const ScaledGradient<W, D> base{flat_->gradient.base, base_scale()};
     if (!flat_->share) return clip_factor(base, ScaledGradient<W, D>{flat_->gradient.late}, clip_);
-    const double square = flat_->share->sum(squared_norm(to_host(flat_->gradient.late)));
-    return clip_factor(base, ScaledGradient<W, D>{full<W, D>({1, 1}, static_cast<W>(std::sqrt(square)))}, clip_);
+    const auto norms = ascent_norms(AscentStore<W, D>(), {flat_->value.late, flat_->gradient.late, {}}, Ascent());
+    const auto all = nn::all_numbers(*flat_->share, norms.rows(1, flat_->members));
+    return clip_factor(base, ScaledGradient<W, D>{all.reshaped({1, all.size()})}, clip_);
   }
 
   std::shared_ptr<Flat> flat_;

@@ -113,7 +113,8 @@ class Sam {
     const auto scale = flat->share ? scale_over(*flat->share, base, late, how) : ascent_scale(base, late, how);
     Ascended ascended(flat, base.kept, late.kept);
     if (base_ascends()) ascend_weights(base, scale.rows(0, 1), how);
-    if (late_ascends()) ascend_weights(late, scale.rows(1, flat->members), how);
+    if (late_ascends())
+      ascend_weights(late, scale.rows(1 + (flat->share ? flat->share->here().first : 0), flat->members), how);
     if (!base_ascends()) fill(flat->gradient.base, W(0));
     if (!late_ascends()) fill(flat->gradient.late, W(0));
     return ascended;
@@ -155,15 +156,17 @@ class Sam {
     take(SamPass::second);
     ascended.restore();
   }
-  /// ascent_scale of the members here, whose norms are summed with the others'.
+  /// ascent_scale of all members: that of weights whose gradients are the norms, since it knows of these alone.
   [[nodiscard]] static Tensor<W, D> scale_over(const nn::MemberShare& share, const AscentStore<W, D>& base,
                                                const AscentStore<W, D>& late, const Ascent& how) {
-    const auto host = [](const AscentStore<W, D>& store) {
-      if (store.weight.empty()) return AscentStore<W, Cpu>{};
-      return AscentStore<W, Cpu>{to_host(store.weight), to_host(store.gradient), {}};
+    const auto norms = ascent_norms(base, late, how);
+    const auto as_store = [](const Tensor<W, D>& gradient) {
+      const auto rows = gradient.reshaped({gradient.size(), 1});
+      return AscentStore<W, D>{rows, rows, {}};
     };
-    const auto norms = lpw::detail::ascent_norms(host(base), host(late), how);
-    return to_device<D>(lpw::detail::ascent_factors<W>(norms, share.sum(norms.sum()), how.rho));
+    const auto members = late.weight.empty() ? Tensor<W, D>() : nn::all_numbers(share, norms.rows(1, norms.size() - 1));
+    return ascent_scale(base.weight.empty() ? AscentStore<W, D>() : as_store(norms.rows(0, 1)),
+                        members.empty() ? AscentStore<W, D>() : as_store(members), {.rho = how.rho});
   }
   [[nodiscard]] bool base_ascends() const { return options_.weights != Ascending::late_phase; }
   [[nodiscard]] bool late_ascends() const { return options_.weights != Ascending::base; }

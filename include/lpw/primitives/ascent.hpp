@@ -6,6 +6,7 @@
 //   rho / sqrt(A^2 + B^2) and rho B / (sqrt(A^2 + B^2) B_k); 0 where the norm below it is 0, or the factor beyond W.
 //   A store that does not ascend is left empty. Norms are summed in double, in an order that depends on the stores'
 //   sizes alone.
+// ascent_norms(base, late, ascent): [1 + K], A and each B_k of the same.
 // ascend_weights(store, scale, ascent): kept = weight; weight += scale_r T^2 gradient; gradient = 0, for rows r [R,
 // ...].
 #pragma once

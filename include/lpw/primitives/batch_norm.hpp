@@ -11,7 +11,12 @@
 // batch_norm_backward(saved, dy, dgamma, dbeta, dx, dresidual, known):
 //   the gradients of that from dy [K, ..., C]. A null target is not wanted. dgamma and dbeta are [1 or K, C]; dresidual
 //   is meant for a forward with ReLU (without, it is dy itself). known: what conv2d_backward_data returned for this dy,
-//   or empty.
+//   or empty; or of a part of the minibatch, the whole's sums.
+// batch_moments(x):
+//   mean and biased variance [K, C] of x [K, ..., C].
+// batch_norm_part_sums(saved, dy, dgamma, dbeta, weight, known):
+//   weight times the sums over the rows of g and of g (x - mean), [K, 2, C], g being dy behind ReLU's mask; known as
+//   above. What a part of a minibatch adds to the whole's. dgamma and dbeta become the part's own.
 #pragma once
 
 #include <lpw/primitives/activation.hpp>

@@ -19,6 +19,7 @@ struct AscentScale {
   AscentRows base, late;  // base: one row, or none
   float rho, eta;
   bool adaptive;
+  bool norms;          // these are wanted in place of factors
   float* scale;        // (1 + late.rows): of the base weights, and of each late-phase row
   double* partial;     // (chunk): workspace of ascent_chunks(base) + ascent_chunks(late)
   unsigned* arrivals;  // one word: zero at the start, zero again at the end
@@ -81,9 +82,9 @@ template <int N>
 
 }  // namespace detail
 
-/// The factors of primitives/ascent.hpp; a row of zeros has the factor 0. The last block to arrive adds up the chunks
-/// in fixed order. N is 4, or 1 if late-phase rows are not whole vectors of 4. Launched with element_threads threads.
-/// Shared memory: element_threads / 32 doubles and one word.
+/// The factors of primitives/ascent.hpp, or its norms; a row of zeros has the factor 0. The last block to arrive adds
+/// up the chunks in fixed order. N is 4, or 1 if late-phase rows are not whole vectors of 4. Launched with
+/// element_threads threads. Shared memory: element_threads / 32 doubles and one word.
 template <int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(const AscentScale p) {
   SharedMemory memory;
@@ -111,6 +112,10 @@ __global__ void __launch_bounds__(element_threads, element_blocks) ascent_scale(
     if (threadIdx.x == 0) p.scale[1 + row] = static_cast<float>(own);
   }
   if (threadIdx.x != 0) return;
+  if (p.norms) {
+    p.scale[0] = static_cast<float>(std::sqrt(base_square));
+    return;
+  }
   const double norm = std::sqrt(base_square + sum * sum);
   p.scale[0] = detail::ascent_factor(double(p.rho), norm);
   for (std::int64_t row = 0; row < p.late.rows; ++row) {

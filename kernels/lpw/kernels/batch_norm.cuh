@@ -63,6 +63,9 @@ struct BatchNormBackward {
   std::int64_t dgamma_stride, dbeta_stride;  // elements from member to member; 0: summed over the members
   bool add_to_dx, add_to_dresidual, add_to_dgamma, add_to_dbeta;  // instead of overwriting
   bool relu, batch_statistics;                                    // as in the forward
+  double* sums;         // (member, 2, channel): `weight` times the sums of g and of g (x - mean); null: not wanted
+  const double* known;  // (member, 2, channel): these sums, as dx is to have them; null: those found here
+  float weight;
   MemberTiling tiling;
   MemberWorkspace workspace;
 };
@@ -348,21 +351,30 @@ __device__ __forceinline__ void write_input_gradient(const BatchNormBackward<T>&
 
 __device__ __forceinline__ void put_gradient(float* to, float value, bool add) { *to = add ? *to + value : value; }
 
-/// Writes one channel's parameter gradients, or leaves them for sum_over_members(); returns mean_g and slope.
+/// Writes one channel's sums and parameter gradients, or leaves these for sum_over_members(); returns mean_g and slope.
 template <class T>
 __device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward<T>& p, int member, int channel,
                                                          float sum, float product) {
   const std::int64_t at = static_cast<std::int64_t>(member) * p.tiling.channels + channel;
+  const std::int64_t of_sums = at + static_cast<std::int64_t>(member) * p.tiling.channels;
   const float inverse = p.inverse_deviation[at];
   if (p.dgamma && p.dgamma_stride)
     put_gradient(p.dgamma + member * p.dgamma_stride + channel, product * inverse, p.add_to_dgamma);
   if (p.dbeta && p.dbeta_stride) put_gradient(p.dbeta + member * p.dbeta_stride + channel, sum, p.add_to_dbeta);
   if (p.workspace.member_sums) {
-    float* sums = p.workspace.member_sums + at + static_cast<std::int64_t>(member) * p.tiling.channels;
+    float* sums = p.workspace.member_sums + of_sums;
     store_fresh(sums, product * inverse);
     store_fresh(sums + p.tiling.channels, sum);
   }
+  if (p.sums) {
+    p.sums[of_sums] = double(p.weight) * double(sum);
+    p.sums[of_sums + p.tiling.channels] = double(p.weight) * double(product);
+  }
   if (!p.batch_statistics) return {0.f, 0.f};
+  if (p.known) {
+    sum = static_cast<float>(p.known[of_sums]);
+    product = static_cast<float>(p.known[of_sums + p.tiling.channels]);
+  }
   const float rows = static_cast<float>(p.tiling.rows);
   return {sum / rows, product / rows * inverse * inverse};
 }

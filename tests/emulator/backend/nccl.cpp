@@ -1,10 +1,14 @@
-// Members over processes whose GPUs sum by NCCL, as one process of two sees it: the other one has a member with the
-// same weights, and the same minibatches.
+// Members over processes whose GPUs sum by NCCL: as one process of two sees it, where the other one has a member with
+// the same weights, and the same minibatches; and in two and three processes against one.
 #define LPW_WITH_NCCL 1
 #include <lpw/distributed/members.hpp>
 #include <lpw/distributed/nccl.hpp>
 
 #include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/pooling.hpp>
+#include <lpw/nn/batch_norm.hpp>
+#include <lpw/nn/linear.hpp>
+#include <lpw/optim/sam.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/tensor/replay.hpp>
 
@@ -13,6 +17,7 @@
 #include <vector>
 
 #include "cuda/support.hpp"
+#include "emulator/processes.hpp"
 #include "support/errors.hpp"
 #include "train/toy.hpp"
 
@@ -107,4 +112,125 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
   } alone;
   CHECK(contains(message_of<CudaError>([&] { distributed::Nccl<Alone> gpus(alone); }),
                  "ncclCommInitRank: invalid argument"));
+}
+
+namespace {
+
+/// Two batch norms, the second with a residual, a hidden layer and a head.
+struct Normalized {
+  using value_type = float;
+  using device_type = Cuda;
+  [[nodiscard]] Variable<float, Cuda> forward(const Variable<float, Cuda>& x) {
+    return head.forward(hidden.forward(global_average_pool(second.forward(first.forward(x), x))));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("first", first), f("second", second), f("hidden", hidden), f("head", head);
+  }
+  nn::BatchNorm<float, Cuda> first{8, {}}, second{8, {.relu = true}};
+  nn::Initializer init{Philox(1)};
+  nn::Linear<float, Cuda> hidden{{8, 6}, init}, head{{6, 4, true, true}, init};
+};
+
+/// What a run is of: iterations before the release of some members, and after it.
+struct Course {
+  std::int64_t members = 3, batch = 7;
+  std::uint32_t before = 3, after = 3;
+  bool sam = false;
+};
+
+template <class T>
+Tensor<T, Cuda> read(const Tensor<T, Cpu>& all, const data::ReadMembers& members) {
+  const auto whole = all.rows(members.first, members.count);
+  if (members.parts == 1) return to_device<Cuda>(clone(whole));
+  const auto [count, before] = members.samples_of(all.dim(1));
+  const Shape sample = all.shape().slice(2, all.shape().rank());
+  const auto part = whole.reshaped(sample.prepend(all.dim(1))).rows(before, count);
+  return to_device<Cuda>(clone(part).reshaped(sample.prepend(count).prepend(1)));
+}
+
+/// Weights, statistics and velocities of all members after steps that are issued, captured and replayed.
+template <class M>
+std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) {
+  Normalized network;
+  optim::Sgd optimizer(network, {.learning_rate = 0.05, .momentum = 0.9, .clip = 0.2});
+  optim::Sam sam(optimizer, {.rho = 0.1, .adaptive = true});
+  Replay<Cuda> replay;
+  Tensor<float, Cuda> images;
+  Tensor<std::int32_t, Cuda> labels;
+  for (std::uint32_t step = 0; step < course.before + course.after; ++step) {
+    if (step == course.before)
+      members.release(network, optimizer,
+                      {.members = course.members, .late = Group::batch_norm, .sigma = 0.1, .random = Philox(5)});
+    const auto here = members.of(network);
+    auto inputs = read(random_tensor<float>({here.all, course.batch, 4, 4, 8}, 20 + step), here);
+    auto classes = read(random_indices({here.all, course.batch}, 4, Philox(3, Stream::test, step), 0), here);
+    if (step == 0 || step == course.before) images = inputs, labels = classes;  // where the replayed step finds them
+    copy(inputs, images), copy(classes, labels);
+    const auto pass = members.pass(network, images);
+    optimizer.advance();
+    const auto accumulate = [&] {
+      Tape tape(pass);
+      tape.backward(cross_entropy(network.forward(tape.input(images)), labels));
+      members.sum_gradients(network);
+    };
+    replay.run(step < course.before ? "plain" : "members", step, [&](std::uint32_t) {
+      accumulate();
+      if (course.sam) {
+        auto ascent = sam.ascend();
+        accumulate();
+        ascent.restore();
+      }
+      optimizer.apply();
+    });
+  }
+  members.gather(network, optimizer);
+  const auto flat = nn::flatten(network);
+  return {to_host(flat->value.base), to_host(flat->value.late), to_host(flat->buffers),
+          to_host(optimizer.velocity().base), to_host(optimizer.velocity().late)};
+}
+
+struct AllOnOne {
+  [[nodiscard]] data::ReadMembers of(Normalized& network) const { return nn::members(network); }
+  void release(Normalized& network, auto& optimizer, const ReleaseOptions& options) const {
+    lpw::release(network, optimizer, options);
+  }
+  [[nodiscard]] TapeOptions pass(Normalized&, const Tensor<float, Cuda>&) const { return {}; }
+  void sum_gradients(Normalized&) const {}
+  void gather(Normalized&, auto&) const {}
+};
+
+/// Holds the first of so many processes to one.
+void check_course(int processes, const Course& course) {
+  CAPTURE(processes, course.members, course.sam);
+  std::vector<Tensor<float, Cpu>> found;
+  auto& others = emulator::Others::instance();
+  CHECK(in_processes(processes, [&](Forked all) {
+    others = {};
+    others.sum = [all](const ncclComm& group, void* values, std::size_t count, ncclDataType_t type) {
+      const auto these = all.of(group.rank, group.size);
+      if (type == ncclFloat32) return these.sum(std::span(static_cast<float*>(values), count));
+      these.sum(std::span(static_cast<double*>(values), count));
+    };
+    distributed::Nccl<Forked> gpus(all);
+    found = after_course(distributed::Members(gpus), course);
+  }));
+  CHECK(others.asked < others.summed);  // sums are replayed, too
+  others = {};
+  const auto expected = after_course(AllOnOne(), course);
+  // Sums in another order, as float: some eps = 6e-8 each of numbers of about 1, in a few steps.
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    CHECK(distance(found[i], expected[i]) < 1e-5);
+  }
+}
+
+}  // namespace
+
+TEST_CASE("one member's minibatches are cut over GPUs, and members are spread over them, as on one") {
+  check_course(2, {});
+  check_course(2, {.members = 2, .sam = true});
+  check_course(3, {.members = 2});  // two GPUs share a member
+  check_course(3, {.members = 2, .batch = 6, .sam = true});
 }

@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cstring>
+#include <functional>
 
 #include <cuda_runtime.h>
 
@@ -18,9 +19,10 @@ using ncclComm_t = ncclComm*;
 
 namespace lpw::emulator {
 
-/// The other processes: `times` the number that this one has is what all have together.
+/// The other processes: `times` the number that this one has is what all have together, or what `sum` makes of these.
 struct Others {
   double times = 1;
+  std::function<void(const ncclComm&, void* values, std::size_t count, ncclDataType_t)> sum = {};
   int asked = 0, summed = 0, open = 0;  // calls, sums that ran, communicators that are there
 
   [[nodiscard]] static Others& instance() {
@@ -30,11 +32,12 @@ struct Others {
 };
 
 template <class T>
-void sum_with_others(const void* from, void* to, std::size_t count) {
-  const double times = Others::instance().times;
+void sum_with_others(const ncclComm& communicator, void* values, std::size_t count, ncclDataType_t type) {
+  auto& others = Others::instance();
+  ++others.summed;
+  if (others.sum) return others.sum(communicator, values, count, type);
   for (std::size_t i = 0; i < count; ++i)
-    static_cast<T*>(to)[i] = static_cast<T>(times * static_cast<double>(static_cast<const T*>(from)[i]));
-  ++Others::instance().summed;
+    static_cast<T*>(values)[i] = static_cast<T>(others.times * static_cast<double>(static_cast<T*>(values)[i]));
 }
 
 }  // namespace lpw::emulator
@@ -64,11 +67,12 @@ inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count,
                                   ncclComm_t communicator, cudaStream_t stream) {
   if (!communicator) return ncclInvalidArgument;
   ++lpw::emulator::Others::instance().asked;
-  lpw::emulator::StandIn::instance().issue(stream, [=] {
+  lpw::emulator::StandIn::instance().issue(stream, [=, all = *communicator] {
+    if (from != to) std::memcpy(to, from, count * (type == ncclFloat32 ? sizeof(float) : sizeof(double)));
     if (type == ncclFloat32)
-      lpw::emulator::sum_with_others<float>(from, to, count);
+      lpw::emulator::sum_with_others<float>(all, to, count, type);
     else
-      lpw::emulator::sum_with_others<double>(from, to, count);
+      lpw::emulator::sum_with_others<double>(all, to, count, type);
   });
   return ncclSuccess;
 }
