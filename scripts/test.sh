@@ -68,7 +68,7 @@ supports() { [ "$(uname -m)" = x86_64 ] && grep -qw "$1" /proc/cpuinfo; }
 # A GPU's programs are for its own architecture.
 if nvidia-smi -L 2>/dev/null | grep -q GPU; then gpu=(-DCMAKE_CUDA_ARCHITECTURES=native); fi
 stage "Release build ($jobs jobs)" build ci ${gpu[@]+"${gpu[@]}"}
-sanitizer=()
+sanitizer=() v2=()
 if supports avx2; then sanitizer=(-DLPW_MARCH=x86-64-v3); fi
 # Clang is another compiler than the release build's, finds more (null pointers that are moved), and takes half of the
 # time.
@@ -80,16 +80,21 @@ has_sanitizers() {
   rm -rf "$folder"
   return $status
 }
+# by_clang PRESET: CMake's options. It forgets others where a folder's compiler changes, unless it begins anew.
+by_clang() {
+  local cached
+  echo -DCMAKE_CXX_COMPILER=clang++
+  cached=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' "build/$1/CMakeCache.txt" 2>/dev/null || true)
+  case ${cached##*/} in '' | clang++) ;; *) echo --fresh ;; esac
+}
 if has_sanitizers clang++; then
-  sanitizer+=(-DCMAKE_CXX_COMPILER=clang++)
-  # CMake forgets its options where a folder's compiler changes, unless it begins anew.
-  cached=$(sed -n 's/^CMAKE_CXX_COMPILER:[A-Z]*=//p' build/asan/CMakeCache.txt 2>/dev/null || true)
-  case ${cached##*/} in '' | clang++) ;; *) sanitizer+=(--fresh) ;; esac
+  mapfile -t -O "${#sanitizer[@]}" sanitizer < <(by_clang asan)
+  mapfile -t v2 < <(by_clang x86-64-v2)
 fi
 stage "Sanitizer build ($jobs jobs)" build asan ${sanitizer[@]+"${sanitizer[@]}"}
 stage "Tests under the sanitizers" run_tests asan
 if supports sse4_2; then
-  stage "Build for x86-64-v2 ($jobs jobs)" build x86-64-v2
+  stage "Build for x86-64-v2 ($jobs jobs)" build x86-64-v2 ${v2[@]+"${v2[@]}"}
   stage "CPU tests for x86-64-v2" run_tests x86-64-v2
 fi
 

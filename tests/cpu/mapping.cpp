@@ -8,13 +8,6 @@ using namespace lpw::test;
 
 namespace {
 
-constexpr auto run_apply = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
-  apply_function<f()>(shape, inputs, target);
-};
-constexpr auto run_sum = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
-  sum_function<f()>(shape, inputs, target);
-};
-
 // A function is some ten roundings of intermediate results, and its argument's, which it may enlarge.
 constexpr double slack = 32;
 
@@ -22,24 +15,30 @@ constexpr double slack = 32;
 
 TEMPLATE_TEST_CASE("functions of elements are those of plain loops in every layout", "[mapping]", float, double,
                    bfloat16) {
-  for (const auto& layout : applied_layouts)
-    for (const bool accumulate : {false, true})
-      for_each_function(
-          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, run_apply); });
+  for_each_function([](auto f) {
+    for (const auto& layout : applied_layouts)
+      for (const bool accumulate : {false, true})
+        check_mapping<TestType, TestType, TestType>(f(), layout, accumulate, slack,
+                                                    apply_function<f(), TestType, TestType, TestType>);
+  });
 }
 
 TEMPLATE_TEST_CASE("sums of functions are those of plain loops in every layout", "[mapping]", float, double, bfloat16) {
-  for (const auto& layout : summed_layouts)
-    for (const bool accumulate : {false, true})
-      for_each_function(
-          [&](auto f) { check_mapping<TestType, TestType, TestType, f()>(layout, accumulate, slack, run_sum); });
+  for_each_function([](auto f) {
+    for (const auto& layout : summed_layouts)
+      for (const bool accumulate : {false, true})
+        check_mapping<TestType, TestType, TestType>(f(), layout, accumulate, slack,
+                                                    sum_function<f(), TestType, TestType, TestType>);
+  });
 }
 
 TEST_CASE("functions take parameters of bfloat16 activations, which are float, and sum to such", "[mapping]") {
   for_each_function([](auto f) {
     for (const auto& layout : applied_layouts)
-      check_mapping<bfloat16, float, bfloat16, f()>(layout, false, slack, run_apply);
-    for (const auto& layout : summed_layouts) check_mapping<bfloat16, float, float, f()>(layout, true, slack, run_sum);
+      check_mapping<bfloat16, float, bfloat16>(f(), layout, false, slack,
+                                               apply_function<f(), bfloat16, float, bfloat16>);
+    for (const auto& layout : summed_layouts)
+      check_mapping<bfloat16, float, float>(f(), layout, true, slack, sum_function<f(), bfloat16, float, float>);
   });
 }
 

@@ -13,29 +13,18 @@ Strided<T, Cuda> moved_there(const Strided<T, Cpu>& host) {
   return {on_device(host.tensor), host.strides, host.first};
 }
 
-/// run(f, shape, inputs, target) on the GPU, of operands and into a target on the host.
-template <class Run>
-auto there(const Run& run) {
-  return [run](auto f, const Shape& shape, const auto& inputs, auto& target) {
-    const auto x = moved_there(inputs.x), y = moved_there(inputs.y);
-    const auto b = moved_there(inputs.b);
-    using T = typename std::decay_t<decltype(x.tensor)>::value_type;
-    using B = typename std::decay_t<decltype(b.tensor)>::value_type;
-    using Out = typename std::decay_t<decltype(target.to.tensor)>::value_type;
-    const FunctionInputs<T, B, Cuda> in{x, y, b, inputs.scale, inputs.shift};
-    StridedTarget<Out, Cuda> to{moved_there(target.to), target.accumulate};
-    run(f, shape, in, to);
-    const auto result = to_host(to.to.tensor);
-    copy(result, target.to.tensor);
+/// run(shape, inputs, target) on the GPU, of operands and into a target on the host.
+template <class T, class B, class Out>
+auto there(FunctionRun<T, B, Out, Cuda>* run) {
+  return [run](const Shape& shape, const FunctionInputs<T, B, Cpu>& inputs, const StridedTarget<Out, Cpu>& target) {
+    const FunctionInputs<T, B, Cuda> in{moved_there(inputs.x), moved_there(inputs.y), moved_there(inputs.b),
+                                        inputs.scale, inputs.shift};
+    const StridedTarget<Out, Cuda> to{moved_there(target.to), target.accumulate};
+    run(shape, in, to);
+    auto result = target.to.tensor;
+    copy(to_host(to.to.tensor), result);
   };
 }
-
-constexpr auto run_apply = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
-  apply_function<decltype(f)::value>(shape, inputs, target);
-};
-constexpr auto run_sum = [](auto f, const Shape& shape, const auto& inputs, const auto& target) {
-  sum_function<decltype(f)::value>(shape, inputs, target);
-};
 
 // A function is some ten roundings of intermediate results, and its argument's, which it may enlarge; a thread adds up
 // 32 terms.
@@ -47,9 +36,12 @@ TEMPLATE_TEST_CASE("functions of elements on the GPU are those of plain loops in
                    bfloat16, lpw::half) {
   for_each_function([](auto f) {
     constexpr Function function = decltype(f)::value;
+    const auto of_one_type =
+        there<TestType, TestType, TestType>(apply_function<function, TestType, TestType, TestType>);
+    const auto of_parameters = there<TestType, float, TestType>(apply_function<function, TestType, float, TestType>);
     for (const auto& layout : applied_layouts) {
-      check_mapping<TestType, TestType, TestType, function>(layout, false, slack, there(run_apply));
-      check_mapping<TestType, float, TestType, function>(layout, true, slack, there(run_apply));
+      check_mapping<TestType, TestType, TestType>(function, layout, false, slack, of_one_type);
+      check_mapping<TestType, float, TestType>(function, layout, true, slack, of_parameters);
     }
   });
 }
@@ -58,13 +50,15 @@ TEMPLATE_TEST_CASE("sums of functions on the GPU are those of plain loops in eve
                    lpw::half) {
   for_each_function([](auto f) {
     constexpr Function function = decltype(f)::value;
+    const auto of_one_type = there<TestType, TestType, TestType>(sum_function<function, TestType, TestType, TestType>);
+    const auto of_parameters = there<TestType, float, float>(sum_function<function, TestType, float, float>);
     // Every function in a layout, and some in all.
     const bool all = function == Function::identity || function == Function::product || function == Function::spread ||
                      function == Function::divisor_slope;
     for (const auto& layout : summed_layouts) {
       if (!all && layout.shape.size() > 2000) continue;
-      check_mapping<TestType, TestType, TestType, function>(layout, true, slack, there(run_sum));
-      check_mapping<TestType, float, float, function>(layout, false, slack, there(run_sum));
+      check_mapping<TestType, TestType, TestType>(function, layout, true, slack, of_one_type);
+      check_mapping<TestType, float, float>(function, layout, false, slack, of_parameters);
     }
   });
 }

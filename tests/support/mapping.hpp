@@ -2,6 +2,7 @@
 #pragma once
 
 #include <cmath>
+#include <functional>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -167,10 +168,16 @@ void walk_plainly(const Layout& layout, const Body& body) {
   }
 }
 
-/// Function f over a layout: run(std::integral_constant<Function, f>, shape, inputs, target) leaves in the target what
-/// apply_function or sum_function would. `slack`: how many roundings of an intermediate result a value may be off by.
-template <class T, class B, class Out, Function f, class Run>
-void check_mapping(const Layout& layout, bool accumulate, double slack, const Run& run) {
+/// What apply_function and sum_function of one function are, compiled: for pointers to them, and what calls these.
+template <class T, class B, class Out, class Device = Cpu>
+using FunctionRun = void(const Shape&, const FunctionInputs<T, B, Device>&, StridedTarget<Out, Device>);
+
+/// Function f over a layout: run(shape, inputs, target) leaves in the target what apply_function or sum_function of f
+/// would. `slack`: how many roundings of an intermediate result a value may be off by. Nothing here is a template over
+/// f, of which there are dozens.
+template <class T, class B, class Out>
+void check_mapping(Function f, const Layout& layout, bool accumulate, double slack,
+                   const std::function<FunctionRun<T, B, Out>>& run) {
   FunctionInputs<T, B, Cpu> inputs{.x = laid_out<T>(layout.shape, layout.x, layout.first, 1),
                                    .y = laid_out<T>(layout.shape, layout.y, 0, 2),
                                    .b = laid_out<B>(layout.shape, layout.b, 0, 3),
@@ -194,7 +201,7 @@ void check_mapping(const Layout& layout, bool accumulate, double slack, const Ru
     expected[at] += value;
     magnitude[at] += std::abs(value);
   });
-  run(std::integral_constant<Function, f>(), layout.shape, inputs, target);
+  run(layout.shape, inputs, target);
   Worst worst;
   const auto found = values_of(target.to.tensor);
   for (std::size_t i = 0; i < found.size(); ++i) {
