@@ -93,18 +93,20 @@ void gemm(MatrixView<const A> a, MatrixView<const B> b, MatrixView<C> c, bool ac
   }
 }
 
-/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in oneDNN's layout for them, in the type that it
-/// multiplies T in; where it is not compiled in, in panels, which are as fast; or where neither multiplies T, a view of
-/// b.
+/// A matrix b [K, N] for many products c = a b, each with `rows` rows: in panels where these are faster than oneDNN or
+/// it is not compiled in; else in oneDNN's layout for them, in the type that it multiplies T in; or where neither
+/// multiplies T, a view of b.
 template <class T>
 class RightMatrix {
   using W = Accumulate<T>;
+  /// Measured with AVX-512 alone (docs/performance.md, "Matrix products").
+  static constexpr bool faster_in_panels = LPW_WITH_ONEDNN == 0 || panels::pairs_panels;
 
  public:
   RightMatrix(MatrixView<const W> b, std::int64_t rows) : b_(b), rows_(rows) {
     [[maybe_unused]] const bool narrow = !std::is_same_v<T, W> && multiplies_bfloat16();
     if constexpr (std::is_same_v<W, float>)
-      if (LPW_WITH_ONEDNN == 0 && !narrow && detail::goes_by_panels(rows, b.columns, b.rows, true)) {
+      if (faster_in_panels && !narrow && detail::goes_by_panels(rows, b.columns, b.rows, true)) {
         panels_.emplace(b, rows);
         return;
       }

@@ -76,6 +76,8 @@ template <class T>
 
 /// Asks for the line at p, which will be written soon: the processor's own prefetching follows few streams.
 inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
+/// The same of a line that will be read.
+inline void will_read(const void* p) { __builtin_prefetch(p); }
 
 /// v where `mask` has all bits set, 0 where it is 0.
 [[nodiscard]] inline Lanes masked(Lanes v, std::int32_t mask) {

@@ -40,21 +40,28 @@ struct PanelsAsNeeded {
   MatrixView<const B> rows;
   float* scratch;
 
-  [[nodiscard]] Panel operator()(std::int64_t which) const {
-    float* const to = scratch + thread_number() * panel * rows.rows;
-    pack_panels(rows, which, which + 1, to);
-    return {to, panel_width(std::min(panel, rows.columns - which * panel))};
+  /// Floats of a thread's, for blocks of so many steps.
+  [[nodiscard]] static constexpr std::int64_t size(std::int64_t steps) {
+    return (pairs_panels ? 2 : 1) * panel * steps;
   }
+  [[nodiscard]] Panel operator()(std::int64_t which) const {
+    float* const to = scratch + thread_number() * size(rows.rows);
+    pack_panels(rows, which, which + (pairs_panels && pair_from(which) ? 2 : 1), to);
+    return {to, panel_width(std::min(panel, rows.columns - which * panel)), panel * rows.rows};
+  }
+  [[nodiscard]] bool pair_from(std::int64_t which) const { return (which + 2) * panel <= rows.columns; }
 };
 
-/// c (+)= a b for a panel's `columns` and one group of rows.
+/// c (+)= a b for a panel's `columns`, or those of two panels, and one group of rows.
 template <class Left>
 void multiply_tile(const Left& a, std::int64_t rows, const Panel& b, std::int64_t columns, float* c,
                    std::int64_t c_stride, std::int64_t steps, bool accumulate) {
+  if constexpr (pairs_panels)
+    if (columns > panel) return multiply_group<pair_vectors>(a, rows, b, c, c_stride, steps, accumulate);
   const std::int64_t width = panel_width(columns);
   const auto multiply = [&](float* to, std::int64_t stride, bool add) {
-    width == panel ? multiply_group<2>(a, rows, b.data, b.stride, to, stride, steps, add)
-                   : multiply_group<1>(a, rows, b.data, b.stride, to, stride, steps, add);
+    width == panel ? multiply_group<2>(a, rows, b, to, stride, steps, add)
+                   : multiply_group<1>(a, rows, b, to, stride, steps, add);
   };
   if (columns == width) return multiply(c, c_stride, accumulate);
   float tile[block_rows * panel];
@@ -66,18 +73,19 @@ void multiply_tile(const Left& a, std::int64_t rows, const Panel& b, std::int64_
     }
 }
 
-/// Asks for part `part` of `parts` of the panel past panel `which`: the processor's own prefetching begins with a
-/// panel.
-inline void will_read_next(const RightBlock& right, std::int64_t which, std::int64_t part, std::int64_t parts) {
+/// Asks for part `part` of `parts` of `count` panels from panel `which` on: the processor's own prefetching begins with
+/// a panel.
+inline void will_read(const RightBlock& right, std::int64_t which, std::int64_t count, std::int64_t part,
+                      std::int64_t parts) {
   constexpr std::int64_t line = 64 / sizeof(float);
   if (right.step_stride != panel) return;  // as it lies
-  const float* const next = right.whole + (which + 1) * right.panel_stride;
-  const std::int64_t lines = right.panel_stride / line;
+  const float* const next = right.whole + which * right.panel_stride;
+  const std::int64_t lines = count * right.panel_stride / line;
   for (std::int64_t i = part_begin(lines, parts, part); i < part_begin(lines, parts, part + 1); ++i)
     __builtin_prefetch(next + i * line, 0, 2);
 }
 template <class B>
-void will_read_next(const PanelsAsNeeded<B>&, std::int64_t, std::int64_t, std::int64_t) {}
+void will_read(const PanelsAsNeeded<B>&, std::int64_t, std::int64_t, std::int64_t, std::int64_t) {}
 
 /// An item of c; left(group) is A's part.
 template <class Left, class Right>
@@ -85,11 +93,15 @@ void multiply_item(const Blocking& cut, std::int64_t row_block, std::int64_t col
                    const Right& right, MatrixView<float> c, std::int64_t steps, bool accumulate) {
   const std::int64_t begin = cut.first_group(row_block), end = cut.first_group(row_block + 1),
                      last = cut.first_panel(column_block + 1);
-  for (std::int64_t p = cut.first_panel(column_block); p < last; ++p) {
+  std::int64_t count = 1;
+  for (std::int64_t p = cut.first_panel(column_block); p < last; p += count) {
+    const bool pair = pairs_panels && p + 1 < last && right.pair_from(p);
+    count = pair ? 2 : 1;
+    const std::int64_t columns = pair ? 2 * panel : cut.columns_of(p), next = p + count;
     const Panel of_b = right(p);
     for (std::int64_t g = begin; g < end; ++g) {
-      if (p + 1 < last) will_read_next(right, p, g - begin, end - begin);
-      multiply_tile(left(g), cut.groups.length(g), of_b, cut.columns_of(p),
+      if (next < last) will_read(right, next, std::min(count, last - next), g - begin, end - begin);
+      multiply_tile(left(g), cut.groups.length(g), of_b, columns,
                     c.data + cut.groups.first(g) * c.row_stride + p * panel, c.row_stride, steps, accumulate);
     }
   }
@@ -119,7 +131,7 @@ void multiply_block_of_depth(const Blocking& cut, MatrixView<const A> a, const R
   });
 }
 
-/// The same where few columns do not pay for packing rows that are contiguous.
+/// The same without packing, where it does not pay for rows that are contiguous.
 template <class Right>
 void multiply_unpacked(const Blocking& cut, MatrixView<const float> a, const Right& right, MatrixView<float> c,
                        bool accumulate) {
@@ -131,11 +143,18 @@ void multiply_unpacked(const Blocking& cut, MatrixView<const float> a, const Rig
   });
 }
 
+/// Whether a's rows are read as they lie. Blocks of two panels read them so seldom that packing never paid; others pay
+/// for it with many columns.
+template <class A>
+[[nodiscard]] bool reads_unpacked(const Blocking& cut, MatrixView<const A> a) {
+  constexpr std::int64_t few_panels = 4;
+  return std::is_same_v<A, float> && a.row_major() && (pairs_panels || cut.panels <= few_panels);
+}
+
 /// c (+)= a b, where right(block) makes the blocks of b's depth.
 template <class A, class Right>
 void multiply_blocks(const Blocking& cut, MatrixView<const A> a, MatrixView<float> c, bool accumulate, Right&& right) {
-  constexpr std::int64_t few_panels = 4;
-  const bool unpacked = std::is_same_v<A, float> && a.row_major() && cut.panels <= few_panels;
+  const bool unpacked = reads_unpacked(cut, a);
   const std::int64_t size = group_size(cut.most_steps());
   Tensor<float, Cpu> scratch;
   if (!unpacked)
@@ -177,7 +196,7 @@ void multiply_in_blocks(MatrixView<const A> a, MatrixView<const B> b, MatrixView
     }
   }
   if (cut.row_blocks == 1) {
-    Tensor<float, Cpu> scratch({max_threads() * panel * cut.most_steps()});
+    Tensor<float, Cpu> scratch({max_threads() * PanelsAsNeeded<B>::size(cut.most_steps())});
     return multiply_blocks(cut, a, c, accumulate, [&](std::int64_t block) {
       const std::int64_t first = cut.first_step(block);
       return PanelsAsNeeded<B>{b.row_range(first, first + cut.steps(block)), scratch.data()};

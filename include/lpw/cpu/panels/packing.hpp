@@ -118,7 +118,7 @@ template <class T>
 void pack_groups(MatrixView<const T> a, const RowGroups& groups, std::int64_t first, std::int64_t last, float* to) {
   const auto each = [&](std::int64_t begin, std::int64_t end, auto&& pack) {
     for (std::int64_t g = first; g < last; ++g)
-      detail::with_rows(groups.length(g), [&](auto count) {
+      detail::with_rows<block_rows>(groups.length(g), [&](auto count) {
         pack(count, a.row_range(groups.first(g), groups.first(g + 1)).column_range(begin, end),
              a.rows - groups.first(g), to + (g - first) * group_size(a.columns) + begin * count);
       });

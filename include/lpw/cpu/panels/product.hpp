@@ -63,12 +63,6 @@ struct Blocking {
   }
 };
 
-/// A panel of B, its steps `stride` apart.
-struct Panel {
-  const float* data;
-  std::int64_t stride;
-};
-
 /// A block of B's depth: panels that are whole, `panel_stride` apart, and one that is not, packed.
 struct RightBlock {
   const float* whole;
@@ -76,8 +70,10 @@ struct RightBlock {
   Panel rest;
 
   [[nodiscard]] Panel operator()(std::int64_t which) const {
-    return which < whole_panels ? Panel{whole + which * panel_stride, step_stride} : rest;
+    return which < whole_panels ? Panel{whole + which * panel_stride, step_stride, panel_stride} : rest;
   }
+  /// Whether it and the next one are whole.
+  [[nodiscard]] bool pair_from(std::int64_t which) const { return which + 1 < whole_panels; }
 };
 
 }  // namespace detail

@@ -29,6 +29,11 @@ struct Side {
     return {images + grid.image(index) * shape.size(), shape, lattice.pixel(row_phase, grid.row(index)),
             lattice.pixel(column_phase, grid.column(index)), lattice.stride};
   }
+  /// Elements from the window of a tile to that of the next.
+  [[nodiscard]] std::int64_t ahead(const TileGrid& grid, std::int64_t index) const {
+    return window(grid, index + 1, 0, 0).offset(0, 0) - window(grid, index, 0, 0).offset(0, 0) +
+           (grid.image(index + 1) - grid.image(index)) * shape.size();
+  }
 };
 
 /// The patches of tile `index` in `Phases` phases, after the pending map, transformed to the points' matrices, `stride`
@@ -38,10 +43,11 @@ void enter_tile(const Side<const T>& in, const TileGrid& grid, std::int64_t inde
                 std::int64_t stride, Place&& place) {
   const std::int64_t channels = in.shape.channels;
   const MapRows rows = map.rows(grid.image(index), channels);
+  const std::int64_t ahead = in.ahead(grid, index);
   using S = Scheme<Stride>;
   for_each_pair<Phases>([&](auto row, auto column) {
     enter<InputTransform<S::taps(row)>, InputTransform<S::taps(column)>, Map>(
-        in.window(grid, index, row, column), channels, rows, [&](std::int64_t c) {
+        in.window(grid, index, row, column), ahead, channels, rows, [&](std::int64_t c) {
           return PointPlaces<Stride, Phases, float>(to, stride, row, column, c, channels, place);
         });
   });
@@ -53,11 +59,12 @@ template <int Stride, int Phases, class T, OutputSums Sums>
 void leave_tile(const Side<T>& out, const TileGrid& grid, std::int64_t index, const T* addend, const float* from,
                 std::int64_t stride, std::int64_t t, Sums& sums) {
   const std::int64_t channels = out.shape.channels;
+  const std::int64_t ahead = out.ahead(grid, index);
   if (addend) addend += grid.image(index) * out.shape.size();
   using S = Scheme<Stride>;
   for_each_pair<Phases>([&](auto row, auto column) {
     leave<OutputTransform<S::taps(row)>, OutputTransform<S::taps(column)>>(
-        out.window(grid, index, row, column), channels, addend,
+        out.window(grid, index, row, column), ahead, channels, addend,
         [&](std::int64_t c) {
           return PointPlaces<Stride, Phases, const float>(
               from, stride, row, column, c, channels,

@@ -56,11 +56,12 @@ void sum_products(const Side<const T>& x, const PendingMap& map, const Side<cons
       enter_tile<Stride, Stride, Map>(
           x, grid, first + t, map, scratch.v(memory), scratch.v_stride,
           [=](std::int64_t pairs, std::int64_t column) { return panel_offset(t, column, count, pairs * ins); });
-      enter<FromOutput, FromOutput, IdentityMap>(dy.window(grid, first + t, 0, 0), outs, {}, [&](std::int64_t o) {
-        return [=, to = scratch.d(memory) + t * outs + o](int i, int j) {
-          return to + (i * S::patch + j) * scratch.d_stride;
-        };
-      });
+      enter<FromOutput, FromOutput, IdentityMap>(dy.window(grid, first + t, 0, 0), dy.ahead(grid, first + t), outs, {},
+                                                 [&](std::int64_t o) {
+                                                   return [=, to = scratch.d(memory) + t * outs + o](int i, int j) {
+                                                     return to + (i * S::patch + j) * scratch.d_stride;
+                                                   };
+                                                 });
     });
     parallel_for(S::points, products_cost(count * S::products(Stride, 1) * ins * outs) / S::points,
                  [&](std::int64_t point) {

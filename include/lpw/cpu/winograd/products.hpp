@@ -21,16 +21,23 @@ using panels::LeftColumns, panels::LeftMatrix, panels::block_rows, panels::panel
 
 namespace detail {
 
-/// All rows of one panel.
+/// All rows of one panel, or of two, of which the first begins at b.
 template <int Vectors, class Left>
 void multiply_panel(const Left& a, std::int64_t rows, const float* b, float* c, std::int64_t c_stride,
                     std::int64_t depth, bool accumulate) {
-  const panels::RowGroups groups(rows);
-  for (std::int64_t g = 0; g < groups.count; ++g) {
-    const std::int64_t first = groups.first(g);
-    panels::multiply_group<Vectors>(a.from_row(first), groups.length(g), b, Vectors * lanes, c + first * c_stride,
-                                    c_stride, depth, accumulate);
-  }
+  constexpr int most = panels::most_rows_of(Vectors);
+  const panels::RowGroups groups(rows, most);
+  const panels::Panel columns{b, std::min<std::int64_t>(Vectors, 2) * lanes, panel * depth};
+  const auto multiply_groups = [&](std::int64_t begin, std::int64_t end) {
+    if (begin == end) return;
+    panels::detail::with_rows<most>(groups.length(begin), [&](auto count) {
+      for (std::int64_t first = groups.first(begin), g = begin; g < end; ++g, first += count)
+        panels::detail::multiply_block<count, Vectors>(a.from_row(first), columns, c + first * c_stride, c_stride,
+                                                       depth, accumulate);
+    });
+  };
+  multiply_groups(0, groups.longer);
+  multiply_groups(groups.longer, groups.count);
 }
 
 }  // namespace detail
@@ -39,13 +46,14 @@ void multiply_panel(const Left& a, std::int64_t rows, const float* b, float* c, 
 template <class Left>
 void multiply(const Left& a, std::int64_t rows, const float* b, std::int64_t columns, float* c, std::int64_t depth,
               bool accumulate) {
-  for (std::int64_t first = 0; first < columns; first += panel) {
-    if (columns - first >= panel) {
-      detail::multiply_panel<2>(a, rows, b + first * depth, c + first, columns, depth, accumulate);
-    } else {
-      detail::multiply_panel<1>(a, rows, b + first * depth, c + first, columns, depth, accumulate);
-    }
-  }
+  std::int64_t first = 0;
+  const auto multiply_panels = [&]<int Vectors>(std::integral_constant<int, Vectors>) {
+    for (; columns - first >= Vectors * lanes; first += Vectors * lanes)
+      detail::multiply_panel<Vectors>(a, rows, b + first * depth, c + first, columns, depth, accumulate);
+  };
+  if constexpr (panels::pairs_panels) multiply_panels(std::integral_constant<int, panels::pair_vectors>());
+  multiply_panels(std::integral_constant<int, 2>());
+  multiply_panels(std::integral_constant<int, 1>());
 }
 
 }  // namespace lpw::inline LPW_ABI::winograd

@@ -77,8 +77,9 @@ class BlankedWindow {
   }
   template <class Map>
   [[nodiscard]] Lanes read(int i, int j, std::int64_t c, const Map& map) const {
-    return masked(map(load(rows_[i] + columns_[j] + c)), masks_[i][j]);
+    return masked(map(load(at(i, j, c))), masks_[i][j]);
   }
+  [[nodiscard]] const T* at(int i, int j, std::int64_t c) const { return rows_[i] + columns_[j] + c; }
 
  private:
   const T* rows_[to_size(Rows)];
@@ -113,27 +114,34 @@ struct PointPlaces {
 };
 
 /// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on of
-/// point (i, j) go to places(c)(i, j).
+/// point (i, j) go to places(c)(i, j). The next window, `ahead` elements further on, is asked for: pixels come from as
+/// many places as a processor's own prefetching does not follow.
 template <class Rows, class Columns, class Map, class T, class Places>
-void enter(const Window<const T>& window, std::int64_t channels, const MapRows& rows, Places&& places) {
+void enter(const Window<const T>& window, std::int64_t ahead, std::int64_t channels, const MapRows& rows,
+           Places&& places) {
   const detail::BlankedWindow<T, Rows::inputs, Columns::inputs> blanked(window);
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const Map map(rows, c);
     const auto place = places(c);
-    transform<Rows, Columns>([&](int i, int j) { return blanked.read(i, j, c, map); },
-                             [&](int i, int j, Lanes v) {
-                               float* const point = place(i, j);
-                               store(point, v);
-                               will_write(point + panel);
-                             });
+    transform<Rows, Columns>(
+        [&](int i, int j) {
+          will_read(blanked.at(i, j, c) + ahead);
+          return blanked.read(i, j, c, map);
+        },
+        [&](int i, int j, Lanes v) {
+          float* const point = place(i, j);
+          store(point, v);
+          will_write(point + panel);
+        });
   }
 }
 
 /// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs
 /// inside the image, to which those of `addend`, the same image of another stack, are added; null: none. `sums` sees
-/// what is stored.
+/// what is stored. The next window, `ahead` elements further on, is asked for.
 template <class Rows, class Columns, class T, class Places, class Sums>
-void leave(const Window<T>& window, std::int64_t channels, const T* addend, Places&& places, const Sums& sums) {
+void leave(const Window<T>& window, std::int64_t ahead, std::int64_t channels, const T* addend, Places&& places,
+           const Sums& sums) {
   const bool whole = window.covers(tile);
   for (std::int64_t c = 0; c < channels; c += lanes) {
     const auto place = places(c);
@@ -142,6 +150,7 @@ void leave(const Window<T>& window, std::int64_t channels, const T* addend, Plac
                              [&](int i, int j, Lanes y) {
                                if (!whole && !window.inside(i, j)) return;
                                const std::int64_t at = window.offset(i, j) + c;
+                               will_write(window.image + at + ahead);
                                if (addend) y += load(addend + at);
                                store(window.image + at, y);
                                seen.add(i, j, at, rounded<T>(y));

@@ -10,7 +10,8 @@
 
 namespace lpw::inline LPW_ABI::winograd {
 
-using simd::Lanes, simd::lanes, simd::load, simd::masked, simd::rounded, simd::store, simd::will_write, simd::zeros;
+using simd::Lanes, simd::lanes, simd::load, simd::masked, simd::rounded, simd::store, simd::will_read, simd::will_write,
+    simd::zeros;
 
 /// The rows of channels of a pending map, from element `first` on; null where nothing is pending.
 struct MapRows {
