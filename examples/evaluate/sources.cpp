@@ -118,6 +118,7 @@ void require_same_images(const Source& first, const Source& other, const Options
                                  lpw::io::list_class_names(other.classes), " apart, and ", first.given, ' ',
                                  lpw::io::list_class_names(first.classes), "; they are no ensemble: score them apart");
   for (const auto& [name, value] : other.notes) {
+    if (name == "damaged") continue;  // a run that refuses them has had none
     const auto found = first.notes.find(name);
     const bool chosen = (name == "image-size" && o.image_size > 0) || (name == "resize" && o.resize > 0);
     lpw::require<lpw::OptionError>(

@@ -103,6 +103,9 @@ def a_run_scores_as_in_its_summary(folder):
     snapshots, _ = scored(folder / "snapshots", "--network", a, *SUBSET, "--take", "snapshots")
     same(snapshots["test"]["ensemble"], summary(a), "snapshots")
     check(snapshots["networks"][0]["members"] == 2, snapshots["networks"])
+    last = max((a / "snapshots").glob("*.safetensors"), key=lambda path: int(path.stem.split("-")[1]))
+    alone, printed = scored(folder / "alone", "--network", last, *SUBSET)  # whose file says what it is of
+    check(alone["networks"][0]["model"] == "wrn-10-1" and "warning" not in printed, printed)
 
 
 def several_are_one_ensemble(folder):

@@ -93,6 +93,7 @@ TEST_CASE("no time, rate, loss or score in a checkpoint is taken beyond what a r
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].coefficient_learning_rate = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[1].scores = {{"test_nll", value}}; }));
     CHECK_FALSE(taken([&](Progress& p) { p.sums.loss = value; }));
+    CHECK_FALSE(taken([&](Progress& p) { p.best_epoch.quality = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.work.peak_memory = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.history[0].work.peak_memory = value; }));
     CHECK_FALSE(taken([&](Progress& p) { p.before_release[1].second = value; }));
@@ -109,6 +110,7 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   progress.sums = {1.0 / 3, 11, 25}, progress.seconds = 1e9 / 7, progress.base_steps = 40, progress.late_steps = 9;
   progress.missed_steps = {{"fc.weight", 7}};
   progress.before_release = {{"accuracy", 0.1 + 0.2}};
+  progress.best_epoch = {.epoch = 2, .quality = 1.0 / 3};
   progress.history = {{1, "base", 0.1, 0.1, 2.0 / 3, 0.5, 0.25, 1.5},
                       {2, "base", 0.1, 0.1, 0.5, 0.5, std::nullopt, 1.5, {}, 90, 30}};
   progress.history[0].scores = {{"test_nll", 0.1 + 0.2}};
@@ -116,6 +118,7 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   CHECK(nlohmann::json(back) == nlohmann::json(progress));
   CHECK(back.sums.loss == progress.sums.loss);
   CHECK(back.missed_steps == progress.missed_steps);
+  CHECK((back.best_epoch.epoch == 2 && back.best_epoch.quality == 1.0 / 3));
   CHECK(back.history.front().train_loss == 2.0 / 3);
   CHECK(back.history[0].test_metric == 0.25);
   CHECK(back.history[1].test_metric == std::nullopt);

@@ -10,6 +10,7 @@
 #include <functional>
 #include <iterator>
 #include <limits>
+#include <map>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -38,9 +39,10 @@ class Snapshots {
 
   /// Writes a plain network, whole or not at all, and removes what is too old then. A snapshot of the same step is
   /// replaced, and later ones go: they are of a run that was continued from an older checkpoint. Throws FileError where
-  /// that fails, or where a file of that name is none of these snapshots, and what save_safetensors throws.
+  /// that fails, or where a file of that name is none of these snapshots, and what save_safetensors throws. `notes`
+  /// stand in the file's metadata, beside its step.
   template <nn::Visitable M>
-  void add(M& network, std::int64_t step) {
+  void add(M& network, std::int64_t step, std::map<std::string, std::string> notes = {}) {
     require<OptionError>(step >= 0, "snapshots: step ", step, "; expected at least 0");
     detail::require_plain(network, "snapshots", "add the collapsed one");
     make_folder();
@@ -51,7 +53,8 @@ class Snapshots {
       leaving_.push_back(step);
       write_index();
     }
-    save_safetensors(file(step), network, {{"step", to_text(step)}});
+    notes["step"] = to_text(step);
+    save_safetensors(file(step), network, std::move(notes));
     auto kept = until(step - 1);
     kept.push_back(step);
     kept.erase(kept.begin(), kept.end() - std::min<std::ptrdiff_t>(std::ssize(kept), most_));

@@ -7,6 +7,7 @@
 #include <cstdint>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -56,6 +57,17 @@ struct TrainingRun {
   Clock::time_point mark = Clock::now();            // up to which time is accounted for
   std::filesystem::path folder = {};                // of its files; none before it is loaded or trained
   std::function<Network(const Philox&)> make = {};  // a network as it begins, for members that are drawn anew
+
+  /// What a file of the plain network says of it and of its data, in the metadata.
+  [[nodiscard]] std::map<std::string, std::string> notes() const {
+    const auto recorded = [&](const char* name, const std::string& otherwise) {
+      return description.value(name, otherwise);
+    };
+    std::map<std::string, std::string> result{{"model", recorded("collapsed_model", recorded("model", ""))},
+                                              {"dataset", recorded("dataset", "")}};
+    if constexpr (requires { task.notes(); }) result.merge(task.notes());
+    return result;
+  }
 
   /// Of all processes together, and those whose weights are here.
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }

@@ -278,15 +278,7 @@ class Trainer {
     summary["parameters_late_per_member"] = late;
     summary["seconds"] = run_.progress.seconds;
     add_choices(summary, run_.progress.choices, Run::words);
-    const auto recorded = [&](const char* name, const std::string& otherwise) {
-      return run_.description.value(name, otherwise);
-    };
-    if (run_.processes.leads()) {
-      std::map<std::string, std::string> notes{{"model", recorded("collapsed_model", recorded("model", ""))},
-                                               {"dataset", recorded("dataset", "")}};
-      if constexpr (requires { run_.task.notes(); }) notes.merge(run_.task.notes());
-      io::save_safetensors(folder.model(), run_.network, std::move(notes));
-    }
+    if (run_.processes.leads()) io::save_safetensors(folder.model(), run_.network, run_.notes());
     const std::string served = served_row(run_.options.serving);
     const Training training{run_.progress.work, run_.progress.seconds, base + members * late};
     add_cost(summary, results, served, training);

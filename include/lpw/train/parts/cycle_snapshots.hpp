@@ -25,7 +25,7 @@ class CycleSnapshots final : public Part<Network, Task> {
     if (run.options.snapshots == 0 || !run.cycle_ended()) return;
     run.require_finite_weights();
     auto plain = collapsed_now(run);
-    if (run.processes.leads()) snapshots(run).add(plain, run.progress.step);
+    if (run.processes.leads()) snapshots(run).add(plain, run.progress.step, run.notes());
   }
 
   void score(Run& run, Display& display, Results& results) override {
