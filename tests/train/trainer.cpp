@@ -26,6 +26,51 @@ TEST_CASE("the task says that a last sample a member joins the iteration before"
   CHECK(task.describe_iteration(1) == "1 x 5 = 5 samples an iteration, 13 iterations an epoch");
 }
 
+namespace {
+
+/// Process 0 of two that have the same, with a count of the sums of doubles.
+struct TwoAlike : distributed::SingleProcess {
+  int sums = 0;
+  [[nodiscard]] int size() const { return 2; }
+  template <class W>
+  void sum(std::span<W> values) {
+    if constexpr (std::is_same_v<W, double>) ++sums;
+    for (W& value : values) value *= 2;
+  }
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
+    for (std::size_t i = 0; i < all.size(); ++i) all[i] = own.empty() ? std::byte(0) : own[i % own.size()];
+  }
+};
+
+/// Notes how many sums there were after each step, and ends the run after some.
+struct CountedSums : Part<Toy<Cpu>, ImageClassification<Toy<Cpu>>> {
+  CountedSums(const TwoAlike& processes, std::vector<int>& after) : processes(processes), after(after) {}
+  void after_step(Run&) override {
+    after.push_back(processes.sums);
+    if (after.size() == 4) fail("enough");
+  }
+  const TwoAlike& processes;
+  std::vector<int>& after;
+};
+
+}  // namespace
+
+TEST_CASE("processes agree upon losses, signals and checkpoints by one sum a step") {
+  const TemporaryFolder folder;
+  TwoAlike two;
+  distributed::AnyCommunicatorOf<TwoAlike> processes(two);
+  Toy<Cpu> network;
+  ImageClassification<Toy<Cpu>> task(dataset(), {.batch = 5, .augment = data::no_augmentation}, processes);
+  Trainer<Toy<Cpu>, ImageClassification<Toy<Cpu>>> trainer(
+      network, task, {.epochs = 1, .members = 2, .release_epoch = 0}, hooked_description, {}, processes);
+  std::vector<int> after;
+  trainer.add(std::make_unique<CountedSums>(two, after));
+  RecordedDisplay display;
+  CHECK_THROWS_WITH(trainer.run(RunFolder(folder / "run", false), display.get()), "enough");
+  REQUIRE(after.size() == 4);
+  for (std::size_t step = 1; step < after.size(); ++step) CHECK(after[step] - after[step - 1] == 1);
+}
+
 TEST_CASE("a run leaves a plain network, its scores and an epoch's line each") {
   const TemporaryFolder folder;
   HookedRun run;

@@ -60,12 +60,23 @@ class InterruptGuard {
   /// The same, when all processes ask: what came to any of them.
   [[nodiscard]] static int ask() {
     if (!together() || agreed() != 0) return signal();
-    std::array<double, 3> came{};
-    for (std::size_t i = 0; i < came.size(); ++i) came[i] = caught() == signals[i] ? 1 : 0;
-    together()->sum(std::span<double>(came));
-    for (std::size_t i = 0; i < came.size() && agreed() == 0; ++i)
-      if (came[i] > 0) agreed() = signals[i];
+    Came all = came();
+    together()->sum(std::span<double>(all));
+    agree(all);
     return agreed();
+  }
+
+  /// For who sums numbers of the processes anyway: how many of each signal came to this one, and what all know from
+  /// then on, given the sums.
+  using Came = std::array<double, 3>;
+  [[nodiscard]] static Came came() {
+    Came here{};
+    for (std::size_t i = 0; i < here.size(); ++i) here[i] = caught() == signals[i] ? 1 : 0;
+    return here;
+  }
+  static void agree(const Came& all) {
+    for (std::size_t i = 0; i < all.size() && agreed() == 0; ++i)
+      if (all[i] > 0) agreed() = signals[i];
   }
   /// Asks, and throws Interrupted if a signal came.
   static void check() {

@@ -6,6 +6,7 @@
 // something to do all the time. settle() reads those of the last.
 #pragma once
 
+#include <algorithm>
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
@@ -19,6 +20,7 @@
 #include <lpw/tensor/host_copy.hpp>
 #include <lpw/tensor/replay.hpp>
 #include <lpw/tensor/unchanged_weights.hpp>
+#include <lpw/train/interrupt.hpp>
 #include <lpw/train/run.hpp>
 
 namespace lpw::inline LPW_ABI::train {
@@ -32,8 +34,9 @@ class TrainingStep {
   using D = typename Run::D;
 
   /// Counts the step in the run's progress. Its losses are among the sums after settle(), or with the next step. Throws
-  /// NonFinite for one that is no number.
-  void take(Run& run, const typename Task::Batch& batch) {
+  /// NonFinite for one that is no number. With the losses processes tell each other signals that came (InterruptGuard),
+  /// and whether `due`, which process 0 says: see due().
+  void take(Run& run, const typename Task::Batch& batch, bool due = false) {
     const std::int64_t members = run.members_here();
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     const optim::Time now = run.now();
@@ -51,14 +54,17 @@ class TrainingStep {
       replay_.run(key, number, step);
     settle(run);
     copies_.send(outputs_->losses, outputs_->correct);
-    sent_ = Sent{run.progress.epoch, run.progress.iteration, run.samples_in(batch), run.task.samples_in(batch),
-                 run.team.part()};
+    sent_ = Sent{run.progress.epoch,         run.progress.iteration, run.samples_in(batch),
+                 run.task.samples_in(batch), run.team.part(),        due};
     const std::int64_t passed = (run.ascends() ? 2 : 1) * sent_->samples;
     run.progress.work.forward += passed, run.progress.work.backward += passed;
     ++run.progress.iteration;
     ++run.progress.step;
     if (!Copies::late) settle(run);
   }
+
+  /// What process 0 said of the last step that is settled.
+  [[nodiscard]] bool due() const { return due_; }
 
   /// What a recorded step depends on of the run: the members, passes, and the optimizer with its stores.
   [[nodiscard]] static std::string key_of(const Run& run) {
@@ -69,6 +75,7 @@ class TrainingStep {
   void settle(Run& run) {
     if (!sent_) return;
     const Sent step = *std::exchange(sent_, std::nullopt);
+    due_ = step.due;
     const auto [losses, correct] = copies_.received();
     std::vector<double> of_members(losses.begin(), losses.end());
     std::int64_t right = 0;
@@ -90,18 +97,26 @@ class TrainingStep {
   struct Sent {
     std::int64_t epoch, iteration, samples, samples_here;
     double part;  // of one member's minibatch, what was here
+    bool due;
   };
 
-  /// The losses of all members and the right predictions of all processes, from those of this one. Of a minibatch that
-  /// is smaller than the number of processes that share it, each has all, and counts as a part.
-  static void add_up(Run& run, const Sent& step, std::vector<double>& losses, std::int64_t& right) {
+  /// The losses of all members and the right predictions of all processes, from those of this one, and what else they
+  /// agree upon at a step, in one sum. Of a minibatch that is smaller than the number of processes that share it, each
+  /// has all, and counts as a part.
+  void add_up(Run& run, const Sent& step, std::vector<double>& losses, std::int64_t& right) {
     const auto share = run.weights().share;
     const std::size_t members = to_size(run.members()), first = share ? to_size(share->here().first) : 0;
-    std::vector<double> all(members + 1);
+    InterruptGuard::Came came = InterruptGuard::came();
+    std::vector<double> all(members + 2);
     for (std::size_t k = 0; k < losses.size(); ++k) all[first + k] = step.part * losses[k];
     const double counted = step.part * static_cast<double>(losses.size()) / static_cast<double>(members);
     all[members] = static_cast<double>(right) / static_cast<double>(step.samples_here) * counted;
+    all[members + 1] = run.processes.leads() && step.due ? 1 : 0;
+    all.insert(all.end(), came.begin(), came.end());
     run.processes.sum(std::span<double>(all));
+    std::copy_n(all.begin() + static_cast<std::ptrdiff_t>(members) + 2, came.size(), came.begin());
+    InterruptGuard::agree(came);
+    due_ = all[members + 1] > 0;
     right = std::lround(all[members] * static_cast<double>(step.samples));
     losses.assign(all.begin(), all.begin() + static_cast<std::ptrdiff_t>(members));
   }
@@ -167,6 +182,7 @@ class TrainingStep {
   std::optional<StepOutputs<W, D>> outputs_;
   Copies copies_;
   std::optional<Sent> sent_;
+  bool due_ = false;
   Replay<D> replay_;
 };
 

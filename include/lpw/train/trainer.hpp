@@ -9,7 +9,6 @@
 #include <functional>
 #include <memory>
 #include <optional>
-#include <span>
 #include <string>
 #include <type_traits>
 #include <utility>
@@ -169,7 +168,7 @@ class Trainer {
     if (run_.epoch_ends()) return true;  // a signal came with the step before release
     for (auto& batch : run_.minibatches()) {
       const std::int64_t samples = run_.samples_in(batch);
-      step_.take(run_, batch);
+      step_.take(run_, batch, checkpoint_is_due());
       for (auto& part : run_.parts) part->after_step(run_);
       run_.pace.trained(samples, run_.account());
       if (run_.progress.sums.seen > 0)
@@ -177,8 +176,8 @@ class Trainer {
           return progress_line(run_.progress, run_.options.epochs, run_.task.iterations(run_.members()), Run::words,
                                Task::train_metric(run_.progress.sums), run_.pace, run_.time_left());
         });
-      const bool interrupted = InterruptGuard::ask() != 0;
-      if (interrupted || checkpoint_is_due()) {
+      const bool interrupted = InterruptGuard::signal() != 0;  // of several processes as they agreed with the losses
+      if (interrupted || (run_.processes.several() ? step_.due() : checkpoint_is_due())) {
         step_.settle(run_);
         save(folder);
       }
@@ -289,12 +288,9 @@ class Trainer {
         to_text("\n", format_table(results), "\n\n", format_costs(results, served, training, Run::words), "\n"));
   }
 
-  /// By process 0's clock, for all.
-  [[nodiscard]] bool checkpoint_is_due() {
-    const auto interval = std::chrono::duration<double>(60 * run_.options.checkpoint_minutes);
-    double due = run_.processes.leads() && Clock::now() - last_checkpoint_ > interval ? 1 : 0;
-    if (run_.processes.several()) run_.processes.sum(std::span(&due, 1));
-    return due > 0;
+  /// By this process' clock; of several, process 0's counts.
+  [[nodiscard]] bool checkpoint_is_due() const {
+    return Clock::now() - last_checkpoint_ > std::chrono::duration<double>(60 * run_.options.checkpoint_minutes);
   }
 
   void save(const RunFolder& folder) {
