@@ -2,6 +2,9 @@
 #   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA
 #                                              backend
 #   lpw_use_cuda(<target> <source>...)         the same for sources of an existing target
+#   lpw_check_cuda(<target>)   with LPW_CUDA_QUICKLY a target that has no kernels of its own, in a build for no GPU, is
+#                              parsed for the GPU, templates and all, and no code made: tests/structure/kernels.cu has
+#                              it made of every kernel of lpw's
 # and LPW_CUDA_UNSEEN, which is true where the architectures are virtual: what is built then is for no GPU, and compiled
 # to know that it compiles.
 set(LPW_CUDA_FOUND FALSE)
@@ -101,6 +104,12 @@ function(lpw_use_cuda target)
   set_source_files_properties(${ARGN} PROPERTIES LANGUAGE CUDA)
   target_sources(${target} PRIVATE ${ARGN})
   target_link_libraries(${target} PRIVATE lpw_cuda_flags)
+endfunction()
+
+function(lpw_check_cuda target)
+  if(LPW_CUDA_QUICKLY AND LPW_CUDA_UNSEEN AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fdevice-syntax-only>)
+  endif()
 endfunction()
 
 function(lpw_add_cuda_program name)

@@ -44,7 +44,8 @@ mark_as_advanced(LPW_COMPILED_EXCEPT)
 set(LPW_TESTS_EXCEPT "" CACHE STRING
   "Folders of tests that another build runs, as a regular expression; empty for none")
 mark_as_advanced(LPW_TESTS_EXCEPT)
-option(LPW_CUDA_QUICKLY "Compile kernels for who wants to know that they compile: in less time, to slower code" OFF)
+option(LPW_CUDA_QUICKLY
+  "Compile kernels for who wants to know that they compile: in less time, to slower code, to none for no GPU" OFF)
 mark_as_advanced(LPW_CUDA_QUICKLY)
 option(LPW_WERROR "Treat compiler warnings in this project's programs as errors" OFF)
 set(LPW_SANITIZE "" CACHE STRING "Sanitizers for this project's programs, such as address,undefined; empty for none")

@@ -1,8 +1,7 @@
 // How launches are allowed shared memory, and how many blocks a multiprocessor is said to hold.
 #include "cuda/support.hpp"
 
-#include <lpw/kernels/device.cuh>
-
+#include "cuda/shared_sum.hpp"
 #include "support/errors.hpp"
 
 using namespace lpw;
@@ -11,25 +10,6 @@ using namespace lpw::test;
 namespace {
 
 constexpr std::size_t always_allowed = 48 << 10;
-
-struct SharedSum {
-  std::int32_t* sums;  // (block)
-  int words;           // of shared memory
-};
-
-/// Each block fills its shared memory to the last word and adds it up. `Number` makes kernels that were not allowed
-/// anything yet.
-template <int Number>
-__global__ void __launch_bounds__(kernels::member_threads, kernels::member_blocks) shared_sum(const SharedSum p) {
-  kernels::SharedMemory memory;
-  auto* words = memory.take<std::int32_t>(p.words);
-  for (int i = static_cast<int>(threadIdx.x); i < p.words; i += kernels::member_threads) words[i] = i % 3;
-  __syncthreads();
-  if (threadIdx.x > 0) return;
-  std::int32_t sum = 0;
-  for (int i = 0; i < p.words; ++i) sum += words[i];
-  p.sums[blockIdx.x] = sum;
-}
 
 /// The status of a launch that cuda::launch has not prepared, which is also the last error; it does not stay behind.
 template <int Number>

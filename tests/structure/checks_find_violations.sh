@@ -314,6 +314,17 @@ plant_modules '`nn::Gate`'
 expect_violation modules 'include/lpw/models/net.hpp: nn::Net is not on docs/models.md'
 for file in include/lpw/nn/gate.hpp include/lpw/models/net.hpp docs/models.md; do unplant $file; done
 
+plant_kernels() {  # plant_kernels TABLE: two kernels, of which the table names some
+  plant kernels/lpw/kernels/gate.cuh '// a __global__ function' 'template <class T>' \
+    '__global__ void __launch_bounds__(most(1), 2) gate_forward(const Gate<T> p) {' '__global__ void fill(float* x) {'
+  plant tests/structure/kernels.cu "$1"
+}
+plant_kernels 'all[] = {address(gate_forward<float>), address(fill)};'
+expect_clean kernels
+plant_kernels 'all[] = {address(fill_all), address(gate_forward<float>)};'
+expect_violation kernels 'kernels/lpw/kernels/gate.cuh: the kernel fill is not in tests/structure/kernels.cu'
+for file in kernels/lpw/kernels/gate.cuh tests/structure/kernels.cu; do unplant $file; done
+
 plant_version() {  # plant_version CHANGES PORT
   plant include/lpw/version.hpp '#define LPW_VERSION_MAJOR 1' '#define LPW_VERSION_MINOR 20' \
     '#define LPW_VERSION_PATCH 3'

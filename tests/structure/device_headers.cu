@@ -1,6 +1,11 @@
-// Compiled, not run: device code may convert bfloat16 and draw random numbers.
+// Compiled, not run: device code may convert bfloat16 and draw random numbers. And what kernels the tests have of their
+// own, as tests/structure/kernels.cu has lpw's.
 #include <lpw/tensor/dtype.hpp>
 #include <lpw/tensor/philox.hpp>
+
+#include "cuda/shared_sum.hpp"
+
+template __global__ void lpw::test::shared_sum<0>(lpw::test::SharedSum);
 
 __global__ void draw(float* uniform, lpw::bfloat16* rounded, std::uint64_t seed) {
   const lpw::Philox random = lpw::Philox(seed).stream(lpw::Stream::dropout, 1);
