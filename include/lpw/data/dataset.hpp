@@ -79,6 +79,24 @@ class ChannelSums {
       }
     pixels_ += count;
   }
+  /// The same of planes [C, count].
+  void add_planes(const std::uint8_t* planes, std::int64_t count) {
+    constexpr std::int64_t run = 1 << 16;  // values whose squares' sum fits into 32 bits
+    for (std::size_t c = 0; c < sum_.size(); ++c, planes += count)
+      for (std::int64_t first = 0; first < count; first += run) {
+        const std::int64_t length = std::min(run, count - first);
+        std::uint32_t sum = 0, squares = 0;
+#pragma omp simd reduction(+ : sum, squares)
+        for (std::int64_t i = 0; i < length; ++i) {
+          const std::uint32_t value = planes[first + i];
+          sum += value;
+          squares += value * value;
+        }
+        sum_[c] += sum;
+        squares_[c] += squares;
+      }
+    pixels_ += count;
+  }
 
   /// Mean and population standard deviation of every channel. A channel without variation gets stddev 1: it is centred,
   /// not divided by zero.
