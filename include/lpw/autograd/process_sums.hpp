@@ -20,6 +20,8 @@ class ProcessSums {
   virtual void sum(Tensor<double, D>& tensor) const = 0;
 };
 
+namespace detail {
+
 /// The same by what knows of the processes (MinibatchCut, nn::MemberShare). Throws Error where these were made for
 /// networks on another device.
 template <class P, class T, class D>
@@ -28,5 +30,7 @@ void sum_over(const P& processes, Tensor<T, D>& tensor) {
   require(sums != nullptr, "processes: their networks are on another device than ", D::name);
   sums->sum(tensor);
 }
+
+}  // namespace detail
 
 }  // namespace lpw::inline LPW_ABI

@@ -47,7 +47,7 @@ template <class W, class D>
   auto all = zeros<W, D>({share.members()});
   auto here = all.rows(share.here().first, share.here().count);
   if (share.part() == 0) copy(own, here);
-  sum_over(share, all);  // with zeros: the same bits in any order
+  lpw::detail::sum_over(share, all);  // with zeros: the same bits in any order
   return all;
 }
 
