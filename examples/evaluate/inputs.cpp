@@ -1,6 +1,8 @@
 #include "inputs.hpp"
 
 #include <algorithm>
+#include <filesystem>
+#include <system_error>
 
 #include "../cifar/data.hpp"
 
@@ -45,6 +47,17 @@ namespace {
   return result;
 }
 
+/// Throws OptionError for options of images in files where there are none.
+void require_files(const Options& o, const std::string& images) {
+  std::error_code unreadable;
+  bool any = images == "folder" || std::filesystem::is_directory(o.test, unreadable);
+  for (const auto& other : Options::parts(o.ood))
+    any = any || std::filesystem::is_directory(other.substr(other.find('=') + 1), unreadable);
+  const char* idle = o.image_size > 0 ? "image-size" : o.resize > 0 ? "resize" : o.damaged == "skip" ? "damaged" : "";
+  lpw::require<lpw::OptionError>(any || *idle == '\0', "--", idle,
+                                 " does nothing here: no images are decoded from files; leave it out");
+}
+
 /// Normalises the images as those of the networks were. Throws OptionError where these differ.
 void normalise(Inputs& inputs, const std::vector<Source>& sources) {
   const auto own = inputs.dataset.normalization;
@@ -65,6 +78,7 @@ void normalise(Inputs& inputs, const std::vector<Source>& sources) {
 
 Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   Inputs inputs{.images = sources.front().images};
+  require_files(o, inputs.images);
   const Source* record = fits_temperature(o, sources) ? common_record(o, sources) : nullptr;
   inputs.train_subset = o.train_subset >= 0 ? subset_of(inputs.images, o.train_subset)
                         : record != nullptr ? record->train_subset

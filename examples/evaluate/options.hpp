@@ -96,8 +96,9 @@ namespace detail {
        .check = one_of({"cifar10", "cifar100", "folder"}),
        .section = images,
        .idle = [](const Options& o) -> std::optional<Idle> {
-         if (o.data != "synthetic") return std::nullopt;
-         return Idle{"data", "the data are synthetic"};
+         if (o.data == "synthetic") return Idle{"data", "the data are synthetic"};
+         if (o.data.find(".npy:") == o.data.npos) return std::nullopt;
+         return Idle{"data", "the images are those of the .npy files"};
        }},
       {.name = "image-size",
        .member = &Options::image_size,

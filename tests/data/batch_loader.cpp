@@ -247,3 +247,12 @@ TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]")
   CHECK(message_of<lpw::OptionError>([&] { (void)loader.epoch(0, 44); }) ==
         "loader: expected from 1 to 43 members (one sample each), found 44");
 }
+
+TEST_CASE("place: an epoch of which no minibatch was said to be done does not end", "[data]") {
+  Place place{.epoch = 2};
+  CHECK(message_of<lpw::OptionError>([&] { place.end_epoch(); }) ==
+        "Place: epoch 2 ends and no minibatch of it is done; call advance() after each");
+  place.advance();
+  place.end_epoch();
+  CHECK(place == Place{3, 0, 1});
+}

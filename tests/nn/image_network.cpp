@@ -131,11 +131,11 @@ struct WrittenOut {
     const auto stem = norm_relu(conv(images, "features.conv0", {.stride = 2, .padding = 3}), "features.norm0");
     const auto x = max_pool2d(stem, {.kernel_size = 3, .stride = 2, .padding = 1});
     const auto first = added(x, "features.denseblock1.denselayer1");
-    const auto second = added(concat<double, Cpu>({x, first}, 4), "features.denseblock1.denselayer2");
-    const auto block = norm_relu(concat<double, Cpu>({x, first, second}, 4), "features.transition1.norm");
+    const auto second = added(concat({x, first}, 4), "features.denseblock1.denselayer2");
+    const auto block = norm_relu(concat({x, first, second}, 4), "features.transition1.norm");
     const auto half = average_pool2d(conv(block, "features.transition1.conv"), {.kernel_size = 2, .stride = 2});
     const auto last = added(half, "features.denseblock2.denselayer1");
-    return head(norm_relu(concat<double, Cpu>({half, last}, 4), "features.norm5"), "classifier");
+    return head(norm_relu(concat({half, last}, 4), "features.norm5"), "classifier");
   }
 
   Tape tape;

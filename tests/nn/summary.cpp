@@ -1,4 +1,5 @@
 // A network's layers: their weights, whose they are, outputs and multiply-adds.
+#include <lpw/autograd/arithmetic.hpp>
 #include <lpw/autograd/matmul.hpp>
 #include <lpw/nn/conv1d.hpp>
 #include <lpw/nn/conv_transpose1d.hpp>
@@ -40,7 +41,38 @@ struct Product {
   }
 };
 
+/// A layer of which visit names one weight of two.
+struct Forgetful {
+  using value_type = float;
+  using device_type = Cpu;
+  lpw::nn::Parameter<float, Cpu> named{lpw::zeros<float, Cpu>({1, 4, 5})}, forgotten{lpw::zeros<float, Cpu>({1, 3, 4})};
+
+  lpw::Variable<float, Cpu> forward(const lpw::Variable<float, Cpu>& x) {
+    return matmul(forgotten.on(x), matmul(named.on(x), x));
+  }
+  template <class F>
+  void visit(F&& f) {
+    f("named", named);
+  }
+};
+
 }  // namespace
+
+TEST_CASE("summary: a parameter that no visit names is refused", "[nn]") {
+  Forgetful layer;
+  const auto message = message_of<lpw::Error>([&] { (void)summary(layer, lpw::zeros<float, Cpu>({1, 5, 2})); });
+  CHECK(contains(message, "summary: forward reads a parameter [1 3 4] that no visit() names"));
+}
+
+TEST_CASE("summary: of a network of two inputs", "[nn]") {
+  Product product{true, lpw::nn::Parameter<float, Cpu>(lpw::zeros<float, Cpu>({1, 4, 5}))};
+  const auto all = summary(product, [&](const lpw::Tape& tape) {
+    const auto x = tape.input(lpw::zeros<float, Cpu>({1, 5, 3})), more = tape.input(lpw::zeros<float, Cpu>({1, 4, 3}));
+    return lpw::add(product.forward(x), more);
+  });
+  CHECK(all.total(&LayerSummary::multiply_adds) == 60);
+  CHECK(all.traced);
+}
 
 TEST_CASE("summary: products with a parameter, on either side", "[nn]") {
   const auto count = [](bool left, const Shape& weight, const Shape& x) {

@@ -261,6 +261,10 @@ def bad_input_is_refused(folder):
     refused("--network", a / "checkpoint.lpw", "--model", "wrn-16-1", says=["wrn-10-1", "leave out --model"])
     refused("--network", a, "--data", folder, says=["synthetic", "without --data"])
     refused("--network", a, "--dataset", "cifar100", says="--dataset does nothing here")
+    pair = ["--data", f"{SHARED['noise']}:{SHARED['labels']}"]
+    refused("--network", a, *pair, "--dataset", "cifar100", says="--dataset does nothing here: the images are those of")
+    refused("--network", a, "--image-size", 64, says="--image-size does nothing here: no images are decoded from files")
+    refused("--network", a, "--damaged", "skip", says="--damaged does nothing here")
     refused("--network", a, "--test-subset", 3000, says=["--test-subset 3000"])
     refused("--network", a, "--held-out", 300, says=["--held-out 300"])
     refused("--network", a, "--ood", "svhn", says="expected NAME=DATA", code=2)

@@ -1,6 +1,7 @@
 // Tensors one behind the other.
 #pragma once
 
+#include <initializer_list>
 #include <vector>
 
 #include <lpw/autograd/axes.hpp>
@@ -49,6 +50,12 @@ template <class T, class D>
         }
       },
       parts.front(), std::vector<Variable<T, D>>(parts.begin() + 1, parts.end()));
+}
+
+/// The same of a list, concat({x, y}, -1).
+template <class T, class D>
+[[nodiscard]] Variable<T, D> concat(std::initializer_list<Variable<T, D>> parts, int axis) {
+  return concat(std::vector<Variable<T, D>>(parts), axis);
 }
 
 }  // namespace lpw::inline LPW_ABI

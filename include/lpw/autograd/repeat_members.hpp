@@ -1,6 +1,8 @@
 // One row for all members: what a shared activation or parameter is to operations that want K rows.
 #pragma once
 
+#include <type_traits>
+
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/primitives/mapping.hpp>
 
@@ -10,6 +12,9 @@ namespace lpw::inline LPW_ABI {
 /// that has members, or for less than one.
 template <class T, class D>
 [[nodiscard]] Variable<T, D> repeat_members(const Variable<T, D>& x, std::int64_t members) {
+  static_assert(!std::is_integral_v<T>,
+                "lpw: repeat_members is of floating-point variables; whole numbers, which have no gradient, "
+                "are given to Tape::input as K rows");
   const Shape own = x.shape();
   require<ShapeError>(own.rank() >= 1 && own[0] == 1 && members >= 1, "repeat_members: expected x [1 ...] for K >= 1, ",
                       "got ", own, " for K=", members);

@@ -223,6 +223,8 @@ class Variable {
   /// [K, ...]: members, their minibatches and the axes of one sample; of a parameter the rows, one or K, and the axes
   /// of its weights.
   [[nodiscard]] const Shape& shape() const { return value_.shape(); }
+  /// Extent of an axis; negative ones count from the end.
+  [[nodiscard]] std::int64_t dim(int axis) const { return shape()[axis]; }
   /// The finished tensor, contiguous; applies a pending map.
   [[nodiscard]] Tensor<T, D> value() const { return value_.raw.contiguous() ? materialize(value_) : clone(value_.raw); }
   /// The value as a convolution reads it, contiguous.

@@ -4,6 +4,7 @@
 
 #include <cstdint>
 
+#include <lpw/tensor/error.hpp>
 #include <lpw/tensor/philox.hpp>
 
 namespace lpw::inline LPW_ABI::data {
@@ -23,8 +24,13 @@ struct Place {
   [[nodiscard]] bool operator==(const Place&) const = default;
   /// An iteration is done.
   void advance() { ++iteration, ++step; }
-  /// The epoch is.
-  void end_epoch() { ++epoch, iteration = 0; }
+  /// The epoch is. Throws OptionError where none of its iterations was said to be done.
+  void end_epoch() {
+    require<OptionError>(iteration > 0, "Place: epoch ", epoch,
+                         " ends and no minibatch of it is done; call advance() "
+                         "after each");
+    ++epoch, iteration = 0;
+  }
   /// The random numbers of this step's dropout: others in every step, and the same where it is taken again.
   [[nodiscard]] Philox random(std::uint64_t seed) const {
     return Philox(seed, Stream::dropout, static_cast<std::uint32_t>(step));

@@ -6,6 +6,7 @@
 #include <any>
 #include <memory>
 #include <string>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -84,6 +85,9 @@ class Residence {
 /// value theta: the members then compute with theta + phi_k (see forms/additive.hpp).
 template <class W, class D>
 class Parameter {
+  static_assert(std::is_same_v<W, Accumulate<W>>,
+                "lpw: parameters are float or double: nn::Parameter<lpw::Accumulate<T>, D> for activations of type T");
+
  public:
   /// A base weight of the given shape and initial value [1, ...]. Throws ShapeError unless the first extent is 1.
   explicit Parameter(Tensor<W, D> value, Group group = Group::none) : state_(std::make_shared<State>()) {

@@ -3,6 +3,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <cstddef>
 #include <cstdint>
 #include <map>
@@ -202,24 +203,46 @@ template <Visitable M>
   return {detail::list_layers(network).layers, members(network)};
 }
 
-/// The same, and what each layer makes of an input [K, B, ...], of whatever type forward takes, with the multiply-adds
-/// of its products with weights for one member's B samples: those of convolutions, linear layers, recurrent ones and
-/// matmul; what
-/// norms, activations, look-ups and products of activations cost is not counted. The network computes it once, in
-/// evaluation: throws as that does.
-template <Visitable M, class X>
-[[nodiscard]] Summary summary(M& network, const Tensor<X, typename M::device_type>& input) {
+namespace detail {
+
+/// Throws Error where a pass read a parameter that no visit() names.
+inline void require_visited(const Trace& trace, const std::map<std::int64_t, std::size_t>& owner) {
+  for (std::size_t i = 0; i < trace.values().size(); ++i) {
+    const TracedValue& value = trace.values()[i];
+    require(
+        value.kind != TracedValue::Kind::leaf || owner.contains(static_cast<std::int64_t>(i)),
+        "summary: forward reads a parameter ", value.shape,
+        " that no visit() names: it is neither trained nor saved; name it, or the module that it is of, in visit()");
+  }
+}
+
+}  // namespace detail
+
+/// The same, and what each layer makes of a pass, run(tape), with the multiply-adds of its products with weights for
+/// one member's samples: those of convolutions, linear layers, recurrent ones and matmul; what norms, activations,
+/// look-ups and products of activations cost is not counted. It is run once, in evaluation. Throws as forward does, and
+/// Error where it reads a parameter that no visit() names.
+template <Visitable M, class Run>
+  requires std::invocable<Run&, const Tape&>
+[[nodiscard]] Summary summary(M& network, Run&& run) {
   auto list = detail::list_layers(network);
   Trace trace;
   const Tape tape({.record = false, .mode = Mode::evaluation, .trace = &trace});
-  (void)network.forward(tape.input(input));
+  (void)run(tape);
   std::map<std::int64_t, std::size_t> owner;
   for_each_parameter(network, [&](const std::string&, const auto& parameter) {
     if (const auto value = trace.find(parameter.value()); value >= 0)
       owner.emplace(value, list.owner.at(parameter.id()));
   });
+  detail::require_visited(trace, owner);
   detail::TraceReader(trace, std::move(owner), list.layers).read();
   return {std::move(list.layers), members(network), true};
+}
+
+/// The same of forward(x), an input [K, B, ...] of whatever type that takes.
+template <Visitable M, class X>
+[[nodiscard]] Summary summary(M& network, const Tensor<X, typename M::device_type>& input) {
+  return summary(network, [&](const Tape& tape) { return network.forward(tape.input(input)); });
 }
 
 /// The same of one sample [...] in the network's type: [H, W, C] of images.
