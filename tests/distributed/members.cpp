@@ -179,6 +179,11 @@ TEST_CASE("members over processes train as in one, whatever is released") {
   }
   SECTION("additive") { check_run(make, sgd(), late("additive")); }
   SECTION("all") { check_run(make, sgd(), late("all")); }
+  SECTION("templates") {  // ten convolutions double rounding errors in an iteration, so that there are fewer of these
+    auto release = late("templates");
+    release.at = 2, release.until = 8;
+    check_run([] { return hyper_resnet<double>(); }, sgd(), release, {4});
+  }
 }
 
 TEST_CASE("members over processes clip by the norm of all members' gradients") {
@@ -270,7 +275,7 @@ TEST_CASE("one member's minibatches are cut over processes, and are normalised a
   const auto run = [](auto&& members, auto network, std::int64_t batch) {
     lpw::optim::Sgd optimizer(network, sgd(0.5));
     lpw::optim::WeightAverage average(network);
-    train_loop(members, network, optimizer, average, {{}, iterations, iterations, batch}, 0, 6);
+    train_loop(members, network, optimizer, average, {{}, iterations, iterations, batch}, 0, iterations);
     return state_of(network);
   };
   const auto check = [&](const auto& make, std::int64_t batch) {
@@ -471,7 +476,7 @@ TEST_CASE("gradients of two networks are summed while their backward passes run,
     const auto of_one = lpw::nn::flatten(one), of_other = lpw::nn::flatten(other);
     Members members(mpi(), {.chunk = chunk});
     const Minibatches<double> two(1, 2, 3);
-    auto pass = members.pass(one, two.images), unused = pass, next = pass;
+    auto pass = members.pass(one, two.images), unused = pass, next = members.pass(other, two.images);
     members.overlap(one, unused);  // a pass that does not come
     members.overlap(one, pass);
     backward(one, pass);
@@ -683,6 +688,26 @@ TEST_CASE("a state that one process saved is loaded by all, and spread") {
   Worst worst;
   for (const auto& [name, rows] : parts) worst.add(relative_difference(rows.values, whole.at(name).values), name);
   CHECK(worst < tolerance);
+}
+
+TEST_CASE("gradients of one member's parts add up where these are alike, and are refused where they are not") {
+  if (mpi().size() == 1) return;
+  SmallNet<double> network;
+  Members members(mpi());
+  const auto here = members.of(network);
+  const auto backward = [&](std::int64_t batch) {
+    const Minibatches<double> all(1, batch, 3);
+    const auto images = read(all.images, here);
+    lpw::Tape tape(members.pass(network, images));
+    tape.backward(lpw::cross_entropy(network.forward(tape.input(images)), read(all.labels, here)));
+  };
+  CHECK(contains(message_of<lpw::Error>([&] { members.sum_gradients(network); }), "ask pass() or pass_of()"));
+  const std::int64_t even = 2 * mpi().size(), uneven = even + 1;
+  backward(even), backward(even);
+  CHECK(contains(message_of<lpw::Error>([&] { backward(uneven); }), "no sum_gradients() between"));
+  members.sum_gradients(network);
+  backward(uneven);
+  members.sum_gradients(network);
 }
 
 TEST_CASE("members over processes refuse what would be of some members only") {

@@ -32,8 +32,10 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
   const Shape& in = x.shape();
   require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
+  const MinibatchCut* const cut = x.recording()->options.cut.get();
+  const double values = static_cast<double>(in.size()) / static_cast<double>(in[0] * in[-1]) / (cut ? cut->share() : 1);
   require<ShapeError>(
-      x.mode() != Mode::training || x.recording()->options.cut || in.size() > in[0] * in[-1], "batch_norm: x ", in,
+      x.mode() != Mode::training || values > 1.5, "batch_norm: x ", in,
       " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {

@@ -159,7 +159,8 @@ class Members {
 
   /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: by which
   /// random numbers members drop out, and of one member's minibatch, that it is a part. Add what else it needs
-  /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step.
+  /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step. Throws Error
+  /// for another part of a minibatch than that of the step's passes before: gradients that add up are weighed as one.
   template <nn::Visitable M, class T, class D>
   [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
     const bool is_cut = cut(network);
@@ -246,6 +247,7 @@ class Members {
       if (options_.chunk == 0) return;
       const auto flat = nn::flatten(network);
       if (flat->gradient.base.size() == 0) return;
+      require_part(flat);
       const auto unfinished = started_of(flat->gradient.base);
       require(unfinished == started_.end() || !(*unfinished)->running(),
               "members: the network's gradients are still being summed since its last backward pass; call "
@@ -259,11 +261,13 @@ class Members {
 
   /// Between the backward pass, of all chunks of members, and what reads the gradient (the optimizer's step): makes the
   /// shared weights' gradient that of all members. One sum over one buffer, by way of the host but for communicators
-  /// that sum on the device; or the rest of one that overlap() let begin.
+  /// that sum on the device; or the rest of one that overlap() let begin. Throws Error for one member's parts that no
+  /// pass() was asked for.
   template <nn::Visitable M>
   void sum_gradients(M& network) {
     if (communicator_->size() == 1) return;
     const auto flat = nn::flatten(network);
+    require_part(flat);
     if (const auto started = started_of(flat->gradient.base); started != started_.end()) {
       (*started)->finish();
       started_.erase(started);
@@ -271,6 +275,8 @@ class Members {
       sum_weighed(*communicator_, flat->gradient.base, weight(flat));
     }
     sum_parts(flat->gradient.late, flat);
+    for (auto& known : parts_)
+      if (known.store.lock() == flat) known.of_gradients = false;
   }
 
   /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
@@ -302,6 +308,13 @@ class Members {
   }
 
  private:
+  /// What was here of the minibatch of a network's last pass, and whether gradients of it may not be summed yet.
+  struct Part {
+    std::weak_ptr<const void> store;
+    double part;
+    bool of_gradients;
+  };
+
   /// Whether one member's minibatches are cut over processes, of which this is one.
   template <nn::Visitable M>
   [[nodiscard]] bool cut(M& network) const {
@@ -320,13 +333,30 @@ class Members {
   [[nodiscard]] double weight(const std::shared_ptr<nn::FlatWeights<W, D>>& flat) const {
     const double parts = static_cast<double>(flat->share ? flat->share->parts() : communicator_->size());
     if (parts == 1) return 1;
-    for (const auto& [store, part] : parts_)
-      if (store.lock() == flat) return part;
-    return 1 / parts;
+    const auto* const known = part_of(flat);
+    return known ? known->part : 1 / parts;
+  }
+  [[nodiscard]] const Part* part_of(const std::shared_ptr<const void>& store) const {
+    const auto found =
+        std::find_if(parts_.begin(), parts_.end(), [&](const Part& known) { return known.store.lock() == store; });
+    return found == parts_.end() ? nullptr : &*found;
   }
   void remember_part(const std::shared_ptr<const void>& store) {
-    std::erase_if(parts_, [&](const auto& known) { return known.first.expired() || known.first.lock() == store; });
-    parts_.emplace_back(store, part_);
+    const auto* const known = part_of(store);
+    require(
+        known == nullptr || !known->of_gradients || known->part == part_, "members: a pass over ", part_,
+        " of a minibatch after one over ", known ? known->part : 0,
+        " of its minibatch, and no sum_gradients() between: gradients that add up are weighed as one, so that parts "
+        "must be alike; take minibatches of one size, and Tape::evaluation() for a pass without a gradient");
+    std::erase_if(parts_, [&](const Part& other) { return other.store.expired() || other.store.lock() == store; });
+    parts_.push_back({store, part_, true});
+  }
+  template <class W, class D>
+  void require_part(const std::shared_ptr<nn::FlatWeights<W, D>>& flat) const {
+    const bool parts = flat->share ? flat->share->parts() > 1 : communicator_->size() > 1 && flat->members == 1;
+    require(!parts || part_of(flat),
+            "members: gradients of parts of one member's minibatch, of sizes that are not "
+            "known; ask pass() or pass_of() for the options of the tape before each backward pass");
   }
   template <class W, class D>
   static void sum_weighed(C& processes, Tensor<W, D>& tensor, double weight) {
@@ -388,7 +418,7 @@ class Members {
   MembersOptions options_;
   bool same_chunk_ = false;  // on all processes
   double part_;              // of one member's minibatch, what was here in the last pass: B_r / B
-  std::vector<std::pair<std::weak_ptr<const void>, double>> parts_;  // the same of networks, by their stores
+  std::vector<Part> parts_;  // the same of networks
   std::shared_ptr<C> group_;
   std::int64_t grouped_ = 0;                                   // members
   std::vector<std::shared_ptr<detail::GradientSum>> started_;  // a network each

@@ -54,9 +54,9 @@ class Mpi {
   /// An exception's way out of main does not end MPI, which would wait here for processes that wait for this one:
   /// mpirun ends them all, since this one exits without.
   ~Mpi() {
-    if (std::uncaught_exceptions() != exceptions_) {
-      (void)sums_.release();  // whose end is one for all together
-    } else if (ends_) {
+    const bool in_error = std::uncaught_exceptions() != exceptions_;
+    if (in_error || (sums_ && sums_->under_way())) (void)sums_.release();  // whose end is one for all together
+    if (!in_error && ends_) {
       sums_.reset();
       MPI_Finalize();
     }

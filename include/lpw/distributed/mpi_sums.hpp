@@ -141,6 +141,8 @@ class MpiSums {
     sums_.clear();
     given_ = ended_ = 0;
   }
+  /// Whether a sum that was begun has not ended.
+  [[nodiscard]] bool under_way() const { return ended_ < sums_.size(); }
 
  private:
   MPI_Comm takes_ = MPI_COMM_NULL, gives_ = MPI_COMM_NULL;
