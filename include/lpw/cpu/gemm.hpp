@@ -33,7 +33,9 @@ namespace detail {
   if (columns < 32 || depth < 32) return false;
   if (LPW_WITH_ONEDNN == 0) return rows_contiguous || rows >= 16;
   if (cpu_engine() != CpuEngine::onednn) return false;
-  return rows_contiguous ? columns >= 128 && depth >= 64 : rows >= 256 && columns >= 256 && depth <= 512;
+  if (rows_contiguous) return columns >= 128 && depth >= 64;
+  constexpr std::int64_t few_elements = 1 << 17;  // of c, which many blocks of the depth are added to
+  return rows >= 256 && columns >= 256 && (depth <= 512 || rows * columns <= few_elements);
 }
 
 /// c = a b, or c += a b, on the calling thread; F is float or double. lpw::compiled holds both, so that its users need
