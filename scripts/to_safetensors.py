@@ -2,7 +2,8 @@
 """Makes of PyTorch's weights (.pth, .pt, .bin: a state dict, alone or within a checkpoint) a .safetensors file, which
 lpw reads by --init, --eval and io::load_safetensors. Names stay PyTorch's; of wrapped networks (DataParallel,
 torch.compile) the prefix is taken off, and of torchvision's older DenseNets names become the newer ones. Tied weights
-are stored once, and noted under their other names. What is no tensor is left out, and said to be.
+are stored once, and noted under their other names. What is no tensor is left out, and said to be. What a .safetensors
+file notes in its metadata stays, but for what the options say.
 
 Needs torch and safetensors. Files are read without running what they hold.
 """
@@ -15,7 +16,8 @@ import sys
 
 try:
     import torch
-    from safetensors.torch import load_file, save_file
+    from safetensors import safe_open
+    from safetensors.torch import save_file
 except ImportError as error:
     sys.exit(f"to_safetensors.py: {error}; pip install torch safetensors")
 
@@ -30,13 +32,14 @@ def fail(message):
 
 
 def read(path):
-    """What the file holds."""
+    """What the file holds, and its metadata."""
     if not path.is_file():
         fail(f"{path}: no such file")
     try:
         if path.suffix == ".safetensors":
-            return load_file(path)
-        return torch.load(path, map_location="cpu", weights_only=True)
+            with safe_open(path, "pt") as file:
+                return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}
+        return torch.load(path, map_location="cpu", weights_only=True), {}
     except Exception as error:  # of many kinds, with texts of many lines
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         fail(f"{path}: cannot be read: {reason}; save the network's state_dict() with torch.save")
@@ -131,17 +134,20 @@ def main():
     parser.add_argument("--normalization", help="of its images, as the trainers' --normalization; noted in the file")
     parser.add_argument("--classes", type=pathlib.Path, help="text file of the classes' names, a line each; noted too")
     options = parser.parse_args()
-    content = state_dict(read(options.input), options.key, options.input)
+    content, metadata = read(options.input)
+    content = state_dict(content, options.key, options.input)
     tensors = {str(name): value for name, value in content.items() if isinstance(value, torch.Tensor)}
     others = [str(name) for name in content if not isinstance(content[name], torch.Tensor)]
     if not tensors:
         fail(f"{options.input}: holds no tensors there")
-    names = renamed(tensors, options.strip)
+    tied = {other: name for other, name in metadata.items() if name in tensors and other not in tensors}
+    names = renamed([*tensors, *tied], options.strip)
     if len(set(names.values())) < len(names):
         fail(f"{options.input}: two tensors get one name")
     kept, notes = untied({names[name]: tensor.detach() for name, tensor in tensors.items()})
     kept = {name: converted(name, tensor, DTYPES.get(options.dtype)) for name, tensor in kept.items()}
-    metadata = {"format": "pt", **notes}
+    metadata = {key: text for key, text in metadata.items() if key not in tied} | {"format": "pt", **notes}
+    metadata |= {names[other]: names[name] for other, name in tied.items()}
     metadata |= {key: getattr(options, key) for key in ("model", "normalization") if getattr(options, key)}
     if options.classes:
         metadata["classes"] = json.dumps(class_names(options.classes))

@@ -14,7 +14,7 @@ import tempfile
 try:
     import torch
     from safetensors import safe_open
-    from safetensors.torch import load_file
+    from safetensors.torch import load_file, save_file
 except ImportError as error:
     print(f"SKIPPED: {error}; scripts/interop.sh installs it and runs this test")
     sys.exit(77)
@@ -75,6 +75,13 @@ def check_script(folder):
     found, metadata, _ = convert({name: value.clone() for name, value in dense.items()}, folder)
     expected = {"features.denseblock1.denselayer2.norm1.weight", "features.denseblock1.denselayer2.norm2.running_mean"}
     check(found.keys() == expected, found.keys())
+    noted = {"model": "resnet18", "normalization": "0.5/0.25", "split": "0.2", "module.tied": "module.a"}
+    save_file({"module.a": weight, "module.b": other}, folder / "noted.safetensors", noted)
+    done = run(sys.executable, SCRIPT, folder / "noted.safetensors", folder / "again.safetensors", "--model", "resnet34")
+    check(done.returncode == 0, done.stderr)
+    with safe_open(folder / "again.safetensors", "pt") as file:
+        expected = {"model": "resnet34", "normalization": "0.5/0.25", "split": "0.2", "tied": "a", "format": "pt"}
+        check(file.metadata() == expected and set(file.keys()) == {"a", "b"}, file.metadata())
     refused({"epoch": 3}, folder, "no state dict was found")
     refused({"weights": plain}, folder, "has no 'net'", "--key", "net")
     refused({"a": torch.tensor([1e9])}, folder, "beyond the largest", "--dtype", "F16")
