@@ -34,9 +34,10 @@ template <class T, class D>
 struct LearnedSlope {
   using value_type = T;
   using device_type = D;
+  using W = lpw::Accumulate<T>;  // of parameters: float for 16-bit types
 
   explicit LearnedSlope(std::int64_t channels)
-      : slope(lpw::full<T, D>({1, channels}, T(0.25)), lpw::Group::batch_norm) {}
+      : slope(lpw::full<W, D>({1, channels}, W(0.25)), lpw::Group::batch_norm) {}
 
   /// x [K, ..., C]; slope [1 or K, C].
   Variable<T, D> forward(const Variable<T, D>& x) {
@@ -47,7 +48,7 @@ struct LearnedSlope {
     f("slope", slope);
   }
 
-  lpw::nn::Parameter<T, D> slope;
+  lpw::nn::Parameter<W, D> slope;
 };
 
 /// Points of two spirals, of which the label says the one: for K members B points each, others in each iteration.

@@ -1,8 +1,8 @@
 // Which samples each member of an ensemble reads in each iteration: every member gets its own minibatches (the method's
-// Algorithm 1), and an epoch still visits every sample once; or all get the same, or each visits every sample
-// (MemberData). The order of an epoch is a permutation drawn from (seed, epoch) alone, and iterations take consecutive
-// stretches of it. A minibatch is therefore a function of its place in training, which is what makes a resumed run read
-// the same data. What a sample is, nothing here knows.
+// Algorithm 1), and an epoch still visits every sample once, but for up to K - 1 that K members cannot share; or all
+// get the same, or each visits every sample (MemberData). The order of an epoch is a permutation drawn from (seed,
+// epoch) alone, and iterations take consecutive stretches of it. A minibatch is therefore a function of its place in
+// training, which is what makes a resumed run read the same data. What a sample is, nothing here knows.
 #pragma once
 
 #include <algorithm>

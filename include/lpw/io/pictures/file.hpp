@@ -8,8 +8,9 @@
 
 #include <lpw/tensor/error.hpp>
 
-// Which files a program reads, as a part of the names of what reads them: a program may hold files that are compiled
-// with a library and without, whose inline functions would otherwise be one, whichever the linker meets first.
+/// @def LPW_PICTURES
+/// Which files a program reads, as a part of the names of what reads them: a program may hold files that are compiled
+/// with a library and without, whose inline functions would otherwise be one, whichever the linker meets first.
 #if defined(LPW_WITH_JPEG) && LPW_WITH_JPEG && defined(LPW_WITH_PNG) && LPW_WITH_PNG
 #define LPW_PICTURES jpeg_and_png
 #elif defined(LPW_WITH_JPEG) && LPW_WITH_JPEG
