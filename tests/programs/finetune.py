@@ -97,7 +97,15 @@ def networks_know_their_images(folder):
     (others / "dark").rename(others / "darker")
     older = folder / "older.safetensors"
     content = model.read_bytes()
-    for name in (b'"image-size"', b'"resize"', b'"damaged"', b'"split"', b'"split-seed"', b'"split-images"', b'"classes"'):
+    for name in (
+        b'"image-size"',
+        b'"resize"',
+        b'"damaged"',
+        b'"split"',
+        b'"split-seed"',
+        b'"split-images"',
+        b'"classes"',
+    ):
         content = content.replace(name, b'"_' + name[2:])
     older.write_bytes(content)
     done = run("--eval", model, "--data", images)
@@ -129,7 +137,9 @@ def networks_know_their_images(folder):
     done = score("--network", model, "--network", folder / "seed", "--data", images)
     check(done.returncode == 1 and "with --split-seed 0, and" in done.stderr, done.stderr)
     done = score("--network", model, "--network", older, "--data", images)
-    says = f"older.safetensors does not say which part of the images it was not trained on; taken is that of --split 0.3"
+    says = (
+        f"older.safetensors does not say which part of the images it was not trained on; taken is that of --split 0.3"
+    )
     check(done.returncode == 0 and says in done.stdout and "6 test images" in done.stdout, done.stdout + done.stderr)
     done = score("--network", model, "--data", images, "--test", images)
     check(done.returncode == 0 and "20 test images" in done.stdout, done.stdout + done.stderr)
@@ -268,7 +278,9 @@ def finetune_has_its_recipe(folder):
     missing = (expected | {"batch = 32", "epochs = 20"}) - set(printed.splitlines())
     check(not missing, f"no {missing} in {printed}")
     check("lr = 2e-04" in plan(*data, "--members=5", "--dry-run").splitlines(), "lr is not late-lr / K")
-    check("lr = 5e-04" in plan(*data, "--late-lr", "+2e-3", "--members", 4, "--dry-run").splitlines(), "no sign is taken")
+    check(
+        "lr = 5e-04" in plan(*data, "--late-lr", "+2e-3", "--members", 4, "--dry-run").splitlines(), "no sign is taken"
+    )
     check("lr = 0.01" in plan(*data, "--lr", "0.01", "--dry-run").splitlines(), "another --lr is not taken")
     printed = plan(*data, "--out", folder / "fresh", "--resume", "--dry-run")
     check({"late-lr = 0.001", "epochs = 20"} <= set(printed.splitlines()), f"--resume of nothing, no recipe: {printed}")
