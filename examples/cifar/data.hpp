@@ -32,15 +32,33 @@ inline lpw::nn::ImageNetworkOptions network_options(const Options& o) {
                                  {.classes = o.classes, .in_channels = o.channels, .dropout = o.dropout});
 }
 
+/// A data set that came as one, of which networks are to know what was split off.
+[[nodiscard]] inline lpw::data::Dataset with_split_noted(lpw::data::Dataset dataset) {
+  dataset.notes[split_note] = fingerprint(dataset.test);
+  return dataset;
+}
+
+/// Throws OptionError where images came or went since a network's were split: those that are split off now may have
+/// been trained on.
+inline void require_same_split(const Options& o, const lpw::data::Dataset& dataset) {
+  const auto test = dataset.notes.find(split_note);
+  if (test == dataset.notes.end()) return;
+  const bool same = (o.known_test.empty() || o.known_test == test->second) &&
+                    (o.known_training.empty() || o.known_training == training_fingerprint(dataset));
+  lpw::require<lpw::OptionError>(same, o.eval, ": its images were split when ", o.data,
+                                 " held others, and it may have been trained on those that are split off now; name the "
+                                 "images of then, or score it on images of their own (evaluate --test)");
+}
+
 /// Images of one's own.
 inline lpw::data::Dataset load_own_images(const Options& o) {
   const lpw::data::DataSplitOptions split{.part = o.split, .seed = o.split_seed};
-  if (o.images() == "npy") return lpw::io::read_npy_dataset(o.npy_images(), o.npy_labels(), split);
+  if (o.images() == "npy") return with_split_noted(lpw::io::read_npy_dataset(o.npy_images(), o.npy_labels(), split));
   const auto damaged = o.damaged == "skip" ? lpw::io::Damaged::skip : lpw::io::Damaged::refuse;
   auto [dataset, skipped] = lpw::io::read_image_folder(
       o.data, {.size = o.image_size, .resize = o.shorter_side(), .damaged = damaged, .split = split});
   if (o.processes->leads()) example::report_skipped(skipped);
-  return std::move(dataset);
+  return without_split(o) ? std::move(dataset) : with_split_noted(std::move(dataset));
 }
 
 /// The procedural images of a name.
@@ -89,9 +107,11 @@ inline lpw::data::Dataset load_data(const Options& o) {
   if (!o.normalization.empty())
     dataset.normalization = lpw::data::parse_normalization(o.normalization, dataset.train.channels);
   lpw::data::hold_out(dataset, o.held_out);
+  if (!own) return dataset;
   lpw::require<lpw::OptionError>(lpw::io::same_class_names(o.known_classes, dataset.class_names), o.eval, ": tells ",
                                  lpw::io::list_class_names(o.known_classes), " apart, and ", o.data, " has ",
                                  lpw::io::list_class_names(dataset.class_names), "; name data of the same classes");
+  require_same_split(o, dataset);
   return dataset;
 }
 

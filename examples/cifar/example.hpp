@@ -23,6 +23,9 @@ inline example::Exported exported(const Options& o, const lpw::data::Dataset& da
   example::Metadata about{{"model", o.plain_model()}, {"dataset", o.images()}};
   about.merge(image_notes(o));
   about.merge(lpw::train::notes_of(dataset));
+  if (!o.known_classes.empty()) about.emplace("classes", lpw::io::describe_class_names(o.known_classes));
+  if (!o.knows_split)
+    for (const char* name : {"split", "split-seed", split_note}) about.erase(name);
   return {std::move(about), {dataset.test.height, dataset.test.width, dataset.test.channels}};
 }
 

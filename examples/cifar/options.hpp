@@ -47,7 +47,10 @@ struct Options : example::RunOptions {
   std::uint64_t split_seed = 0;
   std::string damaged = "refuse";
   std::int64_t classes = 10, channels = 3;  // of the data: complete() finds them
-  std::vector<std::string> known_classes;   // of the network that is evaluated, as far as its file names them
+  // Of the network that is evaluated, as far as its file says:
+  std::vector<std::string> known_classes;
+  std::string known_test = {}, known_training = {};  // images that it was split from, and trained on: fingerprints
+  bool knows_split = true;                           // by which part images were split that come as one
 
   /// Which images there are: synthetic, synthetic-half, synthetic-shifted, cifar10, cifar100, folder or npy.
   [[nodiscard]] std::string images() const { return is_drawn(data) ? data : is_npy() ? "npy" : dataset; }
@@ -185,7 +188,7 @@ inline example::OptionTable<Options> Options::own() {
       {.name = "held-out",
        .member = &Options::held_out,
        .help = "so many of the training images, class-balanced, are not trained on; they are scored beside the test "
-               "set's, and are what --best, --collapse greedy and fitted, and --line-search choose by",
+               "set's, and are what --best, --patience, --collapse greedy and fitted, and --line-search choose by",
        .check = at_least<std::int64_t>(0),
        .role = Role::training,
        .section = images,

@@ -22,6 +22,9 @@
 
 namespace cifar {
 
+/// Under which name the file of a network notes the images that were split off.
+inline constexpr const char* split_note = "split-images";
+
 /// Images as a text that tells whether they are the same: of files, their classes' folders, names and sizes.
 [[nodiscard]] inline std::string fingerprint(const lpw::data::ImageSet& set) {
   if (!set.source)
@@ -39,8 +42,11 @@ namespace cifar {
 }
 
 /// How processes that train together, and a run that goes on, know that they have the same images.
+[[nodiscard]] inline std::string training_fingerprint(const lpw::data::Dataset& dataset) {
+  return "training " + fingerprint(dataset.train);
+}
 [[nodiscard]] inline std::string fingerprint(const Options&, const lpw::data::Dataset& dataset) {
-  return lpw::to_text("training ", fingerprint(dataset.train), "; test ", fingerprint(dataset.test));
+  return lpw::to_text(training_fingerprint(dataset), "; test ", fingerprint(dataset.test));
 }
 
 [[nodiscard]] inline nlohmann::json describe(const Options& o, const lpw::data::Dataset& dataset) {
@@ -49,6 +55,7 @@ namespace cifar {
     result["images"] = fingerprint(o, dataset);
     if (!dataset.class_names.empty()) result["classes"] = lpw::io::describe_class_names(dataset.class_names);
   }
+  if (o.images() == "folder") result["resize"] = o.shorter_side();
   if (o.has_templates()) result["collapsed_model"] = o.plain_model();
   return result;
 }
@@ -71,6 +78,12 @@ void adopt_data(Options& o, const nlohmann::json& recorded, Given&& given) {
   lpw::require<lpw::OptionError>(!given("dataset") || Options::is_drawn(images) || images == o.dataset, o.eval,
                                  ": was trained on ", images, "; leave out --dataset ", o.dataset);
   adopt_images(o, images);
+  if (images == "folder" && !recorded.contains("resize") && !given("resize"))
+    o.resize = std::max<std::int64_t>(o.image_size, 256);  // the default of then
+  if (!without_split(o) && recorded.contains("images")) {
+    const auto trained = recorded.at("images").get<std::string>();
+    o.known_training = trained.substr(0, trained.find("; test "));
+  }
   if (recorded.contains("classes"))
     o.known_classes = lpw::io::class_names_in({{"classes", recorded.at("classes").get<std::string>()}}, o.eval);
 }
@@ -125,20 +138,20 @@ void adopt_notes(Options& o, const std::map<std::string, std::string>& metadata,
   }
 }
 
-/// How many channels a file's normalization is for: it has a number for each, or a name.
+/// How many channels a normalization is for: it has a number for each, or a name, or one for as many as there may be.
 [[nodiscard]] inline std::int64_t channels_of(const std::string& normalization) {
   const auto means = normalization.substr(0, normalization.find('/'));
   return means == normalization ? 3 : std::count(means.begin(), means.end(), ',') + 1;
 }
 
-/// What the images of a network in a file were normalised by, as far as the file says. Throws FileError where it says
-/// what is no normalization.
+/// What the images of a network in a file were normalised by, as far as the file says; one number is for all of
+/// `channels`. Throws FileError where it says what is no normalization.
 [[nodiscard]] inline std::optional<lpw::data::Normalization> normalization_in(
-    const std::map<std::string, std::string>& metadata, const std::string& file) {
+    const std::map<std::string, std::string>& metadata, const std::string& file, std::int64_t channels) {
   const auto found = metadata.find("normalization");
   if (found == metadata.end()) return std::nullopt;
   try {
-    return lpw::data::parse_normalization(found->second, channels_of(found->second));
+    return lpw::data::parse_normalization(found->second, std::max(channels, channels_of(found->second)));
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::FileError>(file, ": its normalization is none: ", error.what());
   }
@@ -147,7 +160,7 @@ void adopt_notes(Options& o, const std::map<std::string, std::string>& metadata,
 /// Takes what a saved network's images were normalised by.
 template <class Given>
 void adopt_normalization(Options& o, const std::map<std::string, std::string>& metadata, Given&& given) {
-  const auto trained = normalization_in(metadata, o.eval);
+  const auto trained = normalization_in(metadata, o.eval, given("normalization") ? channels_of(o.normalization) : 1);
   if (!trained) return;
   lpw::require<lpw::OptionError>(
       !given("normalization") ||
@@ -166,17 +179,37 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
   adopt_normalization(o, content.metadata, given);
   adopt_notes(o, content.metadata, given);
   o.known_classes = lpw::io::class_names_in(content.metadata, o.eval);
+  o.knows_split = content.metadata.contains("split");
+  if (const auto test = content.metadata.find(split_note); test != content.metadata.end()) o.known_test = test->second;
 }
 
 /// Whether a part of images is split off to be scored of which the file of a network does not say whether it was
 /// trained on them.
-[[nodiscard]] inline bool unknown_split(const Options& o, const std::map<std::string, std::string>& metadata) {
-  return !without_split(o) && !metadata.contains("split");
-}
+[[nodiscard]] inline bool unknown_split(const Options& o) { return !without_split(o) && !o.knows_split; }
 [[nodiscard]] inline std::string warn_of_split(const Options& o, const std::string& file) {
   return lpw::to_text("warning: ", file,
                       " does not say which part of the images it was not trained on; taken is that of ", "--split ",
                       o.split, " --split-seed ", o.split_seed);
+}
+
+/// The options that split images as those were of which a run starts from the network, where both are of such images
+/// and the run's options are others; else "".
+[[nodiscard]] inline std::string other_split(const Options& o, const std::map<std::string, std::string>& metadata) {
+  const auto noted = [&](const char* name) {
+    const auto found = metadata.find(name);
+    return found == metadata.end() ? std::string() : found->second;
+  };
+  const auto own = image_notes(o);
+  const std::string part = noted("split"), seed = noted("split-seed");
+  if (o.init.empty() || without_split(o) || part.empty() || noted("dataset") != o.images()) return "";
+  if (part == own.at("split") && seed == own.at("split-seed")) return "";
+  return lpw::to_text("--split ", part, seed.empty() ? "" : " --split-seed ", seed);
+}
+
+/// The classes' names by which networks of the data are told from others: of the published sets, which are known by
+/// `dataset`, the files may name them otherwise.
+[[nodiscard]] inline std::vector<std::string> class_names(const Options& o, const lpw::data::Dataset& dataset) {
+  return o.evaluates_model() && !o.has_own_images() ? std::vector<std::string>() : dataset.class_names;
 }
 
 /// What is to be said of a network that was read from a file, to train or to score it: whether it knows other images.
@@ -185,10 +218,11 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
                                                                const lpw::io::LoadReport& report) {
   std::vector<std::string> remarks;
   const auto known = lpw::io::class_names_in(report.metadata, file);
-  if (!lpw::io::same_class_names(known, dataset.class_names))
+  const auto names = class_names(o, dataset);
+  if (!lpw::io::same_class_names(known, names))
     remarks.push_back(lpw::to_text(file, " tells ", lpw::io::list_class_names(known), " apart, and here are ",
-                                   lpw::io::list_class_names(dataset.class_names), ": the head is new"));
-  const auto trained = normalization_in(report.metadata, file);
+                                   lpw::io::list_class_names(names), ": the head is new"));
+  const auto trained = normalization_in(report.metadata, file, dataset.train.channels);
   const auto here = describe(dataset.normalization);
   if (!trained) {
     remarks.push_back(lpw::to_text("warning: ", file,
@@ -199,7 +233,10 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
     remarks.push_back(lpw::to_text("warning: ", file, " was trained on images normalised by ", there,
                                    ", here they are by ", here, "; --normalization ", there, " is its own"));
   }
-  if (o.evaluates_model() && unknown_split(o, report.metadata)) remarks.push_back(warn_of_split(o, file));
+  if (o.evaluates_model() && unknown_split(o)) remarks.push_back(warn_of_split(o, file));
+  if (const auto other = other_split(o, report.metadata); !other.empty() && lpw::io::same_class_names(known, names))
+    remarks.push_back(lpw::to_text("warning: ", file, " was trained on another part of ", o.images(),
+                                   " images, maybe on test images of here; ", other, " is its own"));
   return remarks;
 }
 

@@ -85,8 +85,8 @@ inline example::OptionTable<Options> Options::own() {
       {.name = "held-out",
        .member = &Options::held_out,
        .help =
-           "so many bytes of the training text's end are not trained on, and are what --best, --collapse greedy and "
-           "fitted, and --line-search choose and score by",
+           "so many bytes of the training text's end are not trained on, and are what --best, --patience, --collapse "
+           "greedy and fitted, and --line-search choose and score by",
        .check = at_least<std::int64_t>(0),
        .role = Role::training,
        .section = texts,

@@ -36,9 +36,7 @@ namespace {
 
 /// How images in files are read: as the options say, or as the networks' own are, as far as one of them says.
 [[nodiscard]] cifar::Options image_options(const Options& o, const std::vector<Source>& sources) {
-  const auto says = [](const Source& source) { return source.says_images; };
-  const auto found = std::find_if(sources.begin(), sources.end(), says);
-  cifar::Options result = *(found == sources.end() ? sources.front() : *found).run;
+  cifar::Options result = *source_of_images(sources).run;
   for (const Source& source : sources)
     if (result.known_classes.empty()) result.known_classes = source.classes;
   choose_sizes(o, result);
@@ -71,10 +69,26 @@ void normalise(Inputs& inputs, const std::vector<Source>& sources) {
                                    describe(of(source)), ", and ", sources.front().given, " by ", describe(first),
                                    "; they cannot be scored together: score them apart");
   inputs.dataset.normalization = first;
-  inputs.own_statistics = same(first, own);
+  inputs.own_statistics = inputs.images != "folder" && same(first, own);  // a folder's are ImageNet's
+}
+
+/// Throws OptionError where images came or went since some network's were split.
+void require_same_split(const std::vector<Source>& sources, const lpw::data::Dataset& dataset) {
+  for (const Source& source : sources) {
+    cifar::Options run = *source.run;
+    run.known_training.clear();  // of all of its training images, and here may be a part
+    cifar::require_same_split(run, dataset);
+  }
 }
 
 }  // namespace
+
+const Source& source_of_images(const std::vector<Source>& sources) {
+  const auto first = [&](auto&& says) { return std::find_if(sources.begin(), sources.end(), says); };
+  auto found = first([](const Source& source) { return source.says_images && source.run->knows_split; });
+  if (found == sources.end()) found = first([](const Source& source) { return source.says_images; });
+  return found == sources.end() ? sources.front() : *found;
+}
 
 Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   Inputs inputs{.images = sources.front().images};
@@ -90,7 +104,9 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   if (data.held_out == 0 && cifar::Options::is_drawn(data.images())) data.train_subset = 1;  // none need be drawn
   data.test_subset = o.test.empty() ? o.test_subset : 0;
   data.normalization.clear();
+  data.known_test.clear(), data.known_training.clear();
   inputs.dataset = cifar::load_data(data);
+  if (o.test.empty()) require_same_split(sources, inputs.dataset);
   normalise(inputs, sources);
   inputs.files = {.size = data.image_size, .resize = data.shorter_side(), .skip = o.damaged == "skip"};
   if (!o.test.empty())

@@ -28,6 +28,9 @@ void choose_sizes(const Options& o, Run& run) {
   if (o.resize > 0) run.resize = o.resize;
 }
 
+/// The network whose images say how those that are scored are read: the first that knows its split, or else any images.
+[[nodiscard]] const Source& source_of_images(const std::vector<Source>& sources);
+
 /// Reads the training set's statistics, the test images, and those that are held out. Throws FileError and OptionError.
 [[nodiscard]] Inputs read_inputs(const Options& options, const std::vector<Source>& sources);
 

@@ -133,8 +133,9 @@ class Program {
         display_.line(lpw::to_text("warning: ", lpw::train::one_line(source.given),
                                    " does not say what its images were normalised by; taken are the statistics of ",
                                    source.images));
-    if (options_.test.empty() && !cifar::without_split(*sources.front().run) && !any_says_images(sources))
-      display_.line(lpw::train::one_line(cifar::warn_of_split(*sources.front().run, sources.front().given)));
+    for (const Source& source : sources)
+      if (options_.test.empty() && cifar::unknown_split(*source.run))
+        display_.line(lpw::train::one_line(cifar::warn_of_split(*source_of_images(sources).run, source.given)));
     const Evaluation evaluation(options_, sources);
     std::vector<Network> networks;
     Scored scored{.members = {}, .machine = example::Machine<Device>::description()};
@@ -161,10 +162,6 @@ class Program {
   }
 
  private:
-  [[nodiscard]] static bool any_says_images(const std::vector<Source>& sources) {
-    return std::any_of(sources.begin(), sources.end(), [](const Source& source) { return source.says_images; });
-  }
-
   void export_scored(std::vector<Network>& networks, const Evaluation& evaluation, const std::vector<Source>& sources) {
     lpw::require<lpw::OptionError>(networks.size() == 1, "--export ", options_.exported, ": writes one network, and ",
                                    networks.size(), " are scored; name one by --network");
@@ -172,7 +169,6 @@ class Program {
     auto run = *source.run;
     choose_sizes(options_, run);
     auto [about, sample] = cifar::exported(run, evaluation.dataset());
-    if (!source.says_images) about.erase("split"), about.erase("split-seed");  // which are not known
     example::export_network(options_.exported, networks.front(), sample, std::move(about));
     display_.line("exported " + lpw::train::one_line(options_.exported));
   }

@@ -64,11 +64,13 @@ namespace fs = std::filesystem;
   source.says_normalization = content.metadata.contains("normalization");
   auto run = asked(o, source.file);
   cifar::adopt_model(run, content, [&](const std::string& name) { return name == "model" && !o.model.empty(); });
-  source.says_images = cifar::has_image_notes(content.metadata);
+  const bool says_images = cifar::has_image_notes(content.metadata);
+  source.says_images = says_images;
   if (checkpoint.empty() || !is_there(checkpoint)) return run;
   const auto trained = read_checkpoint(source, checkpoint, o);  // which older files leave it to
   run.image_size = trained.image_size, run.resize = trained.resize;
   run.split = trained.split, run.split_seed = trained.split_seed, run.damaged = trained.damaged;
+  run.knows_split = run.knows_split || !says_images;
   if (run.known_classes.empty()) run.known_classes = trained.known_classes;
   return run;
 }
@@ -101,11 +103,13 @@ namespace fs = std::filesystem;
                  : read_checkpoint(source, source.file, o);
   lpw::require<lpw::OptionError>(source.kind == Kind::model || o.model.empty() || o.model == run.model,
                                  source.file.string(), ": is of --model ", run.model, "; leave out --model ", o.model);
+  if (!o.test.empty()) run.known_test.clear(), run.known_training.clear();  // none of those is scored
   cifar::complete(run);
   source.model = source.kind == Kind::snapshots ? run.plain_model() : run.model;
   source.images = run.images();
-  source.classes = run.known_classes;
+  if (run.has_own_images()) source.classes = run.known_classes;
   if (source.says_images) source.notes = cifar::image_notes(run);
+  if (!run.knows_split) source.notes.erase("split"), source.notes.erase("split-seed");
   source.run = std::make_shared<const cifar::Options>(std::move(run));
   return source;
 }
@@ -120,12 +124,12 @@ void require_same_images(const Source& first, const Source& other, const Options
   for (const auto& [name, value] : other.notes) {
     if (name == "damaged") continue;  // a run that refuses them has had none
     const auto found = first.notes.find(name);
-    const bool chosen = (name == "image-size" && o.image_size > 0) || (name == "resize" && o.resize > 0);
+    const bool size = name == "image-size" || name == "resize",
+               chosen = size && (o.image_size > 0 || (name == "resize" && o.resize > 0));
     lpw::require<lpw::OptionError>(
         chosen || found == first.notes.end() || found->second == value, other.given, ": was trained with --", name, ' ',
         value, ", and ", first.given, " with ", found == first.notes.end() ? "" : found->second,
-        name == "image-size" || name == "resize" ? "; say with --" + name + " which is to count"
-                                                 : std::string("; they are no ensemble: score them apart"));
+        size ? "; say with --" + name + " which is to count" : std::string("; they are no ensemble: score them apart"));
   }
 }
 

@@ -105,7 +105,8 @@ const Arguments tuning{"--data",
 /// A number that an option has, or another one where it is not given, or is no number above zero, which the trainer
 /// refuses.
 [[nodiscard]] double number_of(const Arguments& arguments, const std::string& name, double otherwise) {
-  const std::string text = value_of(arguments, name);
+  std::string text = value_of(arguments, name);
+  if (text.starts_with('+')) text.erase(0, 1);
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   return error == std::errc() && end == text.data() + text.size() && value > 0 ? value : otherwise;

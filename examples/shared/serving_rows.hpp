@@ -85,8 +85,9 @@ OptionTable<O> serving_rows() {
       {.name = "patience",
        .member = &O::patience,
        .help =
-           "stop after so many epochs without a better score on held-out samples than before, counted where members "
-           "are released from there on; --best keeps the best epoch's network; 0: train all --epochs",
+           "stop after so many epochs without a better score on held-out samples than before, counted from the release "
+           "of members, the start of --average and the first snapshot to serve on; --best keeps the best epoch's "
+           "network; 0: train all --epochs",
        .check = at_least<std::int64_t>(0),
        .role = Role::training,
        .section = Section::training,

@@ -10,6 +10,7 @@
 //   other_data(options, data)        with --eval of a checkpoint: whether this is not the data its run scored
 //   exported(options, data)          what --export notes of the network, and the shape of a sample: {metadata, shape}
 //   conclude(options, network, display)   for what is to be done with the collapsed network at last; may be left out
+//   class_names(options, data)       by which saved networks of the data are told from others; may be left out
 //   remarks_on_model(options, file, data, report)   lines about a saved network that was read; may be left out
 #pragma once
 
@@ -156,7 +157,7 @@ class TrainerProgram {
   template <class Data>
   [[nodiscard]] lpw::io::LoadOptions load_options(const Data& data) const {
     lpw::io::LoadOptions result{.convert = options_.convert};
-    if constexpr (requires { data.class_names; }) result.classes = data.class_names;
+    if constexpr (requires { class_names(options_, data); }) result.classes = class_names(options_, data);
     return result;
   }
 

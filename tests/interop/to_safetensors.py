@@ -77,7 +77,9 @@ def check_script(folder):
     check(found.keys() == expected, found.keys())
     noted = {"model": "resnet18", "normalization": "0.5/0.25", "split": "0.2", "module.tied": "module.a"}
     save_file({"module.a": weight, "module.b": other}, folder / "noted.safetensors", noted)
-    done = run(sys.executable, SCRIPT, folder / "noted.safetensors", folder / "again.safetensors", "--model", "resnet34")
+    done = run(
+        sys.executable, SCRIPT, folder / "noted.safetensors", folder / "again.safetensors", "--model", "resnet34"
+    )
     check(done.returncode == 0, done.stderr)
     with safe_open(folder / "again.safetensors", "pt") as file:
         expected = {"model": "resnet34", "normalization": "0.5/0.25", "split": "0.2", "tied": "a", "format": "pt"}

@@ -1,6 +1,8 @@
 // Folders of images as data sets: which files they are, how they are split, and what is said of folders that are none.
 #include <lpw/io/image_folder.hpp>
 
+#include <sys/stat.h>
+
 #include <filesystem>
 #include <string>
 
@@ -78,6 +80,13 @@ TEST_CASE("images are known by the ending of their names, or where that tells no
   CHECK(dataset.train.count + dataset.test.count == 8);
   lpw::io::write_file_atomically(folder / "a/4", "GIF89a");
   CHECK(contains(refused_folder(folder.path()), "a/4: is of a kind that is not read; convert it"));
+  std::filesystem::remove(folder / "a/4");
+  std::filesystem::create_symlink("gone", folder / "a/4");
+  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file (No such file or directory); mend or"));
+  std::filesystem::remove(folder / "a/4");
+  REQUIRE(::mkfifo((folder / "a/4").c_str(), 0600) == 0);
+  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file; mend or remove it"));
+  std::filesystem::remove(folder / "a/4");
   lpw::io::write_file_atomically(folder / "a/4", "");
   for (const char* part : {"train", "test"})
     for (const char* name : {"a", "b"}) write_class(folder / "parts" / part / name, 2, name[0]);

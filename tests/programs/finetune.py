@@ -97,7 +97,15 @@ def networks_know_their_images(folder):
     (others / "dark").rename(others / "darker")
     older = folder / "older.safetensors"
     content = model.read_bytes()
-    for name in (b'"image-size"', b'"resize"', b'"damaged"', b'"split"', b'"split-seed"', b'"classes"'):
+    for name in (
+        b'"image-size"',
+        b'"resize"',
+        b'"damaged"',
+        b'"split"',
+        b'"split-seed"',
+        b'"split-images"',
+        b'"classes"',
+    ):
         content = content.replace(name, b'"_' + name[2:])
     older.write_bytes(content)
     done = run("--eval", model, "--data", images)
@@ -128,6 +136,52 @@ def networks_know_their_images(folder):
     train(folder / "seed", *data, "--image-size", "16", "--split", "0.3", *once)
     done = score("--network", model, "--network", folder / "seed", "--data", images)
     check(done.returncode == 1 and "with --split-seed 0, and" in done.stderr, done.stderr)
+    done = score("--network", model, "--network", older, "--data", images)
+    says = (
+        f"older.safetensors does not say which part of the images it was not trained on; taken is that of --split 0.3"
+    )
+    check(done.returncode == 0 and says in done.stdout and "6 test images" in done.stdout, done.stdout + done.stderr)
+    done = score("--network", model, "--data", images, "--test", images)
+    check(done.returncode == 0 and "20 test images" in done.stdout, done.stdout + done.stderr)
+
+
+def splits_are_known_again(folder):
+    """Images that were trained on are not scored in silence, whatever became of the folder since."""
+    score = lambda *arguments: subprocess.run([EVALUATE, *map(str, arguments)], capture_output=True, text=True)
+    images = write_images(folder / "images", 10)
+    data = ["--data", str(images), "--dataset", "folder", "--image-size", "16"]
+    once = [*SMALL, "--epochs", "1", "--release-epoch", "0"]
+    train(folder / "run", *data, *once)
+    model, checkpoint = folder / "run" / "model.safetensors", folder / "run" / "checkpoint.lpw"
+    printed, _ = train(folder / "seed", *data, *once, "--split-seed", "1", "--init", model)
+    says = f"{model} was trained on another part of folder images, maybe on test images of here; --split 0.2 --split-seed 0"
+    check(f"warning: {says} is its own" in printed, printed)
+    printed, _ = train(folder / "same", *data, *once, "--init", model)
+    check("another part" not in printed, printed)
+    (folder / "parted").mkdir()
+    shutil.copytree(images, folder / "parted" / "train")
+    shutil.copytree(images, folder / "parted" / "val")
+    train(folder / "whole", "--data", str(folder / "parted"), *data[2:], *once)
+    whole = folder / "whole" / "model.safetensors"
+    check("split" not in notes_of(whole) and "split-images" not in notes_of(whole), notes_of(whole))
+    unknown = "does not say which part of the images it was not trained on"
+    done = run("--eval", whole, "--data", images, "--export", folder / "guessed.safetensors")
+    check(unknown in done.stdout and "split" not in notes_of(folder / "guessed.safetensors"), done.stdout + done.stderr)
+    if EVALUATE:
+        done = score("--network", whole, "--data", images)
+        check(done.returncode == 0 and unknown in done.stdout, done.stdout + done.stderr)
+        done = score("--network", folder / "whole", "--data", folder / "parted")
+        check(done.returncode == 0 and "warning" not in done.stdout, done.stdout + done.stderr)
+    for name in ("bright", "dark"):
+        (images / name / "4.png").unlink()
+    says = "its images were split when"
+    refused("--eval", model, "--data", images, says=says)
+    refused("--eval", checkpoint, "--data", images, says=says)
+    if EVALUATE:
+        for network in (model, checkpoint):
+            check(says in score("--network", network, "--data", images).stderr, f"{network} is scored")
+        done = score("--network", model, "--data", images, "--test", images)
+        check(done.returncode == 0 and "18 test images" in done.stdout, done.stdout + done.stderr)
 
 
 def killed_runs_go_on(folder):
@@ -170,9 +224,11 @@ def arrays_are_trained_on(folder):
     pixels = bytes(random.randrange(256) for _ in range(24 * 12 * 10))
     images = write_npy(folder / "x.npy", "|u1", "(24, 12, 10, 1)", pixels)
     labels = write_npy(folder / "y.npy", "<i8", "(24,)", array.array("q", [i % 3 for i in range(24)]).tobytes())
-    printed, _ = train(folder / "run", "--data", f"{images}:{labels}", *SMALL, "--split", "0.25")
+    noted = ["--normalization", "0.5/0.25"]
+    printed, _ = train(folder / "run", "--data", f"{images}:{labels}", *SMALL, "--split", "0.25", *noted)
     check("x: 18 training and 6 test images" in printed, printed)
-    done = run("--eval", folder / "run" / "model.safetensors", "--data", f"{images}:{labels}", "--split", "0.25")
+    model = folder / "run" / "model.safetensors"
+    done = run("--eval", model, "--data", f"{images}:{labels}", "--split", "0.25", *noted)
     check(done.returncode == 0 and "scored on 6 samples" in done.stdout, done.stdout + done.stderr)
     if EVALUATE:
         pair = f"{images}:{labels}"
@@ -222,6 +278,9 @@ def finetune_has_its_recipe(folder):
     missing = (expected | {"batch = 32", "epochs = 20"}) - set(printed.splitlines())
     check(not missing, f"no {missing} in {printed}")
     check("lr = 2e-04" in plan(*data, "--members=5", "--dry-run").splitlines(), "lr is not late-lr / K")
+    check(
+        "lr = 5e-04" in plan(*data, "--late-lr", "+2e-3", "--members", 4, "--dry-run").splitlines(), "no sign is taken"
+    )
     check("lr = 0.01" in plan(*data, "--lr", "0.01", "--dry-run").splitlines(), "another --lr is not taken")
     printed = plan(*data, "--out", folder / "fresh", "--resume", "--dry-run")
     check({"late-lr = 0.001", "epochs = 20"} <= set(printed.splitlines()), f"--resume of nothing, no recipe: {printed}")
@@ -243,6 +302,12 @@ def finetune_has_its_recipe(folder):
     (folder / "demo-pretrained").mkdir()
     first = "--data synthetic-half --model wrn-10-1 --members 1 --late none --normalization 0.5/0.22".split()
     train(folder / "demo-pretrained", *first, *quick)
+    model, one = folder / "demo-pretrained" / "model.safetensors", folder / "one.safetensors"
+    each = notes_of(model)["normalization"]
+    one.write_bytes(model.read_bytes().replace(f'"{each}"'.encode(), b'"0.5/0.22"'.ljust(len(each) + 2)))
+    check(notes_of(one)["normalization"] == "0.5/0.22", notes_of(one))
+    done = run("--eval", one, "--normalization", "0.5,0.5,0.5/0.22,0.22,0.22")
+    check(done.returncode == 0 and "warning" not in done.stdout, done.stdout + done.stderr)
     printed = plan("--out", folder / "demo", *quick, "--schedule", "constant")
     check("start from" in printed and "4 members averaged" in printed, printed)
 
@@ -250,6 +315,7 @@ def finetune_has_its_recipe(folder):
 main(
     folders_are_trained_on,
     networks_know_their_images,
+    splits_are_known_again,
     killed_runs_go_on,
     arrays_are_trained_on,
     other_files_are_refused,

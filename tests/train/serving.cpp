@@ -97,6 +97,33 @@ TEST_CASE("the best candidate is what is left, and a run that is interrupted fin
   }
 }
 
+TEST_CASE("training does not stop before there is what it ends with: an average, or a snapshot") {
+  const TemporaryFolder folder;
+  TrainOptions o = serving({.patience = 1});
+  o.epochs = 8, o.members = 1;
+  std::get<optim::SgdOptions>(o.optimizer).learning_rate = 0;
+  const auto trained = [&](const char* name, const TrainOptions& options) {
+    ServedRun run(options);
+    fill(run.network.head.weight.value(), 0.f);  // no epoch is better than the first
+    REQUIRE(run.train(folder / name) == 0);
+    return summary_in(folder / name)["epochs"].get<std::int64_t>();
+  };
+  CHECK(trained("plain", o) == 2);
+  TrainOptions averaged = o;
+  averaged.average = optim::SwaOptions();
+  averaged.average_plan = {.start = 3, .every = 2};
+  CHECK(trained("average", averaged) == 5);
+  TrainOptions snapshots = o;
+  snapshots.snapshots = 2;
+  for (const char* cycle : {"cosine-cycles:3:0", "iterations:cosine-cycles:40:0"}) {  // of 12 iterations an epoch
+    snapshots.schedule = optim::parse_schedule(cycle, 0.05, 8);
+    snapshots.serving = {.served = Served::snapshots, .patience = 1};
+    CHECK(trained(cycle, snapshots) == (cycle[0] == 'c' ? 4 : 5));
+    snapshots.serving.served = Served::collapsed;
+    CHECK(trained((std::string(cycle) + "-collapsed").c_str(), snapshots) == 2);
+  }
+}
+
 TEST_CASE("training stops after epochs without a better held-out score, wherever it was interrupted") {
   const TemporaryFolder folder;
   TrainOptions o = serving({.best = true, .patience = 2});

@@ -144,6 +144,15 @@ TEST_CASE("a checkpoint of other options is refused by the names of all that dif
         "evaluate the checkpoint, with `eval`; to train on, resume with those");
 }
 
+TEST_CASE("a checkpoint of before options that came later goes on with what it was trained with") {
+  const nlohmann::json saved{{"images", "a"}};
+  nlohmann::json present{{"images", "a"}, {"classes", "[]"}, {"resize", 256}};
+  CHECK_NOTHROW(require_same_options(saved, present, "c.lpw"));
+  present["resize"] = 18;
+  CHECK(contains(message_of<FileError>([&] { require_same_options(saved, present, "c.lpw"); }),
+                 "other options: resize was 256, now 18; "));
+}
+
 TEST_CASE("a run may go on for more epochs, not for fewer") {
   const nlohmann::json saved{{"epochs", 4}, {"lr", 0.1}};
   nlohmann::json present = saved;

@@ -173,7 +173,7 @@ struct CifarSet {
   return {std::move(set), sums.normalization()};
 }
 
-/// The names in the file, or none if it does not hold one for every class: they are for display alone.
+/// The names in the file, or none if it does not hold one for every class. The data set is known without them.
 [[nodiscard]] inline std::vector<std::string> read_class_names(const std::filesystem::path& path, int classes) {
   std::vector<std::string> names;
   std::error_code missing;

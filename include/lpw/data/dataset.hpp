@@ -7,6 +7,7 @@
 #include <cmath>
 #include <cstddef>
 #include <cstdint>
+#include <map>
 #include <memory>
 #include <numeric>
 #include <span>
@@ -46,8 +47,9 @@ struct Dataset {
   std::string name;
   ImageSet train, test;
   Normalization normalization;
-  std::vector<std::string> class_names;  // [classes], or empty where the data does not say
-  ImageSet held_out = {};                // of the training set, and not in `train` any more; empty: none
+  std::vector<std::string> class_names;           // [classes], or empty where the data does not say
+  ImageSet held_out = {};                         // of the training set, and not in `train` any more; empty: none
+  std::map<std::string, std::string> notes = {};  // for files of networks that know it (train::notes_of)
 };
 
 /// Throws Error unless the set's vectors have the sizes its extents say and every label names a class.

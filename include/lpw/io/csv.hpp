@@ -122,8 +122,9 @@ class CsvRecords {
     result.push_back(names ? field : to_text(result.size() + 1));
   }
   require<FileError>(!names || !numbers, place,
-                     ": holds numbers alone, where the columns' names are expected; write "
-                     "them above, or say that there are none (`names`)");
+                     ": holds numbers alone, where the columns' names are expected; write them above, give one of "
+                     "these a letter if they are names, or say that there are none (`names`): this line is a sample "
+                     "then");
   return result;
 }
 

@@ -157,14 +157,18 @@ class FolderSource final : public data::ImageSource {
 namespace detail {
 
 /// Whether a file in a class is an image, by the ending of its name, or where that tells nothing, by its first bytes.
-/// Throws FileError for a folder, or an image of a kind that is not read.
+/// Throws FileError for a folder, what is no regular file or cannot be opened, or an image of a kind that is not read.
 [[nodiscard]] inline bool is_image(const fs::path& file) {
   const std::string kind = ending(file.filename().string()), name = file.string();
   if (one_of(kind, {"jpg", "jpeg", "jpe", "jfif", "png"})) return true;
   require<FileError>(!is_folder(file), name, ": is a folder within a class; move its images up to ",
                      file.parent_path().string());
   std::array<std::uint8_t, 16> bytes{};
+  std::error_code missing;  // a pipe would be waited for
+  require<FileError>(fs::is_regular_file(file, missing), name, ": is not a regular file",
+                     missing ? " (" + missing.message() + ")" : "", "; mend or remove it");
   std::ifstream content(file, std::ios::binary);
+  require<FileError>(content.is_open(), name, ": cannot be opened; mend or remove it");
   content.read(reinterpret_cast<char*>(bytes.data()), bytes.size());
   const pictures::Encoded begin{std::span(bytes).first(static_cast<std::size_t>(content.gcount())), name};
   const bool other = one_of(kind, {"gif", "webp", "bmp", "tif", "tiff", "heic", "heif", "avif", "jp2", "jxl"}) ||

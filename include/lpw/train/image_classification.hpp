@@ -32,10 +32,12 @@ struct ImageClassificationOptions {
   std::map<std::string, std::string> notes = {};  // of the images, beside normalization and classes: see notes()
 };
 
-/// What the file of a network says of the images of a data set: `normalization`, and `classes` where it names them.
+/// What the file of a network says of the images of a data set: `normalization`, `classes` where it names them, and its
+/// own notes.
 [[nodiscard]] inline std::map<std::string, std::string> notes_of(const data::Dataset& dataset) {
   std::map<std::string, std::string> notes{{"normalization", data::describe(dataset.normalization)}};
   if (!dataset.class_names.empty()) notes.emplace("classes", io::describe_class_names(dataset.class_names));
+  notes.insert(dataset.notes.begin(), dataset.notes.end());
   return notes;
 }
 

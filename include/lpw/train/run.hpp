@@ -178,14 +178,17 @@ struct TrainingRun {
   }
 
   /// Whether training is over before all epochs are: as many went by without a better held-out score as `patience`
-  /// says. Where members are released, only theirs count.
+  /// says. Where members are released, only theirs count, and where what is served is averaged or gathered over time,
+  /// those since there is some of it.
   [[nodiscard]] bool stops() const {
     const std::int64_t patience = options.serving.patience;
     if (patience == 0 || progress.iteration > 0) return false;
     const auto& history = progress.history;
     const std::int64_t of_members = std::count_if(history.begin(), history.end(),
                                                   [](const EpochRecord& row) { return row.phase.starts_with("late"); });
-    return progress.epoch - progress.best_epoch.epoch >= patience && (!options.releases() || of_members >= patience);
+    return progress.epoch - progress.best_epoch.epoch >= patience && (!options.releases() || of_members >= patience) &&
+           std::all_of(parts.begin(), parts.end(),
+                       [&](const auto& part) { return part->epochs_ready(*this) >= patience; });
   }
 
   /// Whether a part wants the epoch to end here.

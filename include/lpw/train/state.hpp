@@ -207,6 +207,14 @@ struct FormerOption {
 /// All of them.
 inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \"swa\" with average-start = EPOCH"}};
 
+/// What checkpoints did not record before: one without it is of a run with this value, or where that is negative, with
+/// the present one, which other entries tell too.
+struct LaterEntry {
+  const char* name;
+  std::int64_t value;
+};
+inline constexpr LaterEntry later_entries[] = {{"classes", -1}, {"resize", 256}};
+
 /// Options of which another value can be had of a checkpoint as it is, by evaluating it.
 inline constexpr std::string_view evaluation_options[] = {"collapse", "serve", "test-subset"};
 
@@ -218,6 +226,9 @@ inline void require_same_options(nlohmann::json saved, const nlohmann::json& pre
     if (!present.contains(former.name) && saved.is_object() &&
         saved.value(former.name, nlohmann::json()) == former.nothing)
       saved.erase(former.name);
+  for (const LaterEntry& later : later_entries)
+    if (present.contains(later.name) && saved.is_object() && !saved.contains(later.name))
+      saved[later.name] = later.value < 0 ? present.at(later.name) : nlohmann::json(later.value);
   std::string differences;
   const auto text = [](const nlohmann::json& options, const std::string& key) {
     return options.contains(key) ? options.at(key).dump() : std::string("not set");

@@ -27,6 +27,15 @@ class CycleSnapshots final : public Part<Network, Task> {
     auto plain = collapsed_now(run);
     if (run.processes.leads()) snapshots(run).add(plain, run.progress.step, run.notes());
   }
+  /// Since the first of those that are to be served.
+  [[nodiscard]] std::int64_t epochs_ready(const Run& run) const override {
+    const auto& o = run.options;
+    if (o.serving.served != Served::snapshots) return Part<Network, Task>::epochs_ready(run);
+    const std::int64_t base = run.task.iterations(1), late = run.task.iterations(o.members);
+    std::int64_t first = 1;
+    while (first < run.progress.epoch && !cycle_done(o, first, steps_in_epochs(o, first, base, late))) ++first;
+    return run.progress.epoch - first;
+  }
 
   void score(Run& run, Display& display, Results& results) override {
     if (run.options.snapshots == 0) return;
@@ -42,6 +51,11 @@ class CycleSnapshots final : public Part<Network, Task> {
   }
 
  private:
+  /// Whether a cycle of the schedule is over after so many epochs, which are so many steps.
+  [[nodiscard]] static bool cycle_done(const TrainOptions& o, std::int64_t epochs, std::int64_t steps) {
+    const bool in_steps = o.schedule.unit == optim::ScheduleUnit::iterations;
+    return optim::cycles_done(o.schedule, static_cast<double>(in_steps ? steps : epochs)) > 0;
+  }
   [[nodiscard]] static io::Snapshots snapshots(const Run& run) {
     return io::Snapshots(run.folder / "snapshots", run.options.snapshots);
   }

@@ -1,6 +1,8 @@
 // A part of a run beside training itself: what the trainer's loop calls between iterations and epochs, and at the end.
 #pragma once
 
+#include <cstdint>
+#include <limits>
 #include <memory>
 
 #include <lpw/io/named_tensors.hpp>
@@ -37,6 +39,9 @@ class Part {
   virtual void after_epoch(Run&) {}
   /// After an epoch's row stands in the history, and before the checkpoint.
   virtual void recorded(Run&) {}
+  /// How many epochs went by since there is what it is to offer or to score at the end: none before. Training does not
+  /// stop early without that.
+  [[nodiscard]] virtual std::int64_t epochs_ready(const Run&) const { return std::numeric_limits<std::int64_t>::max(); }
   /// What an epoch's phase is called besides, such as "+ema"; nothing else tells.
   [[nodiscard]] virtual const char* phase(const Run&) const { return ""; }
   /// At the end, with the weights of the last step, before any part's offer.

@@ -28,6 +28,10 @@ class WeightAveraging final : public Part<Network, Task> {
     const auto& o = run.options;
     return !o.average || run.progress.epoch < o.average_plan.start ? "" : names[o.average->index()];
   }
+  [[nodiscard]] std::int64_t epochs_ready(const Run& run) const override {
+    if (!run.options.average) return Part<Network, Task>::epochs_ready(run);
+    return average_ ? run.progress.epoch - run.options.average_plan.start : 0;
+  }
 
   void offer(Run& run, Display& display) override {
     if (!run.options.average) return;
