@@ -3,7 +3,8 @@
 // MODEL holds torchvision's weights, IN images [B, H, W, 3] and labels [B]; OUT is a safetensors file with `features`
 // and `logits` in evaluation, in double and, behind `float.`, in float; and in double `loss` and `training_logits` by
 // the minibatch's statistics, and under their names the gradients and the running statistics after that. In a build
-// with ONNX, OUT.onnx is the network as a graph, and OUT.folded.onnx the same with its batch norms folded.
+// with ONNX, OUT.onnx is the network as a graph, OUT.folded.onnx the same with its batch norms folded, and
+// OUT.members.onnx, channels last, it with two members, whose mean prediction is `members`.
 #include <cstdlib>
 #include <exception>
 #include <iostream>
@@ -13,6 +14,8 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/io/model.hpp>
 #include <lpw/io/onnx.hpp>
+#include <lpw/late_phase/predict.hpp>
+#include <lpw/late_phase/release.hpp>
 #include <lpw/models/catalogue.hpp>
 
 using namespace lpw;
@@ -65,6 +68,14 @@ void add_training(io::NamedTensors& tensors, Network<double>& network, const Ten
   });
 }
 
+/// Of two members that differ in their batch norms and heads.
+void add_members(io::NamedTensors& tensors, Network<float>& network, const Tensor<float, Cpu>& images,
+                 const std::string& file) {
+  release(network, {.members = 2, .late = Group::batch_norm | Group::head, .sigma = 0.1});
+  tensors.add("members", predict_ensemble(network, images));
+  if (io::onnx::compiled) io::save_onnx(file, network, images.shape().slice(2, 5), {.channels_first = false});
+}
+
 template <class T>
 Network<T> load(const std::string& name, const std::string& classes, const std::string& model) {
   auto network = models::make<T, Cpu>(name, {.classes = std::stoll(classes)}, Philox(1));
@@ -83,6 +94,7 @@ void compute(const std::vector<std::string>& arguments) {
     if (io::onnx::compiled)
       io::save_onnx(arguments[4] + (folded ? ".folded.onnx" : ".onnx"), rounded, seen.shape().slice(2, 5),
                     {.fold_batch_norm = folded});
+  add_members(result.tensors, rounded, seen, arguments[4] + ".members.onnx");
   auto network = load<double>(arguments[0], arguments[1], arguments[2]);
   const auto images = member<double>(content, "images");
   add_evaluation(result.tensors, network, images, "");

@@ -82,10 +82,10 @@ TEST_CASE("images are known by the ending of their names, or where that tells no
   CHECK(contains(refused_folder(folder.path()), "a/4: is of a kind that is not read; convert it"));
   std::filesystem::remove(folder / "a/4");
   std::filesystem::create_symlink("gone", folder / "a/4");
-  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file (No such file or directory); mend or"));
+  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file, nor a link to one; mend or remove it"));
   std::filesystem::remove(folder / "a/4");
   REQUIRE(::mkfifo((folder / "a/4").c_str(), 0600) == 0);
-  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file; mend or remove it"));
+  CHECK(contains(refused_folder(folder.path()), "a/4: is not a regular file, nor a link to one; mend or remove it"));
   std::filesystem::remove(folder / "a/4");
   lpw::io::write_file_atomically(folder / "a/4", "");
   for (const char* part : {"train", "test"})

@@ -154,7 +154,8 @@ def splits_are_known_again(folder):
     train(folder / "run", *data, *once)
     model, checkpoint = folder / "run" / "model.safetensors", folder / "run" / "checkpoint.lpw"
     printed, _ = train(folder / "seed", *data, *once, "--split-seed", "1", "--init", model)
-    says = f"{model} was trained on another part of folder images, maybe on test images of here; --split 0.2 --split-seed 0"
+    says = f"{model} was trained on another part of folder images, maybe on test images of here; "
+    says += "--split 0.2 --split-seed 0"
     check(f"warning: {says} is its own" in printed, printed)
     printed, _ = train(folder / "same", *data, *once, "--init", model)
     check("another part" not in printed, printed)

@@ -165,8 +165,8 @@ namespace detail {
                      file.parent_path().string());
   std::array<std::uint8_t, 16> bytes{};
   std::error_code missing;  // a pipe would be waited for
-  require<FileError>(fs::is_regular_file(file, missing), name, ": is not a regular file",
-                     missing ? " (" + missing.message() + ")" : "", "; mend or remove it");
+  require<FileError>(fs::is_regular_file(file, missing), name,
+                     ": is not a regular file, nor a link to one; mend or remove it");
   std::ifstream content(file, std::ios::binary);
   require<FileError>(content.is_open(), name, ": cannot be opened; mend or remove it");
   content.read(reinterpret_cast<char*>(bytes.data()), bytes.size());
