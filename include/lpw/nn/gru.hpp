@@ -28,6 +28,8 @@ struct GruKind {
 
 /// A GRU, as PyTorch's.
 template <class T, class D>
-using Gru = Recurrent<GruKind<T, D>>;
+struct Gru : Recurrent<GruKind<T, D>> {
+  using Recurrent<GruKind<T, D>>::Recurrent;
+};
 
 }  // namespace lpw::inline LPW_ABI::nn

@@ -31,6 +31,8 @@ struct LstmKind {
 
 /// An LSTM, as PyTorch's.
 template <class T, class D>
-using Lstm = Recurrent<LstmKind<T, D>>;
+struct Lstm : Recurrent<LstmKind<T, D>> {
+  using Recurrent<LstmKind<T, D>>::Recurrent;
+};
 
 }  // namespace lpw::inline LPW_ABI::nn
