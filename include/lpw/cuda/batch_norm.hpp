@@ -144,7 +144,7 @@ void batch_norm_backward(const BatchNormSaved<T, Cuda>& saved, const Tensor<T, C
                                         .batch_statistics = saved.batch_statistics,
                                         .sums = sums.data(),
                                         .known = known.data(),
-                                        .weight = static_cast<float>(weight),
+                                        .weight = weight,
                                         .tiling = {},
                                         .workspace = {}};
   with_width<T>(width,

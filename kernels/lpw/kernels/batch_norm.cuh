@@ -65,7 +65,7 @@ struct BatchNormBackward {
   bool relu, batch_statistics;                                    // as in the forward
   double* sums;         // (member, 2, channel): `weight` times the sums of g and of g (x - mean); null: not wanted
   const double* known;  // (member, 2, channel): these sums, as dx is to have them; null: those found here
-  float weight;
+  double weight;
   MemberTiling tiling;
   MemberWorkspace workspace;
 };
@@ -367,8 +367,8 @@ __device__ __forceinline__ Coefficients finish_gradients(const BatchNormBackward
     store_fresh(sums + p.tiling.channels, sum);
   }
   if (p.sums) {
-    p.sums[of_sums] = double(p.weight) * double(sum);
-    p.sums[of_sums + p.tiling.channels] = double(p.weight) * double(product);
+    p.sums[of_sums] = p.weight * double(sum);
+    p.sums[of_sums + p.tiling.channels] = p.weight * double(product);
   }
   if (!p.batch_statistics) return {0.f, 0.f};
   if (p.known) {
