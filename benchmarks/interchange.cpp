@@ -1,8 +1,6 @@
 // How long networks take into files and out of them: for each model, medians of a few times in seconds, of writing and
 // reading safetensors, and of writing ONNX, whose trace runs the network twice. What the system keeps of files in
 // memory is read from there.
-#include <algorithm>
-#include <chrono>
 #include <cstdio>
 #include <filesystem>
 #include <string>
@@ -14,29 +12,26 @@
 #include <lpw/io/onnx.hpp>
 #include <lpw/models/catalogue.hpp>
 
+#include "measure.hpp"
+
 namespace {
 
 namespace fs = std::filesystem;
 
 /// The median of so many times, in seconds.
 template <class F>
-[[nodiscard]] double seconds_of(int times, F&& f) {
+[[nodiscard]] double median_seconds(int times, F&& f) {
   std::vector<double> all;
-  for (int i = 0; i < times; ++i) {
-    const auto begin = std::chrono::steady_clock::now();
-    f();
-    all.push_back(std::chrono::duration<double>(std::chrono::steady_clock::now() - begin).count());
-  }
-  std::sort(all.begin(), all.end());
-  return all[all.size() / 2];
+  for (int i = 0; i < times; ++i) all.push_back(benchmarks::seconds(f));
+  return benchmarks::median(all);
 }
 
 void measure(const std::string& model, std::int64_t side, int times, const fs::path& folder) {
   auto network = lpw::models::make<float, lpw::Cpu>(model, {.classes = 1000}, lpw::Philox(1));
   const auto weights = folder / (model + ".safetensors"), graph = folder / (model + ".onnx");
-  const double written = seconds_of(times, [&] { lpw::io::save_safetensors(weights, network); });
-  const double read = seconds_of(times, [&] { lpw::io::load_safetensors(weights, network); });
-  const double traced = seconds_of(times, [&] { lpw::io::save_onnx(graph, network, {side, side, 3}); });
+  const double written = median_seconds(times, [&] { lpw::io::save_safetensors(weights, network); });
+  const double read = median_seconds(times, [&] { lpw::io::load_safetensors(weights, network); });
+  const double traced = median_seconds(times, [&] { lpw::io::save_onnx(graph, network, {side, side, 3}); });
   std::printf("%-12s %6.0f MB  safetensors: written in %.2f s, read in %.2f s;  ONNX: written in %.2f s\n",
               model.c_str(), static_cast<double>(fs::file_size(weights)) / 1e6, written, read, traced);
   std::fflush(stdout);

@@ -25,6 +25,12 @@ namespace cifar {
 /// Under which name the file of a network notes the images that were split off.
 inline constexpr const char* split_note = "split-images";
 
+/// What a file's metadata say under a name; "" where they say nothing.
+[[nodiscard]] inline std::string noted(const std::map<std::string, std::string>& metadata, const std::string& name) {
+  const auto found = metadata.find(name);
+  return found == metadata.end() ? "" : found->second;
+}
+
 /// Images as a text that tells whether they are the same: of files, their classes' folders, names and sizes.
 [[nodiscard]] inline std::string fingerprint(const lpw::data::ImageSet& set) {
   if (!set.source)
@@ -148,10 +154,10 @@ void adopt_notes(Options& o, const std::map<std::string, std::string>& metadata,
 /// `channels`. Throws FileError where it says what is no normalization.
 [[nodiscard]] inline std::optional<lpw::data::Normalization> normalization_in(
     const std::map<std::string, std::string>& metadata, const std::string& file, std::int64_t channels) {
-  const auto found = metadata.find("normalization");
-  if (found == metadata.end()) return std::nullopt;
+  if (!metadata.contains("normalization")) return std::nullopt;
+  const std::string text = noted(metadata, "normalization");
   try {
-    return lpw::data::parse_normalization(found->second, std::max(channels, channels_of(found->second)));
+    return lpw::data::parse_normalization(text, std::max(channels, channels_of(text)));
   } catch (const lpw::OptionError& error) {
     lpw::fail<lpw::FileError>(file, ": its normalization is none: ", error.what());
   }
@@ -172,15 +178,13 @@ void adopt_normalization(Options& o, const std::map<std::string, std::string>& m
 
 template <class Given>
 void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given) {
-  if (const auto model = content.metadata.find("model"); model != content.metadata.end() && !given("model"))
-    o.model = model->second;
-  if (const auto images = content.metadata.find("dataset"); images != content.metadata.end() && !given("dataset"))
-    adopt_images(o, images->second);
+  if (content.metadata.contains("model") && !given("model")) o.model = noted(content.metadata, "model");
+  if (content.metadata.contains("dataset") && !given("dataset")) adopt_images(o, noted(content.metadata, "dataset"));
   adopt_normalization(o, content.metadata, given);
   adopt_notes(o, content.metadata, given);
   o.known_classes = lpw::io::class_names_in(content.metadata, o.eval);
   o.knows_split = content.metadata.contains("split");
-  if (const auto test = content.metadata.find(split_note); test != content.metadata.end()) o.known_test = test->second;
+  o.known_test = noted(content.metadata, split_note);
 }
 
 /// Whether a part of images is split off to be scored of which the file of a network does not say whether it was
@@ -195,13 +199,9 @@ void adopt_model(Options& o, const lpw::io::Safetensors& content, Given&& given)
 /// The options that split images as those were of which a run starts from the network, where both are of such images
 /// and the run's options are others; else "".
 [[nodiscard]] inline std::string other_split(const Options& o, const std::map<std::string, std::string>& metadata) {
-  const auto noted = [&](const char* name) {
-    const auto found = metadata.find(name);
-    return found == metadata.end() ? std::string() : found->second;
-  };
   const auto own = image_notes(o);
-  const std::string part = noted("split"), seed = noted("split-seed");
-  if (o.init.empty() || without_split(o) || part.empty() || noted("dataset") != o.images()) return "";
+  const std::string part = noted(metadata, "split"), seed = noted(metadata, "split-seed");
+  if (o.init.empty() || without_split(o) || part.empty() || noted(metadata, "dataset") != o.images()) return "";
   if (part == own.at("split") && seed == own.at("split-seed")) return "";
   return lpw::to_text("--split ", part, seed.empty() ? "" : " --split-seed ", seed);
 }

@@ -318,9 +318,10 @@ class Members {
   /// Whether one member's minibatches are cut over processes, of which this is one.
   template <nn::Visitable M>
   [[nodiscard]] bool cut(M& network) const {
-    const auto share = nn::member_share(network);
-    if (share) return share->parts() > 1;
-    return communicator_->size() > 1 && nn::members(network) == 1;
+    return cut(nn::member_share(network), nn::members(network));
+  }
+  [[nodiscard]] bool cut(const std::shared_ptr<const nn::MemberShare>& share, std::int64_t members) const {
+    return share ? share->parts() > 1 : communicator_->size() > 1 && members == 1;
   }
   /// The sum of this gradient that overlap() let begin, if there is one.
   template <class W, class D>
@@ -353,8 +354,7 @@ class Members {
   }
   template <class W, class D>
   void require_part(const std::shared_ptr<nn::FlatWeights<W, D>>& flat) const {
-    const bool parts = flat->share ? flat->share->parts() > 1 : communicator_->size() > 1 && flat->members == 1;
-    require(!parts || part_of(flat),
+    require(!cut(flat->share, flat->members) || part_of(flat),
             "members: gradients of parts of one member's minibatch, of sizes that are not "
             "known; ask pass() or pass_of() for the options of the tape before each backward pass");
   }
@@ -391,12 +391,19 @@ class Members {
     detail::on_host(tensor, [&](auto values) { communicator_->broadcast(std::as_writable_bytes(values), 0); });
   }
 
+  /// What every process has of this.
+  template <class V>
+  [[nodiscard]] std::vector<V> of_all(const V& own) const {
+    std::vector<V> all(to_size(communicator_->size()));
+    communicator_->gather(std::as_bytes(std::span(&own, 1)), std::as_writable_bytes(std::span(all)));
+    return all;
+  }
+
   template <class W, class D>
   void require_alike(const nn::FlatWeights<W, D>& flat) {
     using Form = std::array<std::int64_t, 4>;
     const Form own{flat.members, flat.value.base.size(), flat.value.late.size(), flat.buffers.size()};
-    std::vector<Form> all(to_size(communicator_->size()));
-    communicator_->gather(std::as_bytes(std::span(own)), std::as_writable_bytes(std::span(all)));
+    const auto all = of_all(own);
     for (std::size_t process = 1; process < all.size(); ++process)
       require(all[process] == all[0], "members: process 0 has ", all[0][0], " members (", all[0][1],
               " shared weights, ", all[0][2], " late-phase weights, ", all[0][3], " running statistics), process ",
@@ -407,8 +414,7 @@ class Members {
   /// At the first call.
   void require_same_chunk() {
     if (std::exchange(same_chunk_, true)) return;
-    std::vector<std::int64_t> all(to_size(communicator_->size()));
-    communicator_->gather(std::as_bytes(std::span(&options_.chunk, 1)), std::as_writable_bytes(std::span(all)));
+    const auto all = of_all(options_.chunk);
     for (std::size_t process = 1; process < all.size(); ++process)
       require(all[process] == all[0], "members: chunk is ", all[0], " in process 0 and ", all[process], " in process ",
               process, "; all processes must sum alike");
