@@ -1,6 +1,7 @@
 // Labels as probabilities, for losses that compare outputs with numbers, and for mixing.
 #pragma once
 
+#include <concepts>
 #include <cstdint>
 
 #include <lpw/tensor/error.hpp>
@@ -24,6 +25,13 @@ template <Real T = float>
     result.data()[i * classes + label] = T(1.f);
   }
   return result;
+}
+
+/// Says in one line that labels are of another type.
+template <Real T = float, std::integral I>
+Tensor<T, Cpu> one_hot(const Tensor<I, Cpu>&, std::int64_t) {
+  require_int32<I>();
+  return {};
 }
 
 }  // namespace lpw::inline LPW_ABI::data

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <vector>
 
@@ -61,6 +62,12 @@ class Evaluator {
         squares_ += error * error;
       }
     }
+  }
+
+  /// Says in one line that labels are of another type.
+  template <Real T, std::integral I>
+  void add(const Tensor<T, Cpu>&, const Tensor<I, Cpu>&) {
+    require_int32<I>();
   }
 
   /// Over all samples added that count. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws
