@@ -45,6 +45,7 @@
 #include <lpw/data/normalization.hpp>
 #include <lpw/data/one_hot.hpp>
 #include <lpw/data/place.hpp>
+#include <lpw/data/rows.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/distributed/agreement.hpp>

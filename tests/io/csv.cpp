@@ -6,6 +6,7 @@
 #include <lpw/data/normalization.hpp>
 
 #include "catch.hpp"
+#include "support/compare.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/fuzz.hpp"
@@ -43,6 +44,11 @@ TEST_CASE("a table's columns are found by name, and standardised by the samples 
   CHECK(lpw::data::describe(statistics) == "2,5/1,1");
   lpw::io::standardize(table, statistics);
   CHECK(table.values == std::vector<float>{-1, 0, 1, 0, 7, 1});
+  CHECK(values_of(lpw::io::columns_of(table)) == std::vector<double>{-1, 0, 1, 0, 7, 1});
+  const auto two = lpw::io::columns_of(table, {"b", "a"});
+  CHECK(two.shape() == lpw::Shape{3, 2});
+  CHECK(values_of(two) == std::vector<double>{0, -1, 0, 1, 1, 7});
+  CHECK(contains(message_of<lpw::OptionError>([&] { (void)lpw::io::columns_of(table, {"a", "d"}); }), "called d"));
 }
 
 TEST_CASE("a table that holds something else is refused by file and line") {

@@ -18,6 +18,7 @@
 #include <lpw/io/file.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/parse_double.hpp>
+#include <lpw/tensor/tensor.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::io {
@@ -40,6 +41,18 @@ struct Table {
     return found - columns.begin();
   }
 };
+
+/// Columns of a table as a tensor [N, names]; all of numbers where none is named. Throws OptionError for a name that no
+/// column has.
+[[nodiscard]] inline Tensor<float, Cpu> columns_of(const Table& table, const std::vector<std::string>& names = {}) {
+  const auto& chosen = names.empty() ? table.columns : names;
+  std::vector<std::int64_t> places;
+  for (const auto& name : chosen) places.push_back(table.column(name));
+  Tensor<float, Cpu> result({table.rows, std::ssize(places)});
+  for (std::int64_t i = 0; i < table.rows; ++i)
+    std::transform(places.begin(), places.end(), result.row(i), [&](std::int64_t c) { return table.row(i)[c]; });
+  return result;
+}
 
 /// data::column_statistics of a table, over the samples that are trained with.
 [[nodiscard]] inline data::Normalization column_statistics(const Table& table, std::span<const std::int64_t> samples) {
