@@ -122,6 +122,10 @@ TEST_CASE("evaluation: bad input is refused and leaves the sums as they were", "
   const auto two = tensor<std::int32_t>({2}, {0, 1});
   CHECK_THROWS_AS(evaluator.add(p, tensor<std::int32_t>({1}, {0})), lpw::ShapeError);
   CHECK_THROWS_AS(evaluator.add(tensor<double>({4}, {1, 0, 0, 0}), two), lpw::ShapeError);
+  CHECK_THROWS_WITH(
+      evaluator.add(tensor<double>({1, 2, 2}, {1, 0, 0, 1}), two),
+      "evaluation: expected probabilities [B, classes], found [1 2 2]; of members take one's after another, "
+      "or ensemble_of(them)");
   CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, 2})),
                     "evaluation: label 2 of row 1 is not in [0, 2)");
   CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({2}, {0, -1})),

@@ -1,6 +1,11 @@
 #include <lpw/nn/parameter.hpp>
 
+#include <cmath>
+#include <string>
+
+#include <lpw/autograd/sums.hpp>
 #include <lpw/nn/flat_weights.hpp>
+
 #include "catch.hpp"
 #include "support/backward.hpp"
 #include "support/compare.hpp"
@@ -70,6 +75,44 @@ TEST_CASE("a parameter enters a pass with the rows of the members it computes", 
 
   const Tape all;
   CHECK(late.on(all.input(zeros<double, Cpu>({4, 5, 3}))).shape() == Shape{4, 3});
+}
+
+TEST_CASE("members' weights want a loss of each member: a mean of all is refused, whose gradient is a K-th",
+          "[parameter]") {
+  const nn::Parameter<double, Cpu> base(random_tensor<double>({1, 2}, 2));
+  for (const MemberRange range : {MemberRange{}, MemberRange{1, 2}, MemberRange{1, 1}}) {
+    const std::int64_t members = range.count == 0 ? 3 : range.count;
+    CAPTURE(members);
+    // The sum of the gradient of a mean of x scale + late, each of whose elements counts alike.
+    const auto gradient_of = [&](auto&& backward) {
+      const auto late = late_phase_parameter(3, 2);
+      Tape tape({.members = range});
+      const auto x = tape.input(zeros<double, Cpu>({members, 5, 2}));
+      const auto losses = mean(add_channels(scale_channels(x, base.on(x)), late.on(x)));
+      backward(tape, losses, mean(losses, {.over = {0}}));
+      double sum = 0;
+      for (const double g : values_of(late.gradient())) sum += g;
+      return sum;
+    };
+    const double tolerance = 30 * epsilon<double>();  // a sum of up to 30 rounded parts
+    CHECK(std::abs(gradient_of([](Tape& tape, const auto& losses, const auto&) { tape.backward(losses); }) -
+                   static_cast<double>(members)) <= tolerance);
+    CHECK(std::abs(gradient_of([](Tape& tape, const auto&, const auto& of_all) {
+                     tape.backward(of_all, full<double, Cpu>({1}, 1.0));
+                   }) -
+                   1) <= tolerance);
+    if (members == 1) continue;
+    const std::string message = to_text("backward: the loss is [1] of ", members,
+                                        " members; expected one number for each: keep their axis, as "
+                                        "mean(loss) does, or hand over its gradient");
+    (void)gradient_of([&](Tape& tape, const auto&, const auto& of_all) {
+      CHECK_THROWS_WITH(tape.backward(of_all), message);
+      CHECK_THROWS_AS(tape.backward(of_all), ShapeError);
+    });
+  }
+  Tape tape;
+  const auto x = tape.input(zeros<double, Cpu>({1, 5, 2}));
+  tape.backward(mean(scale_channels(x, base.on(x))));  // of what all share one number is right
 }
 
 TEST_CASE("a buffer gives the rows of the members that a pass computes", "[parameter]") {

@@ -142,14 +142,14 @@ TEMPLATE_TEST_CASE("recurrent layers: gradients through five steps and two layer
   // The module computes that function and leaves its gradients in the parameters.
   Tape tape, other;
   const auto y = net.forward(tape.input(inputs_of_check[0]), states).y;
-  tape.backward(weighted_sum(y));
+  backward_of_sum(tape, weighted_sum(y));
   DoubleVariables leaves;
   std::vector<DoubleTensor> gradients;
   for (const auto& tensor : inputs_of_check) {
     gradients.push_back(zeros<double, Cpu>(tensor.shape()));
     leaves.push_back(other.leaf(tensor, gradients.back()));
   }
-  other.backward(weighted_sum(two_layers<TestType>(leaves, states)));
+  backward_of_sum(other, weighted_sum(two_layers<TestType>(leaves, states)));
   std::size_t at = 1;
   nn::for_each_parameter(net, [&](const std::string& name, auto& parameter) {
     INFO(name);

@@ -100,7 +100,7 @@ template <class Operation>
   }
   const auto output = weighted_sum(operation(std::move(variables)));
   soil_pool(inputs);
-  tape.backward(output);
+  tape.backward(output, full<double, Cpu>({1}, 1.0));  // one number, of however many members
   for (auto& gradient : gradients)
     for (std::int64_t i = 0; i < gradient.size(); ++i) gradient.data()[i] -= before;
   return gradients;

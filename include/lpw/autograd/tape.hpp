@@ -106,6 +106,7 @@ struct Recording {
   std::vector<Node> nodes;
   std::uint64_t generation = 0;
   std::uint64_t random_operations = 0;
+  std::int64_t members = 1;  // whose own weights were read
 
   /// The number in the trace, if there is one, of a tensor that comes from outside.
   template <class T, class D>
@@ -117,6 +118,7 @@ struct Recording {
     while (!nodes.empty()) nodes.pop_back();
     ++generation;
     random_operations = 0;
+    members = 1;
   }
 };
 
@@ -341,13 +343,18 @@ class Tape {
 
   /// Adds d(sum_k loss_k)/d(leaf) to every leaf's gradient, then clears the tape. A loss is [K], each member's mean, or
   /// [1] of one network. Throws ShapeError for one of another shape, as the losses [K, B] of samples, whose sum would
-  /// have a gradient B times as large, and TapeError if it was not recorded on this tape or the tape has been cleared.
+  /// have a gradient B times as large, or [1] of K members, whose mean would have one K times as small, and TapeError
+  /// if it was not recorded on this tape or the tape has been cleared.
   template <class T, class D>
   void backward(const Variable<T, D>& loss) {
     const Shape& shape = loss.shape();
-    require<ShapeError>(
-        shape.size() == (shape.rank() == 0 ? 1 : shape[0]), "backward: the loss is ", shape,
-        "; expected one number for each member, [K]: reduce it by mean(loss), or hand over its gradient");
+    const std::int64_t found = shape.rank() == 0 ? 1 : shape[0], members = recording_->members;
+    require<ShapeError>(shape.size() == found, "backward: the loss is ", shape,
+                        "; expected one number for each member, [K]: reduce it by mean(loss), or hand over its "
+                        "gradient");
+    require<ShapeError>(members == 1 || found == members, "backward: the loss is ", shape, " of ", members,
+                        " members; expected one number for each: keep their axis, as mean(loss) does, or hand over its "
+                        "gradient");
     backward(loss, full<T, D>(shape, T(1)));
   }
   /// The same of an output of any shape, from the gradient of something by it, a tensor of that shape.

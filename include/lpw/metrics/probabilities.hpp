@@ -24,8 +24,10 @@ namespace detail {
 /// Throws ShapeError unless [B, classes].
 template <Real T>
 void check_rows(const Tensor<T, Cpu>& probabilities, const char* where) {
-  require<ShapeError>(probabilities.shape().rank() == 2 && probabilities.dim(1) > 0, where,
-                      ": expected probabilities [B, classes], found ", probabilities.shape());
+  require<ShapeError>(
+      probabilities.shape().rank() == 2 && probabilities.dim(1) > 0, where,
+      ": expected probabilities [B, classes], found ", probabilities.shape(),
+      probabilities.shape().rank() == 3 ? "; of members take one's after another, or ensemble_of(them)" : "");
 }
 
 /// Throws Error where row i is no distribution. The tolerance of the sum admits bfloat16, whose rounding moves it by at

@@ -164,6 +164,7 @@ class Parameter {
             "it; make that a DenseWeight");
     const auto& recording = x.recording();
     const MemberRange range = recording->options.members;
+    if (value().dim(0) > 1) recording->members = range.count == 0 ? value().dim(0) : range.count;
     if (value().dim(0) == 1 || range.count == 0) return leaf(recording, value(), gradient());
     return leaf(recording, value().rows(range.first, range.count), gradient().rows(range.first, range.count));
   }
