@@ -80,7 +80,7 @@ def _scores(study, methods):
         "Means over seeds ± half of their 95 % confidence interval (Student's t). Differences are those to "
         f"{baseline} over equal seeds, bold where the interval leaves out 0; each interval is for itself, and of "
         "twenty one is expected to leave out 0 by chance. Training is that of the last epoch, as trained on.",
-        width=98,
+        width=100,
     )
     return (
         f"{_markdown(title, rows)}\n\n{reading}"
