@@ -38,11 +38,14 @@
 #include <lpw/data/augment.hpp>
 #include <lpw/data/batch_loader.hpp>
 #include <lpw/data/cifar.hpp>
+#include <lpw/data/columns.hpp>
 #include <lpw/data/dataset.hpp>
 #include <lpw/data/held_out.hpp>
 #include <lpw/data/loader.hpp>
 #include <lpw/data/normalization.hpp>
+#include <lpw/data/one_hot.hpp>
 #include <lpw/data/place.hpp>
+#include <lpw/data/rows.hpp>
 #include <lpw/data/synthetic.hpp>
 #include <lpw/data/text.hpp>
 #include <lpw/distributed/agreement.hpp>
@@ -68,6 +71,7 @@
 #include <lpw/metrics/evaluation.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/metrics/out_of_distribution.hpp>
+#include <lpw/metrics/regression.hpp>
 #include <lpw/models/catalogue.hpp>
 #include <lpw/models/language_model.hpp>
 #include <lpw/nn/activation.hpp>

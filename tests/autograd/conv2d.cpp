@@ -126,7 +126,7 @@ std::size_t peak_of_two(std::int64_t members, bool factored) {
     return factored ? conv2d(in, weight, factors, {.padding = 1}) : conv2d(in, weight, {.padding = 1});
   };
   auto y = apply(apply(tape.leaf(x, dx)));
-  tape.backward(y);
+  backward_of_sum(tape, y);
   return cpu_pool().usage().peak - before;
 }
 
@@ -157,7 +157,7 @@ using FloatNetwork = std::function<Variable<float, Cpu>(const FloatVariables&)>;
     variables.push_back(tape.leaf(random_tensor<float>(shapes[i], static_cast<std::uint32_t>(i)), gradients.back()));
   }
   const auto y = network(variables);
-  tape.backward(scale_channels(y, tape.input(random_tensor<float>({1, y.shape()[-1]}, 99))));
+  backward_of_sum(tape, scale_channels(y, tape.input(random_tensor<float>({1, y.shape()[-1]}, 99))));
   std::vector<std::vector<double>> result;
   for (const auto& gradient : gradients) result.push_back(values_of(gradient));
   return result;

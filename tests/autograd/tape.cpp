@@ -1,10 +1,12 @@
 #include <lpw/autograd/tape.hpp>
 
+#include <string>
 #include <utility>
 
 #include <lpw/autograd/batch_norm.hpp>
 #include <lpw/autograd/conv2d.hpp>
 #include <lpw/autograd/linear.hpp>
+#include <lpw/autograd/sums.hpp>
 
 #include "support/gradient_check.hpp"
 #include "support/threads.hpp"
@@ -65,7 +67,7 @@ TEST_CASE("tape: gradients of the sum of the output's elements are added to the 
   Tape tape;
   Leaf x({3});
   fill(x.gradient, 1.f);
-  tape.backward(square(x.on(tape)));
+  backward_of_sum(tape, square(x.on(tape)));
   for (int i = 0; i < 3; ++i) CHECK(x.gradient.data()[i] == 1 + 2 * x.value.data()[i]);
   CHECK(tape.size() == 0);
 }
@@ -73,8 +75,39 @@ TEST_CASE("tape: gradients of the sum of the output's elements are added to the 
 TEST_CASE("tape: a leaf is an output too", "[tape]") {
   Tape tape;
   const Leaf x({2});
-  tape.backward(x.on(tape));
+  backward_of_sum(tape, x.on(tape));
   CHECK(values_of(x.gradient) == std::vector<double>{1, 1});
+}
+
+TEST_CASE("tape: a loss is one number for each member, and what is not is refused by its shape", "[tape]") {
+  Tape tape;
+  const Leaf x({2, 3, 4});
+  const auto y = square(x.on(tape));
+  const std::string cure =
+      "; expected one number for each member, [K]: reduce it by mean(loss), or hand over its gradient";
+  CHECK_THROWS_WITH(tape.backward(y), "backward: the loss is [2 3 4]" + cure);
+  const auto of_samples = mean(y, {.over = {2}});
+  CHECK_THROWS_WITH(tape.backward(of_samples), "backward: the loss is [2 3]" + cure);
+  CHECK_THROWS_AS(tape.backward(of_samples), ShapeError);
+  CHECK(tape.size() > 0);  // nothing was done: the loss can still be reduced
+  CHECK(values_of(x.gradient) == std::vector<double>(24, 0));
+  SECTION("[K]") { tape.backward(mean(of_samples)); }
+  SECTION("[K 1 1]") { tape.backward(mean(y, {.keep = true})); }
+  SECTION("[1], the sum over the members") { tape.backward(sum(mean(y), {.over = {0}})); }
+  for (std::int64_t i = 0; i < 24; ++i)  // the mean's rounding, and the square's
+    CHECK(std::abs(x.gradient.data()[i] - 2 * x.value.data()[i] / 12) <= 2 * epsilon<float>());
+}
+
+TEST_CASE("tape: of an output of any shape a gradient is handed over, and stays as it is", "[tape]") {
+  Tape tape;
+  const Leaf x({2, 3});
+  const auto y = square(x.on(tape));
+  const auto dy = random_tensor<float>({2, 3}, 3), before = clone(dy);
+  CHECK_THROWS_WITH(tape.backward(y, zeros<float, Cpu>({3, 2})),
+                    "backward: the output is [2 3], its gradient [3 2]; expected the same shape");
+  tape.backward(y, dy);
+  CHECK(same_bits(dy, before));
+  for (std::int64_t i = 0; i < 6; ++i) CHECK(x.gradient.data()[i] == 2 * (x.value.data()[i] * dy.data()[i]));
 }
 
 TEST_CASE("tape: a stale variable throws", "[tape]") {
@@ -82,7 +115,7 @@ TEST_CASE("tape: a stale variable throws", "[tape]") {
   const Leaf x({3});
   const auto a = x.on(tape), b = square(a);
   SECTION("after clear") { tape.clear(); }
-  SECTION("after backward") { tape.backward(b); }
+  SECTION("after backward") { backward_of_sum(tape, b); }
   SECTION("after the end of its tape") { const Tape end = std::move(tape); }
   CHECK_THROWS_WITH(square(a),
                     "variable [3]: its tape has been cleared, run backwards, or destroyed; record the computation "
@@ -97,12 +130,12 @@ TEST_CASE("tape: backward of a stale or foreign variable throws", "[tape]") {
   Tape tape, other;
   const Leaf x({3});
   const auto y = square(x.on(tape));
-  CHECK_THROWS_WITH(other.backward(y), "backward: the variable belongs to another tape");
-  CHECK_THROWS_AS(other.backward(y), TapeError);
+  CHECK_THROWS_WITH(backward_of_sum(other, y), "backward: the variable belongs to another tape");
+  CHECK_THROWS_AS(backward_of_sum(other, y), TapeError);
   CHECK_THROWS_WITH(add(y, x.on(other)), "operation: its inputs belong to different tapes");
   CHECK_THROWS_AS(add(y, x.on(other)), TapeError);
-  tape.backward(y);
-  CHECK_THROWS_AS(tape.backward(y), TapeError);
+  backward_of_sum(tape, y);
+  CHECK_THROWS_AS(backward_of_sum(tape, y), TapeError);
 }
 
 TEST_CASE("tape: nothing is recorded without need", "[tape]") {
@@ -112,8 +145,9 @@ TEST_CASE("tape: nothing is recorded without need", "[tape]") {
     const auto y = square(tape.input(x.value));
     CHECK(tape.size() == 0);
     CHECK_FALSE(y.needs_gradient());
-    CHECK_THROWS_WITH(tape.backward(y), "backward: nothing was recorded for this variable; is the tape switched off?");
-    CHECK_THROWS_AS(tape.backward(y), TapeError);
+    CHECK_THROWS_WITH(backward_of_sum(tape, y),
+                      "backward: nothing was recorded for this variable; is the tape switched off?");
+    CHECK_THROWS_AS(backward_of_sum(tape, y), TapeError);
   }
   SECTION("on an evaluation tape") {
     Tape tape = Tape::evaluation({.first = 2, .count = 3});
@@ -122,7 +156,7 @@ TEST_CASE("tape: nothing is recorded without need", "[tape]") {
     CHECK(y.mode() == Mode::evaluation);
     CHECK(tape.options().members.first == 2);
     CHECK(tape.options().members.count == 3);
-    CHECK_THROWS_AS(tape.backward(y), TapeError);
+    CHECK_THROWS_AS(backward_of_sum(tape, y), TapeError);
     CHECK(values_of(x.gradient) == std::vector<double>(3, 0));
   }
 }
@@ -132,7 +166,7 @@ TEST_CASE("tape: an unused branch costs nothing and leaves no gradient", "[tape]
   const Leaf x({3}), unused({3}, 2);
   const auto y = square(x.on(tape));
   const auto side = square(unused.on(tape));
-  tape.backward(y);
+  backward_of_sum(tape, y);
   CHECK(values_of(unused.gradient) == std::vector<double>(3, 0));
   CHECK(values_of(x.gradient) != std::vector<double>(3, 0));
 }
@@ -147,7 +181,7 @@ TEST_CASE("tape: wrong gradients of custom operations and wrong leaves throw", "
         dx.add(dy.reshaped({3, 2}));
       },
       x.on(tape));
-  CHECK_THROWS_AS(tape.backward(wrong), ShapeError);
+  CHECK_THROWS_AS(backward_of_sum(tape, wrong), ShapeError);
 }
 
 TEST_CASE("tape: a value read several times gets the sum of its gradients", "[tape]") {
@@ -182,7 +216,7 @@ TEST_CASE("tape: sums arrive with the gradient they were made of, and are void o
         leaf.on(tape));
     const auto y = record(
         leaf.value, [&, dx = x.edge()](Tensor<float, Cpu>) { backward(dx); }, x);
-    tape.backward(y);
+    backward_of_sum(tape, y);
     return arrived;
   };
   CHECK(arriving([&](const FloatEdge& dx) { dx.add(ones()); }).empty());
@@ -205,7 +239,7 @@ TEST_CASE("tape: can be moved while variables are on it", "[tape]") {
   Tape second = std::move(first);
   CHECK(second.size() == 2);
   const auto z = square(y);
-  second.backward(z);  // x^4
+  backward_of_sum(second, z);  // x^4
   for (int i = 0; i < 3; ++i) {
     const double v = x.value.data()[i];
     CHECK(std::abs(x.gradient.data()[i] - 4 * v * v * v) <= 8 * epsilon<float>());
@@ -221,8 +255,8 @@ TEST_CASE("tape: a leaf's gradient accumulates over member chunks to that of one
     for (const MemberRange range : member_chunks(members, chunk)) {
       Tape tape({.members = range});
       const auto hidden = linear(tape.input(x.rows(range.first, range.count)), tape.leaf(base, dbase));
-      tape.backward(
-          linear(hidden, tape.leaf(late.rows(range.first, range.count), dlate.rows(range.first, range.count))));
+      backward_of_sum(
+          tape, linear(hidden, tape.leaf(late.rows(range.first, range.count), dlate.rows(range.first, range.count))));
     }
     return std::pair{values_of(dbase), values_of(dlate)};
   };
@@ -263,7 +297,7 @@ TEST_CASE("tape: activations are freed while the backward pass runs", "[tape]") 
     for (int i = 0; i < length; ++i) y = relu(probe(y, used));
     CHECK(bytes_in_use() == before + length * image_bytes);
     cpu_pool().reset_peak();
-    tape.backward(y);
+    backward_of_sum(tape, y);
     // At the peak the first step reads the output's gradient and writes its input's.
     CHECK(cpu_pool().usage().peak <= before + (length + 2) * image_bytes);
     // Each ReLU's step frees the result it saved, except the last's, which this function holds; and there is one
@@ -299,7 +333,7 @@ TEST_CASE("tape: normalised activations are not stored", "[tape]") {
   CHECK(bytes_in_use() <=
         before + length * image_bytes + small);  // each convolution's result, and nothing for the batch norms
   cpu_pool().reset_peak();
-  tape.backward(y);
+  backward_of_sum(tape, y);
   // Beside the activations: the output's gradient, the activation that the weight's gradient reads, and the
   // convolution's working memory.
   CHECK(cpu_pool().usage().peak <= before + (length + 3) * image_bytes + small);
@@ -316,7 +350,7 @@ TEST_CASE("tape: a convolution's input is freed before its gradient is made", "[
   auto y = x.on(tape);
   for (int i = 0; i < length; ++i) y = conv2d(y, weight.on(tape));
   cpu_pool().reset_peak();
-  tape.backward(y);
+  backward_of_sum(tape, y);
   // The results, one gradient and some working memory: when the last step makes a second gradient, the input that it
   // saved is gone.
   CHECK(cpu_pool().usage().peak < before + (length + 2) * image_bytes);
@@ -328,7 +362,7 @@ TEST_CASE("tape: the first gradient of a value must have its shape", "[tape]") {
   const auto hidden = relu(x.on(tape));
   const auto wrong = record(
       clone(hidden.value()), [dx = hidden.edge()](Tensor<float, Cpu>) { dx.add(zeros<float, Cpu>({1})); }, hidden);
-  CHECK_THROWS_AS(tape.backward(wrong), ShapeError);
+  CHECK_THROWS_AS(backward_of_sum(tape, wrong), ShapeError);
 }
 
 TEST_CASE("tape: after a step that throws the tape is clear and its variables are stale", "[tape]") {
@@ -337,11 +371,11 @@ TEST_CASE("tape: after a step that throws the tape is clear and its variables ar
   const auto hidden = relu(x.on(tape));
   const auto failing = record(
       clone(hidden.value()), [](Tensor<float, Cpu>) { fail("no memory, say"); }, hidden);
-  CHECK_THROWS_AS(tape.backward(failing), Error);
+  CHECK_THROWS_AS(backward_of_sum(tape, failing), Error);
   CHECK(tape.size() == 0);
-  CHECK_THROWS_AS(tape.backward(failing), TapeError);
+  CHECK_THROWS_AS(backward_of_sum(tape, failing), TapeError);
   CHECK_THROWS_AS(relu(hidden), TapeError);
-  tape.backward(relu(x.on(tape)));  // the tape serves on
+  backward_of_sum(tape, relu(x.on(tape)));  // the tape serves on
 }
 
 TEST_CASE("tape: operations on a parameter that lies strided in its store read and write its own rows", "[tape]") {
@@ -352,7 +386,7 @@ TEST_CASE("tape: operations on a parameter that lies strided in its store read a
   const auto parameter = tape.leaf(store.columns(1, {2}), gradient.columns(1, {2}));  // rows {2, 3} and {6, 7}
   const auto value = relu(parameter).value();
   CHECK(std::vector<float>(value.data(), value.data() + 4) == std::vector<float>{2, 3, 6, 7});
-  tape.backward(add(square(parameter), relu(parameter)));
+  backward_of_sum(tape, add(square(parameter), relu(parameter)));
   CHECK(std::vector<float>(gradient.data(), gradient.data() + 8) == std::vector<float>{0, 5, 7, 0, 0, 13, 15, 0});
 }
 
@@ -361,7 +395,7 @@ TEST_CASE("tape: a leaf's gradient is written where it lies, whatever its value 
   const auto gradients = [](const Tensor<float, Cpu>& value, const Tensor<float, Cpu>& gradient) {
     Tape tape;
     const auto x = tape.leaf(value, gradient);
-    tape.backward(add(square(x), relu(x)));
+    backward_of_sum(tape, add(square(x), relu(x)));
   };
   Tensor<float, Cpu> strided = zeros<float, Cpu>({2, 4}), packed = zeros<float, Cpu>({2, 2});
   gradients(values, strided.columns(1, {2}));

@@ -77,7 +77,7 @@ template <class T, class F>
   Pass<T> pass{Tape(), Forms(form), {}, {}};
   auto output = computation(pass);
   Results all{values_of(output.value())};
-  pass.tape.backward(output);
+  backward_of_sum(pass.tape, output);
   for (const auto& gradient : pass.gradients) all.push_back(values_of(gradient));
   for (const auto& gradient : pass.input_gradients) all.push_back(values_of(gradient));
   CHECK(pass.forms.unchanged());
@@ -153,7 +153,7 @@ TEST_CASE("view: a gradient that must not be written is copied before it is adde
         dy.add(Tensor<float, Cpu>::view(memory->data(), {1, 3}, memory));
       },
       y);
-  tape.backward(add(w, z));
+  backward_of_sum(tape, add(w, z));
   CHECK(*memory == before);
   CHECK(values_of(gradient) == std::vector<double>{4, 6, 8});  // 2 ({1, 2, 3} + 1)
 }

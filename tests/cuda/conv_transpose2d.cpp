@@ -17,7 +17,7 @@ template <class T, class D, class Operation>
   Tape tape;
   const auto y = operation(tape.leaf(x, dx), tape.leaf(weight, dweight), tape.leaf(bias, dbias));
   const auto value = y.value();
-  tape.backward(y);
+  backward_of_sum(tape, y);
   return std::tuple{value, dx, dweight, dbias};
 }
 

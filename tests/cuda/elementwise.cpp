@@ -120,7 +120,7 @@ TEMPLATE_TEST_CASE("element-wise operations recorded on the GPU have the CPU's v
     const auto scaled = scale_channels(vx, tape.leaf(place(factor), dfactor));
     const auto y = relu(add(add_channels(scaled, tape.leaf(place(bias), dbias)), tape.input(place(other))));
     const auto value = y.value();
-    tape.backward(y);
+    backward_of_sum(tape, y);
     return std::vector{values_of(to_host(value)), values_of(to_host(dx)), values_of(to_host(dfactor)),
                        values_of(to_host(dbias))};
   };

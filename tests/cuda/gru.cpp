@@ -96,7 +96,7 @@ template <class T, class V, class D>
   std::vector<std::vector<double>> all;
   all.push_back(values_of(to_host(clone(result.y.value()))));
   all.push_back(values_of(to_host(result.state.hidden)));
-  operands.tape.backward(result.y);
+  backward_of_sum(operands.tape, result.y);
   for (const auto& gradient : operands.gradients) all.push_back(gradient());
   return all;
 }

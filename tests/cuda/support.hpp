@@ -5,6 +5,7 @@
 #include <lpw/cuda/cuda.hpp>
 
 #include "catch.hpp"
+#include "support/backward.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

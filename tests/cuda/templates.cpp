@@ -25,9 +25,7 @@ struct Rows {
     const auto made =
         combine_templates(tape.leaf(to_device<D>(coefficients), dc), tape.leaf(to_device<D>(templates), dt), shape);
     weight = to_host(made.value());
-    const auto dy = to_device<D>(random_tensor<float>(weight.shape(), 9));
-    tape.backward(record(
-        made.value(), [dy, dw = made.edge()](Tensor<float, D>) { dw.add(dy); }, made));
+    tape.backward(made, to_device<D>(random_tensor<float>(weight.shape(), 9)));
     dcoefficients = to_host(dc);
     dtemplates = to_host(dt);
   }
@@ -54,7 +52,7 @@ std::vector<double> computed(Layer layer, const Weights& weights_of, std::int64_
     Tape tape({.members = range});
     const auto y = layer.forward(tape.input(x.rows(range.first, range.count)));
     add(y.value());
-    tape.backward(relu(y));
+    backward_of_sum(tape, relu(y));
   }
   add(flat->gradient.base);
   add(flat->gradient.late);

@@ -101,6 +101,8 @@ TEST_CASE("a split takes its part of every class, by its seed") {
   CHECK(one.valid.size() == 15);  // three of the 11 or 10 of each
   CHECK(one.valid != other.valid);
   CHECK(one.valid == data::split(set.labels, set.classes, {.part = 0.3, .seed = 1}).valid);
+  CHECK(data::split(10, {.part = 0.3}).valid == data::split(std::vector<std::int32_t>(10), 1, {.part = 0.3}).valid);
+  CHECK(contains(message_of<OptionError>([] { (void)data::split(1); }), "split: 1 samples"));
   std::set<std::int64_t> all(one.train.begin(), one.train.end());
   all.insert(one.valid.begin(), one.valid.end());
   CHECK(all.size() == 53);

@@ -60,7 +60,7 @@ class Cases {
     out_.add(name + ".y", clone(y.value()));
     out_.add(name + ".dy", dy);
     out_.add(name + ".options", options.numbers());
-    tape.backward(times(y, dy));
+    tape.backward(y, dy);
     out_.add(name + ".dx", dx);
     out_.add(name + ".dweight", dw);
     out_.add(name + ".dbias", db);
@@ -72,13 +72,6 @@ class Cases {
     Doubles values(shape);
     for (std::int64_t i = 0; i < values.size(); ++i) values.data()[i] = random.normal(static_cast<std::uint64_t>(i));
     return values;
-  }
-  /// y dy, whose gradient of y is dy.
-  [[nodiscard]] static Value times(const Value& y, const Doubles& dy) {
-    auto product = clone(y.value());
-    for (std::int64_t i = 0; i < product.size(); ++i) product.data()[i] *= dy.data()[i];
-    return record(
-        product, [dy, to = y.edge()](const Doubles&) { to.add(clone(dy)); }, y);
   }
 
   io::NamedTensors& out_;

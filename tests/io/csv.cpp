@@ -1,7 +1,12 @@
 // Tables in text files: quotes, ends of lines, classes, and what is said of lines that are no numbers.
 #include <lpw/io/csv.hpp>
 
+#include <vector>
+
+#include <lpw/data/normalization.hpp>
+
 #include "catch.hpp"
+#include "support/compare.hpp"
 #include "support/errors.hpp"
 #include "support/files.hpp"
 #include "support/fuzz.hpp"
@@ -25,6 +30,25 @@ TEST_CASE("a table has numbers by columns, and classes by their names") {
   CHECK(bare.columns == std::vector<std::string>{"1", "2"});
   CHECK(bare.values == std::vector<float>{1.f, 0.5f, 2.f, 0.25f});
   CHECK(bare.labels == std::vector<std::int32_t>{1, 0});
+}
+
+TEST_CASE("a table's columns are found by name, and standardised by the samples that are trained with") {
+  const TemporaryFolder folder;
+  lpw::io::write_file_atomically(folder / "a.csv", "a,b\n1,5\n3,5\n9,6\n");
+  auto table = lpw::io::read_csv(folder / "a.csv");
+  CHECK(table.column("b") == 1);
+  CHECK(message_of<lpw::OptionError>([&] { (void)table.column("c"); }) ==
+        "table: there is no column of numbers called c; the first is a");
+  const std::vector<std::int64_t> train{0, 1};
+  const auto statistics = lpw::io::column_statistics(table, train);
+  CHECK(lpw::data::describe(statistics) == "2,5/1,1");
+  lpw::io::standardize(table, statistics);
+  CHECK(table.values == std::vector<float>{-1, 0, 1, 0, 7, 1});
+  CHECK(values_of(lpw::io::columns_of(table)) == std::vector<double>{-1, 0, 1, 0, 7, 1});
+  const auto two = lpw::io::columns_of(table, {"b", "a"});
+  CHECK(two.shape() == lpw::Shape{3, 2});
+  CHECK(values_of(two) == std::vector<double>{0, -1, 0, 1, 1, 7});
+  CHECK(contains(message_of<lpw::OptionError>([&] { (void)lpw::io::columns_of(table, {"a", "d"}); }), "called d"));
 }
 
 TEST_CASE("a table that holds something else is refused by file and line") {

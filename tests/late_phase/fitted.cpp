@@ -131,6 +131,13 @@ TEST_CASE("the gradient by the coefficients is that of finite differences") {
   }
 }
 
+TEST_CASE("fitted coefficients: a loss that is not one number is refused by its shape") {
+  lpw::MeanLoss mean;
+  const lpw::Tape tape;
+  CHECK_THROWS_WITH(mean.add(tape.input(lpw::zeros<double, lpw::Cpu>({1, 3})), 3),
+                    "mean loss: the loss is [1 3]; expected [1], that of one network: reduce it by mean(loss)");
+}
+
 TEST_CASE("fitted coefficients are those of the loop written out, and end where nothing is left to gain") {
   const Quadratic problem;
   for (const bool convex : {false, true}) {

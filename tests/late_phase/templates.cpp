@@ -219,7 +219,7 @@ TEST_CASE("templates: members of one pass are the members run alone, in LSTM mat
       const std::int64_t count = range.count ? range.count : members;
       const auto y = net.forward(tape.input(x.rows(range.first, count)));
       const auto values = rows_of(y.value()).values;
-      tape.backward(lpw::relu(y));  // sums whose gradients are not all one
+      backward_of_sum(tape, lpw::relu(y));  // sums whose gradients are not all one
       return values;
     };
     const auto gradients = [&] {

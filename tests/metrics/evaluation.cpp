@@ -3,6 +3,11 @@
 
 #include <algorithm>
 #include <limits>
+#include <utility>
+
+#include <lpw/late_phase/predict.hpp>
+#include <lpw/metrics/adaptive_calibration.hpp>
+#include <lpw/metrics/temperature.hpp>
 
 #include "catch.hpp"
 #include "samples.hpp"
@@ -150,4 +155,79 @@ TEST_CASE("evaluation: the bins of its reliability diagram are those of its cali
   }
   CHECK(count == 300);
   CHECK(difference(gap / count, evaluator.result().ece) <= sum_tolerance);
+}
+
+namespace {
+
+/// Predictions [K, N, 5] of three members, and labels of which every third is -100; rows of those are NaN.
+struct WithIgnored {
+  std::int64_t samples = 90, classes = 5;
+  Tensor<double, Cpu> members{{3, samples, classes}};
+  Tensor<std::int32_t, Cpu> labels = random_labels(samples, classes);
+
+  WithIgnored() {
+    const auto drawn = random_probabilities(3 * samples, classes);
+    std::copy_n(drawn.data(), drawn.size(), members.data());
+    for (std::int64_t i = 0; i < samples; i += 3) {
+      labels.data()[i] = -100;
+      for (std::int64_t k = 0; k < 3; ++k) members.row(k)[i * classes] = std::nan("");
+    }
+  }
+  /// The rows of the others, copied together.
+  [[nodiscard]] std::pair<Tensor<double, Cpu>, Tensor<std::int32_t, Cpu>> counted(const Tensor<double, Cpu>& p) const {
+    const std::int64_t count = samples - (samples + 2) / 3;
+    std::pair result(Tensor<double, Cpu>({count, classes}), Tensor<std::int32_t, Cpu>({count}));
+    for (std::int64_t i = 0, to = 0; i < samples; ++i) {
+      if (i % 3 == 0) continue;
+      std::copy_n(p.row(i), classes, result.first.row(to));
+      *result.second.row(to++) = *labels.row(i);
+    }
+    return result;
+  }
+};
+
+}  // namespace
+
+TEST_CASE("evaluation: samples of the ignored label count in no score, whatever was predicted", "[metrics]") {
+  const WithIgnored all;
+  const lpw::metrics::LabelOptions ignoring{.ignore_index = -100};
+  const auto check = [&](const Tensor<double, Cpu>& p) {
+    const auto [rows, labels] = all.counted(p);
+    Evaluator evaluator(ignoring), expected;
+    for (std::int64_t first = 0; first < all.samples; first += 40) {  // in batches
+      const std::int64_t count = std::min<std::int64_t>(40, all.samples - first);
+      evaluator.add(p.rows(first, count), all.labels.rows(first, count));
+    }
+    expected.add(rows, labels);
+    const auto found = evaluator.result(), wanted = expected.result();
+    CHECK(found.count == 60);
+    CHECK(found.accuracy == wanted.accuracy);  // the same sums in the same order
+    CHECK(found.nll == wanted.nll);
+    CHECK(found.ece == wanted.ece);
+    CHECK(found.brier == wanted.brier);
+    lpw::metrics::Confidences confidences(ignoring), others;
+    confidences.add(p, all.labels), others.add(rows, labels);
+    CHECK(confidences.count() == 60);
+    CHECK(lpw::metrics::adaptive_calibration_error(confidences) == lpw::metrics::adaptive_calibration_error(others));
+    CHECK(lpw::metrics::fit_temperature(p, all.labels, ignoring).temperature ==
+          lpw::metrics::fit_temperature(rows, labels).temperature);
+  };
+  for (std::int64_t k = 0; k < 3; ++k) check(all.members.rows(k, 1).reshaped({all.samples, all.classes}));
+  check(lpw::ensemble_of(all.members));
+}
+
+TEST_CASE("evaluation: what is ignored is one label, and of nothing else there is no score", "[metrics]") {
+  const auto p = tensor<double>({3, 2}, {0.9, 0.1, 0.2, 0.8, 0.6, 0.4});
+  Evaluator evaluator({.ignore_index = 0});  // of a class, padding, say
+  CHECK_THROWS_WITH(evaluator.add(p, tensor<std::int32_t>({3}, {0, 1, -100})),
+                    "evaluation: label -100 of row 2 is not in [0, 2)");
+  evaluator.add(p, tensor<std::int32_t>({3}, {0, 0, 0}));
+  CHECK_THROWS_WITH(evaluator.result(), "evaluation: no samples");
+  evaluator.add(p, tensor<std::int32_t>({3}, {0, 1, 1}));
+  CHECK(evaluator.result().count == 2);
+  CHECK(evaluator.result().accuracy == 0.5);
+  CHECK_THROWS_WITH(lpw::metrics::fit_temperature(p, tensor<std::int32_t>({3}, {0, 0, 0}), {.ignore_index = 0}),
+                    "fit_temperature: no samples");
+  const auto nan = tensor<double>({1, 2}, {std::nan(""), 1});  // of a sample that counts
+  CHECK_THROWS_AS(evaluator.add(nan, tensor<std::int32_t>({1}, {1})), lpw::Error);
 }

@@ -7,6 +7,7 @@
 #include <lpw/nn/sequential.hpp>
 #include <lpw/optim/sgd.hpp>
 #include "catch.hpp"
+#include "support/backward.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -114,7 +115,7 @@ TEST_CASE("a user's module trains in a Sequential with Sgd", "[module]") {
   const auto x = random_tensor<double>({1, 5, 3}, 1);
   const auto before = values_of(bias.value());
   Tape tape;
-  tape.backward(network.forward(tape.input(x)));
+  backward_of_sum(tape, network.forward(tape.input(x)));
   const auto gradient = values_of(bias.gradient());
   REQUIRE(std::any_of(gradient.begin(), gradient.end(), [](double g) { return g != 0; }));
   optimizer.step();
@@ -155,10 +156,11 @@ TEST_CASE("a tied weight's gradient is the sum over its uses", "[module]") {
   const auto x = random_tensor<double>({1, 3, 4}, 1);
   const auto& weight = network.encoder.weight;
   Tape tape;
-  tape.backward(network.forward(tape.input(x)));
+  backward_of_sum(tape, network.forward(tape.input(x)));
   Tape other;
   const auto first = zeros<double, Cpu>(weight.value().shape()), second = zeros<double, Cpu>(weight.value().shape());
-  other.backward(linear(linear(other.input(x), other.leaf(weight.value(), first)), other.leaf(weight.value(), second)));
+  const auto hidden = linear(other.input(x), other.leaf(weight.value(), first));
+  backward_of_sum(other, linear(hidden, other.leaf(weight.value(), second)));
   for (std::int64_t i = 0; i < 16; ++i)  // sums of values of order 1
     CHECK(std::abs(weight.gradient().data()[i] - first.data()[i] - second.data()[i]) <= 20 * epsilon<double>());
 }

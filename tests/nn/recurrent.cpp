@@ -176,7 +176,7 @@ TEMPLATE_TEST_CASE(
       const auto values = values_of(result.y.value());
       y.insert(y.end(), values.begin(), values.end());
       states = std::move(result.states);
-      tape.backward(result.y);
+      backward_of_sum(tape, result.y);
     }
     return y;
   };

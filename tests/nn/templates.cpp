@@ -193,7 +193,7 @@ Held held_in_pass(ManyConvolutions& network, MemberRange range) {
   Tape tape({.members = range});
   auto y = network.forward(tape.input(x));
   const std::size_t between = cpu_pool().usage().used - before;
-  tape.backward(y);
+  backward_of_sum(tape, y);
   return {cpu_pool().usage().peak - before, between};
 }
 

@@ -81,7 +81,7 @@ TEST_CASE("view: a parameter may be a view, which training copies into the netwo
     lpw::optim::Sgd optimizer(*trained, {.learning_rate = 0.1});
     lpw::Tape tape;
     const auto out = trained->forward(tape.input(x));
-    tape.backward(out);
+    backward_of_sum(tape, out);
     optimizer.step();
   }
   CHECK(state_of(network) == state_of(copy));

@@ -98,8 +98,12 @@ TEST_CASE("schedule: cosine and constant", "[optim]") {
 }
 
 TEST_CASE("schedule: what cannot be read is refused with the schedule and the reason", "[optim]") {
-  for (const std::string text : {"", "Constant", "linear", ":::"})
-    CHECK(refused(text) == "schedule \"" + text + "\": " + forms);
+  for (const std::string text : {"", "Constant", "linear"})
+    CHECK(refused(text) == "schedule \"" + text + "\": there is no curve \"" + text + "\"; " + forms);
+  CHECK(refused("smoth:cosine") == "schedule \"smoth:cosine\": there is no curve \"smoth\"; " + forms);
+  // One of several, in the text as it was given, whose others depend on the epochs.
+  CHECK(refused("warmup:2/cosine@10/cosin:3") ==
+        "schedule \"warmup:2/cosine@10/cosin:3\": there is no curve \"cosin\"; " + forms);
   // Of a curve that there is, its forms alone.
   const std::string of_anneal = "expected anneal or anneal:START:END:FINAL", of_steps = "expected steps:a,b,...:gamma";
   for (const std::string text : {"anneal:100:180", "anneal:100:180:0.001:1"})

@@ -98,7 +98,7 @@ def bad_options_are_refused(folder):
     refused(*SMALL, "--lr", 2, "--out", folder, says=["sgd: SGD has the rate alpha = 2", "overshoot", "lower --lr"])
     refused(*SMALL, "--lr", 0.6, "--late-lr", 0.3, says=["late-phase sum", "alpha h = 2.1", "--late-lr"])
     refused(*SMALL, "--schedule", "steps:50:30", "--out", folder, says=["sgd decaying", "alpha h = 3"])
-    refused(*SMALL, "--schedule", "nonsense", says='--schedule: schedule "nonsense": expected')
+    refused(*SMALL, "--schedule", "nonsense", says='schedule "nonsense": there is no curve "nonsense"; expected')
     refused(*SMALL, "--samples", 2, says="large batch: --samples 2 are fewer minibatches than one iteration takes")
     refused(*SMALL, "--average-start", 10, says=["--average-start 10 is before --release 60"])
     refused(*SMALL, "--steady-members", "1,x", says="--steady-members 1,x: expected whole numbers")

@@ -1,10 +1,17 @@
 // Mistakes that must not compile, with the line that says why: compile_errors.sh holds the compiler's output to it. One
 // type for each mistake, since a compiler complains once of each.
+#include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/data/batch_loader.hpp>
+#include <lpw/data/one_hot.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/metrics/evaluation.hpp>
 #include <lpw/nn/linear.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/train/trainer.hpp>
+
+#include <utility>
+#include <vector>
 
 template <int mistake>
 struct WithoutVisit {
@@ -45,4 +52,31 @@ void what_does_not_follow(lpw::nn::Linear<float, lpw::Cpu>& network) {
 struct NoTask {};
 lpw::train::Trainer<lpw::nn::Linear<float, lpw::Cpu>, NoTask>* trainer_of(void* p) {
   return static_cast<lpw::train::Trainer<lpw::nn::Linear<float, lpw::Cpu>, NoTask>*>(p) + 1;
+}
+
+void what_gives_no_tensors() {
+  const auto vector = [](std::span<const std::int64_t>, const lpw::Philox&) { return std::vector<float>(); };
+  const lpw::data::BatchLoader first(10, vector, {.batch = 2});
+  for (auto& batch : first.epoch(0)) static_cast<void>(batch);
+  const auto pair = [](std::span<const std::int64_t>, const lpw::Philox&) {
+    return std::pair(lpw::Tensor<float, lpw::Cpu>(), std::vector<int>());
+  };
+  const lpw::data::BatchLoader second(10, pair, {.batch = 2});
+  for (auto& batch : second.epoch(0)) static_cast<void>(batch);
+  const auto of_vector = [](const std::vector<std::int64_t>&) { return lpw::Tensor<float, lpw::Cpu>(); };
+  const lpw::data::BatchLoader third(10, of_vector, {.batch = 2});
+  for (auto& batch : third.epoch(0)) static_cast<void>(batch);
+}
+
+void texts(lpw::nn::Linear<float, lpw::Cpu>& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer) {
+  lpw::release(network, {.members = 3, .late = "rank1"});
+  optimizer.step(lpw::optim::Time{}, "cosine");
+}
+
+void labels_of_another_type(const lpw::Variable<float, lpw::Cpu>& logits, const lpw::Tensor<float, lpw::Cpu>& p,
+                            const lpw::Tensor<std::int64_t, lpw::Cpu>& a, const lpw::Tensor<unsigned, lpw::Cpu>& b,
+                            const lpw::Tensor<std::int16_t, lpw::Cpu>& c) {
+  static_cast<void>(lpw::cross_entropy(logits, a));
+  lpw::metrics::Evaluator().add(p, b);
+  static_cast<void>(lpw::data::one_hot(c, 3));
 }

@@ -8,6 +8,7 @@
 #include <lpw/autograd/gradient_check.hpp>
 
 #include "catch.hpp"
+#include "support/backward.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 

@@ -6,6 +6,7 @@
 
 #include <lpw/autograd/tape.hpp>
 
+#include "support/backward.hpp"
 #include "support/compare.hpp"
 #include "support/random.hpp"
 
@@ -30,7 +31,7 @@ template <class T, class Operation>
   }
   const auto y = operation(variables);
   std::vector<std::vector<double>> all{values_of(y.value())};
-  tape.backward(y);
+  backward_of_sum(tape, y);
   for (const auto& gradient : gradients) all.push_back(values_of(gradient));
   return all;
 }

@@ -16,6 +16,7 @@
 #include <lpw/nn/embedding.hpp>
 #include <lpw/optim/sgd.hpp>
 
+#include "support/backward.hpp"
 #include "support/compare.hpp"
 #include "support/errors.hpp"
 #include "support/random.hpp"

@@ -4,7 +4,10 @@
 // a loss for each sample (primitives/softmax_loss.hpp), of which sample_mean makes the member's.
 #pragma once
 
+#include <concepts>
+#include <cstdint>
 #include <optional>
+#include <type_traits>
 
 #include <lpw/autograd/sample_mean.hpp>
 #include <lpw/primitives/softmax_loss.hpp>
@@ -91,6 +94,15 @@ template <class T, class D>
   const SoftmaxTargets<T, D> targets{
       packed(labels), {}, packed(options.class_weights), options.label_smoothing, options.ignore_index};
   return detail::softmax_loss(logits, targets, options.reduction);
+}
+
+/// Says in one line that labels are of another type.
+template <class T, class D, std::integral I>
+  requires(!std::is_same_v<I, std::int32_t>)
+Variable<Accumulate<T>, D> cross_entropy(const Variable<T, D>& logits, const Tensor<I, D>&,
+                                         const CrossEntropyOptions<Accumulate<T>, D>& = {}) {
+  require_int32<I>();
+  return detail::plain_cross_entropy(logits, Tensor<std::int32_t, D>(), 0);
 }
 
 /// The same with probabilities p [K, B, classes] for labels, as of mixup or a teacher, which are data: targets are

@@ -339,15 +339,26 @@ class Tape {
     return lpw::leaf(recording_, std::move(value), std::move(gradient));
   }
 
-  /// Adds d(sum of the elements of `output`)/d(leaf) to every leaf's gradient, then clears the tape. A loss is [K],
-  /// each member's mean; of [K, B] the gradient would be B times as large: see sample_mean.
-  /// Throws TapeError if `output` was not recorded on this tape or the tape has been cleared.
+  /// Adds d(sum_k loss_k)/d(leaf) to every leaf's gradient, then clears the tape. A loss is [K], each member's mean, or
+  /// [1] of one network. Throws ShapeError for one of another shape, as the losses [K, B] of samples, whose sum would
+  /// have a gradient B times as large, and TapeError if it was not recorded on this tape or the tape has been cleared.
   template <class T, class D>
-  void backward(const Variable<T, D>& output) {
+  void backward(const Variable<T, D>& loss) {
+    const Shape& shape = loss.shape();
+    require<ShapeError>(
+        shape.size() == (shape.rank() == 0 ? 1 : shape[0]), "backward: the loss is ", shape,
+        "; expected one number for each member, [K]: reduce it by mean(loss), or hand over its gradient");
+    backward(loss, full<T, D>(shape, T(1)));
+  }
+  /// The same of an output of any shape, from the gradient of something by it, a tensor of that shape.
+  template <class T, class D>
+  void backward(const Variable<T, D>& output, Tensor<T, D> gradient) {
     require<TapeError>(output.recording() == recording_, "backward: the variable belongs to another tape");
     require<TapeError>(output.needs_gradient(),
                        "backward: nothing was recorded for this variable; is the tape switched off?");
-    output.edge().add(full<T, D>(output.shape(), T(1)));
+    require<ShapeError>(gradient.shape() == output.shape(), "backward: the output is ", output.shape(),
+                        ", its gradient ", gradient.shape(), "; expected the same shape");
+    output.edge().add(std::move(gradient));
     struct Clear {  // also when a step throws: what is left of the nodes is of no use
       detail::Recording& recording;
       ~Clear() { recording.clear(); }

@@ -38,6 +38,20 @@ template <class Item>
   requires requires(Item& item) { item.tensors(); }
 [[nodiscard]] auto tensors_of(Item& item) { return item.tensors(); }
 
+/// Whether a loader can put the members' axis in front of what make_batch gives.
+template <class Item>
+struct HoldsTensors : std::false_type {};
+template <class T, class D>
+struct HoldsTensors<Tensor<T, D>> : std::true_type {};
+template <class... Each>
+struct HoldsTensors<std::tuple<Each...>> : std::bool_constant<(HoldsTensors<std::remove_cvref_t<Each>>::value && ...)> {
+};
+template <class First, class Second>
+struct HoldsTensors<std::pair<First, Second>> : HoldsTensors<std::tuple<First, Second>> {};
+template <class Item>
+  requires requires(Item& item) { item.tensors(); }
+struct HoldsTensors<Item> : HoldsTensors<decltype(std::declval<Item&>().tensors())> {};
+
 /// The type of what make(samples, random) gives.
 template <class Make>
 using MadeBy = std::remove_cvref_t<std::invoke_result_t<const Make&, std::span<const std::int64_t>, const Philox&>>;
@@ -128,13 +142,19 @@ concept MakesMinibatches = requires(const Make& make, const Minibatch& minibatch
 
 namespace detail {
 
+/// Of a function that is called as neither, nothing: the loader says so in a line.
 template <class Make>
 struct ItemOf {
-  using type = std::remove_cvref_t<std::invoke_result_t<const Make&, const Minibatch&>>;
+  using type = std::tuple<>;
 };
 template <MakesTensors Make>
 struct ItemOf<Make> {
   using type = MadeBy<Make>;
+};
+template <class Make>
+  requires(MakesMinibatches<Make> && !MakesTensors<Make>)
+struct ItemOf<Make> {
+  using type = std::remove_cvref_t<std::invoke_result_t<const Make&, const Minibatch&>>;
 };
 
 }  // namespace detail
@@ -146,11 +166,17 @@ struct ItemOf<Make> {
 ///
 /// It must outlive its epochs, as must what make_batch refers to.
 template <class Make>
-  requires MakesTensors<Make> || MakesMinibatches<Make>
 class BatchLoader {
+  static_assert(MakesTensors<Make> || MakesMinibatches<Make>,
+                "lpw: a loader calls make_batch(std::span<const std::int64_t> samples, const lpw::Philox& random), or "
+                "make_batch(const lpw::data::Minibatch&), and does so where it is const");
+
  public:
   using Item = typename detail::ItemOf<Make>::type;
   using Epoch = Prefetch<Item>;
+  static_assert(!MakesTensors<Make> || detail::HoldsTensors<Item>::value,
+                "lpw: make_batch(samples, random) gives a lpw::Tensor, a std::tuple or std::pair of them, or a struct "
+                "whose tensors() ties them together; lpw::tensor_of makes one of a std::vector");
 
   /// Throws OptionError for options that do not fit so many samples.
   BatchLoader(std::int64_t count, Make make_batch, const MinibatchOptions& options = {})
@@ -189,10 +215,12 @@ class BatchLoader {
 
  private:
   [[nodiscard]] Item make_item(const Minibatch& minibatch) const {
-    if constexpr (MakesTensors<Make>) {
+    if constexpr (!MakesTensors<Make> && MakesMinibatches<Make>) {
+      return make_(minibatch);
+    } else if constexpr (detail::HoldsTensors<Item>::value && MakesTensors<Make>) {
       return detail::make_for_members(make_, minibatch);
     } else {
-      return make_(minibatch);
+      fail("no minibatches");  // not compiled
     }
   }
 

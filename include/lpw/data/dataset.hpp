@@ -37,7 +37,8 @@ struct ImageSet {
   [[nodiscard]] std::uint8_t* image(std::int64_t i) { return pixels.data() + i * image_size(); }
 };
 
-/// Per-channel mean and standard deviation of pixels scaled to [0, 1]: a network sees (pixel / 255 - mean) / stddev.
+/// Per-channel mean and standard deviation of pixels scaled to [0, 1]: a network sees (pixel / 255 - mean) / stddev. Of
+/// a table those of its columns (columns.hpp): a network sees (x - mean) / stddev.
 struct Normalization {
   std::vector<float> mean, stddev;  // [C]
 };

@@ -49,4 +49,10 @@ struct Split {
   return result;
 }
 
+/// The same of samples without classes.
+[[nodiscard]] inline Split split(std::int64_t samples, const DataSplitOptions& options = {}) {
+  require<OptionError>(samples >= 2, "split: ", samples, " samples; a training and a validation set need two");
+  return split(std::vector<std::int32_t>(to_size(samples)), 1, options);
+}
+
 }  // namespace lpw::inline LPW_ABI::data

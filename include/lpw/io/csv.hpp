@@ -8,14 +8,17 @@
 #include <cstdint>
 #include <filesystem>
 #include <set>
+#include <span>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
+#include <lpw/data/columns.hpp>
 #include <lpw/io/file.hpp>
 #include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/parse_double.hpp>
+#include <lpw/tensor/tensor.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::io {
@@ -30,7 +33,35 @@ struct Table {
 
   /// The numbers [F] of sample i.
   [[nodiscard]] const float* row(std::int64_t i) const { return values.data() + i * std::ssize(columns); }
+  /// Where a column of numbers stands. Throws OptionError for a name that none has.
+  [[nodiscard]] std::int64_t column(std::string_view name) const {
+    const auto found = std::find(columns.begin(), columns.end(), name);
+    require<OptionError>(found != columns.end(), "table: there is no column of numbers called ", name,
+                         "; the first is ", columns.empty() ? "none" : columns.front());
+    return found - columns.begin();
+  }
 };
+
+/// Columns of a table as a tensor [N, names]; all of numbers where none is named. Throws OptionError for a name that no
+/// column has.
+[[nodiscard]] inline Tensor<float, Cpu> columns_of(const Table& table, const std::vector<std::string>& names = {}) {
+  const auto& chosen = names.empty() ? table.columns : names;
+  std::vector<std::int64_t> places;
+  for (const auto& name : chosen) places.push_back(table.column(name));
+  Tensor<float, Cpu> result({table.rows, std::ssize(places)});
+  for (std::int64_t i = 0; i < table.rows; ++i)
+    std::transform(places.begin(), places.end(), result.row(i), [&](std::int64_t c) { return table.row(i)[c]; });
+  return result;
+}
+
+/// data::column_statistics of a table, over the samples that are trained with.
+[[nodiscard]] inline data::Normalization column_statistics(const Table& table, std::span<const std::int64_t> samples) {
+  return data::column_statistics(table.values, std::ssize(table.columns), samples);
+}
+/// data::standardize of a table.
+inline void standardize(Table& table, const data::Normalization& normalization) {
+  data::standardize(table.values, normalization);
+}
 
 /// What stands between fields where nobody says another.
 inline constexpr char comma = ',';

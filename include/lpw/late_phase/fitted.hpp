@@ -71,8 +71,11 @@ template <class W>
 /// The mean of minibatches' mean losses [1] over all their samples.
 class MeanLoss {
  public:
+  /// Throws ShapeError for a loss that is not one number.
   template <class Loss>
   void add(const Loss& loss, std::int64_t samples) {
+    require<ShapeError>(loss.shape().size() == 1, "mean loss: the loss is ", loss.shape(),
+                        "; expected [1], that of one network: reduce it by mean(loss)");
     sum_ += static_cast<double>(*to_host(loss.value()).data()) * static_cast<double>(samples);
     samples_ += static_cast<double>(samples);
   }

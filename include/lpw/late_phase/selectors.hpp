@@ -3,8 +3,10 @@
 #pragma once
 
 #include <algorithm>
+#include <initializer_list>
 #include <string>
 #include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -33,6 +35,14 @@ struct Selectors {
   explicit Selectors(const std::vector<std::string>& texts) {
     for (const std::string& text : texts) add(text);
   }
+  explicit Selectors(std::initializer_list<std::string> texts) : Selectors(std::vector<std::string>(texts)) {}
+  /// Ends the compilation with one line where a text is given as it is.
+  template <class Text>
+    requires std::is_convertible_v<const Text&, std::string_view> Selectors(const Text&) {
+      static_assert(std::is_void_v<Text>,
+                    "lpw: late-phase weights are chosen by groups, lpw::Group::rank_one, or by a text that "
+                    "lpw::Selectors::parse reads");
+    }
   /// The same, separated by commas: "batchnorm,head", "rank1", "layer3.*,fc.weight"; "none" for nothing.
   [[nodiscard]] static Selectors parse(std::string_view text) {
     std::vector<std::string> texts;

@@ -21,12 +21,16 @@ struct EqualConfidence {
 /// Gathers batches.
 class Confidences {
  public:
-  /// Adds a batch: probabilities [B, classes] and labels [B]. The confidence is the largest probability, the prediction
-  /// the first class that has it. Throws as Evaluator::add.
+  Confidences() = default;
+  explicit Confidences(const LabelOptions& options) : options_(options) {}
+
+  /// Adds a batch: probabilities [B, classes] and labels [B], those that are ignored left out. The confidence is the
+  /// largest probability, the prediction the first class that has it. Throws as Evaluator::add.
   template <Real T>
   void add(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
-    detail::check_labelled(probabilities, labels, "confidences");
+    detail::check_labelled(probabilities, labels, "confidences", options_);
     for (std::int64_t i = 0; i < probabilities.dim(0); ++i) {
+      if (options_.ignore_index == *labels.row(i)) continue;
       const T* row = probabilities.row(i);
       const T* best = std::max_element(row, row + probabilities.dim(1));
       samples_.emplace_back(static_cast<double>(*best), best - row == *labels.row(i));
@@ -50,6 +54,7 @@ class Confidences {
   }
 
  private:
+  LabelOptions options_;
   std::vector<std::pair<double, bool>> samples_;
 };
 

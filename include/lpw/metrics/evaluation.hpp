@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <array>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <vector>
 
@@ -35,15 +36,20 @@ class Evaluator {
   /// modern neural networks", 2017): bin m holds the samples with confidence in (m/15, (m+1)/15].
   static constexpr int bins = 15;
 
-  /// Adds a batch: probabilities [B, classes] and labels [B] in [0, classes). Throws ShapeError, or Error naming the
-  /// row that is no distribution or has an impossible label; nothing is added then.
+  Evaluator() = default;
+  explicit Evaluator(const LabelOptions& options) : options_(options) {}
+
+  /// Adds a batch: probabilities [B, classes] and labels [B] in [0, classes), or ignored: such a row counts in no
+  /// score, whatever it holds. Throws ShapeError, or Error naming the row that is no distribution or has an impossible
+  /// label; nothing is added then.
   template <Real T>
   void add(const Tensor<T, Cpu>& probabilities, const Tensor<std::int32_t, Cpu>& labels) {
-    detail::check_labelled(probabilities, labels, "evaluation");
+    detail::check_labelled(probabilities, labels, "evaluation", options_);
     const std::int64_t classes = probabilities.dim(1);
     for (std::int64_t i = 0; i < probabilities.dim(0); ++i) {
       const T* row = probabilities.row(i);
       const std::int32_t label = *labels.row(i);
+      if (options_.ignore_index == label) continue;
       const T* best = std::max_element(row, row + classes);
       Bin& bin = bins_[bin_of(static_cast<double>(*best))];
       bin.count += 1;
@@ -58,8 +64,14 @@ class Evaluator {
     }
   }
 
-  /// Over all samples added. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws Error if
-  /// there were none.
+  /// Says in one line that labels are of another type.
+  template <Real T, std::integral I>
+  void add(const Tensor<T, Cpu>&, const Tensor<I, Cpu>&) {
+    require_int32<I>();
+  }
+
+  /// Over all samples added that count. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws
+  /// Error if there were none.
   [[nodiscard]] Evaluation result() const {
     std::int64_t count = 0, correct = 0;
     double gap = 0;
@@ -97,6 +109,7 @@ class Evaluator {
     return static_cast<std::size_t>(std::clamp(static_cast<int>(std::ceil(confidence * bins)) - 1, 0, bins - 1));
   }
 
+  LabelOptions options_;
   std::array<Bin, bins> bins_{};
   double log_likelihood_ = 0, squares_ = 0;
 };

@@ -72,18 +72,20 @@ struct Slopes {
 
 /// The temperature from 1/100 to 100 under which labels [N] are likeliest by predictions [N, classes]. Their mean
 /// -log p is convex in the temperature's inverse, where Newton's steps look for its minimum between bounds. Throws
-/// ShapeError, and Error for a row that is no distribution, an impossible label, or no rows.
+/// ShapeError, and Error for a row that is no distribution, an impossible label, or no rows that count.
 [[nodiscard]] inline TemperatureFit fit_temperature(const Tensor<double, Cpu>& probabilities,
-                                                    const Tensor<std::int32_t, Cpu>& labels) {
+                                                    const Tensor<std::int32_t, Cpu>& labels,
+                                                    const LabelOptions& options = {}) {
   constexpr double limit = 100;
-  detail::check_labelled(probabilities, labels, "fit_temperature");
-  require<Error>(probabilities.dim(0) > 0, "fit_temperature: no samples");
-  const auto logs = log_probabilities(probabilities);
+  detail::check_labelled(probabilities, labels, "fit_temperature", options);
+  const auto [rows, their_labels] = detail::counted(probabilities, labels, options);
+  require<Error>(rows.dim(0) > 0, "fit_temperature: no samples");
+  const auto logs = log_probabilities(rows);
   double low = 1 / limit, high = limit, b = 1;
-  if (!(detail::slopes(logs, labels, high).first > 0)) return {1 / high, true};
-  if (!(detail::slopes(logs, labels, low).first < 0)) return {1 / low, true};
+  if (!(detail::slopes(logs, their_labels, high).first > 0)) return {1 / high, true};
+  if (!(detail::slopes(logs, their_labels, low).first < 0)) return {1 / low, true};
   for (int step = 0; step < 100 && high - low > 1e-14 * high; ++step) {
-    const auto [first, second] = detail::slopes(logs, labels, b);
+    const auto [first, second] = detail::slopes(logs, their_labels, b);
     if (first == 0) break;
     (first < 0 ? low : high) = b;
     const double next = second > 0 ? b - first / second : low;

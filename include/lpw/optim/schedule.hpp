@@ -72,13 +72,14 @@ struct PieceText {
   return {piece.substr(0, at), piece.substr(at + 1)};
 }
 
-/// Reads the curves of one schedule, whose text is in every message.
+/// Reads the curves of one schedule, whose text, as it was given, is in every message.
 class ScheduleReader {
  public:
-  ScheduleReader(std::string_view text, double learning_rate) : text_(text), rate_(learning_rate) {}
+  ScheduleReader(std::string_view given, double learning_rate) : given_(given), rate_(learning_rate) {}
 
-  [[nodiscard]] Schedule read() {
-    const ScheduleText parts = split_schedule(text_);
+  /// From the text with everything written out.
+  [[nodiscard]] Schedule read(std::string_view expanded) {
+    const ScheduleText parts = split_schedule(expanded);
     std::vector<SchedulePiece> pieces;
     for (std::size_t i = 0; i < parts.pieces.size(); ++i) {
       pieces.push_back(piece(split_piece(parts.pieces[i]), i + 1 == parts.pieces.size()));
@@ -90,7 +91,7 @@ class ScheduleReader {
  private:
   template <class... Parts>
   void expect(bool condition, const Parts&... parts) const {
-    require<OptionError>(condition, "schedule \"", text_, "\": ", parts...);
+    require<OptionError>(condition, "schedule \"", given_, "\": ", parts...);
   }
   [[nodiscard]] double number(std::string_view text) const {
     const auto value = parse_double(text);
@@ -145,7 +146,8 @@ class ScheduleReader {
       return made(LinearWarmup{length(parts[1]), count == 3 ? factor_of(parts[2]) : 0});
     const bool whole = (name == "cosine" || name == "anneal" || name == "one-cycle") && count == 1;
     expect(!whole, '"', name, "\" alone lasts for all epochs; write its lengths out in iterations");
-    fail<OptionError>("schedule \"", text_, "\": ", forms_);
+    expect(forms_ != schedule_forms, "there is no curve \"", name, "\"; ", forms_);
+    fail<OptionError>("schedule \"", given_, "\": ", forms_);
   }
   template <class C>
   [[nodiscard]] static SchedulePiece made(C curve) {
@@ -186,7 +188,7 @@ class ScheduleReader {
     return cycle;
   }
 
-  std::string_view text_;
+  std::string_view given_;
   double rate_;
   const char* forms_ = schedule_forms;  // of the curve that is read
 };
@@ -235,8 +237,7 @@ class ScheduleReader {
 /// epochs, or in iterations after "iterations:"; FIRST, LOWEST and FINAL are rates, which are divided by
 /// `learning_rate`. Throws OptionError naming what is wrong.
 [[nodiscard]] inline Schedule parse_schedule(std::string_view given, double learning_rate, double epochs) {
-  const std::string text = expand_schedule(given, learning_rate, epochs);
-  return detail::ScheduleReader(text, learning_rate).read();
+  return detail::ScheduleReader(given, learning_rate).read(expand_schedule(given, learning_rate, epochs));
 }
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -136,6 +136,12 @@ LPW_HOST_DEVICE constexpr void store(T& to, Accumulate<T> value) {
 template <class T>
 concept Real = std::is_same_v<T, float> || std::is_same_v<T, double> || std::is_same_v<T, bfloat16>;
 
+/// Ends the compilation with one line where labels, or places of a table, are numbers of another type.
+template <class I>
+constexpr void require_int32() {
+  static_assert(std::is_same_v<I, std::int32_t>, "lpw: labels are std::int32_t, lpw::Tensor<std::int32_t, Device>");
+}
+
 /// "F32", "BF16", "F16", "F64", "I32", "I64" or "U8", as in safetensors files.
 template <class T>
 [[nodiscard]] constexpr std::string_view dtype_name() {

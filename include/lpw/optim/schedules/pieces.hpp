@@ -4,6 +4,7 @@
 
 #include <cstdint>
 #include <limits>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -42,6 +43,14 @@ struct Schedule {
         : pieces(std::move(of)), unit(in) {
       require<OptionError>(!pieces.empty(), "schedule: has no curve; expected at least one");
     }
+
+    /// Ends the compilation with one line where a text is given as it is.
+    template <class Text>
+      requires std::is_convertible_v<const Text&, std::string_view> Schedule(const Text&) {
+        static_assert(std::is_void_v<Text>,
+                      "lpw: a schedule is a curve, lpw::optim::Cosine{200}, or of a text that "
+                      "lpw::optim::parse_schedule(text, learning_rate, epochs) reads");
+      }
 
     template <class C>
     [[nodiscard]] static constexpr bool by_iteration() {
