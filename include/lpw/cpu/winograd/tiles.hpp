@@ -151,8 +151,12 @@ void leave(const Window<T>& window, std::int64_t ahead, std::int64_t channels, c
                                if (!whole && !window.inside(i, j)) return;
                                const std::int64_t at = window.offset(i, j) + c;
                                will_write(window.image + at + ahead);
-                               if (addend) y += load(addend + at);
+                               if (addend) {
+                                 will_read(addend + at + ahead);
+                                 y += load(addend + at);
+                               }
                                store(window.image + at, y);
+                               seen.will_add(at + ahead);
                                seen.add(i, j, at, rounded<T>(y));
                              });
     seen.finish();
