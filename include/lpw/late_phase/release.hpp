@@ -385,6 +385,7 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options,
   });
 }
 
+/// The same where nothing follows the network: no optimizer, no average.
 template <nn::Visitable M>
 void release(M& network, const ReleaseOptions& options) {
   release(network, NoOptimizer{}, options);
