@@ -5,6 +5,9 @@
 #   lpw_check_cuda(<target>)   with LPW_CUDA_QUICKLY a target that has no kernels of its own, in a build for no GPU, is
 #                              parsed for the GPU, templates and all, and no code made: tests/structure/kernels.cu has
 #                              it made of every kernel of lpw's
+#   lpw_parse_cuda(<name> <source>...)   where LPW_CUDA_PARSED is true, which is so in the same builds: a target that
+#                              parses sources with kernels of lpw's alone, which nobody links: nvcc's front end for the
+#                              host and the host compiler's, and no code of either
 # and LPW_CUDA_UNSEEN, which is true where the architectures are virtual: what is built then is for no GPU, and compiled
 # to know that it compiles.
 set(LPW_CUDA_FOUND FALSE)
@@ -106,10 +109,32 @@ function(lpw_use_cuda target)
   target_link_libraries(${target} PRIVATE lpw_cuda_flags)
 endfunction()
 
+set(LPW_CUDA_PARSED FALSE)
+if(LPW_CUDA_QUICKLY AND LPW_CUDA_UNSEEN AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  set(LPW_CUDA_PARSED TRUE)
+endif()
+
 function(lpw_check_cuda target)
-  if(LPW_CUDA_QUICKLY AND LPW_CUDA_UNSEEN AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+  if(LPW_CUDA_PARSED)
     target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fdevice-syntax-only>)
   endif()
+endfunction()
+
+function(lpw_parse_cuda name)
+  set(number 0)
+  set(sources "")
+  foreach(source ${ARGN})  # the device's front end, which writes all templates out before it is told to end, sees none
+    math(EXPR number "${number} + 1")
+    set(parsed ${CMAKE_CURRENT_BINARY_DIR}/parsed/${name}_${number}.cpp)
+    file(CONFIGURE OUTPUT ${parsed} CONTENT "#ifndef __CUDA_ARCH__\n#include \"${source}\"\n#endif\n" @ONLY)
+    list(APPEND sources ${parsed})
+  endforeach()
+  add_library(${name} OBJECT)
+  target_link_libraries(${name} PRIVATE lpw::lpw lpw_program_flags)
+  lpw_use_cuda(${name} ${sources})
+  target_compile_options(${name} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:-Xcompiler=-fsyntax-only>)
+  set_target_properties(${name} PROPERTIES CXX_EXTENSIONS OFF
+    CUDA_COMPILER_LAUNCHER "sh;${PROJECT_SOURCE_DIR}/cmake/empty_object.sh")
 endfunction()
 
 function(lpw_add_cuda_program name)

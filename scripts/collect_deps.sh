@@ -15,17 +15,15 @@ benchmark=libbenchmark-dev
 most_megabytes=30
 
 command -v dpkg-query >/dev/null || die "this is not Debian or Ubuntu: there is no dpkg-query"
-[ ! -e "$folder" ] || [ -z "$(ls -A "$folder")" ] || [ -f "$folder/.lpw-deps" ] ||
-  die "$folder is not empty and not of an earlier call"
 dpkg-query -L "${packages[@]}" >/dev/null 2>&1 || die "packages are missing: apt-get install ${packages[*]} $benchmark"
 if ! dpkg-query -L "$benchmark" >/dev/null 2>&1; then
   echo "$benchmark is not installed: the benchmarks will be left out"
   benchmark=""
 fi
 
+own_folder "$folder"
 rm -rf "$folder"
-mkdir -p "$folder"
-touch "$folder/.lpw-deps"
+own_folder "$folder"
 
 # CMake packages name their files relative to their own place, so what lies under /usr keeps its layout; documentation
 # is left behind. Links become files: only the library's own name is needed of its links. Of toml++ the headers are

@@ -6,8 +6,10 @@ unset CDPATH  # by which cd goes elsewhere and says so
 cd -- "$(dirname -- "${BASH_SOURCE[0]}")/.."
 
 say() { printf '\n== %s\n' "$*"; }
+# die MESSAGE...: one line, whatever a name in it has (a newline, a terminal's escape sequence), and the end.
 die() {
-  printf '%s: %s\n' "$0" "$*" >&2
+  local line="$0: $*"
+  printf '%s\n' "${line//[[:cntrl:]]/?}" >&2
   exit 1
 }
 
@@ -21,13 +23,33 @@ show_help() {
 # absolute PATH: as the caller means it, who stands elsewhere.
 absolute() { case $1 in /*) printf '%s\n' "$1" ;; *) printf '%s\n' "$OLDPWD/$1" ;; esac; }
 
-# set_option --NAME VALUE ...: sets the variable NAME; files and folders are as the caller means them.
+# set_option --NAME VALUE ...: sets the variable NAME; files and folders are as the caller means them, and counts are
+# decimal (to bash 010 is eight).
 set_option() {
   [ $# -ge 2 ] || die "$1 needs a value (see --help)"
+  local least=1
   case $1 in
     --build | --json | --out) declare -g "${1#--}=$(absolute "$2")" ;;
+    --batch | --images | --cores | --iterations | --members | --minutes | --processes | --replicated | --rounds | \
+      --samples | --seconds | --threads)
+      case $1 in --batch | --images) least=0 ;; esac  # which is all, or what is usual
+      [[ $2 =~ ^[0-9]{1,9}$ && $((10#$2)) -ge $least ]] ||
+        die "$1: expected a whole number from $least to 999999999, found $2"
+      declare -g "${1#--}=$((10#$2))" ;;
     *) declare -g "${1#--}=$2" ;;
   esac
+}
+
+is_empty() { (shopt -s nullglob dotglob; files=("$1"/*); [ ${#files[@]} = 0 ]); }
+
+# own_folder FOLDER: makes it. What is in it may be removed from then on; a folder that has files and was not made so
+# stays as it is.
+own_folder() {
+  local marker=$1/.lpw-made
+  [ ! -e "$1" ] || [ -f "$marker" ] || { [ -d "$1" ] && is_empty "$1"; } ||
+    die "$1 is there and not of an earlier call: choose another folder, or move it elsewhere"
+  mkdir -p -- "$1"
+  touch -- "$marker"
 }
 
 # Compilers of this template code take up to 2 GB each.

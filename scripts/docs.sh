@@ -17,8 +17,8 @@ for tool in doxygen python3 awk; do
   command -v $tool >/dev/null || { echo "SKIPPED: there is no $tool (Debian and Ubuntu: scripts/setup.sh)"; exit 77; }
 done
 
+own_folder "$out"
 rm -rf "$out/html" "$out/pages"
-mkdir -p "$out"
 python3 -B docs/doxygen/pages.py . "$out/pages"
 theme=/usr/share/doxygen-awesome-css
 styles=docs/doxygen/style.css

@@ -7,7 +7,7 @@
 set -euo pipefail
 unset CDPATH
 
-die() { echo "download_data.sh: $*" >&2; exit 1; }
+die() { local line="download_data.sh: $*"; printf '%s\n' "${line//[[:cntrl:]]/?}" >&2; exit 1; }
 usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 need() { command -v "$1" >/dev/null || die "$1 is needed and not installed"; }
 

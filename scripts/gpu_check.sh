@@ -42,7 +42,6 @@ read -ra stages <<<"${stages//,/ }"
 for stage in "${stages[@]}"; do
   [ -n "${limits[$stage]:-}" ] || die "--stages $stage: expected some of ${all_stages[*]}"
 done
-[[ $minutes =~ ^[1-9][0-9]*$ ]] || die "--minutes $minutes: expected a whole number of minutes"
 [[ $arch =~ ^[0-9]*$ ]] || die "--arch $arch: expected a number, as in 90"
 wanted() { [[ " ${stages[*]} " == *" $1 "* ]]; }
 
@@ -65,14 +64,12 @@ done
 [ -z "${LPW_DEPS_DIR:-}" ] || [ -d "$LPW_DEPS_DIR" ] ||
   die "LPW_DEPS_DIR=$LPW_DEPS_DIR: no such folder; scripts/collect_deps.sh makes it"
 
-# Only a folder that this script made is emptied: its marker tells.
 for folder in "$out/logs" "$out/data"; do
-  [ ! -e "$folder" ] && [ ! -L "$folder" ] || { [ ! -L "$folder" ] && [ -f "$folder/.lpw-gpu-report" ]; } ||
-    die "$folder is there and not of an earlier report: choose another folder with --out, or move it elsewhere"
+  own_folder "$folder"
+  rm -rf "$folder"
+  own_folder "$folder"
 done
-rm -rf "$out/logs" "$out/data"
-mkdir -p "$out/logs" "$out/data" "$build"
-touch "$out/logs/.lpw-gpu-report" "$out/data/.lpw-gpu-report"
+mkdir -p "$build"
 out=$(cd -- "$out" && pwd) build=$(cd -- "$build" && pwd)
 rm -f "$out"/gpu_report.{md,json}
 deadline=$((60 * minutes - 10))  # a moment for the report

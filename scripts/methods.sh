@@ -30,7 +30,6 @@ program=$build/examples/cifar
 [ -x "$program" ] ||
   die "$build/examples/cifar: not built; cmake --preset release && cmake --build --preset release --target cifar"
 command -v python3 >/dev/null || die "python3 is not installed, which makes the table"
-[[ $images =~ ^[0-9]+$ ]] || die "--images $images: expected a number"
 
 run() {  # run METHOD: trains with it; what it prints goes into its log
   local method=$1 file=examples/configs/methods/$1.toml network=$model options
@@ -45,7 +44,7 @@ run() {  # run METHOD: trains with it; what it prints goes into its log
   }
 }
 
-mkdir -p "$out"
+own_folder "$out"
 for method in "${methods[@]}"; do
   begin=$SECONDS
   run "$method"

@@ -8,7 +8,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
-die() { echo "plot.sh: $*" >&2; exit 1; }
+die() { local line="plot.sh: $*"; printf '%s\n' "${line//[[:cntrl:]]/?}" >&2; exit 1; }
 usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 
 out="" runs=()
@@ -41,7 +41,7 @@ loss="" metrics="" rates="" releases="" metric=metric last=2
 for i in "${!runs[@]}"; do
   csv=${runs[$i]}/metrics.csv colour="linecolor rgb '#${colours[i % ${#colours[@]}]}'" data="'$i'"
   [ -f "$csv" ] || die "$csv: no such file; ${runs[$i]} is not the folder of a run that has trained an epoch"
-  csv=$csv LC_ALL=C awk -F, '
+  csv=${csv//[[:cntrl:]]/?} LC_ALL=C awk -F, '
     BEGIN { csv = ENVIRON["csv"] }
     NR == 1 {
       for (c = 1; c <= NF; c++) {

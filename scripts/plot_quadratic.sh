@@ -6,7 +6,7 @@
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
-die() { echo "plot_quadratic.sh: $*" >&2; exit 1; }
+die() { local line="plot_quadratic.sh: $*"; printf '%s\n' "${line//[[:cntrl:]]/?}" >&2; exit 1; }
 usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 
 out="" folder=""

@@ -14,7 +14,7 @@
 #SBATCH --open-mode=append
 set -euo pipefail
 unset CDPATH
-die() { echo "slurm.sh: $*" >&2; exit 1; }
+die() { local line="slurm.sh: $*"; printf '%s\n' "${line//[[:cntrl:]]/?}" >&2; exit 1; }
 usage() { awk 'NR == 1 { next } !/^#/ { exit } { sub(/^# ?/, ""); print }' <"$0"; }  # the comment above
 
 case ${1:-} in

@@ -50,10 +50,46 @@ stage() {
   local name=$1 begin=$SECONDS
   shift
   say "$name"
-  "$@"
+  if ! "$@"; then
+    took "$begin" "$name, which failed"
+    exit 1
+  fi
   took "$begin" "$name"
 }
 took() { stages+=("$(printf '%5d s  %s' $((SECONDS - $1)) "$2")"); }
+# What stages there were, and the slowest ten of what was built and of what was tested: at the end, and where a stage
+# fails.
+slowest_builds() {
+  local preset
+  for preset in ci asan x86-64-v2; do
+    [ -f "build/$preset/.ninja_log" ] || continue
+    awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' \
+      "build/$preset/.ninja_log"
+  done | sort -rn | awk '!seen[$0]++' | awk 'NR <= 10'
+}
+slowest_tests() {
+  local preset
+  for preset in ci asan x86-64-v2; do
+    awk -v preset="$preset" '/^---/ { exit }
+      { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
+      "build/$preset/Testing/Temporary/CTestCostData.txt" 2>/dev/null || true
+  done | sort -rn | awk 'NR <= 10'
+}
+lists() {
+  say "Stages"
+  printf '%s\n' "${stages[@]}"
+  say "Slowest builds"
+  slowest_builds
+  say "Slowest tests"
+  slowest_tests
+}
+log="" listed=""
+conclude() {
+  [ $? = 0 ] || [ -n "$listed" ] || [ ${#stages[@]} = 0 ] || lists
+  [ -z "$log" ] || rm -f "$log"
+}
+trap conclude EXIT
+
 build() {  # build PRESET OPTION...
   cmake --preset "$1" "${options[@]}" "${@:2}" && cmake --build --preset "$1" --parallel "$jobs"
 }
@@ -118,39 +154,16 @@ else
   stage "Machine code of the kernels" ctest --preset ci -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
 fi
 
-# The slowest ten of what was built, and of what was tested.
-slowest_builds() {
-  local preset
-  for preset in ci asan x86-64-v2; do
-    [ -f "build/$preset/.ninja_log" ] || continue
-    awk -F'\t' -v preset="$preset" 'NR > 1 { printf "%7.1f s  %s: %s\n", ($2 - $1) / 1000, preset, $4 }' \
-      "build/$preset/.ninja_log"
-  done | sort -rn | awk '!seen[$0]++' | awk 'NR <= 10'
-}
-slowest_tests() {
-  local preset
-  for preset in ci asan x86-64-v2; do
-    awk -v preset="$preset" '/^---/ { exit }
-      { cost = $NF; sub(/ [0-9]+ [^ ]+$/, ""); printf "%7.1f s  %s: %s\n", cost, preset, $0 }' \
-      "build/$preset/Testing/Temporary/CTestCostData.txt" 2>/dev/null || true
-  done | sort -rn | awk 'NR <= 10'
-}
-
 # ctest's summary comes last, so it is kept until the lists have been printed; where tests fail they are printed as
 # well.
 log=$(mktemp)
-trap 'rm -f "$log"' EXIT
 say "Tests of the release build"
 begin=$SECONDS status=0
 run_tests ci -E "$kernels" | tee "$log" || status=$?
 took "$begin" "Tests of the release build"
 took 0 "in all"
-say "Stages"
-printf '%s\n' "${stages[@]}"
-say "Slowest builds"
-slowest_builds
-say "Slowest tests"
-slowest_tests
+lists
+listed=1
 say "Tests of the release build, in short"
 sed -n '/tests passed, /,$p' "$log"
 exit "$status"

@@ -6,8 +6,10 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
 #include <charconv>
+#include <csignal>
 #include <cstdio>
 #include <cstring>
 #include <ctime>
@@ -17,6 +19,9 @@
 #include <string_view>
 #include <system_error>
 #include <vector>
+
+#include <lpw/tensor/error.hpp>
+#include <lpw/train/run_folder.hpp>
 
 namespace {
 
@@ -133,18 +138,67 @@ int become_trainer(const Arguments& arguments) {
   return 1;
 }
 
+volatile std::sig_atomic_t started = 0;  // the trainer's process
+
+/// While one is alive, a signal that would end this process is the trainer's, which saves what it has, and ends. One
+/// that is ignored stays so.
+class HandedOn {
+ public:
+  HandedOn() {
+    struct sigaction action {};
+    action.sa_handler = [](int signal) {
+      if (started > 0) ::kill(started, signal);
+    };
+    sigemptyset(&action.sa_mask);
+    sigemptyset(&signals_);
+    for (auto& [signal, before] : before_) {
+      sigaction(signal, nullptr, &before);
+      if (before.sa_handler == SIG_IGN) continue;
+      sigaction(signal, &action, nullptr);
+      sigaddset(&signals_, signal);
+    }
+    sigprocmask(SIG_BLOCK, &signals_, nullptr);
+  }
+  ~HandedOn() {
+    for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
+    started = 0;
+  }
+  HandedOn(const HandedOn&) = delete;
+  HandedOn& operator=(const HandedOn&) = delete;
+
+  /// They wait from the beginning until there is somebody to take them.
+  void begin() const { sigprocmask(SIG_UNBLOCK, &signals_, nullptr); }
+
+ private:
+  struct Taken {
+    int signal;
+    struct sigaction before {};
+  };
+  std::array<Taken, 3> before_{{{SIGINT}, {SIGTERM}, {SIGHUP}}};
+  sigset_t signals_;
+};
+
 /// Runs the trainer to its end and returns its exit code; `silent`: it prints nothing but what is wrong.
 [[nodiscard]] int run_trainer(const Arguments& arguments, bool silent = false) {
   std::fflush(stdout);
+  const HandedOn signals;
   const pid_t child = ::fork();
   if (child == 0) {
+    ::setpgid(0, 0);  // or what a terminal sends to all would reach it twice, and end it at once
+    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
+      if (struct sigaction now{}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
+        std::signal(signal, SIG_DFL);
+    signals.begin();
     if (silent && !std::freopen("/dev/null", "w", stdout)) ::_exit(1);
     ::_exit(become_trainer(arguments));
   }
+  started = child;
+  signals.begin();
   int status = 1;
   while (child > 0 && ::waitpid(child, &status, 0) < 0 && errno == EINTR) {
   }
   if (child < 0) std::fprintf(stderr, "finetune: cannot start a process: %s\n", std::strerror(errno));
+  if (child > 0 && WIFSIGNALED(status)) return 128 + WTERMSIG(status);
   return child > 0 && WIFEXITED(status) ? WEXITSTATUS(status) : 1;
 }
 
@@ -160,18 +214,19 @@ int become_trainer_with_recipe(const Arguments& arguments) {
   return become_trainer(joined({"--config", "/proc/self/fd/" + std::to_string(file)}, arguments));
 }
 
-/// A run folder of its own.
+/// A run folder that no other run has. Throws lpw::Error where it cannot be made.
 [[nodiscard]] std::string new_folder() {
   char name[64];
   const std::time_t now = std::time(nullptr);
   std::strftime(name, sizeof name, "runs/finetune-%Y%m%d-%H%M%S", std::localtime(&now));
-  return name;
+  return lpw::train::make_new_folder(name).string();
 }
 
 int demonstrate(Arguments arguments) {
+  // It says why, where something is wrong with the options.
+  if (run_trainer(joined(joined(tuning, arguments), {"--dry-run"}), true) != 0) return 1;
   const std::string out = value_of(arguments, "out").empty() ? new_folder() : value_of(arguments, "out");
   if (!has(arguments, "out")) arguments = joined({"--out", out}, arguments);
-  if (run_trainer(joined(joined(tuning, arguments), {"--dry-run"}), true) != 0) return 1;  // which says why
   const std::string before = out + "-pretrained", model = before + "/model.safetensors";
   Arguments machine;
   for (const char* name : {"device", "threads", "precision"})
@@ -207,5 +262,10 @@ int main(int argc, char** argv) {
   if (any({"config", "eval"}) || goes_on) return become_trainer(arguments);  // which say all of it
   if (any({"data", "init", "model"})) return become_trainer_with_recipe(arguments);
   if (any({"dry-run"})) return become_trainer(joined(tuning, arguments));
-  return demonstrate(arguments);
+  try {
+    return demonstrate(arguments);
+  } catch (const lpw::Error& error) {
+    std::fprintf(stderr, "finetune: %s\n", error.what());
+    return 1;
+  }
 }

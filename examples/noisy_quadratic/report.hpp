@@ -8,6 +8,7 @@
 #include <utility>
 #include <vector>
 
+#include <lpw/tensor/float_bits.hpp>
 #include <lpw/tensor/text.hpp>
 
 #include "closed_form.hpp"
@@ -77,7 +78,7 @@ struct Row {
     text += lpw::to_text(row.training, ',', row.readout, ',', row.members, ',', row.iterations, ',', row.samples, ',',
                          lpw::shortest(row.expected), ',', lpw::shortest(row.simulated), ',',
                          lpw::shortest(row.standard_error), ',', lpw::significant(row.off, 4), ',',
-                         std::isnan(row.limit) ? "" : lpw::shortest(row.limit), '\n');
+                         lpw::is_nan(row.limit) ? "" : lpw::shortest(row.limit), '\n');
   return text;
 }
 
@@ -89,7 +90,7 @@ inline void print_table(const std::vector<Row>& rows) {
     if (row.last)
       std::printf("  %-26s %-16s %7lld %12.6f %12.6f %10.6f %6.2f %12s\n", row.training.c_str(), row.readout.c_str(),
                   static_cast<long long>(row.members), row.expected, row.simulated, row.standard_error, row.off,
-                  std::isnan(row.limit) ? "" : lpw::fixed(row.limit, 6).c_str());
+                  lpw::is_nan(row.limit) ? "" : lpw::fixed(row.limit, 6).c_str());
 }
 
 /// How many rows are more than three standard errors off, which NaN is.

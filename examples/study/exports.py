@@ -9,7 +9,7 @@ import shutil
 
 import contents
 from figures import SCORES, TRAINING, figures, final_runs
-from folders import Place, toml_line
+from folders import Place, toml_line, write_whole
 from pictures import curves_picture, differences_picture, rows
 from plan import PATHS, require
 from tables import table
@@ -129,4 +129,4 @@ def embedded(study, text, document):
 def embed(study, expected, document):
     text = document.read_text(encoding="utf-8")
     begin, end = embedded(study, text, document)
-    document.write_text(text[:begin] + "\n" + expected.strip() + "\n" + text[end:], encoding="utf-8")
+    write_whole(document, text[:begin] + "\n" + expected.strip() + "\n" + text[end:])

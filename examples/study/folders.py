@@ -7,6 +7,7 @@ import json
 import math
 import os
 import pathlib
+import stat
 
 from plan import MACHINE, PATHS, flat, is_path, read_toml, require
 
@@ -23,7 +24,12 @@ def write_whole(path, text):
     """Whole or not at all, whatever ends the process."""
     path.parent.mkdir(parents=True, exist_ok=True)
     unfinished = path.with_name(path.name + ".new")
-    unfinished.write_text(text, encoding="utf-8")
+    unfinished.unlink(missing_ok=True)  # which may be a pipe, or another file's second name
+    mode = stat.S_IMODE(path.stat().st_mode) if path.exists() else None
+    with open(os.open(unfinished, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666), "w", encoding="utf-8") as file:
+        if mode is not None:
+            os.fchmod(file.fileno(), mode)
+        file.write(text)
     os.replace(unfinished, path)
 
 

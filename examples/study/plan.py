@@ -16,6 +16,11 @@ SCORES = {"cifar": ("valid_accuracy", "valid_nll"), "enwik8": ("valid_bpc",)}  #
 MADE = ("table.md", "results.json", "results.csv", "curves.svg", "differences.svg")  # beside the methods' folders
 
 
+def one_line(text):
+    """A message, whatever a name in it has: a newline, or a terminal's escape sequence."""
+    return "".join(c if c.isprintable() else "?" for c in str(text))
+
+
 class Refused(Exception):
     """A study that cannot be run, or runs that are not its own: one line that says why."""
 

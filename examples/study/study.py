@@ -17,7 +17,7 @@ import pictures
 import contents
 from figures import figures, final_runs, write
 from folders import Place, write_whole
-from plan import ROOT, Refused, is_path, load, require
+from plan import ROOT, Refused, is_path, load, one_line, require
 from runs import Interrupted, Workers, find_program, say
 from tables import has_ended, table
 
@@ -161,10 +161,10 @@ def main():
     try:
         return run(arguments())
     except Refused as error:
-        print(f"study.py: {error}", file=sys.stderr)
+        print(f"study.py: {one_line(error)}", file=sys.stderr)
         return 1
     except OSError as error:
-        print(f"study.py: {error.filename}: {error.strerror}", file=sys.stderr)
+        print(f"study.py: {one_line(error.filename)}: {error.strerror}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         say("interrupted")

@@ -2,6 +2,7 @@
 
 import json
 import shlex
+import textwrap
 
 from figures import SCORES, TRAINING
 from plan import ROOT
@@ -75,11 +76,14 @@ def _scores(study, methods):
         rows.append(row)
     baseline = study.methods[study.baseline].title
     some_diverged = any(method["diverged"] for method in methods.values())
+    reading = textwrap.fill(
+        "Means over seeds ± half of their 95 % confidence interval (Student's t). Differences are those to "
+        f"{baseline} over equal seeds, bold where the interval leaves out 0; each interval is for itself, and of "
+        "twenty one is expected to leave out 0 by chance. Training is that of the last epoch, as trained on.",
+        width=100,
+    )
     return (
-        f"{_markdown(title, rows)}\n\n"
-        "Means over seeds ± half of their 95 % confidence interval (Student's t). Differences are those to\n"
-        f"{baseline} over equal seeds, bold where the interval leaves out 0; each interval is for itself, and of\n"
-        "twenty one is expected to leave out 0 by chance. Training is that of the last epoch, as trained on."
+        f"{_markdown(title, rows)}\n\n{reading}"
         + ("\nFigures of a method of which runs diverged are of the others alone." if some_diverged else "")
     )
 

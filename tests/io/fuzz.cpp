@@ -4,7 +4,9 @@
 #include <cstring>
 #include <string>
 
+#include <lpw/data/normalization.hpp>
 #include <lpw/io/checkpoint.hpp>
+#include <lpw/io/class_names.hpp>
 #include <lpw/io/safetensors.hpp>
 
 #include "catch.hpp"
@@ -128,4 +130,29 @@ TEST_CASE("fuzz: checkpoints", "[io]") {
     (void)read_all(checkpoint.tensors);
     (void)checkpoint.meta.dump(-1, ' ', false, nlohmann::json::error_handler_t::replace);
   });
+}
+
+TEST_CASE("fuzz: what a network's file says of its classes and images", "[io]") {
+  constexpr std::string_view pieces[] = {"[",   "]",     "\"",  ",",       "/",       "null",
+                                         "0.5", "1e999", "nan", "\\ud800", "imagenet"};
+  const std::vector<std::string> names{"cat", "dog", "a \"horse\""};
+  Fuzz random(4);
+  std::int64_t taken = 0, refused = 0;
+  for (std::int64_t left = fuzz_inputs(2000); left > 0; --left) {
+    try {
+      const auto found =
+          io::class_names_in({{"classes", random.damaged(io::describe_class_names(names), pieces)}}, "f");
+      CHECK(io::class_names_in({{"classes", io::describe_class_names(found)}}, "f") == found);
+      const auto images = lpw::data::parse_normalization(random.damaged("0.5,0.25,0.125/0.2,0.3,0.4", pieces));
+      CHECK(images.mean.size() == 3);
+      for (const float stddev : images.stddev) CHECK(stddev > 0);
+      ++taken;
+    } catch (const lpw::FileError&) {
+      ++refused;
+    } catch (const lpw::OptionError&) {
+      ++refused;
+    }
+  }
+  CHECK(taken > 0);
+  CHECK(refused > 0);
 }

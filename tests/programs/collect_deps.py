@@ -62,7 +62,7 @@ def refusals(folder):
     (folder / "full" / "file").write_text("of somebody")
     for arguments, says in [
         ([], "expected one argument"),
-        ([folder / "full"], "is not empty and not of an earlier call"),
+        ([folder / "full"], "is there and not of an earlier call"),
     ]:
         done = subprocess.run(
             ["bash", SCRIPT, *arguments], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60

@@ -1,6 +1,8 @@
-"""Usage: faults.py CIFAR|ENWIK8 FAULTS_SO
+"""Usage: faults.py CIFAR|ENWIK8 FAULTS_SO [EVALUATE]
 Each operation on the files of a run goes wrong in turn: the process is killed before it, the disk is full or fails, or
 it is interrupted. Whatever then is in the folder is whole, and --resume ends with the bits of the undisturbed run.
+
+So with the results of an evaluation: those of an earlier one stay until there are new ones.
 
 A sample of the operations and kinds is tried, or with LPW_TEST_LONG=1 each of each."""
 
@@ -9,11 +11,13 @@ import json
 import os
 import random
 import shutil
+import subprocess
 import sys
 
 from trainer import NAME, TINY, check, check_same, main, make_text, metrics, read_checkpoint, results, run
 
 LIBRARY = os.path.abspath(sys.argv[2])
+EVALUATE = sys.argv[3:]
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
 SAMPLE = 6 if NAME == "cifar" else 40  # runs with a fault; those of the text take some 20 ms
 KINDS = {
@@ -34,7 +38,7 @@ def smallest(folder):
     return both + "--hidden 4 --embedding 2 --batch 3".split() + ["--data", folder / "text"]
 
 
-def run_with_fault(arguments, out, at, kind):
+def run_with_fault(arguments, out, at, kind, start=run):
     """Returns the process and the number of operations on files in `out`, None where it was killed."""
     count = out.parent / "count"
     count.unlink(missing_ok=True)
@@ -46,7 +50,7 @@ def run_with_fault(arguments, out, at, kind):
         "FAULT_AT": str(at),
         "FAULT_KIND": kind,
     }
-    done = run(*arguments, "--out", out, env=environment)
+    done = start(*arguments, "--out", out, env=environment)
     return done, int(count.read_text()) if count.exists() else None
 
 
@@ -128,4 +132,38 @@ def interruptions_do_no_harm(folder):
         check_same(folder / "run", results(folder / "undisturbed"), "interrupted operations")
 
 
-main(every_operation_goes_wrong, interruptions_do_no_harm)
+def evaluations_are_whole(folder):
+    if not EVALUATE:
+        return
+
+    def evaluate(*arguments, env):
+        return subprocess.run([*EVALUATE, *map(str, arguments)], capture_output=True, text=True, env=env)
+
+    network, out = folder / "network", folder / "scores"
+    check(run(*smallest(folder), "--out", network).returncode == 0, "no network")
+    arguments = ["--network", network, "--threads", 1, "--test-subset", 10]
+    done, operations = run_with_fault(arguments, out, 0, "none", evaluate)
+    check(done.returncode == 0 and operations, done.stderr)
+    before = {path.name: path.read_bytes() for path in out.iterdir()}
+    check("evaluation.json" in before and len(before) == 3, sorted(before))
+    pairs = [(at, name) for at in range(1, operations + 1) for name in KINDS]
+    noticed = 0
+    for at, name in pairs if LONG else random.sample(pairs, 10):
+        what = f"evaluate: {name}, operation {at} of {operations}"
+        done, _ = run_with_fault(arguments, out, at, KINDS[name], evaluate)
+        if name == "killed":
+            check(done.returncode == -9, f"{what}: exit code {done.returncode}: {done.stderr}")
+        elif done.returncode != 0:
+            named = done.stderr.startswith(f"evaluate: {out}") and done.stderr.count("\n") == 1
+            check(done.returncode == 1 and named, f"{what}: exit code {done.returncode}: {done.stderr!r}")
+        noticed += done.returncode != 0
+        after = {path.name: path.read_bytes() for path in out.iterdir() if not path.name.endswith(".tmp")}
+        check(after == before, f"{what}: {sorted(after)} are not what was there")
+        left = [path.name for path in out.iterdir() if path.name.endswith(".tmp")]
+        check(name == "killed" or not left, f"{what}: {left} left behind")
+        for unfinished in left:
+            (out / unfinished).unlink()
+    check(noticed > 2, "most faults were not noticed")
+
+
+main(every_operation_goes_wrong, interruptions_do_no_harm, evaluations_are_whole)

@@ -291,6 +291,9 @@ def finetune_has_its_recipe(folder):
         done = subprocess.run([FINETUNE, *wrong, "--out", folder / "demo"], capture_output=True, text=True)
         check(done.returncode != 0 and wrong[0] in done.stderr, f"{wrong}: {done.stdout}{done.stderr}")
     check(not (folder / "demo-pretrained").exists(), "it trained before its options were read")
+    for wrong in (["--members", "0"], ["--members", "010x"], ["--late-lr", "nan"], ["--late-lr", ""], ["--lr", "-1"]):
+        done = subprocess.run([FINETUNE, *data, *wrong, "--dry-run"], capture_output=True, text=True)
+        check(done.returncode != 0 and f"{wrong[0]}: expected a" in done.stderr, f"{wrong}: {done.stderr}")
     configs = sorted(CONFIGS.glob("finetune-*.toml"))
     check([path.stem[9:] for path in configs] == ["densenet161", "resnet152", "resnet50"], f"found {configs}")
     for path in configs:
@@ -313,6 +316,24 @@ def finetune_has_its_recipe(folder):
     check("start from" in printed and "4 members averaged" in printed, printed)
 
 
+def demonstrations_have_folders_of_their_own_and_obey_signals(folder):
+    (folder / "runs").mkdir()
+    demo = dict(cwd=folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    started = [subprocess.Popen([FINETUNE, "--threads", "1"], **demo) for _ in range(2)]
+    for process, sign in zip(started, (signal.SIGTERM, signal.SIGHUP)):
+        for line in process.stdout:
+            if line.startswith("epoch 1/"):
+                break
+        process.send_signal(sign)
+        out, err = process.communicate(timeout=60)
+        check(process.returncode == 128 + sign, f"{sign.name}: exit code {process.returncode}: {out}{err}")
+        check("stopping after this step" in err and "--resume --out" in out, f"{sign.name}: {out}{err}")
+    made = [path.name for path in (folder / "runs").iterdir()]
+    check(len(made) == 4 and sum(name.endswith("-pretrained") for name in made) == 2, f"two runs have {made}")
+    for path in (folder / "runs").glob("*-pretrained"):
+        check((path / "checkpoint.lpw").exists(), f"{path}: lost")
+
+
 main(
     folders_are_trained_on,
     networks_know_their_images,
@@ -321,4 +342,5 @@ main(
     arrays_are_trained_on,
     other_files_are_refused,
     finetune_has_its_recipe,
+    demonstrations_have_folders_of_their_own_and_obey_signals,
 )

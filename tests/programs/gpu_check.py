@@ -331,7 +331,7 @@ def refusals(folder):
             (["--bogus"], [], [], "unknown option --bogus"),
             (["--arch"], [], [], "--arch needs a value"),
             (["--arch", "sm_90"], [], [], "--arch sm_90: expected a number"),
-            (["--minutes", "0"], [], [], "--minutes 0: expected a whole number"),
+            (["--minutes", "0"], [], [], "--minutes: expected a whole number from 1 to 999999999, found 0"),
         ]
     ):
         done, report, _ = gpu_check(folder / str(number), *arguments, fail=fail, without=without)
@@ -351,7 +351,7 @@ def only_reports_are_replaced(folder):
     for name in ["logs", "data"]:
         done, report, _ = gpu_check(folder)
         check(
-            done.returncode == 1 and report is None and f"{name} is there and not of an earlier report" in done.stderr,
+            done.returncode == 1 and report is None and f"{name} is there and not of an earlier call" in done.stderr,
             done.stdout + done.stderr,
         )
         check(

@@ -103,15 +103,32 @@ OF_QUADRATIC = {
     "seed": (UINT, 0, 2**64 - 1, None),
     "threads": (INT, 0, 4096, None),
 }
-TRAINER = NAME != "noisy_quadratic"
-NUMBERS = {"cifar": OF_TRAINERS | OF_CIFAR, "enwik8": OF_TRAINERS | OF_ENWIK8, "noisy_quadratic": OF_QUADRATIC}[NAME]
+OF_EVALUATE = {
+    "image-size": (INT, 0, 4096, None),
+    "resize": (INT, 0, 8192, None),
+    "test-subset": COUNT,
+    "train-subset": OR_NOT,
+    "held-out": OR_NOT,
+    "batch": FROM_ONE,
+    "seed": (UINT, 0, 2**64 - 1, None),
+    "threads": (INT, 0, 4096, None),
+}
+TRAINER = NAME in ("cifar", "enwik8")
+NUMBERS = {
+    "cifar": OF_TRAINERS | OF_CIFAR,
+    "enwik8": OF_TRAINERS | OF_ENWIK8,
+    "noisy_quadratic": OF_QUADRATIC,
+    "evaluate": OF_EVALUATE,
+}[NAME]
 CHOICES = {
     "cifar": {"dataset", "augment", "convolution", "statistics", "damaged"},
+    "evaluate": {"take", "dataset", "damaged", "device", "precision", "convolution"},
     "enwik8": set(),
     "noisy_quadratic": set(),
 }[NAME] | (CHOICES_OF_TRAINERS if TRAINER else set())
 TEXTS = {
     "cifar": {"model", "coefficient-schedule", "normalization"},
+    "evaluate": {"ood"},
     "enwik8": {"split", "pre-batch"},
     "noisy_quadratic": {"schedule", "steady-members"},
 }[NAME] | (TEXTS_OF_TRAINERS if TRAINER else set())
@@ -119,12 +136,13 @@ NAMES = {
     "cifar": {"data", "export", "init", "config", "out", "eval"},
     "enwik8": {"data", "export", "init", "config", "out", "eval", "valid", "test"},
     "noisy_quadratic": {"out"},
+    "evaluate": {"network", "data", "test", "corruptions", "reference", "out", "export", "model"},
 }[NAME]
 FLAGS = (
     {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard", "release-one"}
     if TRAINER
     else set()
-) | ({"embedding-factors"} if NAME == "enwik8" else set())
+) | {"enwik8": {"embedding-factors"}, "evaluate": {"convert", "deterministic"}}.get(NAME, set())
 ON_THE_COMMAND_LINE = {"config", "export", "out", "eval", "resume", "dry-run"} if TRAINER else set()
 
 ODD_NUMBERS = [
@@ -249,6 +267,8 @@ def outcome(folder, name, text, in_file, bare=False):
     """What the program says of an option's value, which stands in a file in quotes or bare. It ends where data is read
     that is not there, or where results have no place."""
     missing = ["--data", folder / "missing"] if TRAINER else ["--out", "/dev/null/below"]
+    if NAME == "evaluate":
+        missing = ["--network", folder / "missing"]
     if name in missing[0]:
         missing = []
     if not in_file:
@@ -299,9 +319,9 @@ def check_texts(folder):
 
 
 def check_names(folder):
-    for name in sorted(NAMES - {"data"}):
+    for name in sorted(NAMES - ({"data"} if TRAINER else {"model"})):
         # What is a folder's name for results is one.
-        for text in (drawn(ODD_TEXTS, 3) if TRAINER else [""]) + ["--seed"]:
+        for text in (drawn(ODD_TEXTS, 3) if NAME != "noisy_quadratic" else [""]) + ["--seed"]:
             said = outcome(folder, name, text, False)
             complaint = f"--{name}: expected a name"
             complains = name == "export" or text in ("", "--seed")  # its name says what it is of

@@ -1,13 +1,15 @@
-"""Usage: processes.py CIFAR|ENWIK8 MPIRUN
-Runs over processes: what one process computes, to rounding, and the same bits in each run of as many; a run goes on in
-another number of processes, after a signal or a kill of any of them; what processes do not have in common is refused.
-With LPW_TEST_LONG=1 twenty kills in place of one."""
+"""Usage: processes.py CIFAR|ENWIK8 MPIRUN METHODS
+Runs over processes: what one process computes, to rounding, and the same bits in each run of as many; methods of the
+folder METHODS, too; a run goes on in another number of processes, after a signal or a kill of any of them; what
+processes do not have in common is refused. With LPW_TEST_LONG=1 twenty kills in place of one, and all methods."""
 
 import os
+import pathlib
 import random
 import re
 import shutil
 import signal
+import statistics
 import subprocess
 import sys
 import time
@@ -26,9 +28,8 @@ ENVIRONMENT = os.environ | {
     "OMPI_MCA_mpi_yield_when_idle": "1",
     "OMPI_MCA_btl_vader_single_copy_mechanism": "none",
 }
-FEWER = ["--epochs", 3, "--release-epoch", 1]
-if NAME == "cifar":  # with smaller steps, that double rounding errors less often
-    FEWER += ["--lr", 0.002, "--late-lr", 0.002]
+RATE = 0.002 if NAME == "cifar" else 0.01  # the former for smaller steps, that double rounding errors less often
+FEWER = ["--epochs", 3, "--release-epoch", 1, "--lr", RATE]
 SCORE = "test_nll" if NAME == "cifar" else "test_bpc"
 EVERY_STEP = ["--checkpoint-minutes", "0.000001"]
 
@@ -78,27 +79,77 @@ def refused_by(process, *says):
         check(words in lines[0], f"no {words!r} in {lines[0]!r}")
 
 
-def check_close(folder, expected, what):
-    """Sums in another order round otherwise: losses and scores of short runs agree to four digits or an odd sample."""
-    rows, others = metrics(folder), metrics(expected)
+class OneProcess:
+    """A run in one process, and how far rounding moves it: to where it ends with rates that differ by 1e-6, which is
+    what sums in another order change of a float32 gradient (2e-6 after one step). Both grow alike with the steps, since
+    a rectifier that opens or closes for it is a jump of the gradient; so a run over processes may end up to eight times
+    as far away (of five runs of each program two and a half at most)."""
+
+    FREEDOM = 8
+
+    def __init__(self, folder, *arguments):
+        self.folder, self.arguments, self.rounded = folder / "one", arguments, folder / "rounded"
+        train(self.folder, *arguments)
+        train(self.rounded, *arguments, "--lr", (1 + 1e-6) * RATE)
+        self.bounds = {}
+        for name, values in weights(self.folder).items():
+            rounding = max(*apart(weights(self.rounded)[name], values), 2**-24 * max(map(abs, values)))
+            self.bounds[name] = self.FREEDOM * rounding
+
+    def check_sees_a_step(self, folder):
+        """More than half of the members' late-phase weights end further away if they are not stepped once. (Of ten
+        whose gradient was left out of a step by hand, in one process, seven were found.)"""
+        train(folder / "start", *self.arguments, "--lr", 1e-30)
+        ways = apart(weights(self.folder)["weights.late"], weights(folder / "start")["weights.late"])
+        step = statistics.median(ways) / checkpoint_progress(self.folder)["step"]
+        bound = self.bounds["weights.late"]
+        check(bound < step, f"rounding may move a weight by {bound}, a step by {step}")
+
+
+def weights(folder):
+    """What a run ends with, of all members: weights, their averages and running statistics."""
+    tensors = read_checkpoint(folder)[0]["tensors"]
+    names = [name for name in tensors if re.match("weights|average.average|buffers", name)]
+    return {name: values for name in names if (values := checkpoint_tensor(folder, name))}
+
+
+def apart(values, others):
+    check(len(values) == len(others), f"{len(values)} weights, expected {len(others)}")
+    return [abs(value - other) for value, other in zip(values, others)]
+
+
+def check_close(folder, one, what, most=1e-3):
+    """What a run computed is what one process computes: its weights but for rounding, losses and scores, which weights
+    decide, to `most` of them or an odd sample."""
+    for name, values in weights(folder).items():
+        wrong = [distance for distance in apart(values, weights(one.folder)[name]) if not distance <= one.bounds[name]]
+        check(not wrong, f"{what}: {len(wrong)} of {name} are up to {max(wrong, default=0)} away")
+    rows, others = metrics(folder), metrics(one.folder)
     check(len(rows) == len(others), f"{what}: {len(rows)} epochs, expected {len(others)}")
     exact = ["epoch", "phase", "learning_rate", "late_learning_rate", "samples_forward", "samples_backward"]
     exact += ["parameters_trained", "parameters_served"]
     for row, other in zip(rows, others):
         for name in exact:
             check(row[name] == other[name], f"{what}: {name} is {row[name]}, expected {other[name]}")
-    found, right = summary(folder), summary(expected)
+    found, right = scores(folder), scores(one.folder)
     check(found.keys() == right.keys(), f"{what}: {found.keys() ^ right.keys()}")
-    scores = [(rows[-1][name], others[-1][name], name) for name in rows[-1] if name not in exact]
-    scores += [(found[name], right[name], name) for name in right]
-    for value, other, name in scores:
-        if any(word in name for word in ["seconds", "memory"]) or isinstance(other, (list, str)) and other == value:
-            continue
-        for one, two in zip(*(x if isinstance(x, list) else [x] for x in (value, other))):
-            if isinstance(two, dict):
-                one, two = one[SCORE], two[SCORE]
-            tolerance = 0.04 if "accuracy" in name or "ece" in name else 1e-3 * abs(float(two))
-            check(abs(float(one) - float(two)) <= tolerance, f"{what}: {name} is {one}, expected {two}")
+    for name in found:
+        for number, expected in zip(found[name], right[name]):
+            if number == expected:
+                continue
+            tolerance = 0.04 if "accuracy" in name or "ece" in name else most * abs(float(expected))
+            check(abs(float(number) - float(expected)) <= tolerance, f"{what}: {name} is {number}, expected {expected}")
+
+
+def scores(folder):
+    """What a run reports at its end, as lists: everything but times and memory."""
+    reported = metrics(folder)[-1] | summary(folder)
+    lists = {name: value if isinstance(value, list) else [value] for name, value in reported.items()}
+    return {
+        name: [value[SCORE] if isinstance(value, dict) else value for value in values]
+        for name, values in lists.items()
+        if not re.search("seconds|memory", name)
+    }
 
 
 def train_as_one_process(folder):
@@ -106,14 +157,36 @@ def train_as_one_process(folder):
     more += ["--sam", 0.05, "--sam-start", 2]
     if NAME == "cifar":
         more += ["--held-out", 40, "--collapse", "greedy", "--coupling", "pull:0.1", "--coupling-every", 2]
-    train(folder / "one", *TINY, *FEWER, *more)
+    one = OneProcess(folder, *TINY, *FEWER, *more)
+    one.check_sees_a_step(folder)
     for processes in (2, 4):  # a process has two of the three members, or shares one with another
         out = folder / str(processes)
         printed = over(processes, out, *TINY, *FEWER, *more)
         check(printed.count("epoch 1/3") == 1, f"not one process speaks: {printed}")
-        check_close(out, folder / "one", f"{processes} processes")
+        check_close(out, one, f"{processes} processes")
     over(2, folder / "again", *TINY, *FEWER, *more)
     check_same(folder / "again", results(folder / "2"), "two processes, again")
+
+
+# Of methods' files those whose members, or what is done with them, are others than elsewhere in these tests.
+SHORTLY = ["deep-ensemble", "elastic-averaging", "late-phase-templates", "lookaround", "wash"]
+OTHER_MASKS = ["mc-dropout"]  # by which parts of a minibatch drop out
+
+
+def methods_train_as_in_one_process(folder):
+    """Four members in two processes, or in three; with LPW_TEST_LONG=1 all methods, in both."""
+    for number, path in enumerate(sorted(pathlib.Path(sys.argv[3]).glob("*.toml"))):
+        method = path.stem
+        if not LONG and method not in SHORTLY + OTHER_MASKS:
+            continue
+        options = ["--config", path, "--model", "hyper-wrn-10-1" if "templates" in method else "wrn-10-1", "--lr", RATE]
+        options += "--train-subset 40 --test-subset 60 --batch 10 --eval-every 100 --threads 1".split()
+        one = None if method in OTHER_MASKS else OneProcess(folder / method, *options)
+        for processes in (2, 3) if LONG else (2 + number % 2,):
+            out = folder / method / str(processes)
+            over(processes, out, *options)
+            if one:  # rates of their own, of some, let rounding grow to a per cent or two of a loss
+                check_close(out, one, f"{method} in {processes} processes", most=0.05)
 
 
 def ranks_of(process):
@@ -153,7 +226,7 @@ def interrupted(count, out, reached):
 
 
 def go_on_in_another_number(folder):
-    train(folder / "one", *TINY, *LONGER)
+    one = OneProcess(folder, *TINY, *LONGER)
     for number, (first, then) in enumerate([(2, 4), (4, 1)]):
         out = folder / f"{first}-{then}"
         # Before release, where a minibatch is cut, and behind it. On a busy machine a signal may come after the end.
@@ -165,7 +238,7 @@ def go_on_in_another_number(folder):
         check(out.exists(), "all signals came after the end")
         done = over(then, out, *TINY, *LONGER, "--resume") if then > 1 else train(out, *TINY, *LONGER, "--resume")[0]
         check("resuming in epoch" in done, f"it does not go on: {done}")
-        check_close(out, folder / "one", f"{first} processes, then {then}")
+        check_close(out, one, f"{first} processes, then {then}")
 
 
 def a_signal_to_any_process_ends_all(folder):
@@ -198,7 +271,7 @@ def killed(processes, out, *arguments):
             break
         shutil.rmtree(out)
     check(code != 0, "all kills came after the end")
-    check(time.monotonic() - begun < 120, "the others go on")
+    check(time.monotonic() - begun < 20, "the others go on")
     check(re.search(r"rank \d", complaints), f"nothing names the process: {complaints}")
 
 
@@ -207,6 +280,7 @@ def a_killed_process_ends_all(folder):
     arguments = TINY + LONGER + EVERY_STEP
     over(2, folder / "undisturbed", *arguments)
     expected = results(folder / "undisturbed")
+    one = OneProcess(folder, *arguments) if LONG else None
     for attempt in range(20 if LONG else 1):
         out = folder / str(attempt)
         if attempt % 2 == 0:
@@ -218,7 +292,7 @@ def a_killed_process_ends_all(folder):
         after = random.choice([count for count in (1, 2, 3, 4) if count != before])
         killed(before, out, *arguments)
         over(after, out, *arguments, "--resume")
-        check_close(out, folder / "undisturbed", f"killed in {before} processes, and resumed in {after}")
+        check_close(out, one, f"killed in {before} processes, and resumed in {after}")
 
 
 def what_differs_is_refused(folder):
@@ -260,6 +334,7 @@ if NAME == "cifar":
 
     main(
         train_as_one_process,
+        methods_train_as_in_one_process,
         go_on_in_another_number,
         normalise_by_parts,
         a_signal_to_any_process_ends_all,

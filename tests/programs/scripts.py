@@ -87,9 +87,69 @@ def dependencies_go_where_nothing_is(folder):
     check(done.returncode == 1 and (mine / "thesis").exists(), done.stdout + done.stderr)
 
 
+def stand_in(folder, text):
+    """A build folder whose trainer is a script, or fails where it is none."""
+    program = folder / "build" / "examples" / "cifar"
+    program.parent.mkdir(parents=True)
+    program.write_text(text)
+    program.chmod(0o755)
+    return folder / "build"
+
+
+def results_replace_nothing_of_others(folder):
+    build = stand_in(folder, "#!/bin/sh\nexit 1\n")
+    for script, place in (["methods.sh", "--build", build], "sgd"), (["docs.sh"], "html"):
+        mine = folder / script[0] / place
+        mine.mkdir(parents=True)
+        (mine / "thesis").touch()
+        methods = ["sgd"] if script[0] == "methods.sh" else []
+        command = ["bash", ROOT / "scripts" / script[0], *script[1:], "--out", mine.parent, *methods]
+        done = run(*command)
+        if done.returncode == 77:  # there is no doxygen
+            continue
+        check(done.returncode == 1 and "is there and not of an earlier call" in done.stderr, done.stdout + done.stderr)
+        check((mine / "thesis").exists(), f"{script[0]} removed another's file")
+
+
+def counts_are_decimal(folder):
+    build = stand_in(folder, '#!/bin/sh\necho "$@" >&2\nexit 1\n')
+    methods = ["bash", ROOT / "scripts" / "methods.sh", "--build", build, "--out", folder / "out"]
+    done = run(*methods, "--images", "010", "sgd")
+    check("--train-subset 10 --test-subset 2 " in done.stderr, done.stdout + done.stderr)
+    for name, options in {"methods.sh": ["--images"], "gpu_check.sh": ["--minutes"]}.items():
+        for option in options:
+            for odd in ["08x", "-1", "1e3", "", "0x10", "9" * 20]:
+                done = run("bash", ROOT / "scripts" / name, option, odd)
+                check(done.returncode == 1 and f"{option}: expected a whole number" in done.stderr, done.stderr)
+    for name, option in ("busy.sh", "--rounds"), ("late_phase.sh", "--members"), ("compare.sh", "--samples"):
+        done = run("bash", ROOT / "benchmarks" / name, option, "many")
+        check(done.returncode == 1 and f"{option}: expected a whole number" in done.stderr, done.stderr)
+
+
+def messages_are_one_line(folder):
+    """Whatever a name has: a newline, or what a terminal obeys."""
+    odd = "x\x1b[31m\ny"
+    study = ROOT / "examples" / "study" / "study.py"
+    for command in (
+        ["bash", ROOT / "scripts" / "plot.sh", odd],
+        ["bash", ROOT / "scripts" / "plot_quadratic.sh", odd],
+        ["bash", ROOT / "scripts" / "methods.sh", "--build", folder / odd],
+        ["bash", ROOT / "scripts" / "download_data.sh", odd, folder],
+        ["python3", "-B", study, odd],
+    ):
+        done = run(*command)
+        if "is not installed" in done.stderr:
+            continue
+        check(done.returncode != 0 and "x?[31m?y" in done.stderr, f"{command}: {done.stderr!r}")
+        check(done.stderr.count("\n") == 1 and "\x1b" not in done.stderr, f"{command}: {done.stderr!r}")
+
+
 main(
     scripts_find_their_project,
     continuous_integration_finds_its_project,
     data_goes_where_it_should,
     dependencies_go_where_nothing_is,
+    results_replace_nothing_of_others,
+    counts_are_decimal,
+    messages_are_one_line,
 )

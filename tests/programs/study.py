@@ -5,6 +5,7 @@ docs/results is what its runs say."""
 
 import json
 import math
+import os
 import pathlib
 import re
 import shutil
@@ -455,6 +456,21 @@ def published_tables_are_what_their_runs_say(folder):
         check(claim in tables, f"README.md says {claim}, which no table of docs/results has")
 
 
+def files_are_rewritten_as_they_are(folder):
+    """With their modes; what is at the temporary's name, a pipe or another file's second name, is not written to."""
+    file, unfinished, other = folder / "table.md", folder / "table.md.new", folder / "other"
+    file.write_text("old")
+    file.chmod(0o600)
+    other.write_text("another's")
+    os.link(other, unfinished)
+    write_whole(file, "new")
+    check(file.read_text() == "new" and file.stat().st_mode & 0o777 == 0o600, oct(file.stat().st_mode))
+    check(other.read_text() == "another's", "another's file was written to")
+    os.mkfifo(unfinished)
+    write_whole(file, "newer")
+    check(file.read_text() == "newer" and not unfinished.exists(), "a pipe stays")
+
+
 main(
     quantiles_are_those_of_published_tables,
     goes_on_and_says_what_its_runs_say,
@@ -465,4 +481,5 @@ main(
     a_run_that_fails_is_reported_and_others_go_on,
     studies_of_the_project_can_be_planned,
     published_tables_are_what_their_runs_say,
+    files_are_rewritten_as_they_are,
 )

@@ -151,7 +151,11 @@ try_header '1: ::brand_new is unknown' 'inline int file = ::brand_new(0);'
 try_header '1: Eigen::MatrixXf needs <Eigen/Core>' 'inline Eigen::MatrixXf* matrix = nullptr;'
 try_header '1: _mm512_setzero_ps needs <immintrin.h>' 'inline auto zero = _mm512_setzero_ps();'
 plant include/lpw/tensor/through.hpp '#include <lpw/tensor/good.hpp>' 'inline std::vector<int> other;'
+plant docs/program.md '# A program' '```cpp' '#include <lpw/tensor/through.hpp>' 'std::vector<int> list;' '```'
 expect_clean standard_headers
+plant docs/program.md '# A program' '```cpp' '#include <lpw/tensor/through.hpp>' 'std::string text;' '```'
+expect_violation standard_headers 'docs/program.md:4: std::string needs <string>'
+unplant docs/program.md
 for header in good through; do unplant include/lpw/tensor/$header.hpp; done
 
 primitives_header='// Dense layers.

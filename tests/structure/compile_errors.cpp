@@ -3,10 +3,21 @@
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/data/batch_loader.hpp>
 #include <lpw/data/one_hot.hpp>
+#include <lpw/distributed/members.hpp>
+#include <lpw/io/onnx.hpp>
+#include <lpw/io/snapshots.hpp>
+#include <lpw/io/state.hpp>
+#include <lpw/late_phase/dropout_samples.hpp>
+#include <lpw/late_phase/mixed_members.hpp>
 #include <lpw/late_phase/release.hpp>
 #include <lpw/metrics/evaluation.hpp>
+#include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/linear.hpp>
+#include <lpw/nn/sequential.hpp>
+#include <lpw/nn/summary.hpp>
 #include <lpw/optim/adam.hpp>
+#include <lpw/optim/averages/make_average.hpp>
+#include <lpw/optim/make_optimizer.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/train/trainer.hpp>
 
@@ -31,15 +42,73 @@ struct Holding {
   Member member;
 };
 
-void without_visit(WithoutVisit<0>& sgd, WithoutVisit<1>& adam, WithoutVisit<2>& released, WithoutVisit<3>& followed) {
-  lpw::optim::Sgd first(sgd, {.learning_rate = 0.1});
-  lpw::optim::Adam second(adam, {.learning_rate = 0.1});
-  lpw::release(released, {.members = 3});
-  lpw::release(followed, lpw::NoOptimizer{}, {.members = 3});
+template <int mistake>
+WithoutVisit<mistake>& wrong();
+
+void optimizers_and_averages() {
+  lpw::optim::Sgd sgd(wrong<0>(), {.learning_rate = 0.1});
+  lpw::optim::Adam adam(wrong<1>(), {.learning_rate = 0.1});
+  lpw::optim::Sgd by_default(wrong<2>());
+  lpw::optim::WeightAverage swa(wrong<3>());
+  lpw::optim::ExponentialAverage ema(wrong<4>(), {});
+  lpw::optim::ExponentialAverage ema_by_default(wrong<5>());
+  lpw::optim::LatestAverage latest(wrong<6>());
+  auto optimizer = lpw::optim::make_optimizer(wrong<7>(), {});
+  auto average = lpw::optim::make_average(wrong<8>(), {});
+  lpw::optim::mark_statistics_stale(wrong<9>());
+  lpw::optim::recompute_statistics(wrong<10>(), std::vector<lpw::Tensor<float, lpw::Cpu>>{});
+}
+
+void late_phase(lpw::Coupling<float, lpw::Cpu>& centred) {
+  lpw::release(wrong<11>(), {.members = 3});
+  lpw::release(wrong<12>(), lpw::NoOptimizer{}, {.members = 3});
+  lpw::collapse(wrong<13>());
+  auto plain = lpw::collapsed(wrong<14>());
+  lpw::Coupling coupling(wrong<15>(), {});
+  centred.place_centre(wrong<16>());
+  auto probabilities = lpw::predict_members(wrong<17>(), lpw::Tensor<float, lpw::Cpu>{});
+  auto outputs = lpw::outputs_of_members(wrong<18>(), [](const lpw::Tape&) {});
+  auto samples = lpw::predict_dropout(wrong<19>(), lpw::Tensor<float, lpw::Cpu>{}, 3, lpw::Philox(1));
+  auto mixed = lpw::mixed_members(wrong<20>(), std::vector<double>{});
+}
+
+void modules(std::string_view name, const lpw::Tensor<double, lpw::Cpu>& x) {
+  auto copy = lpw::nn::clone_module(wrong<21>());
+  std::int64_t members = lpw::nn::members(wrong<22>());
+  auto flat = lpw::nn::flatten(wrong<23>());
+  auto summary = lpw::nn::summary(wrong<24>(), {32, 32, 3});
+  lpw::nn::require_finite(wrong<25>());
+  lpw::nn::require_gradient(name, wrong<26>(), x);
+  lpw::nn::Sequential row(WithoutVisit<27>{}, WithoutVisit<28>{});
+  lpw::nn::for_each_module(wrong<29>(), [](const std::string&, auto&) {});
+  lpw::nn::for_each_parameter(wrong<30>(), [](const std::string&, auto&) {});
+  lpw::nn::for_each_buffer(wrong<31>(), [](const std::string&, auto&) {});
+}
+
+void files(lpw::io::Snapshots& snapshots) {
+  lpw::io::save_safetensors("network.safetensors", wrong<32>());
+  auto report = lpw::io::load_safetensors("network.safetensors", wrong<33>());
+  lpw::io::save_state("state", wrong<34>());
+  auto own = lpw::io::load_state("state", wrong<35>());
+  lpw::io::save_onnx("network.onnx", wrong<36>(), lpw::Shape{32, 32, 3});
+  snapshots.add(wrong<37>(), 1);
+  snapshots.load(1, wrong<38>());
+}
+
+void processes(lpw::distributed::Members<lpw::distributed::SingleProcess>& members) {
+  members.sum_gradients(wrong<39>());
+  members.spread(wrong<40>(), lpw::NoOptimizer{});
+  members.average_statistics(wrong<41>());
+}
+
+void other_modules(Holding<lpw::nn::Linear<float, lpw::Cpu>>& no_forward,
+                   const lpw::nn::Linear<float, lpw::Cpu>& fixed) {
+  lpw::optim::recompute_statistics(no_forward, std::vector<lpw::Tensor<float, lpw::Cpu>>{});
+  lpw::nn::require_finite(fixed);
 }
 
 // Without the line, the weights within would never be trained, and nothing would say so.
-void member_without_visit(Holding<WithoutVisit<4>>& network, Holding<int>& number) {
+void member_without_visit(Holding<WithoutVisit<42>>& network, Holding<int>& number) {
   lpw::nn::for_each_parameter(network, [](const std::string&, auto&) {});
   lpw::nn::for_each_parameter(number, [](const std::string&, auto&) {});
 }

@@ -5,7 +5,7 @@ header that gives each name from elsewhere that it uses: those of the standard l
 another of its headers happens to bring along. headers.sh, which compiles each header, does not see what is missing.
 Names are those of namespaces from elsewhere (std::vector), macros in capitals (SIGINT), names that begin with two
 underscores, types in _t, what is called as ::open, and the C functions of the tables below. One that is not in a table
-and not lpw's own is a violation as well. Prints every one."""
+and not lpw's own is a violation as well. So do the complete programs in the documentation. Prints every one."""
 
 import re
 import sys
@@ -291,17 +291,25 @@ def main():
         sys.exit(__doc__)
     root = Path(sys.argv[1])
     paths, codes, includes = {}, {}, {}
+
+    def add(name, path, text):
+        paths[name] = path
+        includes[name] = INCLUDE.findall(re.sub(r"//[^\n]*", "", text))
+        codes[name] = re.sub(r"^[ \t]*#[ \t]*include.*", "", code_of(text), flags=re.M)
+
     for folder in ("include", "kernels"):
         for path in sorted((root / folder).rglob("*")):
             if path.suffix in SUFFIXES:
-                text = path.read_text(encoding="utf-8")
-                header = path.relative_to(root / folder).as_posix()
-                paths[header] = path.relative_to(root)
-                includes[header] = INCLUDE.findall(re.sub(r"//[^\n]*", "", text))
-                codes[header] = re.sub(r"^[ \t]*#[ \t]*include.*", "", code_of(text), flags=re.M)
+                name = path.relative_to(root / folder).as_posix()
+                add(name, path.relative_to(root), path.read_text(encoding="utf-8"))
     if not codes:
         sys.exit(f"no headers found under {root}")
     standard, plain = givers()
+    for path in sorted([*root.glob("*.md"), *(root / "docs").glob("*.md")]):
+        text = path.read_text(encoding="utf-8")
+        for program in re.finditer(r"^```cpp\n(?=#include)(.*?)^```$", text, re.M | re.S):
+            lines_before = "\n" * text.count("\n", 0, program.start(1))
+            add(f"{path}:{len(lines_before)}", path.relative_to(root), lines_before + program[1])
     own = declared_by_lpw(codes)
 
     def reached(header, seen):

@@ -8,9 +8,11 @@
 #include "catch.hpp"
 #include "support.hpp"
 #include "support/foreign_locale.hpp"
+#include "support/fuzz.hpp"
 
 using lpw::FileError;
 using namespace lpw::train;
+using lpw::test::Fuzz, lpw::test::fuzz_inputs;
 
 TEST_CASE("metrics are a CSV with a header and a line for each epoch") {
   CHECK(format_csv({}, {"accuracy", "test", "samples"}) ==
@@ -124,6 +126,32 @@ TEST_CASE("progress comes back from JSON text bit for bit") {
   CHECK(back.history[1].test_metric == std::nullopt);
   CHECK(back.history[0].scores == progress.history[0].scores);
   CHECK(back.history[1].scores.empty());
+}
+
+TEST_CASE("fuzz: the progress of a checkpoint") {
+  constexpr std::string_view tokens[] = {"null", "true", "{}", "[]", "\"epoch\":", "\"test_nll\":", "[[1,2]]", "1.5"};
+  Progress whole{.epoch = 3, .iteration = 7, .step = 70, .sums = {1.5, 10, 20}};
+  whole.history = {{1, "base", 0.1, 1e-5, 2.5, 0.125, 0.1, 12.5}, {2, "late", 0.1, 1e-5, 1.5, 0.5, std::nullopt, 3}};
+  whole.history[1].scores = {{"test_nll", 0.25}};
+  whole.missed_steps = {{"fc.weight", 7}};
+  const std::string text = nlohmann::json(whole).dump();
+  Fuzz random(3);
+  int taken = 0, refused = 0;
+  for (std::int64_t left = fuzz_inputs(2000); left > 0; --left) {
+    const auto json = nlohmann::json::parse(random.damaged(text, tokens), nullptr, false);
+    try {
+      if (!counts_are_whole(json)) continue;
+      const auto progress = json.get<Progress>();
+      if (!measures_are_possible(progress)) continue;
+      ++taken;
+      CHECK(std::isfinite(progress.seconds));
+      CHECK(!format_csv(progress.history, {"accuracy", "test", "samples"}).empty());
+    } catch (const nlohmann::json::exception&) {  // which is what a resumed run makes a FileError of
+      ++refused;
+    }
+  }
+  CHECK(taken > 0);
+  CHECK(refused > 0);
 }
 
 TEST_CASE("a checkpoint of other options is refused by the names of all that differ") {

@@ -27,13 +27,16 @@ namespace detail {
 /// Whether a product of floats, c [rows, columns] over `depth`, goes by panels: not where short sides leave vectors
 /// empty or do not pay for packing; beside oneDNN, where they were measured to be as fast or faster
 /// (docs/performance.md, "Matrix products"). Where rows of the left matrix are contiguous they are samples, whose bits
-/// must not depend on how many there are. A program that has oneDNN and takes Eigen takes that alone.
+/// must not depend on how many there are; else c is a weight's gradient, for which narrow matrices are not packed. A
+/// program that has oneDNN and takes Eigen takes that alone.
 [[nodiscard]] inline bool goes_by_panels(std::int64_t rows, std::int64_t columns, std::int64_t depth,
                                          bool rows_contiguous) {
-  if (columns < 32 || depth < 32) return false;
+  const bool narrow = !rows_contiguous && std::min(rows, columns) >= 16 && std::max(rows, columns) <= 128;
+  if (columns < (narrow && panels::pairs_panels ? 16 : 32) || depth < 32) return false;
   if (LPW_WITH_ONEDNN == 0) return rows_contiguous || rows >= 16;
   if (cpu_engine() != CpuEngine::onednn) return false;
   if (rows_contiguous) return columns >= 128 && depth >= 64;
+  if (narrow && panels::pairs_panels) return depth >= 1024;
   constexpr std::int64_t few_elements = 1 << 17;  // of c, which many blocks of the depth are added to
   return rows >= 256 && columns >= 256 && (depth <= 512 || rows * columns <= few_elements);
 }

@@ -156,6 +156,11 @@ class Members {
     read.part = share->part(), read.parts = share->parts();
     return read;
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto of(M&, auto&&...) const {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: by which
   /// random numbers members drop out, and of one member's minibatch, that it is a part. Add what else it needs
@@ -167,6 +172,11 @@ class Members {
     require<ShapeError>(!is_cut || (inputs.shape().rank() >= 2 && inputs.dim(0) == 1), "members: inputs ",
                         inputs.shape(), " for a network of one member; expected [1 B ...]");
     return pass_of(network, is_cut ? inputs.dim(1) : 0);
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto pass(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
   }
   /// The same of so many samples of one member's minibatch here; of several members, it is the same for any.
   template <nn::Visitable M>
@@ -185,6 +195,11 @@ class Members {
     // other samples drop out by other numbers
     options.first_member += share ? share->members() * share->part() : communicator_->rank();
     return options;
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto pass_of(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
   }
 
   /// Of the minibatch of the one member here, in the last pass, the part that this process had: B_r / B. 1 where
@@ -208,6 +223,11 @@ class Members {
     lpw::release(network, follower, options, source);
     spread(network, follower);
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto release(M&, auto&&, const ReleaseOptions&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Leaves each process its own members of a network that all have whole: after release elsewhere, or io::load_state.
   /// Weights and statistics are process 0's, the states of what follows each process' own. Throws Error, on all of
@@ -226,12 +246,22 @@ class Members {
     using D = typename M::device_type;
     spread_members(network, follower, std::make_shared<detail::Share<C, D>>(*communicator_, flat->members, holding));
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto spread(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Makes the network, and what follows it, on every process what they are in one: to save a state, or for what needs
   /// all members. spread() goes on from there.
   template <nn::Visitable M, class Follower>
   void gather(M& network, Follower&& follower) {
     gather_members(network, follower);
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto gather(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
   }
 
   /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
@@ -258,6 +288,11 @@ class Members {
       pass.watch = started_.back();
     }
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto overlap(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Between the backward pass, of all chunks of members, and what reads the gradient (the optimizer's step): makes the
   /// shared weights' gradient that of all members. One sum over one buffer, by way of the host but for communicators
@@ -278,6 +313,11 @@ class Members {
     for (auto& known : parts_)
       if (known.store.lock() == flat) known.of_gradients = false;
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto sum_gradients(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Makes one member's running statistics, where parts of its minibatches were normalised each by its own moments, the
   /// mean of the parts', as sum_gradients does gradients. Otherwise does nothing.
@@ -285,6 +325,11 @@ class Members {
   void average_statistics(M& network) {
     const auto flat = nn::flatten(network);
     if (cut(network)) sum_parts(flat->buffers, flat);
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto average_statistics(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
   }
 
   /// The mean over all members of what there is for each here, [members], such as losses; of one member's parts, the
@@ -298,6 +343,11 @@ class Members {
     sum *= weight(flat);
     communicator_->sum(std::span(&sum, 1));
     return sum / static_cast<double>(flat->share ? flat->share->members() : host.size());
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto mean(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
   }
 
   /// All processes' samples, of as many here: an iteration's, for train::LoopProgress, which knows of one process.

@@ -95,6 +95,12 @@ void save_safetensors(const std::filesystem::path& path, M& network, std::map<st
   nn::for_each_buffer(network, add);
   save_safetensors(path, content);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+  requires(!std::is_same_v<M, Safetensors>)
+auto save_safetensors(const std::filesystem::path&, M&, const std::map<std::string, std::string>& = {}) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// Reads such a file into a plain network of the same architecture, or of one that the options make it. Of tied
 /// weights, which are one parameter under several names, the file may hold any. Throws FileError that lists what is
@@ -152,6 +158,11 @@ LoadReport load_safetensors(const std::filesystem::path& path, M& network, const
     if (write(name, buffer)) buffer.set_stale(false);
   });
   return detail::report_of(content, names, stored_names);
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto load_safetensors(const std::filesystem::path&, M&, const LoadOptions& = {}) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI::io

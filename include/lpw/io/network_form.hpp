@@ -101,6 +101,11 @@ template <nn::Visitable M>
   detail::require_distinct(form.buffers, "running statistics");
   return form;
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto form_of(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 namespace detail {
 

@@ -52,5 +52,15 @@ void save_onnx(const std::filesystem::path& path, M& network, const OnnxOptions&
   auto passes = onnx::list_passes(network);
   onnx::save(path, onnx::make_model(passes, options));
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto save_onnx(const std::filesystem::path&, M&, const OnnxOptions& = {}) {
+  return nn::detail::not_a_module<M>();
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto save_onnx(const std::filesystem::path&, M&, auto&&, const OnnxOptions& = {}) {
+  return nn::detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI::io

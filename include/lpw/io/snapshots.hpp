@@ -60,6 +60,11 @@ class Snapshots {
     kept.erase(kept.begin(), kept.end() - std::min<std::ptrdiff_t>(std::ssize(kept), most_));
     keep(std::move(kept));
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto add(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Removes the snapshots of later steps: for a run that goes on from there. Throws FileError.
   void discard_after(std::int64_t step) {
@@ -72,6 +77,11 @@ class Snapshots {
   void load(std::int64_t step, M& network) const {
     load_safetensors(file(step), network);
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto load(std::int64_t, M&) const {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// Those of steps up to `last`, the oldest first, each in a copy of a plain network of their architecture: what
   /// predict_networks takes. Throws as load does.
@@ -81,6 +91,11 @@ class Snapshots {
     std::vector<M> networks;
     for (const std::int64_t step : until(last)) load(step, networks.emplace_back(nn::clone_module(like)));
     return networks;
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto networks(const M&, auto&&...) const {
+    return nn::detail::not_a_module<M>();
   }
 
  private:

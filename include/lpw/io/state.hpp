@@ -205,6 +205,11 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
                      {"own", own}};
   save_checkpoint(path, checkpoint);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto save_state(const std::filesystem::path&, M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// Reads such a file into a network, optimizers and so on that are made as they were at the start of the loop, and
 /// returns the loop's JSON, null where it gave none. A network that had been released is released first, with all that
@@ -270,6 +275,11 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
   } catch (const nlohmann::json::exception&) {
     fail<FileError>(source, ": damaged: its header is not one that save_state writes");
   }
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto load_state(const std::filesystem::path&, M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI::io

@@ -121,6 +121,11 @@ template <nn::Visitable M>
 void collapse(M& network, Collapse form = Collapse::affine) {
   collapse(network, NoOptimizer{}, form);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto collapse(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// The collapsed network as a new one; the given one is left as it is.
 template <nn::Visitable M>
@@ -128,6 +133,11 @@ template <nn::Visitable M>
   M copy = nn::clone_module(network);
   collapse(copy, form);
   return copy;
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto collapsed(const M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI

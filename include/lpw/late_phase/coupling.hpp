@@ -34,6 +34,11 @@ class Coupling {
     require_possible(options, flat_->all_members());
     if (rule<Elastic>()) centre_ = mean_rows(all_rows(flat_->value.late));
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+    requires(!std::is_same_v<M, Coupling>)
+  explicit Coupling(M&, const CouplingOptions& = {})
+      : Coupling(nn::detail::not_a_module<M>().template as<Coupling>()) {}
 
   /// Goes on with the same members in other stores: gathered, or spread over processes. Throws Error for others.
   void follow(const std::shared_ptr<Flat>& flat) {
@@ -89,6 +94,11 @@ class Coupling {
     nn::detail::copy_rows(centre_, flat->value.late);
     nn::set_statistics_stale(network, true);
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto place_centre(M&) const {
+    return nn::detail::not_a_module<M>();
+  }
 
  private:
   [[nodiscard]] Tensor<W, D> all_rows(const Tensor<W, D>& rows) const {
@@ -139,5 +149,7 @@ template <nn::Visitable M>
 Coupling(M&, const CouplingOptions&) -> Coupling<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 Coupling(M&) -> Coupling<nn::WeightOf<M>, typename M::device_type>;
+template <nn::detail::NoModule M>
+Coupling(M&, const CouplingOptions& = {}) -> Coupling<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI

@@ -37,5 +37,10 @@ template <nn::Module M>
   }
   return result;
 }
+/// For what is no module: says so.
+template <nn::detail::NoForward M>
+auto predict_dropout(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI

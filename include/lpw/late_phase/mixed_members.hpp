@@ -59,6 +59,11 @@ void mix_members_into(M& network, std::span<const double> coefficients, M& mixed
   copy(detail::mixed_rows(from->buffers, coefficients), to->buffers);
   nn::set_statistics_stale(mixed, true);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto mix_members_into(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// A copy of a network with one member of K: late-phase weights, forms and deviations are of one row.
 template <nn::Visitable M>
@@ -77,6 +82,11 @@ template <nn::Visitable M>
   nn::lay_out(copy, 1);
   return copy;
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto one_member(const M&) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// The plain network whose late-phase weights are sum_k a_k phi_k; the given one is left as it is. Its running
 /// statistics are stale: gather them anew (recompute_statistics). Throws ShapeError unless there is a coefficient for
@@ -88,6 +98,11 @@ template <nn::Visitable M>
   collapse(result, Collapse::parameters);
   nn::set_statistics_stale(result, true);
   return result;
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto mixed_members(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -35,6 +35,11 @@ template <nn::Visitable M, class F>
   const auto share = nn::member_share(network);
   return share ? nn::all_rows(*share, result) : result;
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto outputs_of_members(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// The mean over the members: [K, ...] -> [...], of a regression, say.
 [[nodiscard]] inline Tensor<double, Cpu> mean_of(const Tensor<double, Cpu>& outputs) {
@@ -55,6 +60,11 @@ template <nn::Module M>
                       "; for other outputs call outputs_of_members");
   return softmax_rows(logits.reshaped({shape[0] * shape[1], shape[2]})).reshaped(shape);
 }
+/// For what is no module: says so.
+template <nn::detail::NoForward M>
+auto predict_members(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// The same of several networks, one after another: of S plain ones [S, B, classes], and so on for networks with
 /// members. Throws Error for none.
@@ -74,6 +84,11 @@ template <nn::Module M>
   }
   return result;
 }
+/// For what is no module: says so.
+template <nn::detail::NoForward M>
+auto predict_networks(std::vector<M>&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// The ensemble's prediction: the mean of the members' softmax outputs [K, B, classes] -> [B, classes].
 [[nodiscard]] inline Tensor<double, Cpu> ensemble_of(const Tensor<double, Cpu>& probabilities) {
@@ -85,6 +100,11 @@ template <nn::Module M>
 [[nodiscard]] Tensor<double, Cpu> predict_ensemble(
     M& network, const Tensor<typename M::value_type, typename M::device_type>& inputs) {
   return ensemble_of(predict_members(network, inputs));
+}
+/// For what is no module: says so.
+template <nn::detail::NoForward M>
+auto predict_ensemble(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI

@@ -301,6 +301,11 @@ void require_releasable(M& network, const Selectors& selectors) {
   detail::require_selected(network, selectors);
   detail::require_factors_read(network, selectors);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto require_releasable(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// Throws OptionError unless something of what these selectors release could be drawn anew: factors and deviations have
 /// a start of their own.
@@ -312,6 +317,11 @@ void require_drawable(M& network, const Selectors& selectors) {
   });
   require<OptionError>(any, "release: nothing of ", selectors.text(),
                        " can be drawn anew; release parameters of the network, or let members start as copies");
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto require_drawable(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 namespace detail {
@@ -375,17 +385,20 @@ void release(M& network, Optimizer&& optimizer, const ReleaseOptions& options,
   });
 }
 
+/// The same where nothing follows the network: no optimizer, no average.
 template <nn::Visitable M>
 void release(M& network, const ReleaseOptions& options) {
   release(network, NoOptimizer{}, options);
 }
-
 /// For what is no module: says so.
-template <class M>
-  requires(!nn::Visitable<M>)
-typename nn::detail::NotAModule<M>::value_type release(M&, const ReleaseOptions&);
-template <class M, class Optimizer>
-  requires(!nn::Visitable<M>)
-typename nn::detail::NotAModule<M>::value_type release(M&, Optimizer&&, const ReleaseOptions&);
+template <nn::detail::NoModule M>
+auto release(M&, const ReleaseOptions&) {
+  return nn::detail::not_a_module<M>();
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto release(M&, auto&&, const ReleaseOptions&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI

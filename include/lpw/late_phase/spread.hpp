@@ -49,6 +49,11 @@ void spread_members(M& network, Follower&& follower, std::shared_ptr<const nn::M
   detail::rearrange_members(network, follower, here.count, std::move(share),
                             [here](const auto& rows) { return rows.rows(here.first, here.count); });
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto spread_members(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// Makes a network whose members several processes hold what it is in one: all of them are here then, on each process,
 /// with their optimizer's states and averages. Otherwise does nothing.
@@ -58,6 +63,11 @@ void gather_members(M& network, Follower&& follower) {
   if (!share) return;
   detail::rearrange_members(network, follower, share->members(), nullptr,
                             [&](const auto& rows) { return nn::all_rows(*share, rows); });
+}
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto gather_members(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI

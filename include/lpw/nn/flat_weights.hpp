@@ -123,6 +123,11 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> lay_out(
   });
   return flat;
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto lay_out(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Number of members of a network: 1 before release and after collapse. Where other processes hold some, of those here.
 template <Visitable M>
@@ -133,6 +138,11 @@ template <Visitable M>
   for_each_buffer(module, count);
   return rows;
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto members(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Of a network of whose members other processes hold some, which are here; else null.
 template <Visitable M>
@@ -142,6 +152,11 @@ template <Visitable M>
     if (!share) share = parameter.share();
   });
   return share;
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto member_share(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 /// Throws Error where other processes hold some of the members, for what needs them all.
@@ -171,6 +186,11 @@ std::shared_ptr<FlatWeights<WeightOf<M>, typename M::device_type>> flatten(M& mo
   if (together && home && !home->retired && home->segments.size() == seen.size()) return home;
   return lay_out(module, members(module), member_share(module));
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto flatten(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Throws NonFinite if a weight or a running statistic is NaN or infinite: weights can overflow in a step whose loss
 /// was still finite. Reads all of them once: for the end of an epoch.
@@ -183,6 +203,11 @@ void require_finite(M& module) {
   };
   for_each_parameter(module, check);
   for_each_buffer(module, check);
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto require_finite(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 namespace detail {

@@ -85,5 +85,15 @@ void require_gradient(std::string_view name, M& layer, const Tensor<double, Cpu>
   const std::string why = gradient_mismatch(name, layer, x, options);
   require(why.empty(), why);
 }
+/// For what is no module: says so.
+template <detail::NoForward M>
+auto require_gradient(std::string_view, M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
+/// For what is no module: says so.
+template <detail::NoForward M>
+auto gradient_mismatch(std::string_view, M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI::nn

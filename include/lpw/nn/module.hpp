@@ -50,15 +50,47 @@ concept Module = Visitable<M> &&
 namespace detail {
 
 /// Ends the compilation with one line where a function that needs a module is given something else. It is an overload
-/// of its own beside the constrained ones, since a compiler's account of unsatisfied constraints fills a screen.
+/// of its own beside the constrained ones, since a compiler's account of unsatisfied constraints fills a screen:
+/// `template <NoModule M> auto f(M&, auto&&...) { return not_a_module<M>(); }`, or a constructor that delegates to
+/// `not_a_module<M>().template as<Class>()`, with a guide to it.
 template <class M>
 struct NotAModule {
-  static_assert(Visitable<M>,
+  static_assert(Visitable<std::remove_const_t<M>>,
                 "lpw: a module states value_type and device_type, and its visit(f) calls f(name, member) for each of "
                 "its parameters, buffers "
                 "and modules");
+  static_assert(!Visitable<std::remove_const_t<M>> || !std::is_const_v<M>,
+                "lpw: the network is const, and its visit(f) is not");
+  static_assert(!Visitable<M> || Module<M>,
+                "lpw: the module has visit(f), but no forward(x) that takes and returns lpw::Variable<value_type, "
+                "device_type>");
   using value_type = float;
+  using device_type = Cpu;
 };
+template <class M>
+constexpr bool require_module() {
+  [[maybe_unused]] const NotAModule<M> says_so{};
+  return true;
+}
+
+template <class M>
+concept NoModule = !Visitable<M>;
+template <class M>
+concept NoForward = !Module<M>;
+
+/// What stands for any value, so that nothing else is said where a function's result is used.
+struct NoValue {
+  template <class T>
+  operator T() const;
+  template <class T>
+  T as() const;
+};
+/// The body of such an overload; its return type is deduced, so that the line comes before what follows from it.
+template <class M>
+NoValue not_a_module() {
+  require_module<M>();
+  return {};
+}
 
 /// Ends the compilation where visit(f) names something that no walk over the network would see.
 template <class Member>
@@ -85,6 +117,11 @@ void for_each_module(M& module, F&& f, const std::string& name = {}) {
       for_each_module(child, f, name.empty() ? child_name : name + '.' + child_name);
   });
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto for_each_module(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// What is called for each parameter, or buffer, of a network: all of them are of its weights' type. Not a template
 /// parameter, so that the walk over a network is compiled once, whatever is done on the way.
@@ -105,6 +142,11 @@ void for_each_parameter(M& module, const ParameterFunction<M>& f, const std::str
     if constexpr (detail::is_parameter<Member>) member.visit(prefix + name, f);
   });
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto for_each_parameter(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Calls f(name, weight) for every dense weight.
 template <Visitable M, class F>
@@ -115,6 +157,11 @@ void for_each_dense_weight(M& module, F&& f, const std::string& prefix = {}) {
     if constexpr (detail::is_dense_weight<Member>) f(prefix + name, member);
   });
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto for_each_dense_weight(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Whether a weight of the network is made of templates.
 template <Visitable M>
@@ -122,6 +169,11 @@ template <Visitable M>
   bool found = false;
   for_each_dense_weight(module, [&](const std::string&, auto& weight) { found = found || !weight.has_base(); });
   return found;
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto has_templates(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 /// The ids of what dense weights are made of, whatever groups it was given besides.
@@ -137,6 +189,11 @@ template <Visitable M>
   });
   return ids;
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto form_ids(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Gives all dense weights that take them rank-1 factors of ones, which change nothing.
 template <Visitable M>
@@ -146,6 +203,11 @@ void attach_rank_one(M& module) {
     if (!weight.takes_factors() || !seen.insert(weight.id()).second) return;
     weight.attach(RankOne<WeightOf<M>, typename M::device_type>(weight.shape()));
   });
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto attach_rank_one(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 /// Calls f(name, buffer) for every buffer.
@@ -158,12 +220,22 @@ void for_each_buffer(M& module, const BufferFunction<M>& f, const std::string& p
     if constexpr (detail::is_buffer<Member>) f(prefix + name, member);
   });
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto for_each_buffer(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 /// Says of all running statistics of a network whether they belong to other weights than its present ones; evaluation
 /// throws while they do.
 template <Visitable M>
 void set_statistics_stale(M& network, bool stale) {
   for_each_buffer(network, [&](const std::string&, auto& buffer) { buffer.set_stale(stale); });
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto set_statistics_stale(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 /// Whether any running statistics belong to other weights.
@@ -172,6 +244,11 @@ template <Visitable M>
   bool stale = false;
   for_each_buffer(network, [&](const std::string&, auto& buffer) { stale = stale || buffer.stale(); });
   return stale;
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto statistics_stale(M&, auto&&...) {
+  return detail::not_a_module<M>();
 }
 
 namespace detail {
@@ -205,6 +282,11 @@ template <Visitable M>
   for_each_parameter(copy, [&](const std::string&, auto& parameter) { detail::detach_once(parameter, parameters); });
   for_each_buffer(copy, [&](const std::string&, auto& buffer) { detail::detach_once(buffer, buffers); });
   return copy;
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto clone_module(const M&) {
+  return detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI::nn

@@ -10,10 +10,12 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// Feeds each module's output to the next; children are named "0", "1", ... Made with braces, its modules draw their
 /// weights in order whatever the compiler; with parentheses in an order of its own.
-template <Module First, Module... Rest>
+template <class First, class... Rest>
 struct Sequential {
-  using value_type = typename First::value_type;
-  using device_type = typename First::device_type;
+  static_assert(detail::require_module<First>() && (detail::require_module<Rest>() && ...));
+  using Types = std::conditional_t<Visitable<First>, First, detail::NotAModule<First>>;
+  using value_type = typename Types::value_type;
+  using device_type = typename Types::device_type;
 
   explicit Sequential(First first, Rest... rest) : modules(std::move(first), std::move(rest)...) {}
 

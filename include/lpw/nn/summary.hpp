@@ -251,5 +251,15 @@ template <Visitable M>
   using T = typename M::value_type;
   return summary(network, zeros<T, typename M::device_type>(sample.prepend(1).prepend(members(network))));
 }
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto summary(M&, const Shape&) {
+  return detail::not_a_module<M>();
+}
+/// For what is no module: says so.
+template <detail::NoModule M>
+auto summary(M&, auto&&...) {
+  return detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI::nn

@@ -34,6 +34,9 @@ class Adam final : public Optimizer<W, D> {
   template <nn::Visitable M>
   explicit Adam(M& network, const AdamOptions& options = {})
       : Base("Adam", Base::rules(checked(options)), network, {"mean", "square"}), options_(options) {}
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  explicit Adam(M&, const AdamOptions& = {}) : Adam(nn::detail::not_a_module<M>().template as<Adam>()) {}
 
   [[nodiscard]] const AdamOptions& options() const { return options_; }
 
@@ -160,9 +163,7 @@ template <nn::Visitable M>
 Adam(M&, const AdamOptions&) -> Adam<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 Adam(M&) -> Adam<nn::WeightOf<M>, typename M::device_type>;
-template <class M>  // for what is no module: says so
-  requires(!nn::Visitable<M>)
-Adam(M&, const AdamOptions&)
-->Adam<typename nn::detail::NotAModule<M>::value_type, Cpu>;
+template <nn::detail::NoModule M>
+Adam(M&, const AdamOptions& = {}) -> Adam<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -63,6 +63,11 @@ class BestWeights {
     nn::require_all_members(nn::member_share(network), "BestWeights");
     return best_.offer(std::move(name), score, [&] { hold(*nn::flatten(network)); });
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto offer(const std::string&, double, M&) {
+    return nn::detail::not_a_module<M>();
+  }
 
   [[nodiscard]] const std::optional<Candidate>& candidate() const { return best_.candidate(); }
 
@@ -79,6 +84,11 @@ class BestWeights {
     copy(weights_.late, flat->value.late);
     copy(statistics_, flat->buffers);
     nn::set_statistics_stale(network, false);
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto apply(M&) const {
+    return nn::detail::not_a_module<M>();
   }
 
   /// What a checkpoint holds, beside candidate().

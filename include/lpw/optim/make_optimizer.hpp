@@ -21,5 +21,10 @@ template <nn::Visitable M>
   if (const auto* adam = std::get_if<AdamOptions>(&options)) return std::make_unique<Adam<W, D>>(network, *adam);
   return std::make_unique<Sgd<W, D>>(network, std::get<SgdOptions>(options));
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto make_optimizer(M&, const OptimizerOptions&) {
+  return nn::detail::not_a_module<M>();
+}
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -31,6 +31,9 @@ class Sgd final : public Optimizer<W, D> {
   template <nn::Visitable M>
   explicit Sgd(M& network, const SgdOptions& options = {})
       : Base("Sgd", Base::rules(checked(options)), network, {"velocity"}), options_(options) {}
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  explicit Sgd(M&, const SgdOptions& = {}) : Sgd(nn::detail::not_a_module<M>().template as<Sgd>()) {}
 
   [[nodiscard]] const SgdOptions& options() const { return options_; }
 
@@ -61,9 +64,7 @@ template <nn::Visitable M>
 Sgd(M&, const SgdOptions&) -> Sgd<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 Sgd(M&) -> Sgd<nn::WeightOf<M>, typename M::device_type>;
-template <class M>  // for what is no module: says so
-  requires(!nn::Visitable<M>)
-Sgd(M&, const SgdOptions&)
-->Sgd<typename nn::detail::NotAModule<M>::value_type, Cpu>;
+template <nn::detail::NoModule M>
+Sgd(M&, const SgdOptions& = {}) -> Sgd<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -14,6 +14,11 @@ template <nn::Visitable M>
 void mark_statistics_stale(M& network) {
   nn::set_statistics_stale(network, true);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto mark_statistics_stale(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// Replaces all running statistics by those of all samples in `batches`, a range whose items give inputs [K, B, ...] by
 /// inputs_of(item): each member's own minibatches. A channel's mean is sum_b m_b mean_b / sum_b m_b and its variance,
@@ -40,6 +45,11 @@ void recompute_statistics(M& network, Batches&& batches, std::int64_t member_chu
   }
   require<OptionError>(seen > 0, "recompute_statistics: no batches to gather statistics from");
   nn::set_statistics_stale(network, false);
+}
+/// For what is no module: says so.
+template <nn::detail::NoForward M>
+auto recompute_statistics(M&, auto&&...) {
+  return nn::detail::not_a_module<M>();
 }
 
 }  // namespace lpw::inline LPW_ABI::optim

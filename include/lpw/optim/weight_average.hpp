@@ -19,6 +19,10 @@ class WeightAverage final : public Average<W, D> {
  public:
   template <nn::Visitable M>
   explicit WeightAverage(M& network, const SwaOptions& = {}) : Base("WeightAverage", network, 1) {}
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  explicit WeightAverage(M&, const SwaOptions& = {})
+      : WeightAverage(nn::detail::not_a_module<M>().template as<WeightAverage>()) {}
 
  private:
   void take(const typename Base::Pair& weights) override {
@@ -28,5 +32,7 @@ class WeightAverage final : public Average<W, D> {
 
 template <nn::Visitable M>
 WeightAverage(M&) -> WeightAverage<nn::WeightOf<M>, typename M::device_type>;
+template <nn::detail::NoModule M>
+WeightAverage(M&, const SwaOptions& = {}) -> WeightAverage<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -42,3 +42,11 @@
 #define LPW_ABI_EXPAND(vectors, products, library) LPW_ABI_JOIN(vectors, products, library)
 #define LPW_ABI LPW_ABI_EXPAND(LPW_ABI_VECTORS, LPW_ABI_PRODUCTS, LPW_ABI_LIBRARY)
 #endif
+
+// Clang warns of a loop that is marked for vectorisation and that it could not vectorise; that it is slower there is
+// not for lpw's users to mend. It names the function into which a loop was inlined, which may be one of theirs, so that
+// the warning is off in the whole of a file that includes lpw: who wants it for loops of his own says so after the
+// includes.
+#ifdef __clang__
+#pragma clang diagnostic ignored "-Wpass-failed"
+#endif

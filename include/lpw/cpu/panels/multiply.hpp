@@ -25,12 +25,14 @@ template <class B>
   return {to, panel * steps, panel, whole, {to + whole * panel * steps, panel_width(cut.columns - whole * panel)}};
 }
 
-/// The block as it lies, but for what is no whole panel; `to` has room for that.
+/// The block as it lies, but for what is no whole vector; `to` has room for that.
 [[nodiscard]] inline RightBlock block_as_it_lies(const Blocking& cut, MatrixView<const float> b, std::int64_t block,
                                                  float* to) {
   const std::int64_t first = cut.first_step(block), whole = cut.columns / panel;
   const auto rows = b.row_range(first, first + cut.steps(block));
-  if (whole < cut.panels) pack_panels(rows, whole, cut.panels, to);
+  if (cut.columns % lanes == 0)
+    return {rows.data, panel, b.row_stride, whole, {rows.data + whole * panel, b.row_stride}};
+  pack_panels(rows, whole, cut.panels, to);
   return {rows.data, panel, b.row_stride, whole, {to, panel_width(cut.columns - whole * panel)}};
 }
 
@@ -131,24 +133,27 @@ void multiply_block_of_depth(const Blocking& cut, MatrixView<const A> a, const R
   });
 }
 
-/// The same without packing, where it does not pay for rows that are contiguous.
-template <class Right>
-void multiply_unpacked(const Blocking& cut, MatrixView<const float> a, const Right& right, MatrixView<float> c,
+/// The same without packing, where it does not pay.
+template <class Left, class Right>
+void multiply_unpacked(const Blocking& cut, const Left& a, const Right& right, MatrixView<float> c, std::int64_t steps,
                        bool accumulate) {
-  const LeftMatrix rows{a.data, a.row_stride, 1};
-  parallel_for(cut.items(), products_cost(c.rows * cut.columns * a.columns) / cut.items(), [&](std::int64_t item) {
+  parallel_for(cut.items(), products_cost(c.rows * cut.columns * steps) / cut.items(), [&](std::int64_t item) {
     multiply_item(
         cut, item % cut.row_blocks, item / cut.row_blocks,
-        [&](std::int64_t g) { return rows.from_row(cut.groups.first(g)); }, right, c, a.columns, accumulate);
+        [&](std::int64_t g) { return a.from_row(cut.groups.first(g)); }, right, c, steps, accumulate);
   });
 }
 
-/// Whether a's rows are read as they lie. Blocks of two panels read them so seldom that packing never paid; others pay
+/// Whether a block of a matrix's steps, `stride` apart and each contiguous, lies in a core's cache as it is.
+[[nodiscard]] constexpr bool is_narrow(std::int64_t stride) { return stride <= 128; }
+
+/// Whether a is read as it lies. Rows are read so seldom by blocks of two panels that packing never paid; others pay
 /// for it with many columns.
 template <class A>
 [[nodiscard]] bool reads_unpacked(const Blocking& cut, MatrixView<const A> a) {
   constexpr std::int64_t few_panels = 4;
-  return std::is_same_v<A, float> && a.row_major() && (pairs_panels || cut.panels <= few_panels);
+  if (!std::is_same_v<A, float>) return false;
+  return a.row_major() ? pairs_panels || cut.panels <= few_panels : is_narrow(a.column_stride);
 }
 
 /// c (+)= a b, where right(block) makes the blocks of b's depth.
@@ -167,7 +172,10 @@ void multiply_blocks(const Blocking& cut, MatrixView<const A> a, MatrixView<floa
     const bool add = accumulate || block > 0;
     if constexpr (std::is_same_v<A, float>) {
       if (unpacked) {
-        multiply_unpacked(cut, steps, of_b, c, add);
+        if (a.row_major())
+          multiply_unpacked(cut, LeftMatrix{steps.data, a.row_stride, 1}, of_b, c, steps.columns, add);
+        else
+          multiply_unpacked(cut, LeftColumns{steps.data, a.column_stride}, of_b, c, steps.columns, add);
         continue;
       }
     }
@@ -189,7 +197,7 @@ void multiply_in_blocks(MatrixView<const A> a, MatrixView<const B> b, MatrixView
   const Blocking cut(c.rows, c.columns, a.columns);
   constexpr std::int64_t few_groups = 4;
   if constexpr (std::is_same_v<B, float>) {
-    if (b.row_major() && cut.groups.count <= few_groups) {
+    if (b.row_major() && (cut.groups.count <= few_groups || (!a.row_major() && is_narrow(b.row_stride)))) {
       Tensor<float, Cpu> rest({panel * cut.most_steps()});
       return multiply_blocks(cut, a, c, accumulate,
                              [&](std::int64_t block) { return block_as_it_lies(cut, b, block, rest.data()); });

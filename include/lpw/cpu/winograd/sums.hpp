@@ -39,15 +39,18 @@ struct TileGroups {
 struct NoSums {
   [[nodiscard]] NoSums of_tile(const TileGrid&, std::int64_t, bool) const { return {}; }
   [[nodiscard]] NoSums lanes_from(std::int64_t) const { return {}; }
+  void will_add(std::int64_t) const {}
   void add(int, int, std::int64_t, Lanes) const {}
   void finish() const {}
 };
 inline constexpr NoSums no_sums;
 
-/// What is summed of the pixels that a transform stores: of a tile's pixels (i, j), inside the image, at an offset.
+/// What is summed of the pixels that a transform stores: of a tile's pixels (i, j), inside the image, at an offset; and
+/// what is asked for, of a pixel at an offset that will be added soon.
 template <class S>
 concept OutputSums = requires(S& sums, const TileGrid& grid, std::int64_t n, Lanes pixel) {
   sums.of_tile(grid, n, true).lanes_from(n).add(0, 0, n, pixel);
+  sums.of_tile(grid, n, true).lanes_from(n).will_add(n);
   sums.of_tile(grid, n, true).lanes_from(n).finish();
 };
 
@@ -76,6 +79,7 @@ class MomentSums {
       bool begins;
       Lanes shift, sum, square;
 
+      void will_add(std::int64_t) const {}
       /// A tile's pixel (0, 0) comes first, and is always inside.
       void add(int i, int j, std::int64_t, Lanes y) {
         if (i == 0 && j == 0 && begins) shift = y;
@@ -165,6 +169,7 @@ class GradientSums {
       std::int64_t channels;
       Lanes sum, product;
 
+      void will_add(std::int64_t at) const { will_read(x + at); }
       void add(int, int, std::int64_t at, Lanes dy) {
         const Lanes in = load(x + at), g = map(in) > 0.f ? dy : zeros();
         sum += g;

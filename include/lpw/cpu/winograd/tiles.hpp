@@ -114,8 +114,8 @@ struct PointPlaces {
 };
 
 /// Transforms the window's pixels, after their pending map, outside of the image 0. The lanes from channel c on of
-/// point (i, j) go to places(c)(i, j). The next window, `ahead` elements further on, is asked for: pixels come from as
-/// many places as a processor's own prefetching does not follow.
+/// point (i, j) go to places(c)(i, j). A window `ahead` elements further on is asked for: pixels come from as many
+/// places as a processor's own prefetching does not follow.
 template <class Rows, class Columns, class Map, class T, class Places>
 void enter(const Window<const T>& window, std::int64_t ahead, std::int64_t channels, const MapRows& rows,
            Places&& places) {
@@ -138,7 +138,7 @@ void enter(const Window<const T>& window, std::int64_t ahead, std::int64_t chann
 
 /// Transforms a tile's sums of products, the lanes from channel c on of point (i, j) at places(c)(i, j), to its outputs
 /// inside the image, to which those of `addend`, the same image of another stack, are added; null: none. `sums` sees
-/// what is stored. The next window, `ahead` elements further on, is asked for.
+/// what is stored. A window `ahead` elements further on is asked for, in all that this one is read from or stored in.
 template <class Rows, class Columns, class T, class Places, class Sums>
 void leave(const Window<T>& window, std::int64_t ahead, std::int64_t channels, const T* addend, Places&& places,
            const Sums& sums) {
@@ -151,8 +151,12 @@ void leave(const Window<T>& window, std::int64_t ahead, std::int64_t channels, c
                                if (!whole && !window.inside(i, j)) return;
                                const std::int64_t at = window.offset(i, j) + c;
                                will_write(window.image + at + ahead);
-                               if (addend) y += load(addend + at);
+                               if (addend) {
+                                 will_read(addend + at + ahead);
+                                 y += load(addend + at);
+                               }
                                store(window.image + at, y);
+                               seen.will_add(at + ahead);
                                seen.add(i, j, at, rounded<T>(y));
                              });
     seen.finish();

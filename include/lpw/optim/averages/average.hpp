@@ -57,6 +57,11 @@ class Average {
     copy(average.late, flat->value.late);
     mark_statistics_stale(network);
   }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto apply(M&, auto&&...) const {
+    return nn::detail::not_a_module<M>();
+  }
 
   /// The average as it is now. It may share memory with the states.
   [[nodiscard]] virtual Pair average() const { return slot(0); }

@@ -38,6 +38,10 @@ class ExponentialAverage final : public Average<W, D> {
   template <nn::Visitable M>
   explicit ExponentialAverage(M& network, const EmaOptions& options = {})
       : Base("ExponentialAverage", network, 1), options_(checked(options)) {}
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  explicit ExponentialAverage(M&, const EmaOptions& = {})
+      : ExponentialAverage(nn::detail::not_a_module<M>().template as<ExponentialAverage>()) {}
 
   [[nodiscard]] const EmaOptions& options() const { return options_; }
 
@@ -77,5 +81,7 @@ template <nn::Visitable M>
 ExponentialAverage(M&, const EmaOptions&) -> ExponentialAverage<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 ExponentialAverage(M&) -> ExponentialAverage<nn::WeightOf<M>, typename M::device_type>;
+template <nn::detail::NoModule M>
+ExponentialAverage(M&, const EmaOptions& = {}) -> ExponentialAverage<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -28,6 +28,10 @@ class LatestAverage final : public Average<W, D> {
   template <nn::Visitable M>
   explicit LatestAverage(M& network, const LatestOptions& options = {})
       : Base("LatestAverage", network, checked(options).count) {}
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  explicit LatestAverage(M&, const LatestOptions& = {})
+      : LatestAverage(nn::detail::not_a_module<M>().template as<LatestAverage>()) {}
 
   [[nodiscard]] std::int64_t count() const { return this->slots(); }
 
@@ -56,5 +60,7 @@ template <nn::Visitable M>
 LatestAverage(M&, const LatestOptions&) -> LatestAverage<nn::WeightOf<M>, typename M::device_type>;
 template <nn::Visitable M>
 LatestAverage(M&) -> LatestAverage<nn::WeightOf<M>, typename M::device_type>;
+template <nn::detail::NoModule M>
+LatestAverage(M&, const LatestOptions& = {}) -> LatestAverage<float, Cpu>;
 
 }  // namespace lpw::inline LPW_ABI::optim

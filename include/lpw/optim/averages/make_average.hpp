@@ -31,6 +31,11 @@ template <nn::Visitable M>
     return std::make_unique<LatestAverage<W, D>>(network, *latest);
   return std::make_unique<WeightAverage<W, D>>(network);
 }
+/// For what is no module: says so.
+template <nn::detail::NoModule M>
+auto make_average(M&, const AverageOptions&) {
+  return nn::detail::not_a_module<M>();
+}
 
 /// When an average is updated: after every `every`-th of a period, from epoch `start` on. A function of where training
 /// stands alone.
