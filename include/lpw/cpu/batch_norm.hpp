@@ -215,6 +215,19 @@ template <bool Relu, bool Residual, class T>
   return sums;
 }
 
+/// to (+)= value(c) for the channels c of a row. A loop that asked for each element whether to add would not be
+/// vectorised.
+template <class T, class Value>
+void put_row(T* to, std::int64_t channels, bool accumulate, Value&& value) {
+  if (accumulate) {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) store(to[c], Accumulate<T>(to[c]) + value(c));
+  } else {
+#pragma omp simd
+    for (std::int64_t c = 0; c < channels; ++c) store(to[c], value(c));
+  }
+}
+
 /// dx = scale (g - mean(g) - (x - mean) inverse^2 mean(g (x - mean))), or scale g with constant moments; dresidual = g.
 template <bool Relu, bool Residual, class T>
 void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<T, Cpu>& dy,
@@ -231,7 +244,6 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       coefficients.row(k)[channels + c] =
           saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
     }
-  const bool add = dx.accumulate;
   parallel_for(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t item) {
     const std::int64_t k = item / blocks.count, b = item % blocks.count;
     const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
@@ -241,21 +253,12 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       const T *x = saved.x.data() + offset, *d = dy.data() + offset,
               *other = Residual ? saved.residual.data() + offset : x;
       for (const T* row : {x, d, other}) simd::will_read(row + elements_ahead<T>, channels);
-      T* out = dx.tensor.data() + offset;
-      if (dresidual) {
-        T* g = dresidual->tensor.data() + offset;
-        const bool sum = dresidual->accumulate;
-#pragma omp simd
-        for (std::int64_t c = 0; c < channels; ++c)
-          store(g[c],
-                masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
-      }
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
-        const W value = scale[c] * (g - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]);
-        store(out[c], add ? W(out[c]) + value : value);
-      }
+      const auto g = [=](std::int64_t c) {
+        return masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
+      };
+      if (dresidual) put_row(dresidual->tensor.data() + offset, channels, dresidual->accumulate, g);
+      put_row(dx.tensor.data() + offset, channels, dx.accumulate,
+              [=](std::int64_t c) { return scale[c] * (g(c) - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]); });
     }
   });
 }
