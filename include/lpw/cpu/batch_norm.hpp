@@ -12,6 +12,7 @@
 #include <vector>
 
 #include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/base/put_row.hpp>
 #include <lpw/cpu/base/vector.hpp>
 #include <lpw/primitives/batch_norm.hpp>
 #include <lpw/primitives/layout.hpp>
@@ -213,19 +214,6 @@ template <bool Relu, bool Residual, class T>
       for (std::int64_t c = 0; c < 2 * channels; ++c) to[c] += from[c];
     }
   return sums;
-}
-
-/// to (+)= value(c) for the channels c of a row. A loop that asked for each element whether to add would not be
-/// vectorised.
-template <class T, class Value>
-void put_row(T* to, std::int64_t channels, bool accumulate, Value&& value) {
-  if (accumulate) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) store(to[c], Accumulate<T>(to[c]) + value(c));
-  } else {
-#pragma omp simd
-    for (std::int64_t c = 0; c < channels; ++c) store(to[c], value(c));
-  }
 }
 
 /// dx = scale (g - mean(g) - (x - mean) inverse^2 mean(g (x - mean))), or scale g with constant moments; dresidual = g.
