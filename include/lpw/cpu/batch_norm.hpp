@@ -12,6 +12,8 @@
 #include <vector>
 
 #include <lpw/cpu/activation.hpp>
+#include <lpw/cpu/base/put_row.hpp>
+#include <lpw/cpu/base/vector.hpp>
 #include <lpw/primitives/batch_norm.hpp>
 #include <lpw/primitives/layout.hpp>
 
@@ -160,6 +162,11 @@ template <class T>
 
 namespace detail {
 
+/// How many elements ahead backward asks for x and dy: behind ReLU's mask a compiler loads dy under that mask, so only
+/// once x has come.
+template <class T>
+inline constexpr std::int64_t elements_ahead = 2048 / sizeof(T);
+
 /// dy where the forward's ReLU was open, else 0.
 template <bool Relu, bool Residual, class T, class W = Accumulate<T>>
 inline W masked(T dy, T x, T residual, W mean, W scale, W shift) {
@@ -188,6 +195,7 @@ template <bool Relu, bool Residual, class T>
         const std::int64_t offset = (k * view.rows + r) * channels;
         const T *x = saved.x.data() + offset, *d = dy.data() + offset,
                 *other = Residual ? saved.residual.data() + offset : x;
+        for (const T* row : {x, d, other}) simd::will_read(row + elements_ahead<T>, channels);
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
           const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
@@ -224,7 +232,6 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       coefficients.row(k)[channels + c] =
           saved.batch_statistics ? static_cast<W>(sums.row(k)[channels + c] / m * inverse * inverse) : W(0);
     }
-  const bool add = dx.accumulate;
   parallel_for(view.members * blocks.count, 2 * block_cost(view, blocks), [&](std::int64_t item) {
     const std::int64_t k = item / blocks.count, b = item % blocks.count;
     const W *scale = saved.by.scale.row(k), *shift = saved.by.shift.row(k), *mean = saved.by.mean.row(k);
@@ -233,21 +240,13 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       const std::int64_t offset = (k * view.rows + r) * channels;
       const T *x = saved.x.data() + offset, *d = dy.data() + offset,
               *other = Residual ? saved.residual.data() + offset : x;
-      T* out = dx.tensor.data() + offset;
-      if (dresidual) {
-        T* g = dresidual->tensor.data() + offset;
-        const bool sum = dresidual->accumulate;
-#pragma omp simd
-        for (std::int64_t c = 0; c < channels; ++c)
-          store(g[c],
-                masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]) + (sum ? W(g[c]) : W(0)));
-      }
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) {
-        const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
-        const W value = scale[c] * (g - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]);
-        store(out[c], add ? W(out[c]) + value : value);
-      }
+      for (const T* row : {x, d, other}) simd::will_read(row + elements_ahead<T>, channels);
+      const auto g = [=](std::int64_t c) {
+        return masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
+      };
+      if (dresidual) put_row(dresidual->tensor.data() + offset, channels, dresidual->accumulate, g);
+      put_row(dx.tensor.data() + offset, channels, dx.accumulate,
+              [=](std::int64_t c) { return scale[c] * (g(c) - mean_g[c] - (W(x[c]) - mean[c]) * slope[c]); });
     }
   });
 }

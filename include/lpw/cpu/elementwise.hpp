@@ -3,6 +3,7 @@
 
 #include <vector>
 
+#include <lpw/cpu/base/put_row.hpp>
 #include <lpw/cpu/base/row_blocks.hpp>
 #include <lpw/primitives/elementwise.hpp>
 #include <lpw/tensor/float_bits.hpp>
@@ -52,11 +53,9 @@ void relu_backward(const Tensor<T, Cpu>& y, const Tensor<T, Cpu>& dy, Gradient<T
   T* out = dx.tensor.data();
   const bool add = dx.accumulate;
   parallel_elements(y.size(), 1, [=](std::int64_t first, std::int64_t last) {
-#pragma omp simd
-    for (std::int64_t i = first; i < last; ++i) {
-      const W g = forward[i] > T(0) ? W(d[i]) : W(0);
-      store(out[i], add ? W(out[i]) + g : g);
-    }
+    detail::put_row(out + first, last - first, add, [forward = forward + first, d = d + first](std::int64_t i) {
+      return forward[i] > T(0) ? W(d[i]) : W(0);
+    });
   });
 }
 

@@ -174,13 +174,9 @@ void sample_gradient_sums(const T* x, const T* dy, const SampleGroups& view, con
 template <class T, class W>
 void sample_data_gradient(const T* x, const T* dy, const SampleGroups& view, const W* gamma, const W* mean,
                           const W* inverse, const W* a, const W* b, bool add, T* dx) {
-  for (std::int64_t r = 0; r < view.places; ++r, x += view.channels, dy += view.channels, dx += view.channels) {
-#pragma omp simd
-    for (std::int64_t c = 0; c < view.channels; ++c) {
-      const W value = inverse[c] * (W(dy[c]) * gamma[c] - a[c] - (W(x[c]) - mean[c]) * b[c]);
-      store(dx[c], add ? W(dx[c]) + value : value);
-    }
-  }
+  for (std::int64_t r = 0; r < view.places; ++r, x += view.channels, dy += view.channels, dx += view.channels)
+    put_row(dx, view.channels, add,
+            [=](std::int64_t c) { return inverse[c] * (W(dy[c]) * gamma[c] - a[c] - (W(x[c]) - mean[c]) * b[c]); });
 }
 
 /// Adds the sums of `blocks` blocks of each member, C of 2 C doubles of `partial` from `first` on, to a parameter's

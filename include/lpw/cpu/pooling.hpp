@@ -6,6 +6,7 @@
 
 #include <lpw/cpu/base/channel_sums.hpp>
 #include <lpw/cpu/base/parallel.hpp>
+#include <lpw/cpu/base/put_row.hpp>
 #include <lpw/primitives/layout.hpp>
 #include <lpw/primitives/pooling.hpp>
 #include <lpw/tensor/float_bits.hpp>
@@ -105,13 +106,11 @@ void global_average_pool_backward(const Tensor<T, Cpu>& dy, Gradient<T, Cpu>& dx
   const Shape& in = dx.tensor.shape();
   const std::int64_t pixels = in[2] * in[3], channels = in[4];
   const W share = W(1) / static_cast<W>(pixels);
-  const bool add = dx.accumulate;
   parallel_for(in[0] * in[1], pixels * channels, [&](std::int64_t image) {
     for (std::int64_t p = 0; p < pixels; ++p) {
       const T* d = dy.data() + image * channels;
-      T* out = dx.tensor.data() + (image * pixels + p) * channels;
-#pragma omp simd
-      for (std::int64_t c = 0; c < channels; ++c) store(out[c], W(d[c]) * share + (add ? W(out[c]) : W(0)));
+      detail::put_row(dx.tensor.data() + (image * pixels + p) * channels, channels, dx.accumulate,
+                      [=](std::int64_t c) { return W(d[c]) * share; });
     }
   });
 }

@@ -5,6 +5,7 @@
 #include <type_traits>
 
 #include <lpw/cpu/base/parallel.hpp>
+#include <lpw/cpu/base/put_row.hpp>
 #include <lpw/tensor/tensor.hpp>
 
 namespace lpw::inline LPW_ABI {
@@ -43,8 +44,7 @@ void put_converted(MatrixView<const From> from, MatrixView<To> to, bool accumula
   parallel_for(from.rows, from.columns, [&](std::int64_t i) {
     const From* in = from.data + i * from.row_stride;
     To* out = to.data + i * to.row_stride;
-#pragma omp simd
-    for (std::int64_t j = 0; j < from.columns; ++j) store(out[j], accumulate ? W(out[j]) + W(in[j]) : W(in[j]));
+    detail::put_row(out, from.columns, accumulate, [in](std::int64_t j) { return W(in[j]); });
   });
 }
 

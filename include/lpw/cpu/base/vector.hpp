@@ -79,6 +79,13 @@ inline void will_write(const void* p) { __builtin_prefetch(p, 1); }
 /// The same of a line that will be read.
 inline void will_read(const void* p) { __builtin_prefetch(p); }
 
+/// The same of the lines of `count` elements.
+template <class T>
+void will_read(const T* p, std::int64_t count) {
+  constexpr std::int64_t line = 64 / sizeof(T);
+  for (std::int64_t i = 0; i < count; i += line) will_read(p + i);
+}
+
 /// v where `mask` has all bits set, 0 where it is 0.
 [[nodiscard]] inline Lanes masked(Lanes v, std::int32_t mask) {
   detail::Integers bits;

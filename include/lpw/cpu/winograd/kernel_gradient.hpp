@@ -16,7 +16,7 @@ struct GradientCut {
 
   GradientCut(std::int64_t tiles, std::int64_t values, std::int64_t sums)
       : parts(sums <= cache / 2 ? std::clamp<std::int64_t>(tiles / 128, 1, 16) : 1),
-        length(parts > 1 ? std::clamp<std::int64_t>((cache - sums) / values, 48, 96)
+        length(parts > 1 ? std::clamp<std::int64_t>((cache - sums) / values, 48, 64)
                          : std::clamp<std::int64_t>(2 * cache / values, 128, 512)) {}
 
  private:
