@@ -97,8 +97,8 @@ class OneProcess:
             self.bounds[name] = self.FREEDOM * rounding
 
     def check_sees_a_step(self, folder):
-        """More than half of the members' late-phase weights end further away if they are not stepped once. (Of ten whose
-        gradient was left out of a step by hand, in one process, seven were found.)"""
+        """More than half of the members' late-phase weights end further away if they are not stepped once. (Of ten
+        whose gradient was left out of a step by hand, in one process, seven were found.)"""
         train(folder / "start", *self.arguments, "--lr", 1e-30)
         ways = apart(weights(self.folder)["weights.late"], weights(folder / "start")["weights.late"])
         step = statistics.median(ways) / checkpoint_progress(self.folder)["step"]
@@ -108,7 +108,8 @@ class OneProcess:
 
 def weights(folder):
     """What a run ends with, of all members: weights, their averages and running statistics."""
-    names = [name for name in read_checkpoint(folder)[0]["tensors"] if re.match("weights|average.average|buffers", name)]
+    kinds = re.compile("weights|average.average|buffers")
+    names = [name for name in read_checkpoint(folder)[0]["tensors"] if kinds.match(name)]
     return {name: values for name in names if (values := checkpoint_tensor(folder, name))}
 
 
