@@ -6,6 +6,8 @@
 #include <lpw/cuda/cuda.hpp>
 #include <lpw/data/device_loader.hpp>
 #include <lpw/data/device_text.hpp>
+#include <lpw/distributed/gpus.hpp>
+#include <lpw/distributed/nccl.hpp>
 
 #include "offered_programs.hpp"
 #include "trainer_program.hpp"
@@ -18,16 +20,36 @@ struct Machine<lpw::Cuda> {
   static std::string description() { return lpw::to_text(lpw::cuda::device_name(), " (", engine(), ")"); }
 };
 
+/// Trains on the GPU that the process has.
+template <class Example>
+int run_on_gpu(const typename Example::Options& options, const std::string& config) {
+  static_cast<void>(lpw::cuda::stream());  // says so where there is no GPU, before data is read
+  if (options.precision == "bf16")
+    return typename ProgramOf<Example, lpw::bfloat16, lpw::Cuda>::type(options, config).run();
+  return typename ProgramOf<Example, float, lpw::Cuda>::type(options, config).run();
+}
+
+/// The same with processes that have a GPU each, which sum by NCCL; without it, by way of the host.
+template <class Example>
+int run_over_gpus(typename Example::Options options, const std::string& config) {
+  lpw::distributed::take_gpu(*options.processes);
+#if defined(LPW_WITH_NCCL) && LPW_WITH_NCCL
+  lpw::distributed::Nccl gpus(*options.processes);
+  lpw::distributed::AnyCommunicatorOf processes(gpus);
+  options.processes = &processes;
+#endif
+  return run_on_gpu<Example>(options, config);
+}
+
 /// What run_on_cuda is in a program with CUDA.
 template <class Example>
 int start_on_cuda(const typename Example::Options& options, const std::string& config) {
   auto& settings = lpw::cuda::settings();
   settings.tf32 = options.precision == "tf32";
   settings.deterministic = options.deterministic;
-  static_cast<void>(lpw::cuda::stream());  // says so where there is no GPU, before data is read
-  if (options.precision == "bf16")
-    return typename ProgramOf<Example, lpw::bfloat16, lpw::Cuda>::type(options, config).run();
-  return typename ProgramOf<Example, float, lpw::Cuda>::type(options, config).run();
+  if constexpr (requires { options.processes; })
+    if (options.processes->several()) return run_over_gpus<Example>(options, config);
+  return run_on_gpu<Example>(options, config);
 }
 
 /// Returns true.

@@ -50,6 +50,7 @@
 #include <lpw/data/text.hpp>
 #include <lpw/distributed/agreement.hpp>
 #include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/gpus.hpp>
 #include <lpw/distributed/launcher.hpp>
 #include <lpw/distributed/members.hpp>
 #include <lpw/distributed/mpi.hpp>

@@ -1,8 +1,12 @@
 // What processes compare before they train together, what they tell each other, and how they share processors.
 #include <lpw/distributed/agreement.hpp>
 
+#include <array>
 #include <cstdlib>
+#include <span>
+#include <string>
 
+#include <lpw/distributed/gpus.hpp>
 #include <lpw/distributed/launcher.hpp>
 #include <lpw/distributed/processors.hpp>
 #include <lpw/train/turns.hpp>
@@ -78,6 +82,27 @@ TEST_CASE("processes on one host share its processors") {
   CHECK(fair_share({mask("one", 0, 4), mask("one", 2, 2)}, 1) == 1);
   CHECK(fair_share(std::vector(5, mask("one", 70, 2)), 4) == 1);
   CHECK(lpw::distributed::threads_of_process(all()) >= 1);
+}
+
+TEST_CASE("processes of one machine have a GPU each") {
+  using lpw::distributed::gpu_of;
+  CHECK(gpu_of(nullptr, 3) == "3");
+  CHECK(gpu_of("4,MIG-a,7", 0) == "4");
+  CHECK(gpu_of("4,MIG-a,7", 1) == "MIG-a");
+  CHECK(gpu_of("4,MIG-a,7", 2) == "7");
+  CHECK(gpu_of("5", 2) == "5");  // by whoever started the process
+  CHECK(message_of<lpw::OptionError>([] { (void)gpu_of("0,1", 2); }) ==
+        "CUDA_VISIBLE_DEVICES 0,1: no GPU is left for process number 3 of this machine; start as many as there are "
+        "GPUs");
+  const char* const before = std::getenv("CUDA_VISIBLE_DEVICES");
+  const std::string restored = before ? before : "";
+  ::unsetenv("CUDA_VISIBLE_DEVICES");
+  lpw::distributed::take_gpu(all());
+  CHECK(std::getenv("CUDA_VISIBLE_DEVICES") == std::to_string(mpi().rank()));
+  before ? ::setenv("CUDA_VISIBLE_DEVICES", restored.c_str(), 1) : ::unsetenv("CUDA_VISIBLE_DEVICES");
+  std::array<float, 1> none{};
+  CHECK_FALSE(all().sums_on_device());
+  CHECK(contains(message_of<lpw::Error>([&] { all().sum_on_device(std::span<float>(none)); }), "sums on the host"));
 }
 
 TEST_CASE("a launcher is known by the environment of the processes that it starts") {

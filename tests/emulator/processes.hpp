@@ -82,7 +82,7 @@ class Forked {
     give(own);
     std::byte* to = all.data();
     for (int from = 0; from < size_; ++from) {
-      std::memcpy(to, place().bytes[from], place().sizes[from]);
+      if (place().sizes[from] > 0) std::memcpy(to, place().bytes[from], place().sizes[from]);
       to += place().sizes[from];
     }
     place().wait(size_);

@@ -108,8 +108,8 @@ class OneProcess:
 
 def weights(folder):
     """What a run ends with, of all members: weights, their averages and running statistics."""
-    tensors = read_checkpoint(folder)[0]["tensors"]
-    names = [name for name in tensors if re.match("weights|average.average|buffers", name)]
+    kinds = re.compile("weights|average.average|buffers")
+    names = [name for name in read_checkpoint(folder)[0]["tensors"] if kinds.match(name)]
     return {name: values for name in names if (values := checkpoint_tensor(folder, name))}
 
 

@@ -167,6 +167,7 @@ C = {
         pthread_sigmask raise sigaction sigaddset sigdelset sigemptyset sigfillset sigismember sigset_t ::kill
         ::sigtimedwait""",
     "stdio.h": "fileno fdopen fseeko ftello",
+    "stdlib.h": "::setenv",
     "sys/file.h": "LOCK_EX LOCK_NB LOCK_SH LOCK_UN ::flock",
     "sys/ioctl.h": "TIOCGWINSZ ioctl winsize",
     "sys/mman.h": """MADV_DONTNEED MADV_HUGEPAGE MAP_ANONYMOUS MAP_FAILED MAP_FIXED MAP_NORESERVE MAP_PRIVATE MAP_SHARED

@@ -12,7 +12,7 @@
 namespace lpw::inline LPW_ABI::distributed {
 
 /// A Communicator (communicator.hpp) by virtual calls, and an OverlappingCommunicator, too: one that is none sums at
-/// once.
+/// once. And a DeviceCommunicator, which says whether it is.
 class AnyCommunicator {
  public:
   AnyCommunicator() = default;
@@ -30,6 +30,10 @@ class AnyCommunicator {
   virtual void broadcast(std::span<std::byte> bytes, int from) = 0;
   virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) = 0;
   virtual void barrier() = 0;
+  [[nodiscard]] virtual bool sums_on_device() const = 0;
+  /// Throws Error where it does not.
+  virtual void sum_on_device(std::span<float> values) = 0;
+  virtual void sum_on_device(std::span<double> values) = 0;
   /// Throws Error where its kind is no SplittingCommunicator.
   [[nodiscard]] virtual std::unique_ptr<AnyCommunicator> split(int group) = 0;
 
@@ -60,6 +64,12 @@ class AnyCommunicatorOf final : public AnyCommunicator {
   void broadcast(std::span<std::byte> bytes, int from) override { communicator_->broadcast(bytes, from); }
   void gather(std::span<const std::byte> own, std::span<std::byte> all) override { communicator_->gather(own, all); }
   void barrier() override { communicator_->barrier(); }
+  [[nodiscard]] bool sums_on_device() const override {
+    if constexpr (DeviceCommunicator<C>) return communicator_->sums_on_device();
+    return false;
+  }
+  void sum_on_device(std::span<float> values) override { sum_there(values); }
+  void sum_on_device(std::span<double> values) override { sum_there(values); }
   [[nodiscard]] std::unique_ptr<AnyCommunicator> split(int group) override {
     if constexpr (std::is_same_v<C, AnyCommunicator>)
       return communicator_->split(group);
@@ -78,6 +88,13 @@ class AnyCommunicatorOf final : public AnyCommunicator {
     else
       communicator_->sum(values);
   }
+  template <class W>
+  void sum_there(std::span<W> values) {
+    if constexpr (DeviceCommunicator<C>)
+      communicator_->sum_on_device(values);
+    else
+      fail("sum_on_device: this kind of communicator sums on the host; give it one that sums on a device (Nccl)");
+  }
 
   std::unique_ptr<C> owned_;
   C* communicator_;
@@ -90,6 +107,7 @@ class AnyCommunicatorOf final : public AnyCommunicator {
   return communicator;
 }
 
-static_assert(OverlappingCommunicator<AnyCommunicator> && SplittingCommunicator<AnyCommunicator>);
+static_assert(OverlappingCommunicator<AnyCommunicator> && SplittingCommunicator<AnyCommunicator> &&
+              DeviceCommunicator<AnyCommunicator>);
 
 }  // namespace lpw::inline LPW_ABI::distributed

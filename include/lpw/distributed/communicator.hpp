@@ -55,6 +55,17 @@ concept SplittingCommunicator = Communicator<C> && requires(C& c) {
   { c.split(0) } -> std::convertible_to<std::unique_ptr<C>>;
 };
 
+/// One that sums what lies on the process' device where it lies, in the order of the device's work:
+///   sums_on_device()          whether it does
+///   sum_on_device(values)     as sum; of values in the device's memory
+template <class C>
+concept DeviceCommunicator = Communicator<C> &&
+    requires(C& c, const C& fixed, std::span<float> floats, std::span<double> doubles) {
+  { fixed.sums_on_device() } -> std::same_as<bool>;
+  c.sum_on_device(floats);
+  c.sum_on_device(doubles);
+};
+
 /// One process, for which all of it is done.
 class SingleProcess {
  public:

@@ -60,21 +60,15 @@ struct Holding {
 
 }  // namespace detail
 
-/// One that sums a tensor where it lies, in the order of the device's work (nccl.hpp).
-template <class C, class W, class D>
-concept SumsOnDevice = requires(C& communicator, Tensor<W, D>& tensor) {
-  communicator.sum_on_device(tensor);
-};
-
 namespace detail {
 
 /// Sums a contiguous tensor where it lies, if the communicator can, or by way of the host.
 template <Communicator C, class W, class D>
 void sum_tensor(C& communicator, Tensor<W, D>& tensor) {
-  if constexpr (SumsOnDevice<C, W, D>)
-    communicator.sum_on_device(tensor);
-  else
-    on_host(tensor, [&](auto values) { communicator.sum(values); });
+  if constexpr (DeviceCommunicator<C> && !std::is_same_v<D, Cpu>)
+    if (communicator.sums_on_device())
+      return communicator.sum_on_device(std::span(tensor.data(), to_size(tensor.size())));
+  on_host(tensor, [&](auto values) { communicator.sum(values); });
 }
 
 /// Tensors' sums by a communicator.
@@ -166,6 +160,7 @@ class Members {
   /// random numbers members drop out, and of one member's minibatch, that it is a part. Add what else it needs
   /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step. Throws Error
   /// for another part of a minibatch than that of the step's passes before: gradients that add up are weighed as one.
+  /// (Not on a GPU, where a step that is replayed sums them without being asked here.)
   template <nn::Visitable M, class T, class D>
   [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
     const bool is_cut = cut(network);
@@ -392,11 +387,12 @@ class Members {
         std::find_if(parts_.begin(), parts_.end(), [&](const Part& known) { return known.store.lock() == store; });
     return found == parts_.end() ? nullptr : &*found;
   }
-  void remember_part(const std::shared_ptr<const void>& store) {
+  template <class W, class D>
+  void remember_part(const std::shared_ptr<nn::FlatWeights<W, D>>& store) {
     const auto* const known = part_of(store);
     require(
-        known == nullptr || !known->of_gradients || known->part == part_, "members: a pass over ", part_,
-        " of a minibatch after one over ", known ? known->part : 0,
+        !std::is_same_v<D, Cpu> || known == nullptr || !known->of_gradients || known->part == part_,
+        "members: a pass over ", part_, " of a minibatch after one over ", known ? known->part : 0,
         " of its minibatch, and no sum_gradients() between: gradients that add up are weighed as one, so that parts "
         "must be alike; take minibatches of one size, and Tape::evaluation() for a pass without a gradient");
     std::erase_if(parts_, [&](const Part& other) { return other.store.expired() || other.store.lock() == store; });

@@ -15,7 +15,6 @@
 #include <exception>
 #include <memory>
 #include <span>
-#include <type_traits>
 #include <utility>
 
 #include <lpw/cuda/base/device.hpp>
@@ -57,18 +56,19 @@ class Nccl {
     return std::unique_ptr<Nccl>(new Nccl(processes_->split(group)));
   }
 
-  /// Replaces a contiguous tensor by its sum over the processes, in the order of the stream. Throws CudaError where
+  [[nodiscard]] bool sums_on_device() const { return true; }
+  /// Replaces values on the GPU by their sums over the processes, in the order of the stream. Throws CudaError where
   /// NCCL refuses.
-  template <class W>
-    requires std::is_same_v<W, float> || std::is_same_v<W, double>
-  void sum_on_device(Tensor<W, Cuda>& tensor) {
-    if (tensor.size() == 0) return;
-    constexpr auto type = std::is_same_v<W, float> ? ncclFloat32 : ncclFloat64;
-    check(ncclAllReduce(tensor.data(), tensor.data(), to_size(tensor.size()), type, ncclSum, gpus_, cuda::stream()),
-          "ncclAllReduce");
-  }
+  void sum_on_device(std::span<float> values) { sum_there(values, ncclFloat32); }
+  void sum_on_device(std::span<double> values) { sum_there(values, ncclFloat64); }
 
  private:
+  template <class W>
+  void sum_there(std::span<W> values, ncclDataType_t type) {
+    if (values.empty()) return;
+    check(ncclAllReduce(values.data(), values.data(), values.size(), type, ncclSum, gpus_, cuda::stream()),
+          "ncclAllReduce");
+  }
   static void check(ncclResult_t result, const char* call, const cuda::Place& place = cuda::Place::current()) {
     if (result != ncclSuccess) [[unlikely]]
       cuda::fail_call(call, ncclGetErrorString(result), place);

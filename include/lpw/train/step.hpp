@@ -41,15 +41,17 @@ class TrainingStep {
     if (!outputs_ || outputs_->losses.dim(0) != members) outputs_.emplace(members);
     const optim::Time now = run.now();
     run.optimizer->advance(run.base_factor(now), run.late_factor(now), run.coefficient_factor(now), now);
-    const std::string key =
-        to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct), Task::place(batch));
+    TapeOptions pass = pass_of(run, batch);
+    const std::string key = to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct),
+                                    Task::place(batch), ' ', run.team.part());
     const auto step = [&](std::uint32_t number) {
-      take_gradient(run, batch, Philox(run.options.seed, Stream::dropout, number));
+      pass.random = Philox(run.options.seed, Stream::dropout, number);
+      take_gradient(run, batch, pass);
       run.optimizer->apply();
     };
     const auto number = static_cast<std::uint32_t>(run.progress.step);
-    if (run.processes.several())
-      step(number);  // what processes tell each other is not to be recorded
+    if (run.processes.several() && !run.processes.sums_on_device())
+      step(number);  // what processes tell each other by way of the host is not to be recorded
     else
       replay_.run(key, number, step);
     settle(run);
@@ -63,8 +65,9 @@ class TrainingStep {
     if (!Copies::late) settle(run);
   }
 
-  /// What process 0 said of the last step that is settled.
+  /// What process 0 said of the last step that is settled; no more after the checkpoint.
   [[nodiscard]] bool due() const { return due_; }
+  void saved() { due_ = false; }
 
   /// What a recorded step depends on of the run: the members, passes, and the optimizer with its stores.
   [[nodiscard]] static std::string key_of(const Run& run) {
@@ -122,27 +125,27 @@ class TrainingStep {
   }
 
   /// The gradient that the optimizer steps with.
-  void take_gradient(Run& run, const typename Task::Batch& batch, const Philox& random) {
+  void take_gradient(Run& run, const typename Task::Batch& batch, const TapeOptions& pass) {
     if (!run.ascends()) {
-      accumulate_gradient(run, batch, random, *outputs_);
+      accumulate_gradient(run, batch, pass, *outputs_);
       return;
     }
     optim::Sam sam(*run.optimizer, run.options.sam);
     StepOutputs<W, D> unread(run.members_here());
     const auto second_pass = [&] {
       auto ascent = sam.ascend();
-      accumulate_gradient(run, batch, random, unread);
+      accumulate_gradient(run, batch, pass, unread);
       ascent.restore();
     };
     if constexpr (requires { run.task.carry(run.task.carried()); }) {
       const auto before = run.task.carried();
-      accumulate_gradient(run, batch, random, *outputs_);
+      accumulate_gradient(run, batch, pass, *outputs_);
       const auto after = run.task.carried();
       run.task.carry(before);
       second_pass();
       run.task.carry(after);
     } else {
-      accumulate_gradient(run, batch, random, *outputs_);
+      accumulate_gradient(run, batch, pass, *outputs_);
       second_pass();
     }
   }
@@ -152,7 +155,8 @@ class TrainingStep {
     if (run.options.statistics == SharedStatistics::local) run.team.average_statistics(run.network);
   }
 
-  /// What the tapes of an iteration have in common.
+  /// What the tapes of an iteration have in common, but for random numbers. Processes tell each other how many samples
+  /// they have.
   [[nodiscard]] static TapeOptions pass_of(Run& run, const typename Task::Batch& batch) {
     if (!run.processes.several()) return {};
     auto pass = run.team.pass_of(run.network, run.task.samples_in(batch));
@@ -161,12 +165,9 @@ class TrainingStep {
   }
 
   /// Of all members, summed over the processes.
-  void accumulate_gradient(Run& run, const typename Task::Batch& batch, const Philox& random,
-                           StepOutputs<W, D>& outputs) {
+  void accumulate_gradient(Run& run, const typename Task::Batch& batch, TapeOptions pass, StepOutputs<W, D>& outputs) {
     const auto& weights = run.optimizer->weights().value;
     const UnchangedWeights<W, D> unchanged(weights.base, weights.late);
-    TapeOptions pass = pass_of(run, batch);
-    pass.random = random;
     const auto chunks = member_chunks(run.members_here(), run.options.member_chunk);
     for (const MemberRange range : chunks) {
       pass.members = range;

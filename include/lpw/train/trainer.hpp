@@ -179,6 +179,7 @@ class Trainer {
       const bool interrupted = InterruptGuard::signal() != 0;  // of several processes as they agreed with the losses
       if (interrupted || (run_.processes.several() ? step_.due() : checkpoint_is_due())) {
         step_.settle(run_);
+        step_.saved();
         save(folder);
       }
       if (interrupted) return false;

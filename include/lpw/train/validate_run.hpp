@@ -76,11 +76,9 @@ void require_snapshot(const TrainOptions& o, const Task& task) {
 template <class Run>
 void require_possible_over_processes(const Run& run) {
   if (!run.processes.several()) return;
-  const int processes = run.processes.size();
   using Task = std::remove_cvref_t<decltype(run.task)>;
-  require<OptionError>(SharedTask<Task>, processes, " processes: the task is one process' (SharedTask); start one");
-  require<OptionError>(std::is_same_v<typename Run::D, Cpu>, processes,
-                       " processes: they train on CPUs; start one process for a GPU");
+  require<OptionError>(SharedTask<Task>, run.processes.size(),
+                       " processes: the task is one process' (SharedTask); start one");
 }
 
 /// Returns the options. Throws OptionError where they cannot work with this task or network.

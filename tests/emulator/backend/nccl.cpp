@@ -1,8 +1,8 @@
 // Members over processes whose GPUs sum by NCCL: as one process of two sees it, where the other one has a member with
 // the same weights, and the same minibatches; and in two and three processes against one.
-#define LPW_WITH_NCCL 1
+#include "emulator/nccl_processes.hpp"
+
 #include <lpw/distributed/members.hpp>
-#include <lpw/distributed/nccl.hpp>
 
 #include <lpw/autograd/cross_entropy.hpp>
 #include <lpw/autograd/pooling.hpp>
@@ -17,7 +17,6 @@
 #include <vector>
 
 #include "cuda/support.hpp"
-#include "emulator/processes.hpp"
 #include "support/errors.hpp"
 #include "train/toy.hpp"
 
@@ -99,7 +98,7 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(distance(found[i], expected[i]) < 1e-5);
 
     auto doubles = to_device<Cuda>(full<double, Cpu>({3}, 1.5));
-    gpus.sum_on_device(doubles);
+    gpus.sum_on_device(std::span(doubles.data(), 3));
     CHECK(to_host(doubles).data()[2] == 3);
     std::array<double, 1> host{4};
     gpus.sum(std::span<double>(host));  // by the processes' own
@@ -204,19 +203,12 @@ struct AllOnOne {
 void check_course(int processes, const Course& course) {
   CAPTURE(processes, course.members, course.sam);
   std::vector<Tensor<float, Cpu>> found;
-  auto& others = emulator::Others::instance();
-  CHECK(in_processes(processes, [&](Forked all) {
-    others = {};
-    others.sum = [all](const ncclComm& group, void* values, std::size_t count, ncclDataType_t type) {
-      const auto these = all.of(group.rank, group.size);
-      if (type == ncclFloat32) return these.sum(std::span(static_cast<float*>(values), count));
-      these.sum(std::span(static_cast<double*>(values), count));
-    };
-    distributed::Nccl<Forked> gpus(all);
+  const auto& others = emulator::Others::instance();
+  CHECK(in_nccl_processes(processes, [&](auto& gpus) {
     found = after_course(distributed::Members(gpus), course);
+    require_same_bits(gpus, found);
   }));
   CHECK(others.asked < others.summed);  // sums are replayed, too
-  others = {};
   const auto expected = after_course(AllOnOne(), course);
   // Sums in another order, as float: some eps = 6e-8 each of numbers of about 1, in a few steps.
   REQUIRE(found.size() == expected.size());
