@@ -31,6 +31,13 @@ else()
 endif()
 set(LPW_MARCH ${lpw_march} CACHE STRING
   "Instruction set of this project's programs, as the compiler's -march calls it; empty: the compiler's default")
+if(DEFINED LPW_NATIVE)  # -DLPW_NATIVE=ON or OFF, for who does not want to name one
+  set(lpw_march "")
+  if(LPW_NATIVE)
+    set(lpw_march native)
+  endif()
+  set_property(CACHE LPW_MARCH PROPERTY VALUE "${lpw_march}")
+endif()
 option(LPW_PORTABLE "Install programs for any x86-64 from 2009 on, which choose their instruction set at start" OFF)
 option(LPW_UNITE
   "Compile the files of a program together, which is several times faster in all; OFF: each by itself" ON)

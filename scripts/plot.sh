@@ -2,9 +2,9 @@
 # Usage: scripts/plot.sh [--out FILE.png] [--] RUN_DIR...
 # Draws losses, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or
 # several runs, with a dashed vertical line where members were released, into FILE.png or the curves.png of the first
-# run folder. Each run has a colour. What the test set says is drawn with points: with full ones of the collapsed
-# network (its loss is the negative log-likelihood), with empty ones of the members' ensemble where that is what is
-# served; training is dashed. Works while a run is under way. Needs gnuplot.
+# run folder. Each run has a colour, after the eighth with another mark. What the test set says is drawn with points:
+# with full ones of the collapsed network (its loss is the negative log-likelihood), with empty ones of the members'
+# ensemble where that is what is served; training is dashed. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
@@ -80,8 +80,9 @@ for i in "${!runs[@]}"; do
   if [ "${epochs%%[!0-9]*}" = "$epochs" ] && [ "$epochs" -gt "$last" ]; then last=$epochs; fi
   [ -z "$released" ] ||
     releases+="set arrow from first $released, graph 0 to first $released, graph 1 nohead dashtype 2 $colour"$'\n'
-  full="with linespoints pointtype 7 pointsize 0.5 linewidth 2 $colour"
-  empty="with linespoints pointtype 6 pointsize 0.9 linewidth 1 $colour"
+  mark=$((5 + (2 + 2 * (i / ${#colours[@]})) % 10))  # circles; of runs whose colour comes again triangles, and so on
+  full="with linespoints pointtype $mark pointsize 0.5 linewidth 2 $colour"
+  empty="with linespoints pointtype $((mark - 1)) pointsize 0.9 linewidth 1 $colour"
   training="with lines dashtype 2 linewidth 1.5 $colour title '$name: training'"
   if has "$i" 8; then loss+="$data using 1:8 $full title '$name: $held_out', "; fi
   if has "$i" 9; then loss+="$data using 1:9 $empty title '$name: $held_out, ensemble', "; fi

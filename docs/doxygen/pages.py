@@ -79,7 +79,7 @@ class Site:
         return f"{name_of(path)}.html"
 
     def file_of(self, path):
-        return "index" if path.name == "README.md" else name_of(path)
+        return "index" if path == ROOT / "README.md" else name_of(path)
 
     def prose(self, page, text):
         """Text without blocks of code. What is in backticks stays as it is, but for the label of a link."""

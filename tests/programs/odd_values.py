@@ -319,6 +319,7 @@ def check_texts(folder):
 
 
 def check_names(folder):
+    os.chdir(folder)  # some make a folder of any name
     for name in sorted(NAMES - ({"data"} if TRAINER else {"model"})):
         # What is a folder's name for results is one.
         for text in (drawn(ODD_TEXTS, 3) if NAME != "noisy_quadratic" else [""]) + ["--seed"]:

@@ -351,6 +351,8 @@ cp "$root/scripts/docs.sh" "$root/scripts/common.sh" "$site/scripts"
 cp "$root/include/lpw/version.hpp" "$site/include/lpw"
 for page in CONTRIBUTING CHANGELOG; do echo "# $page" >"$site/$page.md"; done
 echo '# Site' >"$site/README.md"
+mkdir -p "$site/examples/other"
+echo '# Other' >"$site/examples/other/README.md"
 try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a header's line and a page's link
   printf '%s\n' '// Nets.' '#pragma once' '' 'namespace lpw::inline LPW_ABI {' "$2" '}' >"$site/include/lpw/nn/net.hpp"
   printf '%s\n' '# Page' '' "See [there]($3)." '' '## What it is' >"$site/docs/page.md"
@@ -358,9 +360,12 @@ try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a
   [ $status = 77 ] || { [ $status = "${1%% *}" ] && grep -qF -- "${1#* }" <<<"$output"; } ||
     { echo "docs.sh does not say '$1' but exits with $status: $output"; failed=1; }
 }
-try_site '1 lists all pages at its end but CHANGELOG.md, CONTRIBUTING.md, docs/page.md' '' '#what-it-is'
-printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md)' >>"$site/README.md"
+try_site '1 lists all pages at its end but CHANGELOG.md, CONTRIBUTING.md, docs/page.md, examples/other/README.md' '' '#what-it-is'
+printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md)' \
+  '[d](examples/other/README.md)' >>"$site/README.md"
 try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
+[ $status = 77 ] || grep -q '<title>.*Site</title>' "$site/build/docs/html/index.html" ||
+  { echo "the site does not begin with README.md: $(grep '<title>' "$site/build/docs/html/index.html")"; failed=1; }
 try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
 try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
 case $(doxygen --version 2>/dev/null) in 1.9.4*) status=1 ;; *) status=0 ;; esac
