@@ -360,7 +360,8 @@ try_site() {  # try_site EXPECTED HEADER LINK: the message and exit status, of a
   [ $status = 77 ] || { [ $status = "${1%% *}" ] && grep -qF -- "${1#* }" <<<"$output"; } ||
     { echo "docs.sh does not say '$1' but exits with $status: $output"; failed=1; }
 }
-try_site '1 lists all pages at its end but CHANGELOG.md, CONTRIBUTING.md, docs/page.md, examples/other/README.md' '' '#what-it-is'
+all='CHANGELOG.md, CONTRIBUTING.md, docs/page.md, examples/other/README.md'
+try_site "1 lists all pages at its end but $all" '' '#what-it-is'
 printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md)' \
   '[d](examples/other/README.md)' >>"$site/README.md"
 try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
