@@ -195,7 +195,9 @@ template <bool Relu, bool Residual, class T>
         const std::int64_t offset = (k * view.rows + r) * channels;
         const T *x = saved.x.data() + offset, *d = dy.data() + offset,
                 *other = Residual ? saved.residual.data() + offset : x;
-        for (const T* row : {x, d, other}) simd::will_read(row + elements_ahead<T>, channels);
+        simd::will_read(x + elements_ahead<T>, channels);
+        simd::will_read(d + elements_ahead<T>, channels);
+        if constexpr (Residual) simd::will_read(other + elements_ahead<T>, channels);
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
           const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
@@ -240,7 +242,9 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       const std::int64_t offset = (k * view.rows + r) * channels;
       const T *x = saved.x.data() + offset, *d = dy.data() + offset,
               *other = Residual ? saved.residual.data() + offset : x;
-      for (const T* row : {x, d, other}) simd::will_read(row + elements_ahead<T>, channels);
+      simd::will_read(x + elements_ahead<T>, channels);
+      simd::will_read(d + elements_ahead<T>, channels);
+      if constexpr (Residual) simd::will_read(other + elements_ahead<T>, channels);
       const auto g = [=](std::int64_t c) {
         return masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
       };
