@@ -56,12 +56,12 @@ struct EigenBlocks {
 /// Memory for a block, of the alignment that the kernel's vectors need. It is not the pool's, which counts what a step
 /// holds.
 struct DeleteEigenBlock {
-  void operator()(void* block) const { ::operator delete(block, std::align_val_t(64)); }
+  void operator()(void* block) const { operator delete(block, std::align_val_t(64)); }
 };
 template <class F>
 [[nodiscard]] std::unique_ptr<F, DeleteEigenBlock> eigen_block(Eigen::Index count) {
   const auto bytes = static_cast<std::size_t>(count) * sizeof(F);
-  return std::unique_ptr<F, DeleteEigenBlock>(static_cast<F*>(::operator new(bytes, std::align_val_t(64))));
+  return std::unique_ptr<F, DeleteEigenBlock>(static_cast<F*>(operator new(bytes, std::align_val_t(64))));
 }
 
 /// c += a b by columns: c' = b' a' for the kernel, whose results' columns are contiguous.
