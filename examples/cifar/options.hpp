@@ -7,11 +7,13 @@
 #include <string>
 #include <vector>
 
+#include <lpw/cpu/products.hpp>
 #include <lpw/data/normalization.hpp>
 #include <lpw/io/image_folder.hpp>
 #include <lpw/io/npy_images.hpp>
 #include <lpw/models/catalogue.hpp>
 
+#include "../shared/idle.hpp"
 #include "../shared/option_table.hpp"
 #include "../shared/run_options.hpp"
 
@@ -40,7 +42,7 @@ struct Options : example::RunOptions {
   std::string data = "synthetic", dataset = "cifar10", normalization, model = "wrn-28-10";
   double label_smoothing = 0;
   int cutout = 0;
-  std::string augment = "standard", convolution = "winograd";
+  std::string augment = {}, convolution = "winograd";
   std::int64_t train_subset = 0, test_subset = 0, held_out = 0;
   std::int64_t image_size = 224, resize = 0;  // of a folder's images
   double crop_area = 0.08, split = 0.2;
@@ -207,8 +209,9 @@ inline example::OptionTable<Options> Options::own() {
        .role = Role::machine,
        .section = network,
        .idle = [](const Options& o) -> std::optional<Idle> {
-         if (o.device == "cpu") return std::nullopt;
-         return Idle{"device", "it says how the CPU convolves"};
+         if (o.device != "cpu") return Idle{"device", "it says how the CPU convolves"};
+         if (o.precision != "bf16" || !lpw::multiplies_bfloat16()) return std::nullopt;
+         return Idle{"precision", "this CPU multiplies bfloat16, which is always convolved directly"};
        }},
       {.name = "label-smoothing",
        .member = &Options::label_smoothing,
@@ -224,7 +227,9 @@ inline example::OptionTable<Options> Options::own() {
        .section = training},
       {.name = "augment",
        .member = &Options::augment,
-       .help = "standard (pad-crop, or of a folder random crops that are resized, and flip) or none",
+       .help =
+           "standard (pad-crop, or of a folder random crops that are resized, and flip) or none; default: standard, "
+           "of .npy files none, since what is in them may be no longer itself when mirrored",
        .check = one_of({"standard", "none"}),
        .role = Role::training,
        .section = training},
@@ -235,6 +240,7 @@ inline example::OptionTable<Options> Options::own() {
        .check = one_of({"global", "local"}),
        .role = Role::training,
        .section = training,
+       .idle = example::detail::without_processes,
        .later = true},
   };
   for (auto&& row : own_images()) rows.push_back(row);
@@ -263,6 +269,7 @@ inline void require_sizes(const Options& o) {
 }
 
 inline void complete(Options& o) {
+  if (o.augment.empty()) o.augment = o.images() == "npy" ? "none" : "standard";
   lpw::require<lpw::OptionError>(!Options::is_drawn(o.data) || o.dataset == "cifar10", "--dataset ", o.dataset,
                                  " needs --data DIR; the synthetic data has 10 classes");
   require_sizes(o);

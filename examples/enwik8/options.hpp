@@ -69,7 +69,11 @@ inline example::OptionTable<Options> Options::own() {
        .role = Role::data,
        .section = texts,
        .list = true,
-       .field = "shares"},
+       .field = "shares",
+       .idle = [](const Options& o) -> std::optional<Idle> {
+         if (o.valid.empty() || o.test.empty()) return std::nullopt;
+         return Idle{"valid", "beside --valid and --test all of --data is trained on", "test"};
+       }},
       {.name = "valid",
        .member = &Options::valid,
        .help = "validation text; its share of --data is trained on",

@@ -166,7 +166,8 @@ class CommandLine {
   void require_effect() const {
     for (const auto& option : table_) {
       const auto why = option.idle_in(options);
-      const bool meant = typed_.contains(option.name) || (why && !typed_.contains(why->because) && !is_default(option));
+      const bool aside = why && (typed_.contains(why->because) || typed_.contains(why->also));
+      const bool meant = typed_.contains(option.name) || (why && !aside && !is_default(option));
       lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, why ? refusal(option.name, *why) : "");
     }
   }

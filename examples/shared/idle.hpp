@@ -25,7 +25,7 @@ template <class O>
 std::optional<Idle> without_release(const O& o) {
   if (auto why = without_members(o)) return why;
   if (o.release_step < 0 && o.release_epoch >= o.epochs)
-    return Idle{"release-epoch", "no members are released before the last epoch ends"};
+    return Idle{"release-epoch", "no members are released before the last epoch ends", "epochs"};
   return std::nullopt;
 }
 /// Why what several members do between their release and the end does nothing.
@@ -45,7 +45,13 @@ template <class O>
 std::optional<Idle> without_late_weights(const O& o) {
   if constexpr (requires { o.has_templates(); })
     if (o.has_templates()) return std::nullopt;
-  return without_members(o);
+  return without_release(o);
+}
+/// Why what processes do together does nothing. A run of several goes on in one with its options.
+template <class O>
+std::optional<Idle> without_processes(const O& o) {
+  if (o.processes->several() || o.resume) return std::nullopt;
+  return Idle{"resume", "one process trains; start several by mpirun"};
 }
 
 }  // namespace example::detail

@@ -42,9 +42,9 @@ inline constexpr SectionName section_names[] = {{Section::network, "Network", "n
                                                 {Section::late_phase, "Late-phase weights", "late-phase"},
                                                 {Section::run, "Run", "run"}};
 
-/// Why an option does nothing: another one, and what that means.
+/// Why an option does nothing: another one, what that means, and yet another one, if it takes two.
 struct Idle {
-  std::string because, reason;
+  std::string because, reason, also = {};
 };
 
 /// What is said of an option that does nothing.

@@ -10,6 +10,7 @@
 
 #include <lpw/optim/parameter_groups.hpp>
 #include <lpw/optim/schedule.hpp>
+#include <lpw/tensor/patterns.hpp>
 #include <lpw/tensor/text.hpp>
 
 #include "checks.hpp"
@@ -45,6 +46,8 @@ inline std::vector<std::string> parse_names(const std::string& text) {
     lpw::require<lpw::OptionError>(!name.empty() && name.find_first_not_of(letters) == name.npos,
                                    "expected names of parameters joined by commas, such as conv1.*,fc.bias, found ",
                                    text.empty() ? "nothing" : text);
+  for (auto name = names.begin(); name != names.end(); ++name)
+    lpw::require<lpw::OptionError>(std::find(names.begin(), name, *name) == name, "names ", *name, " twice");
   return {names.begin(), names.end()};
 }
 
@@ -140,16 +143,47 @@ template <class Options>
   return groups;
 }
 
+namespace detail {
+
+/// What is left of names after those that patterns have taken.
+inline void take(std::vector<std::string>& names, const std::vector<std::string>& patterns) {
+  std::erase_if(names, [&](const std::string& name) { return lpw::matches_any(name, patterns); });
+}
+
+/// Throws OptionError for names of a list of which another of the list has all parameters.
+inline void require_each_names(const std::string& option, const std::vector<std::string>& patterns,
+                               const std::vector<std::string>& names) {
+  for (auto pattern = patterns.rbegin(); pattern != patterns.rend(); ++pattern) {
+    auto others = patterns, left = names;
+    std::erase(others, *pattern);
+    take(left, others);
+    lpw::require<lpw::OptionError>(lpw::any_matches(left, *pattern), option,
+                                   ": other names there have all parameters '", *pattern, "'; leave that out");
+  }
+}
+
+}  // namespace detail
+
 /// Throws OptionError, naming the option and what is close, for names that no parameter of the network has, nor what a
-/// release may attach to one.
+/// release may attach to one, and for those that change nothing: of which --freeze, a group before, or another name of
+/// the list has all parameters.
 template <class Options, class Network>
 void require_parameters(const Options& o, Network& network) {
   if (o.freeze.empty() && o.groups.empty()) return;
   const auto names = lpw::optim::detail::possible_names(network);
-  if (!o.freeze.empty())
-    lpw::optim::detail::require_valid("--freeze", lpw::optim::ParameterGroup{.names = parse_names(o.freeze)}, names);
-  for (const GroupText& text : parse_groups(o.groups))
-    lpw::optim::detail::require_valid("--group", lpw::optim::ParameterGroup{.names = text.names}, names);
+  auto left = names;
+  const auto check = [&](const std::string& option, const std::vector<std::string>& patterns) {
+    lpw::optim::detail::require_valid(option.c_str(), lpw::optim::ParameterGroup{.names = patterns}, names);
+    detail::require_each_names(option, patterns, names);
+    const std::size_t before = left.size();
+    detail::take(left, patterns);
+    lpw::require<lpw::OptionError>(left.size() < before, option, " ", patterns.front(),
+                                   patterns.size() > 1 ? ",..." : "",
+                                   ": --freeze or groups before it have all these parameters; leave it out, or put it "
+                                   "before them");
+  };
+  if (!o.freeze.empty()) check("--freeze", parse_names(o.freeze));
+  for (const GroupText& text : parse_groups(o.groups)) check("--group", text.names);
 }
 
 }  // namespace example

@@ -20,7 +20,7 @@ namespace detail {
 /// Why the start of rank-1 factors does nothing.
 template <class O>
 std::optional<Idle> without_factors(const O& o) {
-  if (auto why = without_members(o)) return why;
+  if (auto why = without_release(o)) return why;
   if (contains(parse_late(o.late).groups, lpw::Group::rank_one)) return std::nullopt;
   return Idle{"late", "no rank-1 factors are released"};
 }
@@ -226,7 +226,7 @@ OptionTable<O> late_phase_options() {
        .help = "sigma_0, release noise relative to each parameter's rms",
        .check = at_least(0.0),
        .section = late_phase,
-       .idle = without_members<O>},
+       .idle = without_release<O>},
       {.name = "rank1-start",
        .member = &O::rank1_start,
        .help = "what rank-1 factors start from: ones, or as BatchEnsemble's, whose members are served together, signs "
@@ -248,21 +248,21 @@ OptionTable<O> late_phase_options() {
        .help = "an optimizer's momentum and moments at release: carry, or zero, as of a new optimizer",
        .check = one_of({"carry", "zero"}),
        .section = late_phase,
-       .idle = without_members<O>,
+       .idle = without_release<O>,
        .later = true},
       {.name = "release-every",
        .member = &O::release_every,
        .help = "epochs from a release to the next, before which the members are averaged into one; 0: one release",
        .check = at_least<std::int64_t>(0),
        .section = late_phase,
-       .idle = without_members<O>,
+       .idle = without_release<O>,
        .later = true},
       {.name = "base-gradient",
        .member = &O::base_gradient,
        .help = "base gradient over the members: sum or mean",
        .check = one_of({"sum", "mean"}),
        .section = late_phase,
-       .idle = without_others<O>},
+       .idle = without_released_others<O>},
       {.name = "late-lr",
        .member = &O::late_lr,
        .help = "--lr of late-phase weights; -1: --lr",
@@ -287,7 +287,7 @@ OptionTable<O> late_phase_options() {
        .help = "members computed at a time, for less memory; 0: all",
        .check = at_least<std::int64_t>(0),
        .section = late_phase,
-       .idle = without_others<O>},
+       .idle = without_released_others<O>},
   };
   if constexpr (requires(const O& o) { o.has_templates(); })
     for (auto&& row : coefficient_options<O>()) table.push_back(row);
@@ -370,7 +370,8 @@ OptionTable<O> program_options() {
                "runs, 0: not before it has ended; results do not depend on it",
        .check = range<std::int64_t>(0, lpw::distributed::longest_chunk),
        .role = Role::program,
-       .section = run},
+       .section = run,
+       .idle = without_processes<O>},
       {.name = "eval-every",
        .member = &O::eval_every,
        .help = "epochs from one scoring of the collapsed network to the next; the last epoch is always scored",

@@ -28,6 +28,7 @@
 #include <lpw/train/parts/line_search.hpp>
 #include <lpw/train/trainer.hpp>
 
+#include "effects.hpp"
 #include "export.hpp"
 #include "record.hpp"
 
@@ -97,6 +98,7 @@ class TrainerProgram {
         network, task, train_options, description(options_, data, engine_for<T, Device>()),
         [shape](const lpw::Philox& random) { return Network(shape, random); }, processes_);
     if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
+    require_each_selects(options_, network);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network, data);
   }
@@ -138,8 +140,14 @@ class TrainerProgram {
   }
 
   template <class Trainer>
-  int show_plan(Trainer& trainer) {
+  void show_lines(Trainer& trainer) {
     for (const auto& line : trainer.plan()) display_.line(line);
+    for (const auto& line : remarks_on_schedules(options_)) display_.line(line);
+  }
+
+  template <class Trainer>
+  int show_plan(Trainer& trainer) {
+    show_lines(trainer);
     display_.line(lpw::to_text("\n", config_));
     return 0;
   }
@@ -192,7 +200,7 @@ class TrainerProgram {
     folder.write_config(config_);
     const auto shown = lpw::train::one_line(out);
     if (options_.resume && !goes_on) display_.line(lpw::to_text("no checkpoint in ", shown, " yet, starting"));
-    for (const auto& line : trainer.plan()) display_.line(line);
+    show_lines(trainer);
     display_.line(lpw::to_text("run folder: ", shown));
     const int signal = trainer.run(folder, display_);
     if (signal == 0) return concluded(network, data);

@@ -48,6 +48,10 @@ def options(folder):
         (["--collapse", "fitted"], ["--collapse fitted chooses by", "--held-out"]),
         (["--held-out", 1], ["--held-out 1", "two bytes fewer than the training text"]),
         (["--held-out", 35999], ["--held-out 35999", "from 2 to 35998"]),
+        (
+            ["--data", __file__, "--valid", __file__, "--test", __file__, "--split", "50,25,25"],
+            ["--split does nothing", "all of --data is trained on"],
+        ),
         (["--split", "90,5,0x5"], "--split 90,5,0x5"),
     ]:
         refused(*TINY, *out, *arguments, says=says)

@@ -228,6 +228,7 @@ def arrays_are_trained_on(folder):
     noted = ["--normalization", "0.5/0.25"]
     printed, _ = train(folder / "run", "--data", f"{images}:{labels}", *SMALL, "--split", "0.25", *noted)
     check("x: 18 training and 6 test images" in printed, printed)
+    check('augment = "none"' in (folder / "run" / "config.toml").read_text(), "arrays are augmented unasked")
     model = folder / "run" / "model.safetensors"
     done = run("--eval", model, "--data", f"{images}:{labels}", "--split", "0.25", *noted)
     check(done.returncode == 0 and "scored on 6 samples" in done.stdout, done.stdout + done.stderr)

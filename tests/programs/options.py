@@ -568,6 +568,16 @@ def dry_run(folder):
         done.stdout + done.stderr,
     )
     check(not (folder / "run").exists(), "--dry-run made a run folder")
+    # A run may be resumed with more epochs: what a schedule says of later is remarked upon.
+    for text, says in [
+        ("steps:900:0.1", "the step at 900, and training ends after 2 epochs"),
+        ("constant@99/cosine", "the curve cosine:1 begins at 99"),
+        ("anneal:2:3:0.01", "the rate begins to fall at 2"),
+        ("steps:1:0.1", ""),
+        ("warmup:1/cosine", ""),
+    ]:
+        printed = run("--dry-run", *RUN, "--schedule", text).stdout
+        check(f"note: --schedule {text}: {says}" in printed if says else "note: " not in printed, printed)
     refused("--dry-run", "--export", folder / "model.onnx", says="--export does nothing here: nothing is trained")
     refused("--export", folder / "model.bin", says="expected a name that ends in .onnx or .safetensors, found")
     _, *groups = re.split(r"^\[(.+)\]$", done.stdout, flags=re.MULTILINE)

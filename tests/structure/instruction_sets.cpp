@@ -1,6 +1,14 @@
 // Compiled once for each instruction set, as LPW_TEST_NAME: what one file does with lpw. With LPW_TEST_MAIN the program
-// that calls both.
-#if defined(LPW_TEST_MAIN)
+// that calls both. With LPW_TEST_PRODUCTS what is made of Eigen's templates, which optimised code has parts of that are
+// not inlined.
+#if defined(LPW_TEST_PRODUCTS)
+#include <lpw/cpu/base/gemm_eigen.hpp>
+
+namespace lpw::inline LPW_ABI::detail {
+template void gemm_on_thread(MatrixView<const float>, MatrixView<const float>, MatrixView<float>, bool);
+template void gemm_on_thread(MatrixView<const double>, MatrixView<const double>, MatrixView<double>, bool);
+}  // namespace lpw::inline LPW_ABI::detail
+#elif defined(LPW_TEST_MAIN)
 #include <cmath>
 #include <cstdio>
 

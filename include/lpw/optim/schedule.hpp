@@ -171,8 +171,11 @@ class ScheduleReader {
   [[nodiscard]] MultiStep steps(const std::vector<std::string_view>& parts) const {
     MultiStep steps{{}, number(parts[2])};
     for (const auto part : split_text(parts[1], ',')) {
-      steps.milestones.push_back(number(part));
-      expect(steps.milestones.back() >= 0, "milestone ", part, " is negative");
+      const double milestone = number(part);
+      expect(milestone >= 0, "milestone ", part, " is negative");
+      expect(std::find(steps.milestones.begin(), steps.milestones.end(), milestone) == steps.milestones.end(),
+             "milestone ", part, " is there twice");
+      steps.milestones.push_back(milestone);
     }
     expect(steps.gamma >= 0, "gamma is negative");
     const double last = rate_ * steps(*std::max_element(steps.milestones.begin(), steps.milestones.end()));
