@@ -136,6 +136,24 @@ TEST_CASE("loop state: a loop goes on in the middle of an epoch to the same bits
   CHECK(resumed.end() == whole.end());
 }
 
+TEST_CASE("loop state: gradients that no step has taken come back", "[state]") {
+  const TemporaryFolder folder;
+  for (const std::int64_t at : {release_step - 2, release_step + 1}) {
+    CAPTURE(at);
+    const auto add = [](Loop& loop, std::uint32_t number) {
+      const Minibatches<float> batches(lpw::nn::members(loop.network), 4, number);
+      accumulate_gradient(loop.network, batches, 0, lpw::Philox(number));
+    };
+    Loop whole = small_loop(), cut = small_loop(), after = small_loop();
+    for (Loop* loop : {&whole, &cut}) loop->train_to(at), add(*loop, 100);
+    cut.save(folder / "state");
+    add(after, 300);  // which is of other weights
+    after.load(folder / "state");
+    for (Loop* loop : {&whole, &after}) add(*loop, 200), loop->optimizer->step(1);
+    CHECK(whole.end() == after.end());
+  }
+}
+
 TEST_CASE("loop state: of templates, and of a network that was collapsed", "[state]") {
   const TemporaryFolder folder;
   const auto with_templates = [] {

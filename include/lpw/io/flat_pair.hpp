@@ -1,6 +1,7 @@
 // What lies in the form of a network's stores (weights, momenta, averages), on its way into a file and back.
 #pragma once
 
+#include <algorithm>
 #include <string>
 
 #include <lpw/io/named_tensors.hpp>
@@ -13,6 +14,15 @@ template <class W, class D>
 void add_pair(NamedTensors& tensors, const std::string& name, const nn::FlatPair<W, D>& pair) {
   tensors.add(name + ".base", to_host(pair.base));
   tensors.add(name + ".late", to_host(pair.late));
+}
+
+/// Whether any number of a pair is not zero, which NaN is not.
+template <class W, class D>
+[[nodiscard]] bool any_of(const nn::FlatPair<W, D>& pair) {
+  const auto any = [](const Tensor<W, Cpu>& store) {
+    return std::any_of(store.data(), store.data() + store.size(), [](W x) { return !(x == W(0)); });
+  };
+  return any(to_host(pair.base)) || any(to_host(pair.late));
 }
 
 /// Throws FileError where <name>.base and <name>.late are missing or of another type or other shapes.

@@ -92,15 +92,17 @@ inline void require_same_parts(const nlohmann::json& stored, const std::vector<s
   return meta;
 }
 
-/// A file's tensors, and the stores that a network of a recorded form has, whose weights they must be. Throws FileError
-/// where they are others.
+/// A file's tensors, and the stores that a network of a recorded form has, whose weights they must be, and gradients
+/// where there are any. Throws FileError where they are others.
 template <nn::Visitable M>
-[[nodiscard]] StateFile state_file(const NamedTensors& tensors, const NetworkForm& form, M& network) {
+[[nodiscard]] StateFile state_file(const NamedTensors& tensors, const NetworkForm& form, M& network,
+                                   bool has_gradients) {
   std::int64_t statistics = 0;
   nn::for_each_buffer(network, [&](const std::string&, const auto& buffer) { statistics += buffer.shape().size(); });
   StateFile file{tensors, {1, form.columns(false)}, {form.members, form.columns(true)}, {form.members, statistics}};
   require<FileError>(form.members >= 1, file.source(), ": damaged: it says 0 members");
   require_pair<nn::WeightOf<M>>(tensors, "weights", file.base, file.late);
+  if (has_gradients) require_pair<nn::WeightOf<M>>(tensors, "gradients", file.base, file.late);
   return file;
 }
 
@@ -153,7 +155,8 @@ template <nn::Visitable M>
 
 }  // namespace detail
 
-/// Writes all that a loop of one's own is: the network as it is, released or not, and whatever else is given of
+/// Writes all that a loop of one's own is: the network as it is, released or not, with gradients that wait for a step,
+/// and whatever else is given of
 /// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
 /// Whole or not at all: after a kill in here the file of before is there. Throws NonFinite, with the file of before
 /// intact, where a weight, running statistic or state, or a number of the JSON, is NaN or infinite, FileError where the
@@ -173,6 +176,8 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
   detail::PartNames names;
   nlohmann::json own, records = nlohmann::json::object(), order = nlohmann::json::array();
   add_pair(checkpoint.tensors, "weights", flat->value);
+  const bool has_gradients = any_of(flat->gradient);  // of minibatches that no step has taken yet
+  if (has_gradients) add_pair(checkpoint.tensors, "gradients", flat->gradient);
   checkpoint.tensors.add("buffers", to_host(flat->buffers));
   [[maybe_unused]] const auto write = [&](auto& part) {
     using Part = std::remove_cvref_t<decltype(part)>;
@@ -200,6 +205,7 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
   checkpoint.meta = {{"kind", detail::loop_state},
                      {"network", form_of(network)},
                      {"stale", detail::stale_buffers(network)},
+                     {"gradients", has_gradients},
                      {"names", order},
                      {"parts", records},
                      {"own", own}};
@@ -214,10 +220,10 @@ auto save_state(const std::filesystem::path&, M&, auto&&...) {
 /// Reads such a file into a network, optimizers and so on that are made as they were at the start of the loop, and
 /// returns the loop's JSON, null where it gave none. A network that had been released is released first, with all that
 /// follows it, and one whose templates had been folded is collapsed before; training then goes on to the same bits,
-/// from gradients that are zero. A network with the same members is taken, too. Throws FileError for a file that is
-/// missing, damaged, truncated, or of something else, and by its name for what does not fit: a parameter, its shape, an
-/// optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error where an
-/// optimizer or average is another network's. Nothing is changed then.
+/// from the gradients that no step had taken. A network with the same members is taken, too. Throws FileError for a
+/// file that is missing, damaged, truncated, or of something else, and by its name for what does not fit: a parameter,
+/// its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error
+/// where an optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
@@ -245,7 +251,8 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
       detail::require_takes(form, network, source);
     }
     detail::require_same_parts(meta, present, source);
-    const auto file = detail::state_file(checkpoint.tensors, form, network);
+    const bool has_gradients = meta.value("gradients", false);
+    const auto file = detail::state_file(checkpoint.tensors, form, network, has_gradients);
     std::size_t next = 0;
     [[maybe_unused]] const auto check = [&](auto& part) {
       const std::string& name = present[next++];
@@ -260,7 +267,10 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
       release(network, followers, {.members = form.members, .late = form.selectors()});
     auto& flat = *nn::flatten(network);
     get_pair(checkpoint.tensors, "weights", flat.value);
-    fill(flat.gradient.base, W(0)), fill(flat.gradient.late, W(0));  // what was accumulated is of other weights
+    if (has_gradients)
+      get_pair(checkpoint.tensors, "gradients", flat.gradient);
+    else  // what was accumulated is of other weights
+      fill(flat.gradient.base, W(0)), fill(flat.gradient.late, W(0));
     copy(to_device<D>(buffers), flat.buffers);
     nn::for_each_buffer(network, [&](const std::string& name, auto& buffer) {
       buffer.set_stale(std::find(stale.begin(), stale.end(), name) != stale.end());
