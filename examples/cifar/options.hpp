@@ -240,7 +240,7 @@ inline example::OptionTable<Options> Options::own() {
        .check = one_of({"global", "local"}),
        .role = Role::training,
        .section = training,
-       .idle = example::detail::without_processes,
+       .idle = example::detail::without_processes<&Options::statistics>,
        .later = true},
   };
   for (auto&& row : own_images()) rows.push_back(row);

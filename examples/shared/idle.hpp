@@ -47,10 +47,11 @@ std::optional<Idle> without_late_weights(const O& o) {
     if (o.has_templates()) return std::nullopt;
   return without_release(o);
 }
-/// Why what processes do together does nothing. A run of several goes on in one with its options.
-template <class O>
+/// Why what processes do together does nothing. A run of several goes on in one with what its options say.
+template <auto member, class O>
 std::optional<Idle> without_processes(const O& o) {
-  if (o.processes->several() || o.resume) return std::nullopt;
+  const O defaults;
+  if (o.processes->several() || (o.resume && o.*member != defaults.*member)) return std::nullopt;
   return Idle{"resume", "one process trains; start several by mpirun"};
 }
 

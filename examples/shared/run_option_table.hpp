@@ -371,7 +371,7 @@ OptionTable<O> program_options() {
        .check = range<std::int64_t>(0, lpw::distributed::longest_chunk),
        .role = Role::program,
        .section = run,
-       .idle = without_processes<O>},
+       .idle = without_processes<&O::sum_chunk, O>},
       {.name = "eval-every",
        .member = &O::eval_every,
        .help = "epochs from one scoring of the collapsed network to the next; the last epoch is always scored",

@@ -94,11 +94,11 @@ class TrainerProgram {
       display_.line(lpw::train::format_table({{"collapsed", scores}}));
       return concluded(network, data);
     }
+    if (options_.eval.empty()) require_each_selects(options_, network);
     lpw::train::Trainer trainer(
         network, task, train_options, description(options_, data, engine_for<T, Device>()),
         [shape](const lpw::Philox& random) { return Network(shape, random); }, processes_);
     if (!options_.eval.empty()) return evaluate(trainer, task, network, data);
-    require_each_selects(options_, network);
     show(banner(options_, data), network);
     return options_.dry_run ? show_plan(trainer) : train(trainer, network, data);
   }
