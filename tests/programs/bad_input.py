@@ -87,7 +87,7 @@ def options(folder):
                 "batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, additive",
             ],
         ),
-        (["--late", "all,additive:bn.*"], "other selectors have all parameters 'bn.*'"),
+        (["--late", "all,additive:bn.*"], ["--late all,additive:bn.*", "leave nothing to additive:bn.*"]),
         (["--late", "additive:bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
         (["--late", "head,bn.weigth"], ["no parameter 'bn.weigth'", "close to it: 'bn.weight'"]),
         (["--late", ""], "--late"),
