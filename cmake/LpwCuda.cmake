@@ -2,12 +2,10 @@
 #   lpw_add_cuda_program(<name> <source>...)   an executable of which nvcc compiles the given sources, with the CUDA
 #                                              backend
 #   lpw_use_cuda(<target> <source>...)         the same for sources of an existing target
-#   lpw_check_cuda(<target>)   with LPW_CUDA_QUICKLY a target that has no kernels of its own, in a build for no GPU, is
-#                              parsed for the GPU, templates and all, and no code made: tests/structure/kernels.cu has
-#                              it made of every kernel of lpw's
-#   lpw_parse_cuda(<name> <source>...)   where LPW_CUDA_PARSED is true, which is so in the same builds: a target that
-#                              parses sources with kernels of lpw's alone, which nobody links: nvcc's front end for the
-#                              host and the host compiler's, and no code of either
+#   lpw_parse_cuda(<name> <source>...)   where LPW_CUDA_PARSED is true, which is so with LPW_CUDA_QUICKLY in a build for
+#                              no GPU: a target that parses sources with kernels of lpw's alone, which nobody links, by
+#                              nvcc's front end for the host and the host compiler's, and makes no code of either:
+#                              tests/structure/kernels.cu has it made of every kernel of lpw's
 # and LPW_CUDA_UNSEEN, which is true where the architectures are virtual: what is built then is for no GPU, and compiled
 # to know that it compiles.
 set(LPW_CUDA_FOUND FALSE)
@@ -113,12 +111,6 @@ set(LPW_CUDA_PARSED FALSE)
 if(LPW_CUDA_QUICKLY AND LPW_CUDA_UNSEEN AND CMAKE_CUDA_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
   set(LPW_CUDA_PARSED TRUE)
 endif()
-
-function(lpw_check_cuda target)
-  if(LPW_CUDA_PARSED)
-    target_compile_options(${target} PRIVATE $<$<COMPILE_LANGUAGE:CUDA>:--fdevice-syntax-only>)
-  endif()
-endfunction()
 
 function(lpw_parse_cuda name)
   set(number 0)
