@@ -9,6 +9,8 @@
 #include <lpw/distributed/gpus.hpp>
 #include <lpw/distributed/nccl.hpp>
 
+// nvcc's files are without oneDNN, and lpw's types are others there: what takes one is compiled here once more.
+#include "export.cpp"
 #include "offered_programs.hpp"
 #include "trainer_program.hpp"
 
