@@ -160,12 +160,16 @@ class HandedOn {
     sigprocmask(SIG_BLOCK, &signals_, nullptr);
   }
   ~HandedOn() {
-    for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
+    give_back();
     started = 0;
   }
   HandedOn(const HandedOn&) = delete;
   HandedOn& operator=(const HandedOn&) = delete;
 
+  /// What they did before, in the trainer's process too.
+  void give_back() const {
+    for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
+  }
   /// They wait from the beginning until there is somebody to take them.
   void begin() const { sigprocmask(SIG_UNBLOCK, &signals_, nullptr); }
 
@@ -185,9 +189,7 @@ class HandedOn {
   const pid_t child = ::fork();
   if (child == 0) {
     ::setpgid(0, 0);  // or what a terminal sends to all would reach it twice, and end it at once
-    for (const int signal : {SIGINT, SIGTERM, SIGHUP})
-      if (struct sigaction now{}; sigaction(signal, nullptr, &now) == 0 && now.sa_handler != SIG_IGN)
-        std::signal(signal, SIG_DFL);
+    signals.give_back();
     signals.begin();
     if (silent && !std::freopen("/dev/null", "w", stdout)) ::_exit(1);
     ::_exit(become_trainer(arguments));

@@ -167,14 +167,9 @@ class CommandLine {
     for (const auto& option : table_) {
       const auto why = option.idle_in(options);
       const bool aside = why && (typed_.contains(why->because) || typed_.contains(why->also));
-      const bool meant = typed_.contains(option.name) || (why && !aside && !is_default(option));
+      const bool meant = typed_.contains(option.name) || (why && !aside && !option.is_default(options));
       lpw::require<lpw::OptionError>(!why || !given(option.name) || !meant, why ? refusal(option.name, *why) : "");
     }
-  }
-
-  [[nodiscard]] bool is_default(const Option<Options>& option) const {
-    const Options defaults;
-    return std::visit([&](auto at) { return options.*at == defaults.*at; }, option.member);
   }
 
   void require_machine() const {

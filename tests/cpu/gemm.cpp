@@ -2,35 +2,19 @@
 #include <lpw/cpu/gemm.hpp>
 
 #include <cmath>
-#include <utility>
 
 #include "catch.hpp"
 #include "support/random.hpp"
+#include "support/random_matrix.hpp"
 
 using namespace lpw;
 using namespace lpw::test;
 
 namespace {
 
-/// A random matrix with gaps between its rows, or columns.
-template <class F>
-struct GemmOperand {
-  Tensor<F, Cpu> memory;
-  MatrixView<const F> view;
-
-  GemmOperand(std::int64_t rows, std::int64_t columns, bool by_rows, std::int64_t gap, std::uint32_t key)
-      : memory(random_tensor<F>({by_rows ? rows : columns, (by_rows ? columns : rows) + gap}, key)),
-        view{std::as_const(memory).data(), rows, columns, memory.dim(1), 1} {
-    if (!by_rows) std::swap(view.row_stride, view.column_stride);
-  }
-  [[nodiscard]] double at(std::int64_t i, std::int64_t j) const {
-    return static_cast<double>(view.data[i * view.row_stride + j * view.column_stride]);
-  }
-};
-
 /// The largest error of c (+)= a b in units of what sums of its length may lose; 1e9 where a gap was written to.
 template <class F>
-double gemm_error(const GemmOperand<F>& a, const GemmOperand<F>& b, bool accumulate, std::int64_t gap) {
+double gemm_error(const RandomMatrix<F>& a, const RandomMatrix<F>& b, bool accumulate, std::int64_t gap) {
   const std::int64_t rows = a.view.rows, columns = b.view.columns, depth = a.view.columns;
   const auto before = random_tensor<F>({rows, columns + gap}, 3);
   auto c = clone(before);
@@ -68,7 +52,7 @@ TEMPLATE_TEST_CASE("products of one thread equal their definition, thin, short a
         for (const std::int64_t gap : {0, 3}) {
           INFO(s.rows << " x " << s.columns << " over " << s.depth << ", rows of a " << a_rows << ", of b " << b_rows
                       << ", gap " << gap);
-          const GemmOperand<F> a(s.rows, s.depth, a_rows, gap, 1), b(s.depth, s.columns, b_rows, gap, 2);
+          const RandomMatrix<F> a(s.rows, s.depth, a_rows, gap, 1), b(s.depth, s.columns, b_rows, gap, 2);
           CHECK(gemm_error(a, b, gap > 0, gap) <= 1);
         }
 }

@@ -8,6 +8,7 @@
 
 #include "catch.hpp"
 #include "support/random.hpp"
+#include "support/random_matrix.hpp"
 #include "support/sums.hpp"
 #include "support/threads.hpp"
 
@@ -29,27 +30,11 @@ std::ostream& operator<<(std::ostream& stream, const PanelCase& c) {
                 << (c.b_rows ? "" : ", b in columns") << (c.accumulate ? ", added" : "") << ", gap " << c.gap;
 }
 
-/// A matrix of random values, rows or columns contiguous.
-template <class T>
-struct PanelOperand {
-  Tensor<T, Cpu> memory;
-  MatrixView<const T> view;
-
-  PanelOperand(std::int64_t rows, std::int64_t columns, bool by_rows, std::int64_t gap, std::uint32_t key)
-      : memory(random_tensor<T>({by_rows ? rows : columns, (by_rows ? columns : rows) + gap}, key)),
-        view{std::as_const(memory).data(), rows, columns, memory.dim(1), 1} {
-    if (!by_rows) std::swap(view.row_stride, view.column_stride);
-  }
-  [[nodiscard]] double at(std::int64_t i, std::int64_t j) const {
-    return static_cast<double>(view.data[i * view.row_stride + j * view.column_stride]);
-  }
-};
-
 template <class A, class B>
 struct PanelProduct {
   PanelCase shape;
-  PanelOperand<A> a;
-  PanelOperand<B> b;
+  RandomMatrix<A> a;
+  RandomMatrix<B> b;
   Tensor<float, Cpu> start;
 
   explicit PanelProduct(const PanelCase& c)

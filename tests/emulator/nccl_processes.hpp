@@ -9,7 +9,9 @@
 #include <span>
 #include <vector>
 
+#include "catch.hpp"
 #include "emulator/processes.hpp"
+#include "support/compare.hpp"
 
 namespace lpw::test {
 
@@ -41,6 +43,16 @@ void require_same_bits(C& processes, const std::vector<Tensor<float, Cpu>>& tens
     for (std::size_t first = 0; first < all.size(); first += own.size())
       require(std::equal(own.begin(), own.end(), all.begin() + static_cast<std::ptrdiff_t>(first)), "process ",
               processes.rank(), " has other bits of a tensor ", tensor.shape(), " than another");
+  }
+}
+
+/// Checks what the first of several processes has against one's. Sums in another order, as float: some eps = 6e-8 each
+/// of numbers of about 1, in at most some thirty steps.
+inline void check_near(const std::vector<Tensor<float, Cpu>>& found, const std::vector<Tensor<float, Cpu>>& expected) {
+  REQUIRE(found.size() == expected.size());
+  for (std::size_t i = 0; i < found.size(); ++i) {
+    CAPTURE(i);
+    CHECK(distance(found[i], expected[i]) < 1e-5);
   }
 }
 

@@ -166,6 +166,12 @@ namespace detail {
 /// once x has come.
 template <class T>
 inline constexpr std::int64_t elements_ahead = 2048 / sizeof(T);
+template <bool Residual, class T>
+void ask_ahead(const T* x, const T* dy, const T* residual, std::int64_t channels) {
+  simd::will_read(x + elements_ahead<T>, channels);
+  simd::will_read(dy + elements_ahead<T>, channels);
+  if constexpr (Residual) simd::will_read(residual + elements_ahead<T>, channels);
+}
 
 /// dy where the forward's ReLU was open, else 0.
 template <bool Relu, bool Residual, class T, class W = Accumulate<T>>
@@ -195,9 +201,7 @@ template <bool Relu, bool Residual, class T>
         const std::int64_t offset = (k * view.rows + r) * channels;
         const T *x = saved.x.data() + offset, *d = dy.data() + offset,
                 *other = Residual ? saved.residual.data() + offset : x;
-        simd::will_read(x + elements_ahead<T>, channels);
-        simd::will_read(d + elements_ahead<T>, channels);
-        if constexpr (Residual) simd::will_read(other + elements_ahead<T>, channels);
+        ask_ahead<Residual>(x, d, other, channels);
 #pragma omp simd
         for (std::int64_t c = 0; c < channels; ++c) {
           const W g = masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
@@ -242,9 +246,7 @@ void batch_norm_data_gradient(const BatchNormSaved<T, Cpu>& saved, const Tensor<
       const std::int64_t offset = (k * view.rows + r) * channels;
       const T *x = saved.x.data() + offset, *d = dy.data() + offset,
               *other = Residual ? saved.residual.data() + offset : x;
-      simd::will_read(x + elements_ahead<T>, channels);
-      simd::will_read(d + elements_ahead<T>, channels);
-      if constexpr (Residual) simd::will_read(other + elements_ahead<T>, channels);
+      ask_ahead<Residual>(x, d, other, channels);
       const auto g = [=](std::int64_t c) {
         return masked<Relu, Residual>(d[c], x[c], other[c], mean[c], scale[c], shift[c]);
       };

@@ -96,7 +96,7 @@ void linear_backward_weight(const Tensor<T, Cpu>& x, const Tensor<T, Cpu>& dy, G
 template <class T>
 void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>& dbias) {
   using W = Accumulate<T>;
-  constexpr std::int64_t width = 64, run = 128, line = 64 / sizeof(T), soon = 32;
+  constexpr std::int64_t width = 64, run = 128, soon = 32;
   const std::int64_t out = dy.dim(2), blocks = (out + width - 1) / width, rows = dbias.tensor.dim(0);
   const std::int64_t sharing = dy.dim(0) / rows;
   const detail::LinearRows members(dy.shape(), dy.dim(0));
@@ -109,7 +109,7 @@ void linear_backward_bias(const Tensor<T, Cpu>& dy, Gradient<Accumulate<T>, Cpu>
       std::array<W, width> total{}, sum{};
       for (std::int64_t row = 0; row < part.rows; ++row) {
         const T* in = part.data + row * part.row_stride;
-        for (std::int64_t c = 0; c < columns; c += line) simd::will_read(in + soon * part.row_stride + c);
+        simd::will_read(in + soon * part.row_stride, columns);
 #pragma omp simd
         for (std::int64_t c = 0; c < columns; ++c) sum[to_size(c)] += W(in[c]);
         if ((row + 1) % run == 0 || row + 1 == part.rows)

@@ -2,10 +2,8 @@
 #pragma once
 
 #include <stdlib.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstdlib>
@@ -15,6 +13,7 @@
 #include <vector>
 
 #include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/processors.hpp>
 #include <lpw/tensor/to_size.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
@@ -39,10 +38,8 @@ namespace lpw::inline LPW_ABI::distributed {
 /// Leaves each process the GPU that is its own (gpu_of). Before CUDA's first call; all call it together. Throws as
 /// gpu_of.
 inline void take_gpu(AnyCommunicator& processes) {
-  using Host = std::array<char, 64>;
-  Host own = {};
-  ::gethostname(own.data(), own.size() - 1);
-  std::vector<Host> all(to_size(processes.size()));
+  const HostName own = own_host();
+  std::vector<HostName> all(to_size(processes.size()));
   processes.gather(std::as_bytes(std::span(&own, 1)), std::as_writable_bytes(std::span(all)));
   const auto before = std::count(all.begin(), all.begin() + processes.rank(), own);
   ::setenv("CUDA_VISIBLE_DEVICES", gpu_of(std::getenv("CUDA_VISIBLE_DEVICES"), before).c_str(), 1);

@@ -15,16 +15,23 @@
 
 namespace lpw::inline LPW_ABI::distributed {
 
+/// The name of a machine, as much of it as there is room for.
+using HostName = std::array<char, 64>;
+[[nodiscard]] inline HostName own_host() {
+  HostName name = {};
+  ::gethostname(name.data(), name.size() - 1);
+  return name;
+}
+
 /// Where a process may run.
 struct ProcessorMask {
-  std::array<char, 64> host = {};
+  HostName host = {};
   std::array<unsigned long, 128> bits = {};  // of at most 8192 processors
 };
 
 /// The calling thread's.
 [[nodiscard]] inline ProcessorMask own_processors() {
-  ProcessorMask own;
-  ::gethostname(own.host.data(), own.host.size() - 1);
+  ProcessorMask own{.host = own_host()};
   ::sched_getaffinity(0, sizeof own.bits, static_cast<cpu_set_t*>(static_cast<void*>(own.bits.data())));
   return own;
 }

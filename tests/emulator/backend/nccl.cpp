@@ -210,12 +210,7 @@ void check_course(int processes, const Course& course) {
   }));
   CHECK(others.asked < others.summed);  // sums are replayed, too
   const auto expected = after_course(AllOnOne(), course);
-  // Sums in another order, as float: some eps = 6e-8 each of numbers of about 1, in a few steps.
-  REQUIRE(found.size() == expected.size());
-  for (std::size_t i = 0; i < found.size(); ++i) {
-    CAPTURE(i);
-    CHECK(distance(found[i], expected[i]) < 1e-5);
-  }
+  check_near(found, expected);
 }
 
 }  // namespace
