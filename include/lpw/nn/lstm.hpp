@@ -12,8 +12,8 @@ struct LstmKind {
   using value_type = T;
   using device_type = D;
   using State = LstmState<T, D>;
-  static constexpr const char* name = "Lstm";
-  static constexpr std::int64_t gates = 4;
+  static constexpr const char* name = "Lstm";  // for messages
+  static constexpr std::int64_t gates = 4;     // rows of a weight are gates hidden
 
   /// Zeros, `rows` [K, B, H].
   [[nodiscard]] static State zero_state(const Shape& rows) {

@@ -17,6 +17,7 @@ struct Sequential {
   using value_type = typename Types::value_type;
   using device_type = typename Types::device_type;
 
+  /// Of modules that follow one another.
   explicit Sequential(First first, Rest... rest) : modules(std::move(first), std::move(rest)...) {}
 
   /// The last module's output.
@@ -36,7 +37,7 @@ struct Sequential {
         modules);
   }
 
-  std::tuple<First, Rest...> modules;
+  std::tuple<First, Rest...> modules;  // in their order
 };
 
 }  // namespace lpw::inline LPW_ABI::nn
