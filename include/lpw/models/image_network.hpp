@@ -39,7 +39,7 @@ struct ImageNetwork {
     std::visit([&](auto& one) { one.visit(f); }, network);
   }
 
-  Any network;
+  Any network;  // which of them it is
 
  private:
   static Any make(const ImageNetworkOptions& options, Philox random) {
