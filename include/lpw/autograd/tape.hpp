@@ -29,7 +29,7 @@ enum class Mode { training, evaluation, statistics };
 
 /// The members [first, first + count) that a pass computes; count 0 means all of them.
 struct MemberRange {
-  std::int64_t first = 0, count = 0;
+  std::int64_t first = 0, count = 0;  // of K
 };
 
 /// All members 0..K-1 in ranges of at most `chunk` (0: one range): what member_chunk processes one after another.
@@ -45,7 +45,7 @@ struct MemberRange {
 /// What a pass is and does; see Tape.
 struct TapeOptions {
   bool record = true;          // false: nothing is recorded and backward throws
-  Mode mode = Mode::training;  //
+  Mode mode = Mode::training;  // training, evaluation, or gathering statistics
   MemberRange members = {};    // late-phase parameters are read in this range
   double share = 1;            // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
   /// For dropout: another step, Philox(seed, Stream::dropout, step), in every iteration. With it, dropout is active in
@@ -138,6 +138,7 @@ template <class T, class D>
 class Edge {
  public:
   Edge() = default;
+  /// To a node of a tape's recording; none below 0.
   Edge(detail::Recording* recording, std::int64_t node) : recording_(recording), node_(node) {}
 
   /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.
@@ -214,6 +215,7 @@ template <class T, class D>
 template <class T, class D>
 class Variable {
  public:
+  /// As record() makes it: at a node of the tape, none below 0, and a number in its trace.
   Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node,
            std::int64_t traced = -1)
       : value_(std::move(value)),
@@ -310,6 +312,7 @@ template <class T, class D>
 /// end makes the variables on it stale: name it where a computation goes on with them.
 class Tape {
  public:
+  /// A tape that nothing is on. It refers to the trace in the options.
   explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) {
     recording_->options = options;
   }

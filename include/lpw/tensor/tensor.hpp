@@ -22,7 +22,7 @@ namespace lpw::inline LPW_ABI {
 
 /// The host processor.
 struct Cpu {
-  static constexpr const char* name = "cpu";
+  static constexpr const char* name = "cpu";  // in messages
   /// A block of the process's pool. Throws OutOfMemory.
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cpu_pool().allocate(bytes); }
   /// Gives a block back.
