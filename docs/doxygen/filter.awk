@@ -8,6 +8,20 @@ BEGIN {
   asked["rearrange"] = "Takes what it holds from these stores to others: Follower."
   asked["before_collapse"] = "Is shown the released network before that collapses: Follower."
   asked["clear_states"] = "Forgets all momentum: Follower."
+  asked["begin"] = "The first element."
+  asked["end"] = "Behind the last element."
+  asked["operator*"] = asked["operator->"] = "The element that it stands at."
+  asked["operator++"] = "Goes on to the next element."
+  asked["operator=="] = "Whether both are equal."
+  asked["value_type"] = "The type of its values."
+  asked["difference_type"] = "As iterators have it."
+  asked["device_type"] = asked["D"] = "Where its values lie: Cpu or Cuda."
+  asked["T"] = "The type of activations."
+  asked["W"] = "The type of weights."
+  asked["Flat"] = "Stores of a network's weights."
+  asked["Pair"] = "Numbers in the form of a network's weights."
+  asked["Run"] = "A run that trains such a network for such a task."
+  asked["Clock"] = "By which time is taken."
 }
 /^[^ ]/ && before == "" { documented = /^\/\/\// }
 /^(template|\[\[nodiscard|inline|constexpr|using|struct|class|enum|void)/ && documented && before ~ /^[^ \/#].*[;}]$|^}/ {
@@ -21,10 +35,13 @@ opening && /^\/\// { sub(/^\/\//, "///"); print plain($0); next }
 # Within types. A comment goes on in the next line, and a field without one.
 behind && /^ +\/\/ / { sub(/^ +\/\/ /, ""); note = note " " $0; next }
 { show() }
-/^(template.*)?(struct|class|enum class|enum) .*\{$/ { type = "  " }
-/^  (struct|class|enum class|enum) .*\{$/ { type = "    " }
-/^  \};/ { type = "  " }
-/^\}/ { type = "" }
+/^\}/ { types = 0 }
+types && index($0, opened[types] "};") == 1 { --types }
+/^ *(template.*)?(struct|class|enum class|enum) .*\{$/ {
+  match($0, /^ */)
+  opened[++types] = substr($0, 1, RLENGTH)
+}
+{ type = types ? opened[types] "  " : "" }
 type && /^ +[a-z].* =$/ { joined = $0; next }
 joined { sub(/^ +/, ""); $0 = joined " " $0; joined = "" }
 /^ *\/\/\// { print plain($0); said = said substr($0, index($0, "///") + 3); next }
@@ -64,9 +81,11 @@ function show(    count, fields, i) {
 }
 
 # A member's declaration, behind its own comment or that of the one above.
-function member(line, commented,    name) {
+function member(line, commented,    name, words) {
   if (type && match(line, "^" type "[a-zA-Z[]")) {
-    name = match(line, /[A-Za-z_~0-9]+\(/) ? substr(line, RSTART, RLENGTH - 1) : ""
+    name = ""
+    if (match(line, /(operator[^A-Za-z0-9_(]+|[A-Za-z_~0-9]+)\(/)) name = substr(line, RSTART, RLENGTH - 1)
+    if (split(line, words) > 2 && words[1] == "using" && words[3] == "=") name = words[2]
     if (!commented && name != "") {
       if (name == last) print "  /// As above."
       else if (name in asked) print "  /// " asked[name]

@@ -76,6 +76,7 @@ struct TracedOperation {
 /// The list. A tape writes to the one in its options, which must outlive it; what several tapes compute is one list.
 class Trace {
  public:
+  /// Where a tensor comes from.
   using Kind = TracedValue::Kind;
 
   /// All tensors, by their numbers.

@@ -170,6 +170,7 @@ class DeviceLoader<T>::Epoch {
     using value_type = Batch<T, Cuda>;
     using difference_type = std::ptrdiff_t;
 
+    /// At the batch that the range stands at.
     explicit iterator(Epoch& range) : range_(&range) {}
     [[nodiscard]] Batch<T, Cuda>& operator*() const { return range_->current_; }
     iterator& operator++() {
@@ -250,6 +251,7 @@ class DeviceLoader<T>::Epoch {
 /// On the GPU batches are made there.
 template <Real T>
 struct LoaderFor<T, Cuda> {
+  /// The loader.
   using type = DeviceLoader<T>;
 };
 

@@ -123,6 +123,7 @@ class ImageBatches {
 template <Real T>
 class Loader {
  public:
+  /// Of minibatches that are made ahead.
   using Epoch = Prefetch<Batch<T>>;
 
   /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
@@ -176,6 +177,7 @@ struct LoaderFor;
 /// On the processor batches are made by threads, ahead of their use.
 template <Real T>
 struct LoaderFor<T, Cpu> {
+  /// The loader.
   using type = Loader<T>;
 };
 

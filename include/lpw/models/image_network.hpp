@@ -19,6 +19,7 @@ template <class T, class D>
 struct ImageNetwork {
   using value_type = T;
   using device_type = D;
+  /// The networks that it can be.
   using Any = std::variant<WideResNet<T, D>, ResNet<T, D>, DenseNet<T, D>>;
 
   /// Throws OptionError for options that the network refuses.

@@ -27,6 +27,7 @@ template <class T, class D>
 struct LanguageModel {
   using value_type = T;
   using device_type = D;
+  /// Of the LSTM's layers.
   using States = typename Lstm<T, D>::States;
 
   /// What a forward pass gives.

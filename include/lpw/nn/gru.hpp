@@ -11,6 +11,7 @@ template <class T, class D>
 struct GruKind {
   using value_type = T;
   using device_type = D;
+  /// Of a layer.
   using State = GruState<T, D>;
   static constexpr const char* name = "Gru";  // for messages
   static constexpr std::int64_t gates = 3;    // rows of a weight are gates hidden

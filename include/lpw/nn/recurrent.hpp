@@ -79,6 +79,7 @@ struct Recurrent {
   using W = Accumulate<value_type>;
   /// The state of every layer.
   using States = std::vector<typename Kind::State>;
+  /// Its weights.
   using Layer = RecurrentLayer<W, device_type>;
 
   /// What a forward pass gives.

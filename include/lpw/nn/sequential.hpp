@@ -13,6 +13,7 @@ namespace lpw::inline LPW_ABI::nn {
 template <class First, class... Rest>
 struct Sequential {
   static_assert(detail::require_module<First>() && (detail::require_module<Rest>() && ...));
+  /// Whose value_type and device_type are the whole's.
   using Types = std::conditional_t<Visitable<First>, First, detail::NotAModule<First>>;
   using value_type = typename Types::value_type;
   using device_type = typename Types::device_type;

@@ -67,6 +67,7 @@ struct Conv2dGeometry {
   /// No groups, and kernels without gaps.
   [[nodiscard]] bool dense() const { return groups == 1 && dilation == 1; }
 
+  /// All of it.
   using Numbers = std::array<std::int64_t, 14>;
   /// For kernels.
   [[nodiscard]] Numbers numbers() const {

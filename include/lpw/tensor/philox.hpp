@@ -30,6 +30,7 @@ enum class Stream : std::uint32_t {
 /// advanced.
 class Philox {
  public:
+  /// What one index gives: 128 bits.
   using Block = std::array<std::uint32_t, 4>;
 
   /// At step `step` of a stream of the seed.

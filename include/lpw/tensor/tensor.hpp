@@ -78,6 +78,7 @@ class Tensor {
         shape_(std::exchange(other.shape_, {})),
         row_stride_(std::exchange(other.row_stride_, 1)),
         access_(std::exchange(other.access_, Access::own)) {}
+  /// The other one is empty then.
   Tensor& operator=(Tensor&& other) noexcept {
     Tensor moved(std::move(other));
     std::swap(storage_, moved.storage_);

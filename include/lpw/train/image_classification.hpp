@@ -47,6 +47,7 @@ class ImageClassification {
  public:
   using T = typename Network::value_type;
   using D = typename Network::device_type;
+  /// Of all members here.
   using Batch = data::Batch<T, D>;
 
   /// The data set must outlive the task, and the processes that share it: each reads and scores a part.

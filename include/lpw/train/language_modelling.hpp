@@ -43,7 +43,9 @@ class LanguageModelling {
  public:
   using T = typename Network::value_type;
   using D = typename Network::device_type;
+  /// Of all members here.
   using Batch = data::TextBatch<D>;
+  /// Of every layer, for all streams.
   using States = typename Network::States;
 
   // Texts are scored by many streams side by side, since a single one would be slow.

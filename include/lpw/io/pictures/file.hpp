@@ -45,6 +45,7 @@ struct Encoded {
 
   /// In bytes.
   [[nodiscard]] std::int64_t size() const { return std::ssize(bytes); }
+  /// Byte i.
   [[nodiscard]] int operator[](std::int64_t i) const { return bytes[static_cast<std::size_t>(i)]; }
   /// The number in two bytes, the higher one first.
   [[nodiscard]] int two(std::int64_t i) const { return (*this)[i] << 8 | (*this)[i + 1]; }
