@@ -349,6 +349,9 @@ try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
 try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
 case $(doxygen --version 2>/dev/null) in 1.9.4*) status=1 ;; *) status=0 ;; esac
 try_site "$status "'Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
+try_site "$status "'Member b (variable) of struct lpw::Net is not documented' \
+  $'/// A net.\nstruct Net {\n  int a;  // one\n  int b;\n};' ../README.md
+try_site '0 index.html' $'/// A net.\nstruct Net {\n  int a = 0, b = 1;  // two\n  int c;   // three\n};' ../README.md
 
 # What its search finds first is not what start.md says, or is not there.
 echo '[e](docs/start.md) [f](docs/cats.md)' >>"$site/README.md"
