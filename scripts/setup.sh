@@ -3,8 +3,8 @@
 # Installs what building and testing lpw needs on Debian 12, Ubuntu 24.04 or later, as root or with sudo. Does nothing
 # where it is all there. What is optional is installed where it can be had: libdnnl-dev (oneDNN: convolutions are
 # several times faster), libopenmpi-dev and openmpi-bin (MPI: members in several processes), libturbojpeg0-dev and
-# libpng-dev (JPEG and PNG files), gnuplot-nox (scripts/plot.sh), doxygen (scripts/docs.sh), webp, Python, clang-format,
-# clang, libc++, libomp and pkg-config (tests that are skipped without).
+# libpng-dev (JPEG and PNG files), gnuplot-nox (scripts/plot.sh), doxygen and libjs-lunr (scripts/docs.sh), webp,
+# Python, Node.js, clang-format, clang, libc++, libomp and pkg-config (tests that are skipped without).
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
@@ -12,7 +12,8 @@ show_help "$@"
 required=(g++ cmake ninja-build libeigen3-dev nlohmann-json3-dev catch2 libbenchmark-dev libcli11-dev
   libtomlplusplus-dev libprotozero-dev libboost-context-dev)
 optional=(libdnnl-dev libopenmpi-dev openmpi-bin libturbojpeg0-dev libpng-dev webp gnuplot-nox python3 python3-venv
-  python3-numpy clang-format-14 clang libc++-dev libc++abi-dev libomp-dev pkg-config doxygen doxygen-awesome-css)
+  python3-numpy clang-format-14 clang libc++-dev libc++abi-dev libomp-dev pkg-config doxygen doxygen-awesome-css
+  libjs-lunr nodejs)
 
 # What is lost without an optional package.
 without() {
@@ -22,6 +23,7 @@ without() {
     libturbojpeg0-dev | libpng-dev) echo "programs do not read JPEG or PNG files, and tests of it are skipped" ;;
     gnuplot-nox) echo "scripts/plot.sh will draw nothing, and its test is skipped" ;;
     doxygen-awesome-css) echo "scripts/docs.sh makes a plainer site" ;;
+    libjs-lunr) echo "the site of scripts/docs.sh finds names alone, and a test of it is skipped" ;;
     *) echo "some tests will be skipped" ;;
   esac
 }

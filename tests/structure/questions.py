@@ -1,86 +1,68 @@
 #!/usr/bin/env python3
-"""Usage: questions.py ROOT
-The ten questions of docs/start.md are answered where its table says, and there a search for their plain words arrives
-first: of the sections of README.md and docs/*.md, by BM25 (Robertson & Zaragoza 2009), the words of a heading counted
-five times. The heading that answers has words of the question. Prints what is not so."""
+"""Usage: questions.py ROOT SITE
+The site's search, which Node.js runs as a browser does, finds what docs/start.md says answers each of a newcomer's
+questions before all else; and all that it can find is there. SITE is scripts/docs.sh's folder. Prints what is not so.
+Exit 77 without Node.js, or a site without lunr."""
 
-import math
+import json
 import re
+import shutil
+import subprocess
 import sys
-from collections import Counter
 from pathlib import Path
 
-QUESTIONS = "Ten questions"
-STOP = set("a an and as by do for from how i in is it my of on or own the to use what where with".split())
-HEADING_COUNTS, K1, B = 5, 1.2, 0.75
+ASK = """
+const vm = require("vm"), fs = require("fs"), [site, questions] = process.argv.slice(1);
+exports = undefined;  // of which a browser has none
+for (const script of ["lunr.min.js", "search_documents.js", "search.js"])
+  vm.runInThisContext(fs.readFileSync(`${site}/${script}`, "utf8"));
+const index = makeIndex(searchDocuments);
+const found = JSON.parse(questions).map((question) => search(index, searchDocuments, question).map(([link]) => link));
+console.log(JSON.stringify({ found, links: searchDocuments.map(([link]) => link) }));
+"""
 
 
-def words(text):
-    """Its plain words, without the ends that English puts on them."""
-    found = [word for word in re.findall(r"[a-z0-9]+", text.lower()) if word not in STOP]
-    return [re.sub(r"(?<=\w{3})(ed|es|s|e)$", "", word) for word in found]
+def skip(why):
+    print(f"SKIPPED: {why}")
+    sys.exit(77)
 
 
-def slug(heading):
-    return re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-")
+def place(link):
+    """Of a page's heading in the site."""
+    page, _, anchor = link.partition("#")
+    name = Path(page).stem.lower().replace("_", "-")
+    return f"{'index' if name == 'readme' else name}.html" + (f"#{name}-{anchor}" if anchor else "")
 
 
-def sections(path):
-    """Pairs of heading and text."""
-    result, fence = [("", [])], False
-    for line in path.read_text(encoding="utf-8").splitlines():
-        fence ^= line.startswith("```")
-        found = re.match(r"#+ (.*)", line)
-        if found and not fence:
-            result.append((found[1], []))
-        elif not fence:
-            result[-1][1].append(line)
-    return [(heading, "\n".join(lines)) for heading, lines in result if heading]
-
-
-class Search:
-    def __init__(self, root):
-        self.places, self.counts = [], []
-        for path in [root / "README.md", *sorted((root / "docs").glob("*.md"))]:
-            for heading, text in sections(path):
-                if heading == QUESTIONS:
-                    continue
-                self.places.append((path.name, heading))
-                self.counts.append(Counter(words(heading) * HEADING_COUNTS + words(text)))
-        self.mean = sum(counts.total() for counts in self.counts) / len(self.counts)
-
-    def first(self, question):
-        return self.places[max(range(len(self.places)), key=lambda at: self.score(question, self.counts[at]))]
-
-    def score(self, question, counts):
-        total = 0
-        for word in set(words(question)):
-            holding = sum(word in other for other in self.counts)
-            weight = math.log(1 + (len(self.counts) - holding + 0.5) / (holding + 0.5))
-            often = counts[word]
-            total += weight * often * (K1 + 1) / (often + K1 * (1 - B + B * counts.total() / self.mean))
-        return total
+def missing(site, links):
+    """Those that lead nowhere."""
+    anchors = {}
+    for link in links:
+        page, _, anchor = link.partition("#")
+        if page not in anchors:
+            path = site / page
+            text = path.read_text(encoding="utf-8") if path.is_file() else None
+            anchors[page] = text if text is None else {"", *re.findall(r'(?:id|name)="([^"]*)"', text)}
+        if anchors[page] is None or anchor not in anchors[page]:
+            yield link
 
 
 def main():
-    root = Path(sys.argv[1])
-    start = root / "docs" / "start.md"
-    table = dict(sections(start)).get(QUESTIONS, "")
-    rows = re.findall(r"^\| (.+?) \| \[.*?\]\((.+?)#(.+?)\) \|$", table, re.M)
-    errors = [] if len(rows) == 10 else [f"docs/start.md: {len(rows)} questions are answered by a link, expected 10"]
-    search = Search(root)
-    for question, page, anchor in rows:
-        path = root / "docs" / page
-        headings = [heading for heading, _ in sections(path)] if path.is_file() else []
-        heading = next((heading for heading in headings if slug(heading) == anchor), None)
-        if heading is None:
-            errors.append(f"docs/start.md: '{question}' is answered in {page}#{anchor}, which is not there")
-            continue
-        if not set(words(question)) & set(words(heading)):
-            errors.append(f"docs/{page}: '{heading}' has no word of '{question}'")
-        found, where = search.first(question)
-        if found != page:
-            errors.append(f"a search for '{question}' finds '{where}' of {found} first, not {page}")
+    root, site = Path(sys.argv[1]), Path(sys.argv[2]) / "html"
+    if not shutil.which("node"):
+        skip("there is no node (Debian and Ubuntu: scripts/setup.sh)")
+    if not (site / "search_documents.js").is_file():
+        skip(f"{site} has no search; scripts/docs.sh needs doxygen and libjs-lunr for it")
+    page = (root / "docs" / "start.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+?) \| \[.*?\]\((.+?)\) \|$", page, re.M)
+    questions = json.dumps([question for question, _ in rows])
+    command = ["node", "-e", ASK, str(site), questions]
+    answers = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout)
+    errors = [] if rows else ["docs/start.md has no questions with links to their answers"]
+    errors += [f"the search finds {link}, which is not there" for link in missing(site, answers["links"])]
+    for (question, link), found in zip(rows, answers["found"]):
+        if found[:1] != [place(link)]:
+            errors.append(f"a search for '{question}' finds {', '.join(found[:3])}; expected {place(link)} first")
     print("\n".join(errors), file=sys.stderr) if errors else print(f"questions: {len(rows)} are answered")
     return 1 if errors else 0
 

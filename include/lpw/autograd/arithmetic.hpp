@@ -117,7 +117,7 @@ template <class T, class B, class D>
 
 /// The constants of affine.
 struct AffineOptions {
-  double scale = 1, shift = 0;
+  double scale = 1, shift = 0;  // of x times scale, plus shift
 };
 
 /// scale x + shift.

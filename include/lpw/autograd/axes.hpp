@@ -15,7 +15,7 @@ namespace lpw::inline LPW_ABI {
 /// them; its other axes are the first's. The members' axis, 0, is not among them: as every parameter, the second
 /// operand has one row, which the members share, or a row for each. With no axes named it is [1 or K, ...].
 struct Broadcast {
-  std::vector<int> over = {};
+  std::vector<int> over = {};  // axes of the first operand; negative ones count from its end
 };
 
 namespace detail {

@@ -12,9 +12,9 @@ namespace lpw::inline LPW_ABI {
 
 /// See batch_norm.
 struct BatchNormOptions {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  // added to the variance
   double momentum = 0.1;  // running <- (1 - momentum) running + momentum batch; ignored in Mode::statistics
-  bool relu = false;
+  bool relu = false;      // whether negative results become 0
 };
 
 namespace detail {

@@ -10,22 +10,24 @@ namespace lpw::inline LPW_ABI {
 
 /// Geometry of a convolution along a sequence; the kernel's length is the weight's.
 struct Conv1dOptions {
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-  std::int64_t dilation = 1;
-  std::int64_t groups = 1;
+  std::int64_t stride = 1;    // elements from one window to the next
+  std::int64_t padding = 0;   // zeros at either end
+  std::int64_t dilation = 1;  // from one element of the kernel to the next
+  std::int64_t groups = 1;    // into which channels are parted, each convolved with its own
 
+  /// Of images of height 1.
   [[nodiscard]] Conv2dOptions images() const { return {{1, stride}, {0, padding}, {1, dilation}, groups}; }
 };
 
 /// The same of a transposed one.
 struct ConvTranspose1dOptions {
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-  std::int64_t output_padding = 0;
-  std::int64_t dilation = 1;
-  std::int64_t groups = 1;
+  std::int64_t stride = 1;          // elements of the result from one element of x to the next
+  std::int64_t padding = 0;         // elements that are cut off at either end of the result
+  std::int64_t output_padding = 0;  // elements that the result is longer by, less than the stride
+  std::int64_t dilation = 1;        // from one element of the kernel to the next
+  std::int64_t groups = 1;          // into which channels are parted, each convolved with its own
 
+  /// Of images of height 1.
   [[nodiscard]] ConvTranspose2dOptions images() const {
     return {{1, stride}, {0, padding}, {0, output_padding}, {1, dilation}, groups};
   }

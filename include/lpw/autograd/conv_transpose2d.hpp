@@ -9,12 +9,13 @@ namespace lpw::inline LPW_ABI {
 /// Geometry of a transposed convolution: that of the convolution whose data gradient it is, which would make x of y.
 /// `output_padding`, less than the stride, says which of the sizes that give x y has: so many more pixels.
 struct ConvTranspose2dOptions {
-  PerAxis stride = 1;
-  PerAxis padding = 0;
-  PerAxis output_padding = 0;
-  PerAxis dilation = 1;
-  std::int64_t groups = 1;
+  PerAxis stride = 1;          // pixels of the result from one pixel of x to the next
+  PerAxis padding = 0;         // pixels that are cut off on every side of the result
+  PerAxis output_padding = 0;  // pixels that the result is larger by, less than the stride
+  PerAxis dilation = 1;        // from one pixel of the kernel to the next
+  std::int64_t groups = 1;     // into which channels are parted, each convolved with its own
 
+  /// The convolution whose data gradient it is.
   [[nodiscard]] Conv2dOptions convolution() const { return {stride, padding, dilation, groups}; }
 };
 

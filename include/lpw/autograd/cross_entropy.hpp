@@ -18,10 +18,10 @@ namespace lpw::inline LPW_ABI {
 /// See cross_entropy.
 template <class W, class D>
 struct CrossEntropyOptions {
-  double label_smoothing = 0;
+  double label_smoothing = 0;                               // s in [0, 1]
   Tensor<W, D> class_weights = {};                          // w [classes], not negative; empty: ones
   std::optional<std::int32_t> ignore_index = std::nullopt;  // samples of this label are left out
-  ReductionOption reduction = Reduction::mean;
+  ReductionOption reduction = Reduction::mean;                    // whether the mean is wanted, or each sample's loss
 };
 
 namespace detail {

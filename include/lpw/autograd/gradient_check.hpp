@@ -74,10 +74,14 @@ inline void soil_pool(const std::vector<DoubleTensor>& shapes) {
 
 /// Which inputs want a gradient: all of them as leaves, all behind another operation, or input `only` alone.
 struct GradientPath {
-  enum Kind { leaves, behind_operation, alone } kind = leaves;
-  std::size_t only = 0;
+  /// How inputs come to the operation.
+  enum Kind { leaves, behind_operation, alone };
+  Kind kind = leaves;    // of those that want a gradient
+  std::size_t only = 0;  // number of the input, for `alone`
 
+  /// Whether that input wants a gradient.
   [[nodiscard]] bool wants(std::size_t input) const { return kind != alone || input == only; }
+  /// For messages.
   [[nodiscard]] const char* name() const {
     return kind == leaves ? "as a leaf" : kind == behind_operation ? "behind another operation" : "alone";
   }
@@ -108,8 +112,8 @@ template <class Operation>
 
 /// The same derivatives by central differences, and what they may be off by.
 struct Differences {
-  std::vector<DoubleTensor> derivative;
-  double magnitude = 0;  // the sum of the absolute values of the output's weighted elements
+  std::vector<DoubleTensor> derivative;  // of each input, of its shape
+  double magnitude = 0;                  // the sum of the absolute values of the output's weighted elements
 
   /// With step h = eps^(1/3) both errors are of order eps^(2/3) = 4e-11: the truncation h^2 f''' / 6 and the rounding
   /// of f, eps |f| / h. The factor 100 leaves room for third derivatives of up to 600 |f| and for sums of 100 terms

@@ -11,7 +11,7 @@ namespace lpw::inline LPW_ABI {
 
 /// See layer_norm and group_norm.
 struct GroupNormOptions {
-  double epsilon = 1e-5;
+  double epsilon = 1e-5;  // added to the variance
 };
 
 namespace detail {

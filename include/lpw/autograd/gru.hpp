@@ -20,7 +20,7 @@ using GruMatrix = RecurrentMatrix<W, D>;
 /// h of a layer after a step, [K, B, H].
 template <class T, class D>
 struct GruState {
-  Tensor<T, D> hidden;
+  Tensor<T, D> hidden;  // h
 };
 
 /// What gru() gives.

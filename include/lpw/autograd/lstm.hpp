@@ -21,8 +21,8 @@ using LstmMatrix = RecurrentMatrix<W, D>;
 /// h and c of a layer after a step, [K, B, H].
 template <class T, class D>
 struct LstmState {
-  Tensor<T, D> hidden;
-  Tensor<Accumulate<T>, D> cell;
+  Tensor<T, D> hidden;            // h
+  Tensor<Accumulate<T>, D> cell;  // c
 };
 
 /// What lstm() gives.

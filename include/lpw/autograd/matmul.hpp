@@ -9,7 +9,7 @@ namespace lpw::inline LPW_ABI {
 
 /// Which operands of matmul are transposed in their last two axes.
 struct MatmulOptions {
-  bool transpose_a = false, transpose_b = false;
+  bool transpose_a = false, transpose_b = false;  // of the operands a and b
 };
 
 namespace detail {

@@ -12,7 +12,8 @@ namespace lpw::inline LPW_ABI {
 /// Rank-1 factors r [1 or K, O] and s [1 or K, C] of a weight [O, ..., C].
 template <class W, class D>
 struct RankOneFactors {
-  Variable<W, D> output, input;
+  Variable<W, D> output;  // r
+  Variable<W, D> input;   // s
 };
 
 /// A dense weight as operations take it: rows [1 or K, O, ..., C], and factors where the members differ by these. Rows
@@ -20,9 +21,9 @@ struct RankOneFactors {
 /// not find them kept.
 template <class W, class D>
 struct MemberWeight {
-  Variable<W, D> rows;
-  std::optional<RankOneFactors<W, D>> factors = {};
-  std::function<Tensor<W, D>()> remake = {};
+  Variable<W, D> rows;                               // of the weight
+  std::optional<RankOneFactors<W, D>> factors = {};  // by which they are multiplied
+  std::function<Tensor<W, D>()> remake = {};         // gives their values again; empty: they are kept
 };
 
 namespace detail {

@@ -13,6 +13,7 @@ namespace lpw::inline LPW_ABI {
 /// ProcessSums of the network's device.
 class MinibatchCut {
  public:
+  /// Of all processes' samples those here, in (0, 1].
   explicit MinibatchCut(double share) : share_(share) {}
   MinibatchCut(const MinibatchCut&) = delete;
   MinibatchCut& operator=(const MinibatchCut&) = delete;

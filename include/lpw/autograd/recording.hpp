@@ -24,7 +24,7 @@ enum class Mode { training, evaluation, statistics };
 
 /// The members [first, first + count) that a pass computes; count 0 means all of them.
 struct MemberRange {
-  std::int64_t first = 0, count = 0;
+  std::int64_t first = 0, count = 0;  // of K
 };
 
 /// All members 0..K-1 in ranges of at most `chunk` (0: one range): what member_chunk processes one after another.
@@ -40,7 +40,7 @@ struct MemberRange {
 /// What a pass is and does; see Tape.
 struct TapeOptions {
   bool record = true;          // false: nothing is recorded and backward throws
-  Mode mode = Mode::training;  //
+  Mode mode = Mode::training;  // training, evaluation, or gathering statistics
   MemberRange members = {};    // late-phase parameters are read in this range
   double share = 1;            // Mode::statistics: of all samples seen so far, those of this pass; 1: the first
   /// For dropout: another step, Philox(seed, Stream::dropout, step), in every iteration. With it, dropout is active in
@@ -133,6 +133,7 @@ template <class T, class D>
 class Edge {
  public:
   Edge() = default;
+  /// To a node of a tape's recording; none below 0.
   Edge(detail::Recording* recording, std::int64_t node) : recording_(recording), node_(node) {}
 
   /// False where nobody wants this gradient (an input image, say); then nothing else here may be called.

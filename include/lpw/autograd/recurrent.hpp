@@ -18,9 +18,9 @@ namespace lpw::inline LPW_ABI {
 /// with it.
 template <class W, class D>
 struct RecurrentMatrix {
-  Variable<W, D> weight, bias;  // bias [1 or K, G H]
-  std::optional<RankOneFactors<W, D>> factors = {};
-  std::function<Tensor<W, D>()> remake = {};  // as MemberWeight's
+  Variable<W, D> weight, bias;                       // bias [1 or K, G H]
+  std::optional<RankOneFactors<W, D>> factors = {};  // of the matrix, where members differ by these
+  std::function<Tensor<W, D>()> remake = {};         // as MemberWeight's
 };
 
 namespace detail {

@@ -10,8 +10,8 @@ namespace lpw::inline LPW_ABI {
 
 /// Which part: indices [first, first + count) of an axis.
 struct SliceOptions {
-  int axis = -1;
-  std::int64_t first = 0, count = 1;
+  int axis = -1;                      // a negative one counts from the end
+  std::int64_t first = 0, count = 1;  // indices
 };
 
 /// That part of x, of which `axis` stays with extent `count`. It shares memory where the axis is the first, or all
@@ -51,9 +51,9 @@ template <class T, class D>
 
 /// Into which parts: as many equal ones, or of the extents that are given.
 struct SplitOptions {
-  int axis = -1;
-  std::int64_t parts = 2;
-  std::vector<std::int64_t> extents = {};
+  int axis = -1;                           // a negative one counts from the end
+  std::int64_t parts = 2;                  // as many as are to be equal
+  std::vector<std::int64_t> extents = {};  // of each part, in place of `parts`; empty: that counts
 };
 
 /// The slices of x that its axis is cut into, in their order: concat's inverse. Throws ShapeError where equal parts, or

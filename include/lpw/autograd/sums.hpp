@@ -11,8 +11,8 @@ namespace lpw::inline LPW_ABI {
 /// Over which axes a sum or mean goes, by default over all but the members'; and whether these stay, with extent 1. The
 /// members' axis, 0, stays always: summed over, where it is named, it is [1, ...], what the members share.
 struct ReduceOptions {
-  std::vector<int> over = {};
-  bool keep = false;
+  std::vector<int> over = {};  // axes; negative ones count from the end
+  bool keep = false;           // with extent 1
 };
 
 namespace detail {

@@ -22,6 +22,7 @@ namespace lpw::inline LPW_ABI {
 template <class T, class D>
 class Variable {
  public:
+  /// As record() makes it: at a node of the tape, none below 0, and a number in its trace.
   Variable(Activation<T, D> value, std::shared_ptr<detail::Recording> recording, std::int64_t node,
            std::int64_t traced = -1)
       : value_(std::move(value)),
@@ -118,6 +119,7 @@ template <class T, class D>
 /// end makes the variables on it stale: name it where a computation goes on with them.
 class Tape {
  public:
+  /// A tape that nothing is on. It refers to the trace in the options.
   explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) {
     recording_->options = options;
   }

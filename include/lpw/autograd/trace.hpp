@@ -23,8 +23,8 @@ namespace lpw::inline LPW_ABI {
 
 /// An option of an operation: "stride", 2. The name is a string literal; truth values are 0 and 1.
 struct Attribute {
-  const char* name;
-  std::variant<std::int64_t, double> value;
+  const char* name;                          // a string literal
+  std::variant<std::int64_t, double> value;  // truth values are 0 and 1
 };
 
 /// What record() is told of an operation: its name, and its options where it has some,
@@ -39,6 +39,7 @@ class Operation {
 
   /// For tapes, like attributes(): both are valid during the call of record().
   [[nodiscard]] const char* name() const { return name_; }
+  /// Its options, in order.
   [[nodiscard]] std::span<const Attribute> attributes() const { return attributes_; }
 
  private:
@@ -55,25 +56,27 @@ struct TracedValue {
     data,    // a tensor that an operation reads beside its variables: running statistics, labels
     result,  // what an operation makes
   };
-  Kind kind;
-  Shape shape;
+  Kind kind;          // where it comes from
+  Shape shape;        // [K, ...]
   std::string dtype;  // "F32", ...
-  const void*
-      memory;  // of its first element; null for a Variable's, which may be another's or hold what a map is pending on
+  /// Of its first element; null for a Variable's, which may be another's or hold what a map is pending on.
+  const void* memory;
   std::shared_ptr<void> kept;  // keeps the memory
 };
 
 /// A step of a traced pass. Inputs and outputs are numbers of values, inputs in the order of the operation's operands;
 /// none is there for -1 (a linear layer's bias, say).
 struct TracedOperation {
-  std::string name;  // "" for a custom operation that gave none
-  std::vector<Attribute> attributes;
-  std::vector<std::int64_t> inputs, outputs;
+  std::string name;                   // "" for a custom operation that gave none
+  std::vector<Attribute> attributes;  // in their order
+  std::vector<std::int64_t> inputs;   // numbers of values, -1: none
+  std::vector<std::int64_t> outputs;  // numbers of values
 };
 
 /// The list. A tape writes to the one in its options, which must outlive it; what several tapes compute is one list.
 class Trace {
  public:
+  /// Where a tensor comes from.
   using Kind = TracedValue::Kind;
 
   /// All tensors, by their numbers.

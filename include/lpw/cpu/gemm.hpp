@@ -108,6 +108,7 @@ class RightMatrix {
   static constexpr bool faster_in_panels = LPW_WITH_ONEDNN == 0 || panels::pairs_panels;
 
  public:
+  /// Prepares b, which must outlive it, for products of so many rows each.
   RightMatrix(MatrixView<const W> b, std::int64_t rows) : b_(b), rows_(rows) {
     [[maybe_unused]] const bool narrow = !std::is_same_v<T, W> && multiplies_bfloat16();
     if constexpr (std::is_same_v<W, float>)

@@ -14,9 +14,9 @@ namespace lpw::inline LPW_ABI {
 /// The recurrent matrix, prepared by the first product with it, if there are enough of them for preparing to pay.
 template <class T>
 struct RecurrentWeight {
-  Tensor<Accumulate<T>, Cpu> values;
-  bool prepare;
-  std::vector<RightMatrix<T>> prepared = {};
+  Tensor<Accumulate<T>, Cpu> values;          // [1 or K, rows, columns]
+  bool prepare;                               // whether enough products follow
+  std::vector<RightMatrix<T>> prepared = {};  // a member each, as far as products were made
 
   /// c = a b, where b is row k of the weight or its transpose.
   void multiply(std::int64_t k, MatrixView<const T> a, MatrixView<const Accumulate<T>> b, MatrixView<T> c) {

@@ -13,10 +13,11 @@ namespace lpw::inline LPW_ABI::cuda {
 /// same for all).
 template <class T>
 struct Matrices {
-  T* data;
-  std::int64_t rows, columns, row_stride, matrix_stride = 0;
-  bool transposed = false;  // read as columns x rows
+  T* data;                                                    // of the first element
+  std::int64_t rows, columns, row_stride, matrix_stride = 0;  // in elements
+  bool transposed = false;                                    // read as columns x rows
 
+  /// The same memory, read the other way.
   [[nodiscard]] Matrices transpose() const {
     Matrices result = *this;
     result.transposed = !transposed;

@@ -25,8 +25,8 @@ namespace lpw::inline LPW_ABI::data {
 /// regularization of convolutional neural networks with cutout", 2017) sets a square to 0 after normalisation, which is
 /// the mean colour; its centre is uniform over the image and what lies outside is cut off.
 struct AugmentOptions {
-  int pad_crop = 0;
-  bool flip = false;
+  int pad_crop = 0;                              // black border from which the image is cut again, in pixels
+  bool flip = false;                             // mirrored left to right with probability 1/2
   int cutout = 0;                                // side of the square
   std::optional<ResizedCrop> resized_crop = {};  // of images that come from a source
 };
@@ -41,9 +41,9 @@ inline constexpr AugmentOptions resized_crop_flip{.flip = true, .resized_crop = 
 /// What happens to one sample: output pixel (y, x) is the source's (y + shift_y, x' + shift_x), where x' = W - 1 - x if
 /// flipped, else x; then the rows [cut_top, cut_bottom) of the columns [cut_left, cut_right) become 0.
 struct Augmentation {
-  int shift_y = 0, shift_x = 0;  // each in [-pad_crop, pad_crop]
-  bool flip = false;
-  int cut_top = 0, cut_bottom = 0, cut_left = 0, cut_right = 0;
+  int shift_y = 0, shift_x = 0;                                  // each in [-pad_crop, pad_crop]
+  bool flip = false;                                             // left to right
+  int cut_top = 0, cut_bottom = 0, cut_left = 0, cut_right = 0;  // rows and columns that become 0
 };
 
 /// Throws OptionError unless padding and cutout lie between 0 and the image's shorter side.

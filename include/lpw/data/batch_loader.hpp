@@ -174,7 +174,9 @@ class BatchLoader {
                 "make_batch(const lpw::data::Minibatch&), and does so where it is const");
 
  public:
+  /// What make gives for all members together.
   using Item = typename detail::ItemOf<Make>::type;
+  /// Of minibatches that are made ahead.
   using Epoch = Prefetch<Item>;
   static_assert(!MakesTensors<Make> || detail::HoldsTensors<Item>::value,
                 "lpw: make_batch(samples, random) gives a lpw::Tensor, a std::tuple or std::pair of them, or a struct "

@@ -23,10 +23,11 @@ namespace lpw::inline LPW_ABI::data {
 /// Where a CIFAR dataset keeps what. The label used is the last label byte: of CIFAR-100's coarse and fine label the
 /// fine one.
 struct CifarLayout {
-  std::string name, folder;  // folder: as the published archive unpacks
-  std::vector<std::string> train_files, test_files;
-  std::string class_names_file;  // one name per line
-  int label_bytes = 1, classes = 10;
+  std::string name, folder;                          // folder: as the published archive unpacks
+  std::vector<std::string> train_files, test_files;  // in the folder
+  std::string class_names_file;                      // one name per line
+  int label_bytes = 1;                               // before each image's pixels
+  int classes = 10;                                  // how many there are
   std::int64_t train_records = 0, test_records = 0;  // in each file
 };
 

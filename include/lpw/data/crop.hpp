@@ -16,7 +16,9 @@ namespace lpw::inline LPW_ABI::data {
 /// Parts that a random crop may be: from `least` to `most` of the area, and from 1 / ratio to `ratio` times as wide as
 /// high, log-uniform.
 struct ResizedCrop {
-  double least = 0.08, most = 1, ratio = 4.0 / 3;
+  double least = 0.08;     // of the area
+  double most = 1;         // of the area
+  double ratio = 4.0 / 3;  // widest shape, width over height; its inverse is the highest one
 };
 
 /// Throws OptionError unless 0 < least <= most <= 1 and ratio >= 1.
@@ -59,7 +61,7 @@ namespace detail {
 /// An image that is first resized as a whole, of which a box is then seen.
 struct CentreCrop {
   std::int64_t height = 0, width = 0;  // of the whole
-  Box seen;
+  Box seen;                            // in pixels of the whole
 };
 
 /// The middle `size` x `size` pixels of an image of H x W pixels whose shorter side has become `resize` >= size,

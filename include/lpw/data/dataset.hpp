@@ -23,8 +23,10 @@ namespace lpw::inline LPW_ABI::data {
 
 /// N labelled images of one size.
 struct ImageSet {
-  std::int64_t count = 0, height = 0, width = 0, channels = 0;
-  int classes = 0;
+  std::int64_t count = 0;                          // N
+  std::int64_t height = 0, width = 0;              // in pixels
+  std::int64_t channels = 0;                       // numbers of a pixel
+  int classes = 0;                                 // how many there are, whatever labels occur
   std::vector<std::uint8_t> pixels;                // [N, H, W, C], or none where there is a source
   std::vector<std::int32_t> labels;                // [N], each in [0, classes)
   std::shared_ptr<const ImageSource> source = {};  // of N images of this size; null: they are in `pixels`
@@ -45,9 +47,9 @@ struct Normalization {
 
 /// A training and a test set of the same classes, and the training set's statistics, which both are normalised with.
 struct Dataset {
-  std::string name;
-  ImageSet train, test;
-  Normalization normalization;
+  std::string name;                               // for messages
+  ImageSet train, test;                           // which are scored apart
+  Normalization normalization;                    // of the training set
   std::vector<std::string> class_names;           // [classes], or empty where the data does not say
   ImageSet held_out = {};                         // of the training set, and not in `train` any more; empty: none
   std::map<std::string, std::string> notes = {};  // for files of networks that know it (train::notes_of)
@@ -70,6 +72,7 @@ inline void validate(const ImageSet& set) {
 /// Sums over pixels of which Normalization is made. They are exact integers, so the order of images does not matter.
 class ChannelSums {
  public:
+  /// Of images with so many channels.
   explicit ChannelSums(std::int64_t channels) : sum_(to_size(channels)), squares_(to_size(channels)) {}
 
   /// Adds `count` pixels [count, C].
@@ -132,7 +135,7 @@ class ChannelSums {
 /// How many images of each set are wanted, class-balanced; 0: all. What is not wanted is never held, and the
 /// normalization is that of the whole training set all the same.
 struct SubsetSizes {
-  std::int64_t train = 0, test = 0;
+  std::int64_t train = 0, test = 0;  // images of the set; 0: all
 };
 
 /// Which images a class-balanced part of `size` consists of: the first of every class, in the order of the whole set.

@@ -49,10 +49,15 @@ class DeviceLoader {
 
   /// As Loader's, like the next five.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
+  /// As Loader's.
   [[nodiscard]] const LoaderOptions& options() const { return options_; }
+  /// As Loader's.
   [[nodiscard]] const MinibatchPlan& plan() const { return plan_; }
+  /// As Loader's.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return plan_.iterations(members); }
+  /// As Loader's.
   [[nodiscard]] bool joins(std::int64_t members) const { return plan_.joins(members); }
+  /// As Loader's.
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return plan_.samples(members); }
 
   /// As Loader::epoch. One epoch at a time: a new one takes over the buffers.
@@ -165,6 +170,7 @@ class DeviceLoader<T>::Epoch {
     using value_type = Batch<T, Cuda>;
     using difference_type = std::ptrdiff_t;
 
+    /// At the batch that the range stands at.
     explicit iterator(Epoch& range) : range_(&range) {}
     [[nodiscard]] Batch<T, Cuda>& operator*() const { return range_->current_; }
     iterator& operator++() {
@@ -178,6 +184,7 @@ class DeviceLoader<T>::Epoch {
     Epoch* range_;
   };
 
+  /// Of all K members or some of them, from iteration `first_iteration` on.
   Epoch(const DeviceLoader& loader, std::int64_t epoch, const ReadMembers& members, std::int64_t first_iteration)
       : loader_(&loader),
         epoch_(static_cast<std::uint32_t>(epoch)),
@@ -244,6 +251,7 @@ class DeviceLoader<T>::Epoch {
 /// On the GPU batches are made there.
 template <Real T>
 struct LoaderFor<T, Cuda> {
+  /// The loader.
   using type = DeviceLoader<T>;
 };
 

@@ -12,7 +12,9 @@ namespace lpw::inline LPW_ABI::data {
 template <>
 class TextSource<Cuda> {
  public:
+  /// Copies the text to the GPU.
   explicit TextSource(std::span<const std::uint8_t> text) : size_(std::ssize(text)), bytes_(text) {}
+  /// As TextSource<Cpu>::read.
   void read(const StreamPlaces& places, std::int64_t first, Tensor<std::int32_t, Cuda>& inputs,
             Tensor<std::int32_t, Cuda>& targets) const {
     cuda::read_windows({.text = bytes_.data(),

@@ -16,9 +16,9 @@ namespace lpw::inline LPW_ABI::data {
 
 /// Which random crop of a sample is wanted: draw_crop's arguments.
 struct CropDraw {
-  const ResizedCrop& crop;
-  const Philox& random;
-  std::int64_t index;
+  const ResizedCrop& crop;  // how large and of which shape
+  const Philox& random;     // of the sample's member in this epoch
+  std::int64_t index;       // of the sample, from 0
 };
 
 /// Makes images of one size. Threads read at the same time.
@@ -35,6 +35,7 @@ class ImageSource {
 /// The images of a source that a list names, in its order.
 class ChosenImages final : public ImageSource {
  public:
+  /// The image i is the source's chosen[i].
   ChosenImages(std::shared_ptr<const ImageSource> source, std::vector<std::int64_t> chosen)
       : source_(std::move(source)), chosen_(std::move(chosen)) {}
   void read(std::int64_t i, const CropDraw* draw, std::uint8_t* out) const override {

@@ -21,6 +21,7 @@ template <class T, class Device = Cpu>
 struct Batch {
   Tensor<T, Device> images;             // [K, B, H, W, C]
   Tensor<std::int32_t, Device> labels;  // [K, B]
+  /// Both, for what works on any minibatch (BatchLoader).
   [[nodiscard]] auto tensors() { return std::tie(images, labels); }
 };
 
@@ -28,11 +29,11 @@ struct Batch {
 struct LoaderOptions {
   std::int64_t batch =
       128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
-  AugmentOptions augment = no_augmentation;
-  bool shuffle = true;
-  std::uint64_t seed = 0;
-  MemberData member_data = MemberData::own;
-  int threads = 0;  // that decode images of a source; 0: max_threads()
+  AugmentOptions augment = no_augmentation;  // changes to the images
+  bool shuffle = true;                       // each epoch in an order of its own
+  std::uint64_t seed = 0;                    // of order and augmentation
+  MemberData member_data = MemberData::own;  // whether members read minibatches of their own
+  int threads = 0;                           // that decode images of a source; 0: max_threads()
 
   /// The same of samples of any kind.
   [[nodiscard]] constexpr operator MinibatchOptions() const { return {batch, shuffle, seed, member_data}; }
@@ -46,6 +47,7 @@ struct LoaderOptions {
 /// Reads images of a set's source, in threads of its own.
 class SourceReader {
  public:
+  /// It refers to the set, which must have a source. 0 threads: max_threads().
   SourceReader(const ImageSet& set, const AugmentOptions& options, int threads)
       : set_(&set), options_(options), threads_(threads > 0 ? threads : max_threads()) {}
 
@@ -82,8 +84,10 @@ class ImageBatches {
     validate(options, set);
   }
 
+  /// The images that they are made of.
   [[nodiscard]] const ImageSet& set() const { return *set_; }
 
+  /// As the loader's: K members' samples, augmented and normalised.
   [[nodiscard]] Batch<T> operator()(const Minibatch& minibatch) const {
     const std::int64_t members = minibatch.members, batch = minibatch.batch, made = minibatch.alike ? 1 : members;
     Batch<T> result{Tensor<T, Cpu>({members, batch, set_->height, set_->width, set_->channels}),
@@ -119,6 +123,7 @@ class ImageBatches {
 template <Real T>
 class Loader {
  public:
+  /// Of minibatches that are made ahead.
   using Epoch = Prefetch<Batch<T>>;
 
   /// Throws Error for a set that contradicts itself, OptionError for options that do not fit it.
@@ -172,6 +177,7 @@ struct LoaderFor;
 /// On the processor batches are made by threads, ahead of their use.
 template <Real T>
 struct LoaderFor<T, Cpu> {
+  /// The loader.
   using type = Loader<T>;
 };
 

@@ -19,9 +19,13 @@ enum class MemberData {
 /// other processes make the others'. A member's minibatches are the same in either case. Of each the part number `part`
 /// of `parts`, all about as large, is made; the whole, where it has fewer samples than that.
 struct ReadMembers {
-  std::int64_t all = 1, first = 0, count = 1, part = 0, parts = 1;
+  std::int64_t all = 1;               // K
+  std::int64_t first = 0, count = 1;  // the members
+  std::int64_t part = 0, parts = 1;   // of each member's minibatch
 
+  /// All of them.
   constexpr ReadMembers(std::int64_t members) : all(members), count(members) {}
+  /// Members [from, from + made) of K.
   constexpr ReadMembers(std::int64_t members, std::int64_t from, std::int64_t made)
       : all(members), first(from), count(made) {}
   /// A part of one member's.

@@ -24,9 +24,9 @@ namespace lpw::inline LPW_ABI::data {
 struct MinibatchOptions {
   std::int64_t batch =
       128;  // samples per member and iteration; the last may have fewer, or one more (see MinibatchPlan::iterations)
-  bool shuffle = true;
-  std::uint64_t seed = 0;
-  MemberData member_data = MemberData::own;
+  bool shuffle = true;                       // each epoch in an order of its own
+  std::uint64_t seed = 0;                    // of the order
+  MemberData member_data = MemberData::own;  // whether members read minibatches of their own
   std::size_t ahead = 2;  // minibatches that a background thread makes in advance; 0: each is made when it is read
 };
 

@@ -11,11 +11,12 @@ namespace lpw::inline LPW_ABI::data {
 
 /// Red, green, blue and a byte that nobody reads, of H x W pixels.
 struct Picture {
-  static constexpr std::int64_t channels = 4;
-  std::int64_t height = 0, width = 0;
-  std::vector<std::uint8_t> pixels;  // [H, W, 4]
+  static constexpr std::int64_t channels = 4;  // bytes of a pixel
+  std::int64_t height = 0, width = 0;          // in pixels
+  std::vector<std::uint8_t> pixels;            // [H, W, 4]
 
   Picture() = default;
+  /// Black, of H x W pixels.
   Picture(std::int64_t h, std::int64_t w) : height(h), width(w), pixels(to_size(h * w * channels)) {}
 
   /// The pixels [W, 4] of a row.
@@ -26,7 +27,8 @@ struct Picture {
 
 /// The rows [top, top + height) of the columns [left, left + width) of an image.
 struct Box {
-  std::int64_t top = 0, left = 0, height = 0, width = 0;
+  std::int64_t top = 0, left = 0;      // its first row and column
+  std::int64_t height = 0, width = 0;  // in pixels
   [[nodiscard]] bool operator==(const Box&) const = default;
 };
 

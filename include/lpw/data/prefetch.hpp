@@ -32,6 +32,7 @@ class Prefetch {
     using value_type = Item;
     using difference_type = std::ptrdiff_t;
 
+    /// At the next item.
     explicit iterator(Prefetch& range) : range_(&range) {}
     /// The item; it stays valid until the next increment, and may be moved from.
     [[nodiscard]] Item& operator*() const { return *range_->current_; }
@@ -47,6 +48,7 @@ class Prefetch {
     Prefetch* range_;
   };
 
+  /// Begins with the first item. Throws Error where the system starts no thread.
   Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
       : depth_(depth), remaining_(count) {
     if (depth == 0) {

@@ -15,13 +15,14 @@ namespace lpw::inline LPW_ABI::data {
 
 /// How large a part of each class is for validation, and by what it is drawn.
 struct DataSplitOptions {
-  double part = 0.2;
-  std::uint64_t seed = 0;
+  double part = 0.2;       // of each class, for validation
+  std::uint64_t seed = 0;  // of which samples these are
 };
 
 /// The numbers of samples, each list in ascending order.
 struct Split {
-  std::vector<std::int64_t> train, valid;
+  std::vector<std::int64_t> train;  // to train on
+  std::vector<std::int64_t> valid;  // for validation
 };
 
 /// Splits samples: of the n of every class, part n, rounded, are for validation, at least one and never all. Which ones

@@ -36,9 +36,9 @@ struct SyntheticDifficulty {
 
 /// What a drawn data set is like.
 struct SyntheticOptions {
-  std::uint64_t seed = 0;
-  std::int64_t train = 10000, test = 2000;
-  SyntheticDifficulty difficulty = {};
+  std::uint64_t seed = 0;                   // of figures, colours and noise
+  std::int64_t train = 10000, test = 2000;  // images of either set
+  SyntheticDifficulty difficulty = {};      // how hard to tell apart
 };
 
 namespace detail {

@@ -24,13 +24,13 @@ using Text = std::vector<std::uint8_t>;
 
 /// A text to train on, two to be scored on, and what was kept from training to choose by; empty: nothing.
 struct TextParts {
-  Text train, valid, test;
-  Text held_out = {};
+  Text train, valid, test;  // bytes
+  Text held_out = {};       // empty: nothing was
 };
 
 /// Per cents of a text, in its order.
 struct TextShares {
-  double train = 90, valid = 5, test = 5;
+  double train = 90, valid = 5, test = 5;  // per cent
 };
 
 /// Cuts a text of N bytes at the bytes N train / 100 and N (train + valid) / 100, rounded down: enwik8 at 90 and 95 MB.
@@ -94,7 +94,9 @@ struct TextBatch {
 /// Where streams begin: byte t of member k's stream b is byte (first + k member_bytes + b stream_bytes + t) of the
 /// text, behind whose last byte comes its first.
 struct StreamPlaces {
-  std::int64_t member_bytes, stream_bytes, first = 0;
+  std::int64_t member_bytes;  // between members
+  std::int64_t stream_bytes;  // between a member's streams
+  std::int64_t first = 0;     // byte of the first one
 };
 
 /// A text where a device reads it: device_text.hpp has the GPU's.
@@ -105,6 +107,7 @@ class TextSource;
 template <>
 class TextSource<Cpu> {
  public:
+  /// Any text, also an empty one.
   explicit TextSource(std::span<const std::uint8_t> text) : text_(text) {}
   /// inputs [K, T, B] = the bytes `first` to first + T of every stream; targets = those that follow. No stream reads
   /// further than once through the text from where the first begins.
@@ -169,6 +172,7 @@ class TextLoader {
       using value_type = TextBatch<Device>;
       using difference_type = std::ptrdiff_t;
 
+      /// At the epoch's first window.
       explicit iterator(const Epoch& epoch) : epoch_(&epoch), window_(epoch.first_) {}
       [[nodiscard]] const TextBatch<Device>& operator*() const {
         return epoch_->loader_->make(epoch_->members_, epoch_->batch_, window_);

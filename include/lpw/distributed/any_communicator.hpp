@@ -19,17 +19,27 @@ class AnyCommunicator {
   AnyCommunicator(const AnyCommunicator&) = delete;
   AnyCommunicator& operator=(const AnyCommunicator&) = delete;
   virtual ~AnyCommunicator() = default;
+  /// This process' number, from 0 on.
   [[nodiscard]] virtual int rank() const = 0;
+  /// How many processes there are.
   [[nodiscard]] virtual int size() const = 0;
+  /// Of all processes, in place, on each.
   virtual void sum(std::span<float> values) = 0;
   virtual void sum(std::span<double> values) = 0;
+  /// As sum, but done by finish_sums, until when the values are not to be touched.
   virtual void start_sum(std::span<float> values, const Owner& owner) = 0;
   virtual void start_sum(std::span<double> values, const Owner& owner) = 0;
+  /// Does what can be done of started sums without waiting.
   virtual void progress() = 0;
+  /// Waits for all sums that have started.
   virtual void finish_sums() = 0;
+  /// What process `from` has, in place.
   virtual void broadcast(std::span<std::byte> bytes, int from) = 0;
+  /// What all have, one after another in the order of their ranks, on each.
   virtual void gather(std::span<const std::byte> own, std::span<std::byte> all) = 0;
+  /// Returns when all have come here.
   virtual void barrier() = 0;
+  /// Whether sum_on_device is to be had.
   [[nodiscard]] virtual bool sums_on_device() const = 0;
   /// Throws Error where it does not.
   virtual void sum_on_device(std::span<float> values) = 0;
@@ -47,7 +57,9 @@ class AnyCommunicator {
 template <Communicator C>
 class AnyCommunicatorOf final : public AnyCommunicator {
  public:
+  /// Of one that outlives it.
   explicit AnyCommunicatorOf(C& communicator) : communicator_(&communicator) {}
+  /// Of one that it owns.
   explicit AnyCommunicatorOf(std::unique_ptr<C> owned) : owned_(std::move(owned)), communicator_(owned_.get()) {}
   [[nodiscard]] int rank() const override { return communicator_->rank(); }
   [[nodiscard]] int size() const override { return communicator_->size(); }

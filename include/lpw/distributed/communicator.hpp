@@ -69,14 +69,21 @@ concept DeviceCommunicator = Communicator<C> &&
 /// One process, for which all of it is done.
 class SingleProcess {
  public:
+  /// The only one.
   [[nodiscard]] int rank() const { return 0; }
+  /// How many there are.
   [[nodiscard]] int size() const { return 1; }
+  /// What it has is the sum.
   void sum(std::span<float>) const {}
   void sum(std::span<double>) const {}
+  /// What it has is the sum.
   void start_sum(std::span<float>, const Owner&) const {}
   void start_sum(std::span<double>, const Owner&) const {}
+  /// Nothing is under way.
   void progress() const {}
+  /// Nothing is under way.
   void finish_sums() const {}
+  /// It has what it has.
   void broadcast(std::span<std::byte>, int) const {}
   /// Throws ShapeError unless `all` is as long as `own`.
   void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
@@ -84,6 +91,7 @@ class SingleProcess {
                         all.size());
     std::copy(own.begin(), own.end(), all.begin());
   }
+  /// Returns at once.
   void barrier() const {}
 };
 

@@ -12,7 +12,8 @@ namespace lpw::inline LPW_ABI::distributed {
 
 /// As a launcher numbered them.
 struct Launched {
-  int processes = 1, rank = 0;
+  int processes = 1;          // that were started together
+  int rank = 0;               // of this one
   const char* variable = "";  // that says how many there are
 };
 

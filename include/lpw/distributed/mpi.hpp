@@ -197,7 +197,9 @@ class Mpi : public SingleProcess {
   }
   Mpi(const Mpi&) = delete;
   Mpi& operator=(const Mpi&) = delete;
+  /// There is no other.
   [[nodiscard]] bool speaks_for_failure() const { return true; }
+  /// Ends it.
   [[noreturn]] void abort(int exit_code) const { std::exit(exit_code); }
 };
 

@@ -25,7 +25,7 @@ using HostName = std::array<char, 64>;
 
 /// Where a process may run.
 struct ProcessorMask {
-  HostName host = {};
+  HostName host = {};                        // of the machine
   std::array<unsigned long, 128> bits = {};  // of at most 8192 processors
 };
 

@@ -27,8 +27,8 @@ namespace lpw::inline LPW_ABI::io {
 
 /// What a checkpoint holds.
 struct Checkpoint {
-  nlohmann::json meta;  // the caller's; finite numbers come back exactly, NaN and infinity as null
-  NamedTensors tensors;
+  nlohmann::json meta;   // the caller's; finite numbers come back exactly, NaN and infinity as null
+  NamedTensors tensors;  // as they were added
 };
 
 namespace detail {

@@ -23,7 +23,7 @@ struct CorruptionLayout {
       "zoom_blur",         "snow",       "frost",           "fog",          "brightness", "contrast",
       "elastic_transform", "pixelate",   "jpeg_compression"};
   std::vector<std::string> further = {"speckle_noise", "gaussian_blur", "spatter", "saturate"};  // to choose by
-  std::int64_t images = 10000, severities = 5;
+  std::int64_t images = 10000, severities = 5;  // images of each severity, severities of each kind
 
   /// All kinds, the benchmark's first.
   [[nodiscard]] std::vector<std::string> all() const {
@@ -57,6 +57,7 @@ class CifarC {
     chosen_ = data::balanced_choice(labels_, classes, size == 0 ? layout_.images : size);
   }
 
+  /// What it was opened as.
   [[nodiscard]] const CorruptionLayout& layout() const { return layout_; }
   /// Of the chosen images, whatever the kind and severity.
   [[nodiscard]] std::vector<std::int32_t> labels() const {

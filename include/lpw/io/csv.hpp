@@ -69,8 +69,8 @@ inline constexpr char comma = ',';
 /// How a table's file is read.
 struct CsvOptions {
   std::string label = {};  // the column of classes; empty: there is none
-  char separator = comma;
-  bool names = true;  // whether the first line has the columns' names; without, they are called 1, 2, ...
+  char separator = comma;  // between fields
+  bool names = true;       // whether the first line has the columns' names; without, they are called 1, 2, ...
 };
 
 namespace detail {

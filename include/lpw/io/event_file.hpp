@@ -21,8 +21,8 @@ namespace lpw::inline LPW_ABI::io {
 
 /// A value that TensorBoard draws over steps.
 struct EventScalar {
-  std::string tag;  // "train/loss": what stands before the slash groups them
-  double value = 0;
+  std::string tag;   // "train/loss": what stands before the slash groups them
+  double value = 0;  // a float in the file
 };
 
 namespace detail {
@@ -88,9 +88,11 @@ class EventFile {
     flush();
   }
 
+  /// Of the file.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   /// The run goes on with that step: TensorBoard forgets what other files hold of it and of later ones.
   void restart(std::int64_t step) { write(restart_event(detail::seconds_since_1970(), step)); }
+  /// Adds these values at a step, with the time of day. Throws FileError where it cannot be written.
   void add(std::int64_t step, const std::vector<EventScalar>& scalars) {
     write(scalar_event(detail::seconds_since_1970(), step, scalars));
   }

@@ -138,6 +138,7 @@ template <class Byte = std::byte>
 /// created. A symbolic link is written through. Every failure throws FileError starting with `path`.
 class AtomicFile {
  public:
+  /// Throws FileError where no file can be made beside `path`.
   explicit AtomicFile(const std::filesystem::path& path)
       : path_(path),
         target_(target_of(path)),

@@ -42,16 +42,16 @@ enum class Damaged {
 /// How a folder's images become a data set.
 struct ImageFolderOptions {
   std::int64_t size = 224, resize = 256;  // pixels: of what a network sees, and of the shorter side before
-  PictureOptions picture = {};
-  Damaged damaged = Damaged::refuse;
-  data::DataSplitOptions split = {};  // where there is no val/
-  int threads = 0;                    // that look for damaged files; 0: max_threads()
+  PictureOptions picture = {};            // how files are decoded
+  Damaged damaged = Damaged::refuse;      // what becomes of files that cannot be decoded
+  data::DataSplitOptions split = {};      // where there is no val/
+  int threads = 0;                        // that look for damaged files; 0: max_threads()
 };
 
 /// The data set, and an error for each file that was left out, in their order.
 struct ImageFolder {
-  data::Dataset dataset;  // of which `test` is val/ or what was split off; normalised as ImageNet is
-  std::vector<std::string> skipped;
+  data::Dataset dataset;             // of which `test` is val/ or what was split off; normalised as ImageNet is
+  std::vector<std::string> skipped;  // a message each
 };
 
 namespace detail {

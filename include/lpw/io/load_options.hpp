@@ -32,13 +32,16 @@ class Renaming {
   using Pair = std::pair<std::string, std::string>;
 
   Renaming() = default;
+  /// In this order.
   Renaming(std::initializer_list<Pair> pairs) : Renaming(std::vector<Pair>(pairs)) {}
+  /// In this order.
   Renaming(std::vector<Pair> pairs)
       : function_([pairs = std::move(pairs)](const std::string& name) {
           for (const auto& [pattern, to] : pairs)
             if (auto result = renamed(name, pattern, to)) return *result;
           return name;
         }) {}
+  /// Of a function from name to name.
   template <detail::FunctionOfNames<std::string> F>
   Renaming(F function) : function_(std::move(function)) {}
 
@@ -53,8 +56,11 @@ class Renaming {
 class NameChoice {
  public:
   NameChoice() = default;
+  /// Those that match one of these.
   NameChoice(std::initializer_list<std::string> patterns) : patterns_(patterns) {}
+  /// Those that match one of these.
   NameChoice(std::vector<std::string> patterns) : patterns_(std::move(patterns)) {}
+  /// Those for which a function is true.
   template <detail::FunctionOfNames<bool> F>
   NameChoice(F function) : function_(std::move(function)) {}
 

@@ -53,10 +53,10 @@ static_assert(std::endian::native == std::endian::little,
 
 /// A contiguous, row-major, little-endian array in host memory, with any alignment.
 struct NamedTensor {
-  std::string name;
-  std::string dtype;  // "F32", "BF16", "F64", "I32", "I64", "U8", ...
-  Shape shape;
-  std::span<const std::byte> data;
+  std::string name;                   // of the tensor
+  std::string dtype;                  // "F32", "BF16", "F64", "I32", "I64", "U8", ...
+  Shape shape;                        // row-major
+  std::span<const std::byte> data;    // its bytes, little-endian
   std::shared_ptr<const void> owner;  // keeps data alive
 };
 
@@ -65,6 +65,7 @@ struct NamedTensor {
 class NamedTensors {
  public:
   NamedTensors() = default;
+  /// Without tensors.
   explicit NamedTensors(std::string source) : source_(std::move(source)) {}
 
   /// Adds a tensor of any shape. A contiguous one is shared: what is written to it later is seen here. A strided one is

@@ -42,9 +42,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(FormEntry, name, shape, late, added)
 
 /// A network's.
 struct NetworkForm {
-  std::string dtype;  // of the weights
-  std::int64_t members = 1;
-  bool released = false;
+  std::string dtype;                           // of the weights
+  std::int64_t members = 1;                    // K
+  bool released = false;                       // whether there are late-phase weights
   std::vector<FormEntry> parameters, buffers;  // one that layers share once, by its first name
 
   /// What a release of the plain network makes this form by.

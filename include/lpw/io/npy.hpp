@@ -22,10 +22,10 @@ namespace lpw::inline LPW_ABI::io {
 
 /// What a file's header says. Integers alone, in C order.
 struct NpyHeader {
-  std::vector<std::int64_t> shape;
-  std::int64_t item = 1;      // bytes of an element
-  bool has_sign = false;      // of two's complement
-  std::int64_t elements = 1;  // the product of the shape
+  std::vector<std::int64_t> shape;  // of the array
+  std::int64_t item = 1;            // bytes of an element
+  bool has_sign = false;            // of two's complement
+  std::int64_t elements = 1;        // the product of the shape
 
   /// "[50000, 32, 32, 3] of 8-bit integers"
   [[nodiscard]] std::string describe() const {
@@ -154,8 +154,11 @@ class NpyFile {
                        " bytes follow the header, which announces ", expected, "; fetch or save it again");
   }
 
+  /// What the file says of its array.
   [[nodiscard]] const NpyHeader& header() const { return header_; }
+  /// Of the array.
   [[nodiscard]] const std::vector<std::int64_t>& shape() const { return header_.shape; }
+  /// Of the file.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
 
   /// Throws FileError unless the array has this shape, where -1 stands for any extent, and elements of so many bytes

@@ -16,7 +16,7 @@ namespace lpw::inline LPW_ABI::io {
 
 /// What images of a file must be like.
 struct ImageExtents {
-  std::int64_t height = 32, width = 32, channels = 3;
+  std::int64_t height = 32, width = 32, channels = 3;  // height and width in pixels
 };
 
 /// The labels [N] in a file. Throws FileError, naming file and place, for one that is not in [0, classes), or an array

@@ -22,7 +22,7 @@ namespace lpw::inline LPW_ABI::io {
 
 /// What such a file holds.
 struct Safetensors {
-  NamedTensors tensors;
+  NamedTensors tensors;                         // in the order of the file
   std::map<std::string, std::string> metadata;  // free texts; frameworks look for {"format": "pt"} and the like
 
   /// Under which name a tensor is in the file: of tied weights, PyTorch's save_model keeps one name, and notes the

@@ -33,6 +33,7 @@ class Snapshots {
 
   /// The steps after which they were taken, the oldest first.
   [[nodiscard]] const std::vector<std::int64_t>& steps() const { return kept_; }
+  /// Of the network that was added at that step.
   [[nodiscard]] std::filesystem::path file(std::int64_t step) const {
     return folder_ / to_text("snapshot-", step, ".safetensors");
   }

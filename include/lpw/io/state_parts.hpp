@@ -30,8 +30,8 @@ namespace lpw::inline LPW_ABI::io {
 /// A tensor that a loop carries from one iteration to the next, an LSTM's state, say: by carried().
 template <class T, class D>
 struct Carried {
-  std::string name;
-  Tensor<T, D>& tensor;
+  std::string name;      // in the file
+  Tensor<T, D>& tensor;  // of the loop
 };
 
 /// What save_state keeps of a tensor, and load_state puts there, in whatever shape it was saved.

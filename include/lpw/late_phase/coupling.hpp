@@ -47,6 +47,7 @@ class Coupling {
     flat_ = flat;
   }
 
+  /// As they were given.
   [[nodiscard]] const CouplingOptions& options() const { return options_; }
 
   /// Whether step number `step`, counted from 1, ends with a coupling.

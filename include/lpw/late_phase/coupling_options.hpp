@@ -22,7 +22,7 @@ namespace lpw::inline LPW_ABI {
 /// entropic SGD (Pittorino et al. 2020), which end as one.
 struct PullToMean {
   double alpha = 0.01;  // 1: all become the mean
-  double growth = 1;
+  double growth = 1;    // of alpha, from pull to pull
 };
 
 /// With d_k = phi_k - c: phi_k <- phi_k - rho d_k, c <- c + rho sum_k d_k: elastic averaging (Zhang, Choromanska, LeCun
@@ -34,8 +34,8 @@ struct Elastic {
 /// Every coordinate is permuted among the members with a probability (WASH, Fournier et al. 2024, with one probability
 /// for all layers).
 struct Swap {
-  double share = 0.001;
-  bool states = false;  // the optimizer's states go with the weights
+  double share = 0.001;  // the probability
+  bool states = false;   // the optimizer's states go with the weights
 };
 
 /// One of the ways in which members pull on each other.
@@ -43,9 +43,9 @@ using CouplingRule = std::variant<PullToMean, Elastic, Swap>;
 
 /// How members pull on each other, and after how many of their steps.
 struct CouplingOptions {
-  CouplingRule rule = PullToMean{};
-  std::int64_t every = 10;  // steps
-  Philox random{0};         // for Swap
+  CouplingRule rule = PullToMean{};  // what a coupling does
+  std::int64_t every = 10;           // steps
+  Philox random{0};                  // for Swap
 };
 
 namespace detail {

@@ -20,14 +20,14 @@ namespace lpw::inline LPW_ABI {
 
 /// How coefficients of members are fitted to held-out samples.
 struct FitOptions {
-  std::int64_t steps = 20;
-  bool convex = false;  // no coefficient below 0
+  std::int64_t steps = 20;  // most steps of gradient descent
+  bool convex = false;      // no coefficient below 0
 };
 
 /// The loss at some coefficients, and its gradient by them, whose sum is 0.
 struct MixedLoss {
-  double loss = 0;
-  std::vector<double> gradient = {};
+  double loss = 0;                    // mean over all samples
+  std::vector<double> gradient = {};  // by each member's coefficient
 };
 
 /// What was fitted: a coefficient for each member, and the losses on the way.
@@ -79,7 +79,9 @@ class MeanLoss {
     sum_ += static_cast<double>(*to_host(loss.value()).data()) * static_cast<double>(samples);
     samples_ += static_cast<double>(samples);
   }
+  /// How many there were.
   [[nodiscard]] double samples() const { return samples_; }
+  /// The mean; NaN without samples.
   [[nodiscard]] double value() const { return sum_ / samples_; }
 
  private:
@@ -91,6 +93,7 @@ class MeanLoss {
 template <nn::Visitable M, class ForEachLoss>
 class MixtureLoss {
  public:
+  /// It refers to the network, whose members are mixed in another one.
   MixtureLoss(M& network, ForEachLoss for_each_loss)
       : network_(network), mixed_(one_member(network)), for_each_loss_(std::move(for_each_loss)) {}
 

@@ -14,12 +14,13 @@ namespace lpw::inline LPW_ABI {
 
 /// How rank-1 factors start.
 struct RankOneStart {
+  /// Which numbers they are.
   enum class Kind {
     ones,   // every member computes what the network did, but for release noise
     signs,  // +1 or -1, each with probability 1/2
     normal  // normal around 1
   };
-  Kind kind = Kind::ones;
+  Kind kind = Kind::ones;  // which numbers they are
   double deviation = 0.5;  // of `normal`
 
   /// "ones", "signs", "normal" or "normal:DEVIATION". Throws OptionError for another text.

@@ -28,13 +28,13 @@ enum class ReleaseMomentum { carry, zero };
 
 /// What release replicates, how often, and how the members' weights and the optimizer's states start.
 struct ReleaseOptions {
-  std::int64_t members = 10;                         // K
-  Selectors late = Group::batch_norm | Group::head;  // what becomes late-phase weights
-  double sigma = 0;                                  // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k, and
-                                                     // for deviations from theta sigma_0 rms(theta) eps_k
-  Philox random{0};                                  // for eps, and the start of rank-1 factors
-  RankOneStart rank_one_start = {};                  // factors that do not start as ones get no noise beside
-  ReleaseMomentum momentum = ReleaseMomentum::carry;
+  std::int64_t members = 10;                          // K
+  Selectors late = Group::batch_norm | Group::head;   // what becomes late-phase weights
+  double sigma = 0;                                   // sigma_0: phi_k = phi_0 + sigma_0 rms(phi_0) eps_k, and
+                                                      // for deviations from theta sigma_0 rms(theta) eps_k
+  Philox random{0};                                   // for eps, and the start of rank-1 factors
+  RankOneStart rank_one_start = {};                   // factors that do not start as ones get no noise beside
+  ReleaseMomentum momentum = ReleaseMomentum::carry;  // what becomes of the optimizer's momenta
 };
 
 /// Network number k of those from which members are drawn anew: of the released network's form, with initial weights of
@@ -83,6 +83,7 @@ void before_collapse(F& follower, M& network) {
 template <class... Parts>
 class Followers {
  public:
+  /// Each follows in this order.
   explicit Followers(Parts&... parts) : parts_(parts...) {}
   template <class Flat>
   [[nodiscard]] bool follows(const Flat& flat) const {

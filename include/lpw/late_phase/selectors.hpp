@@ -29,6 +29,7 @@ struct Selectors {
       "parameters";
 
   Selectors() = default;
+  /// Kinds alone.
   Selectors(Group selected) : groups(selected) {}
   /// Each text is batchnorm, layernorm, groupnorm, head, rank1, templates, own:NUMBER, all, a pattern,
   /// additive:PATTERN, or additive for additive:*. Throws OptionError for an empty one, or one that stands there twice.
@@ -51,6 +52,7 @@ struct Selectors {
     return Selectors(texts);
   }
 
+  /// Whether it selects nothing.
   [[nodiscard]] bool empty() const { return groups == Group::none && !all && patterns.empty() && additive.empty(); }
   [[nodiscard]] bool operator==(const Selectors&) const = default;
   /// Whether a parameter of that name is selected.

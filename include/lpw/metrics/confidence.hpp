@@ -14,14 +14,16 @@ namespace lpw::inline LPW_ABI::metrics {
 
 /// Samples of one confidence. Whatever order they have among themselves is chance, so no score may depend on it.
 struct EqualConfidence {
-  double confidence = 0;
-  std::int64_t count = 0, correct = 0;
+  double confidence = 0;     // the largest probability of each
+  std::int64_t count = 0;    // samples
+  std::int64_t correct = 0;  // of them, whose predicted class is the label
 };
 
 /// Gathers batches.
 class Confidences {
  public:
   Confidences() = default;
+  /// With a label whose samples are left out.
   explicit Confidences(const LabelOptions& options) : options_(options) {}
 
   /// Adds a batch: probabilities [B, classes] and labels [B], those that are ignored left out. The confidence is the
@@ -37,6 +39,7 @@ class Confidences {
     }
   }
 
+  /// Samples so far, without those that were left out.
   [[nodiscard]] std::int64_t count() const { return std::ssize(samples_); }
 
   /// The samples by falling confidence, equal ones together. Throws Error if there are none.

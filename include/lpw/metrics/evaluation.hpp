@@ -16,16 +16,16 @@ namespace lpw::inline LPW_ABI::metrics {
 
 /// Means over `count` samples.
 struct Evaluation {
-  std::int64_t count = 0;
-  double accuracy = 0;  // fraction whose most probable class, the first of equals, is the label
-  double nll = 0;       // -log p(label), in nats; a probability of 0 counts as the smallest positive double, 744.4 nats
-  double ece = 0;       // expected calibration error, a fraction
-  double brier = 0;     // sum over classes of (p - [class is the label])^2, in [0, 2] (Brier 1950)
+  std::int64_t count = 0;  // samples, without those of an ignored label
+  double accuracy = 0;     // fraction whose most probable class, the first of equals, is the label
+  double nll = 0;    // -log p(label), in nats; a probability of 0 counts as the smallest positive double, 744.4 nats
+  double ece = 0;    // expected calibration error, a fraction
+  double brier = 0;  // sum over classes of (p - [class is the label])^2, in [0, 2] (Brier 1950)
 };
 
 /// A bin of a reliability diagram.
 struct ReliabilityBin {
-  std::int64_t count = 0;
+  std::int64_t count = 0;               // samples in the bin
   double confidence = 0, accuracy = 0;  // means over its samples; 0 where there are none
 };
 
@@ -37,6 +37,7 @@ class Evaluator {
   static constexpr int bins = 15;
 
   Evaluator() = default;
+  /// With a label whose samples are left out.
   explicit Evaluator(const LabelOptions& options) : options_(options) {}
 
   /// Adds a batch: probabilities [B, classes] and labels [B] in [0, classes), or ignored: such a row counts in no

@@ -114,8 +114,8 @@ struct Retrieval {
 /// inputs as positive (Liang, Li and Srikant, "Enhancing the reliability of out-of-distribution image detection in
 /// neural networks", 2018).
 struct Detection {
-  double auroc = 0;
-  Retrieval out_positive, in_positive;
+  double auroc = 0;                     // area under the ROC curve, whichever class is positive
+  Retrieval out_positive, in_positive;  // with that class as the positive one
 };
 
 /// By scores that are higher for what is out of distribution. Throws Error if either set is empty or a score is not a

@@ -13,9 +13,9 @@ namespace lpw::inline LPW_ABI::metrics {
 
 /// Errors of `count` numbers, in the unit of the targets: of standardised ones, times their stddev in their own.
 struct RegressionErrors {
-  std::int64_t count = 0;
-  double rmse = 0;  // root of the mean of (prediction - target)^2
-  double mae = 0;   // mean of |prediction - target|
+  std::int64_t count = 0;  // numbers, of all samples
+  double rmse = 0;         // root of the mean of (prediction - target)^2
+  double mae = 0;          // mean of |prediction - target|
 };
 
 /// Sums up batches; result() is their errors.

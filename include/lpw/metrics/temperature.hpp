@@ -38,8 +38,8 @@ namespace lpw::inline LPW_ABI::metrics {
 
 /// A temperature, and whether the likelihood still grew where the search ends.
 struct TemperatureFit {
-  double temperature = 1;
-  bool at_limit = false;  // the likelihood rises up to the end of the range, as where every sample is right
+  double temperature = 1;  // by which log p is divided
+  bool at_limit = false;   // the likelihood rises up to the end of the range, as where every sample is right
 };
 
 namespace detail {

@@ -19,9 +19,9 @@ namespace lpw::inline LPW_ABI::models {
 
 /// What a network of some name is made for.
 struct ImageFit {
-  std::int64_t classes = 1000;
-  std::int64_t in_channels = 3;
-  double dropout = 0;  // within its blocks
+  std::int64_t classes = 1000;   // outputs of the last layer
+  std::int64_t in_channels = 3;  // of images
+  double dropout = 0;            // within its blocks
 };
 
 namespace detail {

@@ -23,9 +23,9 @@ struct DenseNetOptions {
   std::int64_t growth = 32;                            // channels that a layer adds
   std::int64_t width = 64;                             // channels of the stem
   std::int64_t bottleneck = 4;                         // a layer's 1x1 convolution has so many times `growth` channels
-  Stem stem = Stem::large;                             //
-  std::int64_t classes = 1000;                         //
-  std::int64_t in_channels = 3;                        //
+  Stem stem = Stem::large;                             // the first layers
+  std::int64_t classes = 1000;                         // outputs of the last layer
+  std::int64_t in_channels = 3;                        // of images
   double dropout = 0;                                  // of what a layer adds
 };
 
@@ -35,6 +35,7 @@ struct DenseLayer {
   using value_type = T;
   using device_type = D;
 
+  /// From `in` channels to in + growth.
   DenseLayer(std::int64_t in, const DenseNetOptions& o, Initializer& init)
       : norm1(in, {.relu = true}),
         conv1({.in_channels = in, .out_channels = o.bottleneck * o.growth, .kernel_size = 1}, init),
@@ -42,6 +43,7 @@ struct DenseLayer {
         conv2({.in_channels = o.bottleneck * o.growth, .out_channels = o.growth, .padding = 1}, init),
         dropout(o.dropout) {}
 
+  /// [K, B, H, W, in] -> [K, B, H, W, in + growth].
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto h = conv2.forward(norm2.forward(conv1.forward(norm1.forward(x))));
     return concat<T, D>({x, dropout.forward(h)}, -1);
@@ -55,17 +57,18 @@ struct DenseLayer {
     f("conv2", conv2);
   }
 
-  BatchNorm<T, D> norm1;
-  Conv2d<T, D> conv1;
-  BatchNorm<T, D> norm2;
-  Conv2d<T, D> conv2;
-  Dropout<T, D> dropout;
+  BatchNorm<T, D> norm1;  // of the input
+  Conv2d<T, D> conv1;     // 1x1, to bottleneck growth channels
+  BatchNorm<T, D> norm2;  // between the convolutions
+  Conv2d<T, D> conv2;     // 3x3, to growth channels
+  Dropout<T, D> dropout;  // of what conv2 gives
 };
 
 /// A block of layers, and the transition that follows it unless it is the last: conv(relu(norm(x))), of half the
 /// channels, and the means of 2x2 windows.
 template <class T, class D>
 struct DenseBlock {
+  /// Of `count` layers behind `in` channels; the last one of a network has no transition.
   DenseBlock(std::int64_t in, std::int64_t count, bool last, const DenseNetOptions& o, Initializer& init) {
     for (std::int64_t i = 0; i < count; ++i) layers.emplace_back(in + i * o.growth, o, init);
     const std::int64_t channels = in + count * o.growth;
@@ -74,14 +77,15 @@ struct DenseBlock {
     conv.emplace(Conv2dShape{.in_channels = channels, .out_channels = channels / 2, .kernel_size = 1}, init);
   }
 
+  /// [K, B, H, W, in] -> [K, B, H, W, in + count growth], or behind a transition [K, B, H / 2, W / 2, half of these].
   [[nodiscard]] Variable<T, D> forward(Variable<T, D> x) {
     for (auto& layer : layers) x = layer.forward(x);
     return conv ? average_pool2d(conv->forward(norm->forward(x))) : x;
   }
 
-  std::vector<DenseLayer<T, D>> layers;
-  std::optional<BatchNorm<T, D>> norm;
-  std::optional<Conv2d<T, D>> conv;
+  std::vector<DenseLayer<T, D>> layers;  // from the first
+  std::optional<BatchNorm<T, D>> norm;   // of the transition; none in the last block
+  std::optional<Conv2d<T, D>> conv;      // of the transition, 1x1; none in the last block
 };
 
 /// The stem, blocks with transitions, batch norm, ReLU, mean over the image, and classifier, which release can
@@ -121,12 +125,12 @@ struct DenseNet {
     f("classifier", classifier);
   }
 
-  DenseNetOptions options;
-  Conv2d<T, D> conv0;
-  BatchNorm<T, D> norm0;
-  std::vector<DenseBlock<T, D>> blocks;
-  BatchNorm<T, D> norm5;
-  Linear<T, D> classifier;
+  DenseNetOptions options;               // as it was made
+  Conv2d<T, D> conv0;                    // of the stem
+  BatchNorm<T, D> norm0;                 // of the stem
+  std::vector<DenseBlock<T, D>> blocks;  // from the first
+  BatchNorm<T, D> norm5;                 // behind the last block
+  Linear<T, D> classifier;               // the head
 
  private:
   DenseNet(const DenseNetOptions& o, Initializer init)

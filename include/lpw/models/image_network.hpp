@@ -19,6 +19,7 @@ template <class T, class D>
 struct ImageNetwork {
   using value_type = T;
   using device_type = D;
+  /// The networks that it can be.
   using Any = std::variant<WideResNet<T, D>, ResNet<T, D>, DenseNet<T, D>>;
 
   /// Throws OptionError for options that the network refuses.
@@ -39,7 +40,7 @@ struct ImageNetwork {
     std::visit([&](auto& one) { one.visit(f); }, network);
   }
 
-  Any network;
+  Any network;  // which of them it is
 
  private:
   static Any make(const ImageNetworkOptions& options, Philox random) {

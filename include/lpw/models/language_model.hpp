@@ -15,10 +15,10 @@ namespace lpw::inline LPW_ABI::nn {
 /// Sizes of a LanguageModel.
 struct LanguageModelOptions {
   std::int64_t hidden = 500;       // units of a layer
-  std::int64_t layers = 1;         //
+  std::int64_t layers = 1;         // of the LSTM
   std::int64_t embedding = 128;    // features
   double dropout = 0;              // of the embedding's and of every layer's output
-  std::int64_t vocabulary = 256;   //
+  std::int64_t vocabulary = 256;   // symbols
   bool embedding_factors = false;  // whether rank-1 late-phase weights are factors of the embedding's table too
 };
 
@@ -27,6 +27,7 @@ template <class T, class D>
 struct LanguageModel {
   using value_type = T;
   using device_type = D;
+  /// Of the LSTM's layers.
   using States = typename Lstm<T, D>::States;
 
   /// What a forward pass gives.
@@ -57,10 +58,10 @@ struct LanguageModel {
     f("head", head);
   }
 
-  Embedding<T, D> embedding;
-  Lstm<T, D> lstm;
-  Dropout<T, D> dropout;
-  Linear<T, D> head;
+  Embedding<T, D> embedding;  // [vocabulary, features]
+  Lstm<T, D> lstm;            // one above the other
+  Dropout<T, D> dropout;      // of the embedding's output and of the LSTM's
+  Linear<T, D> head;          // to logits, of all steps
 
  private:
   LanguageModel(const LanguageModelOptions& o, Initializer init)

@@ -17,9 +17,9 @@ struct ResNetOptions {
   std::vector<std::int64_t> blocks = {2, 2, 2, 2};  // of each stage
   bool bottleneck = false;       // blocks of three convolutions, with four times the channels at last
   std::int64_t width = 64;       // channels of the stem, and of the first stage within its blocks
-  Stem stem = Stem::large;       //
-  std::int64_t classes = 1000;   //
-  std::int64_t in_channels = 3;  //
+  Stem stem = Stem::large;       // the first layers
+  std::int64_t classes = 1000;   // outputs of the last layer
+  std::int64_t in_channels = 3;  // of images
   double dropout = 0;            // before the last convolution of a block
 };
 
@@ -47,6 +47,7 @@ struct ResidualBlock {
     downsample_norm.emplace(out);
   }
 
+  /// [K, B, H, W, in] -> [K, B, Ho, Wo, out], H and W over the stride, rounded up.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto shortcut = downsample ? downsample_norm->forward(downsample->forward(x)) : x;
     const auto h = bn1.forward(conv1.forward(x));
@@ -64,13 +65,15 @@ struct ResidualBlock {
     if (downsample) f("downsample.0", *downsample), f("downsample.1", *downsample_norm);
   }
 
-  Conv2d<T, D> conv1;
-  BatchNorm<T, D> bn1;
-  Conv2d<T, D> conv2;
-  BatchNorm<T, D> bn2;
-  Dropout<T, D> dropout;
-  std::optional<Conv2d<T, D>> conv3, downsample;
-  std::optional<BatchNorm<T, D>> bn3, downsample_norm;
+  Conv2d<T, D> conv1;                              // 3x3, or of a bottleneck 1x1
+  BatchNorm<T, D> bn1;                             // with ReLU
+  Conv2d<T, D> conv2;                              // 3x3
+  BatchNorm<T, D> bn2;                             // with ReLU
+  Dropout<T, D> dropout;                           // before the last convolution
+  std::optional<Conv2d<T, D>> conv3;               // 1x1, of a bottleneck
+  std::optional<Conv2d<T, D>> downsample;          // 1x1, of x where the shape changes
+  std::optional<BatchNorm<T, D>> bn3;              // behind conv3, with ReLU
+  std::optional<BatchNorm<T, D>> downsample_norm;  // behind downsample
 
  private:
   static Conv2dShape first(std::int64_t in, std::int64_t width, std::int64_t stride, bool bottleneck) {
@@ -109,11 +112,11 @@ struct ResNet {
     f("fc", fc);
   }
 
-  ResNetOptions options;
-  Conv2d<T, D> conv1;
-  BatchNorm<T, D> bn1;
-  std::vector<ResidualBlock<T, D>> blocks;
-  Linear<T, D> fc;
+  ResNetOptions options;                    // as it was made
+  Conv2d<T, D> conv1;                       // of the stem
+  BatchNorm<T, D> bn1;                      // of the stem, with ReLU
+  std::vector<ResidualBlock<T, D>> blocks;  // stage after stage
+  Linear<T, D> fc;                          // the head
 
  private:
   ResNet(const ResNetOptions& o, Initializer init)

@@ -19,9 +19,9 @@ namespace lpw::inline LPW_ABI::nn {
 /// WRN-depth-widen, and what its first and last layers fit.
 struct WideResNetOptions {
   std::int64_t depth = 28;       // 6n + 4
-  std::int64_t widen = 10;       //
-  std::int64_t classes = 10;     //
-  std::int64_t in_channels = 3;  //
+  std::int64_t widen = 10;       // channels of the groups are 16, 32 and 64 times that
+  std::int64_t classes = 10;     // outputs of the last layer
+  std::int64_t in_channels = 3;  // of images
   double dropout = 0;            // between the two convolutions of a block
   bool templates = false;        // all weights but batch norm's are made of templates
 };
@@ -33,6 +33,7 @@ struct WideBlock {
   using value_type = T;
   using device_type = D;
 
+  /// From `in` to `out` channels.
   WideBlock(std::int64_t in, std::int64_t out, std::int64_t stride, double dropout_rate, Initializer& init)
       : bn1(in, {.relu = true}),
         conv1({.in_channels = in, .out_channels = out, .stride = stride, .padding = 1}, init),
@@ -43,6 +44,7 @@ struct WideBlock {
       shortcut.emplace(Conv2dShape{.in_channels = in, .out_channels = out, .kernel_size = 1, .stride = stride}, init);
   }
 
+  /// [K, B, H, W, in] -> [K, B, Ho, Wo, out], H and W over the stride, rounded up.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
     const auto a = bn1.forward(x);
     const auto h = dropout.forward(bn2.forward(conv1.forward(a)));
@@ -58,12 +60,12 @@ struct WideBlock {
     if (shortcut) f("shortcut", *shortcut);
   }
 
-  BatchNorm<T, D> bn1;
-  Conv2d<T, D> conv1;
-  BatchNorm<T, D> bn2;
-  Dropout<T, D> dropout;
-  Conv2d<T, D> conv2;
-  std::optional<Conv2d<T, D>> shortcut;
+  BatchNorm<T, D> bn1;                   // with ReLU
+  Conv2d<T, D> conv1;                    // 3x3, with the stride
+  BatchNorm<T, D> bn2;                   // with ReLU
+  Dropout<T, D> dropout;                 // between the convolutions
+  Conv2d<T, D> conv2;                    // 3x3
+  std::optional<Conv2d<T, D>> shortcut;  // 1x1, of a where the shape changes
 };
 
 /// WRN-d-w: conv1, three groups of blocks, batch norm, ReLU, mean over the image, and fc, which release can replicate
@@ -98,11 +100,11 @@ struct WideResNet {
     f("fc", fc);
   }
 
-  WideResNetOptions options;
-  Conv2d<T, D> conv1;
-  std::vector<WideBlock<T, D>> blocks;
-  BatchNorm<T, D> bn;
-  Linear<T, D> fc;
+  WideResNetOptions options;            // as it was made
+  Conv2d<T, D> conv1;                   // 3x3, to 16 channels
+  std::vector<WideBlock<T, D>> blocks;  // group after group
+  BatchNorm<T, D> bn;                   // behind the last block, with ReLU
+  Linear<T, D> fc;                      // the head
 
  private:
   WideResNet(const WideResNetOptions& o, Initializer init)

@@ -70,21 +70,23 @@ struct Flatten : Stateless<T, D> {
 /// In training each element becomes 0 with probability rate, else x / (1 - rate).
 template <class T, class D>
 struct Dropout : Stateless<T, D> {
+  /// Throws OptionError unless 0 <= share < 1.
   explicit Dropout(double share) : rate(share) {
     require<OptionError>(is_finite(rate) && rate >= 0 && rate < 1, "Dropout: rate ", rate, " is outside [0, 1)");
   }
   /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return dropout(x, rate); }
-  double rate;
+  double rate;  // the probability
 };
 
 /// Largest element of every window, x [K, B, H, W, C].
 template <class T, class D>
 struct MaxPool2d : Stateless<T, D> {
+  /// Windows of 2 x 2, side by side, unless said otherwise.
   explicit MaxPool2d(PoolOptions o = {}) : options(o) {}
   /// [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Throws ShapeError for a window larger than the padded image.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return max_pool2d(x, options); }
-  PoolOptions options;
+  PoolOptions options;  // size, stride and padding of windows, in pixels
 };
 
 /// Mean over the image, [K, B, H, W, C] -> [K, B, C].

@@ -44,9 +44,9 @@ struct BatchNorm {
     f("running_var", running_var);
   }
 
-  BatchNormOptions options;
-  Parameter<W, D> weight, bias;
-  Buffer<W, D> running_mean, running_var;
+  BatchNormOptions options;                // epsilon, momentum and whether ReLU follows
+  Parameter<W, D> weight, bias;            // gamma and beta, [C] each
+  Buffer<W, D> running_mean, running_var;  // [C], of each member where they are released
 
  private:
   [[nodiscard]] RunningStatistics<W, D> statistics(const Variable<T, D>& x) const {

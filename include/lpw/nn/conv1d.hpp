@@ -11,14 +11,15 @@ namespace lpw::inline LPW_ABI::nn {
 /// A convolution along sequences: channels, then the kernel's length, stride, padding and dilation. Without a bias
 /// unless asked for, as Conv2d.
 struct Conv1dShape {
-  std::int64_t in_channels, out_channels;
-  std::int64_t kernel_size = 3;
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-  std::int64_t dilation = 1;
-  std::int64_t groups = 1;
-  bool bias = false;
+  std::int64_t in_channels, out_channels;  // of input and output
+  std::int64_t kernel_size = 3;            // along the sequence
+  std::int64_t stride = 1;                 // in elements
+  std::int64_t padding = 0;                // zeros on either side
+  std::int64_t dilation = 1;               // distance between elements that a kernel reads
+  std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own
+  bool bias = false;                       // whether one is added
 
+  /// For the operation.
   [[nodiscard]] Conv1dOptions options() const { return {stride, padding, dilation, groups}; }
 };
 
@@ -47,9 +48,9 @@ struct Conv1d {
     if (bias) f("bias", *bias);
   }
 
-  Conv1dOptions options;
-  DenseWeight<W, D> weight;
-  std::optional<DenseWeight<W, D>> bias;
+  Conv1dOptions options;                  // stride, padding, dilation and groups
+  DenseWeight<W, D> weight;               // [O, k, in / groups]
+  std::optional<DenseWeight<W, D>> bias;  // [O], or none
 
  private:
   static Shape checked(const Conv1dShape& s) {

@@ -31,14 +31,15 @@ inline void check_convolution(const char* name, std::int64_t in_channels, std::i
 /// dilation. Depthwise with as many groups as channels. Without a bias unless asked for: a batch norm follows or
 /// precedes it in the networks here.
 struct Conv2dShape {
-  std::int64_t in_channels, out_channels;
-  PerAxis kernel_size = 3;
-  PerAxis stride = 1;
-  PerAxis padding = 0;
-  PerAxis dilation = 1;
-  std::int64_t groups = 1;
-  bool bias = false;
+  std::int64_t in_channels, out_channels;  // of input and output
+  PerAxis kernel_size = 3;                 // along height and width, as what follows
+  PerAxis stride = 1;                      // in pixels
+  PerAxis padding = 0;                     // zeros on every side
+  PerAxis dilation = 1;                    // distance between pixels that a kernel reads
+  std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own
+  bool bias = false;                       // whether one is added
 
+  /// For the operation.
   [[nodiscard]] Conv2dOptions options() const { return {stride, padding, dilation, groups}; }
 };
 
@@ -69,9 +70,9 @@ struct Conv2d {
     if (bias) f("bias", *bias);
   }
 
-  Conv2dOptions options;
-  DenseWeight<W, D> weight;
-  std::optional<DenseWeight<W, D>> bias;
+  Conv2dOptions options;                  // stride, padding, dilation and groups
+  DenseWeight<W, D> weight;               // [O, kh, kw, in / groups]
+  std::optional<DenseWeight<W, D>> bias;  // [O], or none
 
  private:
   [[nodiscard]] Variable<T, D> biased(Variable<T, D> y) const { return bias ? add_channels(y, bias->on(y).rows) : y; }

@@ -11,15 +11,16 @@ namespace lpw::inline LPW_ABI::nn {
 /// A transposed convolution along sequences: channels, then the kernel's length, stride, padding, what the result is
 /// longer by, and dilation. Without a bias unless asked for, as Conv2d.
 struct ConvTranspose1dShape {
-  std::int64_t in_channels, out_channels;
-  std::int64_t kernel_size = 3;
-  std::int64_t stride = 1;
-  std::int64_t padding = 0;
-  std::int64_t output_padding = 0;
-  std::int64_t dilation = 1;
-  std::int64_t groups = 1;
-  bool bias = false;
+  std::int64_t in_channels, out_channels;  // of input and output
+  std::int64_t kernel_size = 3;            // along the sequence
+  std::int64_t stride = 1;                 // between the places of two input elements in the result
+  std::int64_t padding = 0;                // elements that are cut off on either side of the result
+  std::int64_t output_padding = 0;         // elements that the result is longer by
+  std::int64_t dilation = 1;               // distance between elements that a kernel writes
+  std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own
+  bool bias = false;                       // whether one is added
 
+  /// For the operation.
   [[nodiscard]] ConvTranspose1dOptions options() const { return {stride, padding, output_padding, dilation, groups}; }
 };
 
@@ -49,9 +50,9 @@ struct ConvTranspose1d {
     if (bias) f("bias", *bias);
   }
 
-  ConvTranspose1dOptions options;
-  DenseWeight<W, D> weight;
-  std::optional<DenseWeight<W, D>> bias;
+  ConvTranspose1dOptions options;         // stride, padding, dilation and groups
+  DenseWeight<W, D> weight;               // [in, k, O / groups]
+  std::optional<DenseWeight<W, D>> bias;  // [O], or none
 
  private:
   static std::int64_t fan_in(const ConvTranspose1dShape& s) {

@@ -11,15 +11,16 @@ namespace lpw::inline LPW_ABI::nn {
 /// A transposed convolution: channels, then along each axis (one number is both) the kernel's size, stride, padding,
 /// what the result is larger by, and dilation. Without a bias unless asked for, as Conv2d.
 struct ConvTranspose2dShape {
-  std::int64_t in_channels, out_channels;
-  PerAxis kernel_size = 3;
-  PerAxis stride = 1;
-  PerAxis padding = 0;
-  PerAxis output_padding = 0;
-  PerAxis dilation = 1;
-  std::int64_t groups = 1;
-  bool bias = false;
+  std::int64_t in_channels, out_channels;  // of input and output
+  PerAxis kernel_size = 3;                 // along height and width, as what follows
+  PerAxis stride = 1;                      // between the places of two input pixels in the result
+  PerAxis padding = 0;                     // pixels that are cut off on every side of the result
+  PerAxis output_padding = 0;              // pixels that the result is larger by
+  PerAxis dilation = 1;                    // distance between pixels that a kernel writes
+  std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own
+  bool bias = false;                       // whether one is added
 
+  /// For the operation.
   [[nodiscard]] ConvTranspose2dOptions options() const { return {stride, padding, output_padding, dilation, groups}; }
 };
 
@@ -49,9 +50,9 @@ struct ConvTranspose2d {
     if (bias) f("bias", *bias);
   }
 
-  ConvTranspose2dOptions options;
-  DenseWeight<W, D> weight;
-  std::optional<DenseWeight<W, D>> bias;
+  ConvTranspose2dOptions options;         // stride, padding, dilation and groups
+  DenseWeight<W, D> weight;               // [in, kh, kw, O / groups]
+  std::optional<DenseWeight<W, D>> bias;  // [O], or none
 
  private:
   static std::int64_t fan_in(const ConvTranspose2dShape& s) {

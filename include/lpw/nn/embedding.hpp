@@ -9,8 +9,8 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// Sizes of an Embedding's table.
 struct EmbeddingShape {
-  std::int64_t vocabulary, features;
-  bool factors = false;  // whether release puts rank-1 factors on the table, as on other layers' weights
+  std::int64_t vocabulary, features;  // rows and columns
+  bool factors = false;               // whether release puts rank-1 factors on the table, as on other layers' weights
 };
 
 /// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features]. The table can be made of
@@ -37,7 +37,7 @@ struct Embedding {
     f("weight", weight);
   }
 
-  DenseWeight<W, D> weight;
+  DenseWeight<W, D> weight;  // [vocabulary, features]
 
  private:
   static Shape checked(const EmbeddingShape& s) {

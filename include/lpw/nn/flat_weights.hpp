@@ -24,21 +24,22 @@ struct FlatPair {
 
 /// Where a parameter lies: columns [offset, offset + size) of the base or the late-phase store.
 struct Segment {
-  std::string name;  // the first, where layers share it
-  const void* id;
-  bool late_phase;
-  std::int64_t offset, size;
-  Group group = Group::none;
-  std::vector<std::string> other_names = {};
+  std::string name;                           // the first, where layers share it
+  const void* id;                             // the parameter's
+  bool late_phase;                            // whether it lies in the late-phase store
+  std::int64_t offset, size;                  // in columns
+  Group group = Group::none;                  // of the parameter
+  std::vector<std::string> other_names = {};  // where layers share it
 };
 
 /// The stores of a network, and which weight lies where in them.
 template <class W, class D>
 struct FlatWeights : Store {
-  std::int64_t members = 1;
-  FlatPair<W, D> value, gradient;
-  Tensor<W, D> buffers;  // [K, Q]
-  std::vector<Segment> segments;
+  std::int64_t members = 1;       // K, of which the members here where other processes have the rest
+  FlatPair<W, D> value;           // the weights
+  FlatPair<W, D> gradient;        // of the loss, as far as backward has added it
+  Tensor<W, D> buffers;           // [K, Q]
+  std::vector<Segment> segments;  // of all parameters, in the order of visit
 
   /// K: of all processes where there are several.
   [[nodiscard]] std::int64_t all_members() const { return share ? share->members() : members; }

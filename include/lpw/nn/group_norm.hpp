@@ -40,8 +40,8 @@ struct LayerNorm {
     f("bias", bias);
   }
 
-  GroupNormOptions options;
-  Parameter<W, D> weight, bias;
+  GroupNormOptions options;      // epsilon
+  Parameter<W, D> weight, bias;  // gamma and beta, [C] each
 };
 
 /// The same over the groups of channels of each sample of x [K, B, ..., C].
@@ -72,9 +72,9 @@ struct GroupNorm {
     f("bias", bias);
   }
 
-  std::int64_t groups;
-  GroupNormOptions options;
-  Parameter<W, D> weight, bias;
+  std::int64_t groups;           // of channels
+  GroupNormOptions options;      // epsilon
+  Parameter<W, D> weight, bias;  // gamma and beta, [C] each
 };
 
 }  // namespace lpw::inline LPW_ABI::nn

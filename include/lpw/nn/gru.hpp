@@ -11,9 +11,10 @@ template <class T, class D>
 struct GruKind {
   using value_type = T;
   using device_type = D;
+  /// Of a layer.
   using State = GruState<T, D>;
-  static constexpr const char* name = "Gru";
-  static constexpr std::int64_t gates = 3;
+  static constexpr const char* name = "Gru";  // for messages
+  static constexpr std::int64_t gates = 3;    // rows of a weight are gates hidden
 
   /// Zeros, `rows` [K, B, H].
   [[nodiscard]] static State zero_state(const Shape& rows) { return {zeros<T, D>(rows)}; }

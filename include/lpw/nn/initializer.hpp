@@ -11,6 +11,7 @@ namespace lpw::inline LPW_ABI::nn {
 /// Draws a network's initial weights, layer after layer in the order of its constructor.
 class Initializer {
  public:
+  /// From the seed of `random`, whatever its stream.
   explicit Initializer(Philox random) : random_(random.stream(Stream::weights)) {}
 
   /// N(0, deviation^2).

@@ -11,9 +11,9 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// A linear layer: features in and out, whether it adds a bias, and whether it is the network's head.
 struct LinearShape {
-  std::int64_t in_features, out_features;
-  bool bias = true;
-  bool head = false;  // the last layer of a network, which release can replicate whole
+  std::int64_t in_features, out_features;  // of input and output
+  bool bias = true;                        // whether one is added
+  bool head = false;                       // the last layer of a network, which release can replicate whole
 };
 
 /// y = x W^T + b for x [K, B, in], weight [out, in], bias [out].
@@ -40,8 +40,8 @@ struct Linear {
     if (bias) f("bias", *bias);
   }
 
-  DenseWeight<W, D> weight;
-  std::optional<DenseWeight<W, D>> bias;
+  DenseWeight<W, D> weight;               // [out, in]
+  std::optional<DenseWeight<W, D>> bias;  // [out], or none
 
  private:
   static Shape checked(const LinearShape& s) {

@@ -11,9 +11,10 @@ template <class T, class D>
 struct LstmKind {
   using value_type = T;
   using device_type = D;
+  /// Of a layer.
   using State = LstmState<T, D>;
-  static constexpr const char* name = "Lstm";
-  static constexpr std::int64_t gates = 4;
+  static constexpr const char* name = "Lstm";  // for messages
+  static constexpr std::int64_t gates = 4;     // rows of a weight are gates hidden
 
   /// Zeros, `rows` [K, B, H].
   [[nodiscard]] static State zero_state(const Shape& rows) {

@@ -28,8 +28,11 @@ class MemberShare {
 
   /// K.
   [[nodiscard]] std::int64_t members() const { return members_; }
+  /// The members that this process holds.
   [[nodiscard]] MemberRange here() const { return here_; }
+  /// Which of the processes this is that hold its one member.
   [[nodiscard]] std::int64_t part() const { return part_; }
+  /// How many processes hold it; 1 where each holds members of its own.
   [[nodiscard]] std::int64_t parts() const { return parts_; }
 
   /// What all members' processes give, one after another, on each of them.

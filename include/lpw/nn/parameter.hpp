@@ -60,6 +60,7 @@ class Residence {
   Residence& operator=(const Residence&) = delete;
   ~Residence() { leave(); }
 
+  /// Retires the store that it leaves, if it lies in one.
   void move_to(std::shared_ptr<FlatWeights<W, D>> flat) {
     if (flat != flat_) {
       leave();
@@ -68,6 +69,7 @@ class Residence {
     }
     share_ = store_ ? store_->share : nullptr;
   }
+  /// The store, or null.
   [[nodiscard]] const std::shared_ptr<FlatWeights<W, D>>& store() const { return flat_; }
   /// The store's, or that of the store from which the weight was copied.
   [[nodiscard]] const std::shared_ptr<const MemberShare>& share() const { return share_; }
@@ -101,13 +103,18 @@ class Parameter {
   /// [rows, ...]: one row, or a row per member. Without deviations, which are parameters of their own.
   [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }
   [[nodiscard]] Tensor<W, D>& value() { return state_->value; }
+  /// Of value(), as backward has added it since the last step.
   [[nodiscard]] const Tensor<W, D>& gradient() const { return state_->gradient; }
   [[nodiscard]] Tensor<W, D>& gradient() { return state_->gradient; }
   /// Shape of one member's weights.
   [[nodiscard]] Shape shape() const { return value().shape().slice(1, value().shape().rank()); }
+  /// What it is to a release.
   [[nodiscard]] Group group() const { return state_->group; }
+  /// Before a release; own_group(i) for groups of one's own.
   void set_group(Group group) { state_->group = group; }
+  /// Whether a release has made it a late-phase weight.
   [[nodiscard]] bool late_phase() const { return state_->late_phase; }
+  /// As a release does, which gives it rows.
   void set_late_phase(bool late_phase) { state_->late_phase = late_phase; }
   /// Whether release puts rank-1 factors on it, if these are chosen and it is a dense weight.
   void set_takes_factors(bool takes) { state_->takes_factors = takes; }
@@ -127,6 +134,7 @@ class Parameter {
   [[nodiscard]] Parameter* deviations() { return state_->deviations.empty() ? nullptr : &state_->deviations.front(); }
   /// Gives the weight deviations in place of those it has.
   void set_deviations(Parameter deviations) { state_->deviations = {std::move(deviations)}; }
+  /// Back to the value alone.
   void remove_deviations() { state_->deviations.clear(); }
   /// Calls f(name, parameter) for the weight, called `name`, and its deviations.
   template <class F>
@@ -154,6 +162,7 @@ class Parameter {
  protected:
   /// The form of a dense weight, which all handles of it share; empty: none was attached (see forms/dense_weight.hpp).
   [[nodiscard]] std::any& form_state() const { return state_->form; }
+  /// Whether release puts rank-1 factors on it where these are chosen.
   [[nodiscard]] bool wants_factors() const { return state_->takes_factors; }
 
  private:
@@ -185,15 +194,20 @@ class Parameter {
 template <class W, class D>
 class Buffer {
  public:
+  /// One row, [1, ...]. Throws ShapeError unless the first extent is 1.
   explicit Buffer(Tensor<W, D> value) : state_(std::make_shared<State>()) {
     require<ShapeError>(value.shape().rank() >= 1 && value.dim(0) == 1, "buffer: expected one member row, got ",
                         value.shape());
     state_->value = std::move(value);
   }
+  /// [rows, ...]: one row, or a row per member.
   [[nodiscard]] const Tensor<W, D>& value() const { return state_->value; }
   [[nodiscard]] Tensor<W, D>& value() { return state_->value; }
+  /// Shape of one member's row.
   [[nodiscard]] Shape shape() const { return value().shape().slice(1, value().shape().rank()); }
+  /// Moves it to other memory.
   void bind(Tensor<W, D> value) { state_->value = std::move(value); }
+  /// Makes the handle a buffer of its own, with the same contents.
   void detach() {
     state_ = std::make_shared<State>(*state_);
     state_->value = clone(state_->value);
@@ -203,6 +217,7 @@ class Buffer {
 
   /// Whether these statistics were gathered with other weights than the network has now.
   [[nodiscard]] bool stale() const { return state_->stale; }
+  /// As mark_statistics_stale and recompute_statistics do.
   void set_stale(bool stale) { state_->stale = stale; }
 
   /// The rows of the members that the pass of `x` computes.

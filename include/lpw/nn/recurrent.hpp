@@ -16,16 +16,16 @@ namespace lpw::inline LPW_ABI::nn {
 
 /// Recurrent layers: features in and hidden, and how many.
 struct RecurrentShape {
-  std::int64_t in_features, hidden_features;
-  std::int64_t layers = 1;
-  double dropout = 0;  // between layers
+  std::int64_t in_features, hidden_features;  // of x, and of h
+  std::int64_t layers = 1;                    // one above the other
+  double dropout = 0;                         // between layers
 };
 
 /// A dense weight with its bias, as a layer has two.
 template <class W, class D>
 struct RecurrentWeights {
-  DenseWeight<W, D> weight;
-  Parameter<W, D> bias;
+  DenseWeight<W, D> weight;  // [gates hidden, columns]
+  Parameter<W, D> bias;      // [gates hidden]
 
   /// On the tape of `x`.
   template <class T>
@@ -38,7 +38,7 @@ struct RecurrentWeights {
 /// The weights of a layer: of its inputs and of its state before.
 template <class W, class D>
 struct RecurrentLayer {
-  RecurrentWeights<W, D> ih, hh;
+  RecurrentWeights<W, D> ih, hh;  // of the layer's inputs; of its h before
 };
 
 namespace detail {
@@ -79,6 +79,7 @@ struct Recurrent {
   using W = Accumulate<value_type>;
   /// The state of every layer.
   using States = std::vector<typename Kind::State>;
+  /// Its weights.
   using Layer = RecurrentLayer<W, device_type>;
 
   /// What a forward pass gives.
@@ -130,8 +131,8 @@ struct Recurrent {
       }
   }
 
-  RecurrentShape shape;
-  std::vector<Layer> layers;
+  RecurrentShape shape;       // sizes, and dropout between layers
+  std::vector<Layer> layers;  // from the lowest
 };
 
 }  // namespace lpw::inline LPW_ABI::nn

@@ -13,10 +13,12 @@ namespace lpw::inline LPW_ABI::nn {
 template <class First, class... Rest>
 struct Sequential {
   static_assert(detail::require_module<First>() && (detail::require_module<Rest>() && ...));
+  /// Whose value_type and device_type are the whole's.
   using Types = std::conditional_t<Visitable<First>, First, detail::NotAModule<First>>;
   using value_type = typename Types::value_type;
   using device_type = typename Types::device_type;
 
+  /// Of modules that follow one another.
   explicit Sequential(First first, Rest... rest) : modules(std::move(first), std::move(rest)...) {}
 
   /// The last module's output.
@@ -36,7 +38,7 @@ struct Sequential {
         modules);
   }
 
-  std::tuple<First, Rest...> modules;
+  std::tuple<First, Rest...> modules;  // in their order
 };
 
 }  // namespace lpw::inline LPW_ABI::nn

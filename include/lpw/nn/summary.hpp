@@ -32,9 +32,9 @@ struct LayerSummary {
 
 /// A network's layers, and what they sum to.
 struct Summary {
-  std::vector<LayerSummary> layers;
-  std::int64_t members = 1;
-  bool traced = false;  // whether an input was given
+  std::vector<LayerSummary> layers;  // in the order of visit, each before those in it
+  std::int64_t members = 1;          // K
+  bool traced = false;               // whether an input was given
 
   /// The sum of a column over all layers.
   [[nodiscard]] std::int64_t total(std::int64_t LayerSummary::*column) const {

@@ -11,13 +11,13 @@ namespace lpw::inline LPW_ABI::optim {
 /// Adam's rates, moments' decays and weight decay; of late-phase weights and coefficients too, where they differ.
 struct AdamOptions {
   double learning_rate = 1e-3;             // of base weights
-  double beta1 = 0.9, beta2 = 0.999;       //
-  double epsilon = 1e-8;                   //
+  double beta1 = 0.9, beta2 = 0.999;       // decays of the moments
+  double epsilon = 1e-8;                   // beside the square root
   double weight_decay = 0;                 // of base weights
   std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
   std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
   bool decoupled = false;                  // weight decay outside the moments: AdamW
-  BaseGradient base_gradient = BaseGradient::sum;
+  BaseGradient base_gradient = BaseGradient::sum;   // summed over members, or their mean
   double clip = 0;                                  // largest norm of all gradients together; 0: any
   std::vector<ParameterGroup> groups = {};          // parameters with rates of their own, or frozen
   FactorDecay factor_decay = FactorDecay::to_zero;  // what weight decay pulls rank-1 factors to
@@ -38,6 +38,7 @@ class Adam final : public Optimizer<W, D> {
   template <nn::detail::NoModule M>
   explicit Adam(M&, const AdamOptions& = {}) : Adam(nn::detail::not_a_module<M>().template as<Adam>()) {}
 
+  /// As they were given; rules() has what was changed since.
   [[nodiscard]] const AdamOptions& options() const { return options_; }
 
   /// Follows the network to new stores; called by release and collapse. A store in which some weights are new (rank-1

@@ -15,8 +15,8 @@ namespace lpw::inline LPW_ABI::optim {
 
 /// What was offered, and what it scored.
 struct Candidate {
-  std::string name;
-  double score = 0;
+  std::string name;  // how messages call it
+  double score = 0;  // higher is better
   [[nodiscard]] bool operator==(const Candidate&) const = default;
 };
 
@@ -24,6 +24,7 @@ struct Candidate {
 /// first stays, and a score that is NaN never wins.
 class Best {
  public:
+  /// Whether such a score would be the best.
   [[nodiscard]] bool beaten_by(double score) const { return !is_nan(score) && (!best_ || score > best_->score); }
   /// Calls keep() if the candidate is the best so far. Where that throws, the best is what it was. Returns whether it
   /// is.
@@ -69,6 +70,7 @@ class BestWeights {
     return nn::detail::not_a_module<M>();
   }
 
+  /// The best so far, or none.
   [[nodiscard]] const std::optional<Candidate>& candidate() const { return best_.candidate(); }
 
   /// Puts the best candidate into a network of its form. Throws Error if there is none, or the network is of another
@@ -93,6 +95,7 @@ class BestWeights {
 
   /// What a checkpoint holds, beside candidate().
   [[nodiscard]] const nn::FlatPair<W, D>& weights() const { return weights_; }
+  /// [1 or K, Q], of all batch norms in the order of visit; empty before there is a candidate.
   [[nodiscard]] const Tensor<W, D>& statistics() const { return statistics_; }
   /// Of which form its network was: its members and segments, without memory.
   [[nodiscard]] const Flat& form() const { return form_; }

@@ -10,8 +10,8 @@ namespace lpw::inline LPW_ABI::optim {
 /// A state such as momentum, in the form of the weights.
 template <class W, class D>
 struct NamedState {
-  std::string name;
-  nn::FlatPair<W, D> pair;
+  std::string name;         // as in checkpoints: "velocity"
+  nn::FlatPair<W, D> pair;  // [1, N] and [K, P]
 };
 
 }  // namespace lpw::inline LPW_ABI::optim

@@ -27,7 +27,7 @@ enum class BaseGradient { sum, mean };
 /// Steps since the states of each store were zero, less those that a weight has missed (see missed_steps); stay 0 where
 /// an optimizer does not need them.
 struct StepCounts {
-  std::int64_t base = 0, late = 0;
+  std::int64_t base = 0, late = 0;  // of each store
   [[nodiscard]] bool operator==(const StepCounts&) const = default;
 };
 
@@ -151,7 +151,9 @@ class Optimizer {
 
   /// What a checkpoint holds, beside steps() and missed_steps(): copy to and from the tensors.
   [[nodiscard]] std::vector<NamedState<W, D>>& states() { return states_; }
+  /// What a checkpoint holds of them.
   [[nodiscard]] StepCounts steps() const { return steps_; }
+  /// As a checkpoint had them.
   void set_steps(StepCounts steps) { steps_ = steps; }
   /// How many of those steps parameters were frozen in, by their names: their states have not seen them, and where
   /// steps are counted these are not. Parameters that have missed none are not named.
@@ -173,7 +175,9 @@ class Optimizer {
   /// Of base weights, of late-phase weights, and of coefficients of templates, which have those of late-phase weights
   /// where none are given.
   [[nodiscard]] const Rates& rates() const { return rules_.base; }
+  /// Of late-phase weights, which have the base weights' where none are given.
   [[nodiscard]] const Rates& late_rates() const { return rules_.late ? *rules_.late : rules_.base; }
+  /// Of coefficients of templates, which have late-phase weights' where none are given.
   [[nodiscard]] const Rates& coefficient_rates() const {
     return rules_.coefficients ? *rules_.coefficients : late_rates();
   }
@@ -196,16 +200,18 @@ class Optimizer {
  protected:
   /// What the options of all optimizers have.
   struct Rules {
-    RateRules rates;
-    BaseGradient base_gradient;
-    double clip;
+    RateRules rates;             // of all weights
+    BaseGradient base_gradient;  // gamma_theta: 1 or 1/K
+    double clip;                 // largest norm of all gradients together; 0: any
   };
+  /// Of an optimizer's own options.
   template <class Options>
   [[nodiscard]] static Rules rules(const Options& o) {
     return {
         {{o.learning_rate, o.weight_decay}, o.late, o.coefficients, o.groups, o.factor_decay}, o.base_gradient, o.clip};
   }
 
+  /// With states of these names, which are zero. Throws OptionError for rules that cannot be.
   template <nn::Visitable M>
   Optimizer(const char* name, const Rules& rules, M& network, std::initializer_list<const char*> states)
       : name_(name),
@@ -224,6 +230,7 @@ class Optimizer {
   Optimizer(Optimizer&&) = default;
   Optimizer& operator=(Optimizer&&) = default;
 
+  /// Counts a step where an optimizer needs their number.
   virtual void count() {}
   /// Steps these weights; clipping() is the factor of their gradients.
   virtual void update(const StepStores<W, D>& stores, const Tensor<W, D>& clipping) = 0;
@@ -256,10 +263,11 @@ class Optimizer {
     return clip_factor(base, ScaledGradient<W, D>{all.reshaped({1, all.size()})}, clip_);
   }
 
-  std::shared_ptr<Flat> flat_;
-  std::vector<NamedState<W, D>> states_;
-  StepCounts steps_;
+  std::shared_ptr<Flat> flat_;                  // of the network
+  std::vector<NamedState<W, D>> states_;        // in the order of their names
+  StepCounts steps_;                            // see StepCounts
   std::map<const void*, std::int64_t> missed_;  // of steps_, by the parameters' ids
+  /// Steps that were counted while the parameter was frozen.
   [[nodiscard]] std::int64_t missed_by(const nn::Segment& segment) const {
     const auto found = missed_.find(segment.id);
     return found == missed_.end() ? 0 : found->second;

@@ -19,8 +19,8 @@ namespace lpw::inline LPW_ABI::optim {
 /// What a group of weights is stepped with, before a schedule multiplies the rate. Given for late-phase weights or
 /// coefficients of templates, both count: name the base weights' weight decay where that is to hold.
 struct Rates {
-  double learning_rate = 0;
-  double weight_decay = 0;
+  double learning_rate = 0;  // by which a step multiplies
+  double weight_decay = 0;   // times the weight: of the gradient or, where decoupled, of the step
   [[nodiscard]] bool operator==(const Rates&) const = default;
 };
 
@@ -40,11 +40,11 @@ enum class FactorDecay { to_zero, to_one, none };
 
 /// All that an optimizer's rates are made of.
 struct RateRules {
-  Rates base;                              // of base weights
-  std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
-  std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
-  std::vector<ParameterGroup> groups = {};
-  FactorDecay factor_decay = FactorDecay::to_zero;
+  Rates base;                               // of base weights
+  std::optional<Rates> late = {};           // of late-phase weights; none: as the base weights
+  std::optional<Rates> coefficients = {};   // of templates' coefficients; none: of the weights that they are among
+  std::vector<ParameterGroup> groups = {};  // a parameter is in the first that names it
+  FactorDecay factor_decay = FactorDecay::to_zero;  // where rank-1 factors decay to
 };
 
 namespace detail {

@@ -25,8 +25,8 @@ struct PlateauOptions {
 
 /// What changes in the course of training.
 struct PlateauState {
-  double factor = 1;
-  std::optional<double> best = {};
+  double factor = 1;                  // what multiplies rates
+  std::optional<double> best = {};    // score; none before the first
   std::int64_t bad = 0, cooling = 0;  // scores in a row that were not better; of the cooldown still to come
   [[nodiscard]] bool operator==(const PlateauState&) const = default;
 };
@@ -49,6 +49,7 @@ class Plateau {
     require<OptionError>(o.least >= 0 && o.least <= 1, "Plateau: least factor ", o.least, "; expected from 0 to 1");
   }
 
+  /// As they were given.
   [[nodiscard]] const PlateauOptions& options() const { return options_; }
   /// What multiplies rates now.
   [[nodiscard]] double factor() const { return state_.factor; }
@@ -72,6 +73,7 @@ class Plateau {
 
   /// What a checkpoint holds.
   [[nodiscard]] const PlateauState& state() const { return state_; }
+  /// As a checkpoint had it.
   void set_state(const PlateauState& state) { state_ = state; }
 
  private:

@@ -31,10 +31,10 @@ enum class Ascending { all, late_phase, base };
 
 /// How far sharpness-aware minimisation ascends, by which metric, and with which weights.
 struct SamOptions {
-  double rho = 0.05;      // how far the weights move; 0: not at all
-  bool adaptive = false;  // in the metric of |w| + eta
-  double eta = 0.01;
-  Ascending weights = Ascending::all;
+  double rho = 0.05;                   // how far the weights move; 0: not at all
+  bool adaptive = false;               // in the metric of |w| + eta
+  double eta = 0.01;                   // of the adaptive metric
+  Ascending weights = Ascending::all;  // which of them ascend
 };
 
 /// Throws OptionError for what cannot be: a negative rho, an eta that is not above 0.
@@ -55,6 +55,7 @@ class Sam {
     require_possible(options);
   }
 
+  /// As they were given.
   [[nodiscard]] const SamOptions& options() const { return options_; }
 
   /// Whether a step takes two passes; it does not with rho = 0, or before a release where only late-phase weights

@@ -9,12 +9,12 @@ namespace lpw::inline LPW_ABI::optim {
 /// SGD's rates, momentum and weight decay; of late-phase weights and coefficients too, where they differ.
 struct SgdOptions {
   double learning_rate = 0.1;              // of base weights
-  double momentum = 0.9;                   //
-  bool nesterov = true;                    //
+  double momentum = 0.9;                   // 0: none
+  bool nesterov = true;                    // looks ahead by the momentum
   double weight_decay = 5e-4;              // of base weights
   std::optional<Rates> late = {};          // of late-phase weights; none: as the base weights
   std::optional<Rates> coefficients = {};  // of templates' coefficients; none: of the weights that they are among
-  BaseGradient base_gradient = BaseGradient::sum;
+  BaseGradient base_gradient = BaseGradient::sum;   // summed over members, or their mean
   double clip = 0;                                  // largest norm of all gradients together; 0: any
   std::vector<ParameterGroup> groups = {};          // parameters with rates of their own, or frozen
   FactorDecay factor_decay = FactorDecay::to_zero;  // what weight decay pulls rank-1 factors to
@@ -35,6 +35,7 @@ class Sgd final : public Optimizer<W, D> {
   template <nn::detail::NoModule M>
   explicit Sgd(M&, const SgdOptions& = {}) : Sgd(nn::detail::not_a_module<M>().template as<Sgd>()) {}
 
+  /// As they were given; rules() has what was changed since.
   [[nodiscard]] const SgdOptions& options() const { return options_; }
 
   /// Momentum, in the form of the weights.

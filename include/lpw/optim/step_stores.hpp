@@ -16,9 +16,9 @@ namespace lpw::inline LPW_ABI::optim {
 /// Weights with their gradients and an optimizer's states, and what they are stepped with.
 template <class W, class D>
 struct StepStores {
-  nn::FlatPair<W, D> value, gradient;
-  std::vector<NamedState<W, D>> states;
-  Rates base, late;
+  nn::FlatPair<W, D> value, gradient;      // [1, N] and [K, P] each
+  std::vector<NamedState<W, D>> states;    // of the optimizer
+  Rates base, late;                        // of either store
   Tensor<double, D> base_rate, late_rate;  // [1] each: the learning rates of this step
   std::int64_t missed = 0;                 // steps that the stores count and these weights were frozen in
   double decay_target = 0;                 // what weight decay pulls them to

@@ -17,6 +17,7 @@ class WeightAverage final : public Average<W, D> {
   using Base = Average<W, D>;
 
  public:
+  /// Of a network's weights, of which none are averaged yet.
   template <nn::Visitable M>
   explicit WeightAverage(M& network, const SwaOptions& = {}) : Base("WeightAverage", network, 1) {}
   /// For what is no module: says so.

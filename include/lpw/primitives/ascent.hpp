@@ -17,15 +17,15 @@ namespace lpw::inline LPW_ABI {
 
 /// SAM's step uphill.
 struct Ascent {
-  double rho = 0.05;  // how far, in the metric of T
-  bool adaptive = false;
-  double eta = 0.01;  // of an adaptive T
+  double rho = 0.05;      // how far, in the metric of T
+  bool adaptive = false;  // T = |w| + eta, else 1
+  double eta = 0.01;      // of an adaptive T
 };
 
 /// A flat store [1, N] or [K, P], and memory for its weights as they were; tensors contiguous and of one shape.
 template <class W, class D>
 struct AscentStore {
-  Tensor<W, D> weight, gradient, kept;
+  Tensor<W, D> weight, gradient, kept;  // of one shape
 };
 
 }  // namespace lpw::inline LPW_ABI

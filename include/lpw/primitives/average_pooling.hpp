@@ -15,12 +15,13 @@ namespace lpw::inline LPW_ABI {
 /// counted, as PyTorch does by default), or without count_include_pad by the number of its pixels that lie in the
 /// image; what ceil_mode lets reach past the padded image is never counted.
 struct AveragePoolOptions {
-  PerAxis kernel_size = 2;
-  PerAxis stride = 0;
-  PerAxis padding = 0;
-  bool ceil_mode = false;
-  bool count_include_pad = true;
+  PerAxis kernel_size = 2;        // in pixels
+  PerAxis stride = 0;             // between windows; 0: the kernel's size
+  PerAxis padding = 0;            // zeros on every side
+  bool ceil_mode = false;         // also windows that reach past the padded image
+  bool count_include_pad = true;  // zeros of the padding count in the mean's divisor
 
+  /// Their geometry.
   [[nodiscard]] constexpr PoolOptions windows() const { return {kernel_size, stride, padding, ceil_mode}; }
 };
 
@@ -28,12 +29,12 @@ struct AveragePoolOptions {
 struct WindowAxis {
   /// Positions [first, last).
   struct Range {
-    std::int64_t first, last;
+    std::int64_t first, last;  // positions
   };
-  std::int64_t in, out;
+  std::int64_t in, out;                              // extents of the image and of the result
   std::int64_t kernel = 0, stride = 0, padding = 0;  // kernel 0: as many windows as outputs, of about equal size,
                                                      // [floor(o in / out), ceil((o + 1) in / out))
-  bool count_padding = false;
+  bool count_padding = false;                        // zeros of the padding count
 
   /// What output o reads of the image.
   [[nodiscard]] Range window(std::int64_t o) const {
@@ -57,7 +58,7 @@ struct WindowAxis {
 
 /// Windows over images.
 struct AverageWindows {
-  WindowAxis height, width;
+  WindowAxis height, width;  // along each axis
 
   /// The shape [K, B, Ho, Wo, C] of their means for x [K, B, H, W, C].
   [[nodiscard]] Shape output(const Shape& x) const { return {x[0], x[1], height.out, width.out, x[4]}; }

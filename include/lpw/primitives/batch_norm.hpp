@@ -28,22 +28,22 @@ namespace lpw::inline LPW_ABI {
 /// scale (x - mean) + shift: scale = gamma / sqrt(variance + epsilon), shift = beta.
 template <class W, class Device>
 struct Normalizer {
-  Tensor<W, Device> mean, inverse_deviation, scale, shift;
+  Tensor<W, Device> mean, inverse_deviation, scale, shift;  // [K, C] each
 };
 
 /// Running mean and (unbiased) variance [K, C] of the members a pass computes; rows may be strided.
 template <class W, class Device>
 struct RunningStatistics {
-  Tensor<W, Device> mean, variance;
+  Tensor<W, Device> mean, variance;  // [K, C] each
 };
 
 /// How batch norm's forward normalises: by the minibatch, which moves the running statistics, or by these, which stay
 /// as they are.
 struct BatchNormPass {
-  double epsilon = 1e-5;
-  double momentum = 0.1;  // 1: a new beginning
-  bool relu = false;
-  bool batch_statistics = true;
+  double epsilon = 1e-5;         // added to the variance
+  double momentum = 0.1;         // 1: a new beginning
+  bool relu = false;             // whether negative results become 0
+  bool batch_statistics = true;  // those of the minibatch, else the running ones
   bool pooled = false;  // running becomes that of all values so far, of which this minibatch's are the share `momentum`
   std::int64_t rows = 0;  // per member, of the minibatch of which x is a part; 0: x's own. On the CPU
 };
@@ -52,7 +52,7 @@ struct BatchNormPass {
 template <class T, class Device>
 struct BatchNormSaved {
   Tensor<T, Device> x;                         // [K, ..., C]
-  Normalizer<Accumulate<T>, Device> by;        //
+  Normalizer<Accumulate<T>, Device> by;        // the forward's
   Tensor<T, Device> residual;                  // with a residual and ReLU: needed for the mask
   bool relu = false, batch_statistics = true;  // false: the moments were constants (evaluation)
 };
@@ -60,8 +60,8 @@ struct BatchNormSaved {
 /// A batch norm's outputs, and the moments that it normalised with, which its backward takes.
 template <class T, class Device>
 struct BatchNormResult {
-  Activation<T, Device> y;
-  BatchNormSaved<T, Device> saved;
+  Activation<T, Device> y;          // normalised, or pending
+  BatchNormSaved<T, Device> saved;  // for the backward
 };
 
 }  // namespace lpw::inline LPW_ABI

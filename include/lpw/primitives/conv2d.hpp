@@ -26,7 +26,7 @@ namespace lpw::inline LPW_ABI {
 
 /// Geometry of a convolution; the kernel's height and width are the weight's.
 struct Conv2dOptions {
-  PerAxis stride = 1;
+  PerAxis stride = 1;       // pixels from one window to the next
   PerAxis padding = 0;      // zeros at either end
   PerAxis dilation = 1;     // from one element of the kernel to the next
   std::int64_t groups = 1;  // which divides the channels, in and out: each group of outputs reads a group of inputs
@@ -35,24 +35,30 @@ struct Conv2dOptions {
 /// Input [images, height, width, channels], weight [out_channels, kernel_height, kernel_width, channels / groups], all
 /// contiguous.
 struct Conv2dGeometry {
-  std::int64_t images, height, width, channels;
-  std::int64_t out_channels, kernel_height, kernel_width;
-  PerAxis stride, padding, dilation = 1;
-  std::int64_t groups = 1;
+  std::int64_t images, height, width, channels;            // of the input
+  std::int64_t out_channels, kernel_height, kernel_width;  // of the weight
+  PerAxis stride, padding, dilation = 1;                   // in pixels
+  std::int64_t groups = 1;                                 // of channels, in and out
 
+  /// Rows of the result.
   [[nodiscard]] std::int64_t out_height() const {
     return window_count(height, kernel_height, stride.height, padding.height, dilation.height);
   }
+  /// Columns of the result.
   [[nodiscard]] std::int64_t out_width() const {
     return window_count(width, kernel_width, stride.width, padding.width, dilation.width);
   }
+  /// Inputs of a group.
   [[nodiscard]] std::int64_t group_channels() const { return channels / groups; }
+  /// Outputs of a group.
   [[nodiscard]] std::int64_t group_outputs() const { return out_channels / groups; }
   /// Inputs that one output element reads.
   [[nodiscard]] std::int64_t patch() const { return kernel_height * kernel_width * group_channels(); }
+  /// Elements of the weight.
   [[nodiscard]] std::int64_t weight_size() const { return out_channels * patch(); }
   /// Elements of one input and one output image.
   [[nodiscard]] std::int64_t in_size() const { return height * width * channels; }
+  /// Of an output image.
   [[nodiscard]] std::int64_t out_size() const { return out_height() * out_width() * out_channels; }
   /// A 1x1 kernel that reads every pixel once: the convolution is a matrix product of the images as they lie.
   [[nodiscard]] bool pointwise() const {
@@ -61,7 +67,9 @@ struct Conv2dGeometry {
   /// No groups, and kernels without gaps.
   [[nodiscard]] bool dense() const { return groups == 1 && dilation == 1; }
 
+  /// All of it.
   using Numbers = std::array<std::int64_t, 14>;
+  /// For kernels.
   [[nodiscard]] Numbers numbers() const {
     return {images,        height,       width,          channels,      out_channels,    kernel_height,  kernel_width,
             stride.height, stride.width, padding.height, padding.width, dilation.height, dilation.width, groups};

@@ -12,10 +12,10 @@ namespace lpw::inline LPW_ABI {
 
 /// Names a dropout mask: element i of member k keeps its value iff draw(i of k) >= rate.
 struct DropoutMask {
-  Philox random{0};
+  Philox random{0};               // of the pass
   std::uint64_t operation = 0;    // counts the dropout operations of one pass
   std::int64_t first_member = 0;  // the pass' first member: the mask does not depend on how members are chunked
-  double rate = 0;
+  double rate = 0;                // the probability of becoming 0
 };
 
 }  // namespace lpw::inline LPW_ABI

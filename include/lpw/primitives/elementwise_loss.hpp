@@ -22,8 +22,8 @@ enum class ElementLoss { squared, absolute, logistic };
 /// Which loss, and for the logistic one p [columns of the last axis], or empty: ones.
 template <class W, class Device>
 struct ElementwiseLoss {
-  ElementLoss kind = ElementLoss::squared;
-  Tensor<W, Device> positive_weight = {};
+  ElementLoss kind = ElementLoss::squared;  // which loss
+  Tensor<W, Device> positive_weight = {};   // p
 };
 
 }  // namespace lpw::inline LPW_ABI

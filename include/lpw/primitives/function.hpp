@@ -64,18 +64,19 @@ enum class Function : int {
 
 /// A walk over the indices of a shape, row-major, by four tensors at once: x, y, b and the result.
 struct Walk {
-  static constexpr int tensors = 4, result = 3;
+  static constexpr int tensors = 4, result = 3;  // x, y, b and the result, whose number is 3
 
-  int rank = 0;
-  std::int64_t extent[6] = {};
+  int rank = 0;                          // axes, at most 6
+  std::int64_t extent[6] = {};           // of each axis
   std::int64_t stride[tensors][6] = {};  // elements from one index to the next; 0: repeated, or in the result summed
 
   /// Where an index lies: the element of each tensor, and how many indices are left of its row from it on.
   struct Place {
-    std::int64_t element[tensors];
-    std::int64_t left;
+    std::int64_t element[tensors];  // of each tensor
+    std::int64_t left;              // of the row
   };
 
+  /// Indices in all.
   [[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t size() const {
     std::int64_t product = 1;
     for (int axis = 0; axis < rank; ++axis) product *= extent[axis];
@@ -83,6 +84,7 @@ struct Walk {
   }
   /// Indices of a row, that is of the last axis.
   [[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t row() const { return rank ? extent[rank - 1] : 1; }
+  /// From one index of a row to the next, in elements.
   [[nodiscard]] LPW_HOST_DEVICE constexpr std::int64_t row_stride(int tensor) const {
     return rank ? stride[tensor][rank - 1] : 0;
   }

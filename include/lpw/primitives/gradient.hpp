@@ -13,8 +13,8 @@ namespace lpw::inline LPW_ABI {
 /// Where a backward primitive writes: it overwrites `tensor`, or adds to it when `accumulate` is set.
 template <class T, class Device>
 struct Gradient {
-  Tensor<T, Device> tensor;
-  bool accumulate = false;
+  Tensor<T, Device> tensor;  // to be written
+  bool accumulate = false;   // to add to it
 };
 
 }  // namespace lpw::inline LPW_ABI

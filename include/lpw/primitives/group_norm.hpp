@@ -23,14 +23,15 @@ struct GroupNormSaved {
 /// What its forward gives.
 template <class T, class Device>
 struct GroupNormResult {
-  Tensor<T, Device> y;
-  GroupNormSaved<T, Device> saved;
+  Tensor<T, Device> y;              // normalised, of x's shape
+  GroupNormSaved<T, Device> saved;  // for the backward
 };
 
 /// x [K, S, ..., C] as [K, S, P, C], with P places between and groups of C / groups channels.
 struct SampleGroups {
-  std::int64_t members, samples, places, channels, groups;
+  std::int64_t members, samples, places, channels, groups;  // of x
 
+  /// Of a shape [K, S, ..., C] whose channels the groups divide.
   [[nodiscard]] static SampleGroups of(const Shape& shape, std::int64_t groups) {
     const std::int64_t outer = shape[0] * shape[1] * shape[-1];
     return {shape[0], shape[1], outer ? shape.size() / outer : 0, shape[-1], groups};
@@ -39,6 +40,7 @@ struct SampleGroups {
   [[nodiscard]] std::int64_t width() const { return channels / groups; }
   /// Elements of a sample, and of its group.
   [[nodiscard]] std::int64_t sample_size() const { return places * channels; }
+  /// Elements that are normalised together.
   [[nodiscard]] std::int64_t group_size() const { return places * width(); }
 };
 

@@ -32,9 +32,9 @@ template <class T, class Device>
 /// A tensor along the axes of a shape, from the element `first` on.
 template <class T, class Device>
 struct Strided {
-  Tensor<T, Device> tensor = {};
-  Strides strides = {};
-  std::int64_t first = 0;
+  Tensor<T, Device> tensor = {};  // where it lies
+  Strides strides = {};           // elements along each axis; 0: repeated
+  std::int64_t first = 0;         // element of the tensor's memory
 
   /// As it lies.
   [[nodiscard]] static Strided of(const Tensor<T, Device>& tensor) { return {tensor, strides_of(tensor)}; }
@@ -47,16 +47,16 @@ struct Strided {
 /// What a function takes. Those that it does not read may be empty. B is T, or W as of parameters.
 template <class T, class B, class Device>
 struct FunctionInputs {
-  Strided<T, Device> x = {}, y = {};
-  Strided<B, Device> b = {};
-  double scale = 1, shift = 0;
+  Strided<T, Device> x = {}, y = {};  // of the shape, or repeated along axes of it
+  Strided<B, Device> b = {};          // as of parameters
+  double scale = 1, shift = 0;        // numbers of affine functions
 };
 
 /// Where a function's values go.
 template <class T, class Device>
 struct StridedTarget {
-  Strided<T, Device> to;
-  bool accumulate = false;
+  Strided<T, Device> to;    // where they go
+  bool accumulate = false;  // adds to what is there
 
   /// Such a tensor as it lies.
   [[nodiscard]] static StridedTarget of(const Gradient<T, Device>& gradient) {

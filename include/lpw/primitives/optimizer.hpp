@@ -24,35 +24,36 @@ namespace lpw::inline LPW_ABI {
 
 /// The numbers of one step of SGD, the same for all weights of a store.
 struct SgdStep {
-  double learning_rate = 0.1;
-  double momentum = 0;
-  bool nesterov = false;
-  double weight_decay = 0;
-  double gradient_scale = 1;
-  double decay_target = 0;  // what weight decay pulls weights to
+  double learning_rate = 0.1;  // of the step, unless the store has a tensor of it
+  double momentum = 0;         // of the velocity
+  bool nesterov = false;       // looks ahead by the momentum
+  double weight_decay = 0;     // times w less its target, added to g
+  double gradient_scale = 1;   // of the gradient before all else
+  double decay_target = 0;     // what weight decay pulls weights to
 };
 
 /// The numbers of one step of Adam, the same for all weights of a store.
 struct AdamStep {
-  double learning_rate = 1e-3;
-  double beta1 = 0.9, beta2 = 0.999;
-  double epsilon = 1e-8;
-  double weight_decay = 0;
-  bool decoupled = false;  // weight decay outside the moments: AdamW
-  double gradient_scale = 1;
-  std::int64_t count = 1;   // this step's number since the moments were zero, from 1 on
-  double decay_target = 0;  // as for SGD
+  double learning_rate = 1e-3;        // of the step, unless the store has a tensor of it
+  double beta1 = 0.9, beta2 = 0.999;  // decays of the moments
+  double epsilon = 1e-8;              // beside the square root
+  double weight_decay = 0;            // times w less its target
+  bool decoupled = false;             // weight decay outside the moments: AdamW
+  double gradient_scale = 1;          // of the gradient before all else
+  std::int64_t count = 1;             // this step's number since the moments were zero, from 1 on
+  double decay_target = 0;            // as for SGD
 
   /// What makes the running moments averages: 1 / (1 - beta^count).
   [[nodiscard]] double mean_correction() const { return 1 / (1 - std::pow(beta1, static_cast<double>(count))); }
+  /// The same of the squares.
   [[nodiscard]] double square_correction() const { return 1 / (1 - std::pow(beta2, static_cast<double>(count))); }
 };
 
 /// One flat store and its step; tensors contiguous and of one size.
 template <class W, class D>
 struct SgdStore {
-  Tensor<W, D> weight, gradient, velocity;
-  SgdStep step;
+  Tensor<W, D> weight, gradient, velocity;  // [rows, n] each
+  SgdStep step;                             // the numbers
   Tensor<double, D> learning_rate = {};  // [1], read when the step is made, in place of step.learning_rate; empty: that
 };
 
@@ -60,15 +61,15 @@ struct SgdStore {
 template <class W, class D>
 struct AdamStore {
   Tensor<W, D> weight, gradient, mean, square;  // mean, square: the running moments m and v
-  AdamStep step;
-  Tensor<double, D> learning_rate = {};  // as for SGD
+  AdamStep step;                                // the numbers
+  Tensor<double, D> learning_rate = {};         // as for SGD
 };
 
 /// A flat store's gradient and its gradient_scale.
 template <class W, class D>
 struct ScaledGradient {
-  Tensor<W, D> gradient;
-  double scale = 1;
+  Tensor<W, D> gradient;  // [rows, n]
+  double scale = 1;       // gradient_scale
 };
 
 /// What is added to a norm before it divides, as in PyTorch's clipping.

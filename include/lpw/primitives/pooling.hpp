@@ -15,11 +15,12 @@ namespace lpw::inline LPW_ABI {
 /// Geometry of a pooling window; stride 0 means the window's own size. With ceil_mode a window may begin where it does
 /// not fit any more, and ends with the image.
 struct PoolOptions {
-  PerAxis kernel_size = 2;
-  PerAxis stride = 0;
-  PerAxis padding = 0;
-  bool ceil_mode = false;
+  PerAxis kernel_size = 2;  // in pixels
+  PerAxis stride = 0;       // between windows; 0: the kernel's size
+  PerAxis padding = 0;      // on every side, never the largest
+  bool ceil_mode = false;   // also windows that reach past the padded image
 
+  /// The stride, in pixels.
   [[nodiscard]] constexpr PerAxis step() const {
     return {stride.height ? stride.height : kernel_size.height, stride.width ? stride.width : kernel_size.width};
   }

@@ -9,13 +9,16 @@ namespace lpw::inline LPW_ABI {
 
 /// A number of pixels along each axis of an image: {2, 1} is 2 along the height and 1 along the width; 2 alone is both.
 struct PerAxis {
+  /// One number along both.
   constexpr PerAxis(std::int64_t both) : height(both), width(both) {}
+  /// Of either axis.
   constexpr PerAxis(std::int64_t along_height, std::int64_t along_width) : height(along_height), width(along_width) {}
 
-  std::int64_t height, width;
+  std::int64_t height, width;  // in pixels
 
   /// Whether both are the same.
   [[nodiscard]] constexpr bool square() const { return height == width; }
+  /// The smaller one.
   [[nodiscard]] constexpr std::int64_t least() const { return height < width ? height : width; }
   [[nodiscard]] friend constexpr bool operator==(const PerAxis&, const PerAxis&) = default;
 };

@@ -22,8 +22,8 @@ namespace lpw::inline LPW_ABI {
 
 /// Processors' time per time, and bytes; none: unlimited, or not to be found out.
 struct GroupLimits {
-  std::optional<double> processors;
-  std::optional<std::size_t> memory;
+  std::optional<double> processors;   // seconds of processors in a second
+  std::optional<std::size_t> memory;  // in bytes
 };
 
 namespace detail {

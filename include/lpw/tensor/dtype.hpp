@@ -23,10 +23,12 @@ namespace lpw::inline LPW_ABI {
 
 /// Brain floating point: the upper half of a float. Converts from float by rounding to nearest even; NaN stays NaN.
 struct bfloat16 {
-  std::uint16_t bits;
+  std::uint16_t bits;  // sign, 8 of exponent, 7 of fraction
 
   bfloat16() = default;
+  /// The nearest, even ones of two.
   LPW_HOST_DEVICE constexpr bfloat16(float value) : bits(round(value)) {}
+  /// Exact.
   LPW_HOST_DEVICE constexpr operator float() const { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
 
   /// The number whose 16 bits these are.
@@ -52,10 +54,12 @@ static_assert(sizeof(bfloat16) == 2);
 /// IEEE half precision: 5 bits of exponent, 10 of fraction. Converts from float by rounding to nearest even, past 65504
 /// to infinity; NaN stays NaN.
 struct half {
-  std::uint16_t bits;
+  std::uint16_t bits;  // sign, 5 of exponent, 10 of fraction
 
   half() = default;
+  /// The nearest, even ones of two.
   LPW_HOST_DEVICE constexpr half(float value) : bits(round(value)) {}
+  /// Exact.
   LPW_HOST_DEVICE constexpr operator float() const { return widen(bits); }
 
   /// The number whose 16 bits these are.

@@ -34,14 +34,14 @@ namespace lpw::inline LPW_ABI {
 /// data set.
 class HostMemory {
  public:
-  static constexpr std::size_t alignment = 64;
+  static constexpr std::size_t alignment = 64;                 // of blocks, in bytes
   static constexpr std::size_t small = std::size_t{64} << 10;  // smaller requests have pages of their own
   static constexpr std::size_t granule =
       std::size_t{2} << 20;  // a huge page: fewer page faults, and fewer misses of address translation
 #if LPW_POISONS_MEMORY
   static constexpr std::size_t guard = 64;  // after each block, for AddressSanitizer
 #else
-  static constexpr std::size_t guard = 0;
+  static constexpr std::size_t guard = 0;  // bytes behind a block that nobody may touch
 #endif
 
   /// At most so many bytes.
@@ -109,6 +109,7 @@ class HostMemory {
     __asan_poison_memory_region(begin, size);
 #endif
   }
+  /// For AddressSanitizer: the bytes may be used again.
   static void unpoison([[maybe_unused]] std::byte* begin, [[maybe_unused]] std::size_t size) noexcept {
 #if LPW_POISONS_MEMORY
     __asan_unpoison_memory_region(begin, size);

@@ -30,8 +30,10 @@ enum class Stream : std::uint32_t {
 /// advanced.
 class Philox {
  public:
+  /// What one index gives: 128 bits.
   using Block = std::array<std::uint32_t, 4>;
 
+  /// At step `step` of a stream of the seed.
   LPW_HOST_DEVICE constexpr explicit Philox(std::uint64_t seed, Stream stream = Stream::weights, std::uint32_t step = 0)
       : seed_(seed), stream_(static_cast<std::uint32_t>(stream)), step_(step) {}
 
@@ -97,9 +99,11 @@ class Philox {
 /// n mod 4 of the block at index i ceil(count / 4) + n / 4.
 class PhiloxSequence {
  public:
+  /// Of item `item`, which takes `count` numbers.
   LPW_HOST_DEVICE constexpr PhiloxSequence(const Philox& random, std::int64_t item, int count)
       : random_(random), index_(static_cast<std::uint64_t>(item * ((count + 3) / 4))) {}
 
+  /// The next 32 bits.
   [[nodiscard]] LPW_HOST_DEVICE constexpr std::uint32_t next() {
     if (left_ == 0) {
       block_ = random_(index_++);

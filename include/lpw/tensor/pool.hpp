@@ -26,7 +26,9 @@ namespace lpw::inline LPW_ABI {
 /// Bytes handed out by a pool: now, at most since the last reset_peak, and held in total (handed out or kept for
 /// reuse).
 struct PoolUsage {
-  std::size_t used = 0, peak = 0, held = 0;
+  std::size_t used = 0;  // now
+  std::size_t peak = 0;  // most used since the last reset_peak
+  std::size_t held = 0;  // used or kept for reuse
 };
 
 /// A Source whose memory comes and goes by pages within address space that it reserves.
@@ -43,8 +45,9 @@ concept PagedSource = requires(const Source& source, std::byte* begin, std::size
 template <class Source>
 class Pool {
  public:
-  static constexpr std::size_t alignment = Source::alignment;
+  static constexpr std::size_t alignment = Source::alignment;  // of blocks, in bytes
 
+  /// Of a source that is made with these.
   template <class... Arguments>
     requires std::is_constructible_v<Source, Arguments...>
   explicit Pool(Arguments&&... arguments) : source_(std::forward<Arguments>(arguments)...) {}
@@ -112,6 +115,7 @@ class Pool {
     recording_ = ++last_recording_;
     ++recordings_;
   }
+  /// Ends what begin_recording began.
   void end_recording() {
     std::lock_guard lock(mutex_);
     recording_ = 0;
@@ -122,11 +126,13 @@ class Pool {
     std::lock_guard lock(mutex_);
     borrowing_ = true;
   }
+  /// Ends what begin_borrowing began.
   void end_borrowing() noexcept {
     std::lock_guard lock(mutex_);
     borrowing_ = false;
     if (borrowed_ > 0) drop();
   }
+  /// The repeated work of one recording is over.
   void forget_recording() noexcept {
     std::lock_guard lock(mutex_);
     if (--recordings_ > 0) return;
@@ -138,6 +144,7 @@ class Pool {
   /// what then stays. Holds a reference to the pool.
   class Lasting {
    public:
+    /// From now on.
     explicit Lasting(Pool& pool) : pool_(pool) { count(1); }
     ~Lasting() { count(-1); }
     Lasting(const Lasting&) = delete;

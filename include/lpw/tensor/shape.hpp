@@ -18,9 +18,10 @@ namespace lpw::inline LPW_ABI {
 /// are not zero multiply to no more than 2^63 - 1, so that no product of some of them overflows.
 class Shape {
  public:
-  static constexpr int max_rank = 6;
+  static constexpr int max_rank = 6;  // most axes
 
   constexpr Shape() = default;
+  /// Throws as append.
   constexpr Shape(std::initializer_list<std::int64_t> extents) {
     for (auto extent : extents) append(extent);
   }
@@ -96,7 +97,7 @@ class Shape {
 
 /// The indices [first, first + count) of an axis.
 struct AxisPart {
-  std::int64_t first, count;
+  std::int64_t first, count;  // of the axis
 
   /// Whether an axis of that extent has them all, of numbers of any size.
   [[nodiscard]] constexpr bool within(std::int64_t extent) const {

@@ -22,7 +22,7 @@ namespace lpw::inline LPW_ABI {
 
 /// The host processor.
 struct Cpu {
-  static constexpr const char* name = "cpu";
+  static constexpr const char* name = "cpu";  // in messages
   /// A block of the process's pool. Throws OutOfMemory.
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cpu_pool().allocate(bytes); }
   /// Gives a block back.
@@ -78,6 +78,7 @@ class Tensor {
         shape_(std::exchange(other.shape_, {})),
         row_stride_(std::exchange(other.row_stride_, 1)),
         access_(std::exchange(other.access_, Access::own)) {}
+  /// The other one is empty then.
   Tensor& operator=(Tensor&& other) noexcept {
     Tensor moved(std::move(other));
     std::swap(storage_, moved.storage_);

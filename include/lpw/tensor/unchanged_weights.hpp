@@ -11,6 +11,7 @@ namespace lpw::inline LPW_ABI {
 template <class W, class Device>
 class UnchangedWeights {
  public:
+  /// Of both stores.
   UnchangedWeights(const Tensor<W, Device>& /*base*/, const Tensor<W, Device>& /*late*/) {}
   UnchangedWeights(const UnchangedWeights&) = delete;
   UnchangedWeights& operator=(const UnchangedWeights&) = delete;

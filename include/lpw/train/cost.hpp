@@ -49,8 +49,8 @@ template <class Task, class Score>
 
 /// What a run trained, and how long it took.
 struct Training {
-  Work work = {};
-  double seconds = 0;
+  Work work = {};               // samples and memory
+  double seconds = 0;           // of wall-clock time
   std::int64_t parameters = 0;  // that the optimizer moves: base weights, and late-phase weights of all members
 };
 

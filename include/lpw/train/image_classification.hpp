@@ -23,13 +23,13 @@ namespace lpw::inline LPW_ABI::train {
 
 /// How images become minibatches, and how they are scored.
 struct ImageClassificationOptions {
-  std::int64_t batch = 128;  // per member
-  data::AugmentOptions augment = data::no_augmentation;
-  double label_smoothing = 0;
-  std::uint64_t seed = 0;
-  std::int64_t test_batch = 250;
-  data::MemberData member_data = data::MemberData::own;
-  std::map<std::string, std::string> notes = {};  // of the images, beside normalization and classes: see notes()
+  std::int64_t batch = 128;                              // per member
+  data::AugmentOptions augment = data::no_augmentation;  // changes to training images
+  double label_smoothing = 0;                            // of the training loss, in [0, 1]
+  std::uint64_t seed = 0;                                // of order and augmentation
+  std::int64_t test_batch = 250;                         // images of a pass that scores
+  data::MemberData member_data = data::MemberData::own;  // what members read
+  std::map<std::string, std::string> notes = {};         // of the images, beside normalization and classes: see notes()
 };
 
 /// What the file of a network says of the images of a data set: `normalization`, `classes` where it names them, and its
@@ -47,6 +47,7 @@ class ImageClassification {
  public:
   using T = typename Network::value_type;
   using D = typename Network::device_type;
+  /// Of all members here.
   using Batch = data::Batch<T, D>;
 
   /// The data set must outlive the task, and the processes that share it: each reads and scores a part.
@@ -66,15 +67,20 @@ class ImageClassification {
       held_out_.emplace(dataset.held_out, dataset.normalization, data::evaluation(options.batch));
   }
 
+  /// How it speaks of itself.
   [[nodiscard]] static constexpr Words words() { return {"accuracy", "test", "samples"}; }
+  /// The training accuracy.
   [[nodiscard]] static double train_metric(const Sums& sums) {
     return static_cast<double>(sums.correct) / static_cast<double>(std::max<std::int64_t>(sums.seen, 1));
   }
   /// What the file of a network says of the images that it knows: what they are normalised by, their classes where
   /// the data set names them, and what the options add.
   [[nodiscard]] std::map<std::string, std::string> notes() const { return notes_; }
+  /// What members read.
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
+  /// That K members visit together in an epoch.
   [[nodiscard]] std::int64_t samples(std::int64_t members) const { return train_.samples(members); }
+  /// Of an epoch with K members.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const { return train_.iterations(members); }
   /// Of all members together.
   [[nodiscard]] std::int64_t samples_in_iteration(std::int64_t members, std::int64_t iteration) const {
@@ -104,8 +110,11 @@ class ImageClassification {
   [[nodiscard]] auto epoch(std::int64_t epoch, const data::ReadMembers& members, std::int64_t first_iteration) const {
     return train_.epoch(epoch, members, first_iteration);
   }
+  /// Of all members here.
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.labels.size(); }
+  /// What the network takes, [K, B, H, W, C].
   [[nodiscard]] static Tensor<T, D> inputs(const Batch& batch) { return batch.images; }
+  /// Where a step finds its input.
   [[nodiscard]] static std::string place(const Batch& batch) { return place_of(batch.images) + place_of(batch.labels); }
 
   /// Forward and backward for the tape's members with their minibatches: adds the gradient of the sum of their losses.

@@ -18,7 +18,7 @@ namespace lpw::inline LPW_ABI::train {
 /// Thrown out of what a signal cuts short, such as an evaluation, which is begun anew when the run goes on. Not an
 /// error.
 struct Interrupted {
-  int signal;
+  int signal;  // its number
 };
 
 /// While one is alive, the first SIGINT, SIGTERM or SIGHUP is only remembered and announced on stderr; a second one of
@@ -69,11 +69,13 @@ class InterruptGuard {
   /// For who sums numbers of the processes anyway: how many of each signal came to this one, and what all know from
   /// then on, given the sums.
   using Came = std::array<double, 3>;
+  /// How many of each signal came to this process: one or none.
   [[nodiscard]] static Came came() {
     Came here{};
     for (std::size_t i = 0; i < here.size(); ++i) here[i] = caught() == signals[i] ? 1 : 0;
     return here;
   }
+  /// Takes the sums of all processes' `came()`.
   static void agree(const Came& all) {
     for (std::size_t i = 0; i < all.size() && agreed() == 0; ++i)
       if (all[i] > 0) agreed() = signals[i];

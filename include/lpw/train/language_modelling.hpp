@@ -31,10 +31,10 @@ namespace lpw::inline LPW_ABI::train {
 
 /// How a text becomes minibatches of streams, and how it is scored.
 struct LanguageModellingOptions {
-  std::int64_t batch = 20;      // B, streams per member
-  std::int64_t pre_batch = 20;  // streams of the one network before release
-  std::int64_t window = 100;    // T, bytes of a stream in an iteration
-  data::MemberData member_data = data::MemberData::own;
+  std::int64_t batch = 20;                               // B, streams per member
+  std::int64_t pre_batch = 20;                           // streams of the one network before release
+  std::int64_t window = 100;                             // T, bytes of a stream in an iteration
+  data::MemberData member_data = data::MemberData::own;  // what members read
 };
 
 /// The task (train/task.hpp) of predicting a text's next byte, with state carried from window to window.
@@ -43,13 +43,16 @@ class LanguageModelling {
  public:
   using T = typename Network::value_type;
   using D = typename Network::device_type;
+  /// Of all members here.
   using Batch = data::TextBatch<D>;
+  /// Of every layer, for all streams.
   using States = typename Network::States;
 
-  // Texts are scored in at most so many streams side by side, of at least so many bytes, each with so many bytes of
-  // past: a single stream would be slow. A pass reads so many bytes with all members together, whatever their number.
-  static constexpr std::int64_t score_streams = 64, score_stream_bytes = 8192, score_past = 512,
-                                score_pass_bytes = 16384;
+  // Texts are scored by many streams side by side, since a single one would be slow.
+  static constexpr std::int64_t score_streams = 64;         // at most
+  static constexpr std::int64_t score_stream_bytes = 8192;  // of each, at least
+  static constexpr std::int64_t score_past = 512;           // bytes of past that each has
+  static constexpr std::int64_t score_pass_bytes = 16384;   // of a pass, with all members together
 
   /// The text must outlive the task, and the processes that share it: each reads and scores a part.
   LanguageModelling(const data::TextParts& text, const LanguageModellingOptions& options,
@@ -59,13 +62,17 @@ class LanguageModelling {
         processes_(&processes),
         train_(text.train, options.window, options.member_data) {}
 
+  /// How it speaks of itself.
   [[nodiscard]] static constexpr Words words() { return {"bpc", "valid", "characters"}; }
+  /// Bits per character of training.
   [[nodiscard]] static double train_metric(const Sums& sums) { return sums.mean_loss() / std::numbers::ln2; }
+  /// What members read.
   [[nodiscard]] data::MemberData member_data() const { return options_.member_data; }
   /// Characters of an epoch, but for the first of each stream.
   [[nodiscard]] std::int64_t samples(std::int64_t members) const {
     return train_.size() * (members / sharing(members));
   }
+  /// Windows of an epoch with K members.
   [[nodiscard]] std::int64_t iterations(std::int64_t members) const {
     return train_.windows(train_.streams(members, member_streams(members)));
   }
@@ -82,6 +89,7 @@ class LanguageModelling {
     require_scorable(text_->valid, "validation", "valid");
     require_scorable(text_->test, "test", "test");
   }
+  /// For the log: how many characters an iteration has.
   [[nodiscard]] std::string describe_iteration(std::int64_t members) const {
     return to_text(members, " x ", member_streams(members), " streams x ", options_.window, " = ",
                    members * member_streams(members) * options_.window, " characters an iteration, ",
@@ -101,6 +109,7 @@ class LanguageModelling {
     if (first_iteration == 0) reset_states(members.count, members.samples_of(streams).first);
     return train_.epoch(members, streams, first_iteration);
   }
+  /// Of all members here.
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
   /// Where a step finds its input. (The states lie where they lay since the last release.)
   [[nodiscard]] static std::string place(const Batch& batch) {
@@ -195,6 +204,7 @@ class LanguageModelling {
     for (const auto& [hidden, cell] : states_) states.push_back({clone(hidden), clone(cell)});
     return states;
   }
+  /// Takes such a copy back.
   void carry(const States& states) {
     if (states.empty()) return clear_states();
     for (std::size_t layer = 0; layer < states_.size(); ++layer) {
@@ -291,15 +301,17 @@ class LanguageModelling {
 
   /// A network on its way through a text, or a dropout sample of a plain one.
   struct Reader {
-    Network* network;
-    std::int64_t members;  // that are here
-    States states;
-    const Sampling* sampling = nullptr;
-    std::int64_t sample = 0;
-    std::uint32_t window = 0;
+    Network* network;                    // whose it is
+    std::int64_t members;                // that are here
+    States states;                       // where it is in the text
+    const Sampling* sampling = nullptr;  // of dropout samples; null: none are drawn
+    std::int64_t sample = 0;             // its number
+    std::uint32_t window = 0;            // windows so far
 
+    /// At the beginning of so many streams.
     Reader(Network& of, std::int64_t streams)
         : network(&of), members(nn::members(of)), states(of.start(members, streams)) {}
+    /// For dropout sample `number`.
     Reader(Network& of, std::int64_t streams, const Sampling* samples, std::int64_t number) : Reader(of, streams) {
       sampling = samples;
       sample = number;

@@ -14,8 +14,8 @@ namespace lpw::inline LPW_ABI::train {
 
 /// A curve and what it is called.
 struct Curve {
-  std::string name;
-  std::vector<std::pair<double, double>> points = {};
+  std::string name;                                    // in the legend
+  std::vector<std::pair<double, double>> points = {};  // x and y
 };
 
 namespace detail {

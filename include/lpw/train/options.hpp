@@ -28,38 +28,38 @@ enum class SharedStatistics { global, local };
 /// All that a training run is, beside its task and its network: how long, when what is released, and what becomes of
 /// the members.
 struct TrainOptions {
-  std::int64_t epochs = 200;
+  std::int64_t epochs = 200;         // passes over the training data
   std::int64_t members = 10;         // K; 1: nothing is released, but with `release_one`
   std::int64_t release_epoch = 120;  // T0: epochs trained before release; at or past `epochs` nothing is released
   std::int64_t release_step =
       -1;  // the same in iterations, of which the epoch under way then ends; negative: release_epoch counts
   bool release_one = false;  // with one member: it is released, the control of weights of another parametrisation
-  Selectors late = Group::batch_norm | Group::head;  // late-phase weights
-  double sigma = 0;                                  // release noise
-  RankOneStart rank_one_start = {};                  // of the factors that release attaches
-  ReleaseMomentum release_momentum = ReleaseMomentum::carry;
+  Selectors late = Group::batch_norm | Group::head;           // late-phase weights
+  double sigma = 0;                                           // release noise
+  RankOneStart rank_one_start = {};                           // of the factors that release attaches
+  ReleaseMomentum release_momentum = ReleaseMomentum::carry;  // what becomes of the optimizer's momenta at release
   std::int64_t release_every = 0;  // epochs from a release to the next, before which members collapse; 0: one release
-  optim::OptimizerOptions optimizer = optim::SgdOptions();
-  optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};
+  optim::OptimizerOptions optimizer = optim::SgdOptions();                          // which, and its rates
+  optim::Schedule schedule = optim::Constant{}, late_schedule = optim::Constant{};  // of base and of late-phase weights
   std::optional<optim::Schedule> coefficient_schedule = {};  // of templates' coefficients; none: late_schedule
   std::int64_t member_chunk = 0;                             // members computed at a time; 0: all
-  std::uint64_t seed = 0;
+  std::uint64_t seed = 0;                                    // of all that is random
   std::int64_t eval_every =
       1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
   // Over time.
   std::optional<optim::AverageOptions> average = {};  // of the weights, served in their place; none: none
-  optim::AveragePlan average_plan = {};
+  optim::AveragePlan average_plan = {};               // when it is updated
   std::int64_t snapshots = 0;  // of the network at the ends of the cycles of `schedule`, the last so many; 0: none
   std::optional<CouplingRule> coupling = {};  // of members, in steps from their release on; none: no coupling
   std::int64_t coupling_every = 10;           // steps
-  ElasticServed elastic_served = ElasticServed::centre;
-  optim::SamOptions sam{.rho = 0};  // around the optimizer
-  std::int64_t sam_start = 0;       // epochs before sam
-  ReleaseStart release_start = ReleaseStart::copy;
-  ServingOptions serving = {};  // what becomes of the members at the end
-  SharedStatistics statistics = SharedStatistics::global;
+  ElasticServed elastic_served = ElasticServed::centre;          // what an elastic coupling ends with
+  optim::SamOptions sam{.rho = 0};                               // around the optimizer
+  std::int64_t sam_start = 0;                                    // epochs before sam
+  ReleaseStart release_start = ReleaseStart::copy;               // how late-phase weights start
+  ServingOptions serving = {};                                   // what becomes of the members at the end
+  SharedStatistics statistics = SharedStatistics::global;        // whose moments processes normalise by
   std::int64_t sum_chunk = distributed::MembersOptions().chunk;  // numbers that processes sum while backward runs
 
   /// Whether templates' coefficients are a group of their own.

@@ -21,13 +21,16 @@ class Pace {
   /// `now` is the clock.
   Pace(std::function<Clock::time_point()> now = Clock::now) : now_(std::move(now)), start_(now_()) {}
 
+  /// What was trained before counts for the time to the end only.
   void start_epoch() { epoch_samples_ = 0, epoch_seconds_ = 0; }
+  /// So many samples of the epoch more, in so many seconds.
   void trained(std::int64_t samples, double seconds) {
     epoch_samples_ += samples;
     epoch_seconds_ += seconds;
     samples_ += samples;
   }
 
+  /// Of this process, in this epoch.
   [[nodiscard]] double samples_per_second() const {
     return static_cast<double>(epoch_samples_) / std::max(epoch_seconds_, 1e-9);
   }

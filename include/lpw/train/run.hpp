@@ -42,20 +42,20 @@ struct TrainingRun {
   using W = nn::WeightOf<Network>;
   using D = typename Network::device_type;
   using Clock = std::chrono::steady_clock;
-  static constexpr Words words = Task::words();
+  static constexpr Words words = Task::words();  // how the task speaks of itself
 
-  Network& network;
-  Task& task;
-  const TrainOptions options;
+  Network& network;                  // what is trained
+  Task& task;                        // for which it is trained
+  const TrainOptions options;        // of the run
   const nlohmann::json description;  // the options that make up the run: a checkpoint of others is refused
-  std::unique_ptr<optim::Optimizer<W, D>> optimizer;
-  distributed::AnyCommunicator& processes = distributed::single_process();
+  std::unique_ptr<optim::Optimizer<W, D>> optimizer;                        // of the network's weights
+  distributed::AnyCommunicator& processes = distributed::single_process();  // that share it
   distributed::Members<distributed::AnyCommunicator> team{processes, {.chunk = options.sum_chunk}};  // over them
-  std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};
-  Progress progress = {};
-  Pace pace = {};
-  Clock::time_point mark = Clock::now();            // up to which time is accounted for
-  std::filesystem::path folder = {};                // of its files; none before it is loaded or trained
+  std::vector<std::unique_ptr<Part<Network, Task>>> parts = {};  // that the loop calls, in their order
+  Progress progress = {};                                        // how far it is
+  Pace pace = {};                                                // how fast it goes
+  Clock::time_point mark = Clock::now();                         // up to which time is accounted for
+  std::filesystem::path folder = {};                             // of its files; none before it is loaded or trained
   std::function<Network(const Philox&)> make = {};  // a network as it begins, for members that are drawn anew
 
   /// What a file of the plain network says of it and of its data, in the metadata.
@@ -71,6 +71,7 @@ struct TrainingRun {
 
   /// Of all processes together, and those whose weights are here.
   [[nodiscard]] std::int64_t members() const { return progress.released ? options.members : 1; }
+  /// Of which this process has weights.
   [[nodiscard]] std::int64_t members_here() const { return processes.several() ? weights().members : members(); }
   /// The minibatches that are left of the epoch, as far as this process reads them.
   [[nodiscard]] auto minibatches() {
@@ -93,13 +94,16 @@ struct TrainingRun {
   }
   /// Where training stands, and where it stood before its last iteration; the first one's place before there is any.
   [[nodiscard]] optim::Time now() const { return time_at(progress.iteration, progress.step); }
+  /// Before its last iteration; the first one's place before there is any.
   [[nodiscard]] optim::Time before_last_step() const {
     const std::int64_t back = std::min<std::int64_t>(progress.iteration, 1);
     return time_at(progress.iteration - back, progress.step - back);
   }
   /// What multiplies the learning rates in the step at a time.
   [[nodiscard]] double base_factor(const optim::Time& at) const { return optim::factor(options.schedule, at); }
+  /// Of late-phase weights.
   [[nodiscard]] double late_factor(const optim::Time& at) const { return optim::factor(options.late_schedule, at); }
+  /// Of templates' coefficients.
   [[nodiscard]] double coefficient_factor(const optim::Time& at) const {
     return optim::factor(options.coefficient_schedule.value_or(options.late_schedule), at);
   }
@@ -127,6 +131,7 @@ struct TrainingRun {
     if (epoch_ends()) after = {progress.epoch + 1, 0, after.iterations, progress.step};
     return optim::ends_cycle(options.schedule, before_last_step(), after);
   }
+  /// The network's stores.
   [[nodiscard]] nn::FlatWeights<W, D>& weights() const { return *nn::flatten(network); }
 
   /// Whether the next step takes its gradient twice (TrainOptions::sam).
@@ -143,6 +148,7 @@ struct TrainingRun {
     progress.work.peak_memory = std::max(progress.work.peak_memory, peak_process_memory());
     return seconds;
   }
+  /// To the end of training, as text; "-" while nothing is known.
   [[nodiscard]] std::string time_left() const {
     const std::int64_t late = options.epochs - std::clamp(release_after(), progress.epoch, options.epochs),
                        base = options.epochs - progress.epoch - late;

@@ -47,14 +47,22 @@ class RunFolder {
   /// The same folder for a process beside the one that made it and writes: it writes nothing.
   [[nodiscard]] static RunFolder of_other_process(std::filesystem::path path) { return RunFolder(std::move(path)); }
 
+  /// Of the folder.
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
+  /// The file's path.
   [[nodiscard]] std::filesystem::path checkpoint() const { return path_ / "checkpoint.lpw"; }
+  /// The file's path.
   [[nodiscard]] std::filesystem::path model() const { return path_ / "model.safetensors"; }
+  /// The file's path.
   [[nodiscard]] std::filesystem::path summary() const { return path_ / "summary.json"; }
+  /// Whether there is one to go on from.
   [[nodiscard]] bool has_checkpoint() const { return std::filesystem::exists(checkpoint()); }
 
+  /// Replaces config.toml. Throws FileError.
   void write_config(const std::string& toml) const { write(path_ / "config.toml", toml); }
+  /// Replaces metrics.csv. Throws FileError.
   void write_metrics(const std::string& csv) const { write(path_ / "metrics.csv", csv); }
+  /// Replaces summary.json. Throws FileError.
   void write_summary(const nlohmann::ordered_json& json) const { write(summary(), json.dump(2) + "\n"); }
 
  private:

@@ -22,34 +22,37 @@ using Scores = std::vector<std::pair<std::string, double>>;
 
 /// How a task speaks of itself: "accuracy" on the "test" set, of "samples".
 struct Words {
-  const char* metric;
-  const char* held_out;
-  const char* unit;
+  const char* metric;    // what is scored
+  const char* held_out;  // what it is scored on
+  const char* unit;      // of what there is a rate
 };
 
 /// Where a pass over members' minibatches leaves its results, on the device: a row for each member of the network.
 template <class W, class D>
 struct StepOutputs {
   Tensor<W, D> losses;  // [K]: each member's mean loss
-  Tensor<std::int32_t, D>
-      correct;  // [K]: right predictions, those of a pass in the row of its first member, 0 elsewhere
+  /// [K]: right predictions, those of a pass in the row of its first member, 0 elsewhere.
+  Tensor<std::int32_t, D> correct;
 
+  /// Zeros.
   explicit StepOutputs(std::int64_t members)
       : losses(zeros<W, D>({members})), correct(zeros<std::int32_t, D>({members})) {}
 };
 
 /// Sums over the samples of an epoch so far.
 struct Sums {
-  double loss = 0;
-  std::int64_t correct = 0, seen = 0;
+  double loss = 0;           // over samples, not their mean
+  std::int64_t correct = 0;  // right predictions
+  std::int64_t seen = 0;     // samples
 
+  /// In nats; 0 before the first sample.
   [[nodiscard]] double mean_loss() const { return loss / static_cast<double>(std::max<std::int64_t>(seen, 1)); }
 };
 
 /// What the members of a released network score one by one and together.
 struct MemberScores {
-  std::vector<Scores> members;
-  Scores ensemble;
+  std::vector<Scores> members;  // of each
+  Scores ensemble;              // of their mean prediction
 };
 
 /// What a network scores on held-out samples, by which something is chosen: never the test set's.
@@ -74,9 +77,9 @@ struct Cost {
 /// "ensemble", "collapsed_parameters", "collapsed" (as the options say), where snapshots were taken "snapshots" (their
 /// ensemble), and "dropout_N" where that is served.
 struct Result {
-  std::string name;
-  Scores scores;
-  Cost cost = {};
+  std::string name;          // which network or ensemble
+  Scores scores;             // on the test set, or on held-out samples
+  Cost cost = {};            // of training and serving it
   std::string weights = {};  // whose it has, where these are not the last step's: swa, ema, lawa, centre, "epoch 3"
 };
 /// All candidates of a run.

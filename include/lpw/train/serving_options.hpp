@@ -18,11 +18,11 @@ enum class Served { collapsed, ensemble, snapshots, dropout };
 
 /// The choices; each default is what a run does that says nothing.
 struct ServingOptions {
-  Averaging collapse = Averaging::affine;
-  bool convex = false;  // fitted coefficients of at least 0
-  bool best = false;    // the best candidate by held-out samples is what is left
-  Served served = Served::collapsed;
-  std::int64_t dropout_samples = 0;  // of Served::dropout
+  Averaging collapse = Averaging::affine;  // how members become one network
+  bool convex = false;                     // fitted coefficients of at least 0
+  bool best = false;                       // the best candidate by held-out samples is what is left
+  Served served = Served::collapsed;       // what the summary's headline is of
+  std::int64_t dropout_samples = 0;        // of Served::dropout
   std::int64_t patience = 0;  // epochs without a better held-out score after which training stops; 0: it does not
 
   /// Whether members are chosen, or weighed, by what they are.

@@ -27,8 +27,8 @@ namespace lpw::inline LPW_ABI::train {
 /// What a run has cost so far: how many samples went forward and backward through a member, in training, in gathering
 /// statistics, and where something is chosen by held-out samples; scoring for reports apart.
 struct Work {
-  std::int64_t forward = 0, backward = 0;
-  double peak_memory = 0;  // of its processes, in MB
+  std::int64_t forward = 0, backward = 0;  // samples through a member
+  double peak_memory = 0;                  // of its processes, in MB
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Work, forward, backward, peak_memory)
 
@@ -39,16 +39,16 @@ struct EpochRecord {
   double learning_rate = 0;                       // of its last iteration
   std::optional<double> late_learning_rate = {};  // likewise; none where all late-phase weights are coefficients of
                                                   // templates that have a rate of their own
-  double train_loss = 0, train_metric = 0;
-  std::optional<double> test_metric = {};  // of the collapsed network; none after epochs that are not scored
-  double seconds = 0;                      // of this epoch
-  Work work = {};                          // of the run so far
-  // That the optimizer moved, and of what would be served after the epoch, one of the snapshots where that is their
-  // ensemble; 0 in rows of before, which do not say.
+  double train_loss = 0, train_metric = 0;        // over the epoch; the metric as the task's words call it
+  std::optional<double> test_metric = {};         // of the collapsed network; none after epochs that are not scored
+  double seconds = 0;                             // of this epoch
+  Work work = {};                                 // of the run so far
+  /// That the optimizer moved, and of what would be served after the epoch, one of the snapshots where that is their
+  /// ensemble; 0 in rows of before, which do not say.
   std::int64_t parameters_trained = 0, parameters_served = 0;
   std::optional<double> coefficient_learning_rate = {};  // of its last iteration; none: of no rates of their own
-  // Beside test_metric, under the names that summaries have: the collapsed network's test_nll, say, and where the
-  // ensemble is what is served test_nll_ensemble. Empty after epochs that are not scored, and in rows of before.
+  /// Beside test_metric, under the names that summaries have: the collapsed network's test_nll, say, and where the
+  /// ensemble is what is served test_nll_ensemble. Empty after epochs that are not scored, and in rows of before.
   Scores scores = {};
 };
 
@@ -102,18 +102,18 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(BestEpoch, epoch, quality)
 
 /// Where a run stands, beside its tensors.
 struct Progress {
-  std::int64_t epoch = 0, iteration = 0;  // the next ones to train
-  std::int64_t step = 0;                  // iterations done, over all epochs
-  bool released = false;
+  std::int64_t epoch = 0, iteration = 0;                  // the next ones to train
+  std::int64_t step = 0;                                  // iterations done, over all epochs
+  bool released = false;                                  // whether there are members
   std::int64_t base_steps = 0, late_steps = 0;            // the optimizer's
   std::map<std::string, std::int64_t> missed_steps = {};  // likewise, by parameters' names
   double epoch_seconds = 0, seconds = 0;                  // seconds: over all processes
   Sums sums = {};                                         // of this epoch
-  Scores before_release = {};
-  std::vector<EpochRecord> history = {};
-  Work work = {};  // over all processes
-  BestEpoch best_epoch = {};
-  Choices choices = {};  // at the end; not recorded
+  Scores before_release = {};                             // of the plain network; empty where none was scored
+  std::vector<EpochRecord> history = {};                  // of all epochs that are over
+  Work work = {};                                         // over all processes
+  BestEpoch best_epoch = {};                              // by held-out samples, for an early stop
+  Choices choices = {};                                   // at the end; not recorded
 };
 NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, base_steps, late_steps, missed_steps,
                                    epoch_seconds, seconds, sums, before_release, history, work, best_epoch)
@@ -200,9 +200,9 @@ NLOHMANN_DEFINE_TYPE_NON_INTRUSIVE(Progress, epoch, iteration, step, released, b
 
 /// An option that runs had before: what said by its value that nothing was to be done goes on as if it were not there.
 struct FormerOption {
-  const char* name;
-  std::int64_t nothing;
-  const char* instead;  // how that is said now
+  const char* name;      // as `describe` has it
+  std::int64_t nothing;  // the value
+  const char* instead;   // how that is said now
 };
 /// All of them.
 inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \"swa\" with average-start = EPOCH"}};
@@ -210,8 +210,8 @@ inline constexpr FormerOption former_options[] = {{"swa-start", -1, "average = \
 /// What checkpoints did not record before: one without it is of a run with this value, or where that is negative, with
 /// the present one, which other entries tell too.
 struct LaterEntry {
-  const char* name;
-  std::int64_t value;
+  const char* name;    // as `describe` has it
+  std::int64_t value;  // the value
 };
 inline constexpr LaterEntry later_entries[] = {{"classes", -1}, {"resize", 256}};
 

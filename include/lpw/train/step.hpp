@@ -67,6 +67,7 @@ class TrainingStep {
 
   /// What process 0 said of the last step that is settled; no more after the checkpoint.
   [[nodiscard]] bool due() const { return due_; }
+  /// The checkpoint that was due is written.
   void saved() { due_ = false; }
 
   /// What a recorded step depends on of the run: the members, passes, and the optimizer with its stores.

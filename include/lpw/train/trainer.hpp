@@ -137,6 +137,7 @@ class Trainer {
     return results;
   }
 
+  /// How far the run is.
   [[nodiscard]] const Progress& progress() const { return run_.progress; }
 
  private:

@@ -22,7 +22,9 @@ namespace lpw::inline LPW_ABI::train {
 /// Calls add(probabilities [K, B, classes], labels [B]) with every minibatch's, on every process.
 class Turns {
  public:
+  /// Of a minibatch, [B, classes].
   using Probabilities = Tensor<double, Cpu>;
+  /// Of a minibatch, [B].
   using Labels = Tensor<std::int32_t, Cpu>;
 
   /// The processes must outlive it.

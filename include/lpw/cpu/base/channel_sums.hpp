@@ -15,8 +15,9 @@ namespace lpw::inline LPW_ABI {
 template <class W>
 class ChannelSums {
  public:
-  static constexpr std::int64_t run = 128;
+  static constexpr std::int64_t run = 128;  // pixels
 
+  /// Zeros.
   explicit ChannelSums(std::int64_t channels) : part_(to_size(channels)), total_(to_size(channels)) {}
 
   /// Begins anew, with start(channel).
@@ -36,6 +37,7 @@ class ChannelSums {
 #pragma omp simd
     for (std::int64_t c = 0; c < channels; ++c) to[c] += W(pixel[c]) * factor;
   }
+  /// The sum of channel c, when all are added.
   [[nodiscard]] W operator[](std::int64_t c) const {
     const W part = part_[to_size(c)];
     return runs_ == 0 ? part : static_cast<W>(total_[to_size(c)] + double(part));

@@ -6,12 +6,13 @@
 #include <lpw/tensor/abi.hpp>
 
 #ifndef LPW_WITH_ONEDNN
+/// 0 or 1: whether oneDNN is compiled in.
 #define LPW_WITH_ONEDNN 0
 #endif
 
-// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp, autograd/compiled.hpp
-// and lpw/compiled.hpp list are declared, not made.
 #ifndef LPW_COMPILED
+/// 1, set by CMake for programs that link lpw::compiled: the instantiations that cpu/compiled.hpp,
+/// autograd/compiled.hpp and lpw/compiled.hpp list are declared, not made.
 #define LPW_COMPILED 0
 #endif
 

@@ -13,19 +13,23 @@ namespace lpw::inline LPW_ABI {
 /// rows x columns elements, element (i, j) at data[i row_stride + j column_stride]. One of the strides is 1.
 template <class T>
 struct MatrixView {
-  T* data = nullptr;
-  std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;
+  T* data = nullptr;                                                      // of the first element
+  std::int64_t rows = 0, columns = 0, row_stride = 0, column_stride = 1;  // in elements
 
+  /// The same memory, read the other way.
   [[nodiscard]] MatrixView transposed() const { return {data, columns, rows, column_stride, row_stride}; }
+  /// Rows [first, last).
   [[nodiscard]] MatrixView row_range(std::int64_t first, std::int64_t last) const {
     return {data + first * row_stride, last - first, columns, row_stride, column_stride};
   }
+  /// Columns [first, last).
   [[nodiscard]] MatrixView column_range(std::int64_t first, std::int64_t last) const {
     return {data + first * column_stride, rows, last - first, row_stride, column_stride};
   }
   /// True if rows are contiguous, false if columns are.
   [[nodiscard]] bool row_major() const { return column_stride == 1; }
 
+  /// The same to be read only.
   template <class U>
     requires(std::is_same_v<U, const T> && !std::is_const_v<T>)
   operator MatrixView<U>() const { return {data, rows, columns, row_stride, column_stride}; }
@@ -53,6 +57,7 @@ void put_converted(MatrixView<const From> from, MatrixView<To> to, bool accumula
 template <class To>
 class ConvertedMatrix {
  public:
+  /// It refers to `from` where the types agree.
   template <class From>
   explicit ConvertedMatrix(MatrixView<const From> from) {
     if constexpr (std::is_same_v<From, To>) {
@@ -66,6 +71,7 @@ class ConvertedMatrix {
       view_ = flip ? to.transposed() : to;
     }
   }
+  /// Of the converted matrix.
   [[nodiscard]] MatrixView<const To> view() const { return view_; }
 
  private:

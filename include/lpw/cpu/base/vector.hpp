@@ -11,7 +11,9 @@
 
 namespace lpw::inline LPW_ABI::simd {
 
+/// As many floats as a register holds.
 using Lanes [[gnu::vector_size(__BIGGEST_ALIGNMENT__)]] = float;
+/// Floats in it.
 inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
 
 /// The floats at p, which need no alignment.
@@ -29,6 +31,7 @@ inline constexpr std::int64_t lanes = sizeof(Lanes) / sizeof(float);
   return v;
 }
 
+/// Puts them at p, which needs no alignment.
 inline void store(float* p, Lanes v) { std::memcpy(p, &v, sizeof(v)); }
 
 namespace detail {

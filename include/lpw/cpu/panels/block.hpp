@@ -18,8 +18,10 @@ using simd::Lanes, simd::lanes;
 /// AVX-512's and AArch64's 32) registers.
 inline constexpr std::int64_t panel = 2 * lanes;
 #if defined(__aarch64__)
+/// Rows of A that a block takes.
 inline constexpr int block_rows = 12;
 #else
+/// Rows of A that a block takes.
 inline constexpr int block_rows = sizeof(Lanes) == 64 ? 12 : 6;
 #endif
 
@@ -33,9 +35,10 @@ inline constexpr int pair_vectors = 4;
 
 /// Element (row, step) lies at data[row row_stride + step step_stride].
 struct LeftMatrix {
-  const float* data;
-  std::int64_t row_stride, step_stride;
+  const float* data;                     // of the first row and step
+  std::int64_t row_stride, step_stride;  // in floats
 
+  /// From that row on.
   [[nodiscard]] LeftMatrix from_row(std::int64_t row) const {
     return {data + row * row_stride, row_stride, step_stride};
   }
@@ -43,17 +46,18 @@ struct LeftMatrix {
 
 /// The same where rows lie side by side, which takes fewer registers.
 struct LeftColumns {
-  const float* data;
-  std::int64_t step_stride;
-  static constexpr std::int64_t row_stride = 1;
+  const float* data;                             // of the first row and step
+  std::int64_t step_stride;                      // in floats
+  static constexpr std::int64_t row_stride = 1;  // side by side
 
+  /// From that row on.
   [[nodiscard]] LeftColumns from_row(std::int64_t row) const { return {data + row, step_stride}; }
 };
 
 /// A panel of B, its steps `stride` apart, and the panel after it `next` floats further on.
 struct Panel {
-  const float* data;
-  std::int64_t stride, next = 0;
+  const float* data;              // of the first step
+  std::int64_t stride, next = 0;  // in floats
 };
 
 namespace detail {
@@ -114,11 +118,17 @@ void with_rows(std::int64_t rows, F&& f) {
 /// How rows are cut into nearly equal groups of at most `most`, the longer ones first. Divisions are few: products of
 /// few steps are over soon.
 struct RowGroups {
-  std::int64_t rows, count, least, longer;
+  std::int64_t rows;    // of all groups
+  std::int64_t count;   // groups
+  std::int64_t least;   // rows of a group
+  std::int64_t longer;  // groups that have one more
 
+  /// Of so many rows.
   explicit RowGroups(std::int64_t all, std::int64_t most = block_rows)
       : rows(all), count((all + most - 1) / most), least(count > 0 ? all / count : 0), longer(all - least * count) {}
+  /// Its first row.
   [[nodiscard]] std::int64_t first(std::int64_t group) const { return group * least + std::min(group, longer); }
+  /// Its rows.
   [[nodiscard]] std::int64_t length(std::int64_t group) const { return least + (group < longer); }
 };
 

@@ -92,6 +92,7 @@ template <class T>
 template <>
 class UnchangedWeights<float, Cuda> {
  public:
+  /// Of both stores.
   UnchangedWeights(const Tensor<float, Cuda>& base, const Tensor<float, Cuda>& late)
       : stores_{base, late}, before_(std::exchange(current(), this)) {}
   UnchangedWeights(const UnchangedWeights&) = delete;

@@ -18,10 +18,11 @@ namespace cuda {
 /// Memory from the driver, which gives and takes whole segments.
 class DeviceMemory {
  public:
-  static constexpr std::size_t alignment = 256;
+  static constexpr std::size_t alignment = 256;                 // of blocks, in bytes
   static constexpr std::size_t small = std::size_t{1} << 20;    // smaller requests share segments
   static constexpr std::size_t granule = std::size_t{2} << 20;  // what the driver hands out memory in
 
+  /// Null where the device has not so much left. Throws CudaError without a GPU.
   [[nodiscard]] static void* allocate(std::size_t size, std::size_t) {
     static_cast<void>(stream());  // says so where there is no GPU
     void* block = nullptr;
@@ -31,7 +32,9 @@ class DeviceMemory {
     disregard(status);
     return nullptr;
   }
+  /// Gives it back to the driver.
   static void release(void* block) noexcept { disregard(cudaFree(block)); }
+  /// Completes "out of memory: N bytes requested".
   [[nodiscard]] static std::string shortage(std::size_t used) {
     std::size_t free = 0, total = 0;
     disregard(cudaMemGetInfo(&free, &total));
@@ -42,7 +45,7 @@ class DeviceMemory {
 
 /// The device's free memory and all that it has, in bytes.
 struct DeviceMemoryLeft {
-  std::size_t free = 0, total = 0;
+  std::size_t free = 0, total = 0;  // bytes
 };
 /// Bytes of the GPU's memory that nobody holds, and all.
 [[nodiscard]] inline DeviceMemoryLeft device_memory() {
@@ -51,6 +54,7 @@ struct DeviceMemoryLeft {
   return left;
 }
 
+/// Of the GPU's memory.
 using Pool = lpw::Pool<DeviceMemory>;
 
 /// The process's pool of device memory. Never destroyed, like the CPU's.
@@ -63,9 +67,12 @@ inline Pool& pool() {
 
 /// An NVIDIA GPU. Its tensors' elements can be float, bfloat16, half and integers; data() is an address on the GPU.
 struct Cuda {
-  static constexpr const char* name = "cuda";
+  static constexpr const char* name = "cuda";  // in messages
+  /// From the pool, in the order of its stream's work. Throws OutOfMemory.
   [[nodiscard]] static void* allocate(std::size_t bytes) { return cuda::pool().allocate(bytes); }
+  /// To the pool.
   static void deallocate(void* block, std::size_t bytes) noexcept { cuda::pool().deallocate(block, bytes); }
+  /// Gives the driver what nobody holds.
   static void trim() { cuda::pool().trim(); }
 };
 

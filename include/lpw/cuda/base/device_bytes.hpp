@@ -9,6 +9,7 @@
 
 namespace lpw::inline LPW_ABI::cuda {
 
+/// Bytes that kernels read: a data set's.
 class DeviceBytes {
  public:
   /// On the GPU if that leaves at least three quarters of its free memory, else in host memory that the GPU reads.
@@ -24,7 +25,9 @@ class DeviceBytes {
       std::copy(bytes.begin(), bytes.end(), on_host_.data());
     }
   }
+  /// For kernels, wherever they lie.
   [[nodiscard]] const std::uint8_t* data() const { return on_device_.empty() ? on_host_.data() : on_device_.data(); }
+  /// Whether they lie on the GPU.
   [[nodiscard]] bool on_device() const { return !on_device_.empty(); }
 
  private:

@@ -112,6 +112,7 @@ class Graph {
 
 }  // namespace cuda
 
+/// By captured graphs.
 template <>
 class Replay<Cuda> {
  public:

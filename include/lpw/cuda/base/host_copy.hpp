@@ -12,10 +12,11 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// By page-locked memory: the device goes on meanwhile.
 template <class... T>
 class HostCopy<Cuda, T...> {
  public:
-  static constexpr bool late = true;
+  static constexpr bool late = true;  // what is sent comes later than the call
 
   /// What was sent before must have been received: it lies in the same memory.
   void send(const Tensor<T, Cuda>&... tensors) {
@@ -34,6 +35,7 @@ class HostCopy<Cuda, T...> {
     sent_.record(cuda::stream());
   }
 
+  /// The numbers of each tensor, when they have come. Valid until the next send.
   [[nodiscard]] std::tuple<std::span<const T>...> received() const {
     sent_.wait();
     const std::byte* from = buffer_.data();

@@ -13,6 +13,7 @@ template <class T>
 class PinnedArray {
  public:
   PinnedArray() = default;
+  /// Throws OutOfMemory.
   explicit PinnedArray(std::size_t size) : size_(size) {
     void* block = nullptr;
     if (const cudaError_t status = cudaMallocHost(&block, size * sizeof(T)); status != cudaSuccess) {
@@ -22,8 +23,10 @@ class PinnedArray {
     }
     data_ = static_cast<T*>(block);
   }
+  /// The other one is empty then.
   PinnedArray(PinnedArray&& other) noexcept
       : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+  /// The other one is empty then.
   PinnedArray& operator=(PinnedArray&& other) noexcept {
     std::swap(data_, other.data_);
     std::swap(size_, other.size_);
@@ -31,8 +34,10 @@ class PinnedArray {
   }
   ~PinnedArray() { disregard(cudaFreeHost(data_)); }
 
+  /// On the host.
   [[nodiscard]] T* data() { return data_; }
   [[nodiscard]] const T* data() const { return data_; }
+  /// Elements.
   [[nodiscard]] std::size_t size() const { return size_; }
 
  private:
@@ -48,6 +53,7 @@ class Event {
   Event& operator=(const Event&) = delete;
   ~Event() { disregard(cudaEventDestroy(event_)); }
 
+  /// Behind all work that the stream has now.
   void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
   /// What is issued to the stream later waits for the event's last record.
   void hold(cudaStream_t waiting) const { check(cudaStreamWaitEvent(waiting, event_, 0), "cudaStreamWaitEvent"); }
@@ -66,6 +72,7 @@ class TimingEvent {
   TimingEvent& operator=(const TimingEvent&) = delete;
   ~TimingEvent() { disregard(cudaEventDestroy(event_)); }
 
+  /// Behind all work that the stream has now.
   void record(cudaStream_t on) { check(cudaEventRecord(event_, on), "cudaEventRecord"); }
   /// Waits for this one.
   [[nodiscard]] float milliseconds_since(const TimingEvent& start) const {

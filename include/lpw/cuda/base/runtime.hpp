@@ -20,6 +20,7 @@ class CudaError : public Error {
 
 namespace cuda {
 
+/// Where a call stands, for its error.
 using Place = std::source_location;
 
 /// For a failure that is dealt with, or that there is nobody to tell of: CUDA keeps the last one, and whoever next asks

@@ -15,23 +15,25 @@
 
 namespace lpw::inline LPW_ABI {
 
+/// Who reads a channel's rows: one block, which keeps them; a group of blocks that wait for each other; or any blocks,
+/// in two sweeps over memory.
 enum class BatchNormRegime { block, group, two_sweeps };
 
 /// How a batch norm is launched: how many blocks share a channel's rows, and what each keeps.
 struct BatchNormPlan {
-  kernels::MemberTiling tiling;
-  BatchNormRegime regime;
-  LaunchPlan launch;
+  kernels::MemberTiling tiling;    // how x is shared out
+  BatchNormRegime regime;          // who normalises a channel's rows
+  LaunchPlan launch;               // of one kernel
   std::size_t group_sums;          // floats
   std::size_t barriers, arrivals;  // words, zero before their first use
 };
 
 /// What a kernel does with its tensors.
 struct BatchNormWork {
-  int element_bytes;
-  int vector;        // elements of an access: 16 bytes, or 1 where C or an address does not allow that
-  int read_twice;    // tensors that both sweeps read: 1 forward (x), 2 backward (x, dy); 0: there is one sweep only
-  bool sums = true;  // false: nothing is summed over rows (evaluation forward)
+  int element_bytes;  // 2 or 4
+  int vector;         // elements of an access: 16 bytes, or 1 where C or an address does not allow that
+  int read_twice;     // tensors that both sweeps read: 1 forward (x), 2 backward (x, dy); 0: there is one sweep only
+  bool sums = true;   // false: nothing is summed over rows (evaluation forward)
 };
 
 /// The thresholds. Estimated from the machine's figures, to be replaced by measurements: a barrier between blocks takes

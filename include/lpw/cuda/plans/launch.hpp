@@ -14,11 +14,11 @@ namespace lpw::inline LPW_ABI {
 
 /// What a plan must know of a GPU.
 struct GpuLimits {
-  int multiprocessors;
+  int multiprocessors;                                       // on which blocks run
   std::int64_t shared_per_multiprocessor, shared_per_block;  // bytes; the latter with the opt-in for large blocks
-  std::int64_t l2_bytes;
-  std::int64_t reserved_shared = 1024;           // bytes that the system takes beside each block's
-  int resident_blocks = kernels::member_blocks;  // of a cooperative kernel, at once on a multiprocessor
+  std::int64_t l2_bytes;                                     // of the second-level cache
+  std::int64_t reserved_shared = 1024;                       // bytes that the system takes beside each block's
+  int resident_blocks = kernels::member_blocks;              // of a cooperative kernel, at once on a multiprocessor
 
   /// Bytes of shared memory that each of `resident_blocks` may take.
   [[nodiscard]] constexpr std::int64_t shared_of_resident() const {
@@ -34,11 +34,11 @@ struct GpuLimits {
 
 /// A launch of blocks of kernels::member_threads (256) threads.
 struct LaunchPlan {
-  unsigned grid_x = 1, grid_y = 1;
-  std::size_t shared_bytes = 0;
-  bool cooperative = false;  // blocks wait for each other
+  unsigned grid_x = 1, grid_y = 1;  // blocks along each axis
+  std::size_t shared_bytes = 0;     // dynamic shared memory of a block
+  bool cooperative = false;         // blocks wait for each other
 
-  static constexpr unsigned block = kernels::member_threads;
+  static constexpr unsigned block = kernels::member_threads;  // threads
 };
 
 /// The share of a multiprocessor's memory that is to be shared memory rather than L1 cache, in percent, for `blocks`
@@ -87,8 +87,8 @@ namespace detail {
 
 /// A launch over x [K, M, C], every block a chunk of one member's rows in one slab of channels.
 struct MemberLaunch {
-  kernels::MemberTiling tiling;
-  LaunchPlan launch;
+  kernels::MemberTiling tiling;  // how x is shared out
+  LaunchPlan launch;             // of one kernel
 };
 
 /// Cuts each member's rows into chunks (tiling.group of them) so that there are some `blocks` in all, but none of less

@@ -12,10 +12,15 @@ namespace lpw::inline LPW_ABI {
 
 /// How a sum is shared out: by its walk alone.
 struct SumPlan {
-  bool along;
-  int lanes, columns, length;
-  std::int64_t results, terms, parts;
+  bool along;            // whether the last axis is summed over
+  int lanes;             // threads that share a result
+  int columns;           // results of a block at a time
+  int length;            // terms of a part
+  std::int64_t results;  // sums
+  std::int64_t terms;    // of each
+  std::int64_t parts;    // that a sum's terms are cut into
 
+  /// Of a walk that sums along the axes on which the result is repeated.
   explicit SumPlan(const Walk& walk)
       : along(walk.rank > 0 && walk.stride[Walk::result][walk.rank - 1] == 0),
         results(part_of(walk, false).size()),
@@ -28,6 +33,7 @@ struct SumPlan {
     length = 32 * lanes;
     parts = (terms + length - 1) / length;
   }
+  /// Of blocks over results and parts.
   [[nodiscard]] LaunchPlan launch() const {
     constexpr std::int64_t most_x = 1 << 16, most_y = 65535;
     LaunchPlan plan{static_cast<unsigned>(std::min(most_x, (results + columns - 1) / columns)),

@@ -7,9 +7,9 @@ namespace lpw::inline LPW_ABI {
 
 /// The numbers of kernels::SoftmaxTiling, and the launch of forward; backward's takes no shared memory.
 struct SoftmaxPlan {
-  bool block_per_row;
-  int resident;
-  LaunchPlan launch;
+  bool block_per_row;  // a block a row, not a warp
+  int resident;        // classes of a row that shared memory keeps
+  LaunchPlan launch;   // of forward
 };
 
 /// For logits [K, B, classes] as `rows` = K B rows. `kept` floats of a block's shared memory hold exponentials: of 32

@@ -19,11 +19,13 @@ namespace lpw::inline LPW_ABI::io {
 
 /// An axis of an exported network's input: how long it is, or a name where that is left to who uses the network.
 struct OnnxAxis {
-  std::string name;
-  std::int64_t extent = 0;
+  std::string name;         // where it is left open; else empty
+  std::int64_t extent = 0;  // where it is fixed
 
+  /// Left open, under this name.
   OnnxAxis(const char* free) : name(free) {}
   OnnxAxis(std::string free) : name(std::move(free)) {}
+  /// So long.
   OnnxAxis(std::int64_t fixed) : extent(fixed) {}
   OnnxAxis(int fixed) : extent(fixed) {}
 };
@@ -89,6 +91,7 @@ template <class X, class D>
 template <class D>
 class OnnxPass {
  public:
+  /// For one pass over the network; save_onnx makes it.
   OnnxPass(onnx::Passes& passes, std::map<std::string, std::shared_ptr<void>>& inputs, Trace& trace,
            std::int64_t member)
       : passes_(passes),

@@ -40,13 +40,16 @@ namespace pictures {
 
 /// A file's content, and the file's name for messages.
 struct Encoded {
-  std::span<const std::uint8_t> bytes;
-  const std::string& name;
+  std::span<const std::uint8_t> bytes;  // of the file
+  const std::string& name;              // of the file, for messages
 
+  /// In bytes.
   [[nodiscard]] std::int64_t size() const { return std::ssize(bytes); }
+  /// Byte i.
   [[nodiscard]] int operator[](std::int64_t i) const { return bytes[static_cast<std::size_t>(i)]; }
   /// The number in two bytes, the higher one first.
   [[nodiscard]] int two(std::int64_t i) const { return (*this)[i] << 8 | (*this)[i + 1]; }
+  /// Whether this text stands at byte `at`.
   [[nodiscard]] bool has(std::int64_t at, std::string_view text) const {
     if (at < 0 || size() - at < std::ssize(text)) return false;
     for (std::size_t i = 0; i < text.size(); ++i)

@@ -11,7 +11,7 @@ namespace lpw::inline LPW_ABI::io::pictures {
 
 /// What a JPEG file says of itself before its pixels.
 struct JpegHeader {
-  std::int64_t height = 0, width = 0;
+  std::int64_t height = 0, width = 0;      // in pixels
   int components = 0;                      // 1 grey, 3 colour, 4 CMYK or YCCK
   int orientation = 1;                     // of EXIF: 1 as stored, 2 mirrored, ... 8
   bool adobe = false;                      // whose CMYK is stored inverted

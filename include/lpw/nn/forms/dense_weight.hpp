@@ -16,14 +16,16 @@ namespace lpw::inline LPW_ABI::nn {
 /// No form: W_k = W, or row k of W where W itself is a late-phase weight.
 template <class W, class D>
 struct Plain {
-  static constexpr bool has_base = true;
+  static constexpr bool has_base = true;  // W is a parameter
 
+  /// The parameter's rows.
   template <class T>
   [[nodiscard]] MemberWeight<W, D> on(const Parameter<W, D>& base, const Variable<T, D>& x) const {
     return {base.on(x)};
   }
   template <class F>
   void visit(const std::string&, F&&) {}
+  /// Nothing is to be folded.
   void fold(Parameter<W, D>&) const {}
 };
 
@@ -64,6 +66,7 @@ class DenseWeight : public Parameter<W, D> {
   [[nodiscard]] RankOne<W, D>* rank_one() { return form_as<RankOne<W, D>>(); }
   /// What it is made of, or null.
   [[nodiscard]] Templates<W, D>* templates() { return form_as<Templates<W, D>>(); }
+  /// Whether its form has a base parameter, which is visited.
   [[nodiscard]] bool has_base() const {
     return std::visit([](const auto& form) { return form.has_base; }, form());
   }

@@ -14,7 +14,7 @@ namespace lpw::inline LPW_ABI::nn {
 /// The form of a weight [O, ..., C] with rank-1 factors.
 template <class W, class D>
 struct RankOne {
-  static constexpr bool has_base = true;
+  static constexpr bool has_base = true;  // W is a parameter
 
   Parameter<W, D> output;  // r [1 or K, O]
   Parameter<W, D> input;   // s [1 or K, C]

@@ -19,7 +19,7 @@ namespace lpw::inline LPW_ABI::nn {
 /// bias and weight the same coefficients.
 template <class W, class D>
 struct Templates {
-  static constexpr bool has_base = false;
+  static constexpr bool has_base = false;  // the templates take its place
 
   Parameter<W, D> coefficients;  // [1 or K, parts, E]
   Parameter<W, D> templates;     // [1 or K, E, O, ..., C / parts]

@@ -24,7 +24,8 @@ namespace lpw::inline LPW_ABI::optim {
 
 /// How often an average has been updated, and how many of these updates were of late-phase weights.
 struct AverageCounts {
-  std::int64_t updates = 0, late_updates = 0;
+  std::int64_t updates = 0;       // all
+  std::int64_t late_updates = 0;  // since the release
   [[nodiscard]] bool operator==(const AverageCounts&) const = default;
 };
 
@@ -96,6 +97,7 @@ class Average {
 
   /// What it is called: "WeightAverage", "ExponentialAverage", "LatestAverage".
   [[nodiscard]] const char* name() const { return name_; }
+  /// How often it was updated.
   [[nodiscard]] std::int64_t updates() const { return counts_.updates; }
   /// What a checkpoint holds, beside counts(): copy to and from the tensors.
   [[nodiscard]] std::vector<NamedState<W, D>> states() const {
@@ -104,6 +106,7 @@ class Average {
     for (std::int64_t i = 0; i < slots(); ++i) states.push_back({to_text("recent_", i + 1), slot(i)});
     return states;
   }
+  /// What a checkpoint holds beside states().
   [[nodiscard]] AverageCounts counts() const { return counts_; }
   /// Throws OptionError for counts that cannot be.
   void set_counts(AverageCounts counts) {
@@ -114,6 +117,7 @@ class Average {
   }
 
  protected:
+  /// With so many slots in the form of the network's weights, which are zero.
   template <nn::Visitable M>
   Average(const char* name, M& network, std::int64_t slots) : name_(name), flat_(nn::flatten(network)) {
     make_slots(slots);
@@ -128,14 +132,18 @@ class Average {
 
   /// Whether the network has late-phase weights now.
   [[nodiscard]] bool released() const { return flat_->value.late.size() > 0; }
+  /// The stores that it averages.
   [[nodiscard]] const Flat& weights() const { return *flat_; }
 
   /// Places for weights, [slots, size] each in one piece of memory: one row is one network's.
   [[nodiscard]] std::int64_t slots() const { return kept_.base.dim(0); }
+  /// All slots.
   [[nodiscard]] const Pair& kept() const { return kept_; }
+  /// Slot i in the form of the weights; it shares memory.
   [[nodiscard]] Pair slot(std::int64_t i) const {
     return {kept_.base.rows(i, 1), kept_.late.rows(i, 1).reshaped(flat_->value.late.shape())};
   }
+  /// Copies weights to a slot, or out of one.
   static void put(const Pair& from, Pair to) {
     copy(from.base, to.base);
     copy(from.late, to.late);

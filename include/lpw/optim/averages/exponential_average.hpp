@@ -43,6 +43,7 @@ class ExponentialAverage final : public Average<W, D> {
   explicit ExponentialAverage(M&, const EmaOptions& = {})
       : ExponentialAverage(nn::detail::not_a_module<M>().template as<ExponentialAverage>()) {}
 
+  /// As they were given.
   [[nodiscard]] const EmaOptions& options() const { return options_; }
 
  private:

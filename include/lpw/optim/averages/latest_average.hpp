@@ -33,6 +33,7 @@ class LatestAverage final : public Average<W, D> {
   explicit LatestAverage(M&, const LatestOptions& = {})
       : LatestAverage(nn::detail::not_a_module<M>().template as<LatestAverage>()) {}
 
+  /// N.
   [[nodiscard]] std::int64_t count() const { return this->slots(); }
 
   /// Of as many as there have been while these are less than N. Before the first, of zeros.

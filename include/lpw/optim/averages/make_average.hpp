@@ -40,11 +40,11 @@ auto make_average(M&, const AverageOptions&) {
 /// When an average is updated: after every `every`-th of a period, from epoch `start` on. A function of where training
 /// stands alone.
 struct AveragePlan {
-  enum class Period { epochs, steps };
+  enum class Period { epochs, steps };  // What it counts
 
-  std::int64_t start = 0;  // epochs before the first that counts
-  std::int64_t every = 1;
-  Period period = Period::epochs;
+  std::int64_t start = 0;          // epochs before the first that counts
+  std::int64_t every = 1;          // so many periods
+  Period period = Period::epochs;  // epochs or steps
 
   /// After a step, which `after` counts already: steps are counted from the start of training.
   [[nodiscard]] bool due(const Time& after) const {

@@ -15,17 +15,21 @@ namespace lpw::inline LPW_ABI::optim {
 
 /// A step: the time before it, and the time that it takes.
 struct Moment {
-  double time = 0, step = 1;
+  double time = 0, step = 1;  // in epochs or iterations, as the schedule's unit
 };
 
 /// Always 1.
 struct Constant {
+  /// The factor.
   [[nodiscard]] double operator()(double) const { return 1; }
 };
 
 /// 1 until epoch `start`, then linear to `final_factor` at epoch `end`, then that.
 struct LinearAnneal {
-  double start = 0, end = 1, final_factor = 0;
+  double start = 0;         // epochs
+  double end = 1;           // epochs
+  double final_factor = 0;  // from `end` on
+  /// The factor.
   [[nodiscard]] double operator()(double epoch) const {
     if (epoch <= start) return 1;
     if (epoch >= end) return final_factor;
@@ -35,8 +39,9 @@ struct LinearAnneal {
 
 /// gamma to the number of milestones reached.
 struct MultiStep {
-  std::vector<double> milestones;
-  double gamma = 0.1;
+  std::vector<double> milestones;  // ascending, in epochs
+  double gamma = 0.1;              // by which each multiplies
+  /// The factor.
   [[nodiscard]] double operator()(double epoch) const {
     double factor = 1;
     for (double milestone : milestones)
@@ -47,7 +52,8 @@ struct MultiStep {
 
 /// (1 + cos(pi epoch / epochs)) / 2 (Loshchilov & Hutter 2017), 0 from `epochs` on.
 struct Cosine {
-  double epochs = 1;
+  double epochs = 1;  // in all
+  /// The factor.
   [[nodiscard]] double operator()(double epoch) const {
     return 0.5 * (1 + std::cos(std::numbers::pi * std::min(epoch / epochs, 1.0)));
   }
@@ -71,8 +77,10 @@ inline constexpr double cycle_slack = 1e-9;
 /// 2017). With a length of ceil(T / M) steps, and 0 at the end, the factor of step t = 1, 2, ... is
 ///   (cos(pi mod(t - 1, ceil(T / M)) / ceil(T / M)) + 1) / 2.
 struct CosineCycles {
-  static constexpr bool each_iteration = true;
-  double length = 1, final_factor = 0;
+  static constexpr bool each_iteration = true;  // a schedule of it alone has a rate for each iteration
+  double length = 1;                            // of a cycle, in epochs or iterations as the schedule's unit
+  double final_factor = 0;                      // at the end of each
+  /// The factor of a step.
   [[nodiscard]] double operator()(Moment at) const {
     const double wave = 0.5 * (1 + std::cos(std::numbers::pi * detail::cycle_phase(at.time, length)));
     return final_factor + (1 - final_factor) * wave;
@@ -85,8 +93,11 @@ struct CosineCycles {
 /// al. 2018). With a length of c steps, the factor of step i = 1, 2, ... is, for t = (mod(i - 1, c) + 1) / c,
 ///   (1 - 2 t) first + 2 t lowest where t <= 1/2, else (2 - 2 t) lowest + (2 t - 1) first.
 struct TriangularCycles {
-  static constexpr bool each_iteration = true;
-  double length = 1, first_factor = 1, lowest_factor = 0;
+  static constexpr bool each_iteration = true;  // a schedule of it alone has a rate for each iteration
+  double length = 1;                            // of a cycle, in epochs or iterations as the schedule's unit
+  double first_factor = 1;                      // at a cycle's ends
+  double lowest_factor = 0;                     // in its middle
+  /// The factor of a step.
   [[nodiscard]] double operator()(Moment at) const {
     const double t = std::min(detail::cycle_phase(at.time, length) + at.step / length, 1.0);
     return t <= 0.5 ? (1 - 2 * t) * first_factor + 2 * t * lowest_factor
@@ -101,14 +112,19 @@ struct TriangularCycles {
 /// rise + step) / (length - rise), the factor goes from a to b as a + (b - a) p, or as b + (a - b) (1 + cos(pi p)) / 2:
 /// the first step has the first rate, and the last step of `length` the final one.
 struct OneCycle {
-  static constexpr bool each_iteration = true;
-  double length = 1, rise = 0.3, first_factor = 0.04, final_factor = 4e-6;
-  bool linear = false;
+  static constexpr bool each_iteration = true;  // a schedule of it alone has a rate for each iteration
+  double length = 1;                            // of the cycle, in epochs or iterations as the schedule's unit
+  double rise = 0.3;                            // when the factor is 1, in the same unit
+  double first_factor = 0.04;                   // at time 0
+  double final_factor = 4e-6;                   // at the end
+  bool linear = false;                          // straight lines, not halves of cosines
+  /// The factor of a step.
   [[nodiscard]] double operator()(Moment at) const {
     const double peak = rise - at.step, last = length - at.step;
     if (at.time <= peak) return between(first_factor, 1, peak > 0 ? at.time / peak : 1);
     return between(1, final_factor, last > peak ? std::min((at.time - peak) / (last - peak), 1.0) : 1);
   }
+  /// How many cycles end until then: one or none.
   [[nodiscard]] double cycles(double time) const { return time >= length * (1 - detail::cycle_slack) ? 1 : 0; }
 
  private:
@@ -120,8 +136,10 @@ struct OneCycle {
 /// Linear from `first_factor` to 1, which the step that ends at `length` has: with none at first, step i of m has the
 /// factor i / m (He et al. 2019). Then 1.
 struct LinearWarmup {
-  static constexpr bool each_iteration = true;
-  double length = 1, first_factor = 0;
+  static constexpr bool each_iteration = true;  // a schedule of it alone has a rate for each iteration
+  double length = 1;                            // in epochs or iterations as the schedule's unit
+  double first_factor = 0;                      // at time 0
+  /// The factor of a step.
   [[nodiscard]] double operator()(Moment at) const {
     return first_factor + (1 - first_factor) * std::min((at.time + at.step) / length, 1.0);
   }

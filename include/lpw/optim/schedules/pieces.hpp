@@ -16,15 +16,18 @@ namespace lpw::inline LPW_ABI::optim {
 
 /// Where training stands: `iteration` iterations are done of an epoch of `iterations`, and `step` in all.
 struct Time {
-  std::int64_t epoch = 0, iteration = 0, iterations = 1, step = 0;
+  std::int64_t epoch = 0;       // from 0
+  std::int64_t iteration = 0;   // done of the epoch
+  std::int64_t iterations = 1;  // of the epoch
+  std::int64_t step = 0;        // iterations done of all epochs
 };
 
 /// A curve that begins with its piece and lasts for `length`. Without each_iteration, the rate is one for an epoch,
 /// that of the epoch's start.
 struct SchedulePiece {
-  Curve curve;
-  bool each_iteration = false;
-  double length = std::numeric_limits<double>::max();
+  Curve curve;                                         // of time since the piece began
+  bool each_iteration = false;                         // a rate of its own for every iteration
+  double length = std::numeric_limits<double>::max();  // in the schedule's unit
 };
 
 /// The unit of a schedule's times. In iterations, every iteration has a rate of its own.
@@ -32,8 +35,8 @@ enum class ScheduleUnit { epochs, iterations };
 
 /// What multiplies the initial learning rate in the course of training.
 struct Schedule {
-  std::vector<SchedulePiece> pieces;  // at least one; the last goes on to the end, whatever its length
-  ScheduleUnit unit = ScheduleUnit::epochs;
+  std::vector<SchedulePiece> pieces;         // at least one; the last goes on to the end, whatever its length
+  ScheduleUnit unit = ScheduleUnit::epochs;  // of lengths and times
 
   /// A curve alone: a new rate in each epoch for those over epochs, in each iteration for cycles and warm-up.
   template <class C>
@@ -52,6 +55,7 @@ struct Schedule {
                       "lpw::optim::parse_schedule(text, learning_rate, epochs) reads");
       }
 
+    /// Whether a curve of this type alone has a rate for each iteration.
     template <class C>
     [[nodiscard]] static constexpr bool by_iteration() {
       return requires { C::each_iteration; };

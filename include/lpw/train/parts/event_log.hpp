@@ -21,6 +21,7 @@ class EventLog final : public Part<Network, Task> {
  public:
   using Run = TrainingRun<Network, Task>;
 
+  /// Of files in that folder.
   explicit EventLog(std::filesystem::path folder) : folder_(std::move(folder)) {}
 
   void after_step(Run& run) override {

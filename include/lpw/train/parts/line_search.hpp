@@ -22,6 +22,7 @@ class LineSearch final : public Part<Network, Task> {
  public:
   using Run = TrainingRun<Network, Task>;
 
+  /// Of so many places in each line.
   LineSearch(std::filesystem::path folder, std::int64_t points) : folder_(std::move(folder)), points_(points) {}
 
   /// Throws OptionError for less than two points, a run without members, or a task without held-out samples.

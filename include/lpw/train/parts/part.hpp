@@ -56,6 +56,7 @@ class Part {
   /// What a checkpoint keeps of it. Throws FileError where that is not what it should be. `load` is called once, with
   /// the run's progress in place, in the order of the parts.
   virtual void save(const Run&, io::NamedTensors&) {}
+  /// Takes from a checkpoint what `save` put there.
   virtual void load(Run&, const io::NamedTensors&) {}
 
   /// As an optimizer's or an average's: whether what it holds belongs to these stores, and the way to others, with a
