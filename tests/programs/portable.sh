@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# LPW_PORTABLE (cmake/LpwPortable.cmake), by which scripts/package.sh builds programs, of one that is small: it is built
-# for each level of x86-64 and installed behind the launcher, which starts the level that is asked for, or the best; all
-# levels that this processor has compute the same, and others are refused. usage: portable.sh ROOT CXX [FLAGS...]; exits
-# with 77 where this is no x86-64 Linux
+# scripts/package.sh and LPW_PORTABLE (cmake/LpwPortable.cmake), of one program that is small: it is built for each
+# level of x86-64 and packed behind the launcher, which starts the level that is asked for, or the best; all levels that
+# this processor has compute the same, and others are refused. usage: portable.sh ROOT CXX [FLAGS...]; exits with 77
+# where this is no x86-64 Linux
 set -euo pipefail
 root=$1 cxx=$2
 shift 2
@@ -12,14 +12,22 @@ trap 'rm -rf "$folder"' EXIT
 fail() { echo "portable.sh: $*" >&2; exit 1; }
 
 cp -r "$root/tests/programs/portable" "$folder/project"
-mkdir "$folder/project/examples"
-ln -s "$root/examples/launcher" "$folder/project/examples/launcher"
-{
-  cmake -S "$folder/project" -B "$folder/build" -DLPW_PORTABLE=ON -DCMAKE_MODULE_PATH="$root/cmake" \
-    -DCMAKE_CXX_COMPILER="$cxx" -DCMAKE_CXX_FLAGS="-O1 -I$root/include $*" &&
-    CMAKE_BUILD_PARALLEL_LEVEL=1 cmake --build "$folder/build" --target lpw_portable &&
-    cmake --install "$folder/build" --component lpw_programs --prefix "$folder/installed"
-} >"$folder/log" 2>&1 || { tail -40 "$folder/log"; fail "it does not build"; }
+mkdir "$folder/project/examples" "$folder/project/scripts"
+cp "$root"/scripts/{common,package}.sh "$folder/project/scripts"
+for name in CHANGELOG.md LICENSE cmake examples/launcher; do ln -s "$root/$name" "$folder/project/$name"; done
+export CXX=$cxx CXXFLAGS="-O1 -I$root/include $*"
+"$folder/project/scripts/package.sh" --out "$folder/packages" >"$folder/log" 2>&1 ||
+  { tail -40 "$folder/log"; fail "scripts/package.sh fails"; }
+packages=$(cd "$folder/packages" && echo *)
+mkdir "$folder/installed"
+tar -xzf "$folder/packages/lpw-programs-1.2.3-Linux-x86_64.tar.gz" -C "$folder/installed" || fail "it packs $packages"
+if command -v dpkg-deb >/dev/null; then
+  deb=$folder/packages/lpw-programs_1.2.3_amd64.deb
+  dpkg-deb -x "$deb" "$folder/unpacked" || fail "it packs $packages"
+  diff -r "$folder/unpacked/usr" "$folder/installed" || fail "the .tar.gz is not what the .deb is (above)"
+  [[ $(dpkg-deb -f "$deb" Description) == *"-march=x86-64-v2, -v3 and -v4, of which each start takes the best"* ]] ||
+    fail "the .deb does not say for which levels it is: $(dpkg-deb -f "$deb")"
+fi
 
 small=$folder/installed/bin/lpw-small
 read -r best _ < <(env -u LPW_LEVEL "$small")
