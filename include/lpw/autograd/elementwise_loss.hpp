@@ -15,7 +15,7 @@ struct LossOptions {
 /// See binary_cross_entropy_with_logits.
 template <class W, class D>
 struct BinaryCrossEntropyOptions {
-  Tensor<W, D> positive_weight = {};      // [columns of the last axis]: what positive targets weigh; empty: as much
+  Tensor<W, D> positive_weight = {};  // [columns of the last axis]: what positive targets weigh; empty: as much
   ReductionOption reduction = Reduction::mean;  // whether the mean is wanted, or each sample's loss
 };
 

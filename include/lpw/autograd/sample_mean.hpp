@@ -17,6 +17,7 @@ enum class Reduction { mean, samples };
 /// A Reduction among a loss's options.
 class ReductionOption {
  public:
+  /// Made of what it holds.
   constexpr ReductionOption(Reduction reduction) : value_(reduction) {}
   /// Ends the compilation with one line where a text is given, as in PyTorch.
   template <class Text>
@@ -24,6 +25,7 @@ class ReductionOption {
   constexpr ReductionOption(const Text&) {
     static_assert(std::is_void_v<Text>, "lpw: a reduction is lpw::Reduction::mean or lpw::Reduction::samples, no text");
   }
+  /// Which of both.
   constexpr operator Reduction() const { return value_; }
 
  private:

@@ -28,10 +28,11 @@ struct Relu : Stateless<T, D> {
 /// x Phi(x), or with `options.tanh` its approximation by tanh.
 template <class T, class D>
 struct Gelu : Stateless<T, D> {
+  /// By Phi, or by tanh.
   explicit Gelu(GeluOptions o = {}) : options(o) {}
   /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return gelu(x, options); }
-  GeluOptions options;
+  GeluOptions options;  // which of both
 };
 
 /// x / (1 + e^-x).
