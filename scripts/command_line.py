@@ -47,10 +47,34 @@ def tables(help_text):
     return result
 
 
+def defaults(help_text):
+    """The default of each option that has one."""
+    found = [PAIR.match(line) for line in help_text.splitlines()]
+    return {match[1][2:]: match[4] or "" for match in found if match}
+
+
+def started(own, trainer, help_text):
+    """The lines of a program that starts a trainer with other defaults: what it says before the trainer says its own,
+    a purpose, `option = value` in lines, and how it is called."""
+    purpose, settings, *calls = own.strip().split("\n\n")
+    others, lines = defaults(help_text), textwrap.wrap(text(purpose), 120)
+    lines += ["", f"| option | default | of {trainer} |", "|---|---|---|"]
+    for name, value in re.findall(r"^([\w-]+) = (.*)$", settings, re.M):
+        lines.append(f"| `--{name}` | `{value.strip(chr(34))}` | `{others.pop(name)}` |")
+    lines += ["", f"All other options, and what these mean, are {trainer}'s, above.", "", "```sh"]
+    return lines + [call.strip() for call in calls] + ["```"]
+
+
 def page(programs):
     parts = [HEAD]
     for program in programs:
         said = subprocess.run([program, "--help"], capture_output=True, text=True, check=True, timeout=60).stdout
+        begin = re.search(r"^.*\nUsage: (\S+)", said, re.M)
+        trainer = pathlib.Path(begin[1]).name
+        if trainer != pathlib.Path(program).name:
+            lines = started(said[: begin.start()], trainer, said[begin.start() :])
+            parts.append(f"\n## {pathlib.Path(program).name}\n\n" + "\n".join(lines) + "\n")
+            continue
         options = len(re.findall(r"^  --", said, re.M))
         lines = tables(said)
         rows = sum(line.startswith("| `--") for line in lines)

@@ -2,9 +2,10 @@
 # Usage: scripts/plot.sh [--out FILE.png] [--] RUN_DIR...
 # Draws losses, accuracy or bits per character, and learning rates over the epochs from the metrics.csv of one or
 # several runs, with a dashed vertical line where members were released, into FILE.png or the curves.png of the first
-# run folder. Each run has a colour, after the eighth with another mark. What the test set says is drawn with points:
-# with full ones of the collapsed network (its loss is the negative log-likelihood), with empty ones of the members'
-# ensemble where that is what is served; training is dashed. Works while a run is under way. Needs gnuplot.
+# run folder. Each run has a colour, after the eighth with another mark. What the test set says, or of texts the
+# validation text, is drawn with points: with full ones of the collapsed network (its loss is the negative
+# log-likelihood), with empty ones of the members' ensemble where that was scored (--eval-ensemble, --serve ensemble);
+# training is dashed. Works while a run is under way. Needs gnuplot.
 set -euo pipefail
 export LC_ALL=C.UTF-8  # awk writes and reads numbers with a point
 unset CDPATH
@@ -54,6 +55,10 @@ for i in "${!runs[@]}"; do
         print "plot.sh: " csv ": has no column " names[n] > "/dev/stderr"; exit 1
       }
       split(set "nll " set "nll_ensemble " set metric "_ensemble", more, " ")
+      if (metric == "bpc") {  # of which the loss is another unit
+        more[1] = set "bpc"; more[2] = set "bpc_ensemble"
+        nats = log(2)
+      }
       next
     }
     # A number; or where there may be none, in an epoch that was not scored or a run that does not score it, "?".
@@ -66,7 +71,10 @@ for i in "${!runs[@]}"; do
     { line = ""
       for (n = 1; n <= 5; n++) line = line number(names[n], n == 4) " "
       line = line ($column["phase"] ~ /^late/ ? number(names[6], 1) : "?") " " $column["phase"]
-      for (n = 1; n <= 3; n++) line = line " " number(more[n], 1)
+      for (n = 1; n <= 3; n++) {
+        value = number(more[n], 1)
+        line = line " " (nats && n < 3 && value != "?" ? value * nats : value)
+      }
       print line }
   ' <"$csv" >"$work/$i" || exit 1
   [ -s "$work/$i" ] || die "$csv: holds no epoch yet"

@@ -9,6 +9,7 @@
 #   LPW_PYTHON      Python with numpy and safetensors, for the tests of files that others read (default: one made in
 #                   build/python); where it has tensorboard and torch as well, none of these tests is skipped: see
 #                   scripts/interop.sh
+#   LPW_CONAN       Conan 2, for the test of its recipe (default: the one on the PATH, or one put into build/python)
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 [ $# = 0 ] || die "unknown argument '$1' (see --help)"
@@ -29,20 +30,33 @@ fi
 echo "CIFAR-10: ${LPW_CIFAR10_DIR:-not there, tests that need it are skipped}"
 
 say "Python"
+python=$PWD/build/python/bin/python
+into_python() {  # into_python PACKAGE...
+  { [ -x "$python" ] || python3 -m venv --system-site-packages build/python; } &&
+    timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 "$@"
+}
 if [ -z "${LPW_PYTHON:-}" ]; then
-  python=$PWD/build/python/bin/python
   can_read() { "$1" -c 'import numpy, safetensors' 2>/dev/null; }
   if can_read "$python"; then
     LPW_PYTHON=$python
   elif can_read python3; then
     LPW_PYTHON=$(command -v python3)
-  elif python3 -m venv --system-site-packages build/python &&
-    timeout 300 "$python" -m pip install --quiet --retries 1 --timeout 15 numpy safetensors && can_read "$python"; then
+  elif into_python numpy safetensors && can_read "$python"; then
     LPW_PYTHON=$python
   fi
 fi
 options=(-DLPW_WERROR=ON ${LPW_PYTHON:+"-DPython3_EXECUTABLE=$LPW_PYTHON"})
 echo "Python with numpy and safetensors: ${LPW_PYTHON:-not there, tests that need it are skipped}"
+find_conan() {
+  for LPW_CONAN in ${LPW_CONAN:+"$LPW_CONAN"} conan "${python%/*}/conan"; do
+    case $("$LPW_CONAN" --version 2>/dev/null || true) in "Conan version 2."*) return ;; esac
+  done
+  LPW_CONAN=""
+  return 1
+}
+find_conan || { into_python 'conan>=2' && find_conan; } || true
+export LPW_CONAN
+echo "Conan: ${LPW_CONAN:-not there, the test of its recipe is skipped}"
 
 # stage NAME COMMAND...: notes how long it took for the list at the end.
 stages=()
@@ -141,16 +155,15 @@ if ctest --preset ci -N -R "$kernels" | grep -q 'Total Tests: 0'; then
     "The emulator runs the kernels all the same."
 else
   # What disassembles the kernels is 6 MB where the toolkit came without it.
-  nvcc=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' build/ci/CMakeCache.txt) python=build/python/bin/python
+  nvcc=$(sed -n 's/^CMAKE_CUDA_COMPILER:[A-Z]*=//p' build/ci/CMakeCache.txt)
   find_nvdisasm() {
     local path
     path=$("$1" -B tests/structure/machine_code.py --find "$nvcc" 2>/dev/null) && PATH=$PATH:$(dirname -- "$path")
   }
   say "CUDA: nvcc compiled the backend, its tests, the trainers and the benchmarks. What each kernel takes:"
   find_nvdisasm "${LPW_PYTHON:-python3}" || find_nvdisasm "$python" ||
-    { { [ -x "$python" ] || python3 -m venv --system-site-packages build/python; } &&
-      timeout 120 "$python" -m pip install --quiet --retries 1 --timeout 15 nvidia-cuda-nvdisasm &&
-      find_nvdisasm "$python"; } || echo "There is no nvdisasm: tests that need it are skipped."
+    { into_python nvidia-cuda-nvdisasm && find_nvdisasm "$python"; } ||
+    echo "There is no nvdisasm: tests that need it are skipped."
   stage "Machine code of the kernels" ctest --preset ci -R "$kernels" --parallel "$jobs" --verbose --no-label-summary
 fi
 

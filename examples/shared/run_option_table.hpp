@@ -41,6 +41,14 @@ std::optional<Idle> without_model(const O& o) {
   return Idle{"eval", "there is no model.safetensors to take weights from (--init or --eval)"};
 }
 
+/// Why the ensemble is not scored after epochs, or in any case.
+template <class O>
+std::optional<Idle> without_ensemble_scores(const O& o) {
+  if (const auto idle = without_training(o)) return idle;
+  if (o.serve == "ensemble") return Idle{"serve", "the ensemble is scored in any case"};
+  return without_released_others(o);
+}
+
 /// Schedules with the number of epochs written out, so that a run whose schedule does not depend on that goes on for
 /// more epochs, and another is told which schedule to name.
 template <class O>
@@ -379,6 +387,13 @@ OptionTable<O> program_options() {
        .role = Role::program,
        .section = run,
        .idle = without_training<O>},
+      {.name = "eval-ensemble",
+       .member = &O::eval_ensemble,
+       .help = "score the members' ensemble beside the collapsed network, for its columns in metrics.csv: a pass for "
+               "each member; --serve ensemble does so anyway",
+       .role = Role::program,
+       .section = run,
+       .idle = without_ensemble_scores<O>},
       {.name = "checkpoint-minutes",
        .member = &O::checkpoint_minutes,
        .help = "minutes between checkpoints within an epoch; each epoch ends with one",

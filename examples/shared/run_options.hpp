@@ -48,6 +48,7 @@ struct RunOptions {
   std::string out = {};
   bool resume = false, dry_run = false, convert = false;
   std::int64_t eval_every = 1;
+  bool eval_ensemble = false;
   double checkpoint_minutes = 10;
   std::string config = {}, eval = {}, exported = {};
 
@@ -197,6 +198,7 @@ lpw::train::TrainOptions train_options(const Options& o) {
           .member_chunk = o.member_chunk,
           .seed = o.seed,
           .eval_every = o.eval_every,
+          .eval_ensemble = o.eval_ensemble,
           .checkpoint_minutes = o.checkpoint_minutes,
           .average = parse_average(o.average),
           .average_plan = average_plan(o),

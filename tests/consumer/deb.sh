@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # The packages of a build: cpack makes them, they are unpacked elsewhere, hold what they should and what cmake --install
-# installs, and serve pkg-config and find_package with their components; their programs run.
+# installs, and serve pkg-config and find_package with their components; their programs run. The .tar.gz of the headers
+# holds the same as their .deb, and serves pkg-config where it was unpacked.
 # usage: deb.sh BUILD INSTALLED CXX; exits with 77 where this is not Debian
 set -euo pipefail
 here=$(cd -- "$(dirname -- "$0")" && pwd)
@@ -30,6 +31,16 @@ diff <(files "$installed") <(files "$prefix") || fail "lpw-dev and cmake --insta
 for file in share/doc/lpw-dev/copyright share/doc/lpw-dev/CHANGELOG.md share/doc/lpw-programs/copyright; do
   [ -f "$prefix/$file" ] || fail "$file is missing"
 done
+
+# (That of the programs would take seconds to pack.)
+cpack --config "$build/CPackConfig.cmake" -G TGZ -B "$folder" -D CPACK_COMPONENTS_ALL=lpw_headers >"$folder/log" 2>&1 ||
+  { cat "$folder/log"; fail "cpack fails"; }
+mkdir "$folder/moved here"
+tar -xzf "$(echo "$folder"/lpw-dev-*.tar.gz)" -C "$folder/moved here"
+dpkg-deb -x "$dev" "$folder/dev"
+diff -r "$folder/dev/usr" "$folder/moved here" || fail "the .tar.gz of lpw-dev is not what its .deb is (above)"
+flags=$(PKG_CONFIG_PATH="$folder/moved here/share/pkgconfig" pkg-config --cflags lpw)
+[[ $flags == *"moved\\ here"* ]] || fail "pkg-config does not find the headers of the .tar.gz where it is: $flags"
 
 # Programs, with a file of options that comes with them.
 for name in cifar enwik8 evaluate noisy_quadratic; do

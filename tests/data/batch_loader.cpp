@@ -2,6 +2,7 @@
 // use.
 #include <lpw/data/batch_loader.hpp>
 
+#include <algorithm>
 #include <atomic>
 #include <stdexcept>
 #include <string>
@@ -218,6 +219,39 @@ TEST_CASE("batch loader: images made by a function of one's own are the image lo
   CHECK(i == found.size());
 }
 
+TEST_CASE("batch loader: texts are padded to the longest of all members' where all are made at once",
+          "[batch_loader]") {
+  const auto length = [](std::int64_t i) { return i % 5 + 1; };
+  const auto make = [&](const Minibatch& all) {
+    std::int64_t longest = 0;
+    for (const std::int64_t i : all.samples) longest = std::max(longest, length(i));
+    auto texts = lpw::zeros<std::int32_t, Cpu>({all.members, all.batch, longest});
+    for (std::int64_t row = 0; row < std::ssize(all.samples); ++row) {
+      const std::int64_t i = all.samples[to_size(row)];
+      std::fill_n(texts.data() + row * longest, length(i), static_cast<std::int32_t>(i + 1));
+    }
+    return texts;
+  };
+  auto options = fours;
+  options.member_data = GENERATE(MemberData::own, MemberData::same, MemberData::whole);
+  const BatchLoader loader(sample_count, make, options);
+  std::vector<std::int64_t> visits(sample_count);
+  for (const auto& texts : all(loader, 2)) {
+    REQUIRE(texts.dim(0) == 2);
+    bool full = false;
+    for (std::int64_t row = 0; row < 2 * texts.dim(1); ++row) {
+      const std::int32_t* text = texts.data() + row * texts.dim(2);
+      const std::int64_t i = text[0] - 1;
+      ++visits.at(to_size(i));
+      full = full || length(i) == texts.dim(2);
+      CHECK(std::count(text, text + texts.dim(2), text[0]) == length(i));
+    }
+    CHECK(full);
+  }
+  const std::int64_t most = options.member_data == MemberData::own ? 1 : 2;
+  CHECK(*std::max_element(visits.begin(), visits.end()) == most);
+}
+
 TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]") {
   const auto message = [](auto make, const MinibatchOptions& options, std::int64_t members) {
     const BatchLoader loader(sample_count, make, options);
@@ -240,7 +274,9 @@ TEST_CASE("batch loader: what cannot be is refused in a line", "[batch_loader]")
     return zeros({std::ssize(s), random.seed() == 9 ? 2 : 3});
   };
   CHECK(message(uneven, whole, 2) ==
-        "loader: make_batch gave tensor 0 as [4 3] for member 1, and as [4 2] for the first; members' must be alike");
+        "loader: make_batch gave tensor 0 as [4 3] for member 1, and as [4 2] for the first; members' must be alike: "
+        "make the samples of one size, whichever are chosen, or all members' at once, "
+        "make_batch(const lpw::data::Minibatch&)");
   CHECK(message_of<lpw::OptionError>([&] { (void)BatchLoader(0, make_three); }) ==
         "loader: expected at least 1 sample, found 0");
   const BatchLoader loader(sample_count, make_three, fours);

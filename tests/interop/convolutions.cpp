@@ -1,10 +1,10 @@
 // Convolutions and poolings of drawn inputs, for convolutions.py to compare with PyTorch's:
 //   convolutions OUT
-// OUT is a safetensors file of doubles, channels last, of one member. For each case "<case>.x", "<case>.dy", the
-// results
-// "<case>.y" and "<case>.dx", where it has them "<case>.weight" [O, ..., I], "<case>.bias" and their gradients
-// "<case>.dweight" and "<case>.dbias"; and "<case>.options": stride, padding, dilation, output padding and kernel along
-// height and width, then groups, ceil mode, and whether padding is counted. A case is called "<operation>.<number>".
+// OUT is a safetensors file of doubles, channels last, of three members, which share the weights of every other case.
+// For each case "<case>.x", "<case>.dy", the results "<case>.y" and "<case>.dx", where it has them "<case>.weight"
+// [1 or K, O, ..., I], "<case>.bias" and their gradients "<case>.dweight" and "<case>.dbias"; and "<case>.options":
+// stride, padding, dilation, output padding and kernel along height and width, then groups, ceil mode, and whether
+// padding is counted. A case is called "<operation>.<number>".
 #include <cstdlib>
 #include <exception>
 #include <functional>
@@ -21,6 +21,8 @@ namespace {
 
 using Doubles = Tensor<double, Cpu>;
 using Value = Variable<double, Cpu>;
+
+constexpr std::int64_t K = 3;
 
 /// Options of all operations.
 struct Options {
@@ -85,26 +87,27 @@ void add_convolutions(Cases& cases) {
                            {.padding = {2, 1}, .dilation = {2, 3}, .kernel = {3, 2}},
                            {.stride = 2, .padding = 1, .kernel = 3, .groups = 4},
                            {.stride = 2, .padding = 3, .kernel = 7}}) {
-    cases.add(to_text("conv2d.", number++), o, {1, 2, 9, 8, 4}, {1, 8, o.kernel.height, o.kernel.width, 4 / o.groups},
-              {1, 8}, [&](const auto& x, const auto& w, const auto& b) {
+    cases.add(to_text("conv2d.", number), o, {K, 2, 9, 8, 4},
+              {number++ % 2 ? K : 1, 8, o.kernel.height, o.kernel.width, 4 / o.groups}, {K, 8},
+              [&](const auto& x, const auto& w, const auto& b) {
                 return conv2d(x, w, b, {o.stride, o.padding, o.dilation, o.groups});
               });
   }
   for (const Options& o : {Options{.kernel = 3},
                            {.stride = {2, 3}, .padding = {1, 0}, .output_padding = {1, 2}, .kernel = {3, 2}},
                            {.stride = 3, .dilation = 2, .output_padding = {0, 2}, .kernel = 3, .groups = 2}}) {
-    cases.add(to_text("conv_transpose2d.", number++), o, {1, 2, 4, 5, 4},
-              {1, 4, o.kernel.height, o.kernel.width, 6 / o.groups}, {1, 6},
+    cases.add(to_text("conv_transpose2d.", number), o, {K, 2, 4, 5, 4},
+              {number++ % 2 ? K : 1, 4, o.kernel.height, o.kernel.width, 6 / o.groups}, {K, 6},
               [&](const auto& x, const auto& w, const auto& b) {
                 return conv_transpose2d(x, w, b, {o.stride, o.padding, o.output_padding, o.dilation, o.groups});
               });
   }
   const Options o{.stride = {1, 2}, .padding = {0, 2}, .dilation = {1, 2}, .kernel = {1, 3}, .groups = 2};
-  cases.add("conv1d.0", o, {1, 2, 9, 4}, {1, 6, 3, 2}, {1, 6}, [&](const auto& x, const auto& w, const auto& b) {
+  cases.add("conv1d.0", o, {K, 2, 9, 4}, {K, 6, 3, 2}, {1, 6}, [&](const auto& x, const auto& w, const auto& b) {
     return conv1d(x, w, b, {.stride = 2, .padding = 2, .dilation = 2, .groups = 2});
   });
   const Options more{.stride = {1, 3}, .padding = {0, 1}, .output_padding = {0, 2}, .kernel = {1, 4}};
-  cases.add("conv_transpose1d.0", more, {1, 2, 5, 4}, {1, 4, 4, 3}, {1, 3},
+  cases.add("conv_transpose1d.0", more, {K, 2, 5, 4}, {1, 4, 4, 3}, {K, 3},
             [&](const auto& x, const auto& w, const auto& b) {
               return conv_transpose1d(x, w, b, {.stride = 3, .padding = 1, .output_padding = 2});
             });
@@ -119,7 +122,7 @@ void add_poolings(Cases& cases) {
                              {.stride = 2, .padding = {1, 0}, .kernel = {3, 2}, .ceil_mode = true},
                              {.stride = 3, .padding = 1, .kernel = 2, .ceil_mode = true},
                              {.stride = 2, .padding = 1, .kernel = 3, .ceil_mode = true, .count_include_pad = false}}) {
-      const Shape x{1, 2, size, size + 2, 3}, none{1, 0};
+      const Shape x{K, 2, size, size + 2, 3}, none{1, 0};
       cases.add(to_text("max_pool2d.", number), o, x, none, none, [&](const auto& in, const auto&, const auto&) {
         return max_pool2d(in, {o.kernel, o.stride, o.padding, o.ceil_mode});
       });
@@ -128,7 +131,7 @@ void add_poolings(Cases& cases) {
       });
     }
   for (const PerAxis output : {PerAxis(1), PerAxis(3, 2), PerAxis(7, 11)})
-    cases.add(to_text("adaptive_average_pool2d.", number++), {.kernel = output}, {1, 2, 7, 8, 3}, {1, 0}, {1, 0},
+    cases.add(to_text("adaptive_average_pool2d.", number++), {.kernel = output}, {K, 2, 7, 8, 3}, {1, 0}, {1, 0},
               [&](const auto& in, const auto&, const auto&) { return adaptive_average_pool2d(in, output); });
 }
 

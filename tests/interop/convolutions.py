@@ -1,4 +1,5 @@
-"""Checks lpw's convolutions and poolings, values and gradients, against PyTorch's of the same inputs.
+"""Checks lpw's convolutions and poolings, values and gradients, against PyTorch's of the same inputs, member after
+member.
 
   convolutions.py PROGRAM   PROGRAM is made from convolutions.cpp
 
@@ -23,8 +24,7 @@ TOLERANCE = 1e-10
 
 
 def channels_first(tensor):
-    """[..., C] of a member or a kernel -> PyTorch's order: [1, B, ..., C] -> [B, C, ...]."""
-    tensor = tensor.squeeze(0)
+    """A member's input or kernel in PyTorch's order: [B, ..., C] -> [B, C, ...]."""
     return tensor.movedim(-1, 1).contiguous() if tensor.dim() > 2 else tensor
 
 
@@ -55,15 +55,19 @@ def main():
     bad = 0
     for case in cases:
         part = lambda name: content[f"{case}.{name}"]
-        operands = [channels_first(part(name)).requires_grad_() for name in ("x", "weight", "bias")]
-        y = computed(case.split(".")[0], part("options"), *operands)
-        y.backward(channels_first(part("dy")))
+        operands = [part(name).requires_grad_() for name in ("x", "weight", "bias")]
+        of_members = []
+        for k in range(len(part("x"))):
+            own = [channels_first(operand[k % len(operand)]) for operand in operands]
+            of_members.append(computed(case.split(".")[0], part("options"), *own).movedim(1, -1))
+        y = torch.stack(of_members)
+        y.backward(part("dy"))
         found = {
             "y": y.detach(),
             **{f"d{name}": operand.grad for name, operand in zip(("x", "weight", "bias"), operands)},
         }
         for name, tensor in found.items():
-            expected = channels_first(part(name))
+            expected = part(name)
             if tensor is None:  # a pooling has no weight
                 continue
             far = float((tensor - expected).abs().max()) if tensor.shape == expected.shape else float("inf")

@@ -29,6 +29,8 @@
 #include <lpw/late_phase/release.hpp>
 #include <lpw/models/language_model.hpp>
 #include <lpw/models/wide_resnet.hpp>
+#include <lpw/nn/activation.hpp>
+#include <lpw/nn/sequential.hpp>
 
 using namespace lpw;
 
@@ -218,6 +220,12 @@ void add_images(Exports& exports) {
   put("elementwise", {}, [](const auto&, const Value& x) {
     const auto gates = mul(silu(gelu(x)), add(gelu(x, {.tanh = true}), affine(tanh(x), {.scale = 2, .shift = -0.5})));
     return div(sub(gates, log(exp(x))), sqrt(affine(sigmoid(x), {.shift = 1})));
+  });
+  put("modules", {{4, 72}}, [](const auto& w, const Value& x) {
+    nn::Sequential body{nn::Gelu<float, Cpu>(), nn::MaxPool2d<float, Cpu>(), nn::Tanh<float, Cpu>(),
+                        nn::Flatten<float, Cpu>()};
+    nn::Sequential last{nn::Silu<float, Cpu>(), nn::Sigmoid<float, Cpu>()};
+    return last.forward(linear(body.forward(x), w[0]));
   });
   put("squeeze", {{6, 6}}, [](const auto& w, const Value& x) {
     return mul(relu(x), sigmoid(linear(global_average_pool(x), w[0])), {.over = {2, 3}});

@@ -1,5 +1,6 @@
 #include <lpw/metrics/likelihood.hpp>
 
+#include <algorithm>
 #include <limits>
 #include <vector>
 
@@ -71,6 +72,41 @@ TEST_CASE("log-likelihoods are the same bits on any number of threads") {
     const auto found = log_likelihoods(logits, labels);
     return std::vector<double>(found.data(), found.data() + found.size());
   }));
+}
+
+TEST_CASE("what members say of labels is what log_likelihoods and softmax say, and their sum what the ensemble does") {
+  const std::int64_t rows = 40, classes = 7, members = 3;
+  const auto labels = labels_of(rows, classes);
+  auto logits = normal_tensor<double>({members, rows, classes}, Philox(4, Stream::test, 0), 2);
+  for (std::int64_t c = 0; c < classes; ++c) logits.row(1)[c] = 0;  // all are the largest; the label is the first
+  auto sums = zeros<double, Cpu>({rows, classes});
+  const auto found = label_scores(logits, labels, &sums);
+  REQUIRE(found.shape() == Shape{members, 3, rows});
+  CHECK(values_of(label_scores(logits, labels)) == values_of(found));
+  auto expected = zeros<double, Cpu>({rows, classes});
+  for (std::int64_t k = 0; k < members; ++k) {
+    const auto member = logits.rows(k, 1).reshaped({rows, classes});
+    const auto softmax = softmax_rows(member);
+    const auto likelihoods = log_likelihoods(member, labels);
+    for (std::int64_t i = 0; i < rows; ++i) {
+      const double* best = std::max_element(softmax.row(i), softmax.row(i) + classes);
+      CHECK(found.row(k)[i] == likelihoods.data()[i]);
+      CHECK_THAT(found.row(k)[rows + i], WithinAbs(*best, 1e-15));  // roundings of numbers up to 1
+      CHECK(found.row(k)[2 * rows + i] == (best - softmax.row(i) == labels.data()[i]));
+      for (std::int64_t c = 0; c < classes; ++c) expected.row(i)[c] += softmax.row(i)[c];
+    }
+  }
+  CHECK(distance(sums, expected) <= 1e-14);
+  const auto together = ensemble_confidences(sums, members, labels);
+  for (std::int64_t i = 0; i < rows; ++i) {
+    const double* best = std::max_element(sums.row(i), sums.row(i) + classes);
+    CHECK(together.row(0)[i] == *best / 3);
+    CHECK(together.row(1)[i] == (best - sums.row(i) == labels.data()[i]));
+  }
+  Tensor<double, Cpu> others({rows, classes + 1});
+  CHECK(contains(message_of<ShapeError>([&] { (void)label_scores(logits, labels, &others); }), "sums"));
+  CHECK_THROWS_AS(label_scores(logits.rows(0, 1).reshaped({rows, classes}), labels), ShapeError);
+  CHECK_THROWS_AS(ensemble_confidences(sums, members, labels_of(3, 5)), ShapeError);
 }
 
 TEST_CASE("the ensemble of one member scores what the member does, bit for bit, however unlikely a label was") {

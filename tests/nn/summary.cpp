@@ -83,6 +83,20 @@ TEST_CASE("summary: products with a parameter, on either side", "[nn]") {
   CHECK(count(false, {1, 2, 5, 7}, {1, 2, 3, 5}) == 210);
 }
 
+TEST_CASE("summary: products of activations, of one member's samples, in a line of their own", "[nn]") {
+  Product product{true, lpw::nn::Parameter<float, Cpu>(lpw::zeros<float, Cpu>({1, 2, 4, 5}))};
+  const std::int64_t members = GENERATE(1, 3);
+  const auto all = summary(product, [&](const lpw::Tape& tape) {
+    const auto y = product.forward(tape.input(lpw::zeros<float, Cpu>({members, 2, 5, 3})));  // [K 2 4 3]
+    return matmul(matmul(y, y, {.transpose_b = true}), y);
+  });
+  CHECK(all.layers.size() == 2);
+  CHECK(layer(all, "(network)").multiply_adds == 2 * 60);
+  CHECK(layer(all, "(activations)").multiply_adds == 2 * 4 * 3 * 4 + 2 * 4 * 4 * 3);
+  CHECK(all.total(&LayerSummary::multiply_adds) == 120 + 192);
+  CHECK(contains(all.text(), "\n(activations)  matmul "));
+}
+
 TEST_CASE("summary: layers, their weights, outputs and multiply-adds of one sample", "[nn]") {
   SmallNet<float> network;
   const auto all = summary(network, Shape{8, 8, 3});

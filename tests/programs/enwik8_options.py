@@ -121,8 +121,9 @@ def keeps(folder):
 def scores(folder):
     """What is in summary.json and metrics.csv is what was printed; late-phase weights are saved folded into a plain
     network."""
-    printed, _ = train(folder / "run", *TINY)
+    printed, _ = train(folder / "run", *TINY, "--eval-ensemble")
     found = summary(folder / "run")
+    names = ["valid_bpc", "test_bpc", "valid_ece", "test_ece"]
     for row, what in {
         "before release": "before_release",
         "ensemble of members": "ensemble",
@@ -130,15 +131,27 @@ def scores(folder):
         "collapsed (parameters)": "collapsed_parameters",
     }.items():
         check(
-            table(printed)[row] == [round(found[f"{part}_bpc_{what}"], 4) for part in ["valid", "test"]],
-            f"{row}: {found}\n{printed}",
+            table(printed)[row] == [round(found[f"{name}_{what}"], 4) for name in names], f"{row}: {found}\n{printed}"
         )
     check(len(found["valid_bpc_members"]) == len(found["test_bpc_members"]) == 3, found)
     check(found["test_bpc_collapsed"] < found["test_bpc_before_release"] < 4, found)
     rows = metrics(folder / "run")
     check([row["phase"] for row in rows] == ["base", "base", "late", "late"], rows)
-    check(float(rows[-1]["valid_bpc"]) == float(f"{found['valid_bpc_collapsed']:.9g}"), f"{rows[-1]} but {found}")
+    for name in ["valid_bpc", "valid_ece"]:
+        for column, what in {name: f"{name}_collapsed", f"{name}_ensemble": f"{name}_ensemble"}.items():
+            check(float(rows[-1][column]) == float(f"{found[what]:.9g}"), f"{column}: {rows[-1]} but {found}")
+    check([bool(row["valid_bpc_ensemble"]) for row in rows] == [False, False, True, True], rows)
     check(all(abs(float(row["train_bpc"]) - float(row["train_loss"]) / math.log(2)) < 1e-6 for row in rows), rows)
+
+
+def ensembles_that_are_not_scored(folder):
+    """--eval-ensemble is refused where it would do nothing."""
+    for more, why in [
+        (["--members", 1], "one member has no weights of its own"),
+        (["--serve", "ensemble"], "the ensemble is scored in any case"),
+        (["--release-epoch", 2], "no members are released before the last epoch ends"),
+    ]:
+        refused(*RUN, "--eval-ensemble", *more, says=["--eval-ensemble does nothing here: ", why])
 
 
 def one_member(folder):
@@ -316,6 +329,7 @@ main(
     changes,
     keeps,
     scores,
+    ensembles_that_are_not_scored,
     one_member,
     evaluation,
     evaluation_by_held_out_text,

@@ -140,6 +140,7 @@ NAMES = {
 }[NAME]
 FLAGS = (
     {"resume", "dry-run", "deterministic", "convert", "sam-adaptive", "best", "tensorboard", "release-one"}
+    | {"eval-ensemble"}
     if TRAINER
     else set()
 ) | {"enwik8": {"embedding-factors"}, "evaluate": {"convert", "deterministic"}}.get(NAME, set())

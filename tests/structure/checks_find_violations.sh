@@ -100,9 +100,37 @@ done
 rm -r "$headers"
 
 if ! command -v python3 >/dev/null; then
-  echo "SKIPPED: primitives, operations, options, questions and standard_headers, for want of python3"
+  echo "SKIPPED: primitives, operations, options, commands and standard_headers, for want of python3"
   exit $((failed ? 1 : 77))
 fi
+
+plant docs/command-line.md '## cifar' '| `--out TEXT` | | folder |' '## enwik8' '| `--hidden INT` | `5` | units |'
+plant scripts/draw.sh '# Usage: scripts/draw.sh [--scale N] FILE'
+plant CMakePresets.json '{"configurePresets": [{"name": "base", "hidden": true}, {"name": "release"}]}'
+plant README.md 'See `scripts/draw.sh --scale 2 X`, `cifar --out a` and `--hidden`.' '```sh' \
+  'cmake --preset release && cmake --build --preset release --target cifar  # gone' 'export A=$(pkg-config --libs x)' \
+  'mpirun -n 2 build/release/examples/cifar \' '  --out docs/RUN' 'scripts/draw.sh docs/command-line.md' '```'
+expect_clean commands
+try_command() {  # try_command COMMAND MESSAGE
+  plant docs/page.md '```sh' "$1" '```'
+  expect_violation commands "docs/page.md:2: $2"
+  unplant docs/page.md
+}
+try_command 'build/release/examples/cifar --hidden 5' 'build/release/examples/cifar has no option --hidden'
+try_command 'mpirun -n 2 build/release/examples/cifar --hidden 5' 'build/release/examples/cifar has no option --hidden'
+try_command 'cifar --out x | scripts/draw.sh --out x' 'scripts/draw.sh has no option --out'
+try_command 'build/gone/examples/cifar' 'build/gone/examples/cifar: there is no preset gone'
+try_command 'cmake --build --preset base' 'there is no preset base'
+try_command 'cmake --build --preset release --target gone' 'there is no target gone'
+try_command 'build/release/examples/gone' 'build/release/examples/gone: there is no such program'
+try_command 'scripts/gone.sh' 'scripts/gone.sh: there is no such program or script'
+try_command 'gone' 'gone: there is no such program or script'
+try_command 'cifar --out docs/gone.md' 'docs/gone.md does not exist'
+plant docs/page.md 'Call' '`cifar --hidden 5` or `scripts/draw.sh --wide`, with `--gone`.'
+expect_violation commands 'docs/page.md:2: cifar has no option --hidden'
+expect_violation commands 'docs/page.md:2: scripts/draw.sh has no option --wide'
+expect_violation commands 'docs/page.md:2: --gone: nothing here has such an option'
+for page in docs/page.md docs/command-line.md scripts/draw.sh CMakePresets.json README.md; do unplant $page; done
 
 expect_clean standard_headers
 # try_header TEXT LINE...: what standard_headers says of a header of these lines.

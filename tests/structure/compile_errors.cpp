@@ -1,6 +1,7 @@
 // Mistakes that must not compile, with the line that says why: compile_errors.sh holds the compiler's output to it. One
 // type for each mistake, since a compiler complains once of each.
 #include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/elementwise_loss.hpp>
 #include <lpw/data/batch_loader.hpp>
 #include <lpw/data/one_hot.hpp>
 #include <lpw/distributed/members.hpp>
@@ -140,6 +141,11 @@ void what_gives_no_tensors() {
 void texts(lpw::nn::Linear<float, lpw::Cpu>& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer) {
   lpw::release(network, {.members = 3, .late = "rank1"});
   optimizer.step(lpw::optim::Time{}, "cosine");
+}
+
+void reductions(const lpw::Variable<float, lpw::Cpu>& x, const lpw::Tensor<float, lpw::Cpu>& y) {
+  static_cast<void>(lpw::mse_loss(x, y, {.reduction = "none"}));
+  static_cast<void>(lpw::cross_entropy(x, y, {.reduction = "sum"}));
 }
 
 void labels_of_another_type(const lpw::Variable<float, lpw::Cpu>& logits, const lpw::Tensor<float, lpw::Cpu>& p,

@@ -21,6 +21,7 @@ tensors+="whose tensors() ties them together; lpw::tensor_of makes one of a std:
 late="lpw: late-phase weights are chosen by groups, lpw::Group::rank_one, or by a text that lpw::Selectors::parse reads"
 schedule="lpw: a schedule is a curve, lpw::optim::Cosine{200}, or of a text that "
 schedule+="lpw::optim::parse_schedule(text, learning_rate, epochs) reads"
+reduction="lpw: a reduction is lpw::Reduction::mean or lpw::Reduction::samples, no text"
 labels="lpw: labels are std::int32_t, lpw::Tensor<std::int32_t, Device>"
 task="lpw: this is no task for that network; lpw/train/task.hpp says what one has to have"
 
@@ -48,6 +49,7 @@ expect 1 "$call"
 expect 2 "$tensors"
 expect 1 "$late"
 expect 1 "$schedule"
+expect 2 "$reduction"
 expect 3 "$labels"
 ! grep -E 'no (viable|matching)' <<<"$errors" || { echo "more than a line"; failed=1; }
 [[ $(head -1 <<<"$errors") == *"$module"* ]] || { echo "the first error is another"; failed=1; }

@@ -8,6 +8,7 @@
 #include <lpw/cpu/softmax.hpp>
 #include <lpw/late_phase/collapse.hpp>
 #include <lpw/late_phase/release.hpp>
+#include <lpw/metrics/evaluation.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/train/trainer.hpp>
 
@@ -238,6 +239,18 @@ TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits 
       const auto logits = network.forward(Tape::evaluation({k, 1}).input(stream), states).logits.value();
       probabilities.push_back(softmax_rows(logits.reshaped({length, 256})));
     }
+    const auto labels = stream.reshaped({length}).rows(1, length - 1);
+    metrics::Evaluator of_ensemble;
+    Tensor<double, Cpu> mean = zeros<double, Cpu>({length - 1, 256});
+    for (std::size_t k = 0; k < probabilities.size(); ++k) {
+      metrics::Evaluator of_member;
+      of_member.add(probabilities[k].rows(0, length - 1), labels);
+      CHECK(found.members[k][2 + score].first == (score == 0 ? "valid_ece" : "test_ece"));
+      CHECK_THAT(found.members[k][2 + score].second, WithinAbs(of_member.result().ece, 1e-11));  // as below
+      for (std::int64_t i = 0; i < mean.size(); ++i) mean.data()[i] += probabilities[k].data()[i] / members;
+    }
+    of_ensemble.add(mean, labels);
+    CHECK_THAT(found.ensemble[2 + score].second, WithinAbs(of_ensemble.result().ece, 1e-11));
     for (std::int64_t t = 0; t + 1 < length; ++t) {
       double sum = 0;
       for (std::size_t k = 0; k < probabilities.size(); ++k) {
@@ -259,6 +272,7 @@ TEST_CASE("a text is scored as a whole, by members, their ensemble, and in bits 
   auto plain = collapsed(network);
   CHECK(task.epoch_scores(plain).front().second == task.evaluate(plain).front().second);
   CHECK(task.evaluate_members(plain).members.front() == task.evaluate(plain));
+  CHECK(task.epoch_scores(network) == Scores{found.ensemble[0], found.ensemble[2]});
 }
 
 TEST_CASE("the ensemble of several networks of text predicts the mean of their probabilities") {
@@ -276,7 +290,7 @@ TEST_CASE("the ensemble of several networks of text predicts the mean of their p
     });
   }
   const Scores expected = task.evaluate_members(network).ensemble, found = task.evaluate_networks(networks);
-  for (std::size_t score = 0; score < 2; ++score)  // sums of 2e4 terms, each product of which rounds in its own order
+  for (std::size_t score = 0; score < 4; ++score)  // sums of 2e4 terms, each product of which rounds in its own order
     CHECK_THAT(found[score].second, WithinAbs(expected[score].second, 1e-11));
   networks.erase(networks.begin() + 1, networks.end());
   CHECK(task.evaluate_networks(networks) == task.evaluate(networks.front()));
@@ -336,7 +350,10 @@ TEST_CASE("a language model is trained, released, averaged and collapsed") {
   CHECK(contains(run.display.text(), "averaging: the mean of 1 weights\n"));
   const auto summary = nlohmann::json::parse(file_after(folder, "summary.json"));
   CHECK(summary["valid_bpc_members"].size() == 3);
-  CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network).back().second);
+  CHECK(summary["test_bpc_collapsed"].get<double>() == run.task.evaluate(run.network)[1].second);
+  CHECK(summary["test_ece_members"].size() == 3);
+  CHECK(history.back().scores.size() == 1);
+  CHECK(history.back().scores.front().first == "valid_ece");
   CHECK(file_after(folder, "metrics.csv")
             .starts_with("epoch,phase,learning_rate,late_learning_rate,train_loss,train_bpc,valid_bpc,epoch_"
                          "seconds,seconds,samples_forward,"));

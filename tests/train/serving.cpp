@@ -327,7 +327,7 @@ TEST_CASE("snapshots of a schedule in iterations whose first cycle ends after th
   CHECK(contains(refusal(10 + 3 * 4 + 1, early), "the run's 22 iterations"));
 }
 
-TEST_CASE("an epoch's row has all scores of the collapsed network, and those of an ensemble that is served") {
+TEST_CASE("an epoch's row has all scores of the collapsed network, and of an ensemble that is served or asked for") {
   const auto last = [](ServedRun& run, const std::filesystem::path& path) {
     REQUIRE(run.train(path) == 0);
     return run.trainer.progress().history.back().scores;
@@ -347,6 +347,11 @@ TEST_CASE("an epoch's row has all scores of the collapsed network, and those of 
     CHECK(found[i].second == summary.at(i < 2 ? names[i] + "_collapsed" : names[i]).get<double>());
   }
   CHECK(served.trainer.progress().history.front().scores.size() == 2);  // before release
+  TrainOptions beside = serving({});
+  beside.eval_ensemble = true;
+  ServedRun scored(beside);
+  CHECK(last(scored, folder / "scored") == found);  // and the collapsed network is served
+  CHECK(summary_in(folder / "scored")["served"] == "collapsed");
 }
 
 TEST_CASE("snapshots and what each epoch scores are of the kind of collapse that is asked for") {

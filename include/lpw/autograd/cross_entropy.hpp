@@ -21,7 +21,7 @@ struct CrossEntropyOptions {
   double label_smoothing = 0;                               // s in [0, 1]
   Tensor<W, D> class_weights = {};                          // w [classes], not negative; empty: ones
   std::optional<std::int32_t> ignore_index = std::nullopt;  // samples of this label are left out
-  Reduction reduction = Reduction::mean;                    // whether the mean is wanted, or each sample's loss
+  ReductionOption reduction = Reduction::mean;              // whether the mean is wanted, or each sample's loss
 };
 
 namespace detail {

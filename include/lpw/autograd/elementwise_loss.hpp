@@ -9,14 +9,14 @@ namespace lpw::inline LPW_ABI {
 
 /// See mse_loss and l1_loss.
 struct LossOptions {
-  Reduction reduction = Reduction::mean;  // whether the mean is wanted, or each sample's loss
+  ReductionOption reduction = Reduction::mean;  // whether the mean is wanted, or each sample's loss
 };
 
 /// See binary_cross_entropy_with_logits.
 template <class W, class D>
 struct BinaryCrossEntropyOptions {
-  Tensor<W, D> positive_weight = {};      // [columns of the last axis]: what positive targets weigh; empty: as much
-  Reduction reduction = Reduction::mean;  // whether the mean is wanted, or each sample's loss
+  Tensor<W, D> positive_weight = {};  // [columns of the last axis]: what positive targets weigh; empty: as much
+  ReductionOption reduction = Reduction::mean;  // whether the mean is wanted, or each sample's loss
 };
 
 namespace detail {

@@ -8,7 +8,7 @@ namespace lpw::inline LPW_ABI {
 
 /// See kl_divergence.
 struct KlDivergenceOptions {
-  Reduction reduction = Reduction::mean;  // whether the mean is wanted, or each sample's divergence
+  ReductionOption reduction = Reduction::mean;  // whether the mean is wanted, or each sample's divergence
 };
 
 /// KL(softmax(p) || softmax(q)) = sum_c P_c (log P_c - log Q_c) >= 0 of logits p and q [K, B, classes]: the mean over

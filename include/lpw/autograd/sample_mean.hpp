@@ -2,6 +2,9 @@
 // but the plain cross-entropy, and of losses of one's own.
 #pragma once
 
+#include <string_view>
+#include <type_traits>
+
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/primitives/sample_mean.hpp>
 
@@ -10,6 +13,24 @@ namespace lpw::inline LPW_ABI {
 /// What a loss gives: each member's mean over its minibatch, [K], which backward takes the sum of (Algorithm 1), or the
 /// losses of the samples, [K, B], of which sample_mean makes that.
 enum class Reduction { mean, samples };
+
+/// A Reduction among a loss's options.
+class ReductionOption {
+ public:
+  /// Made of what it holds.
+  constexpr ReductionOption(Reduction reduction) : value_(reduction) {}
+  /// Ends the compilation with one line where a text is given, as in PyTorch.
+  template <class Text>
+    requires std::is_convertible_v<const Text&, std::string_view>
+  constexpr ReductionOption(const Text&) {
+    static_assert(std::is_void_v<Text>, "lpw: a reduction is lpw::Reduction::mean or lpw::Reduction::samples, no text");
+  }
+  /// Which of both.
+  constexpr operator Reduction() const { return value_; }
+
+ private:
+  Reduction value_ = Reduction::mean;
+};
 
 namespace detail {
 

@@ -92,9 +92,11 @@ void put_member(Item& from, Item& all, std::int64_t k, const Minibatch& minibatc
     auto& tensor = std::get<number>(tensors_of(from));
     auto row = std::get<number>(tensors_of(all)).rows(k, 1);
     const Shape shape = member_shape(tensor.shape(), minibatch.batch, number, minibatch).with(0, 1);
-    require<ShapeError>(shape == row.shape(), "loader: make_batch gave tensor ", number, " as ", tensor.shape(),
-                        " for member ", k, ", and as ", row.shape().slice(1, row.shape().rank()),
-                        " for the first; members' must be alike");
+    require<ShapeError>(
+        shape == row.shape(), "loader: make_batch gave tensor ", number, " as ", tensor.shape(), " for member ", k,
+        ", and as ", row.shape().slice(1, row.shape().rank()),
+        " for the first; members' must be alike: make the samples of one size, whichever are chosen, or "
+        "all members' at once, make_batch(const lpw::data::Minibatch&)");
     copy(tensor.reshaped(shape), row);
   });
 }

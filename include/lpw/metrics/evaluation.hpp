@@ -4,12 +4,12 @@
 #pragma once
 
 #include <algorithm>
-#include <array>
 #include <cmath>
 #include <concepts>
 #include <cstdint>
 #include <vector>
 
+#include <lpw/metrics/calibration.hpp>
 #include <lpw/metrics/probabilities.hpp>
 
 namespace lpw::inline LPW_ABI::metrics {
@@ -23,19 +23,9 @@ struct Evaluation {
   double brier = 0;  // sum over classes of (p - [class is the label])^2, in [0, 2] (Brier 1950)
 };
 
-/// A bin of a reliability diagram.
-struct ReliabilityBin {
-  std::int64_t count = 0;               // samples in the bin
-  double confidence = 0, accuracy = 0;  // means over its samples; 0 where there are none
-};
-
 /// Sums up batches; result() is their means.
 class Evaluator {
  public:
-  /// Bins of confidence for the calibration error, as Guo, Pleiss, Sun and Weinberger take them ("On calibration of
-  /// modern neural networks", 2017): bin m holds the samples with confidence in (m/15, (m+1)/15].
-  static constexpr int bins = 15;
-
   Evaluator() = default;
   /// With a label whose samples are left out.
   explicit Evaluator(const LabelOptions& options) : options_(options) {}
@@ -52,10 +42,7 @@ class Evaluator {
       const std::int32_t label = *labels.row(i);
       if (options_.ignore_index == label) continue;
       const T* best = std::max_element(row, row + classes);
-      Bin& bin = bins_[bin_of(static_cast<double>(*best))];
-      bin.count += 1;
-      bin.correct += best - row == label;
-      bin.confidence += static_cast<double>(*best);
+      calibration_.add(static_cast<double>(*best), best - row == label);
       const auto p = static_cast<double>(row[label]);
       log_likelihood_ += p > 0 ? std::log(p) : detail::smallest_log;
       for (std::int64_t c = 0; c < classes; ++c) {
@@ -71,47 +58,24 @@ class Evaluator {
     require_int32<I>();
   }
 
-  /// Over all samples added that count. ece = sum over bins of (samples / count) |accuracy - mean confidence|. Throws
-  /// Error if there were none.
+  /// Over all samples added that count. Throws Error if there were none.
   [[nodiscard]] Evaluation result() const {
-    std::int64_t count = 0, correct = 0;
-    double gap = 0;
-    for (const Bin& bin : bins_) {
-      count += bin.count;
-      correct += bin.correct;
-      gap += std::abs(static_cast<double>(bin.correct) - bin.confidence);
-    }
+    const std::int64_t count = calibration_.count();
     require<Error>(count > 0, "evaluation: no samples");
     const auto n = static_cast<double>(count);
     return {.count = count,
-            .accuracy = static_cast<double>(correct) / n,
+            .accuracy = static_cast<double>(calibration_.correct()) / n,
             .nll = -log_likelihood_ / n,
-            .ece = gap / n,
+            .ece = calibration_.error(),
             .brier = squares_ / n};
   }
 
   /// The bins of which ece is made, by confidence.
-  [[nodiscard]] std::vector<ReliabilityBin> reliability() const {
-    std::vector<ReliabilityBin> result;
-    for (const Bin& bin : bins_) {
-      const auto n = static_cast<double>(std::max<std::int64_t>(bin.count, 1));
-      result.push_back({bin.count, bin.confidence / n, static_cast<double>(bin.correct) / n});
-    }
-    return result;
-  }
+  [[nodiscard]] std::vector<ReliabilityBin> reliability() const { return calibration_.reliability(); }
 
  private:
-  struct Bin {
-    std::int64_t count = 0, correct = 0;
-    double confidence = 0;
-  };
-
-  static std::size_t bin_of(double confidence) {
-    return static_cast<std::size_t>(std::clamp(static_cast<int>(std::ceil(confidence * bins)) - 1, 0, bins - 1));
-  }
-
   LabelOptions options_;
-  std::array<Bin, bins> bins_{};
+  Calibration calibration_;
   double log_likelihood_ = 0, squares_ = 0;
 };
 

@@ -1,9 +1,11 @@
-// Modules without weights.
+// Modules without weights. Those of average pooling are in pooling.hpp.
 #pragma once
 
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
+#include <lpw/autograd/functions.hpp>
 #include <lpw/autograd/pooling.hpp>
+#include <lpw/autograd/reshape.hpp>
 
 namespace lpw::inline LPW_ABI::nn {
 
@@ -21,6 +23,49 @@ template <class T, class D>
 struct Relu : Stateless<T, D> {
   /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return relu(x); }
+};
+
+/// x Phi(x), or with `options.tanh` its approximation by tanh.
+template <class T, class D>
+struct Gelu : Stateless<T, D> {
+  /// By Phi, or by tanh.
+  explicit Gelu(GeluOptions o = {}) : options(o) {}
+  /// Any shape, which stays.
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return gelu(x, options); }
+  GeluOptions options;  // which of both
+};
+
+/// x / (1 + e^-x).
+template <class T, class D>
+struct Silu : Stateless<T, D> {
+  /// Any shape, which stays.
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return silu(x); }
+};
+
+/// 1 / (1 + e^-x).
+template <class T, class D>
+struct Sigmoid : Stateless<T, D> {
+  /// Any shape, which stays.
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return sigmoid(x); }
+};
+
+/// The hyperbolic tangent.
+template <class T, class D>
+struct Tanh : Stateless<T, D> {
+  /// Any shape, which stays.
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return tanh(x); }
+};
+
+/// Each sample's elements as one row, as a linear layer takes them: those of an image pixel after pixel, the channels
+/// of one together, where PyTorch's nn.Flatten has channel after channel.
+template <class T, class D>
+struct Flatten : Stateless<T, D> {
+  /// [K, B, ...] -> [K, B, F], in x's memory. Throws ShapeError for an x without axes behind those of the samples.
+  [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) {
+    const Shape& in = x.shape();
+    lpw::detail::require_axes("Flatten", "[K B ...]", in.rank() >= 3, in);
+    return reshape(x, {in[0], in[1], in.size_from(2)});
+  }
 };
 
 /// In training each element becomes 0 with probability rate, else x / (1 - rate).

@@ -19,7 +19,8 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A module with weights or statistics of its own, those of the modules in it apart.
+/// A module with weights or statistics of its own, those of the modules in it apart; or, as the last of all, the
+/// products that a pass makes of activations alone.
 struct LayerSummary {
   std::string name, type;            // "layer1.0.conv1", "Conv2d"; "(network)" for the network itself
   std::vector<Shape> shapes = {};    // of its weights, for one member
@@ -106,7 +107,10 @@ class TraceReader {
       const auto is_weight = [&](std::int64_t input) { return input < 0 || owner_.contains(input); };
       const auto first = std::find_if(operation.inputs.begin(), operation.inputs.end(),
                                       [&](std::int64_t input) { return owner_.contains(input); });
-      if (first == operation.inputs.end()) continue;
+      if (first == operation.inputs.end()) {
+        of_activations_.multiply_adds += multiply_adds(operation);
+        continue;
+      }
       const std::size_t layer = owner_.at(*first);
       if (std::all_of(operation.inputs.begin(), operation.inputs.end(), is_weight)) {
         owner_.emplace(operation.outputs[0], layer);
@@ -115,6 +119,7 @@ class TraceReader {
         count(operation, layers_[layer]);
       }
     }
+    if (of_activations_.multiply_adds > 0) layers_.push_back(of_activations_);
   }
 
  private:
@@ -129,28 +134,35 @@ class TraceReader {
   void count(const TracedOperation& operation, LayerSummary& layer) const {
     const Shape& y = shape(operation.outputs[0]);
     layer.output = of_sequence(operation) ? Shape{y[1], y[3], y[4]} : y.slice(1, y.rank());
+    layer.multiply_adds += multiply_adds(operation);
+  }
+
+  /// Of one member's samples.
+  [[nodiscard]] std::int64_t multiply_adds(const TracedOperation& operation) const {
     static const std::set<std::string_view> products{"conv2d", "conv2d_add", "conv_transpose2d", "linear", "lstm",
                                                      "gru",    "matmul"};
-    if (!products.contains(operation.name)) return;
-    if (operation.name == "matmul") {  // each number of the left factor meets a row of the right one
-      layer.multiply_adds += shape(operation.inputs[0]).size_from(1) * y[-1];
-      return;
-    }
+    if (!products.contains(operation.name)) return 0;
+    const Shape& y = shape(operation.outputs[0]);
+    // Each number of the left factor meets a row of the right one.
+    if (operation.name == "matmul") return shape(operation.inputs[0]).size_from(1) * y[-1];
     // Each place of the result reads the whole weight; of a transposed convolution each place of the input does.
     const Shape& read = operation.name == "conv_transpose2d" ? shape(operation.inputs[0]) : y;
     const std::int64_t places = read.size_from(1) / read[-1];
+    std::int64_t sum = 0;
     for (std::size_t i = 1; i < operation.inputs.size(); ++i) {
       const std::int64_t input = operation.inputs[i];
       if (input < 0 || !owner_.contains(input)) continue;
       const Shape& weight = shape(input);  // [1 or K, O, ..., C]
-      if (weight.rank() >= 3) layer.multiply_adds += places * weight.size_from(1);
+      if (weight.rank() >= 3) sum += places * weight.size_from(1);
     }
+    return sum;
   }
 
   const Trace& trace_;
   std::map<std::int64_t, std::size_t> owner_;  // of values: weights, by the layer that they are of
   std::set<std::int64_t> image_kernels_;       // of them those that are reshaped
   std::vector<LayerSummary>& layers_;
+  LayerSummary of_activations_{"(activations)", "matmul"};
 };
 
 /// Lines of cells, in columns; the first two and those with shapes to the left, numbers to the right.
@@ -219,9 +231,10 @@ inline void require_visited(const Trace& trace, const std::map<std::int64_t, std
 }  // namespace detail
 
 /// The same, and what each layer makes of a pass, run(tape), with the multiply-adds of its products with weights for
-/// one member's samples: those of convolutions, linear layers, recurrent ones and matmul; what norms, activations,
-/// look-ups and products of activations cost is not counted. It is run once, in evaluation. Throws as forward does, and
-/// Error where it reads a parameter that no visit() names.
+/// one member's samples: those of convolutions, linear layers, recurrent ones and matmul. Products of activations by
+/// matmul, as attention's, are counted as a last line, "(activations)", where there are any; what norms, activations,
+/// look-ups and arithmetic cost is not counted. It is run once, in evaluation. Throws as forward does, and Error where
+/// it reads a parameter that no visit() names.
 template <Visitable M, class Run>
   requires std::invocable<Run&, const Tape&>
 [[nodiscard]] Summary summary(M& network, Run&& run) {

@@ -147,7 +147,7 @@ class ImageClassification {
                false, [&](const Tensor<T, D>& images, std::uint32_t) { return predict_networks(networks, images); })
         .ensemble;
   }
-  /// Scores of a plain network on the test set, for the row of an epoch.
+  /// Scores of a network, or of its members' ensemble, on the test set, for the row of an epoch.
   [[nodiscard]] Scores epoch_scores(Network& network) const {
     const Evaluations test = evaluate_on(test_, by_members(network), [&](const Tensor<T, D>& images, std::uint32_t) {
       return predict_members(network, images);

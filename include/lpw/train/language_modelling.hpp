@@ -21,6 +21,7 @@
 #include <lpw/distributed/any_communicator.hpp>
 #include <lpw/io/named_tensors.hpp>
 #include <lpw/late_phase/dropout_samples.hpp>
+#include <lpw/metrics/calibration.hpp>
 #include <lpw/metrics/likelihood.hpp>
 #include <lpw/models/language_model.hpp>
 #include <lpw/nn/flat_weights.hpp>
@@ -135,10 +136,10 @@ class LanguageModelling {
     }
   }
 
-  /// Scores of the members of a network and of their ensemble, in bits per character of the validation and of the test
-  /// text. Throws Interrupted where a signal came.
+  /// Scores of the members of a network and of their ensemble on the validation and on the test text: bits per
+  /// character, and the calibration error of the predicted characters. Throws Interrupted where a signal came.
   [[nodiscard]] MemberScores evaluate_members(Network& network) const {
-    const Bits valid = bits({&network}, text_->valid), test = bits({&network}, text_->test);
+    const Predicted valid = predict({&network}, text_->valid), test = predict({&network}, text_->test);
     MemberScores result;
     for (std::size_t k = 0; k < valid.members.size(); ++k)
       result.members.push_back(scores(valid.members[k], test.members[k]));
@@ -151,17 +152,18 @@ class LanguageModelling {
   [[nodiscard]] Scores evaluate_networks(std::vector<Network>& networks) const {
     std::vector<Network*> all;
     for (Network& network : networks) all.push_back(&network);
-    return scores(bits(all, text_->valid).ensemble, bits(all, text_->test).ensemble);
+    return scores(predict(all, text_->valid).ensemble, predict(all, text_->test).ensemble);
   }
-  /// Bits per character of the validation text with a plain network.
+  /// Scores of a network, or of its members' ensemble, on the validation text.
   [[nodiscard]] Scores epoch_scores(Network& network) const {
-    return {{"valid_bpc", bits({&network}, text_->valid).ensemble}};
+    const TextScore valid = predict({&network}, text_->valid).ensemble;
+    return {{"valid_bpc", valid.bpc()}, {"valid_ece", valid.calibration.error()}};
   }
   /// Scores of so many dropout samples of a plain network together, each with states of its own.
   [[nodiscard]] Scores evaluate_dropout(Network& network, std::int64_t samples, const Philox& random) const {
     const Sampling sampling{samples, random};
-    return scores(bits({&network}, text_->valid, &sampling).ensemble,
-                  bits({&network}, text_->test, &sampling).ensemble);
+    return scores(predict({&network}, text_->valid, &sampling).ensemble,
+                  predict({&network}, text_->test, &sampling).ensemble);
   }
   /// How many characters an evaluation scores.
   [[nodiscard]] std::int64_t scored_samples() const { return std::ssize(text_->valid) + std::ssize(text_->test) - 2; }
@@ -173,8 +175,10 @@ class LanguageModelling {
   [[nodiscard]] std::vector<HeldOutScore> held_out_scores(Network& network) const {
     const std::int64_t characters = std::ssize(text_->held_out) - 1;
     std::vector<HeldOutScore> result;
-    for (const double bpc : bits({&network}, text_->held_out).members)
+    for (const TextScore& member : predict({&network}, text_->held_out).members) {
+      const double bpc = member.bpc();
       result.push_back({.loss = bpc * std::numbers::ln2, .metric = bpc, .quality = -bpc, .samples = characters});
+    }
     return result;
   }
   /// Calls f(tape, loss, samples) for every window of a pass of a plain network over the held-out or the training
@@ -255,10 +259,18 @@ class LanguageModelling {
     return all;
   }
 
-  /// Bits per character.
-  struct Bits {
-    std::vector<double> members;
-    double ensemble = 0;
+  /// Sums over the characters that a network, or an ensemble, has predicted.
+  struct TextScore {
+    double log_likelihood = 0;  // nats
+    metrics::Calibration calibration = {};
+
+    [[nodiscard]] double bpc() const {
+      return -log_likelihood / std::numbers::ln2 / static_cast<double>(calibration.count());
+    }
+  };
+  struct Predicted {
+    std::vector<TextScore> members;
+    TextScore ensemble = {};
   };
 
   /// Divides, since a product of options may be beyond any number.
@@ -277,7 +289,12 @@ class LanguageModelling {
   [[nodiscard]] std::int64_t sharing(std::int64_t members) const {
     return member_data() == data::MemberData::own ? members : 1;
   }
-  [[nodiscard]] static Scores scores(double valid, double test) { return {{"valid_bpc", valid}, {"test_bpc", test}}; }
+  [[nodiscard]] static Scores scores(const TextScore& valid, const TextScore& test) {
+    return {{"valid_bpc", valid.bpc()},
+            {"test_bpc", test.bpc()},
+            {"valid_ece", valid.calibration.error()},
+            {"test_ece", test.calibration.error()}};
+  }
 
   /// Zero states, where they lie if there are as many: a captured step goes on with what is there. The first step of
   /// other members makes them, which is never a captured one.
@@ -323,25 +340,31 @@ class LanguageModelling {
       return dropout_tape(sampling->random.later(window++ * dropout_steps(sampling->samples)), sample);
     }
 
-    /// Log-likelihoods of a window's targets by each member, [members, targets]; goes on behind it. Members of other
-    /// processes are among them.
+    /// Whether what it predicts is among the sums over processes: theirs that have the same members are once.
+    [[nodiscard]] bool counts(int rank) const {
+      const auto share = nn::member_share(*network);
+      return share ? share->part() == 0 : rank == 0;
+    }
+
+    /// What each member says of a window's targets (metrics::label_scores), [members, 3, targets]; goes on behind it.
+    /// Members of other processes are among them. Adds probabilities of those that are here to `sums`, which it makes
+    /// where they are empty, if not null.
     [[nodiscard]] Tensor<double, Cpu> read(const Tensor<std::int32_t, D>& inputs,
-                                           const Tensor<std::int32_t, D>& targets) {
+                                           const Tensor<std::int32_t, Cpu>& labels, Tensor<double, Cpu>* sums) {
       auto after = network->forward(tape().input(repeated(inputs, members)), states);
       states = std::move(after.states);
       const auto logits = to_host(after.logits.value());
-      const auto labels = to_host(repeated(targets, members));
-      const auto likelihoods =
-          metrics::log_likelihoods(logits.reshaped({labels.size(), logits.dim(2)}), labels.reshaped({labels.size()}))
-              .reshaped({members, targets.size()});
+      if (sums && sums->size() == 0) *sums = zeros<double, Cpu>({labels.size(), logits.dim(2)});
+      const auto scores = metrics::label_scores(logits, labels, sums);
       const auto share = nn::member_share(*network);
-      return share ? nn::all_rows(*share, likelihoods) : likelihoods;
+      return share ? nn::all_rows(*share, scores) : scores;
     }
   };
 
-  /// Of all members of all networks, and of all of them together; or of dropout samples of a plain one.
-  [[nodiscard]] Bits bits(const std::vector<Network*>& networks, const data::Text& text,
-                          const Sampling* sampling = nullptr) const {
+  /// What all members of all networks, and all of them together, predict of a text; or dropout samples of a plain
+  /// network.
+  [[nodiscard]] Predicted predict(const std::vector<Network*>& networks, const data::Text& text,
+                                  const Sampling* sampling = nullptr) const {
     const auto streams = std::clamp<std::int64_t>(std::ssize(text) / score_stream_bytes, 1, score_streams);
     const data::ReadMembers part = scored_part(networks, streams, sampling);
     std::vector<Reader> readers;
@@ -356,37 +379,61 @@ class LanguageModelling {
     }
     const auto scored = data::scored_streams(text, streams, score_past);
     data::TextLoader<D> loader(scored.text, std::max<std::int64_t>(score_pass_bytes / (most * streams), 1));
-    Bits sums{std::vector<double>(static_cast<std::size_t>(members))};
+    Predicted result{std::vector<TextScore>(to_size(members))};
     std::int64_t step = 0;
     for (const auto& [inputs, targets] : loader.epoch(part, streams)) {
       InterruptGuard::check();
-      Tensor<double, Cpu> likelihoods({members, targets.dim(1) * streams});
-      std::int64_t row = 0;
-      for (Reader& reader : readers) {
-        const auto read = of_all_streams(reader.read(inputs, targets), targets.dim(1), streams);
-        auto place = likelihoods.rows(row, read.dim(0));
-        copy(read, place);
-        row += read.dim(0);
-      }
+      const auto scores = window_scores(readers, members, streams, spread(networks), inputs, targets);
       for (std::int64_t k = 0; k < members; ++k)
-        sums.members[static_cast<std::size_t>(k)] += sum(likelihoods.rows(k, 1), step, scored.first);
-      sums.ensemble += sum(metrics::ensemble_log_likelihoods(likelihoods), step, scored.first);
+        add(result.members[to_size(k)], scores.row(k), step, scores.dim(2), scored.first);
+      add(result.ensemble, scores.row(members), step, scores.dim(2), scored.first);
       step += inputs.dim(1);
     }
-    const auto per_character = [&](double nats) {
-      return -nats / std::numbers::ln2 / static_cast<double>(std::ssize(text) - 1);
-    };
-    for (double& member : sums.members) member = per_character(member);
-    return {sums.members, per_character(sums.ensemble)};
+    return result;
   }
 
+  /// Of a window's targets in all streams, [T, B], what each member says (metrics::label_scores), and behind these what
+  /// all of them together do, [members + 1, 3, T B]. Of one the bits are the same.
+  [[nodiscard]] Tensor<double, Cpu> window_scores(std::vector<Reader>& readers, std::int64_t members,
+                                                  std::int64_t streams, bool over_processes,
+                                                  const Tensor<std::int32_t, D>& inputs,
+                                                  const Tensor<std::int32_t, D>& targets) const {
+    const std::int64_t steps = targets.dim(1), all = steps * streams;
+    const auto labels = to_host(targets).reshaped({targets.size()});
+    Tensor<double, Cpu> scores({members + 1, 3, all}), sums, others;
+    std::int64_t row = 0;
+    for (Reader& reader : readers) {
+      const bool counts = !over_processes || reader.counts(processes_->rank());
+      const auto read = reader.read(inputs, labels, members == 1 ? nullptr : counts ? &sums : &others);
+      const std::int64_t rows = read.dim(0);
+      const auto of_all = of_all_streams(read.reshaped({3 * rows, read.dim(2)}), steps, streams);
+      std::copy_n(of_all.data(), of_all.size(), scores.row(row));
+      row += rows;
+    }
+    if (members == 1) {
+      std::copy_n(scores.row(0), 3 * all, scores.row(1));
+      return scores;
+    }
+    if (sums.size() == 0) sums = zeros<double, Cpu>(others.shape());
+    if (over_processes) processes_->sum(std::span(sums.data(), to_size(sums.size())));
+    const auto confidences = of_all_streams(metrics::ensemble_confidences(sums, members, labels), steps, streams);
+    Tensor<double, Cpu> likelihoods({members, all});
+    for (std::int64_t k = 0; k < members; ++k) std::copy_n(scores.row(k), all, likelihoods.row(k));
+    std::copy_n(metrics::ensemble_log_likelihoods(likelihoods).data(), all, scores.row(members));
+    std::copy_n(confidences.data(), 2 * all, scores.row(members) + all);
+    return scores;
+  }
+
+  /// Whether several processes hold the members of one of the networks.
+  [[nodiscard]] static bool spread(const std::vector<Network*>& networks) {
+    return std::any_of(networks.begin(), networks.end(),
+                       [](Network* network) { return nn::member_share(*network) != nullptr; });
+  }
   /// The streams that this process scores: a part, where all processes have all networks whole. Dropout samples would
   /// be others.
   [[nodiscard]] data::ReadMembers scored_part(const std::vector<Network*>& networks, std::int64_t streams,
                                               const Sampling* sampling) const {
-    const bool spread = std::any_of(networks.begin(), networks.end(),
-                                    [](Network* network) { return nn::member_share(*network) != nullptr; });
-    if (spread || sampling || streams < processes_->size()) return 1;
+    if (spread(networks) || sampling || streams < processes_->size()) return 1;
     return data::ReadMembers::part_of_one(processes_->rank(), processes_->size());
   }
   /// From [K, steps x streams here] the same of all streams, in their order.
@@ -414,13 +461,15 @@ class LanguageModelling {
     nn::detail::copy_rows(row, result);
     return result;
   }
-  /// Of a window's values, in the order [T, B], those of steps that are scored; the window begins with `step`.
-  [[nodiscard]] static double sum(const Tensor<double, Cpu>& values, std::int64_t step,
-                                  const std::vector<std::int64_t>& first) {
-    double result = 0;
-    for (std::int64_t i = 0, streams = std::ssize(first); i < values.size(); ++i)
-      if (step + i / streams >= first[static_cast<std::size_t>(i % streams)]) result += values.data()[i];
-    return result;
+  /// Adds what is said of a window's targets, [3, T B] in the order [T, B], where a step is scored; the window begins
+  /// with `step`.
+  static void add(TextScore& score, const double* said, std::int64_t step, std::int64_t targets,
+                  const std::vector<std::int64_t>& first) {
+    for (std::int64_t i = 0, streams = std::ssize(first); i < targets; ++i) {
+      if (step + i / streams < first[to_size(i % streams)]) continue;
+      score.log_likelihood += said[i];
+      score.calibration.add(said[targets + i], said[2 * targets + i] > 0);
+    }
   }
 
   const data::TextParts* text_;

@@ -46,6 +46,7 @@ struct TrainOptions {
   std::uint64_t seed = 0;                                    // of all that is random
   std::int64_t eval_every =
       1;  // epochs from one scoring of the collapsed network to the next; the last epoch is always scored
+  bool eval_ensemble = false;      // the members' ensemble is scored beside it, as where that is what is served
   double checkpoint_minutes = 10;  // between checkpoints within an epoch; each epoch ends with one anyway
 
   // Over time.
@@ -83,6 +84,8 @@ struct TrainOptions {
   }
   /// Whether the network is scored after so many epochs.
   [[nodiscard]] bool scores_after(std::int64_t epoch) const { return epoch % eval_every == 0 || epoch == epochs; }
+  /// Whether the members' ensemble is scored beside it.
+  [[nodiscard]] bool scores_ensemble() const { return eval_ensemble || serving.served == Served::ensemble; }
   /// Whether a network is due for release after so many epochs and iterations.
   [[nodiscard]] bool due(std::int64_t epoch, std::int64_t step) const {
     return releases() && (release_step >= 0 ? step >= release_step : epoch >= release_epoch);

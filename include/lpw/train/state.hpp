@@ -48,7 +48,7 @@ struct EpochRecord {
   std::int64_t parameters_trained = 0, parameters_served = 0;
   std::optional<double> coefficient_learning_rate = {};  // of its last iteration; none: of no rates of their own
   /// Beside test_metric, under the names that summaries have: the collapsed network's test_nll, say, and where the
-  /// ensemble is what is served test_nll_ensemble. Empty after epochs that are not scored, and in rows of before.
+  /// ensemble is scored too test_nll_ensemble. Empty after epochs that are not scored, and in rows of before.
   Scores scores = {};
 };
 

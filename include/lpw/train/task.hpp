@@ -21,7 +21,9 @@ namespace lpw::inline LPW_ABI::train {
 ///   accumulate_gradient(network, tape, batch, outputs)   forward and backward for the tape's members
 ///   evaluate_members(network), evaluate(network)         scores of members and ensemble, and of a plain network
 ///   evaluate_networks(networks)         scores of the ensemble of several networks
-///   epoch_scores(network)               scores of a plain network for an epoch's row, the metric of its line first
+///   epoch_scores(network)               scores of a plain network, or of the members' ensemble, for an epoch's row,
+///   the
+///                                       metric of its line first
 /// and may have
 ///   notes()                             texts for the metadata of the network's file, by their names
 ///   inputs(batch)                       for networks with running statistics: what the network takes of a batch

@@ -234,18 +234,16 @@ class Trainer {
   }
 
   /// Scores of the network as it would be collapsed now, of which nothing is kept, the metric first; and where the
-  /// members' ensemble is what is served, its own.
+  /// members' ensemble is what is served, or is to be scored, its own.
   [[nodiscard]] Scores score_network() {
     Scores scores;
     {
       auto plain = collapsed_now(run_);
       scores = run_.task.epoch_scores(plain);
     }
-    if (run_.options.serving.served != Served::ensemble || run_.members() == 1) return scores;
-    const Scores ensemble = run_.task.evaluate_members(run_.network).ensemble;
-    for (std::size_t i = 0, plain = scores.size(); i < plain; ++i)
-      for (const auto& [name, value] : ensemble)
-        if (name == scores[i].first) scores.emplace_back(name + "_ensemble", value);
+    if (!run_.options.scores_ensemble() || run_.members() == 1) return scores;
+    for (const auto& [name, value] : run_.task.epoch_scores(run_.network))
+      scores.emplace_back(name + "_ensemble", value);
     return scores;
   }
 
