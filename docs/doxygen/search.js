@@ -43,7 +43,8 @@ function excerpt(text, question) {
   const stems = wordsOf(question).map((word) => word.slice(0, 5));
   const at = text.toLowerCase().search(new RegExp(`\\b(${stems.join("|")})`));
   const begin = at < 100 ? 0 : text.lastIndexOf(" ", at - 60) + 1;
-  return (begin > 0 ? "… " : "") + text.slice(begin, begin + 180);
+  const end = text.length - begin <= 180 ? text.length : text.lastIndexOf(" ", begin + 180);
+  return (begin > 0 ? "… " : "") + text.slice(begin, end) + (end < text.length ? " …" : "");
 }
 
 function loadScript(name, then) {

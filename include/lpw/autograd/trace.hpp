@@ -57,7 +57,7 @@ struct TracedValue {
     result,  // what an operation makes
   };
   Kind kind;          // where it comes from
-  Shape shape;        // [K, ...]
+  Shape shape;        // of the tensor
   std::string dtype;  // "F32", ...
   /// Of its first element; null for a Variable's, which may be another's or hold what a map is pending on.
   const void* memory;

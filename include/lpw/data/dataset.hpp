@@ -26,7 +26,7 @@ struct ImageSet {
   std::int64_t count = 0;                          // N
   std::int64_t height = 0, width = 0;              // in pixels
   std::int64_t channels = 0;                       // numbers of a pixel
-  int classes = 0;                                 // how many there are, whatever labels occur
+  int classes = 0;                                 // whatever labels occur
   std::vector<std::uint8_t> pixels;                // [N, H, W, C], or none where there is a source
   std::vector<std::int32_t> labels;                // [N], each in [0, classes)
   std::shared_ptr<const ImageSource> source = {};  // of N images of this size; null: they are in `pixels`

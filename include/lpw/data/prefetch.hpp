@@ -48,7 +48,7 @@ class Prefetch {
     Prefetch* range_;
   };
 
-  /// Begins with the first item. Throws Error where the system starts no thread.
+  /// Begins with the first item, unless depth is 0. Throws Error where the system starts no thread.
   Prefetch(std::int64_t count, std::function<Item(std::int64_t)> make, std::size_t depth = 2)
       : depth_(depth), remaining_(count) {
     if (depth == 0) {

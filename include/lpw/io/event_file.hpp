@@ -92,7 +92,7 @@ class EventFile {
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
   /// The run goes on with that step: TensorBoard forgets what other files hold of it and of later ones.
   void restart(std::int64_t step) { write(restart_event(detail::seconds_since_1970(), step)); }
-  /// Adds these values at a step, with the time of day. Throws FileError where it cannot be written.
+  /// Adds these values at a step, with the time of day; flush() says whether that failed.
   void add(std::int64_t step, const std::vector<EventScalar>& scalars) {
     write(scalar_event(detail::seconds_since_1970(), step, scalars));
   }

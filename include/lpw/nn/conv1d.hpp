@@ -8,12 +8,11 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A convolution along sequences: channels, then the kernel's length, stride, padding and dilation. Without a bias
-/// unless asked for, as Conv2d.
+/// A convolution along sequences. Without a bias unless asked for, as Conv2d.
 struct Conv1dShape {
   std::int64_t in_channels, out_channels;  // of input and output
-  std::int64_t kernel_size = 3;            // along the sequence
-  std::int64_t stride = 1;                 // in elements
+  std::int64_t kernel_size = 3;            // elements of the kernel
+  std::int64_t stride = 1;                 // elements from one window to the next
   std::int64_t padding = 0;                // zeros on either side
   std::int64_t dilation = 1;               // distance between elements that a kernel reads
   std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own

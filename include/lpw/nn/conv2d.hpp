@@ -27,13 +27,12 @@ inline void check_convolution(const char* name, std::int64_t in_channels, std::i
 
 }  // namespace detail
 
-/// A convolution: channels, then in pixels along each axis (one number is both) the kernel's size, stride, padding and
-/// dilation. Depthwise with as many groups as channels. Without a bias unless asked for: a batch norm follows or
+/// A convolution; depthwise with as many groups as channels. Without a bias unless asked for: a batch norm follows or
 /// precedes it in the networks here.
 struct Conv2dShape {
   std::int64_t in_channels, out_channels;  // of input and output
-  PerAxis kernel_size = 3;                 // along height and width, as what follows
-  PerAxis stride = 1;                      // in pixels
+  PerAxis kernel_size = 3;                 // pixels along height and width, one number for both, as what follows
+  PerAxis stride = 1;                      // from one window to the next
   PerAxis padding = 0;                     // zeros on every side
   PerAxis dilation = 1;                    // distance between pixels that a kernel reads
   std::int64_t groups = 1;                 // into which channels are parted, each convolved with its own

@@ -8,11 +8,10 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A transposed convolution along sequences: channels, then the kernel's length, stride, padding, what the result is
-/// longer by, and dilation. Without a bias unless asked for, as Conv2d.
+/// A transposed convolution along sequences. Without a bias unless asked for, as Conv2d.
 struct ConvTranspose1dShape {
   std::int64_t in_channels, out_channels;  // of input and output
-  std::int64_t kernel_size = 3;            // along the sequence
+  std::int64_t kernel_size = 3;            // elements of the kernel
   std::int64_t stride = 1;                 // between the places of two input elements in the result
   std::int64_t padding = 0;                // elements that are cut off on either side of the result
   std::int64_t output_padding = 0;         // elements that the result is longer by

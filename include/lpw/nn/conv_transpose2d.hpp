@@ -8,11 +8,10 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A transposed convolution: channels, then along each axis (one number is both) the kernel's size, stride, padding,
-/// what the result is larger by, and dilation. Without a bias unless asked for, as Conv2d.
+/// A transposed convolution. Without a bias unless asked for, as Conv2d.
 struct ConvTranspose2dShape {
   std::int64_t in_channels, out_channels;  // of input and output
-  PerAxis kernel_size = 3;                 // along height and width, as what follows
+  PerAxis kernel_size = 3;                 // pixels along height and width, one number for both, as what follows
   PerAxis stride = 1;                      // between the places of two input pixels in the result
   PerAxis padding = 0;                     // pixels that are cut off on every side of the result
   PerAxis output_padding = 0;              // pixels that the result is larger by

@@ -35,7 +35,7 @@ struct Segment {
 /// The stores of a network, and which weight lies where in them.
 template <class W, class D>
 struct FlatWeights : Store {
-  std::int64_t members = 1;       // K, of which the members here where other processes have the rest
+  std::int64_t members = 1;       // K, or the members here where other processes have the rest
   FlatPair<W, D> value;           // the weights
   FlatPair<W, D> gradient;        // of the loss, as far as backward has added it
   Tensor<W, D> buffers;           // [K, Q]

@@ -14,7 +14,7 @@ struct GruKind {
   /// Of a layer.
   using State = GruState<T, D>;
   static constexpr const char* name = "Gru";  // for messages
-  static constexpr std::int64_t gates = 3;    // rows of a weight are gates hidden
+  static constexpr std::int64_t gates = 3;    // of each unit, as many rows of a weight
 
   /// Zeros, `rows` [K, B, H].
   [[nodiscard]] static State zero_state(const Shape& rows) { return {zeros<T, D>(rows)}; }

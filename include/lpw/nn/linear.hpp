@@ -9,7 +9,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// A linear layer: features in and out, whether it adds a bias, and whether it is the network's head.
+/// A linear layer.
 struct LinearShape {
   std::int64_t in_features, out_features;  // of input and output
   bool bias = true;                        // whether one is added

@@ -14,7 +14,7 @@ struct LstmKind {
   /// Of a layer.
   using State = LstmState<T, D>;
   static constexpr const char* name = "Lstm";  // for messages
-  static constexpr std::int64_t gates = 4;     // rows of a weight are gates hidden
+  static constexpr std::int64_t gates = 4;     // of each unit, as many rows of a weight
 
   /// Zeros, `rows` [K, B, H].
   [[nodiscard]] static State zero_state(const Shape& rows) {

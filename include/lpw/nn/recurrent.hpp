@@ -14,7 +14,7 @@
 
 namespace lpw::inline LPW_ABI::nn {
 
-/// Recurrent layers: features in and hidden, and how many.
+/// Recurrent layers.
 struct RecurrentShape {
   std::int64_t in_features, hidden_features;  // of x, and of h
   std::int64_t layers = 1;                    // one above the other

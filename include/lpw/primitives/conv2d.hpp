@@ -67,9 +67,9 @@ struct Conv2dGeometry {
   /// No groups, and kernels without gaps.
   [[nodiscard]] bool dense() const { return groups == 1 && dilation == 1; }
 
-  /// All of it.
+  /// As numbers() has them.
   using Numbers = std::array<std::int64_t, 14>;
-  /// For kernels.
+  /// All of it, as a key of what implementations keep.
   [[nodiscard]] Numbers numbers() const {
     return {images,        height,       width,          channels,      out_channels,    kernel_height,  kernel_width,
             stride.height, stride.width, padding.height, padding.width, dilation.height, dilation.width, groups};

@@ -12,8 +12,8 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Geometry of a pooling window; stride 0 means the window's own size. With ceil_mode a window may begin where it does
-/// not fit any more, and ends with the image.
+/// Geometry of a pooling window. With ceil_mode a window may begin where it does not fit any more, and ends with the
+/// image.
 struct PoolOptions {
   PerAxis kernel_size = 2;  // in pixels
   PerAxis stride = 0;       // between windows; 0: the kernel's size

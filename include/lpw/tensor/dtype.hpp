@@ -26,7 +26,7 @@ struct bfloat16 {
   std::uint16_t bits;  // sign, 8 of exponent, 7 of fraction
 
   bfloat16() = default;
-  /// The nearest, even ones of two.
+  /// The nearest one, of two the even.
   LPW_HOST_DEVICE constexpr bfloat16(float value) : bits(round(value)) {}
   /// Exact.
   LPW_HOST_DEVICE constexpr operator float() const { return std::bit_cast<float>(std::uint32_t(bits) << 16); }
@@ -57,7 +57,7 @@ struct half {
   std::uint16_t bits;  // sign, 5 of exponent, 10 of fraction
 
   half() = default;
-  /// The nearest, even ones of two.
+  /// The nearest one, of two the even.
   LPW_HOST_DEVICE constexpr half(float value) : bits(round(value)) {}
   /// Exact.
   LPW_HOST_DEVICE constexpr operator float() const { return widen(bits); }

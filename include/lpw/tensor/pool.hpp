@@ -23,12 +23,11 @@
 
 namespace lpw::inline LPW_ABI {
 
-/// Bytes handed out by a pool: now, at most since the last reset_peak, and held in total (handed out or kept for
-/// reuse).
+/// Bytes of a pool.
 struct PoolUsage {
-  std::size_t used = 0;  // now
-  std::size_t peak = 0;  // most used since the last reset_peak
-  std::size_t held = 0;  // used or kept for reuse
+  std::size_t used = 0;  // handed out now
+  std::size_t peak = 0;  // most handed out since the last reset_peak
+  std::size_t held = 0;  // handed out, or kept for reuse
 };
 
 /// A Source whose memory comes and goes by pages within address space that it reserves.

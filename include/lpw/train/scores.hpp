@@ -24,7 +24,7 @@ using Scores = std::vector<std::pair<std::string, double>>;
 struct Words {
   const char* metric;    // what is scored
   const char* held_out;  // what it is scored on
-  const char* unit;      // of what there is a rate
+  const char* unit;      // what is counted
 };
 
 /// Where a pass over members' minibatches leaves its results, on the device: a row for each member of the network.
