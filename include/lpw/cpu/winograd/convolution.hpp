@@ -71,15 +71,15 @@ decltype(auto) with_stride(const Conv2dGeometry& g, F&& f) {
 }
 
 /// Where they are faster than a direct convolution of members with `batch` images each, by a rule on the shape, so that
-/// runs repeat. Measured, a transform costs what 7 products per point and channel do; products lose a part of their
+/// runs repeat. Measured, a transform costs what 5 products per point and channel do; products lose a part of their
 /// speed to memory; and some tiles are needed to repay the kernel's transform.
 [[nodiscard]] inline bool pays(const Conv2dGeometry& g, std::int64_t batch) {
   if (!supports(g) || std::min(g.channels, g.out_channels) < 16) return false;
   const TileGrid grid = detail::out_grid(g);
   const double cost = detail::with_stride(g, [&]<int Stride>(std::integral_constant<int, Stride>) {
     using S = Scheme<Stride>;
-    return 1.4 * static_cast<double>(grid.per_image() * (S::values(Stride) * g.channels * (g.out_channels + 7) +
-                                                         S::points * 7 * g.out_channels));
+    return 1.4 * static_cast<double>(grid.per_image() * (S::values(Stride) * g.channels * (g.out_channels + 5) +
+                                                         S::points * 5 * g.out_channels));
   });
   return batch * grid.per_image() >= 16 &&
          cost <= static_cast<double>(taps * g.out_height() * g.out_width() * g.channels * g.out_channels);
