@@ -253,8 +253,9 @@ int main(int argc, char** argv) {
   };
   if (any({"help", "version"}) || std::find(arguments.begin(), arguments.end(), "-h") != arguments.end()) {
     std::printf(
-        "finetune is cifar with the recipe of examples/configs/finetune-resnet50.toml, but for its batch of 256; of K "
-        "members, lr is late-lr / K:\n\n%s\n",
+        "finetune is cifar with the recipe of examples/configs/finetune-resnet50.toml, but for its batch of 256. Of K "
+        "members, lr is late-lr / K. Without --data, --init and --model it shows the recipe on procedural images, with "
+        "settings of their own.\n\n%s\n",
         recipe_for({}).c_str());
     std::printf("  finetune --data DIR --model resnet50 --init pretrained.safetensors --convert --out RUN_DIR\n\n");
     std::fflush(stdout);
