@@ -7,6 +7,7 @@
 #define LPW_TEMPLATE template
 
 #define LPW_T float
+#include <lpw/autograd/compiled_functions.inc>
 #include <lpw/autograd/compiled_operations.inc>
 #include <lpw/cpu/compiled_convolution.inc>
 #include <lpw/cpu/compiled_primitives.inc>
