@@ -1,6 +1,10 @@
 // The stand-in's streams: work that must wait for another stream's and does not is done too early there.
+#include <vector>
+
 #include <lpw/cuda/base/graph.hpp>
 #include <lpw/cuda/base/pinned.hpp>
+#include <lpw/data/device_loader.hpp>
+#include <lpw/data/synthetic.hpp>
 
 #include "cuda/support.hpp"
 #include "support/errors.hpp"
@@ -90,4 +94,19 @@ TEST_CASE("a graph's streams are late where they are, and all must be waited for
   CHECK(contains(captured([&] { join.hold(cuda::stream()); }), "cudaErrorStreamCaptureIsolation"));
   fill(to, 5.f);
   CHECK(value_of(to) == 5);
+}
+
+TEST_CASE("minibatches are made behind what reads those before in their place, and before what reads them") {
+  const auto dataset = data::synthetic({}, {.train = 53, .test = 1});
+  const data::LoaderOptions options{.batch = 8, .augment = {.pad_crop = 4, .flip = true}, .seed = 3};
+  const data::Loader<float> loader(dataset.train, dataset.normalization, options);
+  const data::DeviceLoader<float> device_loader(dataset.train, dataset.normalization, options);
+  for (const auto stream : {cuda::stream(), cuda::copy_stream()}) {
+    CAPTURE(stream == cuda::copy_stream());
+    const emulator::Late late(stream);
+    std::vector<Tensor<float, Cuda>> found;
+    for (const auto& batch : device_loader.epoch(1)) found.push_back(clone(batch.images));
+    std::size_t i = 0;
+    for (const auto& expected : loader.epoch(1)) CHECK(same_bits(to_host(found.at(i++)), expected.images));
+  }
 }
