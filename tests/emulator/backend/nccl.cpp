@@ -186,19 +186,20 @@ TEST_CASE("chunks of a gradient are summed beside backward on the GPU, and stay 
 namespace {
 
 /// Two batch norms, the second with a residual, a hidden layer and a head.
+template <class T>
 struct Normalized {
-  using value_type = float;
+  using value_type = T;
   using device_type = Cuda;
-  [[nodiscard]] Variable<float, Cuda> forward(const Variable<float, Cuda>& x) {
+  [[nodiscard]] Variable<T, Cuda> forward(const Variable<T, Cuda>& x) {
     return head.forward(hidden.forward(global_average_pool(second.forward(first.forward(x), x))));
   }
   template <class F>
   void visit(F&& f) {
     f("first", first), f("second", second), f("hidden", hidden), f("head", head);
   }
-  nn::BatchNorm<float, Cuda> first{8, {}}, second{8, {.relu = true}};
+  nn::BatchNorm<T, Cuda> first{8, {}}, second{8, {.relu = true}};
   nn::Initializer init{Philox(1)};
-  nn::Linear<float, Cuda> hidden{{8, 6}, init}, head{{6, 4, true, true}, init};
+  nn::Linear<T, Cuda> hidden{{8, 6}, init}, head{{6, 4, true, true}, init};
 };
 
 /// What a run is of: iterations before the release of some members, and after it.
@@ -221,20 +222,20 @@ Tensor<T, Cuda> read(const Tensor<T, Cpu>& all, const data::ReadMembers& members
 }
 
 /// Weights, statistics and velocities of all members after steps that are issued, captured and replayed.
-template <class M>
+template <class T, class M>
 std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) {
-  Normalized network;
+  Normalized<T> network;
   optim::Sgd optimizer(network, {.learning_rate = 0.05, .momentum = 0.9, .clip = 0.2});
   optim::Sam sam(optimizer, {.rho = 0.1, .adaptive = true});
   Replay<Cuda> replay;
-  Tensor<float, Cuda> images;
+  Tensor<T, Cuda> images;
   Tensor<std::int32_t, Cuda> labels;
   for (std::uint32_t step = 0; step < course.before + course.after; ++step) {
     if (step == course.before)
       members.release(network, optimizer,
                       {.members = course.members, .late = Group::batch_norm, .sigma = 0.1, .random = Philox(5)});
     const auto here = members.of(network);
-    auto inputs = read(random_tensor<float>({here.all, course.batch, 4, 4, 8}, 20 + step), here);
+    auto inputs = read(random_tensor<T>({here.all, course.batch, 4, 4, 8}, 20 + step), here);
     auto classes = read(random_indices({here.all, course.batch}, 4, Philox(3, Stream::test, step), 0), here);
     if (step == 0 || step == course.before) images = inputs, labels = classes;  // where the replayed step finds them
     copy(inputs, images), copy(classes, labels);
@@ -263,29 +264,29 @@ std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) 
 }
 
 struct AllOnOne {
-  [[nodiscard]] data::ReadMembers of(Normalized& network) const { return nn::members(network); }
-  void release(Normalized& network, auto& optimizer, const ReleaseOptions& options) const {
+  [[nodiscard]] data::ReadMembers of(auto& network) const { return nn::members(network); }
+  void release(auto& network, auto& optimizer, const ReleaseOptions& options) const {
     lpw::release(network, optimizer, options);
   }
-  [[nodiscard]] TapeOptions pass(Normalized&, const Tensor<float, Cuda>&) const { return {}; }
-  void overlap(Normalized&, TapeOptions&) const {}
-  void sum_gradients(Normalized&) const {}
-  void gather(Normalized&, auto&) const {}
+  [[nodiscard]] TapeOptions pass(auto&, const auto&) const { return {}; }
+  void overlap(auto&, TapeOptions&) const {}
+  void sum_gradients(auto&) const {}
+  void gather(auto&, auto&) const {}
 };
 
 /// Holds the first of so many processes to one.
+template <class T = float>
 void check_course(int processes, const Course& course) {
   CAPTURE(processes, course.members, course.sam);
   std::vector<Tensor<float, Cpu>> found;
   const auto& others = emulator::Others::instance();
   CHECK(in_nccl_processes(processes, [&](auto& gpus) {
     const emulator::Late late(course.late_sums ? cuda::sum_stream() : cuda::stream());
-    found = after_course(distributed::Members(gpus, {.chunk = course.chunk}), course);
+    found = after_course<T>(distributed::Members(gpus, {.chunk = course.chunk}), course);
     require_same_bits(gpus, found);
   }));
   CHECK(others.asked < others.summed);  // sums are replayed, too
-  const auto expected = after_course(AllOnOne(), course);
-  check_near(found, expected);
+  check_near<T>(found, after_course<T>(AllOnOne(), course));
 }
 
 }  // namespace
@@ -295,4 +296,5 @@ TEST_CASE("one member's minibatches are cut over GPUs, and members are spread ov
   check_course(2, {.members = 2, .sam = true, .late_sums = true});
   check_course(3, {.members = 2, .late_sums = true});  // two GPUs share a member
   check_course(3, {.members = 2, .batch = 6, .sam = true, .chunk = 0});
+  check_course<bfloat16>(3, {.members = 2});
 }
