@@ -3,6 +3,7 @@
 
 #include <cstddef>
 #include <cstdio>
+#include <filesystem>
 #include <span>
 #include <string>
 
@@ -21,11 +22,16 @@ template <class T>
   return lpw::to_text(values.size_bytes(), " bytes, CRC-32C ", digits);
 }
 
+/// Of what is in a file. Throws as lpw::io::read_file.
+[[nodiscard]] inline std::string fingerprint_of_file(const std::filesystem::path& path) {
+  const auto file = lpw::io::read_file(path);
+  return fingerprint_of(std::span<const std::byte>(file));
+}
+
 /// Of the file that this process runs.
 [[nodiscard]] inline std::string fingerprint_of_program() {
-  const auto file = lpw::io::read_file("/proc/self/exe");
   return lpw::to_text("lpw ", LPW_VERSION_MAJOR, '.', LPW_VERSION_MINOR, '.', LPW_VERSION_PATCH, " (",
-                      fingerprint_of(std::span<const std::byte>(file)), ')');
+                      fingerprint_of_file("/proc/self/exe"), ')');
 }
 
 }  // namespace example

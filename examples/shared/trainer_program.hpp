@@ -19,6 +19,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <system_error>
 #include <utility>
 
 #include <lpw/cpu/base/instructions.hpp>
@@ -30,6 +31,7 @@
 
 #include "effects.hpp"
 #include "export.hpp"
+#include "fingerprint.hpp"
 #include "record.hpp"
 
 namespace example {
@@ -78,6 +80,7 @@ class TrainerProgram {
   int run() {
     const auto train_options = example::train_options(options_);
     lpw::train::validate(train_options);
+    for (const auto& file : {options_.eval, options_.init}) require_same_file(file);
     const auto shape = network_options(options_);
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
@@ -222,9 +225,21 @@ class TrainerProgram {
     if (processes_.leads()) made.emplace(path, options_.resume);
     processes_.barrier();
     auto folder = made ? std::move(*made) : RunFolder::of_other_process(path);
-    lpw::distributed::require_same(
-        processes_, {{path, folder.has_checkpoint() ? "a folder with a checkpoint" : "a folder without a checkpoint"}});
+    const std::string found = folder.has_checkpoint()
+                                  ? "with a checkpoint of " + fingerprint_of_file(folder.checkpoint())
+                                  : std::string("without a checkpoint");
+    lpw::distributed::require_same(processes_, {{lpw::train::one_line(path), "a folder " + found}});
     return folder;
+  }
+
+  /// Throws Error where processes find other things in a file that they read, which need not be there (a run that goes
+  /// on does without what it started from).
+  void require_same_file(const std::string& file) const {
+    if (file.empty() || !processes_.several()) return;
+    std::error_code unreadable;  // which whoever reads it says
+    const bool there = std::filesystem::exists(file, unreadable);
+    lpw::distributed::require_same(processes_,
+                                   {{lpw::train::one_line(file), there ? fingerprint_of_file(file) : "not there"}});
   }
 
   /// Throws Error where processes train on other data.

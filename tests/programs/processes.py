@@ -1,7 +1,8 @@
 """Usage: processes.py CIFAR|ENWIK8 MPIRUN METHODS
 Runs over processes: what one process computes, to rounding, and the same bits in each run of as many; methods of the
-folder METHODS, too; a run goes on in another number of processes, after a signal or a kill of any of them; what
-processes do not have in common is refused. With LPW_TEST_LONG=1 twenty kills in place of one, and all methods."""
+folder METHODS, too, dropout and bfloat16; a run goes on in another number of processes, after a signal or a kill of any
+of them; what processes do not have in common is refused. With LPW_TEST_LONG=1 twenty kills in place of one, and all
+methods."""
 
 import os
 import pathlib
@@ -170,7 +171,7 @@ def train_as_one_process(folder):
 
 # Of methods' files those whose members, or what is done with them, are others than elsewhere in these tests.
 SHORTLY = ["deep-ensemble", "elastic-averaging", "late-phase-templates", "lookaround", "wash"]
-OTHER_MASKS = ["mc-dropout"]  # by which parts of a minibatch drop out
+OTHER_MASKS = ["mc-dropout"]  # by which parts of a minibatch drop out, see dropout_is_that_of_one_process
 
 
 def methods_train_as_in_one_process(folder):
@@ -187,6 +188,25 @@ def methods_train_as_in_one_process(folder):
             over(processes, out, *options)
             if one:  # rates of their own, of some, let rounding grow to a per cent or two of a loss
                 check_close(out, one, f"{method} in {processes} processes", most=0.05)
+
+
+def dropout_is_that_of_one_process(folder):
+    """By members' masks, from the first step on, and those of samples of the network that is left."""
+    samples = ["--serve", "dropout:3"]
+    options = [*TINY, *FEWER, "--epochs", 2, "--release-epoch", 0, "--dropout", 0.2, *samples]
+    one = OneProcess(folder, *options)
+    over(2, folder / "2", *options)
+    check_close(folder / "2", one, "dropout in 2 processes")
+    scored = ["--eval", one.folder / "checkpoint.lpw", "--test-subset", 60, *samples]
+    expected, found = run(*scored).stdout, ended(begin(3, *scored))[1]
+    check("3 dropout samples" in expected and found == expected, f"scores {found}, expected {expected}")
+
+
+def bfloat16_trains_as_in_one_process(folder):
+    options = [*TINY, *FEWER, "--epochs", 2, "--precision", "bf16"]
+    one = OneProcess(folder, *options)
+    over(2, folder / "2", *options)
+    check_close(folder / "2", one, "2 processes in bfloat16", most=0.01)
 
 
 def ranks_of(process):
@@ -309,6 +329,25 @@ def what_differs_is_refused(folder):
     refused_by(begin(2, *TINY, "--out", folder / "locked"), "cannot create the run folder")
 
 
+def files_that_differ_are_refused(folder):
+    """Of machines that do not share them: two folders under one name, and the number of an open file."""
+    for number in (1, 2):  # whose checkpoints say how long they took
+        train(folder / str(number) / "run", *TINY, "--epochs", 3)
+    (folder / "2" / "run" / "model.safetensors").write_text("another")
+    (folder / "3").mkdir()
+
+    def two(before, after, one, other):
+        start = lambda number: ["-n", 1, "sh", "-c", f"cd {folder}/{number}; exec {PROGRAM} {before} {options} {after}"]
+        options = " ".join(map(str, [*TINY, "--epochs", 3]))
+        return launch([LAUNCHER, *start(one), ":", *start(other)])
+
+    refused_by(two("--resume --out run", "", 1, 2), "run is a folder with a checkpoint of", "CRC-32C")
+    refused_by(two("--resume --out run", "", 1, 3), "run is a folder with a checkpoint of", "without a checkpoint in")
+    begun = f"--init /dev/fd/9 --out {folder}/begun"
+    refused_by(two(begun, "9<run/model.safetensors", 1, 2), "/dev/fd/9 is", "CRC-32C")
+    check(not (folder / "begun").exists(), "a run that was refused has a folder")
+
+
 def texts_that_differ_are_refused(folder):
     """Two files under one name, the number of an open one."""
     for name, size in ("one", 40000), ("other", 40000), ("empty", 0):
@@ -335,11 +374,14 @@ if NAME == "cifar":
     main(
         train_as_one_process,
         methods_train_as_in_one_process,
+        dropout_is_that_of_one_process,
+        bfloat16_trains_as_in_one_process,
         go_on_in_another_number,
         normalise_by_parts,
         a_signal_to_any_process_ends_all,
         a_killed_process_ends_all,
         what_differs_is_refused,
+        files_that_differ_are_refused,
     )
 else:
     main(train_as_one_process, go_on_in_another_number, texts_that_differ_are_refused)

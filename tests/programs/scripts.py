@@ -87,12 +87,16 @@ def dependencies_go_where_nothing_is(folder):
     check(done.returncode == 1 and (mine / "thesis").exists(), done.stdout + done.stderr)
 
 
+def put_program(path, text):
+    path.write_text(text)
+    path.chmod(0o755)
+
+
 def stand_in(folder, text):
     """A build folder whose trainer is a script, or fails where it is none."""
     program = folder / "build" / "examples" / "cifar"
     program.parent.mkdir(parents=True)
-    program.write_text(text)
-    program.chmod(0o755)
+    put_program(program, text)
     return folder / "build"
 
 
@@ -144,6 +148,23 @@ def messages_are_one_line(folder):
         check(done.stderr.count("\n") == 1 and "\x1b" not in done.stderr, f"{command}: {done.stderr!r}")
 
 
+def a_slurm_job_queues_again_after_its_signal(folder):
+    """And in no other case; srun is told what the processes need."""
+    slurm = ROOT / "scripts" / "slurm.sh"
+    outside = {name: value for name, value in os.environ.items() if not name.startswith(("SLURM_", "LPW_SLURM"))}
+    done = run(slurm, "cifar", env=outside)
+    check(done.returncode == 1 and "this is no Slurm job" in done.stderr, done.stderr)
+    job = {**outside, "PATH": f"{folder}:{os.environ['PATH']}", "SLURM_JOB_ID": "7", "SLURM_CPUS_PER_TASK": "3"}
+    put_program(folder / "scontrol", f'#!/bin/sh\necho "$@" >> {folder}/queued\n')
+    for status in (0, 1, 137, 143):  # ended, refused, killed, and stopped by SIGTERM after a checkpoint
+        put_program(folder / "srun", f'#!/bin/sh\necho "$OMP_NUM_THREADS $@"\nexit {status}\n')
+        done = run(slurm, "cifar", "--out", "a run", env=job)
+        check(done.returncode == status, f"exits with {done.returncode}, expected {status}: {done.stderr}")
+        expected = "3 --mpi=pmix --cpus-per-task=3 --kill-on-bad-exit=1 cifar --out a run --resume\n"
+        check(done.stdout == expected, f"srun got {done.stdout!r}")
+    check((folder / "queued").read_text() == "requeue 7\n", (folder / "queued").read_text())
+
+
 main(
     scripts_find_their_project,
     continuous_integration_finds_its_project,
@@ -152,4 +173,5 @@ main(
     results_replace_nothing_of_others,
     counts_are_decimal,
     messages_are_one_line,
+    a_slurm_job_queues_again_after_its_signal,
 )

@@ -44,6 +44,9 @@ class AnyCommunicator {
   /// Throws Error where it does not.
   virtual void sum_on_device(std::span<float> values) = 0;
   virtual void sum_on_device(std::span<double> values) = 0;
+  virtual void start_sum_on_device(std::span<float> values, const Owner& owner) = 0;
+  virtual void start_sum_on_device(std::span<double> values, const Owner& owner) = 0;
+  virtual void finish_sums_on_device() = 0;
   /// Throws Error where its kind is no SplittingCommunicator.
   [[nodiscard]] virtual std::unique_ptr<AnyCommunicator> split(int group) = 0;
 
@@ -80,8 +83,21 @@ class AnyCommunicatorOf final : public AnyCommunicator {
     if constexpr (DeviceCommunicator<C>) return communicator_->sums_on_device();
     return false;
   }
-  void sum_on_device(std::span<float> values) override { sum_there(values); }
-  void sum_on_device(std::span<double> values) override { sum_there(values); }
+  void sum_on_device(std::span<float> values) override {
+    on_device([&](auto& there) { there.sum_on_device(values); });
+  }
+  void sum_on_device(std::span<double> values) override {
+    on_device([&](auto& there) { there.sum_on_device(values); });
+  }
+  void start_sum_on_device(std::span<float> values, const Owner& owner) override {
+    on_device([&](auto& there) { there.start_sum_on_device(values, owner); });
+  }
+  void start_sum_on_device(std::span<double> values, const Owner& owner) override {
+    on_device([&](auto& there) { there.start_sum_on_device(values, owner); });
+  }
+  void finish_sums_on_device() override {
+    on_device([](auto& there) { there.finish_sums_on_device(); });
+  }
   [[nodiscard]] std::unique_ptr<AnyCommunicator> split(int group) override {
     if constexpr (std::is_same_v<C, AnyCommunicator>)
       return communicator_->split(group);
@@ -100,10 +116,10 @@ class AnyCommunicatorOf final : public AnyCommunicator {
     else
       communicator_->sum(values);
   }
-  template <class W>
-  void sum_there(std::span<W> values) {
+  template <class F>
+  void on_device(F&& f) {
     if constexpr (DeviceCommunicator<C>)
-      communicator_->sum_on_device(values);
+      f(*communicator_);
     else
       fail("sum_on_device: this kind of communicator sums on the host; give it one that sums on a device (Nccl)");
   }

@@ -1,7 +1,8 @@
 // The sum of a gradient over processes, in chunks that begin while backward still runs: each as soon as all weights in
 // it have their gradients, and those after it have begun. Backward finishes the last layers first, and so goes the sum
 // from the store's end to its beginning. That order is the network's alone, the same in each process and run, and so
-// are the bits: each number is summed by itself.
+// are the bits: each number is summed by itself. On a GPU "has" and "begins" are of the order of its work: here, as
+// there, a chunk is final when the backward steps before it have been issued.
 #pragma once
 
 #include <algorithm>
@@ -9,12 +10,11 @@
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <span>
 #include <utility>
 #include <vector>
 
 #include <lpw/autograd/gradient_watch.hpp>
-#include <lpw/distributed/communicator.hpp>
+#include <lpw/distributed/tensor_sums.hpp>
 #include <lpw/nn/flat_weights.hpp>
 
 namespace lpw::inline LPW_ABI::distributed::detail {
@@ -31,19 +31,22 @@ class GradientSum : public GradientWatch {
 };
 
 /// Of the shared weights' gradient. It must not be touched between the backward pass and finish().
-template <class W, OverlappingCommunicator C>
+template <class W, class D, SumsMeanwhile<D> C>
 class ChunkedSum final : public GradientSum {
  public:
   /// Chunks of `length` numbers, each multiplied by `weight` before it is summed.
-  ChunkedSum(C& communicator, std::shared_ptr<nn::FlatWeights<W, Cpu>> flat, std::int64_t length, double weight)
-      : communicator_(&communicator), flat_(std::move(flat)), length_(to_size(length)), weight_(weight) {
-    values_ = {flat_->gradient.base.data(), to_size(flat_->gradient.base.size())};
-    begun_ = (values_.size() + length_ - 1) / length_;
-    unfinished_.resize(begun_);
+  ChunkedSum(C& communicator, std::shared_ptr<nn::FlatWeights<W, D>> flat, std::int64_t length, double weight)
+      : communicator_(&communicator),
+        flat_(std::move(flat)),
+        values_(flat_->gradient.base.reshaped({flat_->gradient.base.size()})),
+        length_(length),
+        weight_(weight),
+        unfinished_(to_size((values_.size() + length - 1) / length)),
+        begun_(unfinished_.size()) {
     for (const nn::Segment& segment : flat_->segments)
       if (!segment.late_phase && segment.size > 0)
-        chunks_of_[values_.data() + segment.offset] = {to_size(segment.offset) / length_,
-                                                       to_size(segment.offset + segment.size - 1) / length_};
+        chunks_of_[values_.data() + segment.offset] = {to_size(segment.offset / length_),
+                                                       to_size((segment.offset + segment.size - 1) / length_)};
   }
 
   [[nodiscard]] bool of(const void* gradient) const override { return gradient == values_.data(); }
@@ -60,13 +63,13 @@ class ChunkedSum final : public GradientSum {
   void leave(const void* leaf) override {
     count(leaf, -1);
     begin_finished();
-    communicator_->progress();
+    step();
   }
-  void step() override { communicator_->progress(); }
+  void step() override { progress<D>(*communicator_); }
 
   void finish() override {
     while (begun_ > 0) begin_chunk();
-    communicator_->finish_sums();
+    finish_sums<D>(*communicator_);
   }
 
  private:
@@ -79,18 +82,17 @@ class ChunkedSum final : public GradientSum {
     while (begun_ > 0 && unfinished_[begun_ - 1] == 0) begin_chunk();
   }
   void begin_chunk() {
-    const std::size_t first = --begun_ * length_;
-    const auto chunk = values_.subspan(first, std::min(length_, values_.size() - first));
-    if (weight_ != 1)
-      for (W& value : chunk) value *= static_cast<W>(weight_);
-    communicator_->start_sum(chunk, flat_);
+    const std::int64_t first = static_cast<std::int64_t>(--begun_) * length_;
+    auto chunk = values_.rows(first, std::min(length_, values_.size() - first));
+    weigh(chunk, weight_);
+    start_sum(*communicator_, chunk, flat_);
   }
 
   C* communicator_;
-  std::shared_ptr<nn::FlatWeights<W, Cpu>> flat_;
-  std::size_t length_;
+  std::shared_ptr<nn::FlatWeights<W, D>> flat_;
+  Tensor<W, D> values_;
+  std::int64_t length_;
   double weight_;
-  std::span<W> values_;
   std::map<const void*, std::pair<std::size_t, std::size_t>> chunks_of_;  // a weight's first and last
   std::vector<std::int64_t> unfinished_;                                  // leaves, of each chunk
   std::size_t begun_;                                                     // chunks from this one on

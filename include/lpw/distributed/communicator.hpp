@@ -36,8 +36,7 @@ using Owner = std::shared_ptr<const void>;
 /// One that sums while the process computes something else:
 ///   start_sum(values, owner)  as sum; the values are not to be touched, and are no sums, before
 ///   finish_sums()             which waits for all that have started. Until then it keeps their memory's owner: an
-///   error
-///                             may end a network whose sums are under way
+///                             error may end a network whose sums are under way
 ///   progress()                does what can be done without waiting; to be called now and then
 template <class C>
 concept OverlappingCommunicator = Communicator<C> &&
@@ -55,15 +54,22 @@ concept SplittingCommunicator = Communicator<C> && requires(C& c) {
   { c.split(0) } -> std::convertible_to<std::unique_ptr<C>>;
 };
 
-/// One that sums what lies on the process' device where it lies, in the order of the device's work:
+/// One that sums what lies on the process' device where it lies. The host waits for none of it; "before" and "behind"
+/// are of the device's work:
 ///   sums_on_device()          whether it does
-///   sum_on_device(values)     as sum; of values in the device's memory
+///   sum_on_device(values)     as sum; of values in the device's memory, in the order of its work
+///   start_sum_on_device(values, owner)    the same behind the work before it, and beside what follows, which is not to
+///                             touch the values before
+///   finish_sums_on_device()   behind which are all that have started, whose memory's owners it keeps until then
 template <class C>
 concept DeviceCommunicator = Communicator<C> &&
-    requires(C& c, const C& fixed, std::span<float> floats, std::span<double> doubles) {
+    requires(C& c, const C& fixed, std::span<float> floats, std::span<double> doubles, const Owner& owner) {
   { fixed.sums_on_device() } -> std::same_as<bool>;
   c.sum_on_device(floats);
   c.sum_on_device(doubles);
+  c.start_sum_on_device(floats, owner);
+  c.start_sum_on_device(doubles, owner);
+  c.finish_sums_on_device();
 };
 
 /// One process, for which all of it is done.

@@ -23,25 +23,12 @@
 #include <lpw/distributed/chunked_sum.hpp>
 #include <lpw/distributed/communicator.hpp>
 #include <lpw/distributed/members_options.hpp>
+#include <lpw/distributed/tensor_sums.hpp>
 #include <lpw/late_phase/spread.hpp>
 
 namespace lpw::inline LPW_ABI::distributed {
 
 namespace detail {
-
-template <class T>
-[[nodiscard]] std::span<T> elements(Tensor<T, Cpu>& tensor) {
-  return {tensor.data(), to_size(tensor.size())};
-}
-
-/// Calls f(elements) with a contiguous tensor's on the host, and takes over what f makes of them.
-template <class T, class D, class F>
-void on_host(Tensor<T, D> tensor, F&& f) {
-  if (tensor.size() == 0) return;
-  auto host = to_host(tensor);  // on the CPU the tensor itself
-  f(elements(host));
-  if constexpr (!std::is_same_v<D, Cpu>) copy(to_device<D>(host), tensor);
-}
 
 /// Which members a process holds, and where several hold one, which part of its minibatches it has.
 struct Holding {
@@ -57,31 +44,6 @@ struct Holding {
   const auto first_of = [&](std::int64_t k) { return (k * processes + members - 1) / members; };
   return {{member, 1}, rank - first_of(member), first_of(member + 1) - first_of(member)};
 }
-
-}  // namespace detail
-
-namespace detail {
-
-/// Sums a contiguous tensor where it lies, if the communicator can, or by way of the host.
-template <Communicator C, class W, class D>
-void sum_tensor(C& communicator, Tensor<W, D>& tensor) {
-  if constexpr (DeviceCommunicator<C> && !std::is_same_v<D, Cpu>)
-    if (communicator.sums_on_device())
-      return communicator.sum_on_device(std::span(tensor.data(), to_size(tensor.size())));
-  on_host(tensor, [&](auto values) { communicator.sum(values); });
-}
-
-/// Tensors' sums by a communicator.
-template <Communicator C, class D>
-class SumsBy : public ProcessSums<D> {
- public:
-  explicit SumsBy(C& communicator) : communicator_(&communicator) {}
-  void sum(Tensor<float, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
-  void sum(Tensor<double, D>& tensor) const override { sum_tensor(*communicator_, tensor); }
-
- protected:
-  C* communicator_;
-};
 
 /// The share of a process, by its communicator.
 template <Communicator C, class D>
@@ -259,15 +221,16 @@ class Members {
     return nn::detail::not_a_module<M>();
   }
 
-  /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, on the CPU and by communicators
-  /// that can: for the last backward pass of a step, of the last chunk of members. `pass` is its options, as pass() or
-  /// pass_of() made them in this step; sum_gradients() finishes the sum. Throws Error where that was not called after
-  /// the last backward pass of this network that it was to sum: on a step that was left out, say; and at the first call
-  /// where processes have other chunks.
+  /// Lets the sum of the shared weights' gradient begin while backward runs, in chunks, by communicators that can on
+  /// the network's device: for the last backward pass of a step, of the last chunk of members. `pass` is its options,
+  /// as pass() or pass_of() made them in this step; sum_gradients() finishes the sum, on a GPU within the same replayed
+  /// work. Throws Error where that was not called after the last backward pass of this network that it was to sum: on
+  /// a step that was left out, say; and at the first call where processes have other chunks.
   template <nn::Visitable M>
   void overlap(M& network, TapeOptions& pass) {
-    if constexpr (OverlappingCommunicator<C> && std::is_same_v<typename M::device_type, Cpu>) {
-      if (communicator_->size() == 1) return;
+    using D = typename M::device_type;
+    if constexpr (detail::SumsMeanwhile<C, D>) {
+      if (communicator_->size() == 1 || !detail::sums_meanwhile<D>(*communicator_)) return;
       require_same_chunk();
       if (options_.chunk == 0) return;
       const auto flat = nn::flatten(network);
@@ -278,7 +241,7 @@ class Members {
               "members: the network's gradients are still being summed since its last backward pass; call "
               "sum_gradients() after each that overlap() lets begin it, whatever becomes of the step");
       if (unfinished != started_.end()) started_.erase(unfinished);  // whose backward pass did not come
-      using Sum = detail::ChunkedSum<nn::WeightOf<M>, C>;
+      using Sum = detail::ChunkedSum<nn::WeightOf<M>, D, C>;
       started_.push_back(std::make_shared<Sum>(*communicator_, flat, options_.chunk, weight(flat)));
       pass.watch = started_.back();
     }
@@ -406,11 +369,7 @@ class Members {
   }
   template <class W, class D>
   static void sum_weighed(C& processes, Tensor<W, D>& tensor, double weight) {
-    if (tensor.size() == 0) return;
-    if (weight != 1) {
-      const FunctionInputs<W, W, D> values{.x = Strided<W, D>::of(tensor), .scale = weight};
-      apply_function<Function::affine>(tensor.shape(), values, StridedTarget<W, D>{Strided<W, D>::of(tensor)});
-    }
+    detail::weigh(tensor, weight);
     detail::sum_tensor(processes, tensor);
   }
   /// Of parts of one member's minibatch, what belongs to it: summed over those that have these.

@@ -1,9 +1,13 @@
 // Sums of what lies on GPUs, by NCCL: each process has a GPU of its own (CUDA_VISIBLE_DEVICES), and another
 // communicator, such as Mpi, by which NCCL is started and which does all else.
 //
-// A sum goes to the stream behind the work before it, waits for nothing, and is captured with a step. NCCL adds in an
-// order of its own, and in the numbers' type: the bits are the same on each process, and in every run of the same
-// NCCL, algorithm (NCCL_ALGO, NCCL_PROTO) and GPUs.
+// Sums have a stream of their own: each waits there, by an event, for the work that was issued before it, and by
+// another event later work waits for them, so that chunks of the gradient are summed while backward runs. The host
+// waits for nothing, and all of it is captured with a step. Batch norms' sums are there, too, and those of groups: NCCL
+// wants them one after another.
+//
+// NCCL adds in an order of its own, and in the numbers' type: the bits are the same on each process, and in every run
+// of the same NCCL, algorithm (NCCL_ALGO, NCCL_PROTO) and GPUs.
 //
 // For programs that link lpw::nccl and are compiled for CUDA; this header is empty elsewhere.
 #pragma once
@@ -16,8 +20,10 @@
 #include <memory>
 #include <span>
 #include <utility>
+#include <vector>
 
 #include <lpw/cuda/base/device.hpp>
+#include <lpw/cuda/base/pinned.hpp>
 #include <lpw/distributed/communicator.hpp>
 #include <lpw/distributed/mpi.hpp>
 
@@ -29,7 +35,6 @@ class Nccl {
  public:
   /// All processes together. Throws CudaError where NCCL does not start: two processes have the same GPU, say.
   explicit Nccl(C& processes) : processes_(&processes) {
-    static_cast<void>(cuda::stream());  // on the device that NCCL is to take
     ncclUniqueId id{};
     if (processes.rank() == 0) check(ncclGetUniqueId(&id), "ncclGetUniqueId");
     processes.broadcast(std::as_writable_bytes(std::span(&id, 1)), 0);
@@ -37,10 +42,12 @@ class Nccl {
   }
   Nccl(const Nccl&) = delete;
   Nccl& operator=(const Nccl&) = delete;
-  /// With an exception on its way others may wait for this process: NCCL gives up then.
+  /// With an exception on its way, or sums that were not finished, others may wait for this process: NCCL gives up
+  /// then.
   ~Nccl() {
-    const bool fails = std::uncaught_exceptions() != exceptions_;
+    const bool fails = std::uncaught_exceptions() != exceptions_ || !owners_.empty();
     static_cast<void>(fails ? ncclCommAbort(gpus_) : ncclCommDestroy(gpus_));
+    if (!owners_.empty()) cuda::disregard(cudaStreamSynchronize(sums_));  // others get the memory
   }
 
   [[nodiscard]] int rank() const { return processes_->rank(); }
@@ -57,17 +64,26 @@ class Nccl {
   }
 
   [[nodiscard]] bool sums_on_device() const { return true; }
-  /// Replaces values on the GPU by their sums over the processes, in the order of the stream. Throws CudaError where
-  /// NCCL refuses.
-  void sum_on_device(std::span<float> values) { sum_there(values, ncclFloat32); }
-  void sum_on_device(std::span<double> values) { sum_there(values, ncclFloat64); }
+  /// As DeviceCommunicator says, by the order of cuda::stream(). Throw CudaError where NCCL refuses.
+  void sum_on_device(std::span<float> values) { start_sum_on_device(values, {}), finish_sums_on_device(); }
+  void sum_on_device(std::span<double> values) { start_sum_on_device(values, {}), finish_sums_on_device(); }
+  void start_sum_on_device(std::span<float> values, const Owner& owner) { start(values, owner, ncclFloat32); }
+  void start_sum_on_device(std::span<double> values, const Owner& owner) { start(values, owner, ncclFloat64); }
+  void finish_sums_on_device() {
+    if (owners_.empty()) return;
+    summed_.record(sums_);
+    summed_.hold(work_);
+    owners_.clear();  // whoever gets the memory now works on it behind the sums
+  }
 
  private:
   template <class W>
-  void sum_there(std::span<W> values, ncclDataType_t type) {
+  void start(std::span<W> values, const Owner& owner, ncclDataType_t type) {
     if (values.empty()) return;
-    check(ncclAllReduce(values.data(), values.data(), values.size(), type, ncclSum, gpus_, cuda::stream()),
-          "ncclAllReduce");
+    final_.record(work_);
+    final_.hold(sums_);
+    owners_.push_back(owner);
+    check(ncclAllReduce(values.data(), values.data(), values.size(), type, ncclSum, gpus_, sums_), "ncclAllReduce");
   }
   static void check(ncclResult_t result, const char* call, const cuda::Place& place = cuda::Place::current()) {
     if (result != ncclSuccess) [[unlikely]]
@@ -76,7 +92,11 @@ class Nccl {
 
   explicit Nccl(std::unique_ptr<C> owned) : Nccl(*owned) { owned_ = std::move(owned); }
 
-  std::unique_ptr<C> owned_;  // of a group
+  // The first: on the device that NCCL is to take.
+  cudaStream_t work_ = cuda::stream(), sums_ = cuda::sum_stream();
+  cuda::Event final_, summed_;  // of the last values that a sum was started of, and of the last sums
+  std::vector<Owner> owners_;   // of each sum that work does not wait for yet
+  std::unique_ptr<C> owned_;    // of a group
   C* processes_;
   ncclComm_t gpus_ = nullptr;
   int exceptions_ = std::uncaught_exceptions();

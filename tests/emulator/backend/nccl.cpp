@@ -14,6 +14,7 @@
 
 #include <algorithm>
 #include <array>
+#include <memory>
 #include <vector>
 
 #include "cuda/support.hpp"
@@ -40,7 +41,7 @@ struct OneOfTwo : distributed::SingleProcess {
 
 /// All members of a toy, and the optimizer that steps them, after steps that are issued, captured and replayed.
 template <class M>
-std::vector<Tensor<float, Cpu>> after_steps(M&& members, std::uint32_t steps) {
+std::vector<Tensor<float, Cpu>> after_steps(M&& members, std::uint32_t steps = 5) {
   Toy<Cuda> network;
   optim::Sgd optimizer(network, {.learning_rate = 0.1, .momentum = 0.9});
   members.release(network, optimizer, {.members = 2, .late = Group::batch_norm});
@@ -57,7 +58,9 @@ std::vector<Tensor<float, Cpu>> after_steps(M&& members, std::uint32_t steps) {
   for (std::uint32_t step = 0; step < steps; ++step) {
     optimizer.advance(1, 1);
     replay.run("step", step, [&](std::uint32_t) {
-      Tape tape(members.pass(network, images));
+      auto pass = members.pass(network, images);
+      members.overlap(network, pass);
+      Tape tape(pass);
       tape.backward(cross_entropy(network.forward(tape.input(images)), classes));
       members.sum_gradients(network);
       optimizer.apply();
@@ -73,6 +76,7 @@ struct BothHere {
     lpw::release(network, optimizer, options);
   }
   [[nodiscard]] TapeOptions pass(Toy<Cuda>&, const Tensor<float, Cuda>&) const { return {}; }
+  void overlap(Toy<Cuda>&, TapeOptions&) const {}
   void sum_gradients(Toy<Cuda>&) const {}
 };
 
@@ -90,12 +94,22 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
   {
     distributed::Nccl<OneOfTwo> gpus(processes);
     CHECK(others.open == 1);
-    const auto found = after_steps(OneHere(gpus), 5);
+    const auto found = after_steps(OneHere(gpus));
     CHECK(others.summed == 5);
     CHECK(others.asked == 2);  // once issued, once captured
-    const auto expected = after_steps(BothHere(), 5);
+    const auto expected = after_steps(BothHere());
     // Two members' gradients are added up within a product there, and as floats here: some eps = 6e-8 a step.
     for (std::size_t i = 0; i < found.size(); ++i) CHECK(distance(found[i], expected[i]) < 1e-5);
+
+    // Whichever of the two streams does its work as late as it may: chunks are final before they are summed, and sums
+    // are there before the optimizer steps.
+    for (const auto stream : {cuda::stream(), cuda::sum_stream()})
+      for (const std::int64_t chunk : {0, 5, 1000}) {
+        CAPTURE(stream == cuda::sum_stream(), chunk);
+        const emulator::Late late(stream);
+        const auto again = after_steps(OneHere(gpus, {.chunk = chunk}));
+        for (std::size_t i = 0; i < found.size(); ++i) CHECK(distance(again[i], found[i]) == 0);
+      }
 
     auto doubles = to_device<Cuda>(full<double, Cpu>({3}, 1.5));
     gpus.sum_on_device(std::span(doubles.data(), 3));
@@ -113,22 +127,79 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
                  "ncclCommInitRank: invalid argument"));
 }
 
+TEST_CASE("chunks of a gradient are summed beside backward on the GPU, and stay where they are until then") {
+  auto& others = emulator::Others::instance();
+  others = {};
+  OneOfTwo processes;
+  distributed::Nccl<OneOfTwo> gpus(processes);
+  const auto x = on_device(random_tensor<float>({1, 6, 4, 4, 3}, 4));
+  const auto labels = to_device<Cuda>(random_indices({1, 6}, 4, Philox(3), 0));
+  const auto backward = [&](auto& members, Toy<Cuda>& network) {
+    lpw::optim::Sgd optimizer(network, {});
+    members.release(network, optimizer, {.members = 2, .late = Group::batch_norm});
+    auto pass = members.pass(network, x);
+    members.overlap(network, pass);
+    Tape tape(pass);
+    const auto loss = cross_entropy(network.forward(tape.input(x)), labels);
+    const auto begin = emulator::StandIn::instance().issued();
+    tape.backward(loss);
+    return begin;
+  };
+  {
+    Toy<Cuda> network;
+    distributed::Members members(gpus, {.chunk = 20});
+    const auto begin = backward(members, network), end = emulator::StandIn::instance().issued();
+    CHECK(others.asked == 4);  // of 68 weights, all of which are before the batch norm's
+    REQUIRE(others.asked_at.size() == 4);
+    CHECK(others.asked_at.front() - begin < (end - begin) / 2);
+    members.sum_gradients(network);
+    CHECK(others.asked == 4);
+  }
+  std::weak_ptr<void> store;
+  std::vector<float> gradient, summed;
+  others.sum = [&](const ncclComm&, const void* values, std::size_t count, ncclDataType_t) {
+    const auto* first = static_cast<const float*>(values);
+    summed.insert(summed.end(), first, first + count);
+  };
+  {
+    const emulator::Late late(cuda::sum_stream());
+    {
+      Toy<Cuda> network;
+      distributed::Members members(gpus);
+      backward(members, network);
+      const auto flat = nn::flatten(network);
+      const auto values = to_host(flat->gradient.base);
+      gradient.assign(values.data(), values.data() + values.size());
+      store = flat;
+    }
+    const auto other = full<float, Cuda>({1, std::ssize(gradient)}, 77.f);
+    CHECK(summed.empty());
+    CHECK_FALSE(store.expired());  // an error ended the network
+    gpus.finish_sums_on_device();
+    CHECK(store.expired());
+    const auto next = full<float, Cuda>({1, std::ssize(gradient)}, 78.f);  // where it was, perhaps
+  }
+  CHECK(summed == gradient);
+  others.sum = {};
+}
+
 namespace {
 
 /// Two batch norms, the second with a residual, a hidden layer and a head.
+template <class T>
 struct Normalized {
-  using value_type = float;
+  using value_type = T;
   using device_type = Cuda;
-  [[nodiscard]] Variable<float, Cuda> forward(const Variable<float, Cuda>& x) {
+  [[nodiscard]] Variable<T, Cuda> forward(const Variable<T, Cuda>& x) {
     return head.forward(hidden.forward(global_average_pool(second.forward(first.forward(x), x))));
   }
   template <class F>
   void visit(F&& f) {
     f("first", first), f("second", second), f("hidden", hidden), f("head", head);
   }
-  nn::BatchNorm<float, Cuda> first{8, {}}, second{8, {.relu = true}};
+  nn::BatchNorm<T, Cuda> first{8, {}}, second{8, {.relu = true}};
   nn::Initializer init{Philox(1)};
-  nn::Linear<float, Cuda> hidden{{8, 6}, init}, head{{6, 4, true, true}, init};
+  nn::Linear<T, Cuda> hidden{{8, 6}, init}, head{{6, 4, true, true}, init};
 };
 
 /// What a run is of: iterations before the release of some members, and after it.
@@ -136,6 +207,8 @@ struct Course {
   std::int64_t members = 3, batch = 7;
   std::uint32_t before = 3, after = 3;
   bool sam = false;
+  std::int64_t chunk = 9;
+  bool late_sums = false;  // or else the other work
 };
 
 template <class T>
@@ -149,26 +222,27 @@ Tensor<T, Cuda> read(const Tensor<T, Cpu>& all, const data::ReadMembers& members
 }
 
 /// Weights, statistics and velocities of all members after steps that are issued, captured and replayed.
-template <class M>
+template <class T, class M>
 std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) {
-  Normalized network;
+  Normalized<T> network;
   optim::Sgd optimizer(network, {.learning_rate = 0.05, .momentum = 0.9, .clip = 0.2});
   optim::Sam sam(optimizer, {.rho = 0.1, .adaptive = true});
   Replay<Cuda> replay;
-  Tensor<float, Cuda> images;
+  Tensor<T, Cuda> images;
   Tensor<std::int32_t, Cuda> labels;
   for (std::uint32_t step = 0; step < course.before + course.after; ++step) {
     if (step == course.before)
       members.release(network, optimizer,
                       {.members = course.members, .late = Group::batch_norm, .sigma = 0.1, .random = Philox(5)});
     const auto here = members.of(network);
-    auto inputs = read(random_tensor<float>({here.all, course.batch, 4, 4, 8}, 20 + step), here);
+    auto inputs = read(random_tensor<T>({here.all, course.batch, 4, 4, 8}, 20 + step), here);
     auto classes = read(random_indices({here.all, course.batch}, 4, Philox(3, Stream::test, step), 0), here);
     if (step == 0 || step == course.before) images = inputs, labels = classes;  // where the replayed step finds them
     copy(inputs, images), copy(classes, labels);
-    const auto pass = members.pass(network, images);
+    auto pass = members.pass(network, images);
     optimizer.advance();
     const auto accumulate = [&] {
+      members.overlap(network, pass);
       Tape tape(pass);
       tape.backward(cross_entropy(network.forward(tape.input(images)), labels));
       members.sum_gradients(network);
@@ -190,34 +264,37 @@ std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) 
 }
 
 struct AllOnOne {
-  [[nodiscard]] data::ReadMembers of(Normalized& network) const { return nn::members(network); }
-  void release(Normalized& network, auto& optimizer, const ReleaseOptions& options) const {
+  [[nodiscard]] data::ReadMembers of(auto& network) const { return nn::members(network); }
+  void release(auto& network, auto& optimizer, const ReleaseOptions& options) const {
     lpw::release(network, optimizer, options);
   }
-  [[nodiscard]] TapeOptions pass(Normalized&, const Tensor<float, Cuda>&) const { return {}; }
-  void sum_gradients(Normalized&) const {}
-  void gather(Normalized&, auto&) const {}
+  [[nodiscard]] TapeOptions pass(auto&, const auto&) const { return {}; }
+  void overlap(auto&, TapeOptions&) const {}
+  void sum_gradients(auto&) const {}
+  void gather(auto&, auto&) const {}
 };
 
 /// Holds the first of so many processes to one.
+template <class T = float>
 void check_course(int processes, const Course& course) {
   CAPTURE(processes, course.members, course.sam);
   std::vector<Tensor<float, Cpu>> found;
   const auto& others = emulator::Others::instance();
   CHECK(in_nccl_processes(processes, [&](auto& gpus) {
-    found = after_course(distributed::Members(gpus), course);
+    const emulator::Late late(course.late_sums ? cuda::sum_stream() : cuda::stream());
+    found = after_course<T>(distributed::Members(gpus, {.chunk = course.chunk}), course);
     require_same_bits(gpus, found);
   }));
   CHECK(others.asked < others.summed);  // sums are replayed, too
-  const auto expected = after_course(AllOnOne(), course);
-  check_near(found, expected);
+  check_near<T>(found, after_course<T>(AllOnOne(), course));
 }
 
 }  // namespace
 
 TEST_CASE("one member's minibatches are cut over GPUs, and members are spread over them, as on one") {
   check_course(2, {});
-  check_course(2, {.members = 2, .sam = true});
-  check_course(3, {.members = 2});  // two GPUs share a member
-  check_course(3, {.members = 2, .batch = 6, .sam = true});
+  check_course(2, {.members = 2, .sam = true, .late_sums = true});
+  check_course(3, {.members = 2, .late_sums = true});  // two GPUs share a member
+  check_course(3, {.members = 2, .batch = 6, .sam = true, .chunk = 0});
+  check_course<bfloat16>(3, {.members = 2});
 }

@@ -45,37 +45,71 @@ std::vector<Tensor<float, Cpu>> members_of(const std::filesystem::path& path) {
   return result;
 }
 
-/// Holds a run over so many processes to that in one: run(options, processes, path) is trained() of something.
-template <class Run>
-void check_trainer(int processes, train::TrainOptions options, const Run& run) {
-  CAPTURE(processes, options.members);
+/// What these tests have in common.
+train::TrainOptions shortly(train::TrainOptions options) {
   options.epochs = 4, options.release_epoch = 2;
   options.optimizer = optim::SgdOptions{.learning_rate = 0.05, .momentum = 0.9, .clip = 0.5};
+  return options;
+}
+
+/// What run(options, processes, path), which is trained() of something, leaves in the first of so many processes with
+/// GPUs, and in its checkpoint. All must leave the same.
+template <class Run>
+std::vector<Tensor<float, Cpu>> on_gpus(int processes, const train::TrainOptions& options, const Run& run) {
   const TemporaryFolder folder;
   std::vector<Tensor<float, Cpu>> found;
   const auto& others = emulator::Others::instance();
   CHECK(in_nccl_processes(processes, [&](auto& gpus) {
     distributed::AnyCommunicatorOf any(gpus);
-    found = run(options, any, folder / "several");
+    found = run(options, any, folder / "run");
     require_same_bits(gpus, found);
   }));
   CHECK(others.asked < others.summed);  // others are replayed
-  auto expected = run(options, distributed::single_process(), folder / "one");
-  for (auto& tensor : members_of(folder / "several")) found.push_back(std::move(tensor));
-  for (auto& tensor : members_of(folder / "one")) expected.push_back(std::move(tensor));
+  for (auto& tensor : members_of(folder / "run")) found.push_back(std::move(tensor));
+  return found;
+}
+
+/// Holds a run over so many processes to that in one.
+template <class Run>
+void check_trainer(int processes, train::TrainOptions options, const Run& run) {
+  CAPTURE(processes, options.members);
+  options = shortly(options);
+  const auto found = on_gpus(processes, options, run);
+  const TemporaryFolder folder;
+  auto expected = run(options, distributed::single_process(), folder / "run");
+  for (auto& tensor : members_of(folder / "run")) expected.push_back(std::move(tensor));
   check_near(found, expected);
+}
+
+/// A run of a toy on D.
+template <class D>
+std::vector<Tensor<float, Cpu>> trained_toy(const train::TrainOptions& options, distributed::AnyCommunicator& processes,
+                                            const std::filesystem::path& path) {
+  using Images = train::ImageClassification<Toy<D>>;  // an epoch's last minibatch is of 4
+  return trained(Toy<D>(), Images(dataset(), {.batch = 7}, processes), options, processes, path);
 }
 
 }  // namespace
 
 TEST_CASE("the trainer over processes with a GPU each classifies as on one, by replayed steps") {
-  const auto run = [](const train::TrainOptions& options, auto& processes, const auto& path) {
-    using Images = train::ImageClassification<Toy<Cuda>>;  // an epoch's last minibatch is of 4
-    return trained(Toy<Cuda>(), Images(dataset(), {.batch = 7}, processes), options, processes, path);
-  };
-  check_trainer(2, {.members = 3}, run);
+  check_trainer(2, {.members = 3, .sum_chunk = 20}, trained_toy<Cuda>);
   // Two share a member, and a checkpoint is due after every step.
-  check_trainer(3, {.members = 2, .checkpoint_minutes = 1e-9, .sam = {.rho = 0.05}, .sam_start = 1}, run);
+  check_trainer(3, {.members = 2, .checkpoint_minutes = 1e-9, .sam = {.rho = 0.05}, .sam_start = 1}, trained_toy<Cuda>);
+}
+
+TEST_CASE("the trainer over processes with a GPU each normalises by parts as over processes without") {
+  const auto options = shortly({.members = 2, .statistics = train::SharedStatistics::local});
+  const TemporaryFolder folder;
+  std::vector<Tensor<float, Cpu>> expected;
+  CHECK(in_processes(3, [&](Forked all) {  // two share a member
+    distributed::AnyCommunicatorOf any(all);
+    expected = trained_toy<Cpu>(options, any, folder / "run");
+  }));
+  for (auto& tensor : members_of(folder / "run")) expected.push_back(std::move(tensor));
+  check_near(on_gpus(3, options, trained_toy<Cuda>), expected);
+
+  const auto whole = on_gpus(3, shortly({.members = 2}), trained_toy<Cuda>);
+  CHECK_FALSE(distance(whole[0], expected[0]) < 1e-3);  // by the moments of whole minibatches
 }
 
 TEST_CASE("the trainer over processes with a GPU each models text as on one, by replayed steps") {

@@ -1,4 +1,5 @@
-// The part of CUDA's runtime that lpw calls, on the host: kernels run on the emulator, in the order of the stream.
+// The part of CUDA's runtime that lpw calls, on the host: kernels run on the emulator, in the order of the stream
+// (streams.hpp).
 //
 // Device memory lies in an arena that the host cannot read or write except through these calls, so that code which
 // takes a device pointer for one of its own crashes here as it would fail there. Fresh device memory holds NaN. While a
@@ -26,6 +27,7 @@
 
 #include "emulator/emulator.hpp"
 #include "multiprocessor.hpp"
+#include "streams.hpp"
 
 enum cudaError_t {
   cudaSuccess = 0,
@@ -35,7 +37,11 @@ enum cudaError_t {
   cudaErrorNoDevice = 100,
   cudaErrorLaunchFailure = 719,
   cudaErrorCooperativeLaunchTooLarge = 720,
-  cudaErrorStreamCaptureUnsupported = 900
+  cudaErrorStreamCaptureUnsupported = 900,
+  cudaErrorStreamCaptureUnmatched = 903,
+  cudaErrorStreamCaptureUnjoined = 904,
+  cudaErrorStreamCaptureIsolation = 905,
+  cudaErrorCapturedEvent = 907
 };
 
 [[nodiscard]] inline const char* cudaGetErrorName(cudaError_t error) {
@@ -54,6 +60,14 @@ enum cudaError_t {
       return "cudaErrorLaunchFailure";
     case cudaErrorCooperativeLaunchTooLarge:
       return "cudaErrorCooperativeLaunchTooLarge";
+    case cudaErrorStreamCaptureUnmatched:
+      return "cudaErrorStreamCaptureUnmatched";
+    case cudaErrorStreamCaptureUnjoined:
+      return "cudaErrorStreamCaptureUnjoined";
+    case cudaErrorStreamCaptureIsolation:
+      return "cudaErrorStreamCaptureIsolation";
+    case cudaErrorCapturedEvent:
+      return "cudaErrorCapturedEvent";
     default:
       return "cudaErrorStreamCaptureUnsupported";
   }
@@ -61,42 +75,6 @@ enum cudaError_t {
 [[nodiscard]] inline const char* cudaGetErrorString(cudaError_t error) { return cudaGetErrorName(error); }
 
 namespace lpw::emulator {
-
-/// A launch, copy or library call; runs with device memory open.
-using Work = std::function<void()>;
-
-struct Graph {
-  std::vector<Work> work;
-};
-
-/// A copy on its way to page-locked memory.
-struct Landing {
-  std::uint64_t issued;  // when, by the stream's count
-  std::byte* to;
-  std::vector<std::byte> bytes;
-};
-
-struct Stream {
-  std::shared_ptr<Graph> capture = nullptr;  // null unless the stream is captured
-  std::uint64_t issued = 0;                  // what was issued to it so far; a graph is one
-  std::vector<Landing> landings = {};
-
-  /// The copies issued up to then arrive.
-  void land(std::uint64_t until) {
-    std::erase_if(landings, [&](const Landing& landing) {
-      if (landing.issued > until) return false;
-      std::copy(landing.bytes.begin(), landing.bytes.end(), landing.to);
-      return true;
-    });
-  }
-};
-
-/// A point in a stream.
-struct Event {
-  Stream* stream = nullptr;  // null until it is recorded
-  std::uint64_t issued = 0;
-  double milliseconds = 0;  // on the device's clock
-};
 
 /// The device: its memory, and what is issued to it.
 class StandIn {
@@ -141,15 +119,12 @@ class StandIn {
   /// Lets the device have less memory than it has, for tests of the shortage.
   void set_limit(std::size_t bytes) { limit_ = bytes; }
 
-  /// Runs it now, or notes it for the graph that the stream is captured in.
+  /// Gives work on device memory to the stream, or notes it for the graph that this is captured in.
   void issue(Stream* stream, Work work) {
     ++issued_;
-    if (stream && stream->capture) {
-      stream->capture->work.push_back(std::move(work));
-    } else {
-      if (stream) ++stream->issued;
-      run(work);
-    }
+    if (!stream) return run(work);
+    Item item{{}, [this, work = std::move(work)] { run(work); }};
+    stream->capture ? stream->capture->give(stream, std::move(item)) : stream->give(std::move(item));
   }
   void run(const Work& work) {
     if (dry) return;
@@ -167,7 +142,10 @@ class StandIn {
     streams_.push_back(std::make_unique<Stream>());
     return streams_.back().get();
   }
-  /// All that was copied to page-locked memory is there.
+  void finish_all() {
+    for (const auto& stream : streams_) stream->finish(stream->issued);
+  }
+  /// All is done, and what was copied to page-locked memory is there.
   void land_all() {
     for (const auto& stream : streams_) stream->land(stream->issued);
   }
@@ -339,6 +317,7 @@ inline cudaError_t cudaMalloc(void** block, std::size_t bytes) {
 inline cudaError_t cudaFree(void* block) {
   auto& device = lpw::emulator::StandIn::instance();
   ++device.synchronisations;
+  device.finish_all();
   return device.release(block) ? cudaSuccess : device.failed(cudaErrorInvalidValue);
 }
 inline cudaError_t cudaMallocHost(void** block, std::size_t bytes) {
@@ -362,7 +341,7 @@ inline cudaError_t cudaMemcpyAsync(void* to, const void* from, std::size_t bytes
     device.issue(stream, [=] {
       auto* place = static_cast<std::byte*>(to);
       const auto* source = static_cast<const std::byte*>(from);
-      stream->landings.push_back({stream->issued, place, {source, source + bytes}});
+      stream->landings.push_back({stream->done, place, {source, source + bytes}});
       std::fill_n(place, bytes, std::byte{0xff});
     });
     return cudaSuccess;
@@ -390,6 +369,7 @@ inline cudaError_t cudaMemcpy2DAsync(void* to, std::size_t to_pitch, const void*
       std::memcpy(static_cast<std::byte*>(to) + row * to_pitch, static_cast<const std::byte*>(from) + row * from_pitch,
                   width);
   });
+  if (with_host && stream) stream->finish(stream->issued);
   return cudaSuccess;
 }
 inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaStream_t stream = nullptr) {
@@ -397,7 +377,8 @@ inline cudaError_t cudaMemsetAsync(void* to, int value, std::size_t bytes, cudaS
   return cudaSuccess;
 }
 
-// Streams and events. Everything but a copy to page-locked memory is done when its call returns.
+// Streams and events. But for streams that a test holds up, everything except a copy to page-locked memory is done when
+// its call returns.
 
 enum { cudaStreamNonBlocking = 1, cudaEventDefault = 0, cudaEventDisableTiming = 2 };
 enum cudaStreamCaptureMode {
@@ -433,44 +414,82 @@ inline cudaError_t cudaEventDestroy(cudaEvent_t event) {
   return cudaSuccess;
 }
 inline cudaError_t cudaEventRecord(cudaEvent_t event, cudaStream_t stream = nullptr) {
-  if (stream) *event = {stream, stream->issued, lpw::emulator::StandIn::instance().milliseconds};
+  if (!stream) return cudaSuccess;
+  *event = {{stream, stream->issued}, lpw::emulator::StandIn::instance().milliseconds};
+  if (!stream->capture) return cudaSuccess;
+  event->at.issued = stream->capture->issued[stream];
+  event->capture = stream->capture;
+  event->before = stream->before;
+  event->before[stream] = event->at.issued;
   return cudaSuccess;
 }
 /// A wait for the last of what was issued leaves the stream with nothing to do.
 inline cudaError_t cudaEventSynchronize(cudaEvent_t event) {
-  if (!event->stream) return cudaSuccess;
-  if (event->issued == event->stream->issued) ++lpw::emulator::StandIn::instance().synchronisations;
-  event->stream->land(event->issued);
+  auto& device = lpw::emulator::StandIn::instance();
+  if (event->capture) return device.failed(cudaErrorCapturedEvent);
+  if (!event->at.stream) return cudaSuccess;
+  if (event->at.issued >= event->at.stream->last_work) ++device.synchronisations;
+  event->at.stream->land(event->at.issued);
   return cudaSuccess;
 }
 inline cudaError_t cudaEventElapsedTime(float* milliseconds, cudaEvent_t start, cudaEvent_t stop) {
-  if (!start->stream || !stop->stream) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
+  if (!start->at.stream || !stop->at.stream) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
   *milliseconds = static_cast<float>(stop->milliseconds - start->milliseconds);
   return cudaSuccess;
 }
-inline cudaError_t cudaStreamWaitEvent(cudaStream_t, cudaEvent_t, unsigned = 0) { return cudaSuccess; }
+/// A stream that waits for one that is captured is captured, too; what is captured waits for nothing else.
+inline cudaError_t cudaStreamWaitEvent(cudaStream_t stream, cudaEvent_t event, unsigned = 0) {
+  auto& device = lpw::emulator::StandIn::instance();
+  if (!event->at.stream) return cudaSuccess;
+  if (!event->capture && !stream->capture) {
+    stream->give({event->at});
+    return cudaSuccess;
+  }
+  if (!event->capture) return device.failed(cudaErrorStreamCaptureIsolation);
+  if (event->at.stream->capture != event->capture) return device.failed(cudaErrorCapturedEvent);  // it is over
+  if (!stream->capture) stream->capture = event->capture, stream->before = {};
+  for (const auto& [other, issued] : event->before) {
+    auto& known = stream->before[other];
+    known = std::max(known, issued);
+  }
+  stream->capture->give(stream, {event->at});
+  return cudaSuccess;
+}
 
 // Graphs.
 
 inline cudaError_t cudaStreamBeginCapture(cudaStream_t stream, cudaStreamCaptureMode) {
   if (!stream || stream->capture) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
-  stream->capture = std::make_shared<lpw::emulator::Graph>();
+  stream->capture = std::make_shared<lpw::emulator::Graph>(lpw::emulator::Graph{stream});
+  stream->before = {};
   ++lpw::emulator::StandIn::instance().capturing;
   return cudaSuccess;
 }
+/// Each stream that was captured with this one must be waited for.
 inline cudaError_t cudaStreamEndCapture(cudaStream_t stream, cudaGraph_t* graph) {
-  if (!stream->capture) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
-  *graph = new std::shared_ptr(std::exchange(stream->capture, nullptr));
-  --lpw::emulator::StandIn::instance().capturing;
+  auto& device = lpw::emulator::StandIn::instance();
+  *graph = nullptr;
+  if (!stream->capture) return device.failed(cudaErrorInvalidValue);
+  if (stream->capture->origin != stream) return device.failed(cudaErrorStreamCaptureUnmatched);
+  const auto captured = stream->capture;
+  bool joined = true;
+  for (const auto& [other, issued] : captured->issued) {
+    joined = joined && (other == stream || stream->before[other] == issued);
+    other->capture = nullptr;
+  }
+  stream->capture = nullptr;
+  --device.capturing;
+  if (!joined) return device.failed(cudaErrorStreamCaptureUnjoined);
+  *graph = new std::shared_ptr(captured);
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphInstantiate(cudaGraphExec_t* executable, cudaGraph_t graph, unsigned long long = 0) {
+  if (!graph) return lpw::emulator::StandIn::instance().failed(cudaErrorInvalidValue);
   *executable = new std::shared_ptr(*graph);
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphLaunch(cudaGraphExec_t executable, cudaStream_t stream) {
-  if (stream) ++stream->issued;
-  for (const auto& work : (*executable)->work) lpw::emulator::StandIn::instance().run(work);
+  stream->give({{}, [graph = *executable] { graph->replay(); }});
   return cudaSuccess;
 }
 inline cudaError_t cudaGraphDestroy(cudaGraph_t graph) {

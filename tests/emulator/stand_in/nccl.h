@@ -23,7 +23,8 @@ namespace lpw::emulator {
 struct Others {
   double times = 1;
   std::function<void(const ncclComm&, void* values, std::size_t count, ncclDataType_t)> sum = {};
-  int asked = 0, summed = 0, open = 0;  // calls, sums that ran, communicators that are there
+  int asked = 0, summed = 0, open = 0;       // calls, sums that ran, communicators that are there
+  std::vector<std::uint64_t> asked_at = {};  // what had been issued to the device at each call
 
   [[nodiscard]] static Others& instance() {
     static Others others;
@@ -66,7 +67,9 @@ inline ncclResult_t ncclCommAbort(ncclComm_t communicator) { return ncclCommDest
 inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDataType_t type, ncclRedOp_t,
                                   ncclComm_t communicator, cudaStream_t stream) {
   if (!communicator) return ncclInvalidArgument;
-  ++lpw::emulator::Others::instance().asked;
+  auto& others = lpw::emulator::Others::instance();
+  ++others.asked;
+  others.asked_at.push_back(lpw::emulator::StandIn::instance().issued());
   lpw::emulator::StandIn::instance().issue(stream, [=, all = *communicator] {
     if (from != to) std::memcpy(to, from, count * (type == ncclFloat32 ? sizeof(float) : sizeof(double)));
     if (type == ncclFloat32)

@@ -1,8 +1,9 @@
 // The GPU as a device of tensors: its memory, and moving tensors to and from it.
 //
 // Everything that touches device memory goes to one stream, in the program's order. A block of memory may therefore be
-// handed out again as soon as its last handle is gone: whatever still uses it is ahead in the stream. Only copies to
-// the host are waited for.
+// handed out again as soon as its last handle is gone: whatever still uses it is ahead in the stream. (Who works on
+// another stream keeps a handle until this one waits for that: distributed/nccl.hpp.) Only copies to the host are
+// waited for.
 #pragma once
 
 #include <algorithm>

@@ -1,5 +1,6 @@
-// CUDA's runtime as lpw uses it: one device, one stream that all work goes to, one for copies that overlap with it, and
-// errors that name the call and the place. Include this from files that nvcc compiles.
+// CUDA's runtime as lpw uses it: one device, one stream that all work goes to, two for copies and for sums over
+// processes that overlap with it, and errors that name the call and the place. Include this from files that nvcc
+// compiles.
 #pragma once
 
 #include <cuda_runtime.h>
@@ -83,6 +84,13 @@ namespace detail {
 
 /// The stream of input copies that overlap with work on stream().
 [[nodiscard]] inline cudaStream_t copy_stream() {
+  static const cudaStream_t stream = detail::make_stream();
+  return stream;
+}
+
+/// The stream of sums over processes, which overlap with work on stream(). One for all communicators: their sums are
+/// one after another, in the order in which all processes issue them, as NCCL wants them.
+[[nodiscard]] inline cudaStream_t sum_stream() {
   static const cudaStream_t stream = detail::make_stream();
   return stream;
 }
