@@ -44,8 +44,10 @@ class AnyCommunicator {
   /// Throws Error where it does not.
   virtual void sum_on_device(std::span<float> values) = 0;
   virtual void sum_on_device(std::span<double> values) = 0;
+  /// As sum_on_device, but on a stream of its own, behind what the device was told to do so far.
   virtual void start_sum_on_device(std::span<float> values, const Owner& owner) = 0;
   virtual void start_sum_on_device(std::span<double> values, const Owner& owner) = 0;
+  /// What the device is told from here on waits for these sums.
   virtual void finish_sums_on_device() = 0;
   /// Throws Error where its kind is no SplittingCommunicator.
   [[nodiscard]] virtual std::unique_ptr<AnyCommunicator> split(int group) = 0;
