@@ -9,12 +9,12 @@ from plan import ROOT
 
 
 def table(study, found):
-    """All of them, with the command that repeats a row as a comment at the end."""
+    """All of them, with the command that repeats a row's runs at the end."""
     ended = {name: method for name, method in found["methods"].items() if has_ended(method)}
     methods = {name: method for name, method in ended.items() if method["seeds"]}
     parts = [_scores(study, ended), _beside(study, methods), _members(study, methods)]
     parts += [_trials(study, found["methods"]), _cost(study, methods)]
-    return "\n\n".join(filter(None, parts)) + f"\n\n<!-- a row's run again: {_again(study)} -->\n"
+    return "\n\n".join([*filter(None, parts), _again(study)]) + "\n"
 
 
 def has_ended(method):
@@ -30,7 +30,10 @@ def _again(study):
     file = study.path.relative_to(ROOT) if study.path.is_relative_to(ROOT) else study.path.name
     shown = lambda value: json.dumps(value, ensure_ascii=False) if isinstance(value, (str, bool)) else str(value)
     given = [word for name, value in study.settings.items() for word in ("--set", f"{name}={shown(value)}")]
-    return shlex.join(["examples/study/study.py", str(file), *given]) + " --only METHOD --seed N"
+    command = shlex.join(["examples/study/study.py", str(file), *given]) + " --only METHOD --seed N"
+    names = ", ".join(f"`{name}` ({method.title})" for name, method in study.methods.items())
+    methods = textwrap.fill(f"METHOD is {names}.", width=100, break_long_words=False, break_on_hyphens=False)
+    return f"A row's run again, by the programs of the release build:\n\n```sh\n{command}\n```\n\n{methods}"
 
 
 def _runs(study, method):
