@@ -2,6 +2,7 @@
 // processor multiplies and adds in registers alone, which is measured in turn with them. All are cut for the threads as
 // in training; of matrices that many products take, as an LSTM's steps do, the packing is not timed.
 //   products --threads 1,2 --only lstm
+// peers/products.py times the same in PyTorch.
 #include <cstdio>
 #include <functional>
 #include <optional>
@@ -201,6 +202,16 @@ void compare(const std::string& name, double operations, const std::vector<Conte
   std::fflush(stdout);
 }
 
+/// A line of JSON for each case, for peers/products.py.
+void print_cases() {
+  constexpr const char* kinds[] = {"nt", "nn", "tn", "nt"};
+  for (const Case& c : cases)
+    std::printf(R"({"name": "%s", "kind": "%s", "rows": %lld, "columns": %lld, "depth": %lld})"
+                "\n",
+                c.name, kinds[static_cast<int>(c.kind)], static_cast<long long>(c.rows),
+                static_cast<long long>(c.columns), static_cast<long long>(c.depth));
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -211,7 +222,13 @@ int main(int argc, char** argv) {
   app.add_option("--threads", threads, "numbers of threads")->delimiter(',');
   app.add_option("--only", only, "shapes whose names hold this");
   app.add_option("--rounds", rounds, "measurements of each, of which the median counts")->capture_default_str();
+  bool only_cases = false;
+  app.add_flag("--cases", only_cases, "only print the shapes, a line of JSON each");
   CLI11_PARSE(app, argc, argv);
+  if (only_cases) {
+    print_cases();
+    return 0;
+  }
   std::printf(
       "| product, c [rows, columns] over depth | threads | registers | own | oneDNN | Eigen |\n"
       "|---|---|---|---|---|---|\n");
