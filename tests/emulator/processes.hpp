@@ -33,7 +33,7 @@ struct MeetingPlace {
   std::atomic<int> arrived{0};
   std::atomic<unsigned> round{0};
   std::uint64_t sizes[most_processes];
-  std::byte bytes[most_processes][1 << 16];
+  std::byte bytes[most_processes][1 << 20];
 
   /// Returns when `size` processes have come here. Ends the process after a minute.
   void wait(int size) {

@@ -53,7 +53,8 @@ train::TrainOptions shortly(train::TrainOptions options) {
 }
 
 /// What run(options, processes, path), which is trained() of something, leaves in the first of so many processes with
-/// GPUs, and in its checkpoint. All must leave the same.
+/// GPUs, and in its checkpoint. All must leave the same. Two processes' sums are as late as they may be, or the other
+/// work of three.
 template <class Run>
 std::vector<Tensor<float, Cpu>> on_gpus(int processes, const train::TrainOptions& options, const Run& run) {
   const TemporaryFolder folder;
@@ -61,6 +62,7 @@ std::vector<Tensor<float, Cpu>> on_gpus(int processes, const train::TrainOptions
   const auto& others = emulator::Others::instance();
   CHECK(in_nccl_processes(processes, [&](auto& gpus) {
     distributed::AnyCommunicatorOf any(gpus);
+    const emulator::Late late(processes == 2 ? cuda::sum_stream() : cuda::stream());
     found = run(options, any, folder / "run");
     require_same_bits(gpus, found);
   }));
