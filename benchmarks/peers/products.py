@@ -40,7 +40,8 @@ def rate(case):
 
 
 print("| product, c [rows, columns] over depth | threads | PyTorch |\n|---|---|---|")
-for line in subprocess.run([options.program, "--cases"], check=True, capture_output=True, text=True).stdout.splitlines():
+known = subprocess.run([options.program, "--cases"], check=True, capture_output=True, text=True).stdout
+for line in known.splitlines():
     shape = json.loads(line)
     if options.only in shape["name"]:
         place = f"{shape['name']} [{shape['rows']}, {shape['columns']}] over {shape['depth']}"
