@@ -8,12 +8,11 @@ import pathlib
 import random
 import shutil
 import signal
-import struct
 import subprocess
 import sys
 import time
-import zlib
 
+from pictures import png
 from trainer import check, check_same, main, refused, results, run, start, train
 
 FINETUNE, CONFIGS = (pathlib.Path(path).resolve() for path in sys.argv[2:4])
@@ -22,19 +21,9 @@ SMALL = "--model wrn-10-1 --epochs 3 --members 2 --release-epoch 1 --batch 4 --t
 PIXELS = ["--image-size", "16", "--resize", "18"]
 
 
-def png(width, height, shade):
-    """An image that is dark or bright."""
-
-    def byte():
-        return max(0, min(255, int(127 + 50 * shade + random.gauss(0, 20))))
-
-    rows = b"".join(b"\0" + bytes(byte() for _ in range(3 * width)) for _ in range(height))
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", zlib.compress(rows)) + chunk(b"IEND", b"")
+def colour(shade):
+    """Of an image that is dark or bright."""
+    return max(0, min(255, int(127 + 50 * shade + random.gauss(0, 20))))
 
 
 def write_images(folder, count):
@@ -42,7 +31,7 @@ def write_images(folder, count):
     for name, shade in (("bright", 1), ("dark", -1)):
         (folder / name).mkdir(parents=True)
         for i in range(count):
-            (folder / name / f"{i}.png").write_bytes(png(20 + i, 30 - i, shade))
+            (folder / name / f"{i}.png").write_bytes(png(20 + i, 30 - i, lambda: colour(shade)))
     return folder
 
 

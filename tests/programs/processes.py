@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 
+from pictures import png
 from trainer import *
 
 LONG = os.environ.get("LPW_TEST_LONG", "") not in ("", "0")
@@ -281,8 +282,9 @@ def killed(processes, out, *arguments):
         while process.poll() is None and not (out / "checkpoint.lpw").exists():
             time.sleep(0.001)
         time.sleep(random.uniform(0, 1) ** 2)
+        rank = random.randrange(processes)
         try:
-            os.kill(random.choice(pids), signal.SIGKILL)
+            os.kill(pids[rank], signal.SIGKILL)
         except ProcessLookupError:
             pass
         begun = time.monotonic()
@@ -292,7 +294,7 @@ def killed(processes, out, *arguments):
         shutil.rmtree(out)
     check(code != 0, "all kills came after the end")
     check(time.monotonic() - begun < 20, "the others go on")
-    check(re.search(r"rank \d", complaints), f"nothing names the process: {complaints}")
+    check(re.search(rf"rank {rank}\b", complaints), f"nothing names process {rank}: {complaints}")
 
 
 def a_killed_process_ends_all(folder):
@@ -364,6 +366,19 @@ def texts_that_differ_are_refused(folder):
 
 if NAME == "cifar":
 
+    def images_that_differ_are_refused(folder):
+        """Two folders under one path, with files of the same names and sizes."""
+        for number in (1, 2):
+            for name, value in ("dark", number), ("bright", 250):
+                (folder / str(number) / "images" / name).mkdir(parents=True)
+                for i in range(8):
+                    picture = png(8, 8, lambda: value, level=0)  # pylint: disable=cell-var-from-loop
+                    (folder / str(number) / "images" / name / f"{i}.png").write_bytes(picture)
+        options = f"--data images --image-size 8 --split 80,20 --model wrn-10-1 --epochs 1 --out {folder}/run"
+        start = lambda number: ["-n", 1, "sh", "-c", f"cd {folder}/{number}; exec {PROGRAM} {options}"]
+        process = launch([LAUNCHER, *start(1), ":", *start(2)])
+        refused_by(process, "the data set is training", " in process 1; all processes must be started alike")
+
     def normalise_by_parts(folder):
         over(2, folder / "local", *TINY, *FEWER, "--statistics", "local")
         over(2, folder / "global", *TINY, *FEWER)
@@ -382,6 +397,7 @@ if NAME == "cifar":
         a_killed_process_ends_all,
         what_differs_is_refused,
         files_that_differ_are_refused,
+        images_that_differ_are_refused,
     )
 else:
     main(train_as_one_process, go_on_in_another_number, texts_that_differ_are_refused)
