@@ -81,14 +81,27 @@ TEST_CASE("loop state: an optimizer or average of another network is refused, an
     CHECK(third.end() == of_third);
     return message;
   };
-  const std::string another =
-      "load_state: a part was made for another network, or before this one was moved to other stores";
-  CHECK(refused(*third.optimizer, *other.average) == another);
-  CHECK(refused(*other.optimizer, *third.average) == another);
+  const auto another = [](const std::string& caller, const std::string& part) {
+    return caller + ": the part '" + part +
+           "' was made for another network, or before this one was moved to other stores; make it anew for this one, "
+           "or give it to the release or collapse that moves it";
+  };
+  CHECK(refused(*third.optimizer, *other.average) == another("load_state", "optimizer"));
+  CHECK(refused(*other.optimizer, *third.average) == another("load_state", "average"));
   lpw::nn::Initializer init(lpw::Philox(1));
   lpw::nn::Linear<float, Cpu> layer({.in_features = 2, .out_features = 3}, init);
   lpw::optim::Sgd of_layer(layer);  // of other shapes
-  CHECK(refused(of_layer, *other.average) == another);
+  CHECK(refused(of_layer, *other.average) == another("load_state", "optimizer"));
+
+  lpw::collapse(whole.network, lpw::Collapse::parameters);  // without what was made for it
+  lpw::optim::Sgd anew(whole.network);
+  const auto unsaved = [&](auto&... parts) {
+    return message_of<lpw::Error>([&] { save_state(path, whole.network, parts...); });
+  };
+  CHECK(unsaved(*whole.optimizer) == another("save_state", "optimizer"));
+  CHECK(unsaved(anew, *whole.optimizer) == another("save_state", "optimizer 2"));
+  CHECK(unsaved(anew, *whole.average) == another("save_state", "average"));
+  CHECK(unsaved(anew).empty());
 }
 
 TEST_CASE("loop state: tensors of other shapes or types are refused before anything is changed", "[state]") {

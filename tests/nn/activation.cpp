@@ -3,6 +3,7 @@
 #include <lpw/nn/conv2d.hpp>
 #include <lpw/nn/gradient_check.hpp>
 #include <lpw/nn/linear.hpp>
+#include <lpw/nn/pooling.hpp>
 #include <lpw/nn/sequential.hpp>
 #include "catch.hpp"
 #include "support/compare.hpp"
@@ -41,6 +42,21 @@ TEST_CASE("modules without weights do what their operations do", "[activation]")
   CHECK(values_of(mean.forward(x).value()) == values_of(global_average_pool(x).value()));
   nn::Dropout<float, Cpu> drop(0.25);
   CHECK(values_of(drop.forward(x).value()) == values_of(dropout(again.input(tensor), 0.25).value()));
+}
+
+TEST_CASE("modules without options are written as braces in a row", "[activation]") {
+  nn::Sequential<nn::Relu<float, Cpu>, nn::Gelu<float, Cpu>, nn::Silu<float, Cpu>, nn::Sigmoid<float, Cpu>,
+                 nn::Tanh<float, Cpu>, nn::MaxPool2d<float, Cpu>, nn::AveragePool2d<float, Cpu>,
+                 nn::GlobalAveragePool<float, Cpu>>
+      row{{}, {}, {}, {}, {}, {}, {}, {}};
+  nn::Sequential<nn::Flatten<float, Cpu>> flat{{}};
+  const Tape tape({});
+  const auto x = tape.input(random_tensor<float>({2, 3, 4, 4, 2}, 1));
+  CHECK(row.forward(x).shape() == Shape{2, 3, 2});
+  CHECK(flat.forward(x).shape() == Shape{2, 3, 32});
+  CHECK(!nn::Gelu<float, Cpu>({}).options.tanh);
+  CHECK(nn::MaxPool2d<float, Cpu>({}).forward(x).shape() == Shape{2, 3, 2, 2, 2});
+  CHECK(nn::AveragePool2d<float, Cpu>({}).forward(x).shape() == Shape{2, 3, 2, 2, 2});
 }
 
 TEST_CASE("modules without weights pass each member's gradient on between layers", "[activation]") {

@@ -68,6 +68,15 @@ TEST_CASE("plateau: a rate falls as PyTorch's", "[optim]") {
   CHECK(plateau.factor() < 0.6);
 }
 
+TEST_CASE("plateau: braces are its default", "[optim]") {
+  struct Loop {
+    Plateau plateau = {};
+  };
+  const Plateau plateau({});
+  CHECK(plateau.options().patience == Loop{{}}.plateau.options().patience);
+  CHECK(plateau.state() == Plateau().state());
+}
+
 TEST_CASE("plateau: options that cannot be are refused", "[optim]") {
   const auto message = [](const PlateauOptions& options) {
     return message_of<lpw::OptionError>([&] { (void)Plateau(options); });

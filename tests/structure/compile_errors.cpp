@@ -140,6 +140,9 @@ void what_gives_no_tensors() {
 
 void texts(lpw::nn::Linear<float, lpw::Cpu>& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer) {
   lpw::release(network, {.members = 3, .late = "rank1"});
+  lpw::collapse(network, "parameters");
+  lpw::collapse(network, optimizer, std::string("parameters"));
+  auto plain = lpw::collapsed(network, "affine");
   optimizer.step(lpw::optim::Time{}, "cosine");
 }
 

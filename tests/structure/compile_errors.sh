@@ -22,6 +22,7 @@ late="lpw: late-phase weights are chosen by groups, lpw::Group::rank_one, or by 
 schedule="lpw: a schedule is a curve, lpw::optim::Cosine{200}, or of a text that "
 schedule+="lpw::optim::parse_schedule(text, learning_rate, epochs) reads"
 reduction="lpw: a reduction is lpw::Reduction::mean or lpw::Reduction::samples, no text"
+form="lpw: a network is collapsed by lpw::Collapse::affine or lpw::Collapse::parameters, no text"
 labels="lpw: labels are std::int32_t, lpw::Tensor<std::int32_t, Device>"
 task="lpw: this is no task for that network; lpw/train/task.hpp says what one has to have"
 
@@ -50,6 +51,7 @@ expect 2 "$tensors"
 expect 1 "$late"
 expect 1 "$schedule"
 expect 2 "$reduction"
+expect 3 "$form"
 expect 3 "$labels"
 ! grep -E 'no (viable|matching)' <<<"$errors" || { echo "more than a line"; failed=1; }
 [[ $(head -1 <<<"$errors") == *"$module"* ]] || { echo "the first error is another"; failed=1; }

@@ -7,6 +7,7 @@
 #pragma once
 
 #include <algorithm>
+#include <concepts>
 #include <memory>
 #include <utility>
 #include <vector>
@@ -119,8 +120,11 @@ template <class T, class D>
 /// end makes the variables on it stale: name it where a computation goes on with them.
 class Tape {
  public:
-  /// A tape that nothing is on. It refers to the trace in the options.
-  explicit Tape(TapeOptions options = {}) : recording_(std::make_shared<detail::Recording>()) {
+  /// A tape that nothing is on.
+  Tape() : Tape(TapeOptions{}) {}
+  /// The same; it refers to the trace in the options. A template, so that `({})` is the default and not ambiguous.
+  template <std::same_as<TapeOptions> O = TapeOptions>
+  explicit Tape(O options) : recording_(std::make_shared<detail::Recording>()) {
     recording_->options = options;
   }
   /// A tape that records nothing, with running statistics and without dropout.

@@ -43,6 +43,15 @@ class PartNames {
   std::map<std::string, int> counts_;
 };
 
+/// Throws Error for a part that should follow the network's stores `flat`, and does not, by its name.
+template <class Part, class Flat>
+void require_follows(const char* caller, const std::string& name, const Part& part, const Flat& flat) {
+  if constexpr (Follower<Part, Flat>)
+    require(part.follows(flat), caller, ": the part '", name,
+            "' was made for another network, or before this one was moved to other stores; make it anew for this one, "
+            "or give it to the release or collapse that moves it");
+}
+
 /// Those of a call's parts that follow a release.
 template <class Flat, class... Parts>
 class StateFollowers {
@@ -185,12 +194,9 @@ void save_state(const std::filesystem::path& path, M& network, Parts&&... parts)
       detail::require_finite_numbers(part, path.string());
       own = part;
     } else {
-      if constexpr (Follower<Part, nn::FlatWeights<nn::WeightOf<M>, typename M::device_type>>)
-        require(part.follows(*flat),
-                "save_state: a part was made for another network, or before this one was moved to "
-                "other stores");
       using Access = detail::PartOf<Part>;
       const std::string name = names.next(Access::kind(part));
+      detail::require_follows("save_state", name, part, *flat);
       records[name] = Access::write(checkpoint.tensors, name, part);
       order.push_back(name);
     }
@@ -222,8 +228,8 @@ auto save_state(const std::filesystem::path&, M&, auto&&...) {
 /// follows it, and one whose templates had been folded is collapsed before; training then goes on to the same bits,
 /// from the gradients that no step had taken. A network with the same members is taken, too. Throws FileError for a
 /// file that is missing, damaged, truncated, or of something else, and by its name for what does not fit: a parameter,
-/// its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error
-/// where an optimizer or average is another network's. Nothing is changed then.
+/// its shape, an optimizer of another kind, a part that was saved and is not asked for, or the other way round; Error,
+/// by its name, too, where an optimizer or average is another network's. Nothing is changed then.
 template <nn::Visitable M, class... Parts>
 nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&... parts) {
   using W = nn::WeightOf<M>;
@@ -231,8 +237,10 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
   static_assert(!(detail::is_json<Parts> || ...), "lpw: load_state returns the loop's JSON; it takes none");
   nn::require_all_members(nn::member_share(network), "load_state");
   detail::StateFollowers<nn::FlatWeights<W, D>, std::remove_reference_t<Parts>...> followers(parts...);
-  require(followers.follows(*nn::flatten(network)),
-          "load_state: a part was made for another network, or before this one was moved to other stores");
+  detail::PartNames names;
+  const std::vector<std::string> present{names.next(detail::PartOf<Parts>::kind(parts))...};
+  [[maybe_unused]] std::size_t next = 0;
+  (detail::require_follows("load_state", present[next++], parts, *nn::flatten(network)), ...);
   const Checkpoint checkpoint = load_checkpoint(path);
   const std::string source = path.string();
   const auto& meta = detail::loop_state_of(checkpoint, source);
@@ -241,8 +249,6 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     const auto form = meta.at("network").get<NetworkForm>();
     const auto stale = meta.at("stale").get<std::vector<std::string>>();
     const auto& records = meta.at("parts");
-    detail::PartNames names;
-    const std::vector<std::string> present{names.next(detail::PartOf<Parts>::kind(parts))...};
     const bool folds = templates_were_folded(form, network);
     if (folds) {
       M plain = collapsed(network, Collapse::parameters);
@@ -253,7 +259,7 @@ nlohmann::json load_state(const std::filesystem::path& path, M& network, Parts&&
     detail::require_same_parts(meta, present, source);
     const bool has_gradients = meta.value("gradients", false);
     const auto file = detail::state_file(checkpoint.tensors, form, network, has_gradients);
-    std::size_t next = 0;
+    next = 0;
     [[maybe_unused]] const auto check = [&](auto& part) {
       const std::string& name = present[next++];
       detail::PartOf<decltype(part)>::check(records.at(name), file, name, part);

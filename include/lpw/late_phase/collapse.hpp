@@ -3,6 +3,8 @@
 
 #include <map>
 #include <string>
+#include <string_view>
+#include <type_traits>
 
 #include <lpw/late_phase/spread.hpp>
 #include <lpw/nn/batch_norm.hpp>
@@ -17,6 +19,17 @@ namespace lpw::inline LPW_ABI {
 enum class Collapse { affine, parameters };
 
 namespace detail {
+
+/// What a text is given as.
+template <class Given>
+concept IsText = std::is_convertible_v<const std::remove_reference_t<Given>&, std::string_view>;
+
+/// Ends the compilation with one line where a text is given as the form.
+template <class Text>
+void text_for_form() {
+  static_assert(std::is_void_v<Text>,
+                "lpw: a network is collapsed by lpw::Collapse::affine or lpw::Collapse::parameters, no text");
+}
 
 /// gamma' and beta' such that, with the averaged statistics mean' and variance', gamma' (x - mean') / sqrt(variance' +
 /// eps) + beta' is mean_k of the members' maps. Written so that equal members give back their own gamma and beta bit
@@ -86,6 +99,7 @@ void collapse_affine_maps(M& network, std::int64_t members) {
 /// other weights (see recompute_statistics). Where several processes hold members, all must call it, and get the mean
 /// of all.
 template <nn::Visitable M, class Optimizer>
+  requires(!detail::IsText<Optimizer>)
 void collapse(M& network, Optimizer&& follower, Collapse form = Collapse::affine) {
   using W = nn::WeightOf<M>;
   using D = typename M::device_type;
@@ -121,6 +135,15 @@ template <nn::Visitable M>
 void collapse(M& network, Collapse form = Collapse::affine) {
   collapse(network, NoOptimizer{}, form);
 }
+/// For a text in place of the form: says which forms there are.
+template <nn::Visitable M, detail::IsText Text>
+void collapse(M&, const Text&) {
+  detail::text_for_form<Text>();
+}
+template <nn::Visitable M, class Optimizer, detail::IsText Text>
+void collapse(M&, Optimizer&&, const Text&) {
+  detail::text_for_form<Text>();
+}
 /// For what is no module: says so.
 template <nn::detail::NoModule M>
 auto collapse(M&, auto&&...) {
@@ -133,6 +156,12 @@ template <nn::Visitable M>
   M copy = nn::clone_module(network);
   collapse(copy, form);
   return copy;
+}
+/// For a text in place of the form: says which forms there are.
+template <nn::Visitable M, detail::IsText Text>
+[[nodiscard]] M collapsed(const M& network, const Text&) {
+  detail::text_for_form<Text>();
+  return network;
 }
 /// For what is no module: says so.
 template <nn::detail::NoModule M>

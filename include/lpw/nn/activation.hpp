@@ -1,6 +1,8 @@
 // Modules without weights. Those of average pooling are in pooling.hpp.
 #pragma once
 
+#include <concepts>
+
 #include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/elementwise.hpp>
 #include <lpw/autograd/functions.hpp>
@@ -28,8 +30,10 @@ struct Relu : Stateless<T, D> {
 /// x Phi(x), or with `options.tanh` its approximation by tanh.
 template <class T, class D>
 struct Gelu : Stateless<T, D> {
-  /// By Phi, or by tanh.
-  explicit Gelu(GeluOptions o = {}) : options(o) {}
+  Gelu() = default;
+  /// By Phi, or by tanh. A template, so that `({})` is the default and not ambiguous.
+  template <std::same_as<GeluOptions> O = GeluOptions>
+  explicit Gelu(O o) : options(o) {}
   /// Any shape, which stays.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return gelu(x, options); }
   GeluOptions options;  // which of both
@@ -83,8 +87,10 @@ struct Dropout : Stateless<T, D> {
 /// Largest element of every window, x [K, B, H, W, C].
 template <class T, class D>
 struct MaxPool2d : Stateless<T, D> {
-  /// Windows of 2 x 2, side by side, unless said otherwise.
-  explicit MaxPool2d(PoolOptions o = {}) : options(o) {}
+  MaxPool2d() = default;
+  /// Windows of 2 x 2, side by side, unless said otherwise. A template, as Gelu's.
+  template <std::same_as<PoolOptions> O = PoolOptions>
+  explicit MaxPool2d(O o) : options(o) {}
   /// [K, B, H, W, C] -> [K, B, Ho, Wo, C]. Throws ShapeError for a window larger than the padded image.
   [[nodiscard]] Variable<T, D> forward(const Variable<T, D>& x) { return max_pool2d(x, options); }
   PoolOptions options;  // size, stride and padding of windows, in pixels

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <cmath>
+#include <concepts>
 #include <cstdint>
 #include <optional>
 
@@ -38,8 +39,11 @@ struct PlateauState {
 ///     plateau.observe(validation_loss);  // after an epoch
 class Plateau {
  public:
-  /// Throws OptionError for options that cannot be: a factor outside of (0, 1), negative counts or threshold.
-  explicit Plateau(const PlateauOptions& options = {}) : options_(options) {
+  Plateau() = default;
+  /// Throws OptionError for options that cannot be: a factor outside of (0, 1), negative counts or threshold. A
+  /// template, so that `({})` is the default and not ambiguous.
+  template <std::same_as<PlateauOptions> O = PlateauOptions>
+  explicit Plateau(const O& options) : options_(options) {
     const auto& o = options;
     require<OptionError>(o.factor > 0 && o.factor < 1, "Plateau: factor ", o.factor, "; expected above 0 and below 1");
     require<OptionError>(o.patience >= 0 && o.cooldown >= 0, "Plateau: patience ", o.patience, " and cooldown ",
