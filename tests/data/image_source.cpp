@@ -110,3 +110,23 @@ TEST_CASE("a split takes its part of every class, by its seed") {
   CHECK(contains(message_of<OptionError>([&] { (void)data::split(lonely, 2); }), "class 1 has one sample"));
   CHECK(contains(message_of<OptionError>([&] { (void)data::split(lonely, 2, {.part = 1}); }), "found 1"));
 }
+
+TEST_CASE("a split in three leaves no sample out and takes none twice") {
+  const auto set = source_images(53);
+  const auto parts = data::split_in_three(set.labels, set.classes, {.valid = 0.2, .test = 0.3, .seed = 1});
+  CHECK(parts.test == data::split(set.labels, set.classes, {.part = 0.3, .seed = 1}).valid);
+  CHECK(parts.valid.size() == 10);  // two of the 11 or 10 of each
+  std::multiset<std::int64_t> all(parts.train.begin(), parts.train.end()), each;
+  all.insert(parts.valid.begin(), parts.valid.end());
+  all.insert(parts.test.begin(), parts.test.end());
+  for (std::int64_t i = 0; i < 53; ++i) each.insert(i);
+  CHECK(all == each);
+  for (const auto& part : {parts.train, parts.valid, parts.test}) CHECK(std::is_sorted(part.begin(), part.end()));
+  const auto least = data::split_in_three(3, {.valid = 0.01, .test = 0.98});
+  CHECK((least.train.size() == 1 && least.valid.size() == 1 && least.test.size() == 1));
+  const std::vector<std::int32_t> pair{0, 0, 0, 2, 2};
+  CHECK(contains(message_of<OptionError>([&] { (void)data::split_in_three(pair, 3); }), "class 2 has 2 samples"));
+  CHECK(contains(message_of<OptionError>([] { (void)data::split_in_three(2); }), "split_in_three: 2 samples"));
+  CHECK(contains(message_of<OptionError>([] { (void)data::split_in_three(9, {.valid = 0.5, .test = 0.5}); }),
+                 "found 0.5 and 0.5"));
+}

@@ -9,8 +9,9 @@
 
 namespace lpw::inline LPW_ABI::data {
 
-/// Labels [...] as [..., classes]: 1 for the class that is the label, 0 for the others. Throws ShapeError for labels of
-/// six axes, OptionError for less than one class, Error for a label that is not in [0, classes).
+/// One-hot labels: labels [...] as [..., classes], 1 for the class that is the label, 0 for the others. Throws
+/// ShapeError for labels of six axes, OptionError for less than one class, Error for a label that is not in [0,
+/// classes).
 template <Real T = float>
 [[nodiscard]] Tensor<T, Cpu> one_hot(const Tensor<std::int32_t, Cpu>& labels, std::int64_t classes) {
   require<OptionError>(classes >= 1, "one_hot: ", classes, " classes; expected at least one");
@@ -27,7 +28,7 @@ template <Real T = float>
   return result;
 }
 
-/// Says in one line that labels are of another type.
+/// As above.
 template <Real T = float, std::integral I>
 Tensor<T, Cpu> one_hot(const Tensor<I, Cpu>&, std::int64_t) {
   require_int32<I>();

@@ -20,9 +20,10 @@ namespace lpw::inline LPW_ABI::train {
 struct LoopPlan {
   std::int64_t epochs = 1;   // in all
   std::int64_t samples = 0;  // of an epoch, of all members on all processes; 0: unknown, there is no time to the end
-  const char* unit = "samples";  // what samples are called
-  std::int64_t first_epoch = 0;  // where it begins, counted from 0, and of that epoch what is done:
-  std::int64_t first_iteration = 0, first_samples = 0;  // iterations, and samples of all members in them
+  const char* unit = "samples";      // what samples are called
+  std::int64_t first_epoch = 0;      // where a loop that was resumed begins, from 0
+  std::int64_t first_iteration = 0;  // that epoch's iterations that are done
+  std::int64_t first_samples = 0;    // what these had: first_iteration * K * plan().batch(K, 0) of a loader, K members
 };
 
 /// Tells how a loop goes:
