@@ -1,10 +1,11 @@
 #!/usr/bin/env bash
 # Usage: scripts/docs.sh [--out FOLDER]
 # Makes the documentation's site, the pages under docs/ and the reference of all headers, in FOLDER (default build/docs;
-# begin at html/index.html). Fails at any of Doxygen's warnings, at links that lead nowhere, and at names without a
-# comment, but for what overloads a primitive (cpu/, cuda/), is defaulted or deleted, or a deduction guide. Other
-# versions of Doxygen than Debian 12's, 1.9.4, warn of other things, which is only shown. The site's search is of all
-# that is written where lunr is there, else of names alone. Exit 77 where Doxygen or Python is not there.
+# begin at html/index.html). Fails at any of Doxygen's warnings, at links that lead nowhere, at pictures that are not
+# there, and at names without a comment, but for what overloads a primitive (cpu/, cuda/), is defaulted or deleted, or a
+# deduction guide. Other versions of Doxygen than Debian 12's, 1.9.4, warn of other things, which is only shown. The
+# site's search is of all that is written where lunr is there, else of names alone. Exit 77 where Doxygen or Python is
+# not there.
 source "$(dirname -- "$0")/common.sh"
 show_help "$@"
 out=$PWD/build/docs
@@ -43,6 +44,7 @@ WARN_LOGFILE = "$out/warnings"
 CONFIGURATION
 awk -f docs/doxygen/filter.awk include/lpw/version.hpp >/dev/null  # Doxygen does not mind its errors
 doxygen "$out/Doxyfile"
+cp -r "$out/pages/pictures/." "$out/html"
 if [ $all = YES ]; then
   cp $lunr docs/doxygen/search.js "$out/html"
   python3 -B docs/doxygen/search_documents.py "$out/xml" "$out/html/search_documents.js"
@@ -58,4 +60,10 @@ if [ -s "$out/counted" ]; then
     *) echo "$(wc -l <"$out/counted") warnings (above), which count with Doxygen 1.9.4 alone" ;;
   esac
 fi
+shown=$(find "$out/html" -name '*.html' -exec grep -oE '<img [^>]*src="[^"]*"' {} + |
+  sed -E 's/^([^:]*):.* src="([^"]*)"$/\1 \2/' | sort -u || true)
+gone=$(while read -r page picture; do
+  [ -z "$page" ] || [ -f "$out/html/$picture" ] || echo "$(basename "$page") shows $picture, which is not there"
+done <<<"$shown")
+[ -z "$gone" ] || die "$gone"
 echo "$out/html/index.html: $(find "$out/html" -name '*.html' | wc -l) pages"

@@ -1,7 +1,7 @@
 # Headers as Doxygen reads them, so that they need none of its commands: the comment that opens a file is the file's,
 # one before or behind fields or an enumerator is theirs, one of a function is that of the next ones too where no line
-# parts them, in a type of those of its name, what concepts ask of types is said here, and the inline namespace LPW_ABI
-# is left out.
+# parts them, in a type of those of its name, what concepts ask of types is said here, and macros' calls and the inline
+# namespace LPW_ABI are left out.
 BEGIN {
   asked["visit"] = "Calls f(name, part) for each parameter, buffer and module of it: nn::Visitable."
   asked["follows"] = "Whether what it holds belongs to these stores: Follower."
@@ -23,6 +23,7 @@ BEGIN {
   asked["Run"] = "A run that trains such a network for such a task."
   asked["Clock"] = "By which time is taken."
 }
+called || /^[A-Z][A-Z0-9_]+\(/ { called = !/\);?$/; next }  # a macro, up to its last line
 /^[^ ]/ && before == "" { documented = /^\/\/\// }
 /^(template|\[\[nodiscard|inline|constexpr|using|struct|class|enum|void)/ && documented && before ~ /^[^ \/#].*[;}]$|^}/ {
   print "/// As above."
@@ -124,10 +125,14 @@ function split_fields(line, fields,    depth, i, c, begin, count, first, kind) {
   return count
 }
 
-# Brackets and backslashes of a comment mean themselves, but in backticks, where they do in any case.
+# Brackets and backslashes of a comment mean themselves, but in backticks and in code, which is set in behind an empty
+# line: there they do in any case.
 function plain(line,    at, text, count, parts, i) {
   at = index(line, "///")
   text = substr(line, at + 3)
+  example = text ~ /^     / && (example || paragraph)
+  paragraph = text == ""
+  if (example) return line
   count = split(text, parts, "`")
   text = ""
   for (i = 1; i <= count; ++i) {

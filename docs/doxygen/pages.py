@@ -1,16 +1,18 @@
 """Usage: pages.py ROOT OUT
 Writes README, CONTRIBUTING, CHANGELOG and docs/ as Doxygen's Markdown to OUT: headings get the ids that their links on
 GitHub have, behind the page's name; links between pages become links of the site, and sources that are linked become
-pages. Fails where a link leads to no page or heading."""
+pages. Pictures lie in OUT/pictures, for the site's HTML. Fails where a link leads to no page or heading."""
 
 import html
 import os
 import pathlib
 import re
+import shutil
 import sys
 
 ROOT, OUT = pathlib.Path(sys.argv[1]).resolve(), pathlib.Path(sys.argv[2])
 LANGUAGES = {".cpp": "cpp", ".hpp": "cpp", ".cuh": "cpp", ".py": "py", ".sh": "sh", ".toml": "ini"}
+PICTURES = {".svg", ".png", ".jpg"}
 
 
 def slug(heading):
@@ -26,6 +28,10 @@ def name_of(path):
     if path.suffix == ".md":
         return path.stem.lower().replace("_", "-")
     return str(path.relative_to(ROOT)).replace("/", "-").replace(".", "-").replace("_", "-")
+
+
+def picture_of(path):
+    return name_of(path.with_suffix("")) + path.suffix
 
 
 def split(text):
@@ -52,7 +58,7 @@ class Site:
         files += sorted((ROOT / "examples").rglob("*.md"))
         self.pages = {path: path.read_text(encoding="utf-8") for path in files}
         self.headings = {path: self.headings_of(text) for path, text in self.pages.items()}
-        self.sources, self.errors = set(), []
+        self.sources, self.pictures, self.errors = set(), set(), []
 
     @staticmethod
     def headings_of(text):
@@ -75,6 +81,9 @@ class Site:
         if not path.is_file():
             self.errors.append(f"{page.relative_to(ROOT)}: links to {link}, which is not there")
             return None
+        if path.suffix in PICTURES:
+            self.pictures.add(path)
+            return picture_of(path)
         self.sources.add(path)
         return f"{name_of(path)}.html"
 
@@ -125,9 +134,11 @@ class Site:
         return "\n".join(result) + "\n"
 
     def write(self):
-        OUT.mkdir(parents=True, exist_ok=True)
+        (OUT / "pictures").mkdir(parents=True, exist_ok=True)
         for path in self.pages:
             (OUT / f"{self.file_of(path)}.md").write_text(self.page(path), encoding="utf-8")
+        for path in self.pictures:
+            shutil.copyfile(path, OUT / "pictures" / picture_of(path))
         for path in self.sources:
             text = path.read_text(encoding="utf-8")
             language = LANGUAGES.get(path.suffix, "txt")

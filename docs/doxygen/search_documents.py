@@ -1,7 +1,7 @@
 """Usage: search_documents.py XML OUT
 Writes what the site's search finds to the script OUT: the sections of all pages and what the reference says of each
-name, as [link, page, heading, text], from Doxygen's XML in the folder XML. Of programs in pages nothing is found; nor
-are the questions of newcomers, which would be found in place of their answers."""
+name, as [link, page, heading, text], from Doxygen's XML in the folder XML. Sources have no page, as names. Of programs
+nothing is found; nor are the questions of newcomers, which would be found in place of their answers."""
 
 import json
 import pathlib
@@ -10,9 +10,10 @@ import xml.etree.ElementTree
 
 LEFT_OUT = {"start-questions"}
 SECTIONS = [f"sect{level}" for level in range(1, 7)]
+CODE = ["programlisting", "verbatim"]
 
 
-def text_of(element, without=("programlisting", "title", *SECTIONS)):
+def text_of(element, without=(*CODE, "title", *SECTIONS)):
     """The plain text in an element, with one space between words."""
     parts = [element.text or ""]
     for child in element:
@@ -42,7 +43,7 @@ def sections(page, compound, title, element):
 
 def comment(element):
     parts = (element.find(f"{part}description") for part in ("brief", "detailed"))
-    return " ".join(filter(None, (text_of(part, ("programlisting",)) for part in parts if part is not None)))
+    return " ".join(filter(None, (text_of(part, CODE) for part in parts if part is not None)))
 
 
 def reference(compound):
@@ -58,11 +59,13 @@ def reference(compound):
 
 
 def documents(folder):
+    sources = {page.get("refid") for page in xml.etree.ElementTree.parse(folder / "sources.xml").iter("innerpage")}
     for path in sorted(folder.glob("*.xml")):
         for compound in xml.etree.ElementTree.parse(path).iter("compounddef"):
             kind, title = compound.get("kind"), compound.findtext("title") or ""
             if kind == "page":
-                yield from sections(title, compound.get("id"), title, compound.find("detaileddescription"))
+                page = "" if compound.get("id") in sources else title
+                yield from sections(page, compound.get("id"), title, compound.find("detaileddescription"))
             elif kind in ("class", "struct", "namespace", "concept"):
                 yield from reference(compound)
 

@@ -373,13 +373,22 @@ printf '%s\n' '## More' '[a](docs/page.md) [b](CONTRIBUTING.md) [c](CHANGELOG.md
 try_site '0 index.html' $'/// A <net>.\nint net();' '#what-it-is'
 [ $status = 77 ] || grep -q '<title>.*Site</title>' "$site/build/docs/html/index.html" ||
   { echo "the site does not begin with README.md: $(grep '<title>' "$site/build/docs/html/index.html")"; failed=1; }
+echo '<svg xmlns="http://www.w3.org/2000/svg"/>' >"$site/docs/a_net.svg"
+try_site '0 index.html' $'/// A net.\nint net();' '#what-it-is), ![a net](a_net.svg), [the same](a_net.svg'
+[ $status = 77 ] || { grep -q '<img src="docs-a-net.svg"' "$site/build/docs/html/page.html" &&
+  cmp -s "$site/docs/a_net.svg" "$site/build/docs/html/docs-a-net.svg"; } ||
+  { echo "the site's page does not show its picture: $(grep -E 'a.net' "$site/build/docs/html/page.html")"; failed=1; }
+try_site '1 page.html shows a_net.svg, which is not there' $'/// A net.\nint net();' \
+  '#what-it-is) <img src="a_net.svg" alt="a net"> [here](#what-it-is'
 try_site '1 links to #gone' $'/// A net.\nint net();' '#gone'
 try_site '1 links to gone.md' $'/// A net.\nint net();' gone.md
 case $(doxygen --version 2>/dev/null) in 1.9.4*) status=1 ;; *) status=0 ;; esac
 try_site "$status "'Member net() (function) of namespace lpw is not documented' 'int net();' ../README.md
 try_site "$status "'Member b (variable) of struct lpw::Net is not documented' \
   $'/// A net.\nstruct Net {\n  int a;  // one\n  int b;\n};' ../README.md
-try_site '0 index.html' $'/// A net.\nstruct Net {\n  int a = 0, b = 1;  // two\n  int c;   // three\n};' ../README.md
+try_site '0 index.html' $'/// A net.\nstruct Net {\n  int a = 0, b = 1;  // two\n  int c;   // three\n};
+NAMED(Net, a,\n      b)' ../README.md
+[ $status = 77 ] || ! grep -rq NAMED "$site/build/docs/html" || { echo "the site has a macro's call"; failed=1; }
 
 # What its search finds first is not what start.md says, or is not there.
 echo '[e](docs/start.md) [f](docs/cats.md)' >>"$site/README.md"
@@ -393,6 +402,11 @@ ask() {  # ask EXPECTED LINK
 }
 ask '0 questions: 1 are answered' cats.md#feed-a-cat
 ask '1 finds cats.html#cats-feed-a-cat' page.md#what-it-is
+mkdir -p "$site/tests/structure"
+printf '%s\n' 'how to =>' 'fish => cats.html#cats-feed-a-cat' >"$site/tests/structure/searches.txt"
+ask '0 questions: 3 are answered' cats.md#feed-a-cat
+printf '%s\n' 'fish =>' >"$site/tests/structure/searches.txt"
+ask "1 a search for 'fish' finds cats.html#cats-feed-a-cat; expected nothing" cats.md#feed-a-cat
 rm -f "$site/build/docs/html/page.html"
 ask '1 the search finds page.html#page-what-it-is, which is not there' cats.md#feed-a-cat
 rm -r "$site"

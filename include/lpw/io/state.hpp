@@ -165,12 +165,11 @@ template <nn::Visitable M>
 }  // namespace detail
 
 /// Writes all that a loop of one's own is: the network as it is, released or not, with gradients that wait for a step,
-/// and whatever else is given of
-/// optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor), and, last, the loop's own JSON.
-/// Whole or not at all: after a kill in here the file of before is there. Throws NonFinite, with the file of before
-/// intact, where a weight, running statistic or state, or a number of the JSON, is NaN or infinite, FileError where the
-/// file cannot be written, which JSON nested more than some 60 deep is a reason for;
-/// Error where other processes hold some of the members.
+/// and whatever else is given of optimizers, averages, BestWeights, a Plateau, a data::Place, carried(name, tensor),
+/// and, last, the loop's own JSON. Whole or not at all: after a kill in here the file of before is there. Throws
+/// NonFinite, with the file of before intact, where a weight, running statistic or state, or a number of the JSON, is
+/// NaN or infinite, FileError where the file cannot be written, which JSON nested more than some 60 deep is a reason
+/// for; Error where other processes hold some of the members.
 ///
 ///     io::save_state(path, network, optimizer, average, place, nlohmann::json{{"best", best}});
 ///     const auto json = io::load_state(path, network, optimizer, average, place);
