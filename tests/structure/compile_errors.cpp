@@ -141,6 +141,16 @@ void what_gives_no_tensors() {
 void texts(lpw::nn::Linear<float, lpw::Cpu>& network, lpw::optim::Sgd<float, lpw::Cpu>& optimizer) {
   lpw::release(network, {.members = 3, .late = "rank1"});
   optimizer.step(lpw::optim::Time{}, "cosine");
+  optimizer.step("cosine");
+}
+
+void as_in_python(const lpw::Variable<float, lpw::Cpu>& a, const lpw::Variable<float, lpw::Cpu>& b) {
+  const lpw::Variable<float, lpw::Cpu> sum = a + b;
+  static_cast<void>(a - b);
+  static_cast<void>(a * b);
+  static_cast<void>(0.5 * lpw::mse_loss(a, b));
+  static_cast<void>(a / b);
+  sum.backward();
 }
 
 void reductions(const lpw::Variable<float, lpw::Cpu>& x, const lpw::Tensor<float, lpw::Cpu>& y) {
