@@ -144,6 +144,16 @@ void texts(lpw::nn::Linear<float, lpw::Cpu>& network, lpw::optim::Sgd<float, lpw
   lpw::collapse(network, optimizer, std::string("parameters"));
   auto plain = lpw::collapsed(network, "affine");
   optimizer.step(lpw::optim::Time{}, "cosine");
+  optimizer.step("cosine");
+}
+
+void as_in_python(const lpw::Variable<float, lpw::Cpu>& a, const lpw::Variable<float, lpw::Cpu>& b) {
+  const lpw::Variable<float, lpw::Cpu> sum = a + b;
+  static_cast<void>(a - b);
+  static_cast<void>(a * b);
+  static_cast<void>(0.5 * lpw::mse_loss(a, b));
+  static_cast<void>(a / b);
+  sum.backward();
 }
 
 void reductions(const lpw::Variable<float, lpw::Cpu>& x, const lpw::Tensor<float, lpw::Cpu>& y) {

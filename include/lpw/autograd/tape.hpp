@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <concepts>
 #include <memory>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -91,6 +92,12 @@ class Variable {
   /// Its number in the tape's trace, or -1.
   [[nodiscard]] std::int64_t traced() const { return traced_; }
 
+  /// Ends the compilation with one line: a tape runs backwards, not a variable.
+  template <class Nothing = void>
+  void backward() const {
+    static_assert(!std::is_void_v<Nothing>, "lpw: a tape runs backwards, tape.backward(loss), no variable");
+  }
+
  private:
   void check() const {
     require<TapeError>(recording_ && generation_ == recording_->generation, "variable ", value_.shape(),
@@ -103,6 +110,62 @@ class Variable {
   std::int64_t node_, traced_;
   std::uint64_t generation_;
 };
+
+namespace detail {
+
+template <class A>
+inline constexpr bool is_variable = false;
+template <class T, class D>
+inline constexpr bool is_variable<Variable<T, D>> = true;
+
+/// Two variables, or one and a number: no other type's operators are looked at.
+template <class A, class B>
+concept VariableOperands = (is_variable<A> && (is_variable<B> || std::is_arithmetic_v<B>)) ||
+                           (std::is_arithmetic_v<A> && is_variable<B>);
+
+/// What stands for the result of an operator that there is not, so that nothing else is said where it is used.
+template <class A, class B>
+[[nodiscard]] const auto& variable_of(const A& a, const B& b) {
+  if constexpr (is_variable<A>)
+    return a;
+  else
+    return b;
+}
+
+}  // namespace detail
+
+/// Ends the compilation with one line: operations are functions, whose names say how shapes meet.
+template <class A, class B>
+  requires detail::VariableOperands<A, B>
+auto operator+(const A& a, const B& b) {
+  static_assert(std::is_void_v<A>, "lpw: a + b of variables is add(a, b), and x + number affine(x, {.shift = number})");
+  return detail::variable_of(a, b);
+}
+/// As above.
+template <class A, class B>
+  requires detail::VariableOperands<A, B>
+auto operator-(const A& a, const B& b) {
+  static_assert(std::is_void_v<A>,
+                "lpw: a - b of variables is sub(a, b), and x - number affine(x, {.shift = -number})");
+  return detail::variable_of(a, b);
+}
+/// As above.
+template <class A, class B>
+  requires detail::VariableOperands<A, B>
+auto operator*(const A& a, const B& b) {
+  static_assert(std::is_void_v<A>,
+                "lpw: a * b of variables is mul(a, b), of matrices matmul(a, b), and x * number affine(x, {.scale = "
+                "number})");
+  return detail::variable_of(a, b);
+}
+/// As above.
+template <class A, class B>
+  requires detail::VariableOperands<A, B>
+auto operator/(const A& a, const B& b) {
+  static_assert(std::is_void_v<A>,
+                "lpw: a / b of variables is div(a, b), and x / number affine(x, {.scale = 1 / number})");
+  return detail::variable_of(a, b);
+}
 
 /// A value on a tape whose gradient is added to `gradient`, a tensor of the same shape: how a parameter enters a
 /// computation.

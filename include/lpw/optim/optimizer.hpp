@@ -10,6 +10,8 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
+#include <type_traits>
 #include <utility>
 #include <vector>
 
@@ -55,6 +57,15 @@ class Optimizer {
     const double base_factor = factor(schedule, at);
     advance(base_factor, late ? factor(*late, at) : base_factor, {}, at);
     apply();
+  }
+
+  /// Ends the compilation with one line where a text stands for a schedule.
+  template <class Text>
+    requires std::is_convertible_v<const Text&, std::string_view>
+  void step(const Text&) {
+    static_assert(std::is_void_v<Text>,
+                  "lpw: step takes a factor, or a time and a schedule, optimizer.step(time, "
+                  "lpw::optim::parse_schedule(text, learning_rate, epochs))");
   }
 
   /// Counts a step with these factors. Throws as step does.
