@@ -16,20 +16,14 @@ using lpw::Variable;
 constexpr std::int64_t letters = 6, length = 12, classes = 4;  // T, and the last class for the 4th and later
 constexpr std::int64_t features = 32, heads = 4, per_head = features / heads;  // F
 
-/// x [K, ..., C] with mean 0 and variance 1 over C: what a layer norm is, but for a learned scale and shift.
-template <class T, class D>
-Variable<T, D> normalized(const Variable<T, D>& x) {
-  const auto centred = sub(x, mean(x, {.over = {-1}}), {.over = {-1}});
-  const auto variance = mean(mul(centred, centred), {.over = {-1}});
-  return div(centred, sqrt(affine(variance, {.shift = 1e-5})), {.over = {-1}});
-}
-
-/// Embeddings of letters and of places, attention, two layers with GELU between them, and the head.
+/// Embeddings of letters and of places, attention, two layers with GELU between them, and the head; a layer norm before
+/// each of the three.
 template <class T, class D>
 struct Transformer {
   using value_type = T;
   using device_type = D;
   using Linear = lpw::nn::Linear<T, D>;
+  using LayerNorm = lpw::nn::LayerNorm<T, D>;
 
   explicit Transformer(lpw::nn::Initializer init)
       : embedding({.vocabulary = letters, .features = features}, init),
@@ -40,16 +34,16 @@ struct Transformer {
         narrowed({.in_features = 4 * features, .out_features = features}, init),
         head({.in_features = features, .out_features = classes, .head = true}, init) {}
 
-  /// Part `which` of [K, B, T, 3 F], query, key or value, with a matrix for each head: [K, B, heads, T, F / heads].
-  Variable<T, D> of_heads(const Variable<T, D>& all, std::int64_t which) {
-    const auto part = slice(all, {.axis = -1, .first = which * features, .count = features});
-    return permute(reshape(part, {all.shape()[0], all.shape()[1], length, heads, per_head}), {0, 1, 3, 2, 4});
+  /// Queries, keys or values [K, B, T, F], with a matrix for each head: [K, B, heads, T, F / heads].
+  Variable<T, D> of_heads(const Variable<T, D>& part) {
+    return permute(reshape(part, {part.shape()[0], part.shape()[1], length, heads, per_head}), {0, 1, 3, 2, 4});
   }
   /// x [K, B T, F] -> the same: each letter reads those up to itself, of its own text.
   Variable<T, D> attention(const Variable<T, D>& x) {
     const std::int64_t k = x.shape()[0], b = x.shape()[1] / length;
     const auto all = reshape(query_key_value.forward(x), {k, b, length, 3 * features});
-    const auto query = of_heads(all, 0), key = of_heads(all, 1), value = of_heads(all, 2);
+    const auto parts = split(all, {.axis = -1, .parts = 3});
+    const auto query = of_heads(parts[0]), key = of_heads(parts[1]), value = of_heads(parts[2]);
     const auto scores = affine(matmul(query, key, {.transpose_b = true}), {.scale = std::pow(per_head, -0.5)});
     const auto weights = softmax(scores, {.causal = true});  // [K, B, heads, T, T]
     const auto read = permute(matmul(weights, value), {0, 1, 3, 2, 4});
@@ -59,19 +53,21 @@ struct Transformer {
   Variable<T, D> forward(const Variable<std::int32_t, D>& text) {
     auto x = embedding.forward(text);
     x = reshape(add(x, places.on(x), {.over = {1}}), {text.shape()[0], text.shape()[1] * length, features});
-    x = add(x, attention(normalized(x)));
-    x = add(x, narrowed.forward(gelu(widened.forward(normalized(x)))));
-    return head.forward(normalized(x));
+    x = add(x, attention(before_attention.forward(x)));
+    x = add(x, narrowed.forward(gelu(widened.forward(before_layers.forward(x)))));
+    return head.forward(before_head.forward(x));
   }
   template <class F>
   void visit(F&& f) {
     f("embedding", embedding), f("places", places), f("query_key_value", query_key_value), f("attended", attended);
     f("widened", widened), f("narrowed", narrowed), f("head", head);
+    f("before_attention", before_attention), f("before_layers", before_layers), f("before_head", before_head);
   }
 
   lpw::nn::Embedding<T, D> embedding;
   lpw::nn::Parameter<lpw::Accumulate<T>, D> places;
   Linear query_key_value, attended, widened, narrowed, head;
+  LayerNorm before_attention{features}, before_layers{features}, before_head{features};
 };
 
 using Network = Transformer<float, lpw::Cpu>;

@@ -83,6 +83,9 @@ TEST_CASE("cross_entropy: labels, shapes and options that cannot work", "[cross_
   CHECK_THROWS_WITH(cross_entropy(logits, zeros<std::int32_t, Cpu>({3, 2})),
                     "cross_entropy: logits are [2 3 4], labels [3 2]; expected [K B classes] and [K B]");
   CHECK_THROWS_AS(cross_entropy(logits, zeros<std::int32_t, Cpu>({3, 2})), ShapeError);
+  CHECK_THROWS_WITH(cross_entropy(logits, zeros<std::int32_t, Cpu>({2, 3, 1})),
+                    "cross_entropy: logits are [2 3 4], labels [2 3 1]; expected [K B classes] and [K B]; reshape the "
+                    "labels to [K, T B]: reshaped({2, 3})");
   CHECK_THROWS_AS(cross_entropy(tape.input(zeros<float, Cpu>({3, 4})), zeros<std::int32_t, Cpu>({3})), ShapeError);
   for (const double smoothing : {-0.1, 1.0})
     CHECK_THROWS_AS(cross_entropy(logits, zeros<std::int32_t, Cpu>({2, 3}), {.label_smoothing = smoothing}),

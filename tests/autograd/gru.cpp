@@ -223,10 +223,13 @@ TEST_CASE("gru: shapes that do not fit", "[gru]") {
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
     return message_of<ShapeError>([&] { (void)apply_gru(variables); });
   };
-  CHECK(message(0, {2, 6, 3}) == "gru: x is [2 6 3]; expected [K T B I]");
+  CHECK(message(0, {2, 6, 3}) ==
+        "gru: expected x [K T B I], got [2 6 3]; K is the axis of the members, 1 for a plain network");
   CHECK(message(0, {2, 3, 2, 5}) == "gru: weight_ih is [K=1 O=12 I=3]; expected [1 or 2, 12, 5]");
   CHECK(message(0, {2, 0, 2, 3}) == "gru: a tensor of shape [2 0 2 3] has no elements");
-  CHECK(message(1, {2, 3, 4}) == "gru: x is [K=2 T=3 B=2 I=3], hidden [2 3 4]; expected [K B H]");
+  CHECK(message(1, {2, 3, 4}) ==
+        "gru: x is [K=2 T=3 B=2 I=3], hidden [2 3 4]; expected [K B H]; after a release, or with another B, begin with "
+        "zeros: start(K, B), of a layer alone zero_states(K, B)");
   CHECK(message(2, {3, 12, 3}) == "gru: weight has 3 member rows, the input has K=2 members; expected 1 (shared) or 2");
   CHECK(message(3, {1, 15}) == "gru: bias_ih is [1 15]; expected [1 or 2, 12]");
   CHECK(message(5, {2, 4}) == "gru: rank-1 factor s of weight_ih is [2 4]; expected [1 or 2, 3]");

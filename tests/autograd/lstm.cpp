@@ -210,10 +210,13 @@ TEST_CASE("lstm: shapes that do not fit", "[lstm]") {
     for (const auto& tensor : in) variables.push_back(tape.input(tensor));
     return message_of<ShapeError>([&] { (void)apply_lstm(variables); });
   };
-  CHECK(message(0, {2, 6, 3}) == "lstm: x is [2 6 3]; expected [K T B I]");
+  CHECK(message(0, {2, 6, 3}) ==
+        "lstm: expected x [K T B I], got [2 6 3]; K is the axis of the members, 1 for a plain network");
   CHECK(message(0, {2, 3, 2, 5}) == "lstm: weight_ih is [K=1 O=16 I=3]; expected [1 or 2, 16, 5]");
   CHECK(message(0, {2, 0, 2, 3}) == "lstm: a tensor of shape [2 0 2 3] has no elements");
-  CHECK(message(1, {2, 3, 4}) == "lstm: x is [K=2 T=3 B=2 I=3], hidden [2 3 4], cell [2 2 4]; expected both [K B H]");
+  CHECK(message(1, {2, 3, 4}) ==
+        "lstm: x is [K=2 T=3 B=2 I=3], hidden [2 3 4], cell [2 2 4]; expected both [K B H]; after a release, or with "
+        "another B, begin with zeros: start(K, B), of a layer alone zero_states(K, B)");
   CHECK(message(3, {3, 16, 3}) ==
         "lstm: weight has 3 member rows, the input has K=2 members; expected 1 (shared) or 2");
   CHECK(message(4, {1, 15}) == "lstm: bias_ih is [1 15]; expected [1 or 2, 16]");

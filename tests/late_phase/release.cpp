@@ -233,7 +233,7 @@ TEST_CASE("release: what cannot work is refused and leaves the network alone", "
         "release: the network has no layer that takes rank-1 factors");
   lpw::nn::Sequential linear(lpw::nn::Linear<float, Cpu>({.in_features = 3, .out_features = 3, .head = true}, init));
   CHECK(message_of<OptionError>([&] { lpw::release(linear, {.late = Group::batch_norm}); }) ==
-        "release: the network has no batch norm to release");
+        "release: the network has no batch norm to release, which .late names by default; it has head,rank1");
   CHECK(message_of<OptionError>([&] { lpw::release(linear, {.late = Group::rank_one | Group::head}); }) ==
         "release: the network has no layer that takes rank-1 factors");
 
@@ -254,6 +254,7 @@ TEST_CASE("release: an optimizer that does not follow refuses to step", "[late_p
   lpw::release(network, follows, {.members = 2});
   train(network, follows, 1);
   CHECK(contains(message_of<lpw::Error>([&] { left_behind.step(); }), "released without this optimizer"));
+  CHECK(contains(message_of<lpw::Error>([&] { left_behind.step(); }), "release(network, optimizer, ...)"));
 }
 
 TEST_CASE("release: a part of a network can be asked for its members without moving it", "[late_phase]") {

@@ -33,6 +33,15 @@ TEST_CASE("Embedding: rows of a normal table, with a gradient where indices were
   CHECK(module.weight.gradient().data()[8 * 40] == 0);
 }
 
+TEST_CASE("Embedding: its deviation scales the table, which a decoder may share", "[embedding]") {
+  const auto table = [](double deviation) {
+    nn::Initializer init(Philox{1});
+    return nn::Embedding<double, Cpu>({.vocabulary = 5, .features = 16, .deviation = deviation}, init).weight;
+  };
+  const auto scaled = table(0.25), whole = table(1);
+  for (std::int64_t i = 0; i < 5 * 16; ++i) CHECK(scaled.value().data()[i] == 0.25 * whole.value().data()[i]);
+}
+
 TEST_CASE("Embedding: made of templates it starts as large as the bank says", "[embedding]") {
   const auto variance = [](double deviation) {
     nn::Initializer init(Philox(1));
@@ -53,4 +62,6 @@ TEST_CASE("Embedding refuses impossible shapes", "[embedding]") {
   nn::Initializer init(Philox{1});
   CHECK_THROWS_WITH((nn::Embedding<float, Cpu>({.vocabulary = 0, .features = 3}, init)),
                     "Embedding: vocabulary 0 and features 3 must be positive");
+  CHECK_THROWS_WITH((nn::Embedding<float, Cpu>({.vocabulary = 2, .features = 3, .deviation = -1}, init)),
+                    "Embedding: deviation -1; expected a number above 0");
 }

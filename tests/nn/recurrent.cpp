@@ -294,5 +294,5 @@ TEMPLATE_TEST_CASE("recurrent layers refuse what cannot be", "[lstm][gru]", OfLs
   CHECK_THROWS_WITH(net.forward(x, random_states<TestType>(1, 2, 1)), name + ": states of 1 layers for 2");
   CHECK_THROWS_AS(net.forward(x, random_states<TestType>(1, 3)), ShapeError);
   CHECK_THROWS_WITH(net.forward(tape.input(zeros<double, Cpu>({2, 2, inputs}))),
-                    name + ": x is [2 2 3]; expected [K T B I]");
+                    name + ": expected x [K T B I], got [2 2 3]; K is the axis of the members, 1 for a plain network");
 }

@@ -72,6 +72,13 @@ template <class T, class D>
   return reduced(std::move(losses), reduction, forward.weights);
 }
 
+/// What can be done about labels [K, T, B] of logits [K, T B, classes].
+[[nodiscard]] inline std::string label_cure(const Shape& logits, const Shape& labels) {
+  const bool parted =
+      logits.rank() == 3 && labels.rank() > 2 && labels[0] == logits[0] && labels.size_from(1) == logits[1];
+  return parted ? to_text("; reshape the labels to [K, T B]: reshaped({", logits[0], ", ", logits[1], "})") : "";
+}
+
 }  // namespace detail
 
 /// Each member's mean loss over its minibatch, [K], from logits [K, B, classes] and labels [K, B]; backward of it is
@@ -87,7 +94,7 @@ template <class T, class D>
                                                        const CrossEntropyOptions<Accumulate<T>, D>& options = {}) {
   const Shape& in = logits.shape();
   require<ShapeError>(in.rank() == 3 && labels.shape() == in.slice(0, 2), "cross_entropy: logits are ", in, ", labels ",
-                      labels.shape(), "; expected [K B classes] and [K B]");
+                      labels.shape(), "; expected [K B classes] and [K B]", detail::label_cure(in, labels.shape()));
   detail::check_cross_entropy(in, options);
   const bool plain = options.class_weights.empty() && !options.ignore_index && options.reduction == Reduction::mean;
   if (plain) return detail::plain_cross_entropy(logits, packed(labels), options.label_smoothing);

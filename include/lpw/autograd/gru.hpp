@@ -132,9 +132,9 @@ template <class T, class D>
 [[nodiscard]] GruResult<T, D> gru(const Variable<T, D>& x, const Variable<T, D>& hidden,
                                   const GruMatrix<Accumulate<T>, D>& ih, const GruMatrix<Accumulate<T>, D>& hh) {
   const Shape &in = x.shape(), &state = hidden.shape();
-  require<ShapeError>(in.rank() == 4, "gru: x is ", in, "; expected [K T B I]");
+  detail::require_axes("gru", "[K T B I]", in.rank() == 4, in);
   require<ShapeError>(state.rank() == 3 && state[0] == in[0] && state[1] == in[2], "gru: x is ", describe(in, "KTBI"),
-                      ", hidden ", state, "; expected [K B H]");
+                      ", hidden ", state, "; expected [K B H]", detail::states_cure);
   detail::require_elements("gru", in);
   detail::require_elements("gru", state);
   detail::check_recurrent_matrix("gru", "ih", ih, in[0], 3 * state[2], in[3]);

@@ -138,10 +138,10 @@ template <class T, class D>
                                     const Variable<Accumulate<T>, D>& cell, const LstmMatrix<Accumulate<T>, D>& ih,
                                     const LstmMatrix<Accumulate<T>, D>& hh) {
   const Shape &in = x.shape(), &state = hidden.shape();
-  require<ShapeError>(in.rank() == 4, "lstm: x is ", in, "; expected [K T B I]");
+  detail::require_axes("lstm", "[K T B I]", in.rank() == 4, in);
   require<ShapeError>(state.rank() == 3 && state[0] == in[0] && state[1] == in[2] && cell.shape() == state,
                       "lstm: x is ", describe(in, "KTBI"), ", hidden ", state, ", cell ", cell.shape(),
-                      "; expected both [K B H]");
+                      "; expected both [K B H]", detail::states_cure);
   detail::require_elements("lstm", in);
   detail::require_elements("lstm", state);
   detail::check_recurrent_matrix("lstm", "ih", ih, in[0], 4 * state[2], in[3]);

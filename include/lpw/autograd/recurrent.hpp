@@ -134,6 +134,10 @@ void add_input_gradient(const RecurrentWindow<T, D>& window, const RecurrentOper
   add_scaled(dx.tensor.reshaped(x), ih.input, to_x);
 }
 
+/// What can be done about states of another K or B.
+inline constexpr const char* states_cure =
+    "; after a release, or with another B, begin with zeros: start(K, B), of a layer alone zero_states(K, B)";
+
 template <class W, class D>
 void check_recurrent_matrix(const char* operation, const char* name, const RecurrentMatrix<W, D>& m,
                             std::int64_t members, std::int64_t outputs, std::int64_t inputs) {

@@ -22,7 +22,8 @@ namespace detail {
 
 /// What a text is given as.
 template <class Given>
-concept IsText = std::is_convertible_v<const std::remove_reference_t<Given>&, std::string_view>;
+concept IsText = std::is_convertible_v < const std::remove_reference_t<Given>
+&, std::string_view > ;
 
 /// Ends the compilation with one line where a text is given as the form.
 template <class Text>

@@ -261,6 +261,14 @@ template <nn::Visitable M>
              : "; '" + left_out + "' would with EmbeddingShape{.factors = true}, or set_takes_factors(true)";
 }
 
+/// What a network without batch norm, which has parameters of the groups `found`, can do about it.
+template <nn::Visitable M>
+[[nodiscard]] std::string batch_norm_cure(M& network, Group found) {
+  for_each_factored_weight(network, Group::rank_one,
+                           [&](const std::string&, auto&) { found = found | Group::rank_one; });
+  return ", which .late names by default; it has " + Selectors(found).text();
+}
+
 /// Throws OptionError unless every selector has parameters.
 template <nn::Visitable M>
 void require_selected(M& network, const Selectors& selectors) {
@@ -272,7 +280,8 @@ void require_selected(M& network, const Selectors& selectors) {
   });
   for_each_factored_weight(network, selectors, [&](const std::string&, auto&) { found = found | Group::rank_one; });
   const auto missing = [&](Group group) { return contains(selectors.groups, group) && !contains(found, group); };
-  require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release");
+  require<OptionError>(!missing(Group::batch_norm), "release: the network has no batch norm to release",
+                       missing(Group::batch_norm) ? batch_norm_cure(network, found) : "");
   require<OptionError>(!missing(Group::layer_norm), "release: the network has no layer norm to release");
   require<OptionError>(!missing(Group::group_norm), "release: the network has no group norm to release");
   require<OptionError>(!missing(Group::head), "release: the network has no head to release; ",

@@ -11,6 +11,7 @@ namespace lpw::inline LPW_ABI::nn {
 struct EmbeddingShape {
   std::int64_t vocabulary, features;  // rows and columns
   bool factors = false;               // whether release puts rank-1 factors on the table, as on other layers' weights
+  double deviation = 1;               // of its values at the start; 1 / sqrt(features) where a decoder shares the table
 };
 
 /// The rows of weight [vocabulary, features] at indices [K, B...]: [K, B..., features]. The table can be made of
@@ -22,8 +23,9 @@ struct Embedding {
   using device_type = D;
   using W = Accumulate<T>;
 
-  /// N(0, 1), as PyTorch. Throws OptionError for an impossible shape.
-  Embedding(const EmbeddingShape& shape, Initializer& init) : weight(init.normal<W, D>(checked(shape))) {
+  /// N(0, deviation^2), by default N(0, 1) as PyTorch. Throws OptionError for an impossible shape.
+  Embedding(const EmbeddingShape& shape, Initializer& init)
+      : weight(init.normal<W, D>(checked(shape), shape.deviation)) {
     weight.set_takes_factors(shape.factors);
   }
 
@@ -43,6 +45,8 @@ struct Embedding {
   static Shape checked(const EmbeddingShape& s) {
     require<OptionError>(s.vocabulary > 0 && s.features > 0, "Embedding: vocabulary ", s.vocabulary, " and features ",
                          s.features, " must be positive");
+    require<OptionError>(s.deviation > 0 && is_finite(s.deviation), "Embedding: deviation ", s.deviation,
+                         "; expected a number above 0");
     return {1, s.vocabulary, s.features};
   }
 };

@@ -116,7 +116,7 @@ struct Recurrent {
 
   /// A window that starts from zero states.
   [[nodiscard]] Variable<value_type, device_type> forward(const Variable<value_type, device_type>& x) {
-    require<ShapeError>(x.shape().rank() == 4, Kind::name, ": x is ", x.shape(), "; expected [K T B I]");
+    lpw::detail::require_axes(Kind::name, "[K T B I]", x.shape().rank() == 4, x.shape());
     return forward(x, zero_states(x.shape()[0], x.shape()[2])).y;
   }
 

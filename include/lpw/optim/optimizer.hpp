@@ -342,9 +342,11 @@ class Optimizer {
   }
   /// Throws Error if the stores are no longer those of a network.
   void require_current() const {
-    require(!flat_->retired, name_,
-            ": the network has been assigned to, collapsed, released without this optimizer, flattened together with "
-            "or as a part of another, or is gone; make a new optimizer for it");
+    require(
+        !flat_->retired, name_,
+        ": the network has been assigned to, collapsed, released without this optimizer, flattened together with "
+        "or as a part of another, or is gone; make a new optimizer for it, or let this one follow: release(network, "
+        "optimizer, ...), collapse(network, optimizer)");
   }
 
   [[nodiscard]] const RateRules& checked(const RateRules& o) const {
