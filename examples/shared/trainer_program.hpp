@@ -14,6 +14,7 @@
 //   remarks_on_model(options, file, data, report)   lines about a saved network that was read; may be left out
 #pragma once
 
+#include <array>
 #include <ctime>
 #include <filesystem>
 #include <memory>
@@ -80,7 +81,7 @@ class TrainerProgram {
   int run() {
     const auto train_options = example::train_options(options_);
     lpw::train::validate(train_options);
-    for (const auto& file : {options_.eval, options_.init}) require_same_file(file);
+    for (const auto& file : std::array{options_.eval, options_.init}) require_same_file(file);
     const auto shape = network_options(options_);
     const auto data = load_data(options_);  // before a network, whose size may be anything, takes its memory
     Network network(shape, lpw::Philox(options_.seed));
