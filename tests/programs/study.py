@@ -402,7 +402,8 @@ def studies_that_cannot_be_are_refused(folder):
 
 def the_command_of_a_row_is_that_of_its_study(folder):
     found = lambda *settings: tables._again(plan.load(write(folder / "s.toml", PLAIN), settings))
-    check(found() == "examples/study/study.py s.toml --only METHOD --seed N", found())
+    check("\nexamples/study/study.py s.toml --only METHOD --seed N\n" in found(), found())
+    check("METHOD is `sgd` (SGD), `late-phase` (late-phase batch norm and head)." in found(), found())
     given = found(("epochs", 5), ("average", "swa"), ("data", "/elsewhere"))
     check("""s.toml --set epochs=5 --set 'average="swa"' --only""" in given, given)
     check(" examples/study/quick.toml " in tables._again(plan.load(SCRIPT.parent / "quick.toml")), "in the project")
