@@ -374,7 +374,7 @@ if NAME == "cifar":
                 for i in range(8):
                     picture = png(8, 8, lambda: value, level=0)  # pylint: disable=cell-var-from-loop
                     (folder / str(number) / "images" / name / f"{i}.png").write_bytes(picture)
-        options = f"--data images --image-size 8 --split 80,20 --model wrn-10-1 --epochs 1 --out {folder}/run"
+        options = f"--data images --image-size 8 --split 0.2 --model wrn-10-1 --epochs 1 --out {folder}/run"
         start = lambda number: ["-n", 1, "sh", "-c", f"cd {folder}/{number}; exec {PROGRAM} {options}"]
         process = launch([LAUNCHER, *start(1), ":", *start(2)])
         refused_by(process, "the data set is training", " in process 1; all processes must be started alike")

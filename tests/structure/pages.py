@@ -1,6 +1,8 @@
 """Usage: pages.py PROGRAM FOLDER
 Makes the files that a program of the documents reads, as its page describes them, in the folder that it runs in."""
 
+import json
+import math
 import pathlib
 import struct
 import sys
@@ -32,6 +34,23 @@ def trees(folder):
     (folder / "trees.csv").write_text("\n".join(["height,girth,kind", *rows]) + "\n")
 
 
-MAKERS = {"data-1": flowers, "data-2": trees}
+def safetensors(path, tensors):
+    """A file of floats 0, 1, 2 ... by names and shapes."""
+    header, content = {}, b""
+    for name, shape in tensors.items():
+        values = range(math.prod(shape))
+        begin = len(content)
+        content += struct.pack(f"<{len(values)}f", *values)
+        header[name] = {"dtype": "F32", "shape": shape, "data_offsets": [begin, len(content)]}
+    text = json.dumps(header).encode()
+    path.write_bytes(struct.pack("<Q", len(text)) + text + content)
+
+
+def matrices(folder):
+    safetensors(folder / "others.safetensors", {"projection": [2, 3]})
+    safetensors(folder / "pretrained.safetensors", {"weight": [2, 3], "bias": [2]})
+
+
+MAKERS = {"data-1": flowers, "data-2": trees, "interchange-3": matrices}
 
 MAKERS.get(sys.argv[1], lambda _: None)(pathlib.Path(sys.argv[2]))
