@@ -333,7 +333,7 @@ def what_differs_is_refused(folder):
 
 def files_that_differ_are_refused(folder):
     """Of machines that do not share them: two folders under one name, and the number of an open file."""
-    for number in (1, 2):  # whose checkpoints say how long they took
+    for number in (1, 2):  # whose checkpoints say how long they took, and are of one size or not
         train(folder / str(number) / "run", *TINY, "--epochs", 3)
     (folder / "2" / "run" / "model.safetensors").write_text("another")
     (folder / "3").mkdir()
@@ -343,10 +343,10 @@ def files_that_differ_are_refused(folder):
         options = " ".join(map(str, [*TINY, "--epochs", 3]))
         return launch([LAUNCHER, *start(one), ":", *start(other)])
 
-    refused_by(two("--resume --out run", "", 1, 2), "run is a folder with a checkpoint of", "CRC-32C")
+    refused_by(two("--resume --out run", "", 1, 2), "run is a folder with a checkpoint of", "FNV-1a")
     refused_by(two("--resume --out run", "", 1, 3), "run is a folder with a checkpoint of", "without a checkpoint in")
     begun = f"--init /dev/fd/9 --out {folder}/begun"
-    refused_by(two(begun, "9<run/model.safetensors", 1, 2), "/dev/fd/9 is", "CRC-32C")
+    refused_by(two(begun, "9<run/model.safetensors", 1, 2), "/dev/fd/9 is", "FNV-1a")
     check(not (folder / "begun").exists(), "a run that was refused has a folder")
 
 
@@ -367,15 +367,15 @@ def texts_that_differ_are_refused(folder):
 if NAME == "cifar":
 
     def images_that_differ_are_refused(folder):
-        """Two folders under one path, with files of the same names and sizes."""
+        """Two folders under one path, which is an open folder's, with files of the same names and sizes."""
         for number in (1, 2):
             for name, value in ("dark", number), ("bright", 250):
                 (folder / str(number) / "images" / name).mkdir(parents=True)
                 for i in range(8):
                     picture = png(8, 8, lambda: value, level=0)  # pylint: disable=cell-var-from-loop
                     (folder / str(number) / "images" / name / f"{i}.png").write_bytes(picture)
-        options = f"--data images --image-size 8 --split 0.2 --model wrn-10-1 --epochs 1 --out {folder}/run"
-        start = lambda number: ["-n", 1, "sh", "-c", f"cd {folder}/{number}; exec {PROGRAM} {options}"]
+        options = f"--dataset folder --data /dev/fd/9/images --image-size 8 --split 0.2 --model wrn-10-1 --epochs 1 --out {folder}/run"
+        start = lambda number: ["-n", 1, "sh", "-c", f"exec {PROGRAM} {options} 9<{folder}/{number}"]
         process = launch([LAUNCHER, *start(1), ":", *start(2)])
         refused_by(process, "the data set is training", " in process 1; all processes must be started alike")
 
