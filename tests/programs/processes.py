@@ -374,7 +374,8 @@ if NAME == "cifar":
                 for i in range(8):
                     picture = png(8, 8, lambda: value, level=0)  # pylint: disable=cell-var-from-loop
                     (folder / str(number) / "images" / name / f"{i}.png").write_bytes(picture)
-        options = f"--dataset folder --data /dev/fd/9/images --image-size 8 --split 0.2 --model wrn-10-1 --epochs 1 --out {folder}/run"
+        options = "--dataset folder --data /dev/fd/9/images --image-size 8 --split 0.2 --model wrn-10-1 --epochs 1"
+        options += f" --out {folder}/run"
         start = lambda number: ["-n", 1, "sh", "-c", f"exec {PROGRAM} {options} 9<{folder}/{number}"]
         process = launch([LAUNCHER, *start(1), ":", *start(2)])
         refused_by(process, "the data set is training", " in process 1; all processes must be started alike")
