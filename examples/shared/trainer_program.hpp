@@ -226,10 +226,12 @@ class TrainerProgram {
     if (processes_.leads()) made.emplace(path, options_.resume);
     processes_.barrier();
     auto folder = made ? std::move(*made) : RunFolder::of_other_process(path);
-    const std::string found = folder.has_checkpoint()
-                                  ? "with a checkpoint of " + fingerprint_of_file(folder.checkpoint())
-                                  : std::string("without a checkpoint");
-    lpw::distributed::require_same(processes_, {{lpw::train::one_line(path), "a folder " + found}});
+    if (processes_.several()) {
+      const std::string found = folder.has_checkpoint()
+                                    ? "with a checkpoint of " + fingerprint_of_file(folder.checkpoint())
+                                    : std::string("without a checkpoint");
+      lpw::distributed::require_same(processes_, {{lpw::train::one_line(path), "a folder " + found}});
+    }
     return folder;
   }
 
