@@ -1,23 +1,15 @@
 """Usage: pages.py PROGRAM FOLDER
 Makes the files that a program of the documents reads, as its page describes them, in the folder that it runs in."""
 
+import itertools
 import json
 import math
 import pathlib
 import struct
 import sys
-import zlib
 
-
-def png(colour):
-    """A picture of 12 x 10 in one colour."""
-
-    def chunk(kind, content):
-        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
-
-    header = struct.pack(">IIBBBBB", 12, 10, 8, 2, 0, 0, 0)
-    pixels = zlib.compress((b"\0" + bytes(colour) * 12) * 10)
-    return b"\x89PNG\r\n\x1a\n" + chunk(b"IHDR", header) + chunk(b"IDAT", pixels) + chunk(b"IEND", b"")
+sys.path.append(str(pathlib.Path(__file__).resolve().parents[1] / "programs"))
+from pictures import png
 
 
 def flowers(folder):
@@ -26,7 +18,7 @@ def flowers(folder):
             place = folder / "flowers" / part / kind
             place.mkdir(parents=True)
             for i in range(count):
-                (place / f"{i}.png").write_bytes(png(colour))
+                (place / f"{i}.png").write_bytes(png(12, 10, itertools.cycle(colour).__next__))
 
 
 def trees(folder):
