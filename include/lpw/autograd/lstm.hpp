@@ -92,7 +92,8 @@ class LstmWindow {
     if (to_cell.needed()) to_cell.add(std::move(dcell));
     if (to_hidden.needed()) add_scaled(window_.units_of(product), hh_.input, to_hidden);
     add_parameter_gradients();
-    if (to_x.needed()) add_input_gradient(window_, ih_, gates_, gates_, x_.shape(), to_x);  // the parameters have theirs
+    // The parameters have theirs: what is scaled may take the place of the gates.
+    if (to_x.needed()) add_input_gradient(window_, ih_, gates_, gates_, x_.shape(), to_x);
   }
 
  private:
