@@ -15,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda/support.hpp"
@@ -125,6 +126,26 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
   } alone;
   CHECK(contains(message_of<CudaError>([&] { distributed::Nccl<Alone> gpus(alone); }),
                  "ncclCommInitRank: invalid argument"));
+}
+
+TEST_CASE("the stand-in for NCCL sums floats and doubles, and refuses what it does not do") {
+  auto& others = emulator::Others::instance();
+  others = {.times = 3};
+  ncclUniqueId id;
+  ncclComm_t gpus = nullptr;
+  REQUIRE(ncclGetUniqueId(&id) == ncclSuccess);
+  REQUIRE(ncclCommInitRank(&gpus, 2, id, 0) == ncclSuccess);
+  const auto reduced = [&]<class W>(W value, ncclDataType_t type, ncclRedOp_t operation) {
+    const auto there = to_device<Cuda>(full<W, Cpu>({2}, value));
+    const auto result = ncclAllReduce(there.data(), there.data(), 2, type, operation, gpus, cuda::stream());
+    return std::pair(result, to_host(there).data()[1]);
+  };
+  CHECK(reduced(1.5f, ncclFloat32, ncclSum) == std::pair(ncclSuccess, 4.5f));
+  CHECK(reduced(1.5, ncclFloat64, ncclSum) == std::pair(ncclSuccess, 4.5));
+  CHECK(reduced(1.5f, ncclFloat32, ncclMax) == std::pair(ncclInvalidArgument, 1.5f));
+  CHECK(reduced(1.5f, ncclFloat16, ncclSum) == std::pair(ncclInvalidArgument, 1.5f));
+  CHECK(others.asked == 2);
+  CHECK(ncclCommDestroy(gpus) == ncclSuccess);
 }
 
 TEST_CASE("chunks of a gradient are summed beside backward on the GPU, and stay where they are until then") {
