@@ -39,6 +39,14 @@ struct Corrupted {
   std::function<data::ImageSet(std::size_t kind, std::int64_t severity)> read;
 };
 
+/// Those of the test images that are corrupted.
+[[nodiscard]] inline data::ImageSet corrupted_part(const Options& o, const Inputs& inputs) {
+  const data::ImageSet& test = inputs.dataset.test;
+  lpw::require<lpw::OptionError>(o.corrupted <= test.count, "--corrupted ", o.corrupted, ": there are ", test.count,
+                                 " test images");
+  return o.corrupted == 0 ? test : data::balanced_subset(test, o.corrupted);
+}
+
 [[nodiscard]] inline Corrupted own(const Options& o, const Inputs& inputs) {
   lpw::require<lpw::OptionError>(
       inputs.dataset.test.source == nullptr,
@@ -52,18 +60,20 @@ struct Corrupted {
           count,
           data::corruption_severities,
           true,
-          [&inputs, seed = o.seed](std::size_t kind, std::int64_t severity) {
-            return data::corrupted(inputs.dataset.test, data::corruptions[kind], severity, seed);
+          [images = corrupted_part(o, inputs), seed = o.seed](std::size_t kind, std::int64_t severity) {
+            return data::corrupted(images, data::corruptions[kind], severity, seed);
           }};
 }
 
 [[nodiscard]] inline Corrupted published(const Options& o, const Inputs& inputs) {
-  const data::ImageSet& test = inputs.dataset.test;
+  const data::ImageSet test = corrupted_part(o, inputs);
   const lpw::io::CifarC files = [&] {
+    const bool fewer = o.corrupted > 0;
+    const std::int64_t size = fewer ? o.corrupted : o.test_subset;
     try {
-      return lpw::io::CifarC(o.corruptions, test.classes, o.test_subset);
+      return lpw::io::CifarC(o.corruptions, test.classes, size);
     } catch (const lpw::OptionError& error) {
-      lpw::fail<lpw::OptionError>("--test-subset ", o.test_subset, ": ", error.what());
+      lpw::fail<lpw::OptionError>(fewer ? "--corrupted " : "--test-subset ", size, ": ", error.what());
     }
   }();
   const bool compared = o.test.empty();  // which may name other images of the same classes
@@ -107,7 +117,7 @@ struct Corrupted {
   const auto require_same = [&](bool same, const std::string& what, const std::string& expected) {
     lpw::require<lpw::FileError>(
         same, o.reference, ": is of ", lpw::train::one_line(what), ", expected ", expected,
-        "; evaluate the reference with the same --data, --test, --corruptions, --test-subset and "
+        "; evaluate the reference with the same --data, --test, --corruptions, --corrupted, --test-subset and "
         "--seed");
   };
   try {

@@ -86,9 +86,12 @@ using lpw::train::one_line;
 /// started from.
 [[nodiscard]] Json trained_on_held_out(const std::vector<Source>& sources, const Inputs& inputs) {
   bool unknown = false;
+  const auto trained_on = [&](const Source& source) {
+    if (!inputs.unseen) return source.train_subset != inputs.train_subset || source.held_out < inputs.held_out;
+    return source.train_subset == 0 || source.train_subset > inputs.train_subset;
+  };
   for (const Source& source : sources) {
-    if (source.recorded && (source.train_subset != inputs.train_subset || source.held_out < inputs.held_out))
-      return true;
+    if (source.recorded && trained_on(source)) return true;
     unknown = unknown || !source.recorded || source.initialised;
   }
   return unknown ? Json() : Json(false);

@@ -3,6 +3,9 @@
 #include <algorithm>
 #include <filesystem>
 #include <system_error>
+#include <utility>
+
+#include <lpw/tensor/text.hpp>
 
 #include "../cifar/data.hpp"
 
@@ -12,7 +15,7 @@ namespace {
 
 /// Whether a temperature is to be fitted.
 [[nodiscard]] bool fits_temperature(const Options& o, const std::vector<Source>& sources) {
-  if (o.held_out >= 0) return o.held_out > 0;
+  if (o.unseen > 0 || o.held_out >= 0) return o.unseen > 0 || o.held_out > 0;
   return std::any_of(sources.begin(), sources.end(), [](const Source& source) { return source.held_out > 0; });
 }
 
@@ -28,7 +31,7 @@ namespace {
                                      one, ", and ", record->given, " with ", other, "; say with --", option,
                                      " what is to count, or --held-out 0 to fit no temperature");
     };
-    require_same("held-out", o.held_out, source.held_out, record->held_out);
+    if (o.unseen == 0) require_same("held-out", o.held_out, source.held_out, record->held_out);
     require_same("train-subset", o.train_subset, source.train_subset, record->train_subset);
   }
   return record;
@@ -54,6 +57,27 @@ void require_files(const Options& o, const std::string& images) {
   const char* idle = o.image_size > 0 ? "image-size" : o.resize > 0 ? "resize" : o.damaged == "skip" ? "damaged" : "";
   lpw::require<lpw::OptionError>(any || *idle == '\0', "--", idle,
                                  " does nothing here: no images are decoded from files; leave it out");
+}
+
+/// The data set, whose held-out images are o.unseen ones that follow the first `subset` of the training set where there
+/// are to be such: a class-balanced part is contained in every larger one.
+[[nodiscard]] lpw::data::Dataset load(const Options& o, cifar::Options data, std::int64_t subset) {
+  if (o.unseen == 0) return cifar::load_data(data);
+  const auto given = lpw::to_text("--unseen ", o.unseen, ": ");
+  lpw::require<lpw::OptionError>(o.held_out <= 0, given, "a temperature is fitted on these or on --held-out ",
+                                 o.held_out, "; leave one of them out");
+  lpw::require<lpw::OptionError>(subset > 0, given,
+                                 "none are left: nothing says that the networks were trained on fewer than all "
+                                 "training images (--train-subset)");
+  data.train_subset = subset + o.unseen;
+  data.held_out = subset;
+  try {
+    auto dataset = cifar::load_data(data);
+    dataset.held_out = std::move(dataset.train);
+    return dataset;
+  } catch (const lpw::OptionError& error) {
+    lpw::fail<lpw::OptionError>(given, "beside the ", subset, " that the networks were trained on: ", error.what());
+  }
 }
 
 /// Normalises the images as those of the networks were. Throws OptionError where these differ.
@@ -105,7 +129,8 @@ Inputs read_inputs(const Options& o, const std::vector<Source>& sources) {
   data.test_subset = o.test.empty() ? o.test_subset : 0;
   data.normalization.clear();
   data.known_test.clear(), data.known_training.clear();
-  inputs.dataset = cifar::load_data(data);
+  inputs.unseen = o.unseen > 0;
+  inputs.dataset = load(o, data, inputs.train_subset);
   if (o.test.empty()) require_same_split(sources, inputs.dataset);
   normalise(inputs, sources);
   inputs.files = {.size = data.image_size, .resize = data.shorter_side(), .skip = o.damaged == "skip"};

@@ -16,6 +16,7 @@ namespace evaluate {
 struct Inputs {
   std::string images;                           // that all networks were trained on
   std::int64_t train_subset = 0, held_out = 0;  // of those: by the options, or what the runs record
+  bool unseen = false;                          // dataset.held_out are beside the train_subset, not in it
   lpw::data::Dataset dataset = {};              // without its training images, normalised as the networks' were
   bool own_statistics = true;                   // of the training set normalise its images
   FileImages files = {};                        // how images in files are read

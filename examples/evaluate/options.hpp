@@ -24,7 +24,7 @@ struct Options {
   std::string data = "synthetic", dataset = "cifar10", test, ood, corruptions, reference;
   std::int64_t image_size = 0, resize = 0;
   std::string damaged = "refuse";
-  std::int64_t train_subset = -1, test_subset = 0, held_out = -1;
+  std::int64_t train_subset = -1, test_subset = 0, held_out = -1, unseen = 0, corrupted = 0;
   std::string out, exported, device = "cpu", precision = "fp32", convolution = "winograd";
   std::int64_t batch = 250;
   std::uint64_t seed = 0;
@@ -82,6 +82,10 @@ namespace detail {
 [[nodiscard]] inline example::OptionTable<Options> data_rows() {
   using namespace example;
   constexpr auto images = Section::data;
+  const auto needs_corruptions = [](const Options& o) -> std::optional<Idle> {
+    if (!o.corruptions.empty()) return std::nullopt;
+    return Idle{"corruptions", "no corrupted images are scored"};
+  };
   return {
       {.name = "data",
        .member = &Options::data,
@@ -142,6 +146,12 @@ namespace detail {
                "on those that the networks' runs held out",
        .check = at_least<std::int64_t>(0, -1),
        .section = images},
+      {.name = "unseen",
+       .member = &Options::unseen,
+       .help = "fit it on this many others instead: of training images that are not in the --train-subset that the "
+               "networks were trained on; 0: on --held-out",
+       .check = at_least<std::int64_t>(0),
+       .section = images},
       {.name = "ood",
        .member = &Options::ood,
        .help =
@@ -162,15 +172,18 @@ namespace detail {
                "the published .npy files of CIFAR-10-C or CIFAR-100-C",
        .check = path_name(),
        .section = images},
+      {.name = "corrupted",
+       .member = &Options::corrupted,
+       .help = "corrupt this many of the images that are scored, class-balanced; 0: all",
+       .check = at_least<std::int64_t>(0),
+       .section = images,
+       .idle = needs_corruptions},
       {.name = "reference",
        .member = &Options::reference,
        .help = "evaluation.json of the network whose errors under the same corruptions count as 1, for mCE",
        .check = path_name(),
        .section = images,
-       .idle = [](const Options& o) -> std::optional<Idle> {
-         if (!o.corruptions.empty()) return std::nullopt;
-         return Idle{"corruptions", "no corrupted images are scored"};
-       }},
+       .idle = needs_corruptions},
   };
 }
 

@@ -5,6 +5,7 @@ import pathlib
 import re
 import zlib
 
+import evaluations
 from figures import final_runs
 from folders import Place
 from plan import PATHS, is_path, require
@@ -78,6 +79,27 @@ def require_same(study, out, by_what_is_there=True):
                     found[name] == expected,
                     f"{run}: {options}: {name} held {found[name]}, now {expected}; take another --out, or remove it",
                 )
+            if study.evaluate is not None and not run.trial:
+                _require_same_evaluated(study, Place(out, run), known, by_what_is_there)
+
+
+def evaluated(study, options):
+    """Of all that an evaluation's options read of files: the size and the checksum, None where nothing is."""
+    read = evaluations.sources(options)
+    return {name: fingerprint(study.place(path), "cifar10") for name, path in read.items()}
+
+
+def _require_same_evaluated(study, place, known, by_what_is_there):
+    if evaluations.evaluation(study, place) is None:
+        return
+    found, record = evaluations.recorded(place), evaluations.folder(place)
+    there = evaluated(study, study.evaluate) if by_what_is_there else {}
+    for name in evaluations.sources(study.evaluate):
+        expected = there.get(name) or known.setdefault(name, found.get(name))
+        require(
+            found.get(name) == expected,
+            f"{place.run}: {record}: {name} held {found.get(name)}, now {expected}; remove it to score again",
+        )
 
 
 def _names(found):

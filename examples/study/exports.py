@@ -8,6 +8,7 @@ import re
 import shutil
 
 import contents
+import evaluations
 from figures import SCORES, TRAINING, figures, final_runs
 from folders import Place, toml_line, write_whole
 from pictures import curves_picture, differences_picture, rows
@@ -17,7 +18,11 @@ from tables import table
 END = "<!-- end -->"
 MADE = ("table.md", "curves.svg", "differences.svg")
 OF_A_RUN = ("config.toml", "summary.json", "metrics.csv", "diverged.txt")
-FILE = re.compile(rf"{'|'.join(MADE)}|[^/]+/(trial-\d+-)?seed-\d+(\.toml|/({'|'.join(OF_A_RUN)}))")
+OF_AN_EVALUATION = ("options.toml", "evaluation.json")
+FILE = re.compile(
+    rf"{'|'.join(MADE)}|[^/]+/((trial-\d+-)?seed-\d+(\.toml|/({'|'.join(OF_A_RUN)}))"
+    rf"|seed-\d+\.evaluation/({'|'.join(OF_AN_EVALUATION)}))"
+)
 
 
 def all_runs(study, out):
@@ -59,8 +64,16 @@ def export(study, out, folder):
         if not run.trial:
             shown = shown_metrics(study, rows(source.folder / "metrics.csv"))
             (target.folder / "metrics.csv").write_text(shown, encoding="utf-8")
+            export_evaluation(study, source, target)
     for name in MADE:
         shutil.copyfile(out / name, folder / name)
+
+
+def export_evaluation(study, source, target):
+    found = evaluations.evaluation(study, source) if study.evaluate is not None else None
+    if found is not None:
+        write_whole(evaluations.folder(target) / "evaluation.json", evaluations.small(found))
+        shutil.copyfile(evaluations.folder(source) / "options.toml", evaluations.folder(target) / "options.toml")
 
 
 def shown_metrics(study, epochs):
@@ -104,6 +117,8 @@ def require_whole(study, folder):
         require(ended, f"{place.folder}: has neither summary.json nor diverged.txt: the study's {run} is missing")
         names = ["config.toml", "diverged.txt" if place.diverged() else "summary.json"]
         names += ["metrics.csv"] if not run.trial and not place.diverged() else []
+        if study.evaluate is not None and not run.trial and not place.diverged():
+            expected |= {f"{run.method}/{run.name}.evaluation/{name}" for name in OF_AN_EVALUATION}
         expected |= {f"{run.method}/{run.name}/{name}" for name in names} | {f"{run.method}/{run.name}.toml"}
     found = set(files_in(folder))
     for name in sorted(expected - found):

@@ -5,6 +5,7 @@ import dataclasses
 import json
 import statistics
 
+import evaluations
 from estimates import CONFIDENCE, estimate, paired_difference
 from folders import Place, is_number, write_whole
 from plan import require
@@ -37,6 +38,18 @@ TRAINING = {
     "cifar": (Quantity("train_accuracy", "training accuracy, %", **PERCENT), Quantity("train_loss", "training loss")),
     "enwik8": (Quantity("train_bpc", "training, bits/char."),),
 }
+EVALUATED = (  # by the program evaluate, in the order of its columns; detection of other data after them
+    Quantity("brier", "Brier"),
+    Quantity("adaptive_ece", "adaptive ECE, %", **PERCENT),
+    Quantity("aurc", "AURC"),
+    Quantity("disagreement", "disagreement, %", **PERCENT),
+    Quantity("temperature", "temperature", digits=3),
+    Quantity("nll_at_temperature", "NLL at it"),
+    Quantity("ece_at_temperature", "ECE at it, %", **PERCENT),
+    Quantity("corrupted_accuracy", "accuracy, corrupted, %", **PERCENT),
+    Quantity("corrupted_nll", "NLL, corrupted"),
+    Quantity("mce", "mCE"),
+)
 ROWS = ("served", "before_release", "members", "ensemble", "collapsed")  # of a score; members': their mean
 COSTS = (
     "samples_forward",
@@ -99,6 +112,14 @@ def score(summary, name, row):
     return statistics.fmean(values) if all(map(is_number, values)) else None
 
 
+def evaluated(methods):
+    """The quantities of evaluations that there are of any of the methods."""
+    there = {name for method in methods for name in method["evaluation"].get("scores", {})}
+    detected = [name for name in sorted(there) if name.startswith("auroc_")]
+    others = [Quantity(name, f"AUROC, {name.removeprefix('auroc_')}, %", **PERCENT) for name in detected]
+    return [quantity for quantity in EVALUATED if quantity.name in there] + others
+
+
 def number(summary, name):
     return summary[name] if is_number(summary.get(name)) else None
 
@@ -123,7 +144,8 @@ def figures(study, out):
     }
     return result | {
         "methods": {
-            name: _of_method(study, study.methods[name], runs, out) | {"diverged": diverged}
+            name: _of_method(study, study.methods[name], runs, out)
+            | {"diverged": diverged, "evaluation": _evaluation(study, study.methods[name], out)}
             for name, (_, diverged) in found.items()
         }
     }
@@ -154,6 +176,30 @@ def _of_method(study, method, runs, out):
         "training": {q.name: estimated(by_seed(own, lambda s: number(s, q.name))) for q in TRAINING[study.program]},
         "cost": {name: estimated(by_seed(own, lambda s: number(s, name))) for name in COSTS},
     }
+
+
+def _evaluation(study, method, out):
+    """Of the runs that are scored by evaluate: seeds, estimates, and differences to the baseline and those beside."""
+    if study.evaluate is None:
+        return {}
+    own = _evaluated_scores(study, method, out)
+    if not own:
+        return {}
+    names = list(dict.fromkeys(name for scores in own.values() for name in scores))
+    of = lambda runs, name: by_seed(runs, lambda scores: scores.get(name))
+    differences = {}
+    for other in (name for name in (study.baseline, *method.beside) if name != method.name):
+        others = _evaluated_scores(study, study.methods[other], out)
+        found = {name: paired_difference(of(own, name), of(others, name)) for name in names}
+        differences[other] = {name: value.as_json() for name, value in found.items() if value is not None}
+    scores = {name: estimate(values.values()).as_json() for name in names if (values := of(own, name))}
+    return {"seeds": list(own), "scores": scores, "differences": differences}
+
+
+def _evaluated_scores(study, method, out):
+    places = [Place(out, run) for run in final_runs(study, method, out)]
+    found = {p.run.seed: evaluations.evaluation(study, p) for p in places if p.summary() is not None}
+    return {seed: evaluations.scores(content) for seed, content in found.items() if content is not None}
 
 
 def _differences(study, own, others):
@@ -189,3 +235,7 @@ def _estimates(method):
         for name, value in values.items():
             if value is not None:
                 yield kind, name, row, value
+    evaluation = method["evaluation"]
+    for kind, values in [("", evaluation.get("scores", {})), *evaluation.get("differences", {}).items()]:
+        for name, value in values.items():
+            yield f"evaluation_difference_to_{kind}" if kind else "evaluation", name, "served", value

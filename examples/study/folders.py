@@ -15,7 +15,7 @@ from plan import MACHINE, PATHS, flat, is_path, read_toml, require
 def toml_line(name, value):
     if isinstance(value, bool):
         return f"{name} = {str(value).lower()}\n"
-    if isinstance(value, str):
+    if isinstance(value, (str, list)):
         return f"{name} = {json.dumps(value, ensure_ascii=False)}\n"
     return f"{name} = {value!r}\n"
 

@@ -11,8 +11,7 @@ PROGRAMS = ("cifar", "enwik8")
 PATHS = ("data", "valid", "test", "init")  # options that name a file or folder, of which the contents count
 MACHINE = ("threads", "checkpoint-minutes", "tensorboard")  # which change no result either
 SCORES = {"cifar": ("valid_accuracy", "valid_nll"), "enwik8": ("valid_bpc",)}  # of held-out data; the first chooses
-
-
+EVALUATE_ITSELF = ("network", "take", "data", "dataset", "out", "export", "threads")  # of evaluate: what the study says
 MADE = ("table.md", "results.json", "results.csv", "curves.svg", "differences.svg")  # beside the methods' folders
 
 
@@ -81,6 +80,7 @@ class Study:
     tuning: Tuning | None
     where: dict  # paths that the caller gives in place of the file's
     settings: dict  # other common options of the caller's
+    evaluate: dict | None = None  # options of the program evaluate, which scores each finished run
 
     @property
     def name(self):
@@ -111,9 +111,9 @@ class Study:
         """The options with paths as the trainer finds them from anywhere: the caller's, or from the study's folder or
         the project's."""
         result = options | {name: path for name, path in self.where.items() if name in options}
-        return {name: str(self._place(value)) if is_path(name, value) else value for name, value in result.items()}
+        return {name: str(self.place(value)) if is_path(name, value) else value for name, value in result.items()}
 
-    def _place(self, path):
+    def place(self, path):
         here = self.path.parent / path
         return here if here.exists() else ROOT / path
 
@@ -164,7 +164,7 @@ def load(path, settings=()):
     path = pathlib.Path(path).resolve()
     content = read_toml(path)
     refused = lambda condition, *message: require(condition, path, ": ", *message)
-    known = {"title", "program", "baseline", "seeds", "common", "method", "tuning"}
+    known = {"title", "program", "baseline", "seeds", "common", "method", "tuning", "evaluate"}
     refused(
         content.keys() <= known, "there is no ", _names(content.keys() - known), " in a study; expected ", _names(known)
     )
@@ -202,7 +202,25 @@ def load(path, settings=()):
                 isinstance(other, str) and other in methods and other not in (name, baseline),
                 f"method {name}: beside: expected other methods than it and the baseline, found {other}",
             )
-    return Study(path, title, program, baseline, seeds, methods, tuning, where, settings)
+    evaluate = _evaluate(content.get("evaluate"), program, methods.values(), refused)
+    return Study(path, title, program, baseline, seeds, methods, tuning, where, settings, evaluate)
+
+
+def _evaluate(table, program, methods, refused):
+    if table is None:
+        return None
+    refused(isinstance(table, dict), "evaluate: expected a table of options")
+    refused(program == "cifar", "evaluate: scores images, and the program is ", program)
+    for name, value in table.items():
+        parts = value if isinstance(value, list) else [value]
+        plain = all(isinstance(part, (str, int, float)) and str(part).isprintable() for part in parts)
+        refused(plain and name not in EVALUATE_ITSELF, f"evaluate: {name} = {value}: expected an option for all runs")
+    for method in methods:
+        for options in (method.options, *method.trials):
+            served = str(options.get("serve", ""))
+            scored = not served.startswith("dropout")
+            refused(scored, f"evaluate: does not score what method {method.name} serves, {served}")
+    return table
 
 
 def _require_used(where, methods):

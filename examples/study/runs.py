@@ -71,7 +71,7 @@ class Workers:
     def train(self, runs, later=()):
         """All runs, after which those of `later` are to come. Returns when none is left; failures are in `failures`.
         Throws Interrupted when a signal came, after all processes have ended."""
-        waiting, self.working = collections.deque(), {}
+        waiting = collections.deque()
         for run in runs:
             place = Place(self.out, run)
             summary = place.summary()
@@ -79,6 +79,10 @@ class Workers:
                 self.taken[run.method].append(summary["seconds"])
             elif not place.diverged():
                 waiting.append(place)
+        self._work(waiting, later)
+
+    def _work(self, waiting, later=()):
+        self.working = {}
         self.all = self.finished + len(waiting) + len(later)
         heeded = [number for number in SIGNALS if signal.getsignal(number) is not signal.SIG_IGN]  # by nohup's leave
         before = {number: signal.signal(number, self._stop) for number in heeded}
@@ -131,18 +135,21 @@ class Workers:
     def _start(self, place):
         self.write_options(place.beside(".toml"), place.run)
         begun = (place.folder / "checkpoint.lpw").exists()
-        with open(place.beside(".log"), "ab") as log:
+        self._begin(place, self.command(place), place.beside(".log"), "goes on" if begun else "starts")
+
+    def _begin(self, place, command, log, does):
+        with open(log, "ab") as output:
             process = subprocess.Popen(
-                self.command(place),
+                command,
                 stdin=subprocess.DEVNULL,
-                stdout=log,
+                stdout=output,
                 stderr=subprocess.STDOUT,
                 cwd=ROOT,
                 env={"OMP_WAIT_POLICY": "passive"} | os.environ,
                 preexec_fn=ends_with_its_parent(),
                 start_new_session=True,  # so that a terminal's ^C comes to this process alone, which passes it on
             )
-        say(f"{time.strftime('%H:%M:%S')} {place.run}: {'goes on' if begun else 'starts'}")
+        say(f"{time.strftime('%H:%M:%S')} {place.run}: {does}")
         self.working[process] = (place, time.monotonic())
 
     def _stop(self, *_):

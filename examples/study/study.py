@@ -15,10 +15,12 @@ sys.dont_write_bytecode = True  # no __pycache__ beside the sources
 import exports
 import pictures
 import contents
+import evaluations
 from figures import figures, final_runs, write
 from folders import Place, write_whole
 from plan import ROOT, Refused, is_path, load, one_line, require
 from runs import Interrupted, Workers, find_program, say
+from scorers import Scorers
 from tables import has_ended, table
 
 
@@ -40,6 +42,7 @@ def arguments():
     add("--seed", metavar="N", type=int, action="append", help="train with this seed alone; may be repeated")
     add("--dry-run", action="store_true", help="print the runs with their state and commands, and train nothing")
     add("--table", action="store_true", help="print the table of what is finished, and train nothing")
+    add("--evaluate", action="store_true", help="score what is finished by [evaluate], and train nothing")
     add("--export", metavar="DIR", type=path, help="copy configurations, summaries, table and pictures, for a commit")
     add("--embed", metavar="FILE", type=path, help="write the table between <!-- study NAME --> and <!-- end --> there")
     add("--check", metavar="DIR", type=path, help="compare an exported folder's table with its runs, and train nothing")
@@ -92,13 +95,17 @@ def train(study, args, methods, workers):
     workers.train(chosen_runs(study, methods, workers.out, args.seed))
 
 
-def show_plan(study, args, methods, workers):
+def show_plan(study, args, methods, workers, scorers):
     for run in trials_of(study, methods) + chosen_runs(study, methods, workers.out, args.seed):
         place = Place(workers.out, run)
         state = (
             "finished" if place.summary() else "diverged" if place.diverged() else "begun" if place.begun() else "to do"
         )
         print(f"{run}: {state}: {shlex.join(workers.command(place))}")
+    for run in chosen_runs(study, methods, workers.out, args.seed) if scorers else []:
+        place = Place(workers.out, run)
+        state = "scored" if evaluations.evaluation(study, place) else "to be scored"
+        print(f"{run}: {state}: {shlex.join(scorers.command(place))}")
     for method in methods:
         if not final_runs(study, method, workers.out):
             print(
@@ -132,6 +139,8 @@ def run(args):
     require(jobs >= 1, f"--jobs {jobs}: expected a number of at least 1")
     for seed in args.seed or []:
         require(seed in study.seeds, f"--seed {seed}: expected one of the study's, {study.seeds}")
+    require(not args.evaluate or study.evaluate is not None, "--evaluate: the study has no [evaluate]")
+    require(not (args.evaluate and (args.dry_run or args.table)), "--evaluate: leave out --dry-run and --table")
     if args.embed:
         exports.embedded(study, args.embed.read_text(encoding="utf-8"), args.embed)
     if args.export:
@@ -139,19 +148,27 @@ def run(args):
     out = (args.out or ROOT / "build/study" / study.name).resolve()
     contents.require_same(study, out)
     methods = chosen_methods(study, args.only)
-    workers = None if args.table else Workers(study, find_program(args.build.resolve(), study.program), out, jobs)
+    program = lambda name: find_program(args.build.resolve(), name)
+    workers = None if args.table or args.evaluate else Workers(study, program(study.program), out, jobs)
+    scorers = None if args.table or study.evaluate is None else Scorers(study, program("evaluate"), out, jobs)
     if args.dry_run:
-        show_plan(study, args, methods, workers)
+        show_plan(study, args, methods, workers, scorers)
         return 0
-    if not args.table:
-        try:
+    if scorers:
+        scorers.check()
+    at_work = [part for part in (workers, scorers) if part]
+    try:
+        if workers:
             train(study, args, methods, workers)
-        except Interrupted:
-            again = shlex.join(["examples/study/study.py", *sys.argv[1:]])
-            say(f"interrupted; {workers.finished} of {workers.all} runs are finished; go on with: {again}")
-            return 130
+        if scorers:
+            scorers.score(chosen_runs(study, methods, out, args.seed))
+    except Interrupted:
+        again = shlex.join(["examples/study/study.py", *sys.argv[1:]])
+        done, all = (sum(getattr(part, name) for part in at_work) for name in ("finished", "all"))
+        say(f"interrupted; {done} of {all} runs are finished; go on with: {again}")
+        return 130
     report(study, args, out)
-    failures = [] if args.table else workers.failures
+    failures = [run for part in at_work for run in part.failures]
     if failures:
         say(f"{len(failures)} of the runs failed: {'; '.join(map(str, failures))}")
     return 1 if failures else 0

@@ -4,7 +4,8 @@ import json
 import shlex
 import textwrap
 
-from figures import SCORES, TRAINING
+import evaluations
+from figures import SCORES, TRAINING, evaluated
 from plan import ROOT
 
 
@@ -13,6 +14,7 @@ def table(study, found):
     ended = {name: method for name, method in found["methods"].items() if has_ended(method)}
     methods = {name: method for name, method in ended.items() if method["seeds"]}
     parts = [_scores(study, ended), _beside(study, methods), _members(study, methods)]
+    parts += [_evaluations(study, methods), _evaluated_differences(study, methods), _reading(study, methods)]
     parts += [_trials(study, found["methods"]), _cost(study, methods)]
     return "\n\n".join([*filter(None, parts), _again(study)]) + "\n"
 
@@ -117,6 +119,53 @@ def _members(study, methods):
                 rows.append([method["title"], quantity.title, *cells])
     title = ["method", "score", "before release", "mean member", "ensemble", "collapsed", "served"]
     return _markdown(title, rows) if rows else ""
+
+
+def _evaluated(methods):
+    return {name: method for name, method in methods.items() if method["evaluation"]}
+
+
+def _evaluations(study, methods):
+    """Scores by the program evaluate."""
+    found = _evaluated(methods)
+    quantities = evaluated(found.values())
+    rows = []
+    for method in found.values():
+        scored, all = len(method["evaluation"]["seeds"]), len(study.seeds)
+        scores = method["evaluation"]["scores"]
+        cells = [cell(scores.get(quantity.name), quantity) for quantity in quantities]
+        rows.append([method["title"], str(scored) if scored == all else f"{scored} of {all}", *cells])
+    return _markdown(["method", "scored", *(quantity.title for quantity in quantities)], rows) if rows else ""
+
+
+def _evaluated_differences(study, methods):
+    """To the baseline, and to those beside; of a temperature there is none to be shown."""
+    found = _evaluated(methods)
+    differences = [values for method in found.values() for values in method["evaluation"]["differences"].values()]
+    compared = {name for values in differences for name in values}
+    quantities = [quantity for quantity in evaluated(found.values()) if quantity.name in compared - {"temperature"}]
+    rows = [
+        [method["title"], study.methods[other].title]
+        + [cell(differences.get(quantity.name), quantity, signed=True) for quantity in quantities]
+        for method in found.values()
+        for other, differences in method["evaluation"]["differences"].items()
+        if differences
+    ]
+    return _markdown(["method", "beside", *(quantity.title for quantity in quantities)], rows) if rows else ""
+
+
+def _reading(study, methods):
+    """How the scores by evaluate were made."""
+    if not _evaluated(methods):
+        return ""
+    command = shlex.join(["evaluate", *evaluations.written(study.evaluate)])
+    return textwrap.fill(
+        f"Of what each method serves, by `{command}` (docs/evaluation.md); NLL and ECE at the temperature are of all "
+        "test images, AUROC is by entropy. Intervals and differences are as above.",
+        width=100,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
 
 
 def _trials(study, methods):

@@ -17,6 +17,7 @@ EVALUATE = os.path.abspath(sys.argv[2])
 SIX = ["accuracy", "nll", "brier", "ece", "adaptive_ece", "aurc"]
 SUBSET = ["--test-subset", 60]
 RUN = tiny() + "--held-out 50 --snapshots 2 --schedule cosine-cycles:1".split()
+SMALL = ["--train-subset", 300]
 SHARED = {}
 
 
@@ -145,6 +146,39 @@ def a_temperature_is_fitted_on_held_out_images(folder):
     lone, printed = scored(folder / "lone", "--network", a / "model.safetensors", *SUBSET, *asked)
     check(lone["temperature"]["temperature"] == fit["temperature"], "the same images")
     check(lone["temperature"]["held_out_was_trained_on"] is None and "nothing records" in printed, "nothing says so")
+
+
+def a_temperature_is_fitted_on_unseen_images(folder):
+    """Those that follow the training images in each class: of a larger subset what is left when they are held out."""
+    a, b = runs()
+    found, printed = scored(folder / "a", "--network", a, *SUBSET, "--unseen", 40)
+    fit = found["temperature"]
+    check(fit["held_out_images"] == 40 and fit["held_out_was_trained_on"] is False, fit)
+    check("fitted on 40 held-out images" in printed and "WARNING" not in printed, printed)
+    larger, _ = scored(folder / "larger", "--network", a, *SUBSET, "--train-subset", 340, "--held-out", 339)
+    first, _ = scored(folder / "first", "--network", a, *SUBSET, "--train-subset", 340, "--held-out", 300)
+    sums = [e["temperature"]["held_out_before"]["nll"] * n for e, n in ((first, 300), (found, 40))]
+    last, _ = scored(folder / "last", "--network", a, *SUBSET, "--train-subset", 339, "--unseen", 1)
+    sums += [larger["temperature"]["held_out_before"]["nll"] * 339, last["temperature"]["held_out_before"]["nll"]]
+    check(abs(sums[0] + sums[1] - sums[2] - sums[3]) <= 1e-4, f"other images: {sums}")
+    seen, printed = scored(folder / "seen", "--network", a, *SUBSET, "--unseen", 40, "--train-subset", 250)
+    check(seen["temperature"]["held_out_was_trained_on"] is True and "WARNING" in printed, "trained on them")
+    lone, printed = scored(folder / "lone", "--network", a / "model.safetensors", *SUBSET, "--unseen", 9, *SMALL)
+    check(lone["temperature"]["held_out_was_trained_on"] is None and "nothing records" in printed, "nothing says so")
+    one = ["--network", a, *SUBSET]
+    refused(*one, "--unseen", 9, "--held-out", 8, says="--unseen 9: a temperature is fitted on these or on --held")
+    refused(*one, "--unseen", 10**6, says=["--unseen 1000000: beside the 300 ", "--train-subset 1000300"])
+    refused("--network", a / "model.safetensors", "--unseen", 9, says="--unseen 9: none are left: nothing says that")
+
+
+def a_part_is_corrupted(folder):
+    a, _ = runs()
+    part, _ = scored(folder / "part", "--network", a, *SUBSET, "--corruptions", "own", "--corrupted", 20)
+    whole, _ = scored(folder / "whole", "--network", a, "--test-subset", 20, "--corruptions", "own")
+    check(part["data"]["test_images"] == 60 and part["corruptions"] == whole["corruptions"], part["corruptions"])
+    one = ["--network", a, *SUBSET]
+    refused(*one, "--corruptions", "own", "--corrupted", 61, says="--corrupted 61: there are 60 test images")
+    refused(*one, "--corrupted", 20, says="--corrupted does nothing here: no corrupted images are scored")
 
 
 def other_data_and_corruptions(folder):
@@ -287,6 +321,8 @@ with tempfile.TemporaryDirectory(prefix="lpw-") as place:
         a_run_scores_as_in_its_summary,
         several_are_one_ensemble,
         a_temperature_is_fitted_on_held_out_images,
+        a_temperature_is_fitted_on_unseen_images,
+        a_part_is_corrupted,
         other_data_and_corruptions,
         published_corruptions,
         bad_input_is_refused,

@@ -109,6 +109,8 @@ OF_EVALUATE = {
     "test-subset": COUNT,
     "train-subset": OR_NOT,
     "held-out": OR_NOT,
+    "unseen": COUNT,
+    "corrupted": COUNT,
     "batch": FROM_ONE,
     "seed": (UINT, 0, 2**64 - 1, None),
     "threads": (INT, 0, 4096, None),
