@@ -6,7 +6,8 @@
 #   --cores N        (2)
 #   --rounds N       how often each is measured, in turn; means count, for what a busy machine does varies (3)
 #   --seconds N      of a measurement (4)
-#   --works A,B      wrn-DEPTH-WIDEN, mlp-WIDTH (wrn-10-1,mlp-64,mlp-256,mlp-1024)
+#   --works A,B      wrn-DEPTH-WIDEN, the same with -eval for evaluation or with :N for N images, lstm, mlp-WIDTH
+#                    (wrn-10-1,mlp-64,mlp-256,mlp-1024)
 #   --build FOLDER   where lpw's programs are (build/release)
 # Environment: LPW_TORCH_PYTHON is a Python with PyTorch 2 or later (python3).
 source "$(dirname "$0")/../scripts/common.sh"
@@ -45,14 +46,20 @@ trap 'stop_busy; rm -rf "$folder"' EXIT
 
 # steps_per_second PROGRAM WORK THREADS
 steps_per_second() {
-  local program=$1 work=$2 threads=$3 command=()
+  local program=$1 work=${2%:*} threads=$3 batch=() command=()
+  [ "$2" = "$work" ] || batch=(--batch "${2#*:}")
   case $program:$work in
     lpw:mlp-*) command=("$build/benchmarks/bench_mlp" "${work#mlp-}") ;;
     lpw:*) command=("$build/benchmarks/bench_step" "$work" --members 1 --step-only) ;;
     PyTorch:mlp-*) command=("$python" benchmarks/peers/mlp.py "${work#mlp-}" --threads "$threads") ;;
-    PyTorch:*)
-      command=("$python" benchmarks/peers/image_network.py "$work" --members 1 --threads "$threads"
-        --variants loop-channels_last) ;;
+    PyTorch:lstm) command=("$python" benchmarks/peers/lstm.py --variants loop) ;;
+    PyTorch:*-eval) command=("$python" benchmarks/peers/image_network.py "$work" --variants folded-channels_last) ;;
+    PyTorch:*) command=("$python" benchmarks/peers/image_network.py "$work" --variants loop-channels_last) ;;
+  esac
+  case $program:$work in
+    *:mlp-*) ;;
+    PyTorch:*) command+=(--members 1 --threads "$threads" "${batch[@]}") ;;
+    *) command+=("${batch[@]}") ;;
   esac
   rm -f "$folder/json"
   OMP_NUM_THREADS=$threads taskset -c "0-$((cores - 1))" "${command[@]}" --seconds "$seconds" \

@@ -54,6 +54,7 @@
 #include <lpw/distributed/launcher.hpp>
 #include <lpw/distributed/members.hpp>
 #include <lpw/distributed/mpi.hpp>
+#include <lpw/distributed/neighbours.hpp>
 #include <lpw/distributed/processors.hpp>
 #include <lpw/io/checkpoint.hpp>
 #include <lpw/io/load_options.hpp>

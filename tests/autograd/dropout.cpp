@@ -53,6 +53,27 @@ TEST_CASE("dropout: a member's mask does not depend on how members are chunked",
   CHECK(chunk == std::vector<double>(whole.begin() + 15, whole.begin() + 45));
 }
 
+TEST_CASE("dropout: a part of a minibatch has the masks that its samples have in the whole", "[dropout]") {
+  for (const std::int64_t steps : {1, 3})
+    for (const std::int64_t sample : {1, 4, 7})
+      for (const auto& [before, count] : {std::pair<std::int64_t, std::int64_t>{0, 2}, {2, 1}, {3, 5}}) {
+        CAPTURE(steps, sample, before, count);
+        TapeOptions options = training();
+        options.part = {.count = count, .before = before, .whole = 8, .steps = steps};
+        const auto whole = mask_of({1, steps, 8, sample}, 0.5);
+        std::vector<double> expected;
+        for (std::int64_t step = 0; step < steps; ++step) {
+          const auto first = whole.begin() + (step * 8 + before) * sample;
+          expected.insert(expected.end(), first, first + count * sample);
+        }
+        CHECK(mask_of({1, steps, count, sample}, 0.5, options) == expected);
+        CHECK(mask_of({1, steps * count, sample}, 0.5, options) == expected);
+      }
+  TapeOptions options = training();
+  options.part = {.count = 3, .before = 4, .whole = 8};
+  CHECK(mask_of({1, 64}, 0.5, options) == mask_of({1, 64}, 0.5));  // of no samples: alike in all parts
+}
+
 TEST_CASE("dropout: members, calls of a pass and steps have masks of their own", "[dropout]") {
   const Shape shape{2, 64};
   const auto mask = mask_of(shape, 0.5);

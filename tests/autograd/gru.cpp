@@ -103,7 +103,7 @@ TEST_CASE("gru: factors on one of the matrices", "[gru]") {
 }
 
 TEST_CASE("gru: two windows that carry states are one", "[gru]") {
-  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 4, .inputs = 2, .hidden = 3, .factor_rows = 2};
   auto in = whole.inputs_for(3, 1);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const GruState<double, Cpu>& start) {

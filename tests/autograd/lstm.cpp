@@ -107,7 +107,7 @@ TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
 }
 
 TEST_CASE("lstm: two windows that carry states are one", "[lstm]") {
-  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 3, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 4, .inputs = 2, .hidden = 3, .factor_rows = 2};
   auto in = whole.inputs_for(4, 2);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const LstmState<double, Cpu>& start) {

@@ -5,6 +5,7 @@
 
 #include <lpw/distributed/members.hpp>
 
+#include <lpw/autograd/dropout.hpp>
 #include <lpw/optim/adam.hpp>
 #include <lpw/optim/sgd.hpp>
 #include <lpw/optim/weight_average.hpp>
@@ -25,14 +26,23 @@ using optim::BaseGradient;
 inline constexpr double tolerance = 1e-12;
 inline constexpr std::uint32_t iterations = 20;
 
-inline optim::SgdOptions sgd(double clip = 0, BaseGradient base_gradient = BaseGradient::sum) {
-  return {.learning_rate = 0.02,
+inline optim::SgdOptions sgd(double clip = 0, BaseGradient base_gradient = BaseGradient::sum,
+                             double learning_rate = 0.02) {
+  return {.learning_rate = learning_rate,
           .momentum = 0.9,
           .weight_decay = 5e-4,
-          .late = optim::Rates{0.01, 5e-3},
+          .late = optim::Rates{learning_rate / 2, 5e-3},
           .base_gradient = base_gradient,
           .clip = clip};
 }
+
+/// Dropout of images whose parts begin anywhere among the draws, and of features.
+struct DroppedOut : SmallNet<double> {
+  Variable<double, Cpu> forward(const Variable<double, Cpu>& x) {
+    const auto images = dropout(bn1.forward(dropout(conv.forward(dropout(x, 0.1)), 0.3)), 0.2);
+    return last.forward(dropout(bn2.forward(relu(hidden.forward(global_average_pool(images)))), 0.25));
+  }
+};
 
 /// Members of which all are here.
 struct AllHere {
@@ -45,7 +55,7 @@ struct AllHere {
     lpw::release(network, follower, options);
   }
   template <class M, class X>
-  TapeOptions pass(M&, const X&) const {
+  TapeOptions pass(M&, const X&, const distributed::WholeMinibatch& = {}) const {
     return {};
   }
   template <class M>
@@ -87,7 +97,7 @@ void train_loop(auto& members, M& network, Optimizer& optimizer, optim::WeightAv
     const Minibatches<double> all(here.all, release.batch, i);
     const auto images = read(all.images, here);
     const auto labels = read(all.labels, here);
-    auto options = members.pass(network, images);
+    auto options = members.pass(network, images, {.samples = release.batch});
     options.random = Philox(3, Stream::dropout, i);
     for (const auto range : member_chunks(here.count, chunk)) {
       options.members = range;

@@ -118,35 +118,60 @@ TEMPLATE_TEST_CASE("the kernel convert rounds, adds, and fills rows up with zero
   check_convert<TestType, float>();
 }
 
+namespace {
+
+/// For members of so many runs of so many elements.
+template <class T>
+void check_dropout(std::int64_t members, std::int64_t length, const DropoutMask& mask) {
+  const bool quads_begin = mask.before % 4 == 0 && mask.whole % 4 == 0;
+  with_widths<T>(length % widest<T> == 0 && quads_begin, [&](auto width) {
+    for (const bool accumulate : {false, true}) {
+      INFO("members " << members << " runs " << mask.runs << " length " << length << " from " << mask.before << " of "
+                      << mask.whole << " width " << width << " accumulate " << accumulate);
+      const std::uint32_t step = accumulate ? 3 : 4;  // in memory, beside the random numbers' own 1 or 0
+      const auto x = random_tensor<T>({members, mask.runs, length}, 1);
+      auto y = random_tensor<T>(x.shape(), 2);
+      Gradient<double, Cpu> expected{converted<double>(y), accumulate};
+      apply_dropout(converted<double>(x), mask, expected);
+      const kernels::Dropout<T> p{.x = x.data(),
+                                  .y = y.data(),
+                                  .members = members,
+                                  .runs = mask.runs,
+                                  .length = length,
+                                  .before = mask.before,
+                                  .whole = mask.whole,
+                                  .random = Philox(9, Stream::dropout, 4 - step),
+                                  .step = &step,
+                                  .operation = mask.operation,
+                                  .first_member = mask.first_member,
+                                  .rate = float(mask.rate),
+                                  .keep = float(1 / (1 - mask.rate)),
+                                  .accumulate = accumulate};
+      CHECK(same_on_any_order(
+          small_plan(length / 4, members * mask.runs), [&] { kernels::dropout<T, width()>(p); }, y));
+      // One product and one sum in float of values below 3, then a rounding to T.
+      CHECK(distance(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<T>() / 2);
+      std::int64_t kept = 0;
+      for (std::int64_t i = 0; i < y.size() && !accumulate; ++i) {
+        if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0)) FAIL("the mask differs at element " << i);
+        kept += float(y.data()[i]) != 0;
+      }
+      if (!accumulate && y.size() > 1000) CHECK(std::abs(double(kept) / double(y.size()) - 0.7) < 0.06);
+    }
+  });
+}
+
+}  // namespace
+
 TEMPLATE_TEST_CASE("the kernel dropout draws the CPU's masks", "[elementwise]", float, bfloat16, half) {
+  DropoutMask mask{Philox(9, Stream::dropout, 4), 3, 20, 0.3};
   for (const std::int64_t members : {1, 3, 10})
-    for (const std::int64_t length : {1, 5, 64, 1027, 2048})
-      with_widths<TestType>(length % widest<TestType> == 0, [&](auto width) {
-        for (const bool accumulate : {false, true}) {
-          INFO("members " << members << " length " << length << " width " << width << " accumulate " << accumulate);
-          const DropoutMask mask{Philox(9, Stream::dropout, 4), 3, 20, 0.3};
-          const std::uint32_t step = accumulate ? 3 : 4;  // in memory, beside the random numbers' own 1 or 0
-          const auto x = random_tensor<TestType>({members, length}, 1);
-          auto y = random_tensor<TestType>({members, length}, 2);
-          Gradient<double, Cpu> expected{converted<double>(y), accumulate};
-          apply_dropout(converted<double>(x), mask, expected);
-          const kernels::Dropout<TestType> p{
-              x.data(),  y.data(),       members,           length,           Philox(9, Stream::dropout, 4 - step),
-              &step,     mask.operation, mask.first_member, float(mask.rate), float(1 / (1 - mask.rate)),
-              accumulate};
-          CHECK(same_on_any_order(
-              small_plan(length / 4, members), [&] { kernels::dropout<TestType, width()>(p); }, y));
-          // One product and one sum in float of values below 3, then a rounding to T.
-          CHECK(distance(y, expected.tensor) <= 4 * epsilon<float>() + epsilon<TestType>() / 2);
-          std::int64_t kept = 0;
-          for (std::int64_t i = 0; i < y.size() && !accumulate; ++i) {
-            if ((float(y.data()[i]) != 0) != (expected.tensor.data()[i] != 0))
-              FAIL("the mask differs at element " << i);
-            kept += float(y.data()[i]) != 0;
-          }
-          if (!accumulate && y.size() > 1000) CHECK(std::abs(double(kept) / double(y.size()) - 0.7) < 0.06);
-        }
-      });
+    for (const std::int64_t length : {1, 5, 64, 1027, 2048}) check_dropout<TestType>(members, length, mask);
+  for (const std::int64_t length : {1, 5, 64})  // of parts of a minibatch, whose elements begin anywhere
+    for (const auto& [before, whole] : {std::pair<std::int64_t, std::int64_t>{0, 64}, {8, 100}, {3, 81}, {6, 72}}) {
+      mask.runs = 3, mask.before = before, mask.whole = whole;
+      check_dropout<TestType>(1, length, mask);
+    }
 }
 
 TEMPLATE_TEST_CASE("the kernel affine_forward gives the CPU's bits", "[elementwise]", float, bfloat16, half) {

@@ -171,30 +171,29 @@ def train_as_one_process(folder):
 
 
 # Of methods' files those whose members, or what is done with them, are others than elsewhere in these tests.
-SHORTLY = ["deep-ensemble", "elastic-averaging", "late-phase-templates", "lookaround", "wash"]
-OTHER_MASKS = ["mc-dropout"]  # by which parts of a minibatch drop out, see dropout_is_that_of_one_process
+SHORTLY = ["deep-ensemble", "elastic-averaging", "late-phase-templates", "lookaround", "mc-dropout", "wash"]
 
 
 def methods_train_as_in_one_process(folder):
     """Four members in two processes, or in three; with LPW_TEST_LONG=1 all methods, in both."""
     for number, path in enumerate(sorted(pathlib.Path(sys.argv[3]).glob("*.toml"))):
         method = path.stem
-        if not LONG and method not in SHORTLY + OTHER_MASKS:
+        if not LONG and method not in SHORTLY:
             continue
         options = ["--config", path, "--model", "hyper-wrn-10-1" if "templates" in method else "wrn-10-1", "--lr", RATE]
         options += "--train-subset 40 --test-subset 60 --batch 10 --eval-every 100 --threads 1".split()
-        one = None if method in OTHER_MASKS else OneProcess(folder / method, *options)
+        one = OneProcess(folder / method, *options)
         for processes in (2, 3) if LONG else (2 + number % 2,):
             out = folder / method / str(processes)
             over(processes, out, *options)
-            if one:  # rates of their own, of some, let rounding grow to a per cent or two of a loss
-                check_close(out, one, f"{method} in {processes} processes", most=0.05)
+            # rates of their own, of some, let rounding grow to a per cent or two of a loss
+            check_close(out, one, f"{method} in {processes} processes", most=0.05)
 
 
 def dropout_is_that_of_one_process(folder):
-    """By members' masks, from the first step on, and those of samples of the network that is left."""
+    """By the masks of a minibatch's parts, then of members, and those of samples of the network that is left."""
     samples = ["--serve", "dropout:3"]
-    options = [*TINY, *FEWER, "--epochs", 2, "--release-epoch", 0, "--dropout", 0.2, *samples]
+    options = [*TINY, *FEWER, "--epochs", 2, "--dropout", 0.2, *samples]
     one = OneProcess(folder, *options)
     over(2, folder / "2", *options)
     check_close(folder / "2", one, "dropout in 2 processes")
@@ -295,6 +294,8 @@ def killed(processes, out, *arguments):
     check(code != 0, "all kills came after the end")
     check(time.monotonic() - begun < 20, "the others go on")
     check(re.search(rf"rank {rank}\b", complaints), f"nothing names process {rank}: {complaints}")
+    check(f"\nprocess {rank} died, and the others end; resume" in complaints, f"no word of resuming: {complaints}")
+    check("stopping after this step" not in complaints, f"it does not stop after a step: {complaints}")
 
 
 def a_killed_process_ends_all(folder):

@@ -2,7 +2,13 @@
 
 #include <sys/wait.h>
 
+#include <algorithm>
+#include <array>
+#include <cstddef>
 #include <cstdlib>
+#include <cstring>
+#include <span>
+#include <string>
 
 #include "catch.hpp"
 
@@ -26,6 +32,17 @@ int status_of_child(Body body) {
   REQUIRE(waitpid(child, &status, 0) == child);
   return status;
 }
+
+/// This process and another one of its machine.
+struct TwoHere : lpw::distributed::SingleProcess {
+  pid_t other = 0;
+  [[nodiscard]] int size() const { return 2; }
+  void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
+    const auto end = std::copy(own.begin(), own.end(), all.begin());
+    std::copy(own.begin(), own.end(), end);  // a host's name, then a process' number
+    std::memcpy(all.data() + all.size() - sizeof other, &other, sizeof other);
+  }
+};
 
 }  // namespace
 
@@ -101,4 +118,32 @@ TEST_CASE("what a signal cuts short says which it was, and does so no more after
     _exit(0);
   });
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+}
+
+TEST_CASE("a signal says that it stops after the step, or which of the processes died") {
+  int ends[2];
+  REQUIRE(pipe(ends) == 0);
+  const int status = status_of_child([&] {
+    dup2(ends[1], STDERR_FILENO);
+    TwoHere two;
+    two.other = fork();
+    if (two.other == 0) {
+      pause();
+      _exit(0);
+    }
+    lpw::distributed::AnyCommunicatorOf<TwoHere> processes(two);
+    const InterruptGuard guard(processes);
+    raise(SIGTERM);
+    kill(two.other, SIGKILL);
+    waitpid(two.other, nullptr, 0);
+    raise(SIGINT);
+    _exit(0);
+  });
+  CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
+  std::array<char, 300> said{};
+  CHECK(read(ends[0], said.data(), said.size() - 1) > 0);
+  CHECK(std::string(said.data()) ==
+        "\nstopping after this step; interrupt again to stop at once\n"
+        "\nprocess 1 died, and the others end; resume the run to go on from its last checkpoint\n");
+  close(ends[0]), close(ends[1]);
 }

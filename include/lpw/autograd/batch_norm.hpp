@@ -32,10 +32,10 @@ void check_batch_norm(const Variable<T, D>& x, const Variable<W, D>& gamma, cons
   const Shape& in = x.shape();
   require_axes("batch_norm", "[K B ... C]", in.rank() >= 3, in);
   require_elements("batch_norm", in);
-  const MinibatchCut* const cut = x.recording()->options.cut.get();
-  const double values = static_cast<double>(in.size()) / static_cast<double>(in[0] * in[-1]) / (cut ? cut->share() : 1);
+  const TapeOptions& tape = x.recording()->options;
+  const std::int64_t here = in.size() / (in[0] * in[-1]), values = tape.cut ? tape.part.of_whole(here) : here;
   require<ShapeError>(
-      x.mode() != Mode::training || values > 1.5, "batch_norm: x ", in,
+      x.mode() != Mode::training || values > 1, "batch_norm: x ", in,
       " has one value per member and channel, whose variance is 0; expected more to train on: a larger minibatch");
   const Shape row{in[-1]};
   for (const auto* parameter : {&gamma, &beta}) {
@@ -62,10 +62,12 @@ template <class T, class D, class W = Accumulate<T>>
                                                      const RunningStatistics<W, D>& running,
                                                      const BatchNormOptions& options) {
   const TapeOptions& tape = x.recording()->options;
-  const BatchNormPass pass = batch_norm_pass(tape, options);
-  if (tape.cut && pass.batch_statistics)
+  BatchNormPass pass = batch_norm_pass(tape, options);
+  if (tape.cut && pass.batch_statistics) {
+    pass.rows = tape.part.of_whole(MemberRows::of(x.shape()).rows);
     return cut_batch_norm_forward(*tape.cut, x.value(), residual, gamma.rows(), beta.rows(), running, pass,
                                   x.moments());
+  }
   return batch_norm_forward(x.value(), residual, gamma.rows(), beta.rows(), running, pass, x.moments());
 }
 

@@ -7,7 +7,6 @@
 // one with sum_r share_r S_r in the place of S: that is over the whole, of the loss' gradient, in units of this part's.
 #pragma once
 
-#include <cmath>
 #include <cstdint>
 #include <type_traits>
 
@@ -83,7 +82,7 @@ void move_running(RunningStatistics<W, D> running, const Moments<W, D>& batch, c
   blend(running.variance, keep, batch.variance, pass.pooled || pass.rows < 2 ? take : take * rows / (rows - 1));
 }
 
-/// batch_norm_forward of a part.
+/// batch_norm_forward of a part, for a pass over the rows of the whole.
 template <class T, class D, class W = Accumulate<T>>
 [[nodiscard]] BatchNormResult<T, D> cut_batch_norm_forward(const MinibatchCut& cut, const Tensor<T, D>& x,
                                                            const Tensor<T, D>& residual, const Tensor<W, D>& gamma,
@@ -91,7 +90,6 @@ template <class T, class D, class W = Accumulate<T>>
                                                            const RunningStatistics<W, D>& running, BatchNormPass pass,
                                                            const Moments<W, D>& known) {
   const auto whole = whole_moments(cut, known.variance.empty() ? batch_moments(x) : known);
-  pass.rows = std::lround(static_cast<double>(MemberRows::of(x.shape()).rows) / cut.share());
   if constexpr (std::is_same_v<D, Cpu>) {
     return batch_norm_forward(x, residual, gamma, beta, running, pass, whole);
   } else {

@@ -41,10 +41,10 @@ class GruWindow {
   GruWindow(Tensor<T, D> x, Tensor<T, D> start, RecurrentOperand<W, D> ih, RecurrentOperand<W, D> hh)
       : ih_(std::move(ih)),
         hh_(std::move(hh)),
-        cell_{ih_.bias, hh_.bias, ih_.output, hh_.output, hh_.input},
         x_(std::move(x)),
         start_(std::move(start)),
         window_{x_.dim(0), x_.dim(1), x_.dim(2), hh_.weight.shape()[2]},
+        cell_{ih_.bias, hh_.bias, output_in_cell(window_, ih_), hh_.output, hh_.input},
         carried_start_(carried_state(start_)),
         y_(window_.shape()),
         inner_(y_.shape()),
@@ -86,9 +86,7 @@ class GruWindow {
       carried_state_backward(dcarried, target);
     }
     add_gradients(ih_, x_);
-    if (to_x.needed())
-      add_input_gradient(window_, ih_, ih_.output.empty() ? gates_ : scale_channels_forward(gates_, ih_.output),
-                         x_.shape(), to_x);
+    if (to_x.needed()) add_input_gradient(window_, ih_, gates_, Tensor<T, D>(), x_.shape(), to_x);
     take_recurrent_gradients();
     add_gradients(hh_, window_.shifted(start_, y_));
   }
@@ -115,9 +113,9 @@ class GruWindow {
   }
 
   RecurrentOperand<W, D> ih_, hh_;
-  GruCell<W, D> cell_;
   Tensor<T, D> x_, start_;
   RecurrentWindow<T, D> window_;
+  GruCell<W, D> cell_;
   Tensor<W, D> carried_start_;
   Tensor<T, D> y_, inner_;  // [K, T, B, H]
   Tensor<W, D> carried_;    // [K, T, B, H]

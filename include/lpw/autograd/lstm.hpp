@@ -48,9 +48,9 @@ class LstmWindow {
         window_{x_.dim(0), x_.dim(1), x_.dim(2), hh_.weight.shape()[2]},
         y_(window_.shape()),
         cells_(y_.shape()) {
-    cell_ = {sum_of_rows(ih_.bias, hh_.bias), ih_.output, hh_.output, hh_.input};
-    if (!ih_.output.empty() || !hh_.output.empty()) {  // the cell takes factors for both matrices
-      if (ih_.output.empty()) cell_.output_ih = full<W, D>({1, 4 * window_.hidden}, W(1));
+    cell_ = {sum_of_rows(ih_.bias, hh_.bias), output_in_cell(window_, ih_), hh_.output, hh_.input};
+    if (!cell_.output_ih.empty() || !hh_.output.empty()) {  // the cell takes factors for both matrices
+      if (cell_.output_ih.empty()) cell_.output_ih = full<W, D>({1, 4 * window_.hidden}, W(1));
       if (hh_.output.empty()) cell_.output_hh = full<W, D>({1, 4 * window_.hidden}, W(1));
     }
   }
@@ -92,10 +92,8 @@ class LstmWindow {
     if (to_cell.needed()) to_cell.add(std::move(dcell));
     if (to_hidden.needed()) add_scaled(window_.units_of(product), hh_.input, to_hidden);
     add_parameter_gradients();
-    if (!to_x.needed()) return;
-    Gradient<T, D> dgates{gates_, false};  // which the gradients of the parameters want without r_ih
-    if (!ih_.output.empty()) scale_channels_backward_data(gates_, ih_.output, dgates);
-    add_input_gradient(window_, ih_, gates_, x_.shape(), to_x);
+    // The parameters have theirs: what is scaled may take the place of the gates.
+    if (to_x.needed()) add_input_gradient(window_, ih_, gates_, gates_, x_.shape(), to_x);
   }
 
  private:

@@ -5,9 +5,21 @@
 // differentiates its own L_r; whoever sums gradients over processes weighs each with its share.
 #pragma once
 
+#include <cstdint>
+
 #include <lpw/tensor/abi.hpp>
 
 namespace lpw::inline LPW_ABI {
+
+/// Which samples of one member's minibatch a pass has, where other processes have the rest: `count` of `whole`, from
+/// number `before` on. A count of 0: all are here. Samples that are sequences may lie in `steps` rows of as many, one
+/// for each step of time, as [K, T, B, ...] does.
+struct SamplePart {
+  std::int64_t count = 0, before = 0, whole = 0, steps = 1;
+
+  /// How many the whole minibatch has of what there are so many of here.
+  [[nodiscard]] std::int64_t of_whole(std::int64_t here) const { return count == 0 ? here : here / count * whole; }
+};
 
 /// The part of a minibatch that is here. All processes pass the same operations over theirs. What is one is also a
 /// ProcessSums of the network's device.

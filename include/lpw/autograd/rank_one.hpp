@@ -1,7 +1,7 @@
 // A dense weight with rank-1 factors: member k computes with W_k = W o (r_k s_k^T). A convolution's weights are small
-// beside its images, and a table of a small vocabulary beside its windows of text, so they are formed and not kept, and
-// no scaled copy of an input or output is. K copies of one layer's weight live while it computes, and while its
-// backward does; `member_chunk` bounds K.
+// beside its images, a table of a small vocabulary or a recurrent layer's input matrix beside their windows of text, so
+// they are formed and not kept, and no scaled copy of an input or output is. K copies of one layer's weight live while
+// it computes, and while its backward does; `member_chunk` bounds K.
 #pragma once
 
 #include <algorithm>
@@ -25,6 +25,29 @@ void check_rank_one(const char* operation, std::int64_t members, const Shape& we
                       "; expected r [1 or K, ", weight[1], "] and s [1 or K, ", weight[-1], "]");
   require_member_rows(operation, "rank-1 factor r", r[0], members);
   require_member_rows(operation, "rank-1 factor s", s[0], members);
+}
+
+/// W [1 or K, O, C] once for each of the members, contiguous.
+template <class W, class D>
+[[nodiscard]] Tensor<W, D> weight_of_each(const Tensor<W, D>& weight, std::int64_t members) {
+  if (weight.dim(0) == members) return packed(weight);
+  Tensor<W, D> result(weight.shape().with(0, members));
+  for (std::int64_t k = 0; k < members; ++k) {
+    auto row = result.rows(k, 1);
+    copy(weight, row);
+  }
+  return result;
+}
+
+/// W_k = W o (r_k s_k^T) for every member that differs, from W [1 or K, O, C], r [1 or K, O] and s [1 or K, C].
+template <class W, class D>
+[[nodiscard]] Tensor<W, D> formed_weight(const Tensor<W, D>& weight, const Tensor<W, D>& output,
+                                         const Tensor<W, D>& input) {
+  const auto each = weight_of_each(weight, std::max({weight.dim(0), output.dim(0), input.dim(0)}));
+  Gradient<W, D> scaled{Tensor<W, D>(each.shape()), false}, none_output, none_input;
+  // The gradient of W is r s^T o (that of W_k): what is wanted here with W in the place of that gradient.
+  rank_one_backward(each, weight, output, input, scaled, none_output, none_input);
+  return scaled.tensor;
 }
 
 /// A weight [1 or K, O, ..., C] as the passes of an operation see it that wants the members' weights formed: a
@@ -58,11 +81,7 @@ class FormedWeight {
   /// W, or W_k for every member that differs.
   [[nodiscard]] Tensor<W, D> value() const {
     if (output_.empty()) return rows_.value();
-    Gradient<W, D> scaled{Tensor<W, D>(as_matrices(members())), false}, none_output, none_input;
-    // The gradient of W is r s^T o (that of W_k): what is wanted here with W in the place of that gradient.
-    rank_one_backward(repeated_weight(), matrices(rows_.value()), output_, repeated_input(), scaled, none_output,
-                      none_input);
-    return scaled.tensor.reshaped(shape().with(0, members()));
+    return formed_weight(matrices(rows_.value()), output_, repeated_input()).reshaped(shape().with(0, members()));
   }
 
   /// Adds the gradients of all that it is made of; add(target) adds the gradient of value() to one of that shape, or
@@ -98,18 +117,6 @@ class FormedWeight {
   [[nodiscard]] Shape as_matrices(std::int64_t rows) const { return {rows, shape()[1], shape().size_from(2)}; }
   [[nodiscard]] Tensor<W, D> matrices(const Tensor<W, D>& weight) const {
     return weight.reshaped(as_matrices(weight.dim(0)));
-  }
-
-  /// W once for every member, contiguous.
-  [[nodiscard]] Tensor<W, D> repeated_weight() const {
-    const auto weight = matrices(rows_.value());
-    if (weight.dim(0) == members()) return packed(weight);
-    Tensor<W, D> result(as_matrices(members()));
-    for (std::int64_t k = 0; k < members(); ++k) {
-      auto row = result.rows(k, 1);
-      copy(weight, row);
-    }
-    return result;
   }
 
   /// s once for every position of the kernel: [1 or K, positions C].

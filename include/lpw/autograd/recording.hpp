@@ -49,7 +49,8 @@ struct TapeOptions {
   Trace* trace = nullptr;  // where the pass is listed, recorded or not
   /// For dropout: of all members the first one of this process, where others have the rest (see distributed/).
   std::int64_t first_member = 0;
-  std::shared_ptr<const MinibatchCut> cut = {};  // where other processes have the rest of one member's minibatch
+  SamplePart part = {};                          // of one member's minibatch, where other processes have the rest
+  std::shared_ptr<const MinibatchCut> cut = {};  // by which batch norms normalise the whole of it
   std::shared_ptr<GradientWatch> watch = {};     // is told which gradients are finished while backward runs
 };
 

@@ -41,6 +41,11 @@ struct RecurrentOperand {
     to_input = m.factors->input.row_edge();
   }
 
+  /// Whether products over `rows` rows of each member take W_k formed: it is small beside what its factors would scale.
+  [[nodiscard]] bool is_formed(std::int64_t rows) const { return !output.empty() && weight.shape()[2] <= rows / 4; }
+  /// W_k, [1 or K, G H, C].
+  [[nodiscard]] Tensor<W, D> formed() const { return formed_weight(weight.value(), output, input); }
+
   /// Adds the gradients from inputs [K, M, C], the gradients of the pre-activations [K, M, G H] and their sums over the
   /// rows [K, 1, G H].
   template <class T>
@@ -115,22 +120,46 @@ void add_scaled(Tensor<T, D> gradient, const Tensor<W, D>& factor, const Edge<T,
   scale_channels_backward_data(gradient, factor, target);
 }
 
-/// The products of x [K, T, B, I] with the input matrix, [K, T, B, G H], without r.
+/// Whether the input matrix of a layer is formed for the products of a window.
+template <class T, class W, class D>
+[[nodiscard]] bool forms_input(const RecurrentWindow<T, D>& window, const RecurrentOperand<W, D>& ih) {
+  return ih.is_formed(window.steps * window.batch);
+}
+
+/// r of the input matrix as a layer's cell applies it to input_products; empty where there is none, or the matrix is
+/// formed.
+template <class T, class W, class D>
+[[nodiscard]] Tensor<W, D> output_in_cell(const RecurrentWindow<T, D>& window, const RecurrentOperand<W, D>& ih) {
+  return forms_input(window, ih) ? Tensor<W, D>() : ih.output;
+}
+
+/// The products of x [K, T, B, I] with the input matrix, [K, T, B, G H], without what is left for the cell.
 template <class T, class W, class D>
 [[nodiscard]] Tensor<T, D> input_products(const RecurrentWindow<T, D>& window, const Tensor<T, D>& x,
                                           RecurrentOperand<W, D>& ih) {
-  const auto scaled = ih.input.empty() ? x : scale_channels_forward(x, ih.input);
-  auto gates = linear_forward(window.rows_of(scaled), ih.weight.value(), Tensor<W, D>());
+  const bool formed = forms_input(window, ih);
+  const auto scaled = formed || ih.input.empty() ? x : scale_channels_forward(x, ih.input);
+  auto gates = linear_forward(window.rows_of(scaled), formed ? ih.formed() : ih.weight.value(), Tensor<W, D>());
   ih.weight.forget();
   return gates.reshaped({window.members, window.steps, window.batch, gates.dim(2)});
 }
 
-/// Adds x's gradient, from the gradients of the pre-activations times r, `dgates` [K, T, B, G H].
+/// Adds x's gradient, from the gradients of the pre-activations, `dgates` [K, T, B, G H]; where those times r are
+/// needed, they are put into `memory`, which may be dgates, or into memory of their own where it is empty.
 template <class T, class W, class D>
 void add_input_gradient(const RecurrentWindow<T, D>& window, const RecurrentOperand<W, D>& ih,
-                        const Tensor<T, D>& dgates, const Shape& x, const Edge<T, D>& to_x) {
+                        const Tensor<T, D>& dgates, Tensor<T, D> memory, const Shape& x, const Edge<T, D>& to_x) {
   Gradient<T, D> dx{Tensor<T, D>({window.members, window.steps * window.batch, x[3]}), false};
-  linear_backward_data(window.rows_of(dgates), ih.weight.value(), dx);
+  if (forms_input(window, ih)) {
+    linear_backward_data(window.rows_of(dgates), ih.formed(), dx);
+    return to_x.add(dx.tensor.reshaped(x));
+  }
+  Gradient<T, D> scaled{dgates, false};
+  if (!ih.output.empty()) {
+    scaled.tensor = memory.empty() ? Tensor<T, D>(dgates.shape()) : std::move(memory);
+    scale_channels_backward_data(dgates, ih.output, scaled);
+  }
+  linear_backward_data(window.rows_of(scaled.tensor), ih.weight.value(), dx);
   add_scaled(dx.tensor.reshaped(x), ih.input, to_x);
 }
 

@@ -11,19 +11,20 @@ void apply_dropout(const Tensor<T, Cpu>& x, const DropoutMask& mask, Gradient<T,
   using W = Accumulate<T>;
   const W keep = static_cast<W>(1 / (1 - mask.rate));
   const float rate = static_cast<float>(mask.rate);
-  const std::int64_t length = x.shape().size_from(1), quads = (length + 3) / 4;
+  const std::int64_t runs = x.dim(0) * mask.runs, length = x.size() / std::max<std::int64_t>(runs, 1),
+                     quads = (length + 3) / 4 + (mask.before % 4 != 0 || mask.whole % 4 != 0);
   constexpr std::int64_t quad_cost = 80;  // Philox's ten rounds
   const T* in = x.data();
   T* out = y.tensor.data();
-  parallel_for(x.dim(0) * quads, quad_cost, [&](std::int64_t item) {
-    const std::int64_t k = item / quads, quad = item % quads;
+  parallel_for(runs * quads, quad_cost, [&](std::int64_t item) {
+    const std::int64_t run = item / quads, k = run / mask.runs, begin = mask.first_of(run % mask.runs);
+    const std::int64_t quad = begin / 4 + item % quads, end = std::min(4 * quad + 4, begin + length);
     const std::uint64_t counter = (mask.operation << 48) + (static_cast<std::uint64_t>(mask.first_member + k) << 36) +
                                   static_cast<std::uint64_t>(quad);
     const auto bits = mask.random(counter);
-    const std::int64_t first = quad * 4, count = std::min<std::int64_t>(4, length - first);
-    for (std::int64_t i = 0; i < count; ++i) {
-      const std::int64_t at = k * length + first + i;
-      const W value = Philox::to_uniform(bits[to_size(i)]) >= rate ? W(in[at]) * keep : W(0);
+    for (std::int64_t i = std::max(4 * quad, begin); i < end; ++i) {
+      const std::int64_t at = run * length + i - begin;
+      const W value = Philox::to_uniform(bits[to_size(i % 4)]) >= rate ? W(in[at]) * keep : W(0);
       store(out[at], y.accumulate ? W(out[at]) + value : value);
     }
   });

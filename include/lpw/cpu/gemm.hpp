@@ -35,7 +35,7 @@ namespace detail {
   if (columns < (narrow && panels::pairs_panels ? 16 : 32) || depth < 32) return false;
   if (LPW_WITH_ONEDNN == 0) return rows_contiguous || rows >= 16;
   if (cpu_engine() != CpuEngine::onednn) return false;
-  if (rows_contiguous) return columns >= 128 && depth >= 64;
+  if (rows_contiguous) return columns >= (panels::pairs_panels ? 64 : 128) && depth >= 64;
   if (narrow && panels::pairs_panels) return depth >= 1024;
   constexpr std::int64_t few_elements = 1 << 17;  // of c, which many blocks of the depth are added to
   return rows >= 256 && columns >= 256 && (depth <= 512 || rows * columns <= few_elements);

@@ -12,7 +12,10 @@ void apply_dropout(const Tensor<T, Cuda>& x, const DropoutMask& mask, Gradient<T
   const kernels::Dropout<T> p{.x = x.data(),
                               .y = y.tensor.data(),
                               .members = x.dim(0),
-                              .length = x.shape().size_from(1),
+                              .runs = mask.runs,
+                              .length = x.shape().size_from(1) / mask.runs,
+                              .before = mask.before,
+                              .whole = mask.whole,
                               .random = mask.random,
                               .step = cuda::replay_step(),
                               .operation = mask.operation,
@@ -20,8 +23,9 @@ void apply_dropout(const Tensor<T, Cuda>& x, const DropoutMask& mask, Gradient<T
                               .rate = static_cast<float>(mask.rate),
                               .keep = static_cast<float>(1 / (1 - mask.rate)),
                               .accumulate = y.accumulate};
-  const int width = vector_width<T>(p.length, {p.x, p.y});
-  const auto plan = cuda::element_plan(p.length / std::max(width, 4), p.members);
+  const bool quads_begin = p.before % 4 == 0 && p.whole % 4 == 0;
+  const int width = quads_begin ? vector_width<T>(p.length, {p.x, p.y}) : 1;
+  const auto plan = cuda::element_plan(p.length / std::max(width, 4), p.members * p.runs);
   cuda::with_width<T>(width, [&](auto n) { cuda::launch(kernels::dropout<T, n()>, plan, p); });
 }
 

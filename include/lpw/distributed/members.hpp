@@ -13,6 +13,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <memory>
+#include <numeric>
 #include <span>
 #include <type_traits>
 #include <utility>
@@ -55,6 +56,18 @@ class Share final : public nn::MemberShare, public SumsBy<C, D> {
     this->communicator_->gather(part() == 0 ? own : own.first(0), all);
   }
 };
+
+/// The samples of a pass over `count`, where processes have so many before it and together.
+[[nodiscard]] inline SamplePart part_of(std::int64_t count, std::int64_t before, std::int64_t together,
+                                        const WholeMinibatch& whole) {
+  require<OptionError>(whole.steps >= 1 && count % whole.steps == 0, "members: ", count, " samples in ", whole.steps,
+                       " steps; expected as many in each");
+  const bool all_here = count == whole.samples;
+  require(whole.samples == 0 || all_here || together == whole.samples, "members: the processes have ", together,
+          " samples of a minibatch of ", whole.samples, "; expected each a part of it, or each all");
+  return {count / whole.steps, all_here ? 0 : before / whole.steps, (all_here ? count : together) / whole.steps,
+          whole.steps};
+}
 
 /// The part of a minibatch that a process has, by the communicator of all that have one.
 template <Communicator C, class D>
@@ -118,17 +131,18 @@ class Members {
     return nn::detail::not_a_module<M>();
   }
 
-  /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: by which
-  /// random numbers members drop out, and of one member's minibatch, that it is a part. Add what else it needs
-  /// (`random`). Dropout of parts is not that of one process. For chunks of members, call it once a step. Throws Error
-  /// for another part of a minibatch than that of the step's passes before: gradients that add up are weighed as one.
-  /// (Not on a GPU, where a step that is replayed sums them without being asked here.)
+  /// What the tape of a pass over the minibatches that were read by of(), [members here, B, ...], is to know: whose
+  /// random numbers members drop out by, and of one member's minibatch, which part it is. Add what else it needs
+  /// (`random`). For chunks of members, call it once a step. Throws Error for another part of a minibatch than that of
+  /// the step's passes before: gradients that add up are weighed as one. (Not on a GPU, where a step that is replayed
+  /// sums them without being asked here.) Throws Error where the processes do not have `whole.samples` together, nor
+  /// each all of them.
   template <nn::Visitable M, class T, class D>
-  [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs) {
+  [[nodiscard]] TapeOptions pass(M& network, const Tensor<T, D>& inputs, const WholeMinibatch& whole = {}) {
     const bool is_cut = cut(network);
     require<ShapeError>(!is_cut || (inputs.shape().rank() >= 2 && inputs.dim(0) == 1), "members: inputs ",
                         inputs.shape(), " for a network of one member; expected [1 B ...]");
-    return pass_of(network, is_cut ? inputs.dim(1) : 0);
+    return pass_of(network, is_cut ? inputs.dim(1) : 0, whole);
   }
   /// For what is no module: says so.
   template <nn::detail::NoModule M>
@@ -137,25 +151,40 @@ class Members {
   }
   /// The same of so many samples of one member's minibatch here; of several members, it is the same for any.
   template <nn::Visitable M>
-  [[nodiscard]] TapeOptions pass_of(M& network, std::int64_t count) {
-    TapeOptions options;
-    const auto share = nn::member_share(network);
-    if (share) options.first_member = share->here().first;
-    part_ = 1;
-    if (!cut(network)) return options;
-    C& processes = share ? group(*share) : *communicator_;
-    double together = static_cast<double>(count);
-    processes.sum(std::span(&together, 1));
-    part_ = static_cast<double>(count) / together;
-    remember_part(nn::flatten(network));
-    options.cut = std::make_shared<detail::Cut<C, typename M::device_type>>(processes, part_);
-    // other samples drop out by other numbers
-    options.first_member += share ? share->members() * share->part() : communicator_->rank();
+  [[nodiscard]] TapeOptions pass_of(M& network, std::int64_t count, const WholeMinibatch& whole = {}) {
+    TapeOptions options = statistics_pass(network, count, whole);
+    part_ = options.cut ? options.cut->share() : 1;
+    if (options.cut) remember_part(nn::flatten(network));
     return options;
   }
   /// For what is no module: says so.
   template <nn::detail::NoModule M>
   auto pass_of(M&, auto&&...) {
+    return nn::detail::not_a_module<M>();
+  }
+
+  /// The same of a pass without a gradient, as optim::recompute_statistics makes them.
+  template <nn::Visitable M>
+  [[nodiscard]] TapeOptions statistics_pass(M& network, std::int64_t count, const WholeMinibatch& whole = {}) const {
+    TapeOptions options;
+    const auto share = nn::member_share(network);
+    if (share) options.first_member = share->here().first;
+    if (!cut(network)) return options;
+    C& processes = share ? group(*share) : *communicator_;
+    std::vector<double> counts(to_size(processes.size()));  // whole numbers to 2^53 are exact
+    counts[to_size(processes.rank())] = static_cast<double>(count);
+    processes.sum(std::span(counts));
+    const double before = std::accumulate(counts.begin(), counts.begin() + processes.rank(), 0.0),
+                 together = std::accumulate(counts.begin(), counts.end(), 0.0);
+    options.part =
+        detail::part_of(count, static_cast<std::int64_t>(before), static_cast<std::int64_t>(together), whole);
+    options.cut =
+        std::make_shared<detail::Cut<C, typename M::device_type>>(processes, static_cast<double>(count) / together);
+    return options;
+  }
+  /// For what is no module: says so.
+  template <nn::detail::NoModule M>
+  auto statistics_pass(M&, auto&&...) const {
     return nn::detail::not_a_module<M>();
   }
 

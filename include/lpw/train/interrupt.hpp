@@ -5,13 +5,17 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
+#include <cerrno>
 #include <csignal>
 #include <cstddef>
 #include <span>
 #include <string_view>
+#include <vector>
 
 #include <lpw/distributed/any_communicator.hpp>
+#include <lpw/distributed/neighbours.hpp>
 
 namespace lpw::inline LPW_ABI::train {
 
@@ -22,23 +26,23 @@ struct Interrupted {
 };
 
 /// While one is alive, the first SIGINT, SIGTERM or SIGHUP is only remembered and announced on stderr; a second one of
-/// its kind ends the process as usual. A signal that is ignored when a guard is made, as SIGHUP is under nohup, stays
-/// ignored. One guard at a time.
+/// its kind ends the process as usual. Of several processes the first announces it; or, since a launcher sends signals
+/// to the others where one died, the first that lives says which did. A signal that is ignored when a guard is made, as
+/// SIGHUP is under nohup, stays ignored. One guard at a time.
 class InterruptGuard {
  public:
-  /// The processes must outlive the guard.
+  /// The processes must outlive the guard. All make theirs together.
   explicit InterruptGuard(distributed::AnyCommunicator& processes = distributed::single_process()) {
     caught() = agreed() = 0;
     together() = processes.several() ? &processes : nullptr;
-    announces() = processes.leads() ? 1 : 0;
+    rank() = processes.rank();
+    neighbours() = processes.several() ? distributed::processes_here(processes) : std::vector<pid_t>();
     struct sigaction action {};
     action.sa_handler = [](int signal) {
       caught() = signal;
-      // A step of a large network takes a while, and an impatient second signal would lose the work since the last
-      // checkpoint.
-      constexpr std::string_view text = "\nstopping after this step; interrupt again to stop at once\n";
-      if (announces() == 0) return;
-      [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
+      const int error = errno;
+      announce();
+      errno = error;
     };
     action.sa_flags = static_cast<int>(SA_RESETHAND | SA_RESTART);
     sigemptyset(&action.sa_mask);
@@ -51,6 +55,7 @@ class InterruptGuard {
     for (const auto& [signal, before] : before_) sigaction(signal, &before, nullptr);
     caught() = agreed() = 0;
     together() = nullptr;
+    neighbours().clear();
   }
   InterruptGuard(const InterruptGuard&) = delete;
   InterruptGuard& operator=(const InterruptGuard&) = delete;
@@ -97,9 +102,35 @@ class InterruptGuard {
     static volatile std::sig_atomic_t signal = 0;
     return signal;
   }
-  static volatile std::sig_atomic_t& announces() {
-    static volatile std::sig_atomic_t whether = 1;
-    return whether;
+  static volatile std::sig_atomic_t& rank() {
+    static volatile std::sig_atomic_t number = 0;
+    return number;
+  }
+  static std::vector<pid_t>& neighbours() {
+    static std::vector<pid_t> here;
+    return here;
+  }
+  /// In a signal's handler.
+  static void announce() {
+    const std::span<const pid_t> here = neighbours();
+    const int dead = distributed::first_dead(here);
+    const auto before = here.first(std::min(here.size(), static_cast<std::size_t>(rank())));
+    if (dead < 0) {
+      // A step of a large network takes a while, and an impatient second signal would lose the work since the last
+      // checkpoint.
+      if (rank() == 0) write("\nstopping after this step; interrupt again to stop at once\n");
+    } else if (std::none_of(before.begin(), before.end(), [](pid_t other) { return distributed::lives(other); })) {
+      std::array<char, 12> digits{};
+      std::size_t first = digits.size();
+      for (int left = dead; first == digits.size() || left > 0; left /= 10)
+        digits[--first] = static_cast<char>('0' + left % 10);
+      write("\nprocess ");
+      write({digits.data() + first, digits.size() - first});
+      write(" died, and the others end; resume the run to go on from its last checkpoint\n");
+    }
+  }
+  static void write(std::string_view text) {
+    [[maybe_unused]] const auto written = ::write(STDERR_FILENO, text.data(), text.size());
   }
   static int& agreed() {
     static int signal = 0;

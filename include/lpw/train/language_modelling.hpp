@@ -112,6 +112,8 @@ class LanguageModelling {
   }
   /// Of all members here.
   [[nodiscard]] static std::int64_t samples_in(const Batch& batch) { return batch.targets.size(); }
+  /// Bytes of each stream.
+  [[nodiscard]] static std::int64_t steps_in(const Batch& batch) { return batch.targets.dim(1); }
   /// Where a step finds its input. (The states lie where they lay since the last release.)
   [[nodiscard]] static std::string place(const Batch& batch) {
     return place_of(batch.inputs) + place_of(batch.targets);

@@ -88,6 +88,13 @@ struct TrainingRun {
       if (processes.several()) return task.samples_in_iteration(members(), progress.iteration);
     return task.samples_in(batch);
   }
+  /// What a part of a minibatch does not say of the whole one, of so many samples.
+  template <class Batch>
+  [[nodiscard]] static distributed::WholeMinibatch whole_of(const Batch& batch, std::int64_t samples) {
+    distributed::WholeMinibatch whole{.samples = samples};
+    if constexpr (requires { Task::steps_in(batch); }) whole.steps = Task::steps_in(batch);
+    return whole;
+  }
   /// Of all members together.
   [[nodiscard]] std::int64_t parameters() const {
     return weights().value.base.size() + members() * weights().value.late.dim(1);

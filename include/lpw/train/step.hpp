@@ -43,7 +43,7 @@ class TrainingStep {
     run.optimizer->advance(run.base_factor(now), run.late_factor(now), run.coefficient_factor(now), now);
     TapeOptions pass = pass_of(run, batch);
     const std::string key = to_text(key_of(run), place_of(outputs_->losses), place_of(outputs_->correct),
-                                    Task::place(batch), ' ', run.team.part());
+                                    Task::place(batch), ' ', pass.part.whole);
     const auto step = [&](std::uint32_t number) {
       pass.random = Philox(run.options.seed, Stream::dropout, number);
       take_gradient(run, batch, pass);
@@ -160,7 +160,8 @@ class TrainingStep {
   /// they have.
   [[nodiscard]] static TapeOptions pass_of(Run& run, const typename Task::Batch& batch) {
     if (!run.processes.several()) return {};
-    auto pass = run.team.pass_of(run.network, run.task.samples_in(batch));
+    auto pass = run.team.pass_of(run.network, run.task.samples_in(batch),
+                                 run.whole_of(batch, run.samples_in(batch) / run.members()));
     if (run.options.statistics == SharedStatistics::local) pass.cut.reset();
     return pass;
   }

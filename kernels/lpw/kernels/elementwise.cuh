@@ -130,9 +130,11 @@ __global__ void __launch_bounds__(element_threads, element_blocks) add(const Add
 
 template <class T>
 struct Dropout {
-  const T* x;                    // (member, element)
-  T* y;                          // may be x
-  std::int64_t members, length;  // elements of a member
+  const T* x;                  // (member, run, element)
+  T* y;                        // may be x
+  std::int64_t members, runs;  // of a member; more than one where it has a part of each run
+  std::int64_t length;         // elements of a run
+  std::int64_t before, whole;  // a member's numbers of the first run's first element, and from run to run
   Philox random;
   const std::uint32_t* step;  // a number on the device to add to the random numbers' step; null: none
   std::uint64_t operation;    // counts the dropout operations of one pass
@@ -143,7 +145,7 @@ struct Dropout {
 
 namespace detail {
 
-/// The numbers that decide over the quad-th four elements of a member; `random` is at the step.
+/// The numbers that decide over a member's elements 4 quad to 4 quad + 3; `random` is at the step.
 template <class T>
 [[nodiscard]] __device__ __forceinline__ Philox::Block dropout_bits(const Dropout<T>& p, const Philox& random,
                                                                     std::int64_t member, std::int64_t quad) {
@@ -165,34 +167,37 @@ inline constexpr int dropout_quads = N >= 4 ? N / 4 : 1;
 
 /// y = x / (1 - rate) where element i of member k is kept, else 0; on dy it is its own backward. Four elements take one
 /// draw, whose counter is that of the CPU's primitive, so the masks are equal. A thread takes max(N, 4) elements; N is
-/// widest<T>, or 1 if a member's length is not a multiple of that or an address not aligned to 16 bytes.
+/// widest<T>, or 1 if a run's length is not a multiple of that, its first number none of 4, or an address not aligned
+/// to 16 bytes.
 template <class T, int N>
 __global__ void __launch_bounds__(element_threads, element_blocks) dropout(const Dropout<T> p) {
   constexpr int quads = detail::dropout_quads<T, N>;
   const Philox random = p.random.later(p.step ? *p.step : 0u);
-  for (std::int64_t member = blockIdx.y; member < p.members; member += gridDim.y) {
-    const T* x = p.x + member * p.length;
-    T* y = p.y + member * p.length;
-    const Stride at = Stride::of((p.length + 4 * quads - 1) / (4 * quads));
+  for (std::int64_t run = blockIdx.y; run < p.members * p.runs; run += gridDim.y) {
+    const std::int64_t member = run / p.runs, begin = run % p.runs * p.whole + p.before;
+    const int missing = static_cast<int>(begin % 4);  // of the first quad; only where N is 1
+    const T* x = p.x + run * p.length;
+    T* y = p.y + run * p.length;
+    const Stride at = Stride::of((p.length + missing + 4 * quads - 1) / (4 * quads));
     for (int step = 0; step < at.steps; ++step) {
-      const std::int64_t first = at[step] * 4 * quads;
+      const std::int64_t first = at[step] * 4 * quads - missing;
       if constexpr (N > 1) {
         const auto in = load_vector<N>(x + first);
         Vector<T, N> out = {};
         if (p.accumulate) out = load_vector<N>(y + first);
         LPW_UNROLL
         for (int quad = 0; quad < quads; ++quad) {
-          const auto bits = detail::dropout_bits(p, random, member, at[step] * quads + quad);
+          const auto bits = detail::dropout_bits(p, random, member, begin / 4 + at[step] * quads + quad);
           LPW_UNROLL
           for (int i = 0; i < 4; ++i)
             out[4 * quad + i] = detail::dropped(p, bits[i], in[4 * quad + i], out[4 * quad + i]);
         }
         store_vector(y + first, out);
       } else {
-        const auto bits = detail::dropout_bits(p, random, member, at[step]);
+        const auto bits = detail::dropout_bits(p, random, member, begin / 4 + at[step]);
         LPW_UNROLL
         for (int i = 0; i < 4; ++i)
-          if (first + i < p.length)
+          if (first + i >= 0 && first + i < p.length)
             y[first + i] = detail::dropped(p, bits[i], x[first + i], p.accumulate ? y[first + i] : T(0.f));
       }
     }

@@ -5,6 +5,7 @@
 #include <lpw/distributed/members.hpp>
 
 #include <lpw/autograd/cross_entropy.hpp>
+#include <lpw/autograd/dropout.hpp>
 #include <lpw/autograd/pooling.hpp>
 #include <lpw/nn/batch_norm.hpp>
 #include <lpw/nn/linear.hpp>
@@ -15,6 +16,7 @@
 #include <algorithm>
 #include <array>
 #include <memory>
+#include <utility>
 #include <vector>
 
 #include "cuda/support.hpp"
@@ -127,6 +129,26 @@ TEST_CASE("members over processes sum on their GPUs, within a step that is captu
                  "ncclCommInitRank: invalid argument"));
 }
 
+TEST_CASE("the stand-in for NCCL sums floats and doubles, and refuses what it does not do") {
+  auto& others = emulator::Others::instance();
+  others = {.times = 3};
+  ncclUniqueId id;
+  ncclComm_t gpus = nullptr;
+  REQUIRE(ncclGetUniqueId(&id) == ncclSuccess);
+  REQUIRE(ncclCommInitRank(&gpus, 2, id, 0) == ncclSuccess);
+  const auto reduced = [&]<class W>(W value, ncclDataType_t type, ncclRedOp_t operation) {
+    auto there = to_device<Cuda>(full<W, Cpu>({2}, value));
+    const auto result = ncclAllReduce(there.data(), there.data(), 2, type, operation, gpus, cuda::stream());
+    return std::pair(result, to_host(there).data()[1]);
+  };
+  CHECK(reduced(1.5f, ncclFloat32, ncclSum) == std::pair(ncclSuccess, 4.5f));
+  CHECK(reduced(1.5, ncclFloat64, ncclSum) == std::pair(ncclSuccess, 4.5));
+  CHECK(reduced(1.5f, ncclFloat32, ncclMax) == std::pair(ncclInvalidArgument, 1.5f));
+  CHECK(reduced(1.5f, ncclFloat16, ncclSum) == std::pair(ncclInvalidArgument, 1.5f));
+  CHECK(others.asked == 2);
+  CHECK(ncclCommDestroy(gpus) == ncclSuccess);
+}
+
 TEST_CASE("chunks of a gradient are summed beside backward on the GPU, and stay where they are until then") {
   auto& others = emulator::Others::instance();
   others = {};
@@ -185,13 +207,15 @@ TEST_CASE("chunks of a gradient are summed beside backward on the GPU, and stay 
 
 namespace {
 
-/// Two batch norms, the second with a residual, a hidden layer and a head.
+/// Two batch norms, the second with a residual, a hidden layer and a head, and dropout of all four numbers of a draw at
+/// a time, and of six features a sample.
 template <class T>
 struct Normalized {
   using value_type = T;
   using device_type = Cuda;
   [[nodiscard]] Variable<T, Cuda> forward(const Variable<T, Cuda>& x) {
-    return head.forward(hidden.forward(global_average_pool(second.forward(first.forward(x), x))));
+    const auto normalized = second.forward(dropout(first.forward(x), 0.1), x);
+    return head.forward(dropout(hidden.forward(global_average_pool(normalized)), 0.2));
   }
   template <class F>
   void visit(F&& f) {
@@ -247,7 +271,8 @@ std::vector<Tensor<float, Cpu>> after_course(M&& members, const Course& course) 
       tape.backward(cross_entropy(network.forward(tape.input(images)), labels));
       members.sum_gradients(network);
     };
-    replay.run(step < course.before ? "plain" : "members", step, [&](std::uint32_t) {
+    replay.run(step < course.before ? "plain" : "members", step, [&](std::uint32_t number) {
+      pass.random = Philox(7, Stream::dropout, number);
       accumulate();
       if (course.sam) {
         auto ascent = sam.ascend();

@@ -7,8 +7,8 @@
 #include <cuda_runtime.h>
 
 enum ncclResult_t { ncclSuccess = 0, ncclInvalidArgument = 4, ncclInvalidUsage = 5 };
-enum ncclDataType_t { ncclFloat32 = 7, ncclFloat64 = 8 };
-enum ncclRedOp_t { ncclSum = 0 };
+enum ncclDataType_t { ncclFloat16 = 6, ncclFloat32 = 7, ncclFloat64 = 8 };
+enum ncclRedOp_t { ncclSum = 0, ncclMax = 2 };
 struct ncclUniqueId {
   char internal[128];
 };
@@ -64,9 +64,10 @@ inline ncclResult_t ncclCommDestroy(ncclComm_t communicator) {
   return ncclSuccess;
 }
 inline ncclResult_t ncclCommAbort(ncclComm_t communicator) { return ncclCommDestroy(communicator); }
-inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDataType_t type, ncclRedOp_t,
-                                  ncclComm_t communicator, cudaStream_t stream) {
-  if (!communicator) return ncclInvalidArgument;
+/// Sums, of floats and doubles, which is all that lpw asks for; anything else is refused.
+inline ncclResult_t ncclAllReduce(const void* from, void* to, std::size_t count, ncclDataType_t type,
+                                  ncclRedOp_t operation, ncclComm_t communicator, cudaStream_t stream) {
+  if (!communicator || operation != ncclSum || (type != ncclFloat32 && type != ncclFloat64)) return ncclInvalidArgument;
   auto& others = lpw::emulator::Others::instance();
   ++others.asked;
   others.asked_at.push_back(lpw::emulator::StandIn::instance().issued());

@@ -89,12 +89,20 @@ inline void will_read(const RightBlock& right, std::int64_t which, std::int64_t 
 template <class B>
 void will_read(const PanelsAsNeeded<B>&, std::int64_t, std::int64_t, std::int64_t, std::int64_t) {}
 
+/// Asks for a group of A's rows, each a run of `steps`, which lie too far apart for the processor's own prefetching.
+inline void will_read(const LeftMatrix& a, std::int64_t rows, std::int64_t steps) {
+  for (std::int64_t r = 0; r < rows; ++r) simd::will_read(a.from_row(r).data, steps);
+}
+/// Packed, or narrow.
+inline void will_read(const LeftColumns&, std::int64_t, std::int64_t) {}
+
 /// An item of c; left(group) is A's part.
 template <class Left, class Right>
 void multiply_item(const Blocking& cut, std::int64_t row_block, std::int64_t column_block, Left&& left,
                    const Right& right, MatrixView<float> c, std::int64_t steps, bool accumulate) {
   const std::int64_t begin = cut.first_group(row_block), end = cut.first_group(row_block + 1),
                      last = cut.first_panel(column_block + 1);
+  const bool rows_once = cut.column_blocks == 1;  // else other items read them too, and they may be in a cache
   std::int64_t count = 1;
   for (std::int64_t p = cut.first_panel(column_block); p < last; p += count) {
     const bool pair = pairs_panels && p + 1 < last && right.pair_from(p);
@@ -103,6 +111,8 @@ void multiply_item(const Blocking& cut, std::int64_t row_block, std::int64_t col
     const Panel of_b = right(p);
     for (std::int64_t g = begin; g < end; ++g) {
       if (next < last) will_read(right, next, std::min(count, last - next), g - begin, end - begin);
+      if (rows_once && p == cut.first_panel(column_block) && g + 1 < end)
+        will_read(left(g + 1), cut.groups.length(g + 1), steps);
       multiply_tile(left(g), cut.groups.length(g), of_b, columns,
                     c.data + cut.groups.first(g) * c.row_stride + p * panel, c.row_stride, steps, accumulate);
     }

@@ -94,6 +94,17 @@ void pack_group_rows(MatrixView<const T> a, float* to) {
 /// lie on as many pages.
 inline constexpr std::int64_t page_steps = 16;
 
+namespace detail {
+
+/// Asks for the next page_steps rows of b from row `begin` on: runs too short for the processor's own prefetching.
+template <class T>
+void will_read_runs(MatrixView<const T> b, std::int64_t begin) {
+  for (std::int64_t k = begin; k < std::min(b.rows, begin + page_steps); ++k)
+    simd::will_read(b.data + k * b.row_stride, b.columns);
+}
+
+}  // namespace detail
+
 /// Panels `first` to `last` of b [depth, columns], each as [depth, panel_width], `panel` times the depth apart from
 /// `to` on.
 template <class T>
@@ -108,9 +119,12 @@ void pack_panels(MatrixView<const T> b, std::int64_t first, std::int64_t last, f
   if (!b.row_major())
     return each(0, b.rows,
                 [](auto part, std::int64_t width, float* at) { detail::pack_panel_columns(part, width, at); });
-  for (std::int64_t begin = 0; begin < b.rows; begin += page_steps)
+  const auto columns = b.column_range(first * panel, std::min(b.columns, last * panel));
+  for (std::int64_t begin = 0; begin < b.rows; begin += page_steps) {
+    detail::will_read_runs(columns, begin + page_steps);
     each(begin, std::min(b.rows, begin + page_steps),
          [](auto part, std::int64_t width, float* at) { detail::pack_panel_rows(part, width, at); });
+  }
 }
 
 /// Groups of rows of a, from group `first` to `last`, each as [depth, rows], group_size(depth) apart from `to` on.
@@ -128,10 +142,13 @@ void pack_groups(MatrixView<const T> a, const RowGroups& groups, std::int64_t fi
       detail::pack_group_rows<decltype(count)::value>(part, at);
     });
   } else {
-    for (std::int64_t begin = 0; begin < a.columns; begin += page_steps)
+    const auto rows = a.row_range(groups.first(first), groups.first(last));
+    for (std::int64_t begin = 0; begin < a.columns; begin += page_steps) {
+      detail::will_read_runs(rows.transposed(), begin + page_steps);
       each(begin, std::min(a.columns, begin + page_steps), [](auto count, auto part, std::int64_t readable, float* at) {
         detail::pack_group_columns<decltype(count)::value>(part, readable, at);
       });
+    }
   }
 }
 

@@ -44,8 +44,10 @@ struct Blocking {
     return part_begin(groups.count, row_blocks, row_block);
   }
   [[nodiscard]] std::int64_t most_groups() const { return ceil(groups.count, row_blocks); }
+  /// A block begins with a pair, where panels are taken in pairs.
   [[nodiscard]] std::int64_t first_panel(std::int64_t column_block) const {
-    return part_begin(panels, column_blocks, column_block);
+    constexpr std::int64_t unit = pairs_panels ? 2 : 1;
+    return std::min(panels, unit * part_begin(ceil(panels, unit), column_blocks, column_block));
   }
   /// Columns of the matrix in a panel.
   [[nodiscard]] std::int64_t columns_of(std::int64_t which) const { return std::min(panel, columns - which * panel); }
