@@ -1,8 +1,8 @@
 """Usage: readme_figures.py ROOT
 What README.md says of results, between <!-- figures of STUDY --> and <!-- end -->, is what docs/results has. A row of
 its table has the first cell of a row of the study's table, and under each heading what that has. Each number with a
-decimal point in a sentence stands in a row of a published table whose method the sentence names: by its title, or what
-that has before a comma."""
+decimal point in a sentence stands in a row of a published table, as a mean or with its interval, whose method the
+sentence names: by its title, or what that has before a comma."""
 
 import pathlib
 import re
@@ -42,7 +42,7 @@ def problems_of_sentences(text, tables):
     for sentence in re.split(r"(?<=[.:;]) ", prose):
         named = [" | ".join(row) for row in published if row[0] and row[0].split(",")[0] in sentence]
         for figure in re.findall(r"\d+\.\d+(?: ± \d+\.\d+)?", sentence):
-            exact = re.compile(rf"(?<![\d.]){re.escape(figure)}(?![\d])")
+            exact = re.compile(rf"(?<![\d.])(?<!± ){re.escape(figure)}(?!\d)")
             if not any(exact.search(row) for row in named):
                 yield f"{figure}: stands in no row of a method that the sentence names: {sentence.strip()}"
 
@@ -74,7 +74,7 @@ def main(root):
     tables = {path.parent.name: path.read_text(encoding="utf-8") for path in root.glob("docs/results/*/table.md")}
     found = [f"README.md: {problem}" for problem in problems(readme, tables)]
     unseen = [text for text in changes(readme) if not any(problems(text, tables))] if not found else []
-    found += [f"a planted change is not found: {text[PART.search(text).start() :][:3000]}" for text in unseen]
+    found += [f"a planted change is not found: {PART.search(text)[2]}" for text in unseen]
     print("\n".join(found))
     return 1 if found else 0
 
