@@ -73,7 +73,8 @@ constexpr Case cases[] = {
   const double time = seconds([&] {
     lpw::parallel_for(parts, std::int64_t{1} << 20, [&](std::int64_t part) {
       Lanes sum[rows * vectors];
-      for (auto& s : sum) s = lpw::simd::zeros();
+      float start = 0;  // of each another, else those that are equal are one to a compiler
+      for (auto& s : sum) s = lpw::simd::zeros() + (start += 1);
       Lanes a = lpw::simd::zeros() + 0.5f, b = a;
       for (std::int64_t i = 0; i < runs; ++i) {
 #if defined(__x86_64__)
