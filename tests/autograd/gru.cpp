@@ -103,7 +103,7 @@ TEST_CASE("gru: factors on one of the matrices", "[gru]") {
 }
 
 TEST_CASE("gru: two windows that carry states are one", "[gru]") {
-  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 4, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 8, .inputs = 2, .hidden = 3, .factor_rows = 2};
   auto in = whole.inputs_for(3, 1);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const GruState<double, Cpu>& start) {
@@ -124,9 +124,10 @@ TEST_CASE("gru: two windows that carry states are one", "[gru]") {
 TEMPLATE_TEST_CASE("gru: float and bfloat16 give double's results and gradients", "[gru]", float, bfloat16) {
   using T = TestType;
   using W = Accumulate<T>;
-  for (const std::int64_t factor_rows : {0, 2}) {
-    INFO("factor rows " << factor_rows);
-    const RecurrentCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
+  for (const auto [factor_rows, inputs] : {std::pair<std::int64_t, std::int64_t>{0, 9}, {2, 9}, {2, 4}}) {
+    INFO("factor rows " << factor_rows << ", inputs " << inputs);  // with few inputs their matrix is formed
+    const RecurrentCase c{
+        .members = 2, .steps = 7, .batch = 5, .inputs = inputs, .hidden = 17, .factor_rows = factor_rows};
     const auto run = [&]<class V, class P>(V, P) {
       std::vector<DoubleTensor> in = c.inputs_for(3, 1);
       for (std::size_t i = 2; i < in.size(); ++i)  // sums of some ten terms then stay below 2

@@ -107,7 +107,7 @@ TEST_CASE("lstm: factors on one of the matrices", "[lstm]") {
 }
 
 TEST_CASE("lstm: two windows that carry states are one", "[lstm]") {
-  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 4, .inputs = 2, .hidden = 3, .factor_rows = 2};
+  const RecurrentCase whole{.members = 2, .steps = 6, .batch = 8, .inputs = 2, .hidden = 3, .factor_rows = 2};
   auto in = whole.inputs_for(4, 2);
   const Tape tape;
   const auto run = [&](const DoubleTensor& x, const LstmState<double, Cpu>& start) {
@@ -129,9 +129,10 @@ TEST_CASE("lstm: two windows that carry states are one", "[lstm]") {
 TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients", "[lstm]", float, bfloat16) {
   using T = TestType;
   using W = Accumulate<T>;
-  for (const std::int64_t factor_rows : {0, 2}) {
-    INFO("factor rows " << factor_rows);
-    const RecurrentCase c{.members = 2, .steps = 7, .batch = 5, .inputs = 9, .hidden = 17, .factor_rows = factor_rows};
+  for (const auto [factor_rows, inputs] : {std::pair<std::int64_t, std::int64_t>{0, 9}, {2, 9}, {2, 4}}) {
+    INFO("factor rows " << factor_rows << ", inputs " << inputs);  // with few inputs their matrix is formed
+    const RecurrentCase c{
+        .members = 2, .steps = 7, .batch = 5, .inputs = inputs, .hidden = 17, .factor_rows = factor_rows};
     const auto run = [&]<class V, class P>(V, P) {
       std::vector<DoubleTensor> in = c.inputs_for(4, 2);
       for (std::size_t i = 3; i < in.size(); ++i)  // sums of some ten terms then stay below 2

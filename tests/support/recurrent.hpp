@@ -63,7 +63,8 @@ inline std::ostream& operator<<(std::ostream& stream, const RecurrentCase& c) {
 inline const std::vector<RecurrentCase> recurrent_cases = {
     {.members = 1, .steps = 5, .batch = 2, .inputs = 3, .hidden = 4},
     {.members = 3, .steps = 5, .batch = 2, .inputs = 3, .hidden = 2, .factor_rows = 3},
-    {.members = 3, .steps = 5, .batch = 3, .inputs = 3, .hidden = 2, .factor_rows = 3},  // the input matrix is formed
+    {.members = 3, .steps = 6, .batch = 4, .inputs = 3, .hidden = 2, .factor_rows = 3},  // the input matrix is formed
+    {.members = 2, .steps = 4, .batch = 4, .inputs = 2, .hidden = 2, .weight_rows = 2, .factor_rows = 1},  // so is this
     {.members = 2, .steps = 3, .batch = 3, .inputs = 2, .hidden = 3, .bias_rows = 2, .factor_rows = 1},
     {.members = 2,
      .steps = 2,

@@ -42,7 +42,7 @@ struct RecurrentOperand {
   }
 
   /// Whether products over `rows` rows of each member take W_k formed: it is small beside what its factors would scale.
-  [[nodiscard]] bool is_formed(std::int64_t rows) const { return !output.empty() && weight.shape()[2] <= rows / 4; }
+  [[nodiscard]] bool is_formed(std::int64_t rows) const { return !output.empty() && weight.shape()[2] <= rows / 8; }
   /// W_k, [1 or K, G H, C].
   [[nodiscard]] Tensor<W, D> formed() const { return formed_weight(weight.value(), output, input); }
 
