@@ -147,7 +147,7 @@ for header in "fstream iostream istream ostream sstream".split():
 # What C and POSIX give, in the global namespace; which are called like functions of lpw's count as ::open only.
 C = {
     "cassert": "assert",
-    "cerrno": "errno EAGAIN EACCES EEXIST EINTR EINVAL EIO ENOENT ENOMEM ENOSPC EPERM EPIPE ERANGE EWOULDBLOCK",
+    "cerrno": "errno EAGAIN EACCES EEXIST EINTR EINVAL EIO ENOENT ENOMEM ENOSPC EPERM EPIPE ERANGE ESRCH EWOULDBLOCK",
     "cfloat": "DBL_EPSILON DBL_MAX FLT_EPSILON FLT_MAX FLT_MIN",
     "climits": "CHAR_BIT INT_MAX INT_MIN LLONG_MAX LONG_MAX UINT_MAX ULONG_MAX PATH_MAX",
     "cmath": "INFINITY NAN M_PI HUGE_VAL",
