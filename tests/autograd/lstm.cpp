@@ -129,7 +129,7 @@ TEST_CASE("lstm: two windows that carry states are one", "[lstm]") {
 TEMPLATE_TEST_CASE("lstm: float and bfloat16 give double's results and gradients", "[lstm]", float, bfloat16) {
   using T = TestType;
   using W = Accumulate<T>;
-  for (const auto [factor_rows, inputs] : {std::pair<std::int64_t, std::int64_t>{0, 9}, {2, 9}, {2, 4}}) {
+  for (const auto& [factor_rows, inputs] : {std::pair<std::int64_t, std::int64_t>{0, 9}, {2, 9}, {2, 4}}) {
     INFO("factor rows " << factor_rows << ", inputs " << inputs);  // with few inputs their matrix is formed
     const RecurrentCase c{
         .members = 2, .steps = 7, .batch = 5, .inputs = inputs, .hidden = 17, .factor_rows = factor_rows};

@@ -33,13 +33,16 @@ int status_of_child(Body body) {
   return status;
 }
 
-/// This process and another one of its machine.
+/// So many processes of another machine, this one, and another one of its machine.
 struct TwoHere : lpw::distributed::SingleProcess {
+  int elsewhere = 0;
   pid_t other = 0;
-  [[nodiscard]] int size() const { return 2; }
+  [[nodiscard]] int rank() const { return elsewhere; }
+  [[nodiscard]] int size() const { return elsewhere + 2; }
   void gather(std::span<const std::byte> own, std::span<std::byte> all) const {
-    const auto end = std::copy(own.begin(), own.end(), all.begin());
-    std::copy(own.begin(), own.end(), end);  // a host's name, then a process' number
+    for (auto to = all; !to.empty(); to = to.subspan(own.size())) std::copy(own.begin(), own.end(), to.begin());
+    for (std::size_t rank = 0; rank < static_cast<std::size_t>(elsewhere); ++rank)
+      all[rank * own.size()] ^= std::byte{1};  // a host's name, then a process' number
     std::memcpy(all.data() + all.size() - sizeof other, &other, sizeof other);
   }
 };
@@ -120,12 +123,15 @@ TEST_CASE("what a signal cuts short says which it was, and does so no more after
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
 }
 
-TEST_CASE("a signal says that it stops after the step, or which of the processes died") {
+/// What a process says that has so many before it on another machine, of a signal, and of another that comes when its
+/// neighbour has been killed.
+std::string said_beside(int elsewhere) {
   int ends[2];
   REQUIRE(pipe(ends) == 0);
   const int status = status_of_child([&] {
     dup2(ends[1], STDERR_FILENO);
     TwoHere two;
+    two.elsewhere = elsewhere;
     two.other = fork();
     if (two.other == 0) {
       pause();
@@ -142,8 +148,14 @@ TEST_CASE("a signal says that it stops after the step, or which of the processes
   CHECK((WIFEXITED(status) && WEXITSTATUS(status) == 0));
   std::array<char, 300> said{};
   CHECK(read(ends[0], said.data(), said.size() - 1) > 0);
-  CHECK(std::string(said.data()) ==
+  close(ends[0]), close(ends[1]);
+  return said.data();
+}
+
+TEST_CASE("a signal says that it stops after the step, or which of the processes died") {
+  CHECK(said_beside(0) ==
         "\nstopping after this step; interrupt again to stop at once\n"
         "\nprocess 1 died, and the others end; resume the run to go on from its last checkpoint\n");
-  close(ends[0]), close(ends[1]);
+  // Rank 0, which says the former, is on another machine, from where this one's dead are not seen.
+  CHECK(said_beside(1) == "\nprocess 2 died, and the others end; resume the run to go on from its last checkpoint\n");
 }

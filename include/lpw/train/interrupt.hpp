@@ -119,7 +119,8 @@ class InterruptGuard {
       // A step of a large network takes a while, and an impatient second signal would lose the work since the last
       // checkpoint.
       if (rank() == 0) write("\nstopping after this step; interrupt again to stop at once\n");
-    } else if (std::none_of(before.begin(), before.end(), [](pid_t other) { return distributed::lives(other); })) {
+    } else if (std::none_of(before.begin(), before.end(),
+                            [](pid_t other) { return other != 0 && distributed::lives(other); })) {
       std::array<char, 12> digits{};
       std::size_t first = digits.size();
       for (int left = dead; first == digits.size() || left > 0; left /= 10)
