@@ -6,10 +6,9 @@ import statistics
 import zlib
 
 from folders import is_number, toml_line, write_whole
-from plan import read_toml, require
+from plan import EVALUATE_READS, read_toml, require
 
 TAKE = {"collapsed": "model", "ensemble": "members", "snapshots": "snapshots"}  # by what a method serves
-READ = ("test", "ood", "corruptions", "reference")  # options that may name files
 
 
 def options_of(study, run):
@@ -23,7 +22,7 @@ def folder(place):
 def sources(options):
     """What the options read of files, by a name for each; NAME=DATA and IMAGES.npy:LABELS.npy name more than one."""
     result = {}
-    for option in (option for option in READ if option in options):
+    for option in (option for option in EVALUATE_READS if option in options):
         for text in _list(options[option]):
             name, data = text.split("=", 1) if option == "ood" else ("", text)
             for path in paths(data):
@@ -54,7 +53,7 @@ def arguments(study, options):
 
 
 def _placed(study, option, value):
-    if option not in READ:
+    if option not in EVALUATE_READS:
         return str(value)
     name, equals, data = value.partition("=") if option == "ood" else ("", "", value)
     return name + equals + (":".join(str(study.place(path)) for path in paths(data)) or data)
@@ -85,7 +84,7 @@ def evaluation(study, place):
     """Of a run that has ended, or None where it is not scored. Throws Refused where it is with other options, or of
     another training."""
     record, path = folder(place) / "options.toml", folder(place) / "evaluation.json"
-    if not record.exists() or not path.exists():
+    if not record.exists() or not path.exists() or place.summary() is None:
         return None
     found, options = read_toml(record), options_of(study, place.run)
     for name in sorted(found.keys() | options.keys()):

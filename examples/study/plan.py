@@ -11,6 +11,7 @@ PROGRAMS = ("cifar", "enwik8")
 PATHS = ("data", "valid", "test", "init")  # options that name a file or folder, of which the contents count
 MACHINE = ("threads", "checkpoint-minutes", "tensorboard")  # which change no result either
 SCORES = {"cifar": ("valid_accuracy", "valid_nll"), "enwik8": ("valid_bpc",)}  # of held-out data; the first chooses
+EVALUATE_READS = ("test", "ood", "corruptions", "reference")  # options of the program that may name files
 EVALUATE_ITSELF = ("network", "take", "data", "dataset", "out", "export", "threads")  # of evaluate: what the study says
 MADE = ("table.md", "results.json", "results.csv", "curves.svg", "differences.svg")  # beside the methods' folders
 
@@ -215,6 +216,9 @@ def _evaluate(table, program, methods, refused):
         parts = value if isinstance(value, list) else [value]
         plain = all(isinstance(part, (str, int, float)) and str(part).isprintable() for part in parts)
         refused(plain and name not in EVALUATE_ITSELF, f"evaluate: {name} = {value}: expected an option for all runs")
+        if name in EVALUATE_READS:
+            named = all(isinstance(part, str) and (name != "ood" or all(part.partition("="))) for part in parts)
+            refused(named, f"evaluate: {name} = {value}: expected ", "NAME=DATA" if name == "ood" else "a path")
     for method in methods:
         for options in (method.options, *method.trials):
             served = str(options.get("serve", ""))

@@ -9,7 +9,7 @@ import time
 import contents
 import evaluations
 from folders import Place
-from plan import require
+from plan import Refused, require
 from runs import Workers, duration, say
 
 
@@ -35,12 +35,17 @@ class Scorers(Workers):
 
     def _start(self, place):
         options = evaluations.options_of(self.study, place.run)
+        (evaluations.folder(place) / "evaluation.json").unlink(missing_ok=True)  # of other options
         evaluations.write_options(place, options, contents.evaluated(self.study, options))
         self._begin(place, self.command(place), evaluations.folder(place) / "log.txt", "is scored")
 
     def _ended(self, process, still):
         place, begin = self.working.pop(process)
-        if process.returncode == 0 and evaluations.evaluation(self.study, place) is not None:
+        try:
+            scored, said = process.returncode == 0 and evaluations.evaluation(self.study, place) is not None, ""
+        except Refused as error:
+            scored, said = False, str(error)
+        if scored:
             self.finished += 1
             taken = time.monotonic() - begin
             self.taken[place.run.method].append(taken)
@@ -49,5 +54,5 @@ class Scorers(Workers):
             self.failures.append(place.run)
             log = evaluations.folder(place) / "log.txt"
             lines = [line for line in log.read_text(encoding="utf-8", errors="replace").split("\n") if line.strip()]
-            said = lines[-1].strip() if lines else f"exits with {process.returncode}"
+            said = said or (lines[-1].strip() if lines else f"exits with {process.returncode}")
             say(f"{place.run}: NOT SCORED: {said} (see {log})")
