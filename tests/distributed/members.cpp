@@ -310,7 +310,8 @@ TEST_CASE("members over processes refuse what would be of some members only") {
 
 TEST_CASE("processes make their own members' minibatches alone, and their parts of one's") {
   const auto source = std::make_shared<CountedImages>();
-  lpw::data::ImageSet images{.count = 60, .height = 2, .width = 2, .channels = 3, .classes = 3, .pixels = {}, .labels = {}};
+  lpw::data::ImageSet images{
+      .count = 60, .height = 2, .width = 2, .channels = 3, .classes = 3, .pixels = {}, .labels = {}};
   images.labels.resize(60), images.source = source;
   const lpw::data::Loader<double> loader(images, {{0.5f, 0.5f, 0.5f}, {0.5f, 0.5f, 0.5f}}, {.batch = 5});
   for (const std::int64_t count : {1, 2, 3, 5}) {
