@@ -15,7 +15,10 @@ namespace lpw::inline LPW_ABI {
 /// number `before` on. A count of 0: all are here. Samples that are sequences may lie in `steps` rows of as many, one
 /// for each step of time, as [K, T, B, ...] does.
 struct SamplePart {
-  std::int64_t count = 0, before = 0, whole = 0, steps = 1;
+  std::int64_t count = 0;   // samples here, or 0
+  std::int64_t before = 0;  // samples before them
+  std::int64_t whole = 0;   // samples of the whole minibatch
+  std::int64_t steps = 1;   // rows of so many samples
 
   /// How many the whole minibatch has of what there are so many of here.
   [[nodiscard]] std::int64_t of_whole(std::int64_t here) const { return count == 0 ? here : here / count * whole; }

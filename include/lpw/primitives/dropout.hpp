@@ -18,7 +18,9 @@ struct DropoutMask {
   std::uint64_t operation = 0;    // counts the dropout operations of one pass
   std::int64_t first_member = 0;  // the pass' first member: the mask does not depend on how members are chunked
   double rate = 0;                // the probability of becoming 0
-  std::int64_t runs = 1, before = 0, whole = 0;
+  std::int64_t runs = 1;          // of a member's elements here, as many in each
+  std::int64_t before = 0;        // elements of a whole run that come before those here
+  std::int64_t whole = 0;         // elements of a whole run
 
   /// Number, in the whole, of the first element of a run.
   [[nodiscard]] std::int64_t first_of(std::int64_t run) const { return run * whole + before; }
