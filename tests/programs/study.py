@@ -15,7 +15,7 @@ import subprocess
 import sys
 import time
 
-from trainer import PROGRAM, check, main, results
+from trainer import PROGRAM, check, check_refusal, main, results
 
 SCRIPT = pathlib.Path(sys.argv[2])
 ROOT = SCRIPT.parents[2]
@@ -345,13 +345,6 @@ def refused(call, *says):
             check(words in str(error) and "\n" not in str(error), f"no {words!r} in {error}")
     else:
         check(False, f"not refused: {says}")
-
-
-def check_refusal(done, *says):
-    check(done.returncode == 1, f"exits with {done.returncode}: {done.stderr}")
-    check(done.stderr.startswith("study.py: ") and done.stderr.count("\n") == 1, f"not one line: {done.stderr}")
-    for words in says:
-        check(words in done.stderr, f"no {words!r} in {done.stderr!r}")
 
 
 def studies_that_cannot_be_are_refused(folder):

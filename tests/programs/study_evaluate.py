@@ -10,7 +10,7 @@ import statistics
 import subprocess
 import sys
 
-from trainer import PROGRAM, check, main, summary
+from trainer import PROGRAM, check, check_refusal, main, summary
 
 SCRIPT, EVALUATE = pathlib.Path(sys.argv[2]), os.path.abspath(sys.argv[3])
 sys.path.insert(0, str(SCRIPT.parent))
@@ -36,13 +36,6 @@ def study_of(folder, text, *arguments):
     places = ("--build", folder / "build", "--out", folder / "out")
     command = [str(word) for word in (sys.executable, SCRIPT, folder / "s.toml", *places, *arguments)]
     return subprocess.run(command, capture_output=True, text=True, timeout=600)
-
-
-def check_refusal(done, *says):
-    check(done.returncode == 1, f"exits with {done.returncode}: {done.stderr}")
-    check(done.stderr.startswith("study.py: ") and done.stderr.count("\n") == 1, f"not one line: {done.stderr}")
-    for words in says:
-        check(words in done.stderr, f"no {words!r} in {done.stderr!r}")
 
 
 def what_is_served_is_scored_once(folder):

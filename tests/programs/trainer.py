@@ -101,6 +101,14 @@ def check(condition, message):
         raise AssertionError(message)
 
 
+def check_refusal(done, *says):
+    """That study.py refused in one line, which has these words."""
+    check(done.returncode == 1, f"exits with {done.returncode}: {done.stderr}")
+    check(done.stderr.startswith("study.py: ") and done.stderr.count("\n") == 1, f"not one line: {done.stderr}")
+    for words in says:
+        check(words in done.stderr, f"no {words!r} in {done.stderr!r}")
+
+
 def refused(*arguments, says=(), **options):
     """The program must fail with one line that holds all the words of `says`."""
     done = run(*arguments, **options)
